@@ -1,0 +1,1 @@
+"""Run unmodified SQLAlchemy applications on a distributed key/value store."""

@@ -1,0 +1,131 @@
+"""What the catalog knows of a table: columns, layouts, access paths, foreign keys. Immutable values.
+
+Names compare as SQLite does (case-insensitively): maps are keyed by `name.lower()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from rome.codec.values import Collation, SqlValue
+
+Affinity = Literal["BLOB", "TEXT", "NUMERIC", "INTEGER", "REAL"]
+Action = Literal["NO ACTION", "RESTRICT", "SET NULL", "SET DEFAULT", "CASCADE"]
+
+ROWID = -1
+"""Stands for the rowid where a column position is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `generated` columns (VIRTUAL or STORED) are computed by SQLite and never stored.
+
+    `id` is unique in its table for ever; `default` is the value that rows written before ADD COLUMN have.
+    """
+
+    id: int
+    name: str
+    affinity: Affinity
+    collation: Collation
+    not_null: bool
+    generated: bool
+    default: SqlValue
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An access path whose entries are in the store, ordered by its columns and then by row key.
+
+    Attributes:
+        id: number in the store; ORDER_INDEX (0) for the table's own key.
+        columns: positions in Table.columns, ROWID for the rowid.
+        collations: one per column; the entries are encoded under it.
+        stored: False for a partial or expression index and one over a generated column: SQLite enforces it if it is
+            unique, but the store has no entries for it, and no plan can use it.
+    """
+
+    id: int
+    name: str
+    unique: bool
+    columns: tuple[int, ...]
+    collations: tuple[Collation, ...]
+    stored: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """`columns` of the table that has it refer to `parent_columns` (names, None: the parent's primary key)."""
+
+    columns: tuple[int, ...]
+    parent: str
+    parent_columns: tuple[str, ...] | None
+    on_update: Action
+    on_delete: Action
+    deferred: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    Attributes:
+        key: the order index. Its columns are the declared primary key; (ROWID,) when there is none; the column that
+            is the rowid's alias for INTEGER PRIMARY KEY. A row whose declared primary key holds a NULL has its rowid
+            appended to its row key, since SQLite allows several such rows.
+        rowid_alias: position of the INTEGER PRIMARY KEY column, or None.
+        indexes: all others, in SQLite's order.
+        layout: number of the layout that new records are written with.
+        layouts: layout number -> column ids, in the order in which a record holds their values.
+    """
+
+    id: int
+    name: str
+    columns: tuple[Column, ...]
+    key: Index
+    indexes: tuple[Index, ...]
+    foreign_keys: tuple[ForeignKey, ...]
+    rowid_alias: int | None
+    without_rowid: bool
+    layout: int
+    layouts: Mapping[int, tuple[int, ...]]
+    sql: str
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Column name in lower case -> position."""
+        return {column.name.lower(): position for position, column in enumerate(self.columns)}
+
+    @cached_property
+    def paths(self) -> tuple[Index, ...]:
+        """Every access path the store has entries for, the order index first."""
+        return (self.key, *(index for index in self.indexes if index.stored))
+
+
+@dataclass(frozen=True)
+class View:
+    """A view; its text is SQLite's."""
+
+    id: int
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The schema of a database as of one catalog version."""
+
+    version: int
+    tables: Mapping[str, Table]
+    views: Mapping[str, View]
+
+    @cached_property
+    def referencing(self) -> dict[str, list[tuple[Table, ForeignKey]]]:
+        """Parent's name in lower case -> the foreign keys that refer to it, with the tables that have them."""
+        found: dict[str, list[tuple[Table, ForeignKey]]] = {}
+        for table in self.tables.values():
+            for foreign_key in table.foreign_keys:
+                found.setdefault(foreign_key.parent.lower(), []).append((table, foreign_key))
+        return found

@@ -1,0 +1,259 @@
+"""Every exception Rome raises: PEP 249's tree, and below it one class per thing a caller decides on.
+
+    Warning
+    └─ FullScanWarning             a statement reads a whole table (URL option full_scan=warn)
+    Error
+    ├─ InterfaceError              wrong use of the driver
+    │  └─ URLError                 the URL cannot be understood
+    └─ DatabaseError
+       ├─ DataError
+       ├─ OperationalError
+       │  ├─ ConflictError         40001, retryable: nothing was written
+       │  │  ├─ SnapshotTooOldError    the snapshot is older than what the store still keeps
+       │  │  ├─ SnapshotLostError      the snapshot belongs to a history the store no longer has
+       │  │  └─ CatalogChangedError    the schema changed after the snapshot
+       │  ├─ CommitUnknownError    40003: sent, not answered; the outcome is not known
+       │  ├─ CommitAbortedError    40001, retryable: the connection broke, and the commit never arrived
+       │  ├─ NotReplicatedError    committed, but on fewer replicas than asked for
+       │  ├─ StoreUnavailableError 08006: no connection, or it was lost
+       │  ├─ StoreBusyError        57P03, retryable: loading, busy with a script, failing over
+       │  ├─ StoreFullError        53200: out of memory, disk or map space
+       │  ├─ StoreReadOnlyError    25006: a replica, or a server that refuses writes
+       │  ├─ StoreConfigError      55000: the server is set up in a way that can lose data
+       │  ├─ AuthenticationError   28000: wrong password, or not permitted
+       │  ├─ TransactionTooLargeError  54000
+       │  └─ FullScanError         the statement reads a whole table (full_scan=error)
+       ├─ IntegrityError
+       │  ├─ UniqueViolation       23505
+       │  ├─ ForeignKeyViolation   23503
+       │  ├─ NotNullViolation      23502
+       │  └─ CheckViolation        23514
+       ├─ InternalError
+       │  ├─ CorruptRecordError    XX001: stored bytes that cannot be decoded
+       │  └─ FormatError           the stored format is newer than this code
+       ├─ ProgrammingError
+       └─ NotSupportedError        names the construct, and the way out
+
+What callers decide on is a field, never a message: `retryable`, `sqlstate`, and the fields of each class.
+Message texts of constraint violations are SQLite's, since applications and oslo.db match them. All errors
+pickle.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+
+class Warning(Exception):  # noqa: A001 - PEP 249 demands the name
+    """PEP 249: an important warning."""
+
+
+class FullScanWarning(Warning, UserWarning):
+    """A statement reads a whole table; asked for by full_scan=warn."""
+
+
+class Error(Exception):
+    """PEP 249: the base of all errors."""
+
+    sqlstate: str | None = None
+    retryable: bool = False
+
+
+class InterfaceError(Error):
+    """PEP 249: wrong use of the driver, not of the database."""
+
+
+class URLError(InterfaceError):
+    """The URL cannot be understood; the message says what to write instead."""
+
+
+class DatabaseError(Error):
+    """PEP 249: an error of the database."""
+
+
+class DataError(DatabaseError):
+    """PEP 249: a value cannot be processed."""
+
+
+class OperationalError(DatabaseError):
+    """PEP 249: an error of the database's operation, not necessarily the programmer's."""
+
+
+class IntegrityError(DatabaseError):
+    """PEP 249: a constraint is violated."""
+
+
+class InternalError(DatabaseError):
+    """PEP 249: the database is in a state it should not be in."""
+
+
+class ProgrammingError(DatabaseError):
+    """PEP 249: wrong SQL, a missing table, wrong number of parameters."""
+
+
+class NotSupportedError(DatabaseError):
+    """PEP 249: Rome cannot do this; the message names the construct and the way out."""
+
+    sqlstate = "0A000"
+
+
+class ConflictError(OperationalError):
+    """Something this transaction read has changed; nothing was written.
+
+    Attributes:
+        table: numeric id of the table, or None when no single table is to blame.
+        key: the row key, or the start of the range, that changed.
+    """
+
+    sqlstate = "40001"
+    retryable = True
+
+    def __init__(self, message: str, *, table: int | None = None, key: bytes | None = None) -> None:
+        super().__init__(message)
+        self.table, self.key = table, key
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(type(self), table=self.table, key=self.key), self.args
+
+
+class SnapshotTooOldError(ConflictError):
+    """The snapshot is older than what the store keeps (its retention)."""
+
+
+class SnapshotLostError(ConflictError):
+    """The snapshot is of a history that the store has lost: restarted from older data, or failed over."""
+
+
+class CatalogChangedError(ConflictError):
+    """The schema changed after this transaction's snapshot."""
+
+
+class CommitAbortedError(OperationalError):
+    """The connection broke during COMMIT; the store was asked, and the commit will never be applied."""
+
+    sqlstate = "40001"
+    retryable = True
+
+
+class CommitUnknownError(OperationalError):
+    """COMMIT was sent and not answered: all of its writes were applied, or none. Not to be retried blindly.
+
+    Attributes:
+        transaction_id: what to ask the store about once it is back (`Store.resolve`).
+    """
+
+    sqlstate = "40003"
+
+    def __init__(self, message: str, *, transaction_id: bytes = b"") -> None:
+        super().__init__(message)
+        self.transaction_id = transaction_id
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(type(self), transaction_id=self.transaction_id), self.args
+
+
+class NotReplicatedError(OperationalError):
+    """Committed on the primary, but fewer replicas than `wait_replicas` acknowledged it in time.
+
+    Attributes:
+        version: the commit version, which stands on the primary.
+        replicas: how many acknowledged.
+    """
+
+    sqlstate = "01000"
+
+    def __init__(self, message: str, *, version: int = 0, replicas: int = 0) -> None:
+        super().__init__(message)
+        self.version, self.replicas = version, replicas
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(type(self), version=self.version, replicas=self.replicas), self.args
+
+
+class StoreUnavailableError(OperationalError):
+    """The store cannot be reached, or the connection to it was lost."""
+
+    sqlstate = "08006"
+
+
+class StoreBusyError(OperationalError):
+    """The store is there but cannot serve now: loading its data, busy with a script, failing over."""
+
+    sqlstate = "57P03"
+    retryable = True
+
+
+class StoreFullError(OperationalError):
+    """The store is out of memory, disk or map space; nothing was written."""
+
+    sqlstate = "53200"
+
+
+class StoreReadOnlyError(OperationalError):
+    """The store refuses writes: it is a replica, or its persistence fails."""
+
+    sqlstate = "25006"
+
+
+class StoreConfigError(OperationalError):
+    """The store is configured so that it can lose data silently, for example by eviction."""
+
+    sqlstate = "55000"
+
+
+class AuthenticationError(OperationalError):
+    """Wrong user or password, or the user may not do this."""
+
+    sqlstate = "28000"
+
+
+class TransactionTooLargeError(OperationalError):
+    """The transaction writes or reads more than the limit; nothing was written."""
+
+    sqlstate = "54000"
+
+
+class FullScanError(OperationalError):
+    """The statement reads a whole table, and the URL says full_scan=error."""
+
+    sqlstate = "57014"
+
+
+class UniqueViolation(IntegrityError):
+    sqlstate = "23505"
+
+
+class ForeignKeyViolation(IntegrityError):
+    sqlstate = "23503"
+
+
+class NotNullViolation(IntegrityError):
+    sqlstate = "23502"
+
+
+class CheckViolation(IntegrityError):
+    sqlstate = "23514"
+
+
+class CorruptRecordError(InternalError):
+    """Stored bytes cannot be decoded.
+
+    Attributes:
+        table: name or numeric id of the table.
+        key: the row key.
+    """
+
+    sqlstate = "XX001"
+
+    def __init__(self, message: str, *, table: str | int | None = None, key: bytes | None = None) -> None:
+        super().__init__(message)
+        self.table, self.key = table, key
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(type(self), table=self.table, key=self.key), self.args
+
+
+class FormatError(InternalError):
+    """The stored format is newer than this code; nothing was read or written."""
+
+    sqlstate = "XX002"

@@ -1,0 +1,82 @@
+"""What the planner hands to the engine: which rows a statement can touch, wave by wave.
+
+Invariant: every stored row that can change the statement's result lies inside some fetch of the plan. The plan may
+hold more. A predicate that is not understood widens the plan, never narrows it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rome.catalog.schema import Index, Table
+from rome.codec.values import SqlValue
+
+
+class Bounds(NamedTuple):
+    """A range of an index, `[start, stop)`."""
+
+    start: bytes
+    stop: bytes
+
+
+class Fetch(NamedTuple):
+    """Stored rows of one table by one access path: row `keys` (of the order index only), and `ranges` of `path`.
+
+    Ranges are disjoint and sorted; keys are distinct. Both empty: no row can matter.
+    """
+
+    table: Table
+    path: Index
+    keys: tuple[bytes, ...]
+    ranges: tuple[Bounds, ...]
+
+
+Wave = list[Fetch]
+Values = Sequence[SqlValue]
+"""A row's values, in the order of Table.columns (a generated column's is None: it is not stored)."""
+
+FetchedRows = list[list[Values]]
+"""For each fetch of the wave, the rows in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRow:
+    """A row that INSERT .. VALUES is going to write: column position -> value, as far as known before the run.
+
+    A value has the column's affinity applied. A position that is missing is not known (an expression, a default).
+    `rowid_given`: the INTEGER PRIMARY KEY is set by the statement, to something that is not the constant NULL.
+    """
+
+    values: dict[int, SqlValue]
+    rowid_given: bool
+
+
+class FetchPlan(ABC):
+    """How to fetch what one statement needs; made once per statement text and catalog version, then cached."""
+
+    tables: tuple[Table, ...]
+    """Every base table that the statement reads, in the order of their first mention."""
+    full_scans: tuple[Table, ...]
+    """Those of them that are read whole whatever the parameters are."""
+
+    @abstractmethod
+    def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
+        """Yield one wave of fetches at a time; what it brought is sent back, and keys the next wave.
+
+        The rows sent back for a fetch are those stored that it covers, and every row of that table that this
+        transaction has written (their keys may differ from what is stored).
+
+        Args:
+            parameters: bound values in the order in which the statement numbers them (a named one once).
+        """
+
+    @abstractmethod
+    def planned_rows(self, parameters: Sequence[SqlValue]) -> list[PlannedRow] | None:
+        """The rows of INSERT .. VALUES; None for every other statement."""
+
+    @abstractmethod
+    def explain(self, parameters: Sequence[SqlValue] | None) -> list[tuple[int, str, str, str, str]]:
+        """One (wave, table, access, bounds, remark) per fetch, for EXPLAIN ROME; bounds in SQL terms."""

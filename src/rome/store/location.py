@@ -1,0 +1,25 @@
+"""Where a database is: what a URL says, in the store's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One database of one store.
+
+    Attributes:
+        scheme: the store's name: "memory", "lmdb", "redis".
+        database: name of the key space; for LMDB the path of the file. Any text, never empty.
+        options: the store's own URL options, as text.
+    """
+
+    scheme: str
+    database: str
+    host: str | None = None
+    port: int | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    options: Mapping[str, str] = field(default_factory=dict)

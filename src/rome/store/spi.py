@@ -1,0 +1,322 @@
+"""The contract between Rome and a key/value store.
+
+A store holds one *database*: numbered tables, each an ordered map from row key to record, with numbered indexes
+beside it. It sees ids and bytes only, never names, columns or SQL. It keeps superseded versions for the
+*retention*, so that a snapshot stays readable while others write, and it applies a commit atomically if, and only
+if, nothing that the commit names as read has changed.
+
+Invariants every store keeps (the conformance suite in rome.testing.store_suite checks them):
+  * All results of one `read` are of one version, the snapshot's.
+  * A commit that returns was applied whole, exactly once, at a version greater than all before it; a commit that
+    raises ConflictError wrote nothing.
+  * Sequence numbers are never handed out twice.
+
+Bytes: keys are ordered as unsigned bytes. Row keys and index keys are non-empty, begin with a byte below 0xFF, and
+are prefix-free (no row key of a table is a proper prefix of another; the same for the index keys of one index), so
+`b"\\xff"` is beyond every key and `key + b"\\xff"` beyond everything that starts with `key`.
+
+An index *entry* is (index key, row key); entries are ordered by `index key + row key`, and a range bounds that
+concatenation. Index 0 of every table is its *order index*: its entries are the row keys themselves. A store
+maintains it from the rows written; all other entries are written by the committer.
+
+Table 0 is the catalog: its last change is the *catalog version*, which every read returns and every read and commit
+validates.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple, Self
+
+from rome.store.location import Location
+
+Version = int
+"""A store's commit counter: 0 is the empty database; below 2**53."""
+
+CATALOG_TABLE = 0
+ORDER_INDEX = 0
+BEYOND = b"\xff"
+"""Greater than every key: the stop of a range that has no upper bound."""
+
+MAX_COMMIT_ROWS = 10_000
+MAX_COMMIT_BYTES = 16 * 1024 * 1024
+
+
+class Snapshot(NamedTuple):
+    """The store at one version. `incarnation` changes when a store's history may have run backwards."""
+
+    incarnation: bytes
+    version: Version
+
+
+class Get(NamedTuple):
+    """Rows by key. Answered by a list of `Row | None`, in the order of `keys`."""
+
+    table_id: int
+    keys: tuple[bytes, ...]
+
+
+class Scan(NamedTuple):
+    """Rows by a range of an index, `start <= index key + row key < stop`. Answered by a ScanResult.
+
+    `limit` bounds the rows returned; `reverse` walks down from `stop`.
+    """
+
+    table_id: int
+    index_id: int
+    start: bytes
+    stop: bytes
+    limit: int | None = None
+    reverse: bool = False
+
+
+class Count(NamedTuple):
+    """The number of entries in a range of an index. Answered by an int."""
+
+    table_id: int
+    index_id: int
+    start: bytes
+    stop: bytes
+
+
+Request = Get | Scan | Count
+
+
+class Reserve(NamedTuple):
+    """Take `size` numbers of a sequence, all greater than `above`; answered by the first. Never rolled back.
+
+    A sequence that was never used stands at 0, so its first number is 1.
+    """
+
+    sequence: int
+    size: int
+    above: int = 0
+
+
+class Row(NamedTuple):
+    """A record and the version of the commit that wrote it."""
+
+    key: bytes
+    version: Version
+    record: bytes
+
+
+class ScanResult(NamedTuple):
+    """Rows in index order (descending when asked so).
+
+    `resume` is None when the range is exhausted; else where to go on: the `start` of the next scan (its `stop` when
+    reverse). A store may stop before `limit`, to bound what one call costs: the caller goes on from `resume`.
+    """
+
+    rows: list[Row]
+    resume: bytes | None
+
+
+Answer = list[Row | None] | ScanResult | int
+
+
+class ReadResult(NamedTuple):
+    """`answers` and `reserved` are in the order of the requests and reserves."""
+
+    snapshot: Snapshot
+    catalog_version: Version
+    answers: list[Answer]
+    reserved: list[int]
+
+
+class Point(NamedTuple):
+    """A row as it was read: valid while the row's version is still this one. Version 0: it was absent."""
+
+    table_id: int
+    key: bytes
+    version: Version
+
+
+class RangeCheck(NamedTuple):
+    """A range of an index as of `version`: valid while no entry in it came or went since.
+
+    With `rows`, also no row that the range leads to was updated since.
+    """
+
+    table_id: int
+    index_id: int
+    start: bytes
+    stop: bytes
+    version: Version
+    rows: bool
+
+
+class RowWrite(NamedTuple):
+    """Put a record, or delete the row (`record` None)."""
+
+    table_id: int
+    key: bytes
+    record: bytes | None
+
+
+class EntryWrite(NamedTuple):
+    """Add an index entry, or remove it. Never of the order index, which follows from the rows."""
+
+    table_id: int
+    index_id: int
+    index_key: bytes
+    row_key: bytes
+    present: bool
+
+
+class Drop(NamedTuple):
+    """Delete a table with its rows, indexes and history (`index_id` None), or one index. No snapshot keeps it."""
+
+    table_id: int
+    index_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRequest:
+    """One transaction's effects and what they rest on.
+
+    Args:
+        transaction_id: 16 bytes, unique for ever; a repeated commit under it is applied once.
+        snapshot: nothing older than this was read. The commit is refused when it is older than the retention, of
+            another incarnation, or older than the catalog's last change.
+        points, ranges: the read set. A row or range that the transaction itself writes is in it, too, as it was read.
+        rows: at most one write per row.
+        entries: at most one write per entry; an entry removed is there, one added is not.
+        drops: applied before the rows and entries.
+        sequences: sequence -> value that it must be raised to, at least.
+    """
+
+    transaction_id: bytes
+    snapshot: Snapshot
+    points: Sequence[Point] = ()
+    ranges: Sequence[RangeCheck] = ()
+    rows: Sequence[RowWrite] = ()
+    entries: Sequence[EntryWrite] = ()
+    drops: Sequence[Drop] = ()
+    sequences: Mapping[int, int] = field(default_factory=dict)
+
+
+class Retention(NamedTuple):
+    """How long superseded versions are kept; stored in the database, the same for all of its clients.
+
+    `seconds`: a snapshot is readable, and a commit's id remembered, at least this long. `max_bytes` of superseded
+    versions shorten it when memory is scarcer than time.
+    """
+
+    seconds: float = 60.0
+    max_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the layers above may rely on. They read a flag, never a store's name."""
+
+    durable: bool
+    """An acknowledged commit survives the end of this process."""
+    shared: bool
+    """Several processes can open the same database at once."""
+    network: bool
+    """A read is a round trip over a socket, so that saving one pays."""
+
+
+class Store(ABC):
+    """One connection to one database. Used by one thread at a time; never shared with a forked child.
+
+    It has at most one live snapshot: `read(None, ...)` fixes a new one and ends the one before.
+    """
+
+    capabilities: ClassVar[Capabilities]
+    options: ClassVar[frozenset[str]]
+    """Names of the URL options that this store understands."""
+
+    round_trips: int
+    """How many times this connection has waited for the store, since it was opened."""
+
+    @classmethod
+    @abstractmethod
+    def open(cls, location: Location) -> Self:
+        """Connect; creates the database when it is not there.
+
+        Raises:
+            StoreUnavailableError, AuthenticationError, StoreConfigError, StoreReadOnlyError, FormatError, URLError.
+        """
+
+    @classmethod
+    @abstractmethod
+    def list_databases(cls, location: Location) -> list[str]:
+        """Names of all databases where `location` points to (its own `database` is ignored), sorted."""
+
+    @classmethod
+    @abstractmethod
+    def drop_database(cls, location: Location) -> None:
+        """Delete the database and everything in it; no error when it is not there."""
+
+    @abstractmethod
+    def read(
+        self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
+    ) -> ReadResult:
+        """Answer all requests as of `snapshot`; None: as of now, which fixes this connection's snapshot.
+
+        Raises:
+            SnapshotTooOldError: trimmed away. SnapshotLostError: of another incarnation, above the store's version,
+            or not this connection's. CatalogChangedError: the catalog changed after `snapshot`.
+            StoreUnavailableError: the connection is lost, and the snapshot with it.
+
+        Cost: one round trip; O(log n + rows returned + changes since the snapshot within what is asked).
+        """
+
+    @abstractmethod
+    def release(self) -> None:
+        """End the snapshot, if there is one. No round trip."""
+
+    @abstractmethod
+    def last_snapshot(self) -> Snapshot:
+        """The newest version this connection has heard of; for a commit that read nothing. No round trip."""
+
+    @abstractmethod
+    def commit(self, request: CommitRequest) -> Version:
+        """Validate the read set and apply the writes in one atomic step; returns the commit version.
+
+        A repetition under the same transaction id returns the first one's version. The snapshot is ended.
+
+        Raises:
+            ConflictError (and its subclasses): nothing was written, and this id was not used.
+            CommitAbortedError: `resolve` was called for this id first.
+            CommitUnknownError: the connection broke after sending; all was applied, or nothing.
+            StoreUnavailableError: nothing was sent. StoreFullError, StoreReadOnlyError: nothing was written.
+            NotReplicatedError: applied, but on too few replicas.
+
+        Cost: one round trip; O(reads + writes + changes inside what was read).
+        """
+
+    @abstractmethod
+    def resolve(self, transaction_id: bytes) -> Version | None:
+        """What became of a commit: its version; or None, and then it will never be applied, even if it arrives later.
+
+        Reconnects when the connection is lost.
+        """
+
+    @abstractmethod
+    def trim(self) -> int:
+        """Discard superseded versions and transaction ids older than the retention; returns how many commits' worth.
+
+        Every commit also trims a bounded amount. Works when the store is out of memory.
+        """
+
+    @abstractmethod
+    def retention(self) -> Retention:
+        """The database's retention."""
+
+    @abstractmethod
+    def set_retention(self, retention: Retention) -> None:
+        """Change the retention, for all clients."""
+
+    @abstractmethod
+    def is_usable(self) -> bool:
+        """False when the connection is known to be lost. Looks at the socket; no round trip."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give everything back. Idempotent."""
