@@ -44,7 +44,7 @@ from __future__ import annotations
 from functools import partial
 
 
-class Warning(Exception):  # noqa: A001 - PEP 249 demands the name
+class Warning(Exception):
     """PEP 249: an important warning."""
 
 

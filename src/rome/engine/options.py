@@ -1,0 +1,33 @@
+"""What the application may choose for a connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+
+class Isolation(Enum):
+    """Isolation levels, by SQLAlchemy's names. REPEATABLE READ is another name of SNAPSHOT."""
+
+    SERIALIZABLE = "SERIALIZABLE"
+    SNAPSHOT = "SNAPSHOT"
+    READ_COMMITTED = "READ COMMITTED"
+    AUTOCOMMIT = "AUTOCOMMIT"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of the URL that are the engine's, not the store's.
+
+    Attributes:
+        isolation: the level that transactions begin with.
+        full_scan: what to do with a statement that reads a whole table.
+        foreign_keys: enforce foreign keys.
+        max_replays: how often a conflicting transaction is replayed before the conflict is raised; 0: never.
+    """
+
+    isolation: Isolation = Isolation.SERIALIZABLE
+    full_scan: Literal["allow", "warn", "error"] = "allow"
+    foreign_keys: bool = True
+    max_replays: int = 5
