@@ -1,0 +1,466 @@
+"""The memory store: the executable specification of rome.store.spi, and the oracle of the tests.
+
+A database is found by its name and lives in this process until it is dropped. All threads share it, under one lock
+per database. A forked child inherits a copy, which from then on is its own.
+
+Invariant: a history holds, for every key, all the values that a snapshot at or above the table's floor can ask for.
+So a snapshot reads the newest change that is not newer than itself, and nothing is ever undone. Trimming a version
+forgets the values it replaced, and raises the floor to it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from bisect import bisect_left, insort
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from threading import Lock
+from typing import NamedTuple, Self
+
+from rome.errors import (
+    CatalogChangedError,
+    CommitAbortedError,
+    ConflictError,
+    CorruptRecordError,
+    SnapshotLostError,
+    SnapshotTooOldError,
+    StoreUnavailableError,
+)
+from rome.store.location import Location
+from rome.store.spi import (
+    CATALOG_TABLE,
+    ORDER_INDEX,
+    Answer,
+    Capabilities,
+    CommitRequest,
+    Count,
+    Get,
+    RangeCheck,
+    ReadResult,
+    Request,
+    Reserve,
+    Retention,
+    Row,
+    Scan,
+    ScanResult,
+    Snapshot,
+    Store,
+    Version,
+)
+
+clock: Callable[[], float] = time.monotonic
+"""Seconds; what the retention is measured by. Tests replace it."""
+
+COMMITS_TRIMMED_PER_COMMIT = 4
+"""More than one, so that trimming catches up; few, so that no commit pays for a long idle time before it."""
+
+
+class _Change(NamedTuple):
+    """What a key became at a version; `value` None: it was deleted."""
+
+    version: Version
+    value: bytes | None
+
+
+_ABSENT = _Change(0, None)
+
+
+class _History:
+    """An ordered map from key to value that remembers what each key was before."""
+
+    def __init__(self) -> None:
+        self._keys: list[bytes] = []
+        self._chains: dict[bytes, list[_Change]] = {}
+        """Every key's changes, oldest first. A key whose only change is a deletion is not kept."""
+
+    def get(self, key: bytes, at: Version) -> _Change:
+        for change in reversed(self._chains.get(key, ())):
+            if change.version <= at:
+                return change
+        return _ABSENT
+
+    def put(self, key: bytes, version: Version, value: bytes | None) -> int | None:
+        """Returns how many bytes this replaced; None when nothing changed, since an absent key was deleted."""
+        chain = self._chains.get(key)
+        if chain is None:
+            if value is None:
+                return None
+            insort(self._keys, key)
+            self._chains[key] = [_Change(version, value)]
+            return 0
+        old = chain[-1].value
+        if old is None and value is None:
+            return None
+        chain.append(_Change(version, value))
+        return 0 if old is None else len(key) + len(old)
+
+    def between(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
+        """Every key of the range that has a history, whether or not it is there now."""
+        positions = range(bisect_left(self._keys, start), bisect_left(self._keys, stop))
+        return (self._keys[position] for position in (reversed(positions) if reverse else positions))
+
+    def first_change(self, start: bytes, stop: bytes, since: Version, *, updates: bool) -> bytes | None:
+        """A key of the range that came or went after `since`, or, if `updates` count, was put again."""
+        for key in self.between(start, stop):
+            chain = self._chains[key]
+            if chain[-1].version <= since:
+                continue
+            for before, after in pairwise((_ABSENT, *chain)):
+                if after.version > since and (updates or (before.value is None) != (after.value is None)):
+                    return key
+        return None
+
+    def forget(self, key: bytes, version: Version) -> None:
+        """Discard what `key` was before its change at `version`."""
+        chain = self._chains[key]
+        while chain[0].version < version:
+            del chain[0]
+        if chain[0].version == version and chain[0].value is None:
+            del chain[0]
+        if not chain:
+            del self._chains[key]
+            del self._keys[bisect_left(self._keys, key)]
+
+
+class _Table:
+    def __init__(self) -> None:
+        self.rows = _History()
+        self.indexes: dict[int, _History] = defaultdict(_History)
+        """Index key + row key -> row key. The order index is not here: it is the rows themselves."""
+        self.changed: Version = 0
+        self.floor: Version = 0
+        """Snapshots below this cannot be read any more."""
+
+    def index(self, index_id: int) -> _History:
+        return self.rows if index_id == ORDER_INDEX else self.indexes[index_id]
+
+    def entries(
+        self, index_id: int, start: bytes, stop: bytes, at: Version, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Each entry of a range, as index key + row key, and its row key."""
+        index = self.index(index_id)
+        for entry in index.between(start, stop, reverse=reverse):
+            value = index.get(entry, at).value
+            if value is not None:
+                yield entry, entry if index_id == ORDER_INDEX else value
+
+
+class _Commit(NamedTuple):
+    """What trimming needs to know of a commit, or of an aborted transaction (which touched nothing)."""
+
+    version: Version
+    time: float
+    transaction_id: bytes
+    touched: list[tuple[_Table, _History, bytes]]
+    replaced_bytes: int
+
+
+class _Database:
+    """One database. Every method wants `lock` held."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lock = Lock()
+        self.dropped = False
+        self.incarnation = secrets.token_bytes(16)
+        self.version: Version = 0
+        self.tables: dict[int, _Table] = defaultdict(_Table)
+        self.sequences: dict[int, int] = defaultdict(int)
+        self.retention = Retention()
+        self._transactions: dict[bytes, Version | None] = {}
+        """Id -> commit version, None when aborted."""
+        self._past: deque[_Commit] = deque()
+        self._replaced_bytes = 0
+        self._floor: Version = 0
+        """Ids of transactions up to this version are forgotten, so no commit from below it is accepted."""
+
+    @property
+    def catalog_version(self) -> Version:
+        return self.tables[CATALOG_TABLE].changed
+
+    def check_snapshot(self, snapshot: Snapshot) -> None:
+        if snapshot.incarnation != self.incarnation or snapshot.version > self.version:
+            raise SnapshotLostError(f"database {self.name!r} has no version {snapshot.version} of that incarnation")
+        if snapshot.version < self.catalog_version:
+            raise CatalogChangedError(
+                f"the schema of database {self.name!r} changed at version {self.catalog_version},"
+                f" after the snapshot at {snapshot.version}",
+                table=CATALOG_TABLE,
+            )
+
+    def answer(self, request: Request, at: Version) -> Answer:
+        table = self.tables[request.table_id]
+        if at < table.floor:
+            raise SnapshotTooOldError(
+                f"table {request.table_id} at version {at}: trimmed up to {table.floor}", table=request.table_id
+            )
+        match request:
+            case Get():
+                return [
+                    None if change.value is None else Row(key, change.version, change.value)
+                    for key, change in ((key, table.rows.get(key, at)) for key in request.keys)
+                ]
+            case Scan():
+                return self._scan(table, request, at)
+            case Count():
+                return sum(1 for _ in table.entries(request.index_id, request.start, request.stop, at))
+
+    def _scan(self, table: _Table, scan: Scan, at: Version) -> ScanResult:
+        rows: list[Row] = []
+        for entry, key in table.entries(scan.index_id, scan.start, scan.stop, at, reverse=scan.reverse):
+            if len(rows) == scan.limit:
+                return ScanResult(rows, entry + b"\x00" if scan.reverse else entry)
+            change = table.rows.get(key, at)
+            if change.value is None:
+                raise CorruptRecordError(
+                    f"table {scan.table_id}: index {scan.index_id} names row {key.hex()}, which is not there",
+                    table=scan.table_id,
+                    key=key,
+                )
+            rows.append(Row(key, change.version, change.value))
+        return ScanResult(rows, None)
+
+    def reserve(self, reserve: Reserve) -> int:
+        last = max(self.sequences[reserve.sequence], reserve.above)
+        self.sequences[reserve.sequence] = last + reserve.size
+        return last + 1
+
+    def commit(self, request: CommitRequest) -> Version:
+        if request.transaction_id in self._transactions:
+            version = self._transactions[request.transaction_id]
+            if version is None:
+                raise CommitAbortedError(f"transaction {request.transaction_id.hex()} was aborted")
+            return version
+        self._validate(request)
+        if request.rows or request.entries or request.drops or request.sequences:
+            self._apply(request)
+            self.trim(COMMITS_TRIMMED_PER_COMMIT)
+        return self.version
+
+    def _validate(self, request: CommitRequest) -> None:
+        self.check_snapshot(request.snapshot)
+        if request.snapshot.version < self._floor:
+            raise SnapshotTooOldError(
+                f"commit from version {request.snapshot.version}: database {self.name!r} is trimmed up to {self._floor}"
+            )
+        for table_id, key, version in request.points:
+            found = self.tables[table_id].rows.get(key, self.version)
+            if (0 if found.value is None else found.version) != version:
+                raise ConflictError(
+                    f"table {table_id}, row {key.hex()}: read at version {version}, changed at {found.version}",
+                    table=table_id,
+                    key=key,
+                )
+        for check in request.ranges:
+            if self._range_changed(check):
+                raise ConflictError(
+                    f"table {check.table_id}, index {check.index_id}, range from {check.start.hex()}:"
+                    f" changed after version {check.version}",
+                    table=check.table_id,
+                    key=check.start,
+                )
+
+    def _range_changed(self, check: RangeCheck) -> bool:
+        table_id, index_id, start, stop, since, rows = check
+        table = self.tables[table_id]
+        if table.changed <= since:
+            return False
+        if since < table.floor:
+            raise SnapshotTooOldError(
+                f"range read at version {since}: table {table_id} is trimmed up to {table.floor}", table=table_id
+            )
+        if table.index(index_id).first_change(start, stop, since, updates=rows) is not None:
+            return True
+        return rows and any(
+            table.rows.get(key, self.version).version > since
+            for _, key in table.entries(index_id, start, stop, self.version)
+        )
+
+    def _apply(self, request: CommitRequest) -> None:
+        self.version += 1
+        for drop in request.drops:
+            # Nothing remembers what is dropped: the catalog change that comes with it invalidates older snapshots.
+            if drop.index_id is None:
+                self.tables.pop(drop.table_id, None)
+            else:
+                self.tables[drop.table_id].indexes.pop(drop.index_id, None)
+        touched: list[tuple[_Table, _History, bytes]] = []
+        replaced_bytes = 0
+
+        def put(table: _Table, history: _History, key: bytes, value: bytes | None) -> None:
+            nonlocal replaced_bytes
+            replaced = history.put(key, self.version, value)
+            if replaced is not None:
+                replaced_bytes += replaced
+                table.changed = self.version
+                touched.append((table, history, key))
+
+        for table_id, key, record in request.rows:
+            table = self.tables[table_id]
+            put(table, table.rows, key, record)
+        for table_id, index_id, index_key, row_key, present in request.entries:
+            table = self.tables[table_id]
+            put(table, table.indexes[index_id], index_key + row_key, row_key if present else None)
+        for sequence, value in request.sequences.items():
+            self.sequences[sequence] = max(self.sequences[sequence], value)
+        self._remember(request.transaction_id, self.version, touched, replaced_bytes)
+
+    def _remember(
+        self,
+        transaction_id: bytes,
+        outcome: Version | None,
+        touched: list[tuple[_Table, _History, bytes]],
+        replaced_bytes: int,
+    ) -> None:
+        self._transactions[transaction_id] = outcome
+        self._past.append(_Commit(self.version, clock(), transaction_id, touched, replaced_bytes))
+        self._replaced_bytes += replaced_bytes
+
+    def resolve(self, transaction_id: bytes) -> Version | None:
+        if transaction_id not in self._transactions:
+            # The abort takes a version, which is above the transaction's snapshot: once the abort is trimmed away,
+            # the late commit comes from below the floor.
+            self.version += 1
+            self._remember(transaction_id, None, [], 0)
+        return self._transactions[transaction_id]
+
+    def trim(self, limit: int | None = None) -> int:
+        """Forget commits that are older than the retention or do not fit into its bytes, oldest first."""
+        count = 0
+        horizon = clock() - self.retention.seconds
+        while self._past and count != limit:
+            oldest = self._past[0]
+            if oldest.time > horizon and self._replaced_bytes <= self.retention.max_bytes:
+                break
+            self._past.popleft()
+            for table, history, key in oldest.touched:
+                history.forget(key, oldest.version)
+                table.floor = oldest.version
+            del self._transactions[oldest.transaction_id]
+            self._floor = oldest.version
+            self._replaced_bytes -= oldest.replaced_bytes
+            count += 1
+        return count
+
+
+_databases: dict[str, _Database] = {}
+_registry_lock = Lock()
+
+
+def _lock_all() -> None:
+    _registry_lock.acquire()
+    for database in _databases.values():
+        database.lock.acquire()
+
+
+def _unlock_all() -> None:
+    for database in _databases.values():
+        database.lock.release()
+    _registry_lock.release()
+
+
+# No thread is half-way through a commit when the process forks: the child's copy is whole, and nobody holds its locks.
+os.register_at_fork(before=_lock_all, after_in_parent=_unlock_all, after_in_child=_unlock_all)
+
+
+class MemoryStore(Store):
+    """A connection to a database of this process. One call counts as one round trip."""
+
+    capabilities = Capabilities(durable=False, shared=False, network=False)
+    options = frozenset()
+
+    def __init__(self, database: _Database) -> None:
+        self.round_trips = 0
+        self._database = database
+        self._closed = False
+        self._snapshot: Snapshot | None = None
+        self._last_snapshot = Snapshot(database.incarnation, database.version)
+
+    @classmethod
+    def open(cls, location: Location) -> Self:
+        with _registry_lock:
+            database = _databases.get(location.database)
+            if database is None:
+                database = _databases[location.database] = _Database(location.database)
+            return cls(database)
+
+    @classmethod
+    def list_databases(cls, location: Location) -> list[str]:
+        with _registry_lock:
+            return sorted(_databases)
+
+    @classmethod
+    def drop_database(cls, location: Location) -> None:
+        with _registry_lock:
+            database = _databases.pop(location.database, None)
+            if database is not None:
+                with database.lock:
+                    database.dropped = True
+
+    def read(
+        self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
+    ) -> ReadResult:
+        with self._round_trip() as database:
+            if snapshot is None:
+                snapshot = self._heard_of(database.version)
+                self._snapshot = snapshot
+            elif snapshot != self._snapshot:
+                raise SnapshotLostError(f"version {snapshot.version} is not this connection's snapshot")
+            database.check_snapshot(snapshot)
+            answers = [database.answer(request, snapshot.version) for request in requests]
+            reserved = [database.reserve(reserve) for reserve in reserves]
+            return ReadResult(snapshot, database.catalog_version, answers, reserved)
+
+    def release(self) -> None:
+        self._snapshot = None
+
+    def last_snapshot(self) -> Snapshot:
+        return self._last_snapshot
+
+    def commit(self, request: CommitRequest) -> Version:
+        self._snapshot = None
+        with self._round_trip() as database:
+            version = database.commit(request)
+            self._heard_of(version)
+            return version
+
+    def resolve(self, transaction_id: bytes) -> Version | None:
+        with self._round_trip() as database:
+            return database.resolve(transaction_id)
+
+    def trim(self) -> int:
+        with self._round_trip() as database:
+            return database.trim()
+
+    def retention(self) -> Retention:
+        with self._round_trip() as database:
+            return database.retention
+
+    def set_retention(self, retention: Retention) -> None:
+        with self._round_trip() as database:
+            database.retention = retention
+
+    def is_usable(self) -> bool:
+        return not (self._closed or self._database.dropped)
+
+    def close(self) -> None:
+        self._closed = True
+        self._snapshot = None
+
+    @contextmanager
+    def _round_trip(self) -> Iterator[_Database]:
+        with self._database.lock:
+            if self._closed:
+                raise StoreUnavailableError("the connection is closed")
+            if self._database.dropped:
+                raise StoreUnavailableError(f"database {self._database.name!r} was dropped")
+            self.round_trips += 1
+            yield self._database
+
+    def _heard_of(self, version: Version) -> Snapshot:
+        self._last_snapshot = Snapshot(self._database.incarnation, max(version, self._last_snapshot.version))
+        return self._last_snapshot
