@@ -1,0 +1,121 @@
+"""Tuple encoding: SQL values as bytes that sort as SQLite sorts the values.
+
+Invariants, for keys of the same columns:
+  * encode(a) < encode(b) exactly when SQLite puts a before b, and they are equal exactly when SQLite calls them equal:
+    NULL < numbers (integers and reals by value, exactly) < text (under the column's collation) < blobs.
+  * Every value's encoding says itself where it ends, so no key is a proper prefix of another with as many columns, and
+    what may follow a key (a further column, a row key) begins with a byte below 0xF0. Hence, for a key of the first
+    columns of an index: `[key, key + b"\\xff")` holds just the keys that begin with those values.
+
+An encoding is one way: it is never decoded, since the record has the values. The bytes, type codes included, are
+stored; docs/key-encoding.md is the system of record for them.
+Source: FoundationDB's tuple layer (design/tuple.md), with SQLite's numbers and a prefix-free escape.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable
+
+from rome.codec.values import Collation, SqlValue
+from rome.errors import DataError
+
+NULL_CODE = 0x05
+_REAL_BELOW_CODE = 0x0A
+_ZERO_CODE = 0x14  # 0x14 + n: an integer part of n bytes; 0x14 - n: a negative one
+_REAL_ABOVE_CODE = 0x1E
+_TEXT_CODE = 0x30
+_BLOB_CODE = 0x40
+
+# What follows the integer part: nothing, or the whole real, whose fraction lies below or above the integer.
+_FRACTION_BELOW, _NO_FRACTION, _FRACTION_ABOVE = 1, 2, 3
+_END = b"\x00"
+
+NULL_KEY = bytes([NULL_CODE])
+AFTER_NULL = bytes([NULL_CODE + 1])
+"""The smallest bytes above every key that starts with NULL."""
+
+_REAL_BELOW, _REAL_ABOVE, _TEXT, _BLOB = (
+    bytes([code]) for code in (_REAL_BELOW_CODE, _REAL_ABOVE_CODE, _TEXT_CODE, _BLOB_CODE)
+)
+# Code and integer part as one number, to be made bytes in one step; by number of bytes.
+_ABOVE_ZERO = [_ZERO_CODE + n << 8 * n + 8 for n in range(9)]
+_BELOW_ZERO = [(_ZERO_CODE - n << 8 * n + 8) + ((1 << 8 * n) - 1 << 8) for n in range(9)]
+_pack_real = struct.Struct(">d").pack
+_TWO_63 = 2.0**63
+
+
+def encode_key(values: Iterable[SqlValue], collations: Iterable[Collation]) -> bytes:
+    """Encode the values of an index's columns, or of its first columns; the collations may be more than the values.
+
+    Raises:
+        DataError: a text has a lone surrogate, an integer needs more than 64 bits, a real is not a number.
+
+    Cost: 0.2 µs, and for each value: an integer 0.2 µs, a short text 0.5 µs, a real 0.7 µs.
+    """
+    key = b""
+    for value, collation in zip(values, collations):  # noqa: B905  naming `strict` costs 0.1 µs per call
+        if isinstance(value, str):
+            key += _text(value, collation)
+        elif isinstance(value, int):
+            key += _integer(value)
+        elif value is None:
+            key += NULL_KEY
+        elif isinstance(value, float):
+            key += _real(value)
+        else:
+            key += _BLOB + _delimited(value)
+    return key
+
+
+def _integer(value: int, end: int = _NO_FRACTION) -> bytes:
+    """Code, integer part and `end`. A negative integer part is its distance from the smallest of as many bytes."""
+    length = (value.bit_length() + 7) >> 3
+    if length > 7 and not -(1 << 63) <= value < 1 << 63:
+        raise DataError("an integer beyond 64 bits cannot be stored")
+    if value >= 0:
+        return (_ABOVE_ZERO[length] | value << 8 | end).to_bytes(length + 2, "big")
+    return (_BELOW_ZERO[length] + (value << 8) | end).to_bytes(length + 2, "big")
+
+
+def _real(value: float) -> bytes:
+    if -_TWO_63 <= value < _TWO_63:
+        whole = int(value)  # towards zero; a real beyond 2**52 has no fraction, so nothing is rounded
+        if value == whole:
+            return _integer(whole)
+        return _integer(whole, _FRACTION_BELOW if value < 0 else _FRACTION_ABOVE) + _ordered_real(value)
+    if math.isnan(value):
+        raise DataError("NaN cannot be part of a key: SQLite stores NULL in its place")
+    return (_REAL_BELOW if value < 0 else _REAL_ABOVE) + _ordered_real(value)
+
+
+def _ordered_real(value: float) -> bytes:
+    """IEEE 754 bits that sort as the numbers do: the sign flipped, below zero everything."""
+    bits = int.from_bytes(_pack_real(value), "big")
+    return (bits ^ (0xFFFFFFFFFFFFFFFF if value < 0 else 1 << 63)).to_bytes(8, "big")
+
+
+def _text(value: str, collation: Collation) -> bytes:
+    try:
+        text = value.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"text with a lone surrogate cannot be stored: {error}") from error
+    if collation == "NOCASE":
+        text = _nocase(text)
+    elif collation == "RTRIM":
+        text = text.rstrip(b" ")
+    return _TEXT + _delimited(text)
+
+
+def _nocase(text: bytes) -> bytes:
+    """Fold A to Z. Of what stands behind a NUL, SQLite's NOCASE compares nothing but the length."""
+    text, nul, rest = text.lower().partition(b"\x00")
+    return text + nul + len(rest).to_bytes(4, "big") if nul else text
+
+
+def _delimited(text: bytes) -> bytes:
+    """End with a NUL, and let none be inside. (FoundationDB escapes it as 00 FF, which is not prefix-free.)"""
+    if b"\x00" in text or b"\x01" in text:
+        text = text.replace(b"\x01", b"\x01\x02").replace(b"\x00", b"\x01\x01")
+    return text + _END

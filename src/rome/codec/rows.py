@@ -1,0 +1,70 @@
+"""Records: a row's values as bytes.
+
+A record is one msgpack array `[layout, rowid, value, value, ...]`; the layout says which column each value belongs
+to. SQLite's storage classes map one to one on msgpack's nil, int, float 64, str and bin, so that what comes out has
+the type and the bits that went in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from rome.codec.values import SqlValue
+from rome.errors import CorruptRecordError, DataError
+
+_MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
+_STORED_TYPES = frozenset((type(None), int, float, str, bytes))
+
+# msgspec checks types and bounds while it decodes, for next to nothing (0.8 against 0.7 µs for 53 columns; the same
+# checks in Python take another 0.8 µs), but it knows no union of str and bytes. So rows with a blob take two steps.
+_Integer = Annotated[int, msgspec.Meta(ge=_MIN_INTEGER, le=_MAX_INTEGER)]
+_decode_without_blobs: Callable[[bytes], list[Any]] = msgspec.msgpack.Decoder(list[_Integer | float | str | None]).decode
+_decode_any = msgspec.msgpack.Decoder(list[Any]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode_record(layout: int, rowid: int, values: Sequence[SqlValue]) -> bytes:
+    """Make the record of a row.
+
+    Raises:
+        DataError: a text has a lone surrogate, which UTF-8 cannot express; an integer needs more than 64 bits.
+
+    Cost: 0.4 µs for 53 columns.
+    """
+    try:
+        return _encode([layout, rowid, *values])
+    except UnicodeEncodeError as error:
+        raise DataError(f"text with a lone surrogate cannot be stored: {error}") from error
+    except OverflowError as error:
+        raise DataError("an integer beyond 64 bits cannot be stored") from error
+
+
+def decode_record(record: bytes) -> tuple[int, int, list[SqlValue]]:
+    """Take a record apart: layout, rowid, values.
+
+    Raises:
+        CorruptRecordError: these bytes are no record. The caller knows the table and the key, and adds them.
+
+    Cost: 1 µs for 53 columns, 5 µs if one of them is a blob.
+    """
+    try:
+        try:
+            layout, rowid, *values = _decode_without_blobs(record)
+        except msgspec.ValidationError:
+            layout, rowid, *values = _checked(_decode_any(record))
+    except (ValueError, RecursionError) as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
+        raise CorruptRecordError(f"not a record: {error}") from error
+    if type(layout) is not int or type(rowid) is not int:
+        raise CorruptRecordError("not a record: it does not begin with a layout and a rowid")
+    return layout, rowid, values
+
+
+def _checked(values: list[Any]) -> list[Any]:
+    if not _STORED_TYPES.issuperset(map(type, values)):
+        raise ValueError("a value of a type that is never stored")
+    if any(type(value) is int and value > _MAX_INTEGER for value in values):
+        raise ValueError("an integer beyond 64 bits")
+    return values
