@@ -21,13 +21,14 @@ _STORED_TYPES = frozenset((type(None), int, float, str, bytes))
 # msgspec checks types and bounds while it decodes, for next to nothing (0.8 against 0.7 µs for 53 columns; the same
 # checks in Python take another 0.8 µs), but it knows no union of str and bytes. So rows with a blob take two steps.
 _Integer = Annotated[int, msgspec.Meta(ge=_MIN_INTEGER, le=_MAX_INTEGER)]
-_decode_without_blobs: Callable[[bytes], list[Any]] = msgspec.msgpack.Decoder(list[_Integer | float | str | None]).decode
+_NoBlob = _Integer | float | str | None
+_decode_without_blobs: Callable[[bytes], list[Any]] = msgspec.msgpack.Decoder(list[_NoBlob]).decode
 _decode_any = msgspec.msgpack.Decoder(list[Any]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def encode_record(layout: int, rowid: int, values: Sequence[SqlValue]) -> bytes:
-    """Make the record of a row.
+    """Make the record of a row, whose values come from SQLite.
 
     Raises:
         DataError: a text has a lone surrogate, which UTF-8 cannot express; an integer needs more than 64 bits.
