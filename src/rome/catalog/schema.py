@@ -57,7 +57,11 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """`columns` of the table that has it refer to `parent_columns` (names, None: the parent's primary key)."""
+    """`columns` of the table that has it refer to `parent_columns` (names, None: the parent's primary key).
+
+    `deferred`: it may be INITIALLY DEFERRED (no PRAGMA tells; the table's text says so of some key of it), and so
+    is checked at COMMIT; for an immediate key that check is needless and harmless.
+    """
 
     columns: tuple[int, ...]
     parent: str
@@ -97,6 +101,22 @@ class Table:
     def positions(self) -> dict[str, int]:
         """Column name in lower case -> position."""
         return {column.name.lower(): position for position, column in enumerate(self.columns)}
+
+    @cached_property
+    def stored_positions(self) -> tuple[int, ...]:
+        """Positions of the columns whose values a record of the current layout holds, in its order."""
+        return self.layout_positions[self.layout]
+
+    @cached_property
+    def layout_positions(self) -> dict[int, tuple[int, ...]]:
+        """Layout number -> position of each of its columns; -1 for a column that was dropped since."""
+        by_id = {column.id: position for position, column in enumerate(self.columns)}
+        return {number: tuple(by_id.get(column, -1) for column in ids) for number, ids in self.layouts.items()}
+
+    @cached_property
+    def blank_row(self) -> tuple[SqlValue, ...]:
+        """What a record's row holds for columns that its layout does not know."""
+        return tuple(column.default for column in self.columns)
 
     @cached_property
     def paths(self) -> tuple[Index, ...]:

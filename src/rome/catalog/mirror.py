@@ -1,0 +1,99 @@
+"""The mirror: a SQLite database that holds the whole schema, and no rows.
+
+Reflection, EXPLAIN, and the question which tables a statement names are answered by SQLite itself on it; DDL runs
+on it first, and the difference of its sqlite_master is the catalog change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import apsw
+from apsw.ext import query_info
+
+
+class Master(NamedTuple):
+    """A row of sqlite_master."""
+
+    type: str
+    name: str
+    table: str
+    sql: str
+
+
+class Inspection(NamedTuple):
+    """A prepared statement.
+
+    Attributes:
+        tables: lower-case names of all tables and views that it reads or writes, views expanded.
+        written: those that it writes itself (not by foreign key actions); `inserted`: those it may add rows to.
+        columns: name and declared type of each result column; empty when there is no result set.
+        parameter_names: by number; None for a parameter without a name.
+    """
+
+    tables: frozenset[str]
+    written: frozenset[str]
+    inserted: frozenset[str]
+    columns: tuple[tuple[str, str | None], ...]
+    parameter_count: int
+    parameter_names: tuple[str | None, ...]
+
+
+class Mirror:
+    """One connection's copy of the schema."""
+
+    def __init__(self, image: bytes | None = None) -> None:
+        self.connection = apsw.Connection(":memory:")
+        if image is not None:
+            self.connection.deserialize("main", image)
+        else:  # small pages: a schema of 150 objects takes 300 kB, not 1 MB
+            self.connection.execute("PRAGMA page_size=1024")
+
+    @classmethod
+    def of(cls, statements: Iterable[str]) -> Mirror:
+        """A mirror made by running CREATE statements in order."""
+        mirror = cls()
+        mirror.connection.execute("BEGIN")
+        for statement in statements:
+            mirror.connection.execute(statement)
+        mirror.connection.execute("COMMIT")
+        return mirror
+
+    def image(self) -> bytes:
+        """Bytes to open an equal mirror from."""
+        return self.connection.serialize("main")
+
+    def master(self) -> dict[tuple[str, str], Master]:
+        """Tables, indexes and views by (type, name in lower case); constraints' indexes have no text and are left out."""
+        rows = self.connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        return {
+            (row[0], row[1].lower()): Master(*row) for row in rows if not row[1].lower().startswith("sqlite_")
+        }
+
+    def inspect(self, sql: str) -> Inspection:
+        """What SQLite says of a statement when it prepares it; the statement is not run.
+
+        Raises:
+            apsw.Error: what SQLite says against the statement.
+
+        Cost: no I/O; some 50 µs.
+        """
+        info = query_info(self.connection, sql, actions=True)
+        actions = info.actions or []
+        return Inspection(
+            tables=frozenset(a.table_name.lower() for a in actions if a.table_name and a.action_name in _NAMES_TABLE),
+            written=frozenset(a.table_name.lower() for a in actions if a.table_name and a.action_name in _WRITES),
+            inserted=frozenset(a.table_name.lower() for a in actions if a.table_name and a.action_name == _INSERT),
+            columns=tuple(info.description),
+            parameter_count=info.bindings_count,
+            parameter_names=tuple(info.bindings_names),
+        )
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+_INSERT = "SQLITE_INSERT"
+_WRITES = frozenset({_INSERT, "SQLITE_UPDATE", "SQLITE_DELETE"})
+_NAMES_TABLE = _WRITES | {"SQLITE_READ"}

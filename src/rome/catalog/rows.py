@@ -1,0 +1,65 @@
+"""Rows of a table to and from what the store holds: records, row keys, index entries.
+
+A row is the list of its values in column order; a generated column's is None, as it is never stored. SQLite's rowid
+travels beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rome.catalog.schema import ROWID, Index, Table
+from rome.codec.keys import encode_key
+from rome.codec.rows import decode_record, encode_record
+from rome.codec.values import SqlValue
+from rome.errors import CorruptRecordError
+
+
+def row_key(table: Table, rowid: int, values: Sequence[SqlValue]) -> bytes:
+    """The key under which the store holds the row.
+
+    A declared primary key that holds a NULL is not unique in SQLite: then the rowid follows it.
+    """
+    key = table.key
+    parts = [rowid if position == ROWID else values[position] for position in key.columns]
+    encoded = encode_key(parts, key.collations)
+    if None in parts:
+        return encoded + encode_key([rowid], ["BINARY"])
+    return encoded
+
+
+def index_key(index: Index, rowid: int, values: Sequence[SqlValue]) -> bytes:
+    """The row's key in an index."""
+    return encode_key(
+        [rowid if position == ROWID else values[position] for position in index.columns], index.collations
+    )
+
+
+def encode_row(table: Table, rowid: int, values: Sequence[SqlValue]) -> bytes:
+    """The record of a row, in the table's current layout."""
+    return encode_record(table.layout, rowid, [values[position] for position in table.stored_positions])
+
+
+def decode_row(table: Table, key: bytes, record: bytes) -> tuple[int, list[SqlValue]]:
+    """Rowid and values of a record written under any of the table's layouts.
+
+    Raises:
+        CorruptRecordError: names the table and the key.
+    """
+    try:
+        layout, rowid, stored = decode_record(record)
+        positions = table.layout_positions[layout]
+        if len(positions) != len(stored):
+            raise CorruptRecordError(f"layout {layout} has {len(positions)} columns, the record {len(stored)}")
+    except (CorruptRecordError, KeyError) as error:
+        reason = f"it names an unknown layout {error}" if isinstance(error, KeyError) else str(error)
+        raise CorruptRecordError(
+            f"the record of table {table.name}, key {key.hex()}, is corrupt: {reason}", table=table.name, key=key
+        ) from error
+    values = list(table.blank_row)
+    for position, value in zip(positions, stored, strict=True):
+        if position >= 0:  # a column dropped since is skipped
+            values[position] = value
+    if table.rowid_alias is not None:
+        values[table.rowid_alias] = rowid
+    return rowid, values
