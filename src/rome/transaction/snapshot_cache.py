@@ -1,0 +1,64 @@
+"""What a transaction has already read of its snapshot, so that reading it again costs no round trip.
+
+Per table: rows by key (also those known to be absent), and the ranges of each index that were read in full. The
+order index read in full covers every key and every range of its table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rome.store.spi import BEYOND, ORDER_INDEX, Row
+
+EVERYTHING = (b"", BEYOND)
+
+
+class Covered(NamedTuple):
+    """A range of an index that was read in full, and the keys of the rows found in it."""
+
+    start: bytes
+    stop: bytes
+    keys: list[bytes]
+
+
+class SnapshotCache:
+    """Rows and ranges of one snapshot."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, dict[bytes, Row | None]] = {}
+        self._ranges: dict[tuple[int, int], list[Covered]] = {}
+
+    def row(self, table_id: int, key: bytes) -> Row | None:
+        """The row, or None when it is absent (or unknown: ask `knows` first)."""
+        return self._rows.get(table_id, {}).get(key)
+
+    def knows(self, table_id: int, key: bytes) -> bool:
+        return key in self._rows.get(table_id, ()) or self._whole(table_id) is not None
+
+    def covering(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> list[bytes] | None:
+        """Keys of the rows in a range that holds this one; None when some of the range was not read."""
+        whole = self._whole(table_id)
+        if whole is not None:
+            return whole.keys
+        for covered in self._ranges.get((table_id, index_id), ()):
+            if covered.start <= start and stop <= covered.stop:
+                return covered.keys
+        return None
+
+    def _whole(self, table_id: int) -> Covered | None:
+        ranges = self._ranges.get((table_id, ORDER_INDEX))
+        return ranges[0] if ranges and (ranges[0].start, ranges[0].stop) == EVERYTHING else None
+
+    def add_rows(self, table_id: int, rows: Iterable[tuple[bytes, Row | None]]) -> None:
+        self._rows.setdefault(table_id, {}).update(rows)
+
+    def add_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, rows: list[Row]) -> None:
+        """Note a range that was read in full."""
+        self.add_rows(table_id, ((row.key, row) for row in rows))
+        covered = Covered(start, stop, [row.key for row in rows])
+        ranges = self._ranges.setdefault((table_id, index_id), [])
+        if (start, stop) == EVERYTHING:
+            ranges.insert(0, covered)
+        else:
+            ranges.append(covered)

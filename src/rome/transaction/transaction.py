@@ -1,0 +1,192 @@
+"""One transaction: reads at its snapshot, and the commit.
+
+States: no snapshot (nothing was read yet) -> snapshot fixed by the first read -> ended by commit or rollback.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rome.errors import CommitAbortedError, CommitUnknownError, StoreUnavailableError
+from rome.store.spi import (
+    CommitRequest,
+    Get,
+    Request,
+    Reserve,
+    Row,
+    Scan,
+    ScanResult,
+    Snapshot,
+    Store,
+    Version,
+)
+from rome.transaction.read_set import Check, ReadSet
+from rome.transaction.snapshot_cache import SnapshotCache
+from rome.transaction.write_set import WriteSet
+
+_RESOLVE_ATTEMPTS = 3
+
+
+class Want(NamedTuple):
+    """Stored rows that a statement needs: row keys, or a range of an index; and what must stay as it is."""
+
+    table_id: int
+    index_id: int
+    keys: tuple[bytes, ...]
+    ranges: tuple[tuple[bytes, bytes], ...]
+    check: Check
+
+
+class Transaction:
+    """Reads and the commit of one transaction.
+
+    Attributes:
+        snapshot: None until the first read.
+        catalog_version: as the last read saw it; None until then.
+        bytes_read, rows_read: what came from the store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.snapshot: Snapshot | None = None
+        self.catalog_version: Version | None = None
+        self.cache = SnapshotCache()
+        self.read_set = ReadSet()
+        self.rows_read = 0
+        self.bytes_read = 0
+
+    def new_snapshot(self) -> None:
+        """Forget the snapshot; the next read fixes a new one (READ COMMITTED, per statement)."""
+        self.snapshot = None
+        self.cache = SnapshotCache()
+
+    def read(self, wants: Sequence[Want], reserves: Sequence[Reserve] = ()) -> list[int]:
+        """Bring all that is wanted into the cache, in one round trip if nothing is cut short; returns the reserved.
+
+        The wants enter the read set only by `check_want`: the caller looks at `catalog_version` first.
+
+        Raises:
+            ConflictError, StoreUnavailableError: see Store.read.
+        """
+        requests = self._missing(wants)
+        if not requests and not reserves and self.snapshot is not None:
+            return []
+        result = self._store.read(self.snapshot, requests, reserves)
+        self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
+        for request, answer in zip(requests, result.answers, strict=True):
+            if isinstance(request, Get):
+                assert isinstance(answer, list)
+                self._count(row for row in answer if row is not None)
+                self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
+            elif isinstance(request, Scan):
+                assert isinstance(answer, ScanResult)
+                self._finish_scan(request, answer)
+        return result.reserved
+
+    def _finish_scan(self, scan: Scan, answer: ScanResult) -> None:
+        rows, resume = answer
+        self._count(rows)
+        while resume is not None:
+            result = self._store.read(self.snapshot, [scan._replace(start=resume)])
+            more = result.answers[0]
+            assert isinstance(more, ScanResult)
+            self._count(more.rows)
+            rows = rows + more.rows
+            resume = more.resume
+        self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, rows)
+
+    def _count(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self.rows_read += 1
+            self.bytes_read += len(row.record)
+
+    def _missing(self, wants: Sequence[Want]) -> list[Request]:
+        keys: dict[int, dict[bytes, None]] = {}
+        scans: dict[Scan, None] = {}
+        for want in wants:
+            unknown = [key for key in want.keys if not self.cache.knows(want.table_id, key)]
+            if unknown:
+                keys.setdefault(want.table_id, {}).update(dict.fromkeys(unknown))
+            for start, stop in want.ranges:
+                if self.cache.covering(want.table_id, want.index_id, start, stop) is None:
+                    scans[Scan(want.table_id, want.index_id, start, stop)] = None
+        return [*(Get(table_id, tuple(found)) for table_id, found in keys.items()), *scans]
+
+    def is_known(self, want: Want) -> bool:
+        """Whether all of it is in the cache."""
+        return not self._missing([want])
+
+    def rows(self, want: Want) -> list[Row]:
+        """The rows of a want that was read; a range may bring more rows than it holds."""
+        found: dict[bytes, None] = dict.fromkeys(want.keys)
+        for start, stop in want.ranges:
+            found.update(dict.fromkeys(self.cache.covering(want.table_id, want.index_id, start, stop) or ()))
+        rows = (self.cache.row(want.table_id, key) for key in found)
+        return [row for row in rows if row is not None]
+
+    def check_want(self, want: Want) -> None:
+        """Enter a want that was read into the read set, as far as its `check` says."""
+        if want.check is Check.NOTHING:
+            return
+        assert self.snapshot is not None
+        table_id, version = want.table_id, self.snapshot.version
+        for key in want.keys:
+            row = self.cache.row(table_id, key)
+            if row is None:
+                self.read_set.add_point(table_id, key, 0)
+            elif want.check is Check.ROWS:
+                self.read_set.add_point(table_id, key, row.version)
+            else:
+                self.read_set.add_range(table_id, 0, key, key + b"\xff", version, rows=False)
+        for start, stop in want.ranges:
+            rows = want.check is Check.ROWS
+            self.read_set.add_range(table_id, want.index_id, start, stop, version, rows=rows)
+
+    def commit(self, writes: WriteSet) -> Version:
+        """Validate the read set and apply the writes, as one atomic step.
+
+        A commit whose answer is lost is asked after under its id, a few times.
+
+        Raises:
+            ConflictError: nothing was written. CommitAbortedError: the same, after a lost connection.
+            CommitUnknownError: the store could not be asked what became of it.
+            TransactionTooLargeError: nothing was sent.
+        """
+        writes.check_size()
+        snapshot = self.snapshot or self._store.last_snapshot()
+        oldest = self.read_set.oldest()
+        if oldest is not None:
+            snapshot = snapshot._replace(version=min(oldest, snapshot.version))
+        request = CommitRequest(
+            transaction_id=secrets.token_bytes(16),
+            snapshot=snapshot,
+            points=self.read_set.points(),
+            ranges=self.read_set.ranges(),
+            rows=writes.rows(),
+            entries=writes.entries(),
+            drops=writes.drops,
+            sequences=writes.sequences,
+        )
+        try:
+            return self._store.commit(request)
+        except CommitUnknownError as lost:
+            return self._resolve(request.transaction_id, lost)
+
+    def _resolve(self, transaction_id: bytes, lost: CommitUnknownError) -> Version:
+        for _ in range(_RESOLVE_ATTEMPTS):
+            try:
+                version = self._store.resolve(transaction_id)
+            except StoreUnavailableError:
+                continue
+            if version is None:
+                raise CommitAbortedError(
+                    "the connection broke during COMMIT; the store was asked: nothing was written, and nothing will be"
+                ) from lost
+            return version
+        raise CommitUnknownError(
+            f"the connection broke during COMMIT, and the store cannot be asked what became of transaction "
+            f"{transaction_id.hex()}: all of its writes were applied, or none. Look before you repeat it",
+            transaction_id=transaction_id,
+        ) from lost
