@@ -1,1 +1,21 @@
-"""Run unmodified SQLAlchemy applications on a distributed key/value store."""
+"""Run unmodified SQLAlchemy applications on a distributed key/value store.
+
+    connection = rome.connect("rome+lmdb:///data.rome")
+
+opens a database without SQLAlchemy's engine; rome.dbapi is the whole PEP 249 module. Importing this package loads
+nothing else: applications only name Rome in a URL.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rome.dbapi import connect, drop_database, list_databases, set_retention, trim
+
+__all__ = ["connect", "drop_database", "list_databases", "set_retention", "trim"]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        return getattr(import_module("rome.dbapi"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,5 @@
+"""The SQLAlchemy dialect."""
+
+from rome.dialect.base import RomeDialect
+
+__all__ = ["RomeDialect"]

@@ -1,0 +1,61 @@
+"""Look after databases: list, drop, trim, retain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.engine import URL
+
+from rome.dbapi.url import make_url, parse_url
+from rome.store.registry import store_class
+from rome.store.spi import Retention, Store
+
+
+def list_databases(url: str | URL) -> list[str]:
+    """Names of all databases where `url` points to, sorted. The database that it names itself does not matter."""
+    location = parse_url(make_url(url), database_needed=False).location
+    return store_class(location.scheme).list_databases(location)
+
+
+def drop_database(url: str | URL) -> None:
+    """Delete a database and everything in it; no error when it is not there."""
+    location = parse_url(make_url(url)).location
+    store_class(location.scheme).drop_database(location)
+
+
+def trim(url: str | URL) -> int:
+    """Discard superseded versions that are older than the retention; returns how many commits' worth.
+
+    Every commit also trims a little, so this is for databases that are large and idle.
+    """
+    with _opened(url) as store:
+        return store.trim()
+
+
+def set_retention(url: str | URL, *, seconds: float | None = None, max_bytes: int | None = None) -> Retention:
+    """Change how long superseded versions are kept, for all clients; what is left out stays. Returns what holds now.
+
+    Raises:
+        ValueError: a negative number.
+    """
+    with _opened(url) as store:
+        now = store.retention()
+        retention = Retention(
+            now.seconds if seconds is None else seconds,
+            now.max_bytes if max_bytes is None else max_bytes,
+        )
+        if min(retention) < 0:
+            raise ValueError(f"{retention}: a retention cannot be negative")
+        store.set_retention(retention)
+        return retention
+
+
+@contextmanager
+def _opened(url: str | URL) -> Iterator[Store]:
+    location = parse_url(make_url(url)).location
+    store = store_class(location.scheme).open(location)
+    try:
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,162 @@
+"""What a URL says: where the database is, and the options of the engine.
+
+    rome+lmdb:///relative/path      rome+lmdb:////absolute/path
+    rome+redis://user:password@host:6379/database?ssl=true
+    rome+memory:///name             rome+memory://  (private; see rome.dbapi.private)
+
+Options follow as `?name=value&name=value`. Whatever the store does not list as its own (Store.options) is the engine's.
+No message shows a password, nor the value of a store's option, which may be one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from sqlalchemy.engine import URL
+from sqlalchemy.engine import make_url as sqlalchemy_url
+from sqlalchemy.exc import ArgumentError
+
+from rome.dbapi.isolation import LEVELS, level_name
+from rome.engine.options import Isolation, Options
+from rome.errors import ProgrammingError, URLError
+from rome.store.location import Location
+from rome.store.registry import schemes, store_class
+from rome.store.spi import Store
+
+FORMS = "rome+lmdb:///path, rome+redis://user:password@host:6379/database, rome+memory:///name"
+
+
+class Target(NamedTuple):
+    """All that a URL says."""
+
+    location: Location
+    options: Options
+
+
+def make_url(text: str | URL) -> URL:
+    """Parse a URL without judging it.
+
+    Raises:
+        URLError: it has not the form of a URL, or its port is not a number.
+    """
+    try:
+        return sqlalchemy_url(text)
+    except (ArgumentError, ValueError):
+        # The cause is left out: it may quote the URL, with its password.
+        raise URLError(f"this is not a URL, or its port is not a number; the forms are {FORMS}") from None
+
+
+def store_of(url: URL) -> type[Store]:
+    """The class of the store that a URL names.
+
+    Raises:
+        URLError: it names none, or one that is not installed.
+        InterfaceError: the store's client library is not installed.
+    """
+    return store_class(_scheme(url))
+
+
+def parse_url(url: URL, options: Mapping[str, object] | None = None, *, database_needed: bool = True) -> Target:
+    """Read a URL.
+
+    Args:
+        options: more options, which prevail over those of the URL; `username` and `password` are taken, too.
+        database_needed: False when the database's name does not matter; it may be missing then.
+
+    Raises:
+        URLError: something in it is wrong; the message says what to write instead.
+        InterfaceError: the store's client library is not installed.
+    """
+    given = {**url.query, **(options or {})}
+    if "username" in given:
+        url = url.set(username=_text(given.pop("username")))
+    if "password" in given:
+        url = url.set(password=_text(given.pop("password")))
+    scheme, store = _scheme(url), store_of(url)
+    texts = {name: _text(value) for name, value in given.items()}
+    unknown = sorted(texts.keys() - store.options - ENGINE_OPTIONS.keys())
+    if unknown:
+        known = ", ".join(sorted(store.options | ENGINE_OPTIONS.keys()))
+        raise URLError(f"rome+{scheme} has no option {', '.join(map(repr, unknown))}; known: {known}")
+    _check_address(url, store)
+    if not url.database and database_needed:
+        raise URLError(f"the URL names no database; the forms are {FORMS}")
+    location = Location(
+        scheme=scheme,
+        database=url.database or "-",
+        host=url.host,
+        port=url.port,
+        username=url.username,
+        password=url.password,
+        options={name: text for name, text in texts.items() if name in store.options},
+    )
+    return Target(location, _engine_options({name: texts[name] for name in texts.keys() & ENGINE_OPTIONS.keys()}))
+
+
+def _scheme(url: URL) -> str:
+    name, _, scheme = url.drivername.partition("+")
+    if name != "rome":
+        raise URLError(f"{url.drivername}:// is not a URL of Rome; the forms are {FORMS}")
+    if not scheme:
+        raise URLError(f"rome:// names no store (installed: {', '.join(schemes())}); the forms are {FORMS}")
+    return scheme
+
+
+def _check_address(url: URL, store: type[Store]) -> None:
+    if not store.capabilities.network and (url.host or url.port or url.username or url.password):
+        raise URLError(
+            f"{url.drivername} is not on the network: it takes no host, port or user; "
+            f"write {url.drivername}:/// (three slashes) and the database"
+        )
+    if url.port is not None and not 1 <= url.port <= 65535:
+        raise URLError(f"port {url.port} is not between 1 and 65535")
+
+
+def _text(value: object) -> str:
+    """An option as text. One that is repeated in the URL becomes a list with commas, as psycopg2's `host` does."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _flag(text: str) -> bool:
+    return {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}[text.lower()]
+
+
+def _isolation(text: str) -> Isolation:
+    return LEVELS[level_name(text)]
+
+
+def _full_scan(text: str) -> str:
+    return {"allow": "allow", "warn": "warn", "error": "error"}[text.lower()]
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+ENGINE_OPTIONS: dict[str, tuple[Callable[[str], object], str]] = {
+    "isolation_level": (_isolation, " or ".join(LEVELS)),
+    "full_scan": (_full_scan, "allow, warn or error"),
+    "foreign_keys": (_flag, "on or off"),
+    "max_replays": (_count, "a number, 0 or more"),
+    "replay": (_flag, "on or off"),
+}
+"""Name -> how to read it, and what may be written. `replay=off` is max_replays=0."""
+
+
+def _engine_options(texts: Mapping[str, str]) -> Options:
+    fields: dict[str, object] = {}
+    for name, text in texts.items():
+        read, expected = ENGINE_OPTIONS[name]
+        try:
+            fields["isolation" if name == "isolation_level" else name] = read(text)
+        except (KeyError, ValueError, ProgrammingError):
+            raise URLError(f"option {name}={text!r}: expected {expected}") from None
+    if not fields.pop("replay", True):
+        fields["max_replays"] = 0
+    return Options(**fields)  # type: ignore[arg-type]  # the table above gives every field its type

@@ -1,0 +1,116 @@
+"""RomeDialect: SQLAlchemy's SQLite dialect over rome.dbapi.
+
+Its name stays "sqlite", since what executes the SQL is SQLite: types, DDL, reflection and every application's branch
+on the name apply as they are. What differs is what a shared database with many clients has and a file has not.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
+
+from rome import dbapi
+from rome.dbapi.isolation import LEVELS
+from rome.dbapi.private import drop_after, private_name
+from rome.dbapi.url import parse_url
+from rome.errors import ProgrammingError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Engine
+    from sqlalchemy.sql.selectable import GenerativeSelect
+
+
+class RomeCompiler(SQLiteCompiler):
+    """SQLite's SQL, and FOR UPDATE, which SQLite has not: the engine takes it out again and honours it."""
+
+    def for_update_clause(self, select: GenerativeSelect, **kw: Any) -> str:
+        """FOR UPDATE, whatever the strength asked for: rows that are locked to be read are validated at COMMIT, too."""
+        # Private, but all dialects of SQLAlchemy read it, and there is no public way to it.
+        asked = select._for_update_arg
+        if asked is None:
+            return ""
+        return " FOR UPDATE" + (" NOWAIT" if asked.nowait else "") + (" SKIP LOCKED" if asked.skip_locked else "")
+
+
+class RomeDialect(SQLiteDialect):
+    """What `create_engine("rome+<store>://...")` uses.
+
+    The pool is SQLAlchemy's default, QueuePool, on every store.
+    """
+
+    driver = "rome"
+    supports_statement_cache = True
+    returns_native_bytes = True
+    statement_compiler = RomeCompiler
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._private_name: str | None = None
+
+    @classmethod
+    def import_dbapi(cls) -> ModuleType:
+        return dbapi
+
+    @classmethod
+    def engine_created(cls, engine: Engine) -> None:
+        """Teach oslo.db our errors, if the application has loaded it: its facade makes all of its engines after that.
+
+        Loaded by name: the two modules are one layer, and neither needs the other to work.
+        """
+        if "oslo_db.sqlalchemy.exc_filters" in sys.modules:
+            import_module("rome.oslo")
+
+    def create_connect_args(self, url: URL) -> tuple[list[str], dict[str, Any]]:
+        """The URL itself, once it is known to be right: a wrong one fails in create_engine, not at the first query.
+
+        A URL that names no database gets one that belongs to the engine, so that all of its connections share it.
+
+        Raises:
+            URLError, InterfaceError: as rome.dbapi.connect.
+        """
+        private = private_name(url)
+        if private is not None:
+            if self._private_name is None:
+                self._private_name = private
+                drop_after(self, url.set(database=private))
+            url = url.set(database=self._private_name)
+        parse_url(url)
+        return [], {"url": url}
+
+    # SQLAlchemy types a connection as what every driver has, and a level as one of those it knows: hence Any.
+
+    def get_isolation_level_values(self, dbapi_connection: Any) -> list[Any]:
+        return list(LEVELS)
+
+    def get_isolation_level(self, dbapi_connection: Any) -> Any:
+        return dbapi_connection.isolation_level
+
+    def set_isolation_level(self, dbapi_connection: Any, level: str) -> None:
+        dbapi_connection.isolation_level = level
+
+    def detect_autocommit_setting(self, dbapi_conn: Any) -> bool:
+        return bool(dbapi_conn.isolation_level == "AUTOCOMMIT")
+
+    def do_ping(self, dbapi_connection: Any) -> bool:
+        """Whether the connection is alive, as far as the socket tells; no round trip.
+
+        What it cannot tell does no harm: the first read of a transaction reconnects by itself.
+        """
+        return bool(dbapi_connection.is_usable())
+
+    def is_disconnect(self, e: Exception, connection: object, cursor: object) -> bool:
+        """The pool must replace its connections.
+
+        Not after CommitUnknownError, although the connection broke: oslo.db and others run a transaction again
+        after a disconnect, and this one may have been committed. The engine reconnects by itself.
+        """
+        if isinstance(e, StoreUnavailableError):
+            return True
+        return isinstance(e, ProgrammingError) and "Cannot operate on a closed database." in str(e)
+
+    def _get_server_version_info(self, connection: object) -> tuple[int, ...]:
+        return dbapi.sqlite_version_info

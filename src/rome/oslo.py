@@ -1,0 +1,38 @@
+"""Teach oslo.db Rome's errors; importing this module does it, once per process.
+
+oslo.db turns only MySQL's and PostgreSQL's serialization failures into DBDeadlock, which is what its applications
+retry. Its filters go by the dialect's name, "sqlite", so ours look at the class of the error first: those of stock
+SQLite pass by. Constraint violations need nothing here, since their texts are SQLite's, and neither does a lost
+connection: RomeDialect.is_disconnect makes it a DBConnectionError.
+
+CommitUnknownError stays what it is: its transaction may have been committed, so nothing may retry it.
+"""
+
+from __future__ import annotations
+
+from oslo_db import exception
+from oslo_db.sqlalchemy.exc_filters import filters
+from sqlalchemy import exc
+
+from rome import errors
+
+
+def _serialization_failure(error: exc.OperationalError, match: object, name: str, is_disconnect: bool) -> None:
+    if isinstance(error.orig, errors.OperationalError) and error.orig.sqlstate == "40001":
+        raise exception.DBDeadlock(error)
+
+
+def _store_not_ready(error: exc.OperationalError, match: object, name: str, is_disconnect: bool) -> None:
+    """A store that is starting or failing over: services wait for their database by retrying this error."""
+    if isinstance(error.orig, errors.StoreBusyError):
+        raise exception.DBConnectionError(error)
+
+
+def _wrong_value(error: exc.DataError, match: object, name: str, is_disconnect: bool) -> None:
+    if isinstance(error.orig, errors.DataError):
+        raise exception.DBDataError(error)
+
+
+filters("sqlite", exc.OperationalError, r".*")(_serialization_failure)
+filters("sqlite", exc.OperationalError, r".*")(_store_not_ready)
+filters("sqlite", exc.DataError, r".*")(_wrong_value)

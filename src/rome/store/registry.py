@@ -1,0 +1,55 @@
+"""Find a store's class by the scheme of a URL, through the entry points `rome.stores`.
+
+A store is imported when its scheme is first used, so nobody pays for, or needs, the client library of another one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
+
+from rome.errors import InterfaceError, URLError
+from rome.store.spi import Store
+
+
+def schemes() -> list[str]:
+    """The names of all stores that are installed, sorted."""
+    return sorted(_installed().names)
+
+
+@cache
+def store_class(scheme: str) -> type[Store]:
+    """The store that serves `rome+<scheme>://`.
+
+    Raises:
+        URLError: no such store is installed.
+        InterfaceError: its client library is not; the message says what to install.
+    """
+    installed = _installed()
+    if scheme not in installed.names:
+        raise URLError(f"there is no store 'rome+{scheme}'; installed: {', '.join(schemes())}")
+    entry_point = installed[scheme]
+    try:
+        found: type[Store] = entry_point.load()
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] == "rome":
+            raise
+        raise InterfaceError(
+            f"rome+{scheme} needs the Python package {missing.name!r}: pip install {_requirement(entry_point)}"
+        ) from missing
+    return found
+
+
+@cache
+def _installed() -> EntryPoints:
+    return entry_points(group="rome.stores")
+
+
+def _requirement(entry_point: EntryPoint) -> str:
+    """What to install for a store: the distribution that has it, with the extra of the store's name if it has one."""
+    distribution = entry_point.dist
+    if distribution is None:
+        return entry_point.name
+    extras = distribution.metadata.get_all("Provides-Extra") or []
+    extra = f"[{entry_point.name}]" if entry_point.name in extras else ""
+    return f"'{distribution.metadata['Name']}{extra}'"
