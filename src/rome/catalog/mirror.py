@@ -7,6 +7,7 @@ on it first, and the difference of its sqlite_master is the catalog change.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 import apsw
@@ -26,13 +27,13 @@ class Inspection(NamedTuple):
     """A prepared statement.
 
     Attributes:
-        tables: lower-case names of all tables and views that it reads or writes, views expanded.
+        read: lower-case names of the tables and views of which it reads columns or counts rows, views expanded.
         written: those that it writes itself (not by foreign key actions); `inserted`: those it may add rows to.
         columns: name and declared type of each result column; empty when there is no result set.
         parameter_names: by number; None for a parameter without a name.
     """
 
-    tables: frozenset[str]
+    read: frozenset[str]
     written: frozenset[str]
     inserted: frozenset[str]
     columns: tuple[tuple[str, str | None], ...]
@@ -52,13 +53,11 @@ class Mirror:
 
     @classmethod
     def of(cls, statements: Iterable[str]) -> Mirror:
-        """A mirror made by running CREATE statements in order."""
-        mirror = cls()
-        mirror.connection.execute("BEGIN")
-        for statement in statements:
-            mirror.connection.execute(statement)
-        mirror.connection.execute("COMMIT")
-        return mirror
+        """A mirror made by CREATE statements in order; the last few schemas are remembered, by their texts."""
+        texts = tuple(statements)
+        if not texts:
+            return cls()
+        return cls(_image(texts))
 
     def image(self) -> bytes:
         """Bytes to open an equal mirror from."""
@@ -82,7 +81,7 @@ class Mirror:
         info = query_info(self.connection, sql, actions=True)
         actions = info.actions or []
         return Inspection(
-            tables=frozenset(a.table_name.lower() for a in actions if a.table_name and a.action_name in _NAMES_TABLE),
+            read=frozenset(a.table_name.lower() for a in actions if a.table_name and a.action_name == "SQLITE_READ"),
             written=frozenset(a.table_name.lower() for a in actions if a.table_name and a.action_name in _WRITES),
             inserted=frozenset(a.table_name.lower() for a in actions if a.table_name and a.action_name == _INSERT),
             columns=tuple(info.description),
@@ -94,6 +93,15 @@ class Mirror:
         self.connection.close()
 
 
+@lru_cache(maxsize=32)
+def _image(statements: tuple[str, ...]) -> bytes:
+    mirror = Mirror()
+    mirror.connection.execute("BEGIN")
+    for statement in statements:
+        mirror.connection.execute(statement)
+    mirror.connection.execute("COMMIT")
+    return mirror.image()
+
+
 _INSERT = "SQLITE_INSERT"
 _WRITES = frozenset({_INSERT, "SQLITE_UPDATE", "SQLITE_DELETE"})
-_NAMES_TABLE = _WRITES | {"SQLITE_READ"}

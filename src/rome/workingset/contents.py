@@ -1,0 +1,66 @@
+"""Which rows the working set holds, which of them came from the store, and which the transaction touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rome.codec.values import SqlValue
+
+Identity = int | bytes
+"""What tells the rows of a table apart inside the working set: the rowid; WITHOUT ROWID: the row key."""
+
+
+class Stored(NamedTuple):
+    """A row as the store holds it at the transaction's snapshot."""
+
+    key: bytes
+    version: int
+    rowid: int
+    values: Sequence[SqlValue]
+
+
+class TableContents:
+    """One table's rows.
+
+    Attributes:
+        hydrated: stored rows that were put in, whether or not they have been changed since.
+        keys: their row keys; a row is never hydrated twice, or a deleted one would come back.
+        touched: rows inserted, updated or deleted; the value finds the row again (see WorkingSet.final_row).
+        whole: touched rows are not known one by one: all of them count as touched.
+    """
+
+    __slots__ = ("hydrated", "keys", "touched", "whole")
+
+    def __init__(self) -> None:
+        self.hydrated: dict[Identity, Stored] = {}
+        self.keys: set[bytes] = set()
+        self.touched: dict[Identity, tuple[SqlValue, ...]] = {}
+        self.whole = False
+
+    def copy(self) -> TableContents:
+        made = TableContents()
+        made.hydrated, made.keys, made.touched = dict(self.hydrated), set(self.keys), dict(self.touched)
+        made.whole = self.whole
+        return made
+
+
+class Contents:
+    """The rows of all tables, by table id; copied at every SAVEPOINT, put back by ROLLBACK TO."""
+
+    def __init__(self) -> None:
+        self.tables: dict[int, TableContents] = {}
+
+    def of(self, table_id: int) -> TableContents:
+        found = self.tables.get(table_id)
+        if found is None:
+            found = self.tables[table_id] = TableContents()
+        return found
+
+    def copy(self) -> Contents:
+        made = Contents()
+        made.tables = {table_id: contents.copy() for table_id, contents in self.tables.items()}
+        return made
+
+    def is_dirty(self) -> bool:
+        return any(contents.touched or contents.whole for contents in self.tables.values())

@@ -1,0 +1,31 @@
+"""SQL functions that a working set has beyond SQLite's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+import apsw
+
+from rome.codec.values import SqlValue
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def regexp(*arguments: SqlValue) -> int | None:
+    """`text REGEXP pattern` by Python's re.search, as pysqlite's dialect defines it."""
+    pattern, text = arguments
+    if pattern is None or text is None:
+        return None
+    return 1 if _compiled(str(pattern)).search(str(text)) else 0
+
+
+def register(connection: apsw.Connection, changes: Callable[[], int], total_changes: Callable[[], int]) -> None:
+    """Add REGEXP; let changes() and total_changes() count what the application did, not what Rome did for it."""
+    connection.create_scalar_function("regexp", regexp, 2, deterministic=True)
+    connection.create_scalar_function("changes", lambda *_: changes(), 0)
+    connection.create_scalar_function("total_changes", lambda *_: total_changes(), 0)

@@ -1,0 +1,38 @@
+"""SQLite's errors as Rome's, by extended result code; message texts stay SQLite's, since applications match them."""
+
+from __future__ import annotations
+
+import apsw
+
+from rome import errors
+
+_CONSTRAINTS: dict[int, type[errors.IntegrityError]] = {
+    apsw.SQLITE_CONSTRAINT_UNIQUE: errors.UniqueViolation,
+    apsw.SQLITE_CONSTRAINT_PRIMARYKEY: errors.UniqueViolation,
+    apsw.SQLITE_CONSTRAINT_ROWID: errors.UniqueViolation,
+    apsw.SQLITE_CONSTRAINT_FOREIGNKEY: errors.ForeignKeyViolation,
+    apsw.SQLITE_CONSTRAINT_NOTNULL: errors.NotNullViolation,
+    apsw.SQLITE_CONSTRAINT_CHECK: errors.CheckViolation,
+}
+
+# As CPython's sqlite3 module maps them, so that applications find the classes they know.
+_CLASSES: list[tuple[type[apsw.Error], type[errors.Error]]] = [
+    (apsw.ConstraintError, errors.IntegrityError),
+    (apsw.MismatchError, errors.IntegrityError),
+    (apsw.TooBigError, errors.DataError),
+    (apsw.CorruptError, errors.DatabaseError),
+    (apsw.InternalError, errors.InternalError),
+    (apsw.NotFoundError, errors.InternalError),
+    (apsw.MisuseError, errors.InterfaceError),
+    (apsw.RangeError, errors.InterfaceError),
+    (apsw.BindingsError, errors.ProgrammingError),
+    (apsw.Error, errors.OperationalError),
+]
+
+
+def translate(error: apsw.Error) -> errors.Error:
+    """The error to raise in its place."""
+    found: type[errors.Error] | None = _CONSTRAINTS.get(getattr(error, "extendedresult", 0))
+    if found is None:
+        found = next(ours for theirs, ours in _CLASSES if isinstance(error, theirs))
+    return found(str(error))

@@ -1,0 +1,71 @@
+"""The statements by which the working set reads and writes whole rows of one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rome.catalog.rows import row_key
+from rome.catalog.schema import Table
+from rome.catalog.shape import quote
+from rome.codec.values import SqlValue
+from rome.errors import NotSupportedError
+from rome.workingset.contents import Identity
+
+
+class TableStatements:
+    """Prepared texts for one table; made once per table and catalog.
+
+    A row goes in and comes out as its rowid (0 for WITHOUT ROWID) and its values in column order, None for
+    generated columns.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self._stored = [i for i, column in enumerate(table.columns) if not column.generated]
+        self.has_generated = len(self._stored) < len(table.columns)
+        name = quote(table.name)
+        names = [quote(table.columns[i].name) for i in self._stored]
+        self._rowid = self._rowid_name()
+        explicit = table.rowid_alias is None and not table.without_rowid
+        targets = [self._rowid, *names] if explicit else names
+        self._explicit = explicit
+        self.insert = f"INSERT INTO main.{name} ({', '.join(targets)}) VALUES ({', '.join('?' * len(targets))})"
+        outputs = ["NULL" if column.generated else quote(column.name) for column in table.columns]
+        rowid = "0" if table.without_rowid else self._rowid
+        self.select_all = f"SELECT {', '.join([rowid, *outputs])} FROM main.{name}"
+        if table.without_rowid:
+            keys = " AND ".join(f"{quote(table.columns[i].name)} = ?" for i in table.key.columns)
+        else:
+            keys = f"{self._rowid} = ?"
+        self.select_one = f"{self.select_all} WHERE {keys}"
+        self.delete_one = f"DELETE FROM main.{name} WHERE {keys}"
+        self.move = f"UPDATE main.{name} SET {self._rowid} = ? WHERE {self._rowid} = ?"
+        self.max_rowid = f"SELECT max({self._rowid}) FROM main.{name}"
+
+    def _rowid_name(self) -> str:
+        """A name of the rowid that no column takes from it."""
+        if self.table.without_rowid:
+            return ""
+        if self.table.rowid_alias is not None:
+            return quote(self.table.columns[self.table.rowid_alias].name)
+        for name in ("rowid", "_rowid_", "oid"):
+            if name not in self.table.positions:
+                return name
+        raise NotSupportedError(
+            f"table {self.table.name} has columns named rowid, _rowid_ and oid, so that its rowid cannot be reached: "
+            "rename one, or give it an INTEGER PRIMARY KEY"
+        )
+
+    def bindings(self, rowid: int, values: Sequence[SqlValue]) -> Sequence[SqlValue]:
+        """The parameters of `insert`."""
+        stored = [values[i] for i in self._stored] if self.has_generated else values
+        return [rowid, *stored] if self._explicit else stored
+
+    def identity(self, rowid: int, values: Sequence[SqlValue]) -> Identity:
+        return row_key(self.table, 0, values) if self.table.without_rowid else rowid
+
+    def where(self, rowid: int, values: Sequence[SqlValue]) -> tuple[SqlValue, ...]:
+        """The parameters of `select_one` and `delete_one`."""
+        if self.table.without_rowid:
+            return tuple(values[i] for i in self.table.key.columns)
+        return (rowid,)
