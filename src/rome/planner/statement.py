@@ -1,0 +1,246 @@
+"""What kind of statement a text is, found by tokens alone: before, and far cheaper than, a parse.
+
+Invariant: a text is never cut inside a string, a quoted name or a comment; what SQLite would refuse is passed on
+unchanged, so that SQLite says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from itertools import pairwise
+
+from rome.planner.tokens import Token, identifier, tokenize
+
+
+class Kind(Enum):
+    """What a statement does. WITH is the kind of its main verb; VALUES is a SELECT, REPLACE an INSERT."""
+
+    SELECT = "SELECT"
+    INSERT = "INSERT"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+    DDL = "DDL"
+    CREATE_TRIGGER = "CREATE TRIGGER"
+    BEGIN = "BEGIN"
+    COMMIT = "COMMIT"
+    ROLLBACK = "ROLLBACK"
+    SAVEPOINT = "SAVEPOINT"
+    RELEASE = "RELEASE"
+    ROLLBACK_TO = "ROLLBACK TO"
+    PRAGMA = "PRAGMA"
+    EXPLAIN = "EXPLAIN"
+    EXPLAIN_ROME = "EXPLAIN ROME"
+    ATTACH = "ATTACH"
+    DETACH = "DETACH"
+    VACUUM = "VACUUM"
+    ANALYZE = "ANALYZE"
+    REINDEX = "REINDEX"
+    OTHER = "OTHER"
+    EMPTY = "EMPTY"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One text, classified.
+
+    Attributes:
+        text: what SQLite is to run: without FOR UPDATE clauses; for EXPLAIN ROME the statement behind it.
+        multiple: the text holds more than one statement (`kind` and all else tell of the first).
+        for_update: a FOR UPDATE, FOR NO KEY UPDATE, FOR SHARE or FOR KEY SHARE stood in it.
+        skip_locked, nowait: and it said so.
+        returning: it is INSERT, UPDATE or DELETE with RETURNING.
+        name: of the savepoint, unquoted; of the pragma, in lower case and without its schema.
+        argument: of the pragma, unquoted; None when it has none.
+    """
+
+    kind: Kind
+    text: str
+    multiple: bool = False
+    for_update: bool = False
+    skip_locked: bool = False
+    nowait: bool = False
+    returning: bool = False
+    name: str | None = None
+    argument: str | None = None
+
+
+_VERBS = {
+    "SELECT": Kind.SELECT,
+    "VALUES": Kind.SELECT,
+    "INSERT": Kind.INSERT,
+    "REPLACE": Kind.INSERT,
+    "UPDATE": Kind.UPDATE,
+    "DELETE": Kind.DELETE,
+}
+_FIRST_WORDS = _VERBS | {
+    "CREATE": Kind.DDL,
+    "DROP": Kind.DDL,
+    "ALTER": Kind.DDL,
+    "BEGIN": Kind.BEGIN,
+    "COMMIT": Kind.COMMIT,
+    "END": Kind.COMMIT,
+    "ROLLBACK": Kind.ROLLBACK,
+    "SAVEPOINT": Kind.SAVEPOINT,
+    "RELEASE": Kind.RELEASE,
+    "PRAGMA": Kind.PRAGMA,
+    "EXPLAIN": Kind.EXPLAIN,
+    "ATTACH": Kind.ATTACH,
+    "DETACH": Kind.DETACH,
+    "VACUUM": Kind.VACUUM,
+    "ANALYZE": Kind.ANALYZE,
+    "REINDEX": Kind.REINDEX,
+}
+_LOCKS = (("UPDATE",), ("SHARE",), ("NO", "KEY", "UPDATE"), ("KEY", "SHARE"))
+
+
+@lru_cache(maxsize=4096)
+def classify(sql: str) -> Statement:
+    """Classify a text by its tokens. Never raises: what cannot be understood is Kind.OTHER.
+
+    Cost: 0.8 µs per token; the last 4,096 texts are remembered.
+    """
+    tokens = tokenize(sql)
+    first, rest = _first_statement(tokens)
+    multiple = bool(rest)
+    if not first:
+        return Statement(Kind.EMPTY, sql, multiple)
+    words = [token.word for token in first[:3]]
+    if words[:2] == ["EXPLAIN", "ROME"]:
+        return Statement(Kind.EXPLAIN_ROME, classify(sql[first[1].stop :]).text, multiple)
+    kind = _kind(first)
+    if kind in (Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE):
+        text, clauses = _cut_locks(sql, first)
+        return Statement(
+            kind,
+            text,
+            multiple,
+            for_update=bool(clauses),
+            skip_locked="SKIP" in clauses,
+            nowait="NOWAIT" in clauses,
+            returning=kind is not Kind.SELECT and _has_returning(first),
+        )
+    if kind in (Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO):
+        return Statement(kind, sql, multiple, name=identifier(first[-1]))
+    if kind is Kind.PRAGMA:
+        name, argument = _pragma(first)
+        return Statement(kind, sql, multiple, name=name, argument=argument)
+    return Statement(kind, sql, multiple)
+
+
+def split_script(sql: str) -> list[str]:
+    """The statements of a script, without their semicolons, in order; the body of a trigger is not split."""
+    statements = []
+    rest = tokenize(sql)
+    while rest:
+        first, rest = _first_statement(rest)
+        if first:
+            statements.append(sql[first[0].start : first[-1].stop])
+    return statements
+
+
+def _first_statement(tokens: list[Token]) -> tuple[list[Token], list[Token]]:
+    """The tokens of the first statement, and those behind its semicolon (without further bare semicolons)."""
+    words = [token.word for token in tokens]
+    begin = 0
+    while begin < len(words) and words[begin] == ";":
+        begin += 1
+    try:
+        end = _trigger_end(words, begin) if "TRIGGER" in words[begin : begin + 6] else words.index(";", begin)
+    except ValueError:
+        return tokens[begin:], []
+    after = end
+    while after < len(words) and words[after] == ";":
+        after += 1
+    return tokens[begin:end], tokens[after:]
+
+
+def _trigger_end(words: list[str], begin: int) -> int:
+    """Where the semicolon stands that ends the statement, as sqlite3_complete() has it: behind `; END`."""
+    head = [word for word in words[begin : begin + 6] if word not in ("EXPLAIN", "QUERY", "PLAN", "TEMP", "TEMPORARY")]
+    end = words.index(";", begin)
+    if head[:2] == ["CREATE", "TRIGGER"]:
+        while words[end - 2 : end] != [";", "END"]:
+            end = words.index(";", end + 1)
+    return end
+
+
+def _kind(tokens: list[Token]) -> Kind:
+    words = [token.word for token in tokens]
+    if words[0] == "WITH":
+        return _main_verb(words)
+    kind = _FIRST_WORDS.get(words[0], Kind.OTHER)
+    if kind is Kind.ROLLBACK and "TO" in words[1:3]:
+        return Kind.ROLLBACK_TO
+    if words[0] == "CREATE" and "TRIGGER" in words[1:3]:
+        return Kind.CREATE_TRIGGER
+    return kind
+
+
+def _main_verb(words: list[str]) -> Kind:
+    """The first verb outside of parentheses that follows one: the last common table expression ends there."""
+    depth = 0
+    for previous, word in pairwise(words):
+        if previous == "(":
+            depth += 1
+        elif previous == ")":
+            depth -= 1
+            if depth == 0 and word in _VERBS:
+                return _VERBS[word]
+    return Kind.OTHER
+
+
+def _has_returning(tokens: list[Token]) -> bool:
+    depth = 0
+    for token in tokens:
+        if token.word == "(":
+            depth += 1
+        elif token.word == ")":
+            depth -= 1
+        elif depth == 0 and token.word == "RETURNING":
+            return True
+    return False
+
+
+def _cut_locks(sql: str, tokens: list[Token]) -> tuple[str, set[str]]:
+    """The text without `FOR UPDATE|SHARE|NO KEY UPDATE|KEY SHARE [OF a, b] [NOWAIT|SKIP LOCKED]`; its words.
+
+    No valid SQLite statement has FOR before one of these words, so that no alias is taken for a clause.
+    """
+    clauses: set[str] = set()
+    kept, copied = [], 0
+    words = [token.word for token in tokens]
+    for at, word in enumerate(words):
+        if word != "FOR":
+            continue
+        strength = next((lock for lock in _LOCKS if tuple(words[at + 1 : at + 1 + len(lock)]) == lock), None)
+        if strength is None:
+            continue
+        end = at + 1 + len(strength)
+        if words[end : end + 1] == ["OF"]:
+            end += 2
+            while words[end : end + 1] in ([","], ["."]):
+                end += 2
+        if words[end : end + 1] == ["NOWAIT"]:
+            end += 1
+        elif words[end : end + 2] == ["SKIP", "LOCKED"]:
+            end += 2
+        clauses.update(words[at:end])
+        kept.append(sql[copied : tokens[at].start])
+        copied = tokens[end - 1].stop
+    kept.append(sql[copied:])
+    return "".join(kept), clauses
+
+
+def _pragma(tokens: list[Token]) -> tuple[str | None, str | None]:
+    """`PRAGMA [schema.]name [= value | (value)]`."""
+    words = [token.word for token in tokens]
+    at = 3 if words[2:3] == ["."] else 1
+    if at >= len(tokens):
+        return None, None
+    name = identifier(tokens[at]).lower()
+    value = [token for token in tokens[at + 1 :] if token.word not in ("=", "(", ")")]
+    if not value:
+        return name, None
+    return name, "".join(identifier(token) for token in value)
