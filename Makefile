@@ -1,0 +1,84 @@
+# Rome's commands. They need Python 3.11 or newer and make, no root. Everything lands under this folder:
+# .venv (tests), .demo (OpenStack and the demo's data), .cache (downloads). A set-up that failed goes on where it was.
+
+PYTHON ?= python3
+COUNT ?= 3
+DATA := $(CURDIR)/.demo/data
+LMDB := rome+lmdb:///$(DATA)/{db}.lmdb
+
+VENV := .venv
+LOGS := .cache/log
+KIT := .demo
+KIT_READY := $(KIT)/venv/ready $(KIT)/src/ready
+KIT_PYTHON := PYTHONPATH=$(CURDIR)/openstack:$(CURDIR)/tests $(CURDIR)/$(KIT)/venv/bin/python
+
+export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_PROGRESS_BAR := off
+
+.PHONY: help demo boot openstack-test test lint types layers clean
+
+help:
+	@echo 'make demo [URL=..] [COUNT=3]            a tour of the ORM, then real Nova and Placement boot servers on Rome'
+	@echo 'make boot [URL=..] [COUNT=3]            only the servers; without URL on LMDB, and on a Redis server of its own'
+	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance or placement'
+	@echo 'make test [ARGS=..]                     the tests, with the servers that they need; ARGS goes to pytest'
+	@echo 'make lint types layers                  ruff, mypy, import-linter'
+	@echo 'make clean                              remove everything that was set up'
+	@echo
+	@echo "URL: any of SQLAlchemy's, with {db} where a database is named: 'rome+redis://127.0.0.1:6379/{db}'"
+
+demo: URL ?= $(LMDB)
+demo: $(KIT_READY)
+	@$(KIT_PYTHON) demo/tour.py '$(URL)'
+	@$(KIT_PYTHON) -m romekit.boot --count $(COUNT) '$(URL)'
+
+boot: $(KIT_READY)
+	@$(KIT_PYTHON) -m romekit.boot --count $(COUNT) $(if $(URL),'$(URL)','$(LMDB)' own-redis)
+
+openstack-test: $(KIT_READY)
+	@$(KIT_PYTHON) -m romekit.suites $(SUITE) $(if $(URL),--url '$(URL)') $(ARGS)
+
+test: $(VENV)/ready
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/ready
+	@$(VENV)/bin/ruff check .
+
+types: $(VENV)/ready
+	@cd src && ../$(VENV)/bin/mypy --strict -p rome
+
+layers: $(VENV)/ready
+	@$(VENV)/bin/lint-imports
+
+clean:
+	rm -rf $(VENV) $(KIT) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# ---- set-up: a file `ready` says that what is beside it is complete
+
+# $(call new-venv,NUMBER,FOLDER)
+define new-venv
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo 'Rome needs Python 3.11 or newer; name one: make PYTHON=python3.11 $(MAKECMDGOALS)' >&2; exit 1; }
+@tools/step $(LOGS)/venv.log $(1) 'a virtual environment in $(2)' $(PYTHON) -m venv --clear $(2)
+endef
+
+$(VENV)/bin/pip:
+	$(call new-venv,1/2,$(VENV))
+
+$(VENV)/ready: pyproject.toml | $(VENV)/bin/pip
+	@tools/step $(LOGS)/test.log 2/2 'Rome and its test tools' $(VENV)/bin/pip install -e '.[test]'
+	@touch $@
+
+$(KIT)/venv/bin/pip:
+	$(call new-venv,1/3,$(KIT)/venv)
+
+$(KIT)/venv/ready: pyproject.toml openstack/requirements.txt | $(KIT)/venv/bin/pip
+	@tools/step $(LOGS)/openstack.log 2/3 'Rome, Nova, Glance, Placement and the 180 packages they need (a minute or two)' \
+		$(KIT)/venv/bin/pip install -e '.[redis,oslo,bench]' -r openstack/requirements.txt
+	@touch $@
+
+$(KIT)/src/ready: openstack/requirements.txt | $(KIT)/venv/ready
+	@tools/step $(LOGS)/sources.log 3/3 'the sources of Nova, Glance and Placement, which hold their tests' \
+		openstack/fetch-sources $(KIT)/venv/bin/pip openstack/requirements.txt $(KIT)/src
+	@touch $@

@@ -1,0 +1,90 @@
+"""Boot servers through the real Nova and Placement, and tell what that cost the database.
+
+usage: python -m romekit.boot [--count N] [--out FILE] URL...
+
+A URL is any of SQLAlchemy's that holds `{db}`; `own-redis` stands for a Redis or Valkey server that is started for this
+boot and stopped after it. Ends with status 1 at the first URL on which a server does not become ACTIVE, or on which
+Nova logs an error; then it shows what Nova logged of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from romekit import report
+from romekit.databases import shown
+from romekit.environment import ROOT, source_tree
+from romekit.recorder import Recording
+from servers import Server
+
+OWN_REDIS = "own-redis"
+_LINES_SHOWN = 60
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="romekit.boot", description="Boot servers through the real Nova.")
+    parser.add_argument("--count", type=int, default=3, help="servers to boot and record")
+    parser.add_argument("--out", type=Path, help="write every recorded request to this JSON file")
+    parser.add_argument("urls", nargs="+", metavar="URL", help=f"SQLAlchemy URL with {{db}}, or {OWN_REDIS}")
+    arguments = parser.parse_args()
+    for url in arguments.urls:
+        with _served(url) as served_url:
+            if not boot(served_url, arguments.count, arguments.out):
+                return 1
+    return 0
+
+
+@contextlib.contextmanager
+def _served(url: str) -> Iterator[str]:
+    """The URL itself; for OWN_REDIS, that of a server which lives as long as the context."""
+    if url != OWN_REDIS:
+        yield url
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        server = Server("redis", Path(directory)).start()
+        try:
+            yield f"rome+redis://{server.host}:{server.port}/{{db}}"
+        finally:
+            server.stop()
+
+
+def boot(url: str, count: int, out: Path | None = None) -> bool:
+    """Boot `count` servers with all databases on `url` and print what it cost; False, when there was any error."""
+    print(f"Real Nova and Placement boot {count} servers on {shown(url)}", flush=True)
+    log_path = ROOT / "boot.log"
+    with tempfile.TemporaryDirectory() as directory:
+        recorded = out or Path(directory) / "requests.json"
+        with log_path.open("w") as log:
+            status = subprocess.run(
+                [sys.executable, "-W", "ignore", "-m", "romekit.scenario", url, str(count), str(recorded)],
+                env={**os.environ, **_nova_environment()},
+                stderr=log,
+                check=False,
+            ).returncode
+        if status:
+            print(f"\nThe boot failed. From {log_path}:\n{_what_matters(log_path.read_text())}", file=sys.stderr)
+            return False
+        print(f"\n{report.table(Recording.load(recorded))}\n", flush=True)
+    return True
+
+
+def _nova_environment() -> dict[str, str]:
+    path = [str(source_tree("nova")), os.environ.get("PYTHONPATH", "")]
+    return {"PYTHONPATH": os.pathsep.join(path), "OS_NOVA_DISABLE_EVENTLET_PATCHING": "1"}
+
+
+def _what_matters(log: str) -> str:
+    """Warnings and errors of a log with their tracebacks: everything below INFO is left out; the last lines of it."""
+    kept = [line for line in log.splitlines() if line.strip() and " INFO [" not in line and " INFO nova" not in line]
+    return "\n".join(kept[-_LINES_SHOWN:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Fresh databases on one SQLAlchemy URL."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+_SQLITE_FILES = ("", "-wal", "-shm", "-journal")
+_ADMIN_DATABASES = {"mysql": "mysql", "postgresql": "postgres"}
+
+
+class Databases:
+    """Makes databases whose names no other process uses, and deletes them again."""
+
+    def __init__(self, template: str) -> None:
+        if "{db}" not in template:
+            raise SystemExit(f"the URL must hold {{db}} where it names a database: {shown(template)}")
+        self._template = template
+        self._serial = itertools.count(1)
+        self.live: dict[sa.URL, str] = {}
+        """URL of each database made here -> its label."""
+
+    def create(self, label: str) -> sa.URL:
+        """An empty database; `label` becomes part of its name."""
+        name = f"kit_{os.getpid()}_{next(self._serial)}_{re.sub(r'[^a-z0-9]+', '_', label.lower())[:20]}"
+        url = sa.make_url(self._template.replace("{db}", name))
+        if url.get_backend_name() in _ADMIN_DATABASES:
+            _administrate(url, f"CREATE DATABASE {name}")
+        self.live[url] = label
+        return url
+
+    def drop(self, url: sa.URL) -> None:
+        """Delete a database made here; nobody may be connected to it."""
+        del self.live[url]
+        if url.drivername.startswith("rome"):
+            import rome  # noqa: PLC0415 (the kit also runs where only another database is to be measured)
+
+            rome.drop_database(text(url))
+        elif url.get_backend_name() == "sqlite":
+            for suffix in _SQLITE_FILES:
+                Path(f"{url.database}{suffix}").unlink(missing_ok=True)
+        else:
+            _administrate(url, f"DROP DATABASE {url.database}")
+
+    def drop_all(self) -> None:
+        """Delete every database made here."""
+        for url in list(self.live):
+            self.drop(url)
+
+
+def text(url: sa.URL) -> str:
+    """The URL as it is written, password included."""
+    return url.render_as_string(hide_password=False)
+
+
+def shown(template: str) -> str:
+    """A URL with `{db}` as it may be printed: without its password."""
+    return sa.make_url(template).render_as_string().replace(quote("{db}"), "{db}")
+
+
+def _administrate(url: sa.URL, statement: str) -> None:
+    engine = sa.create_engine(url.set(database=_ADMIN_DATABASES[url.get_backend_name()]), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(statement))
+    engine.dispose()

@@ -1,0 +1,124 @@
+"""What an application asks of its databases, and what each request cost."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+STATEMENT, COMMIT, ROLLBACK, PING = "statement", "commit", "rollback", "ping"
+_DIALECT_METHODS = {"do_commit": COMMIT, "do_rollback": ROLLBACK, "do_ping": PING}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of the DBAPI.
+
+    Attributes:
+        kind: STATEMENT, COMMIT, ROLLBACK or PING (the pool's, when it hands out a connection).
+        database: its name; empty for all but statements.
+        seconds: until the DBAPI returned; fetching the rows comes after.
+        round_trips, rows: how often the driver waited for the store, and rows that it brought; None when the driver
+            does not tell.
+    """
+
+    kind: str
+    database: str
+    text: str
+    seconds: float
+    round_trips: int | None
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What several boots took: the seconds of each, and all their requests, in the order in which they ended."""
+
+    boots_s: list[float]
+    requests: list[Request]
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, path: Path) -> Recording:
+        """Read what `save` wrote."""
+        fields = json.loads(path.read_text())
+        return cls(fields["boots_s"], [Request(**request) for request in fields["requests"]])
+
+
+class _Mark(NamedTuple):
+    seconds: float
+    round_trips: int | None
+    rows: int | None
+
+    @classmethod
+    def now(cls, dbapi_connection: Any) -> _Mark:
+        stats = getattr(dbapi_connection, "rome_stats", None)
+        if stats is None:
+            return cls(time.perf_counter(), None, None)
+        return cls(time.perf_counter(), stats.round_trips, stats.rows)
+
+
+class Recorder:
+    """Adds every request of every engine of this process to a list, while it is `on`."""
+
+    def __init__(self, dialect: type[sa.Dialect], requests: list[Request]) -> None:
+        """`dialect` is the class of the engines' dialect: its methods commit, roll back and ping."""
+        self.on = False
+        self._requests = requests
+        sa.event.listen(Engine, "before_cursor_execute", self._before)
+        sa.event.listen(Engine, "after_cursor_execute", self._after)
+        sa.event.listen(Engine, "handle_error", self._failed)
+        for name, kind in _DIALECT_METHODS.items():
+            setattr(dialect, name, self._timed(getattr(dialect, name), kind))
+
+    def _add(self, kind: str, database: str, text: str, before: _Mark, dbapi_connection: Any) -> None:
+        if not self.on:
+            return
+        after = _Mark.now(dbapi_connection)
+        self._requests.append(
+            Request(
+                kind,
+                database,
+                text,
+                after.seconds - before.seconds,
+                _difference(before.round_trips, after.round_trips),
+                _difference(before.rows, after.rows),
+            )
+        )
+
+    def _before(self, connection: sa.Connection, *_: object) -> None:
+        connection.info["kit_mark"] = _Mark.now(connection.connection.dbapi_connection)
+
+    def _after(self, connection: sa.Connection, cursor: object, statement: str, *_: object) -> None:
+        before = connection.info.pop("kit_mark")
+        dbapi_connection = connection.connection.dbapi_connection
+        self._add(STATEMENT, connection.engine.url.database or "", statement, before, dbapi_connection)
+
+    def _failed(self, context: sa.ExceptionContext) -> None:
+        if context.connection is not None and context.statement is not None and "kit_mark" in context.connection.info:
+            self._after(context.connection, None, context.statement)
+
+    def _timed(self, method: Callable[..., Any], kind: str) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def timed(dialect: sa.Dialect, dbapi_connection: Any) -> Any:
+            before = _Mark.now(dbapi_connection)
+            try:
+                return method(dialect, dbapi_connection)
+            finally:
+                self._add(kind, "", kind.upper(), before, dbapi_connection)
+
+        return timed
+
+
+def _difference(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before

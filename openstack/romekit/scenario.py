@@ -1,0 +1,153 @@
+"""Boot servers through the real Nova, in one process, with all its databases on one SQLAlchemy URL.
+
+Nova's API, conductor, scheduler and compute (with Nova's own fake hypervisor) and the real Placement run as in Nova's
+functional tests, on native threads. Nothing of their code is changed; only where their test fixtures would make an
+SQLite file, they get a fresh database of the URL.
+
+Run by romekit.boot, which gives URL, COUNT and the file that the recorded requests go to. Prints its progress; Nova's
+log and the tracebacks go to stderr.
+"""
+
+import nova.tests.functional  # noqa: F401, I001 (first of all: it decides between eventlet and native threads)
+
+import importlib
+import os
+import re
+import sys
+import time
+import unittest
+from pathlib import Path
+
+import fixtures
+import sqlalchemy as sa
+from nova.db.api import models as api_models
+from nova.db.main import models as main_models
+from nova.tests.functional import fixtures as functional_fixtures
+from nova.tests.functional import integrated_helpers
+from placement import db_api as placement_db
+from placement import deploy
+from placement.db.sqlalchemy import migration as placement_migration
+from placement.objects import resource_class, trait
+from placement.tests import fixtures as placement_fixtures
+
+from romekit.databases import Databases, text
+from romekit.recorder import Recorder, Recording
+
+nova_fixtures = importlib.import_module("nova.tests.fixtures.nova")  # its package has another thing of this name
+
+WARM_UP = 3
+"""Servers booted before anything is recorded: the services fill their caches with the first ones."""
+
+_ERROR_LINE = re.compile(r"^\S+ \S+ (ERROR|CRITICAL) \[(?!stevedore)")
+"""In Nova's log; stevedore only tells which optional drivers are not installed."""
+
+
+class _PlacementDatabase(fixtures.Fixture):
+    """Stands in for Placement's own fixture, which insists on a database inside its process."""
+
+    def __init__(self, conf_fixture, set_config=False):
+        self.conf_fixture = conf_fixture
+
+    def _setUp(self):
+        placement_db.configure(self.conf_fixture.conf)
+        placement_migration.create_schema(placement_db.get_placement_engine())
+        trait._TRAITS_SYNCED = False
+        resource_class._RESOURCE_CLASSES_SYNCED = False
+        deploy.update_database(self.conf_fixture.conf)
+
+
+class _NoLock(fixtures.Fixture):
+    """Stands in for the lock by which Nova's fixtures let SQLite have one writer at a time."""
+
+
+def use_databases(databases, tell, *, one_writer):
+    """Let the fixtures of Nova and Placement take their databases from `databases`."""
+
+    names = iter(("api", "cell0", "cell1", "placement"))  # in the order in which the fixtures ask
+
+    def fresh_database(_label):
+        name = next(names)
+        tell(f"database {name}")
+        url = databases.create(name)
+        return text(url), url.database
+
+    def create_nova_schema(fixture):
+        models = main_models if fixture.database == "main" else api_models
+        models.BASE.metadata.create_all(fixture.get_engine())
+
+    def create_cell_schema(fixture, connection):
+        main_models.BASE.metadata.create_all(fixture._ctxt_mgrs[connection].writer.get_engine())
+
+    nova_fixtures._use_file_backed_sqlite_with_wal = fresh_database
+    functional_fixtures._use_file_backed_sqlite_with_wal = fresh_database
+    nova_fixtures.Database._apply_schema = create_nova_schema
+    nova_fixtures.CellDatabases._cache_schema = create_cell_schema
+    placement_fixtures.Database = _PlacementDatabase
+    if not one_writer:
+        nova_fixtures.DatabaseWriteLock = _NoLock
+
+
+class Boot(integrated_helpers.ProviderUsageBaseTestCase):
+    """Servers, one after the other, each until it is ACTIVE. `recording` gets what `count` of them took."""
+
+    compute_driver = "fake.MediumFakeDriver"
+
+    def __init__(self, recorder, recording, count, tell):
+        super().__init__("runTest")
+        self.recorder = recorder
+        self.recording = recording
+        self.count = count
+        self.tell = tell
+
+    def setUp(self):
+        super().setUp()
+        self.flags(instances=-1, cores=-1, ram=-1, group="quota")
+        self._start_compute("host1")
+        self.flavor = self.api.get_flavors()[0]
+
+    def runTest(self):
+        for number in range(1, WARM_UP + 1):
+            self._boot(f"warm-up server {number} of {WARM_UP}")
+        self.recorder.on = True
+        for number in range(1, self.count + 1):
+            self.recording.boots_s.append(self._boot(f"server {number} of {self.count}"))
+        self.recorder.on = False
+        errors = [line for line in self.stdlog.logger.output.splitlines() if _ERROR_LINE.match(line)]
+        if errors:
+            self.fail("the servers are ACTIVE, but Nova logged errors")
+
+    def _boot(self, label):
+        started = time.perf_counter()
+        server = self.api.post_server({"server": self._build_server(flavor_id=self.flavor["id"], networks="none")})
+        self._wait_for_state_change(server, "ACTIVE")
+        seconds = time.perf_counter() - started
+        self.tell(f"{label} is ACTIVE after {seconds:.2f} s")
+        return seconds
+
+
+def _progress():
+    """A function that prints a line to stdout; Nova, which logs there, is sent to stderr from now on."""
+    stdout = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    return lambda line: print(f"  {line}", file=stdout)
+
+
+def main(url, count, out):
+    tell = _progress()
+    databases = Databases(url)
+    dialect = sa.make_url(url).get_dialect()
+    use_databases(databases, tell, one_writer=dialect.name == "sqlite" and dialect.driver != "rome")
+    recording = Recording([], [])
+    boot = Boot(Recorder(dialect, recording.requests), recording, int(count), tell)
+    try:
+        result = unittest.TextTestRunner(stream=sys.stderr).run(boot)
+    finally:
+        databases.drop_all()
+    if not result.wasSuccessful():
+        return 1
+    recording.save(Path(out))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

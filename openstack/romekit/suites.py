@@ -1,0 +1,57 @@
+"""Run the database tests that an OpenStack service brings, unmodified, on any SQLAlchemy URL.
+
+usage: python -m romekit.suites nova|glance|placement [--url URL] [PYTEST-ARGUMENT...]
+
+Without a URL: on what the tests use by themselves, SQLite in memory. With one, romekit.redirect gives every engine of
+the tests its own `{db}`. Ends with pytest's status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+
+from romekit.environment import source_tree
+
+TESTS = {
+    "nova": ("nova/tests/unit/db",),
+    "glance": (
+        "glance/tests/unit/test_db.py",
+        "glance/tests/unit/test_db_metadef.py",
+        "glance/tests/unit/test_sqlite_migration.py",
+        "glance/tests/functional/db",
+    ),
+    "placement": ("placement/tests/functional/db",),
+}
+_TEST_TIMEOUT_S = 160
+_PYTEST = [
+    *("-p", "romekit.redirect", "-p", "romekit.testtools_cases", "-p", "romekit.known_failures"),
+    *("-p", "no:cacheprovider", "-q", "-W", "ignore", "--timeout", str(_TEST_TIMEOUT_S)),
+    *("-o", "python_classes=_none", "-o", "python_functions=_none"),  # they are all unittest's
+]
+_ENVIRONMENT = {
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "OS_LOG_CAPTURE": "1",
+    "OS_STDOUT_CAPTURE": "1",
+    "OS_STDERR_CAPTURE": "1",
+    "OS_NOVA_DISABLE_EVENTLET_PATCHING": "0",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="romekit.suites", description="Run a service's own database tests.")
+    parser.add_argument("suite", choices=TESTS)
+    parser.add_argument("--url", help="SQLAlchemy URL with {db}")
+    arguments, for_pytest = parser.parse_known_args()
+    tree = source_tree(arguments.suite)
+    target = [] if arguments.url is None else ["--url", arguments.url]
+    command = [sys.executable, "-m", "pytest", *_PYTEST, "--rootdir", str(tree), *target, *for_pytest]
+    return subprocess.run(
+        [*command, *TESTS[arguments.suite]], cwd=tree, env={**os.environ, **_ENVIRONMENT}, check=False
+    ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
