@@ -1,0 +1,20 @@
+"""The LMDB store: a database is one file, shared by all processes of one machine.
+
+LMDB is a copy-on-write B-tree with one writer at a time and readers that never wait. Its read transactions are Rome's
+snapshots, so superseded versions need no room of their own: the pages that a snapshot needs stay until it ends.
+What a commit needs to validate its reads is kept beside the rows: a log of changes, ordered by key.
+
+    environment.py  the file: opened once per process, never used by a forked child; creation, deletion
+    reaper.py       ends snapshots that are older than the retention
+    ordered.py      ordered maps in the file, with keys of any length
+    state.py        what the file says about itself: version, floor, retention
+    read.py         answers requests in a transaction
+    commit.py       validates, applies, trims
+    store.py        rome.store.spi.Store, out of these
+"""
+
+from __future__ import annotations
+
+from rome.store.lmdb.store import LmdbStore
+
+__all__ = ["LmdbStore"]

@@ -1,0 +1,277 @@
+"""Validates a commit, applies it, and trims what nobody can ask for any more. All inside one write transaction.
+
+The log holds for every index entry that changed since the floor the versions at which it last came or went, and was
+last written. That the *last* change is enough is what makes validation a walk over the changed entries of a range:
+a range read at version v is as it was when none of them is later than v. The order index's log also knows updates of
+rows; for another index, the rows that its entries lead to are looked up.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple, Self
+
+import msgspec
+
+from rome.errors import CatalogChangedError, CommitAbortedError, ConflictError, SnapshotLostError, SnapshotTooOldError
+from rome.store.lmdb import ordered
+from rome.store.lmdb.ordered import Transaction
+from rome.store.lmdb.read import row_key_of
+from rome.store.lmdb.state import (
+    COMMITS_HEADER,
+    State,
+    TableState,
+    commit_key,
+    entries_header,
+    headers_of_table,
+    log_header,
+    pack_number,
+    pack_versions,
+    rows_header,
+    sequence_key,
+    table_key,
+    table_of_log_key,
+    transaction_key,
+    unpack_versions,
+)
+from rome.store.spi import CATALOG_TABLE, ORDER_INDEX, CommitRequest, Drop, RangeCheck, Reserve, Snapshot, Version
+
+clock: Callable[[], float] = time.time
+"""Seconds; what the retention is measured by. All processes share it, and it goes on while none runs."""
+
+COMMITS_TRIMMED_PER_COMMIT: Final = 4
+"""More than one, so that trimming catches up; few, so that no commit pays for a long idle time before it."""
+
+_ABORTED = 0
+
+
+def writes_nothing(request: CommitRequest) -> bool:
+    return not (request.rows or request.entries or request.drops or request.sequences)
+
+
+def outcome(txn: Transaction, transaction_id: bytes) -> Version | None:
+    """The version of a commit that was applied; None for an id that was never used.
+
+    Raises:
+        CommitAbortedError: it was resolved before it arrived.
+    """
+    stored = txn.get(transaction_key(transaction_id))
+    if stored is None:
+        return None
+    version = int.from_bytes(stored, "big")
+    if version == _ABORTED:
+        raise CommitAbortedError(f"transaction {transaction_id.hex()} was aborted")
+    return version
+
+
+def check_snapshot(state: State, snapshot: Snapshot) -> None:
+    """Raises ConflictError's subclasses when nothing that was read at the snapshot can be used."""
+    if snapshot.incarnation != state.incarnation or snapshot.version > state.version:
+        raise SnapshotLostError(f"the database has no version {snapshot.version} of that incarnation")
+    if snapshot.version < state.catalog_version:
+        raise CatalogChangedError(
+            f"the schema changed at version {state.catalog_version}, after the snapshot at {snapshot.version}",
+            table=CATALOG_TABLE,
+        )
+    if snapshot.version < state.floor:
+        raise SnapshotTooOldError(f"the snapshot is at version {snapshot.version}, trimmed up to {state.floor}")
+
+
+def validate(txn: Transaction, state: State, request: CommitRequest) -> None:
+    """Raises ConflictError when anything that the request names as read has changed."""
+    check_snapshot(state, request.snapshot)
+    for table_id, key, version in request.points:
+        stored = ordered.get(txn, rows_header(table_id), key)
+        found = 0 if stored is None else int.from_bytes(stored[:8], "big")
+        if found != version:
+            raise ConflictError(
+                f"table {table_id}, row {key.hex()}: read at version {version}, now at {found}", table=table_id, key=key
+            )
+    for check in request.ranges:
+        if _range_changed(txn, check):
+            raise ConflictError(
+                f"table {check.table_id}, index {check.index_id}, range from {check.start.hex()}:"
+                f" changed after version {check.version}",
+                table=check.table_id,
+                key=check.start,
+            )
+
+
+def _range_changed(txn: Transaction, check: RangeCheck) -> bool:
+    table_id, index_id, start, stop, since, rows = check
+    table = TableState.read(txn, table_id)
+    if table.changed <= since:
+        return False
+    if since < table.floor:
+        raise SnapshotTooOldError(
+            f"range read at version {since}: table {table_id} is trimmed up to {table.floor}", table=table_id
+        )
+    for _, value in ordered.between(txn, log_header(table_id, index_id), start, stop):
+        came_or_went, written = unpack_versions(value)
+        if came_or_went > since or (rows and written > since):
+            return True
+    if not rows or index_id == ORDER_INDEX:
+        return False
+    header = rows_header(table_id)
+    for entry, value in ordered.between(txn, entries_header(table_id, index_id), start, stop):
+        row = ordered.get(txn, header, row_key_of(entry, value))
+        if row is not None and int.from_bytes(row[:8], "big") > since:
+            return True
+    return False
+
+
+def apply(txn: Transaction, state: State, request: CommitRequest) -> State:
+    """Write everything that a validated request names."""
+    changes = _Changes(txn, state.version + 1)
+    for drop in request.drops:
+        _drop(txn, drop)
+    for table_id, key, record in request.rows:
+        changes.write_row(table_id, key, record)
+    for table_id, index_id, index_key, row_key, present in request.entries:
+        changes.write_entry(table_id, index_id, index_key, row_key, present)
+    for table_id in changes.tables:
+        TableState.read(txn, table_id)._replace(changed=changes.version).write(txn, table_id)
+    for sequence, value in request.sequences.items():
+        reserve(txn, Reserve(sequence, 0, value))
+    if CATALOG_TABLE in changes.tables:
+        state = state._replace(catalog_version=changes.version)
+    return _remember(txn, state, request.transaction_id, changes.version, changes.kept_bytes, changes.log_keys)
+
+
+class _Changes:
+    """The rows and entries of one commit as they are written, and what trimming will have to know of them."""
+
+    def __init__(self, txn: Transaction, version: Version) -> None:
+        self.version = version
+        self.tables: set[int] = set()
+        self.log_keys: list[bytes] = []
+        self.kept_bytes = 0
+        self._txn = txn
+        self._version_bytes = pack_number(version)
+
+    def write_row(self, table_id: int, key: bytes, record: bytes | None) -> None:
+        header = rows_header(table_id)
+        old = ordered.get(self._txn, header, key)
+        if record is not None:
+            ordered.put(self._txn, header, key, self._version_bytes + record)
+        elif old is not None:
+            ordered.delete(self._txn, header, key)
+        else:
+            return
+        self.kept_bytes += 0 if old is None else len(old)
+        self._log(table_id, ORDER_INDEX, key, updated=old is not None and record is not None)
+
+    def write_entry(self, table_id: int, index_id: int, index_key: bytes, row_key: bytes, present: bool) -> None:
+        header, entry = entries_header(table_id, index_id), index_key + row_key
+        if present:
+            changed = ordered.put(self._txn, header, entry, len(row_key).to_bytes(4, "big"), overwrite=False)
+        else:
+            changed = ordered.delete(self._txn, header, entry)
+        if changed:
+            self._log(table_id, index_id, entry, updated=False)
+
+    def _log(self, table_id: int, index_id: int, entry: bytes, *, updated: bool) -> None:
+        header = log_header(table_id, index_id)
+        came_or_went = self.version
+        if updated:
+            logged = ordered.get(self._txn, header, entry)
+            came_or_went = 0 if logged is None else unpack_versions(logged)[0]
+        ordered.put(self._txn, header, entry, pack_versions(came_or_went, self.version))
+        self.tables.add(table_id)
+        self.log_keys.append(ordered.stored_key(header, entry))
+        self.kept_bytes += len(header) + len(entry)
+
+
+def _drop(txn: Transaction, drop: Drop) -> None:
+    """Nothing remembers what is dropped: the catalog change that comes with it invalidates older snapshots."""
+    if drop.index_id is None:
+        headers = headers_of_table(drop.table_id)
+    else:
+        headers = [entries_header(drop.table_id, drop.index_id), log_header(drop.table_id, drop.index_id)]
+    for header in headers:
+        ordered.clear(txn, header)
+
+
+def reserve(txn: Transaction, wanted: Reserve) -> int:
+    """Take numbers of a sequence; returns the first."""
+    key = sequence_key(wanted.sequence)
+    stored = int.from_bytes(txn.get(key, b""), "big")
+    last = max(stored, wanted.above)
+    if last + wanted.size != stored:
+        txn.put(key, pack_number(last + wanted.size))
+    return last + 1
+
+
+def abort(txn: Transaction, state: State, transaction_id: bytes) -> State:
+    """Refuse a commit that has not arrived yet.
+
+    The abort takes a version, which is above the transaction's snapshot: once the abort is trimmed away, the late
+    commit comes from below the floor.
+    """
+    version = state.version + 1
+    state = _remember(txn, state, transaction_id, version, 0, [])
+    txn.put(transaction_key(transaction_id), pack_number(_ABORTED))
+    return state
+
+
+class _Commit(NamedTuple):
+    """What trimming needs to know of a commit, or of an aborted transaction (which has no log)."""
+
+    time: float
+    transaction_id: bytes
+    kept_bytes: int
+    log_keys: bytes
+    """A msgpack array; decoded only when the commit is trimmed."""
+
+    @classmethod
+    def unpack(cls, stored: bytes) -> Self:
+        commit_time, transaction_id, kept_bytes = _COMMIT.unpack_from(stored)
+        return cls(commit_time, transaction_id, kept_bytes, stored[_COMMIT.size :])
+
+    def pack(self) -> bytes:
+        return _COMMIT.pack(self.time, self.transaction_id, self.kept_bytes) + self.log_keys
+
+
+_COMMIT = struct.Struct(">d16sQ")
+_encode_log_keys = msgspec.msgpack.Encoder().encode
+_decode_log_keys = msgspec.msgpack.Decoder(list[bytes]).decode
+
+
+def _remember(
+    txn: Transaction, state: State, transaction_id: bytes, version: Version, kept_bytes: int, log_keys: list[bytes]
+) -> State:
+    txn.put(transaction_key(transaction_id), pack_number(version))
+    commit = _Commit(clock(), transaction_id, kept_bytes, _encode_log_keys(log_keys))
+    txn.put(commit_key(version), commit.pack())
+    return state._replace(version=version, kept_bytes=state.kept_bytes + kept_bytes)
+
+
+def trim(txn: Transaction, state: State, limit: int) -> tuple[State, int]:
+    """Forget up to `limit` commits that are older than the retention or do not fit into its bytes, oldest first."""
+    horizon = clock() - state.retention.seconds
+    count = 0
+    with txn.cursor() as cursor:
+        while count < limit and cursor.set_range(COMMITS_HEADER) and cursor.key().startswith(COMMITS_HEADER):
+            commit = _Commit.unpack(cursor.value())
+            if commit.time > horizon and state.kept_bytes <= state.retention.max_bytes:
+                break
+            version = int.from_bytes(cursor.key()[len(COMMITS_HEADER) :], "big")
+            cursor.delete()
+            txn.delete(transaction_key(commit.transaction_id))
+            _forget(txn, version, _decode_log_keys(commit.log_keys))
+            state = state._replace(floor=version, kept_bytes=state.kept_bytes - commit.kept_bytes)
+            count += 1
+    return state, count
+
+
+def _forget(txn: Transaction, version: Version, log_keys: list[bytes]) -> None:
+    """Take a commit out of the log, unless a later one has overwritten its place."""
+    for stored in log_keys:
+        value = txn.get(stored)
+        if value is not None and unpack_versions(value[-16:])[1] == version:
+            txn.delete(stored)
+    for table_id in {table_of_log_key(stored) for stored in log_keys}:
+        if txn.get(table_key(table_id)) is not None:  # else the table was dropped
+            TableState.read(txn, table_id)._replace(floor=version).write(txn, table_id)

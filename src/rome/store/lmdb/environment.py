@@ -1,0 +1,377 @@
+"""A database's file: opened once per process, shared by its connections, left alone by a forked child.
+
+LMDB forbids a process to open a file twice (its fcntl locks belong to the process), and to use in a child what the
+parent opened. So connections share an Environment, which is closed with the last of them; a child begins with none,
+and keeps the inherited ones alive, since giving them back would clear the parent's places in the reader table.
+
+The map is as large as the file may become (`max_size`), from the start: address space costs nothing, and nothing has
+to be done when the file grows. Alternative: start small and grow on MapFullError. But a new map ends all transactions
+of the process, that is, the snapshots of all other connections, and makes every other process map the file anew.
+
+A file is created and deleted under a lock on its folder, so that nobody opens one that is being deleted. A deleted
+file is marked in itself, for those who still have it open.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Lock
+from typing import Final
+
+import lmdb
+
+from rome.errors import (
+    CommitUnknownError,
+    CorruptRecordError,
+    Error,
+    FormatError,
+    OperationalError,
+    StoreBusyError,
+    StoreConfigError,
+    StoreFullError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+)
+from rome.store.lmdb.ordered import Transaction
+from rome.store.lmdb.reaper import Reaper
+from rome.store.lmdb.state import State
+
+MAX_READERS: Final = 1024
+_MAGIC, _MAGIC_AT = b"\xde\xc0\xef\xbe", (16, 24)  # on little-endian machines; the page header is longer in LMDB 1.0
+
+_ERRORS: Final[dict[type[lmdb.Error], type[Error]]] = {
+    lmdb.MapFullError: StoreFullError,
+    lmdb.TxnFullError: StoreFullError,
+    lmdb.DiskError: StoreFullError,
+    lmdb.MemoryError: StoreConfigError,
+    lmdb.MapResizedError: StoreConfigError,
+    lmdb.ReadersFullError: StoreBusyError,
+    lmdb.LockError: StoreBusyError,
+    lmdb.ReadonlyError: StoreReadOnlyError,
+    lmdb.InvalidError: FormatError,
+    lmdb.VersionMismatchError: FormatError,
+    lmdb.CorruptedError: CorruptRecordError,
+    lmdb.PageNotFoundError: CorruptRecordError,
+}
+"""Everything else is StoreUnavailableError."""
+
+_HINTS: Final = {
+    lmdb.MapFullError: "raise the option max_size",
+    lmdb.MemoryError: "lower the option max_size, or the limit on address space (ulimit -v)",
+    lmdb.MapResizedError: "the file has outgrown this process's option max_size: raise it, and restart",
+    lmdb.ReadersFullError: f"there are {MAX_READERS} snapshots on this file at once",
+}
+
+
+class Environment:
+    """One open file.
+
+    Attributes:
+        inherited: opened by the parent process: not to be touched.
+        pins: the live ones, of all connections of this process.
+    """
+
+    def __init__(self, path: str, *, max_size: int, sync: bool) -> None:
+        self.path, self.max_size, self.sync = path, max_size, sync
+        self.connections = 0
+        self.inherited = False
+        self.pins: set[Pin] = set()
+        with self.errors():
+            self._lmdb = lmdb.open(
+                path,
+                subdir=False,
+                map_size=max_size,
+                sync=sync,
+                metasync=sync,
+                max_readers=MAX_READERS,
+                max_spare_txns=1,
+            )
+        try:
+            self._identity = _identity(path)
+            self.check_readers()
+            with self.write() as txn:
+                if State.read(txn) is None:
+                    if txn.stat()["entries"]:
+                        raise FormatError(f"{path} is an LMDB file, but not one of Rome's")
+                    State.new().write(txn)
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self) -> Transaction:
+        """A read transaction, of the newest version. The caller must abort it."""
+        with self.errors():
+            try:
+                return self._lmdb.begin()
+            except lmdb.ReadersFullError:
+                self._lmdb.reader_check()
+                return self._lmdb.begin()
+
+    @contextmanager
+    def write(self, transaction_id: bytes = b"") -> Iterator[Transaction]:
+        """The write transaction, of which there is one at a time among all processes. Rolled back on error.
+
+        Raises:
+            CommitUnknownError: the disk failed while the transaction was being committed.
+        """
+        with self.errors():
+            txn = self._lmdb.begin(write=True)
+            try:
+                yield txn
+            except BaseException:
+                txn.abort()
+                raise
+            try:
+                txn.commit()
+            except (lmdb.MapFullError, lmdb.DiskError):  # raised before the page that makes the commit valid is written
+                raise
+            except lmdb.Error as error:
+                raise CommitUnknownError(f"{self.path}: {error}", transaction_id=transaction_id) from error
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise LMDB's errors as Rome's."""
+        try:
+            yield
+        except lmdb.Error as error:
+            hint = _HINTS.get(type(error))
+            message = f"{self.path}: {error}" + (f" ({hint})" if hint else "")
+            raise _ERRORS.get(type(error), StoreUnavailableError)(message) from error
+
+    def state(self) -> State:
+        """As of now.
+
+        Raises:
+            StoreUnavailableError: the database was dropped.
+        """
+        txn = self.read()
+        try:
+            return self.state_in(txn)
+        finally:
+            txn.abort()
+
+    def state_in(self, txn: Transaction) -> State:
+        state = State.read(txn)
+        if state is None or state.dropped:
+            raise StoreUnavailableError(f"{self.path} was dropped")
+        return state
+
+    def used_bytes(self) -> int:
+        """What the newest version needs; the file may be larger."""
+        with self.errors():
+            stat = self._lmdb.stat()
+        return stat["psize"] * (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
+
+    def check_readers(self) -> None:
+        """Free what snapshots of killed processes hold."""
+        with self.errors():
+            self._lmdb.reader_check()
+
+    def reap(self) -> bool:
+        """End the snapshots below the floor; returns whether others are left."""
+        if self.pins:
+            with suppress(OperationalError):  # nobody is here to be told; the connections will be
+                self.check_readers()
+                floor = self.state().floor
+                for pin in list(self.pins):
+                    pin.end_below(floor)
+        return bool(self.pins)
+
+    def is_current(self) -> bool:
+        """Whether the path still leads to this file, and the file to a database."""
+        return self._identity == _identity(self.path) and not self.is_dropped()
+
+    def is_dropped(self) -> bool:
+        try:
+            self.state()
+        except StoreUnavailableError:
+            return True
+        return False
+
+    def close(self) -> None:
+        self._lmdb.close()
+
+
+class Pin:
+    """The read transaction of one connection: its snapshot. Its owner reads in it, and the reaper may end it.
+
+    `lock` must be held to use `txn`, which is None when there is no snapshot.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self.lock = Lock()
+        self.txn: Transaction | None = None
+        self._environment = environment
+        self._version = 0
+
+    def begin(self) -> tuple[Transaction, State]:
+        """End the one before, and begin with the newest version."""
+        self.end()
+        txn = self._environment.read()
+        try:
+            state = self._environment.state_in(txn)
+        except BaseException:
+            txn.abort()
+            raise
+        self.txn, self._version = txn, state.version
+        self._environment.pins.add(self)
+        _reaper.watch()
+        return txn, state
+
+    def end(self) -> None:
+        if self.txn is not None:
+            self.txn.abort()
+            self.txn = None
+            self._environment.pins.discard(self)
+
+    def end_below(self, floor: int) -> None:
+        """Leaves a snapshot alone that is being used: the next look will find it again."""
+        if self._version < floor and self.lock.acquire(blocking=False):
+            try:
+                if self._version < floor:
+                    self.end()
+            finally:
+                self.lock.release()
+
+
+_environments: dict[str, Environment] = {}
+"""By resolved path."""
+_inherited: list[Environment] = []
+"""Never given back."""
+_lock = Lock()
+
+
+def acquire(path: str, *, max_size: int, sync: bool) -> Environment:
+    """Open a file, or share it with other connections of this process.
+
+    Raises:
+        StoreConfigError: it is open with other options.
+        StoreUnavailableError, StoreReadOnlyError, FormatError, StoreFullError
+    """
+    path = os.path.realpath(path)
+    with _lock:
+        environment = _environments.get(path)
+        if environment is not None and environment.is_current():
+            if (environment.max_size, environment.sync) != (max_size, sync):
+                raise StoreConfigError(f"{path} is open in this process with other options (max_size, sync)")
+        else:
+            environment = _environments[path] = _open(path, max_size=max_size, sync=sync)
+        environment.connections += 1
+        return environment
+
+
+def release(environment: Environment) -> None:
+    """Close the file with its last connection."""
+    with _lock:
+        environment.connections -= 1
+        if environment.connections == 0:
+            if _environments.get(environment.path) is environment:
+                del _environments[environment.path]
+            environment.close()
+
+
+def drop(path: str) -> None:
+    """Delete a file. Connections to it will raise StoreUnavailableError."""
+    path = os.path.realpath(path)
+    with _lock:
+        if not os.path.exists(path):
+            return
+        environment = _environments.pop(path, None)
+        if environment is None or not environment.is_current():
+            environment = _open(path, max_size=0, sync=True)
+        try:
+            with _folder_locked(path), environment.write() as txn:
+                environment.state_in(txn)._replace(dropped=True).write(txn)
+                _unlink(path)
+        finally:
+            if environment.connections == 0:
+                environment.close()
+
+
+def is_database(path: str) -> bool:
+    """Whether a file is a database of Rome. Creates nothing, and takes no lock that a closing file would lose."""
+    path = os.path.realpath(path)
+    with _lock:
+        if path in _environments:
+            return _environments[path].is_current()
+        if not os.path.isfile(path + "-lock") or not _is_lmdb(path):
+            return False
+        try:
+            with lmdb.open(path, subdir=False, readonly=True, lock=False, create=False) as file, file.begin() as txn:
+                state = State.read(txn)
+        except FormatError:
+            return True
+        except lmdb.Error:
+            return False
+        return state is not None and not state.dropped
+
+
+def _open(path: str, *, max_size: int, sync: bool) -> Environment:
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise StoreUnavailableError(f"{path}: there is no folder {folder}; create it first")
+    if os.path.isdir(path):
+        raise StoreUnavailableError(f"{path} is a folder; name a file in it")
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise StoreReadOnlyError(f"{path}: no permission to write; LMDB's readers need it, too, for the lock file")
+    with _folder_locked(path):
+        if os.path.exists(path) and os.path.getsize(path) and not _is_lmdb(path):
+            raise FormatError(f"{path} is not an LMDB file")
+        environment = Environment(path, max_size=max_size, sync=sync)
+        if not environment.is_dropped():
+            return environment
+        # Whoever dropped it died before deleting it.
+        environment.close()
+        _unlink(path)
+        return Environment(path, max_size=max_size, sync=sync)
+
+
+@contextmanager
+def _folder_locked(path: str) -> Iterator[None]:
+    """Among processes. The caller need not hold it for long: opening takes a millisecond."""
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _unlink(path: str) -> None:
+    for name in (path + "-lock", path):
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def _is_lmdb(path: str) -> bool:
+    with open(path, "rb") as file:
+        head = file.read(64)
+    return any(head[at : at + 4] == _MAGIC for at in _MAGIC_AT)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    with suppress(FileNotFoundError):
+        stat = os.stat(path)
+        return stat.st_dev, stat.st_ino
+    return None
+
+
+def _reap() -> bool:
+    with _lock:
+        return sum(environment.reap() for environment in _environments.values()) > 0
+
+
+def _leave_to_parent() -> None:
+    global _lock
+    _lock = Lock()
+    _inherited.extend(_environments.values())
+    for environment in _inherited:
+        environment.inherited = True
+    _environments.clear()
+
+
+_reaper = Reaper(_reap)
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -1,0 +1,117 @@
+"""Ordered maps inside one LMDB database, with keys of any length.
+
+A map is named by a *header*, the bytes that all of its keys in the file begin with. LMDB bounds keys to 511 bytes;
+about a third of Nova's indexes can exceed that. A longer key is stored as its first CUT bytes and its hash, and the
+key itself stands before the value.
+
+Order: cutting all keys to CUT bytes keeps their order, except among those that it makes equal. These form a *cluster*:
+they lie together in the file, ordered by hash. (A key of up to CUT bytes is no member: it is less than every longer key
+that starts with it, in the file and in truth.) So a walk reads a cluster whole and sorts it. Bounds are cut in the same
+way, which makes a range too wide by at most a cluster at each end, and are then compared with the whole key.
+
+Collisions: the hash has 256 bits, so nobody will find two keys with the same one. Costs: a lookup is as fast as any; a
+walk that touches a cluster reads all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Final, TypeAlias
+
+import lmdb
+
+Transaction: TypeAlias = "lmdb.Transaction[bytes]"
+
+CUT: Final = 464
+_HASH_BYTES = 32
+MAX_HEADER_BYTES: Final = 511 - CUT - _HASH_BYTES
+_BEYOND_HASHES = b"\xff" * (_HASH_BYTES + 1)
+
+
+def get(txn: Transaction, header: bytes, key: bytes) -> bytes | None:
+    """The value of a key."""
+    value = txn.get(stored_key(header, key))
+    return value if value is None or len(key) <= CUT else _split(value)[1]
+
+
+def put(txn: Transaction, header: bytes, key: bytes, value: bytes, *, overwrite: bool = True) -> bool:
+    """Returns False, and changes nothing, when the key is there and must not be overwritten."""
+    if len(key) > CUT:
+        value = len(key).to_bytes(4, "big") + key + value
+    return txn.put(stored_key(header, key), value, overwrite=overwrite)
+
+
+def delete(txn: Transaction, header: bytes, key: bytes) -> bool:
+    """Returns False when the key is not there."""
+    return txn.delete(stored_key(header, key))
+
+
+def clear(txn: Transaction, header: bytes) -> None:
+    """Delete the map, or all maps whose headers begin so."""
+    with txn.cursor() as cursor:
+        if cursor.set_range(header):
+            while cursor.key().startswith(header):
+                cursor.delete()
+
+
+def stored_key(header: bytes, key: bytes) -> bytes:
+    """The key in the file."""
+    if len(key) <= CUT:
+        return header + key
+    return header + key[:CUT] + blake2b(key, digest_size=_HASH_BYTES).digest()
+
+
+def between(
+    txn: Transaction, header: bytes, start: bytes, stop: bytes, *, reverse: bool = False
+) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of everything with `start <= key < stop`, in the order of keys, or in the opposite one."""
+    with txn.cursor() as cursor:
+        for key, value in _sorted_clusters(_walk(cursor, header, start, stop, reverse), len(header), reverse):
+            if start <= key < stop:
+                yield key, value
+
+
+def _walk(
+    cursor: lmdb.Cursor[bytes], header: bytes, start: bytes, stop: bytes, reverse: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    """What the file has from the cut of `start` up to the cut of `stop`, included."""
+    cut = len(header) + CUT
+    first, last = (header + start)[:cut], (header + stop)[:cut]
+    if not reverse:
+        if cursor.set_range(first):
+            for item in cursor.iternext():
+                if item[0][:cut] > last:
+                    return
+                yield item
+        return
+    beyond = last if len(stop) <= CUT else last + _BEYOND_HASHES
+    if cursor.prev() if cursor.set_range(beyond) else cursor.last():
+        for item in cursor.iterprev():
+            if item[0][:cut] < first:
+                return
+            yield item
+
+
+def _sorted_clusters(
+    items: Iterator[tuple[bytes, bytes]], header_bytes: int, reverse: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    """Replace keys in the file by true keys, and put clusters into true order."""
+    cut = header_bytes + CUT
+    cluster: list[tuple[bytes, bytes]] = []
+    cluster_prefix = b""
+    for stored, value in items:
+        if (cluster and stored[:cut] != cluster_prefix) or (cluster and len(stored) <= cut):
+            yield from sorted(cluster, reverse=reverse)
+            cluster.clear()
+        if len(stored) <= cut:
+            yield stored[header_bytes:], value
+        else:
+            cluster_prefix = stored[:cut]
+            cluster.append(_split(value))
+    yield from sorted(cluster, reverse=reverse)
+
+
+def _split(value: bytes) -> tuple[bytes, bytes]:
+    end = 4 + int.from_bytes(value[:4], "big")
+    return value[4:end], value[end:]

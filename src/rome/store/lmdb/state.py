@@ -1,0 +1,133 @@
+"""What the file says about itself, and the headers of its maps.
+
+| header | key | value |
+|---|---|---|
+| `M` | | State |
+| `B` | table | version of the last change, floor |
+| `R` table | row key | version, record |
+| `E` table index | index key + row key | length of the row key |
+| `L` table index | index key + row key | versions at which the entry last came or went, and was last written |
+| `S` | sequence | last number handed out |
+| `T` | transaction id | commit version; 0: aborted |
+| `Q` | version | commit: time, transaction id, bytes kept, keys in `L` |
+
+Numbers are big-endian: tables and indexes have 4 bytes, all others 8. Keys are those of rome.store.lmdb.ordered.
+"""
+
+from __future__ import annotations
+
+import secrets
+import struct
+from typing import NamedTuple, Self
+
+from rome.errors import FormatError
+from rome.store.lmdb.ordered import Transaction
+from rome.store.spi import Retention, Version
+
+FORMAT = 1
+STATE_KEY = b"M"
+_MAGIC = b"rome"
+_STATE = struct.Struct(">4sI?16sQQQQdQ")
+pack_number = struct.Struct(">Q").pack
+_VERSIONS = struct.Struct(">QQ")
+pack_versions, unpack_versions = _VERSIONS.pack, _VERSIONS.unpack
+_TABLE = struct.Struct(">cI")
+_INDEX = struct.Struct(">cII")
+
+
+def table_key(table_id: int) -> bytes:
+    return _TABLE.pack(b"B", table_id)
+
+
+def rows_header(table_id: int) -> bytes:
+    return _TABLE.pack(b"R", table_id)
+
+
+def entries_header(table_id: int, index_id: int) -> bytes:
+    return _INDEX.pack(b"E", table_id, index_id)
+
+
+def log_header(table_id: int, index_id: int) -> bytes:
+    return _INDEX.pack(b"L", table_id, index_id)
+
+
+def headers_of_table(table_id: int) -> list[bytes]:
+    """What the keys of everything that belongs to a table begin with."""
+    return [_TABLE.pack(kind, table_id) for kind in (b"B", b"R", b"E", b"L")]
+
+
+def table_of_log_key(stored: bytes) -> int:
+    return int.from_bytes(stored[1:5], "big")
+
+
+def sequence_key(sequence: int) -> bytes:
+    return b"S" + pack_number(sequence)
+
+
+def transaction_key(transaction_id: bytes) -> bytes:
+    return b"T" + transaction_id
+
+
+COMMITS_HEADER = b"Q"
+
+
+def commit_key(version: Version) -> bytes:
+    return COMMITS_HEADER + pack_number(version)
+
+
+class TableState(NamedTuple):
+    """`changed`: the last commit that changed the table. `floor`: the last such commit that is trimmed away."""
+
+    changed: Version
+    floor: Version
+
+    @classmethod
+    def read(cls, txn: Transaction, table_id: int) -> Self:
+        return cls(*unpack_versions(txn.get(table_key(table_id), _NO_TABLE)))
+
+    def write(self, txn: Transaction, table_id: int) -> None:
+        txn.put(table_key(table_id), pack_versions(*self))
+
+
+_NO_TABLE = pack_versions(0, 0)
+
+
+class State(NamedTuple):
+    """One version of the database.
+
+    Attributes:
+        floor: the last commit that is trimmed away; snapshots from before it are over.
+        kept_bytes: size of what the commits after the floor have superseded, and of their logs.
+    """
+
+    dropped: bool
+    incarnation: bytes
+    version: Version
+    catalog_version: Version
+    floor: Version
+    kept_bytes: int
+    retention: Retention
+
+    @classmethod
+    def new(cls) -> Self:
+        return cls(False, secrets.token_bytes(16), 0, 0, 0, 0, Retention())
+
+    @classmethod
+    def read(cls, txn: Transaction) -> Self | None:
+        """None: this LMDB database is none of Rome's.
+
+        Raises:
+            FormatError: it was written by a newer Rome.
+        """
+        stored = txn.get(STATE_KEY)
+        if stored is None or not stored.startswith(_MAGIC):
+            return None
+        stored_format = int.from_bytes(stored[4:8], "big")
+        if stored_format > FORMAT:
+            raise FormatError(f"the file has format {stored_format}, and this version of Rome knows {FORMAT}: upgrade")
+        _, _, dropped, incarnation, version, catalog_version, floor, kept, seconds, max_bytes = _STATE.unpack(stored)
+        return cls(dropped, incarnation, version, catalog_version, floor, kept, Retention(seconds, max_bytes))
+
+    def write(self, txn: Transaction) -> None:
+        *fields, retention = self
+        txn.put(STATE_KEY, _STATE.pack(_MAGIC, FORMAT, *fields, *retention))

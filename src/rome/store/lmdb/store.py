@@ -1,0 +1,229 @@
+"""A connection to a database in an LMDB file."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, Self, TypedDict
+
+from rome.errors import (
+    CommitAbortedError,
+    SnapshotLostError,
+    SnapshotTooOldError,
+    StoreFullError,
+    StoreUnavailableError,
+    URLError,
+)
+from rome.store import spi
+from rome.store.lmdb import commit, environment
+from rome.store.lmdb.environment import Environment
+from rome.store.lmdb.read import answer
+from rome.store.lmdb.state import State
+from rome.store.location import Location
+from rome.store.spi import Capabilities, CommitRequest, ReadResult, Request, Reserve, Retention, Snapshot, Version
+
+DEFAULT_MAX_SIZE: Final = 1 << 40
+MIN_MAX_SIZE: Final = 1 << 20
+_RESERVED_SHARE: Final = 8
+"""One part in so many of the file is kept for what deletes and trimming need, and for what snapshots keep."""
+
+_COMMITS_TRIMMED_AT_ONCE: Final = 1_000
+_UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+class LmdbStore(spi.Store):
+    """A connection to a database in an LMDB file. No call waits for a network; one call counts as one round trip.
+
+    Options:
+        sync: "on": a commit is on the disk when it returns. "off": it is in the operating system's hands, and lost, or
+            the file damaged, only if the machine crashes.
+        max_size: bytes that the file may have, as a number or with a unit (512M, 20G). All processes should agree.
+    """
+
+    capabilities = Capabilities(durable=True, shared=True, network=False)
+    options = frozenset({"sync", "max_size"})
+
+    def __init__(self, opened: Environment) -> None:
+        self.round_trips = 0
+        self._environment = opened
+        self._closed = False
+        self._snapshot: Snapshot | None = None
+        self._pin = environment.Pin(opened)
+        state = opened.state()
+        self._last_snapshot = Snapshot(state.incarnation, state.version)
+
+    @classmethod
+    def open(cls, location: Location) -> Self:
+        opened = environment.acquire(location.database, **_options(location))
+        try:
+            return cls(opened)
+        except BaseException:
+            environment.release(opened)
+            raise
+
+    @classmethod
+    def list_databases(cls, location: Location) -> list[str]:
+        """Paths of the databases in the folder of `location.database`, written as that is."""
+        folder = os.path.dirname(location.database)
+        try:
+            names = os.listdir(folder or os.curdir)
+        except OSError as error:
+            raise StoreUnavailableError(f"cannot list {folder!r}: {error.strerror}") from error
+        paths = sorted(os.path.join(folder, name) for name in names)
+        return [path for path in paths if os.path.isfile(path) and environment.is_database(path)]
+
+    @classmethod
+    def drop_database(cls, location: Location) -> None:
+        environment.drop(location.database)
+
+    def read(
+        self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
+    ) -> ReadResult:
+        with self._round_trip() as opened:
+            if snapshot is None:
+                txn, state = self._pin.begin()
+                snapshot = self._snapshot = self._heard_of(state, state.version)
+            elif snapshot != self._snapshot:
+                raise SnapshotLostError(f"version {snapshot.version} is not this connection's snapshot")
+            else:
+                if self._pin.txn is None:
+                    raise SnapshotTooOldError(f"the snapshot at version {snapshot.version} outlived the retention")
+                txn, state = self._pin.txn, opened.state()
+                commit.check_snapshot(state, snapshot)
+            answers = [answer(txn, request) for request in requests]
+            return ReadResult(snapshot, state.catalog_version, answers, self._reserve(reserves))
+
+    def _reserve(self, reserves: Sequence[Reserve]) -> list[int]:
+        if not reserves:
+            return []
+        with self._environment.write() as txn:
+            return [commit.reserve(txn, reserve) for reserve in reserves]
+
+    def release(self) -> None:
+        self._snapshot = None
+        if not self._environment.inherited:
+            with self._pin.lock:
+                self._pin.end()
+
+    def last_snapshot(self) -> Snapshot:
+        return self._last_snapshot
+
+    def commit(self, request: CommitRequest) -> Version:
+        with self._round_trip() as opened:
+            self._snapshot = None
+            self._pin.end()
+            if commit.writes_nothing(request):
+                state, version = self._validated(opened, request)
+            else:
+                state, version = self._applied(opened, request)
+            self._heard_of(state, version)
+            return version
+
+    def _validated(self, opened: Environment, request: CommitRequest) -> tuple[State, Version]:
+        txn = opened.read()
+        try:
+            state = opened.state_in(txn)
+            version = commit.outcome(txn, request.transaction_id)
+            if version is None:
+                commit.validate(txn, state, request)
+                version = state.version
+            return state, version
+        finally:
+            txn.abort()
+
+    def _applied(self, opened: Environment, request: CommitRequest) -> tuple[State, Version]:
+        with opened.write(request.transaction_id) as txn:
+            state = opened.state_in(txn)
+            version = commit.outcome(txn, request.transaction_id)
+            if version is None:
+                commit.validate(txn, state, request)
+                self._check_room(opened, request)
+                state = commit.apply(txn, state, request)
+                version = state.version
+                state, _ = commit.trim(txn, state, commit.COMMITS_TRIMMED_PER_COMMIT)
+                state.write(txn)
+            return state, version
+
+    def _check_room(self, opened: Environment, request: CommitRequest) -> None:
+        """Deletes may use all of the file, everything else leaves them a part of it."""
+        if any(row.record is not None for row in request.rows) or any(entry.present for entry in request.entries):
+            used, room = opened.used_bytes(), opened.max_size - opened.max_size // _RESERVED_SHARE
+            if used > room:
+                raise StoreFullError(f"{opened.path} uses {used} of {room} bytes: delete rows, or raise max_size")
+
+    def resolve(self, transaction_id: bytes) -> Version | None:
+        with self._round_trip() as opened, opened.write() as txn:
+            state = opened.state_in(txn)
+            try:
+                version = commit.outcome(txn, transaction_id)
+            except CommitAbortedError:
+                return None
+            if version is None:
+                commit.abort(txn, state, transaction_id).write(txn)
+            return version
+
+    def trim(self) -> int:
+        count = 0
+        while True:
+            with self._round_trip() as opened:
+                opened.check_readers()
+                with opened.write() as txn:
+                    state, trimmed = commit.trim(txn, opened.state_in(txn), _COMMITS_TRIMMED_AT_ONCE)
+                    state.write(txn)
+            count += trimmed
+            if trimmed < _COMMITS_TRIMMED_AT_ONCE:
+                return count
+
+    def retention(self) -> Retention:
+        with self._round_trip() as opened:
+            return opened.state().retention
+
+    def set_retention(self, retention: Retention) -> None:
+        with self._round_trip() as opened, opened.write() as txn:
+            opened.state_in(txn)._replace(retention=retention).write(txn)
+
+    def is_usable(self) -> bool:
+        return not self._closed and not self._environment.inherited and not self._environment.is_dropped()
+
+    def close(self) -> None:
+        if not self._closed:
+            self.release()
+            self._closed = True
+            if not self._environment.inherited:
+                environment.release(self._environment)
+
+    @contextmanager
+    def _round_trip(self) -> Iterator[Environment]:
+        opened = self._environment
+        if self._closed:
+            raise StoreUnavailableError("the connection is closed")
+        if opened.inherited:
+            raise StoreUnavailableError(f"{opened.path} was opened by the parent process; a child must open its own")
+        with self._pin.lock, opened.errors():
+            self.round_trips += 1
+            yield opened
+
+    def _heard_of(self, state: State, version: Version) -> Snapshot:
+        self._last_snapshot = Snapshot(state.incarnation, max(version, self._last_snapshot.version))
+        return self._last_snapshot
+
+
+class _FileOptions(TypedDict):
+    max_size: int
+    sync: bool
+
+
+def _options(location: Location) -> _FileOptions:
+    sync = location.options.get("sync", "on")
+    if sync not in ("on", "off"):
+        raise URLError(f"option sync={sync}: say on or off")
+    text = location.options.get("max_size")
+    if text is None:
+        return {"max_size": DEFAULT_MAX_SIZE, "sync": sync == "on"}
+    size = re.fullmatch(r"(\d+)([KMGT]?)", text.upper())
+    if size is None or (max_size := int(size[1]) << _UNITS[size[2]]) < MIN_MAX_SIZE:
+        raise URLError(f"option max_size={text}: say a number of bytes, at least {MIN_MAX_SIZE}; 512M and 20G will do")
+    return {"max_size": max_size & -mmap.PAGESIZE, "sync": sync == "on"}
