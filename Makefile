@@ -47,6 +47,7 @@ lint: $(VENV)/ready
 
 types: $(VENV)/ready
 	@cd src && ../$(VENV)/bin/mypy --strict -p rome
+	@cd openstack && ../$(VENV)/bin/mypy --config-file mypy.ini romekit ../demo
 
 layers: $(VENV)/ready
 	@$(VENV)/bin/lint-imports
