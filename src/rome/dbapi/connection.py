@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +10,7 @@ from sqlalchemy.engine import URL
 
 from rome import errors
 from rome.codec.values import SqlValue
+from rome.dbapi.abandoned import clean_up, clean_up_later
 from rome.dbapi.cursor import Cursor, Parameters
 from rome.dbapi.isolation import LEVELS, level_name
 from rome.dbapi.private import drop_after, private_name
@@ -23,7 +23,8 @@ from rome.store.registry import store_class
 class Connection:
     """One connection to one database; used by one thread at a time, and not by a forked child.
 
-    As a context manager it commits, or rolls back after an exception, and stays open.
+    As a context manager it commits, or rolls back after an exception, and stays open. One that is left to the garbage
+    collector is closed when the next one is opened.
     """
 
     Warning = errors.Warning
@@ -79,8 +80,8 @@ class Connection:
             session.close()
 
     def __del__(self) -> None:
-        with suppress(Exception):  # nobody could catch it
-            self.close()
+        if self._session is not None:
+            clean_up_later(self._session.close)
 
     def __enter__(self) -> Self:
         return self
@@ -160,6 +161,7 @@ def connect(url: str | URL, **options: object) -> Connection:
         InterfaceError: the store's client library is not installed.
         StoreUnavailableError, AuthenticationError, StoreConfigError, FormatError: as Store.open.
     """
+    clean_up()
     url = make_url(url)
     private = private_name(url)
     if private is not None:

@@ -46,16 +46,16 @@ class Cursor:
 
         Cost: one round trip for most statements; docs/fetch-plan.md says which need more.
         """
-        return self._take(self._session().execute(sql, parameters))
+        return self._take(self._cleared().execute(sql, parameters))
 
     def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Self:
         """Run one INSERT, UPDATE or DELETE for each item of `parameters`."""
-        return self._take(self._session().executemany(sql, parameters))
+        return self._take(self._cleared().executemany(sql, parameters))
 
     def executescript(self, script: str) -> Self:
         """Run several statements, separated by ";". Commits an open transaction first, as sqlite3 does."""
-        self._session().executescript(script)
-        return self._take(Result())
+        self._cleared().executescript(script)
+        return self
 
     def fetchone(self) -> ResultRow | None:
         """The next row; None when there is none left.
@@ -90,10 +90,15 @@ class Cursor:
     def setoutputsize(self, size: int, column: int | None = None) -> None:
         """Does nothing, as PEP 249 allows."""
 
+    def _cleared(self) -> Session:
+        """The session, once the last statement's results are forgotten: one that fails must not leave them here."""
+        session = self._session()
+        self.description = self._rows = self.lastrowid = None
+        self.rowcount = -1
+        return session
+
     def _take(self, result: Result) -> Self:
-        if result.columns is None:
-            self.description = self._rows = None
-        else:
+        if result.columns is not None:
             self.description = tuple((name, None, None, None, None, None, None) for name, _ in result.columns)
             self._rows = iter(result.rows)
         self.rowcount = result.rowcount

@@ -1,25 +1,22 @@
 """Databases without a name: `rome+memory://` is one that nobody else can see.
 
-It is given a name, and dropped once its owner (a connection, or an engine's dialect) is gone.
+It is given a name, and dropped some time after its owner (a connection, or an engine's dialect) is gone.
 """
 
 from __future__ import annotations
 
 import secrets
 import weakref
-from collections import deque
+from functools import partial
 
 from sqlalchemy.engine import URL
 
+from rome.dbapi.abandoned import clean_up_later
 from rome.dbapi.url import parse_url, store_of
-from rome.store.location import Location
-
-_abandoned: deque[Location] = deque()
-"""To be dropped. Not in the owner's finalizer: that may run at any allocation, also inside the store's own lock."""
 
 
 def private_name(url: URL) -> str | None:
-    """A new name for a URL that names no database; None when it does, or its store keeps more than this process's data.
+    """A new name for a URL that names no database; None when it does, or when its store's data outlives the process.
 
     Raises:
         URLError, InterfaceError: as store_of.
@@ -27,13 +24,10 @@ def private_name(url: URL) -> str | None:
     capabilities = store_of(url).capabilities
     if url.database or capabilities.durable or capabilities.shared:
         return None
-    while _abandoned:
-        location = _abandoned.popleft()
-        store_of(url).drop_database(location)
     return f"private-{secrets.token_hex(8)}"
 
 
 def drop_after(owner: object, url: URL) -> None:
-    """Drop the database when `owner` is gone and the next private one is made."""
-    finalizer = weakref.finalize(owner, _abandoned.append, parse_url(url).location)
-    finalizer.atexit = False
+    """Drop the database of `url` once `owner` is gone, with the next clean-up."""
+    drop = partial(store_of(url).drop_database, parse_url(url).location)
+    weakref.finalize(owner, clean_up_later, drop).atexit = False

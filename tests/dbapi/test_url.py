@@ -1,0 +1,148 @@
+"""URLs: what they mean, and what is said when they are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+
+from rome.dbapi.url import Target, make_url, parse_url
+from rome.engine.options import Isolation, Options
+from rome.errors import InterfaceError, URLError
+from rome.store import registry
+from rome.store.location import Location
+
+
+def parse(text: str, **options: object) -> Target:
+    return parse_url(make_url(text), options)
+
+
+class TestLocation:
+    @pytest.mark.parametrize(
+        ("text", "location"),
+        [
+            ("rome+lmdb:///data/nova.rome", Location("lmdb", "data/nova.rome")),
+            ("rome+lmdb:////var/lib/nova.rome", Location("lmdb", "/var/lib/nova.rome")),
+            ("rome+memory:///name", Location("memory", "name")),
+            ("rome+redis://localhost/nova", Location("redis", "nova", host="localhost")),
+            (
+                "rome+redis://us%40er:p%2Fw@db.example:6380/nova",
+                Location("redis", "nova", host="db.example", port=6380, username="us@er", password="p/w"),
+            ),
+            ("rome+redis://[::1]:6379/nova", Location("redis", "nova", host="::1", port=6379)),
+            ("rome+redis://h/a%20b%2Fc", Location("redis", "a b/c", host="h")),
+            (
+                "rome+redis:///nova?unix_socket=/run/redis.sock",
+                Location("redis", "nova", options={"unix_socket": "/run/redis.sock"}),
+            ),
+        ],
+    )
+    def test_forms(self, text: str, location: Location) -> None:
+        assert parse(text) == Target(location, Options())
+
+    def test_keywords_prevail_over_the_url(self) -> None:
+        location, options = parse(
+            "rome+redis://old:secret@h/nova?full_scan=warn&ssl=true",
+            full_scan="error",
+            ssl=False,
+            username="new",
+            password="hidden",
+        )
+        assert (location.username, location.password) == ("new", "hidden")
+        assert location.options == {"ssl": "false"}
+        assert options.full_scan == "error"
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("query", "options"),
+        [
+            ("isolation_level=READ%20COMMITTED", Options(isolation=Isolation.READ_COMMITTED)),
+            ("isolation_level=repeatable_read", Options(isolation=Isolation.SNAPSHOT)),
+            ("full_scan=warn", Options(full_scan="warn")),
+            ("foreign_keys=off", Options(foreign_keys=False)),
+            ("foreign_keys=ON&max_replays=0", Options(max_replays=0)),
+            ("replay=off&max_replays=3", Options(max_replays=0)),
+            ("replay=on&max_replays=3", Options(max_replays=3)),
+        ],
+    )
+    def test_are_read(self, query: str, options: Options) -> None:
+        assert parse(f"rome+memory:///name?{query}").options == options
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("nonsense", "not a URL"),
+            ("rome+redis://h:port/nova", "port is not a number"),
+            ("rome+redis://h:99999/nova", "port 99999 is not between 1 and 65535"),
+            ("sqlite:///nova.db", "not a URL of Rome; the forms are rome"),
+            ("rome://h/nova", r"names no store \(installed: .*lmdb.*\)"),
+            ("rome+etcetera:///nova", r"no store 'rome\+etcetera'; installed: .*memory"),
+            ("rome+lmdb://", "names no database; the forms are"),
+            ("rome+redis://localhost", "names no database"),
+            ("rome+redis://localhost/", "names no database"),
+            ("rome+lmdb://nova.rome", r"not on the network.*rome\+lmdb:/// \(three slashes\)"),
+            ("rome+memory://name/x", "not on the network"),
+            ("rome+memory:///n?full_scam=warn", "no option 'full_scam'; known: .*full_scan"),
+            ("rome+memory:///n?unix_socket=x", "rome.memory has no option 'unix_socket'"),
+            ("rome+memory:///n?full_scan=never", "full_scan='never': expected allow, warn or error"),
+            ("rome+memory:///n?foreign_keys=maybe", "expected on or off"),
+            ("rome+memory:///n?max_replays=many", "expected a number"),
+            ("rome+memory:///n?max_replays=-1", "expected a number, 0 or more"),
+            ("rome+memory:///n?isolation_level=CHAOS", "expected SERIALIZABLE or"),
+            ("rome+memory:///n?foreign_keys=on&foreign_keys=off", "foreign_keys='on,off': expected"),
+        ],
+    )
+    def test_say_what_is_wrong(self, text: str, says: str) -> None:
+        with pytest.raises(URLError, match=says):
+            parse(text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "rome+redis://user:s3cret@h:x/nova",
+            "rome+redis://user:s3cret@h:0/nova",
+            "rome+redis://user:s3cret@h/",
+            "rome+redis://user:s3cret@h/nova?colour=red",
+            "rome+lmdb://user:s3cret@h/nova",
+            "s3cret",
+        ],
+    )
+    def test_never_show_the_password(self, text: str) -> None:
+        with pytest.raises(URLError) as caught:
+            parse(text)
+        assert "s3cret" not in str(caught.value)
+
+    def test_no_representation_shows_the_password(self) -> None:
+        assert "s3cret" not in repr(parse("rome+redis://user:s3cret@h/nova"))
+
+
+class TestRegistry:
+    @pytest.fixture
+    def broken_store(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """An installed store whose client library is missing."""
+        rome_itself = next(iter(registry.entry_points(group="rome.stores"))).dist
+        assert rome_itself is not None
+        points = [EntryPoint(name, "not_there.client:Store", "rome.stores") for name in ("redis", "cluster")]
+        for point in points:
+            vars(point).update(dist=rome_itself)
+        monkeypatch.setattr(registry, "_installed", lambda: EntryPoints(points))
+        registry.store_class.cache_clear()
+        yield
+        registry.store_class.cache_clear()
+
+    @pytest.mark.usefixtures("broken_store")
+    def test_missing_client_library_names_the_extra(self) -> None:
+        with pytest.raises(InterfaceError, match=r"'not_there'.*pip install 'sqlalchemy-rome\[redis\]'"):
+            registry.store_class("redis")
+
+    @pytest.mark.usefixtures("broken_store")
+    def test_a_store_without_an_extra_names_the_distribution(self) -> None:
+        with pytest.raises(InterfaceError, match=r"pip install 'sqlalchemy-rome'"):
+            registry.store_class("cluster")
+
+    def test_stores_of_this_package_are_installed(self) -> None:
+        assert {"memory", "lmdb", "redis"} <= set(registry.schemes())

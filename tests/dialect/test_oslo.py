@@ -1,0 +1,261 @@
+"""oslo.db on Rome: its engines, its exceptions, its retries. Stock SQLite must see nothing of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+import sqlalchemy as sa
+from oslo_db import api, exception
+from oslo_db.sqlalchemy import enginefacade, engines
+from sqlalchemy import Engine, pool
+from sqlalchemy.exc import OperationalError
+
+from rome import errors
+from rome.store.memory import MemoryStore
+
+metadata = sa.MetaData()
+parent = sa.Table(
+    "parent",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("host", sa.String(10)),
+    sa.Column("node", sa.String(10)),
+    sa.UniqueConstraint("host", "node", name="uniq_parent0host0node"),
+)
+child = sa.Table(
+    "child",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("parent_id", sa.ForeignKey("parent.id")),
+)
+
+
+@pytest.fixture
+def oslo_engine(url: str) -> Iterator[Callable[..., Engine]]:
+    """Makes engines as oslo.db's facade does; takes its options."""
+    with ExitStack() as made:
+
+        def make(**options: object) -> Engine:
+            engine: Engine = engines.create_engine(url, **{"max_retries": 0, **options})
+            made.callback(engine.dispose)
+            return engine
+
+        yield make
+
+
+@pytest.fixture
+def engine(oslo_engine: Callable[..., Engine]) -> Engine:
+    """An engine on a database with two tables and one parent."""
+    engine = oslo_engine()
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(parent.insert().values(id=1, host="h", node="n"))
+    return engine
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+def insert_and_commit(connection: sa.Connection) -> None:
+    connection.execute(parent.insert().values(host="x"))
+    connection.commit()
+
+
+class TestEngine:
+    def test_takes_every_option_of_the_facade(self, oslo_engine: Callable[..., Engine]) -> None:
+        engine = oslo_engine(
+            sqlite_fk=True,
+            sqlite_synchronous=False,
+            mysql_sql_mode="TRADITIONAL",
+            connection_debug=50,
+            connection_trace=True,
+            max_pool_size=3,
+            max_overflow=2,
+            pool_timeout=7,
+            connection_parameters="full_scan=allow",
+            max_retries=1,
+        )
+        assert isinstance(engine.pool, pool.QueuePool)
+        assert engine.pool.size() == 3
+        with engine.connect() as connection:
+            assert connection.scalar(sa.text("SELECT 1")) == 1
+
+    def test_facade_retries_until_the_store_is_there(
+        self, oslo_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        outcomes = iter([errors.StoreUnavailableError("refused"), errors.StoreBusyError("loading")])
+        reached = MemoryStore.open
+
+        def open_store(location: object) -> MemoryStore:
+            for error in outcomes:
+                raise error
+            return reached(location)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(MemoryStore, "open", open_store)
+        with oslo_engine(max_retries=5, retry_interval=0).connect() as connection:
+            assert connection.scalar(sa.text("SELECT 1")) == 1
+
+    def test_facade_gives_up_with_a_connection_error(
+        self, oslo_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(MemoryStore, "open", failing(errors.StoreUnavailableError("refused")))
+        with pytest.raises(exception.DBConnectionError, match="refused"):
+            oslo_engine(max_retries=2, retry_interval=0)
+
+
+class TestConstraints:
+    def test_unique(self, engine: Engine) -> None:
+        with engine.connect() as connection, pytest.raises(exception.DBDuplicateEntry) as caught:
+            connection.execute(parent.insert().values(host="h", node="n"))
+        assert caught.value.columns == ["host", "node"]
+
+    def test_primary_key(self, engine: Engine) -> None:
+        with engine.connect() as connection, pytest.raises(exception.DBDuplicateEntry) as caught:
+            connection.execute(parent.insert().values(id=1))
+        assert caught.value.columns == ["id"]
+
+    def test_foreign_key(self, engine: Engine) -> None:
+        with engine.connect() as connection, pytest.raises(exception.DBReferenceError):
+            connection.execute(child.insert().values(parent_id=99))
+
+    def test_missing_table(self, engine: Engine) -> None:
+        with engine.connect() as connection, pytest.raises(exception.DBNonExistentTable) as caught:
+            connection.execute(sa.text("SELECT * FROM nowhere"))
+        assert caught.value.table == "nowhere"
+
+    def test_number_too_large(self, engine: Engine) -> None:
+        with engine.connect() as connection, pytest.raises(exception.DBDataError):
+            connection.execute(parent.insert().values(id=2**70))
+
+
+class TestSerializationFailure:
+    def test_at_commit(self, engine: Engine) -> None:
+        with engine.connect() as slow, engine.connect() as quick:
+            seen = slow.scalar(sa.select(parent.c.host))
+            quick.execute(parent.update().values(host="other"))
+            quick.commit()
+            slow.execute(parent.update().values(node=f"on {seen}"))
+            with pytest.raises(exception.DBDeadlock):
+                slow.commit()
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            errors.ConflictError("row changed"),
+            errors.SnapshotTooOldError("trimmed"),
+            errors.SnapshotLostError("failed over"),
+            errors.CatalogChangedError("altered"),
+            errors.CommitAbortedError("never arrived"),
+        ],
+    )
+    @pytest.mark.parametrize("moment", ["execute", "commit"])
+    def test_of_every_kind(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch, error: errors.Error, moment: str
+    ) -> None:
+        with engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            monkeypatch.setattr(raw.session, moment, failing(error))  # type: ignore[union-attr]
+            with pytest.raises(exception.DBDeadlock) as caught:
+                insert_and_commit(connection)
+            assert caught.value.inner_exception.orig is error
+            assert not connection.invalidated
+
+    def test_is_retried_by_oslo(self, engine: Engine) -> None:
+        attempts = []
+
+        @api.wrap_db_retry(max_retries=3, retry_on_deadlock=True, retry_interval=0)
+        def increment() -> None:
+            with engine.begin() as slow:
+                seen = slow.scalar(sa.select(parent.c.host))
+                if not attempts:
+                    with engine.begin() as quick:
+                        quick.execute(parent.update().values(host=seen + "+"))
+                attempts.append(seen)
+                slow.execute(parent.update().values(host=seen + "+"))
+
+        increment()
+        assert attempts == ["h", "h+"]
+        with engine.connect() as connection:
+            assert connection.scalar(sa.select(parent.c.host)) == "h++"
+
+    def test_at_the_end_of_a_facades_writer(self, url: str) -> None:
+        facade = enginefacade.transaction_context()
+        facade.configure(connection=url, max_retries=0)
+        metadata.create_all(facade.writer.get_engine())
+
+        def add_two() -> None:
+            with facade.writer.using(Context()) as session:
+                session.execute(sa.select(parent)).all()
+                with facade.writer.independent.using(Context()) as other:
+                    other.execute(parent.insert().values(host="first"))
+                session.execute(parent.insert().values(host="second"))
+
+        with pytest.raises(exception.DBDeadlock):
+            add_two()
+        facade.dispose_pool()
+
+
+class TestUnavailable:
+    @pytest.mark.parametrize("moment", ["execute", "commit"])
+    def test_is_a_connection_error_and_the_pool_recovers(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch, moment: str
+    ) -> None:
+        with engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            monkeypatch.setattr(raw.session, moment, failing(errors.StoreUnavailableError("gone")))  # type: ignore[union-attr]
+            with pytest.raises(exception.DBConnectionError):
+                insert_and_commit(connection)
+            assert connection.invalidated
+        with engine.connect() as connection:
+            assert connection.scalar(sa.select(parent.c.host)) == "h"
+
+    def test_an_unknown_outcome_is_neither_deadlock_nor_disconnect(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            monkeypatch.setattr(raw.session, "commit", failing(errors.CommitUnknownError("no answer")))  # type: ignore[union-attr]
+            connection.execute(parent.insert().values(host="x"))
+            with pytest.raises(OperationalError, match="no answer") as caught:
+                connection.commit()
+            assert isinstance(caught.value.orig, errors.CommitUnknownError)
+            assert not connection.invalidated
+
+
+class Context:
+    """What oslo.db's facade hangs its transaction on."""
+
+
+enginefacade.transaction_context_provider(Context)
+
+
+class TestOthers:
+    def test_stock_sqlite_keeps_its_errors(self) -> None:
+        stock: Engine = engines.create_engine("sqlite://", max_retries=0)
+        with stock.connect() as connection, pytest.raises(OperationalError, match="syntax error"):
+            connection.execute(sa.text("SELEKT 1"))
+        stock.dispose()
+
+    def test_nobody_pays_for_oslo_unasked(self) -> None:
+        program = "import sys, sqlalchemy as sa; sa.create_engine('rome+memory://'); print('oslo_db' in sys.modules)"
+        found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert found.stdout.strip() == "False"
+
+    def test_oslo_imported_after_the_dialect_is_served_as_well(self, url: str) -> None:
+        program = (
+            "import sqlalchemy as sa, rome.dialect, sys\n"
+            f"sa.create_engine({url!r})\n"
+            "from oslo_db.sqlalchemy import engines\n"
+            f"engines.create_engine({url!r}, max_retries=0)\n"
+            "print('rome.oslo' in sys.modules)"
+        )
+        found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert found.stdout.strip() == "True"
