@@ -15,6 +15,8 @@ KIT_PYTHON := PYTHONPATH=$(CURDIR)/openstack:$(CURDIR)/tests $(CURDIR)/$(KIT)/ve
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_PROGRESS_BAR := off
+export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
+export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 .PHONY: help demo boot openstack-test test lint types layers clean
 
@@ -53,7 +55,7 @@ layers: $(VENV)/ready
 	@$(VENV)/bin/lint-imports
 
 clean:
-	rm -rf $(VENV) $(KIT) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(KIT) .cache .pytest_cache .import_linter_cache .hypothesis
 
 # ---- set-up: a file `ready` says that what is beside it is complete
 

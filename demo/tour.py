@@ -5,13 +5,13 @@ usage: python demo/tour.py URL      (any of SQLAlchemy's, with {db} where it nam
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
-from romekit.databases import Databases, shown, text
+from romekit.databases import Databases, shown, text, url_template
 from romekit.recorder import Recorder, Request
 from romekit.report import outline
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -133,7 +133,10 @@ def _cost(request: Request) -> str:
     return f"{request.seconds * 1e3:7.2f} ms {trips:>3} round trip{' ' if trips == 1 else 's'}"
 
 
-def main(template: str) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="tour.py", description="A short tour of SQLAlchemy's ORM.")
+    parser.add_argument("url", type=url_template, help="SQLAlchemy URL with {db}")
+    template: str = parser.parse_args().url
     print(f"SQLAlchemy's ORM on {shown(template)}")
     databases = Databases(template)
     engine = sa.create_engine(databases.create("tour"))
@@ -151,4 +154,4 @@ def main(template: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from romekit import report
-from romekit.databases import shown
+from romekit.databases import shown, url_template
 from romekit.environment import ROOT, source_tree
 from romekit.recorder import Recording
 from servers import Server
@@ -32,13 +32,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="romekit.boot", description="Boot servers through the real Nova.")
     parser.add_argument("--count", type=int, default=3, help="servers to boot and record")
     parser.add_argument("--out", type=Path, help="write every recorded request to this JSON file")
-    parser.add_argument("urls", nargs="+", metavar="URL", help=f"SQLAlchemy URL with {{db}}, or {OWN_REDIS}")
+    parser.add_argument("urls", nargs="+", type=_url, metavar="URL", help=f"SQLAlchemy URL with {{db}}, or {OWN_REDIS}")
     arguments = parser.parse_args()
     for url in arguments.urls:
         with _served(url) as served_url:
             if not boot(served_url, arguments.count, arguments.out):
                 return 1
     return 0
+
+
+def _url(text: str) -> str:
+    return text if text == OWN_REDIS else url_template(text)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from argparse import ArgumentTypeError
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,12 +15,25 @@ _SQLITE_FILES = ("", "-wal", "-shm", "-journal")
 _ADMIN_DATABASES = {"mysql": "mysql", "postgresql": "postgres"}
 
 
+def url_template(text: str) -> str:
+    """A command's URL argument, checked (what argparse calls a type).
+
+    Raises:
+        ArgumentTypeError: it is not a URL, or does not hold `{db}`.
+    """
+    try:
+        sa.make_url(text)
+    except sa.exc.ArgumentError:
+        raise ArgumentTypeError("not a URL; write it as 'rome+redis://127.0.0.1:6379/{db}'") from None
+    if "{db}" not in text:
+        raise ArgumentTypeError(f"{shown(text)} must hold {{db}} where it names a database")
+    return text
+
+
 class Databases:
     """Makes databases whose names no other process uses, and deletes them again."""
 
     def __init__(self, template: str) -> None:
-        if "{db}" not in template:
-            raise SystemExit(f"the URL must hold {{db}} where it names a database: {shown(template)}")
         self._template = template
         self._serial = itertools.count(1)
         self.live: dict[sa.URL, str] = {}

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from oslo_db.sqlalchemy import engines, provision, session
 from sqlalchemy.engine import Engine, create
 
-from romekit.databases import Databases
+from romekit.databases import Databases, url_template
 
 
 class Redirection:
@@ -115,7 +115,7 @@ _redirection: Redirection | None = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--url", help="SQLAlchemy URL with {db} on which SQLite's engines end up")
+    parser.addoption("--url", type=url_template, help="SQLAlchemy URL with {db} on which SQLite's engines end up")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 
+from romekit.databases import url_template
 from romekit.environment import source_tree
 
 TESTS = {
@@ -43,7 +44,7 @@ _ENVIRONMENT = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="romekit.suites", description="Run a service's own database tests.")
     parser.add_argument("suite", choices=TESTS)
-    parser.add_argument("--url", help="SQLAlchemy URL with {db}")
+    parser.add_argument("--url", type=url_template, help="SQLAlchemy URL with {db}")
     arguments, for_pytest = parser.parse_known_args()
     tree = source_tree(arguments.suite)
     target = [] if arguments.url is None else ["--url", arguments.url]
