@@ -1,7 +1,8 @@
 """Every exception Rome raises: PEP 249's tree, and below it one class per thing a caller decides on.
 
     Warning
-    └─ FullScanWarning             a statement reads a whole table (URL option full_scan=warn)
+    ├─ FullScanWarning             a statement reads a whole table (URL option full_scan=warn)
+    └─ PersistenceWarning          the store may lose what it acknowledged, when it or its machine stops
     Error
     ├─ InterfaceError              wrong use of the driver
     │  └─ URLError                 the URL cannot be understood
@@ -50,6 +51,10 @@ class Warning(Exception):
 
 class FullScanWarning(Warning, UserWarning):
     """A statement reads a whole table; asked for by full_scan=warn."""
+
+
+class PersistenceWarning(Warning, UserWarning):
+    """The store may lose acknowledged commits when it stops; said once for each server."""
 
 
 class Error(Exception):

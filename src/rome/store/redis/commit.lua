@@ -1,0 +1,313 @@
+--[[ commit: validate a read set, then apply a write set, in one atomic call
+  KEYS[1] the meta hash
+  ARGV[1] transaction id   ARGV[2] incarnation and ARGV[3] version of the snapshot   ARGV[4] format of the caller
+  ARGV[5] msgpack {table ids of the ranges, points, ranges, puts, deletes, entries, drops, sequences}
+  ARGV[6..] what belongs to each of these in turn:
+    points: {{table, count}..}: the row keys, their stamps ('' for absent)
+    ranges: {{table, index, version, rows}..}: start, stop
+    puts: {{table, count}..}: the row keys, their records   deletes: {{table, count}..}: the row keys
+    entries: {{table, index, how many removed, how many added}..}: the entries
+    drops: {{table, index or -1}..}: nothing   sequences: {name, value, name, value..} in decimal: nothing
+  Phase 1 reads, validates, builds every argument, asks the type of every key and the permission for every command;
+  phase 2 only writes, and nothing in it can raise. The lines `-- Step` are where a test raises.
+  Returns {'done', version, work}, or, with nothing written, {'dropped'} | {'aborted'} | {'lost'} | {'catalog', version} |
+    {'format', stored} | {'old', version, table or -1} | {'conflict', table, index or -1, row key or start} | {'forbidden', command}
+  Cost O(reads + writes + changes inside what was read), blocks the server ]]
+
+-- Step: decode
+local id, snapshot = ARGV[1], number(ARGV[3])
+local ids, points, ranges, puts, deletes, index_writes, drops, sequences = unpack(cmsgpack.unpack(ARGV[5]))
+local take = arguments_from(6)
+
+-- Step: is this the database, and the first time?
+local meta = redis.call('HMGET', META, 'incarnation', 'version', 't0', 'floor', 'format', 'retention_ms', 'max_bytes',
+  'history_bytes')
+if not meta[1] then
+  return { 'dropped' }
+end
+local outcome = redis.call('HGET', PREFIX .. 'x', id)
+if outcome then
+  return outcome == 'aborted' and { 'aborted' } or { 'done', number(outcome), 0 }
+end
+local version = number(meta[2])
+if meta[1] ~= ARGV[2] or snapshot > version then
+  return { 'lost' }
+end
+if number(meta[5]) > number(ARGV[4]) then
+  return { 'format', number(meta[5]) }
+end
+if number(meta[3]) > snapshot then
+  return { 'catalog', number(meta[3]) }
+end
+if number(meta[4]) > snapshot then
+  return { 'old', number(meta[4]), -1 }
+end
+local changed, floor = table_states(ids)
+
+-- Step: points
+for _, point in ipairs(points) do
+  local table_id, count = unpack(point)
+  local row_keys, stamps = take(count), take(count)
+  local rows = gather('HMGET', PREFIX .. 'r' .. table_id, row_keys)
+  for n, row_key in ipairs(row_keys) do
+    if (rows[n] and string.sub(rows[n], 1, 8) or '') ~= stamps[n] then
+      return { 'conflict', table_id, -1, row_key }
+    end
+  end
+end
+
+-- Step: ranges
+local function is_newer_row_behind(name, low, high, since)
+  repeat
+    local entries = redis.call('ZRANGE', PREFIX .. 'e' .. name, low, high, 'BYLEX', 'LIMIT', 0, CHUNK)
+    if #entries > 0 then
+      work = work + #entries
+      local keys = {}
+      for n, entry in ipairs(entries) do
+        keys[n] = row_key_of(entry)
+      end
+      for _, row in ipairs(redis.call('HMGET', PREFIX .. 'r' .. string.match(name, '%d+'), unpack(keys))) do
+        if row and version_of(row) > since then
+          return true
+        end
+      end
+      low = '(' .. entries[#entries]
+    end
+  until #entries < CHUNK
+  return false
+end
+
+for _, range in ipairs(ranges) do
+  local table_id, index, since, rows = unpack(range)
+  local start, stop = unpack(take(2))
+  if changed[table_id] > since then
+    if floor[table_id] > since then
+      return { 'old', floor[table_id], table_id }
+    end
+    local name, low, high, moved = table_id .. '.' .. index, '[' .. start, '(' .. stop, false
+    local function mark()
+      moved = true
+      return true
+    end
+    each_change(PREFIX .. 'l' .. name, low, high, since, mark)
+    if rows and not moved then
+      if index == 0 then
+        each_change(PREFIX .. 'u' .. table_id, low, high, since, mark)
+      else
+        moved = is_newer_row_behind(name, low, high, since)
+      end
+    end
+    if moved then
+      return { 'conflict', table_id, index, start }
+    end
+  end
+end
+
+if #puts + #deletes + #index_writes + #drops + #sequences == 0 then
+  return { 'done', version, work }
+end
+
+-- Step: build the arguments. Calls run in the order in which they are first named here.
+version = version + 1
+local stamp = stamp_of(version)
+local calls, named = {}, {}
+local function arguments(command, name)
+  local call = named[command .. name]
+  if not call then
+    call = { command = command, key = PREFIX .. name, arguments = {} }
+    calls[#calls + 1], named[command .. name] = call, call
+  end
+  return call.arguments
+end
+local meta_arguments = { 'version', version }
+local function set_meta(field, value)
+  meta_arguments[#meta_arguments + 1] = field
+  meta_arguments[#meta_arguments + 1] = value
+end
+local touched = {}
+local function touch(table_id)
+  if not touched[table_id] then
+    touched[table_id] = true
+    set_meta('t' .. table_id, version)
+  end
+end
+
+-- Step: what trimming will have to remove, in elements of a bounded size
+local ELEMENT_MEMBERS = 500
+local elements, element, groups, members_left = {}, nil, nil, 0
+local function begin_element()
+  element = { id = #elements == 0 and id or '', bytes = COMMIT_BYTES, groups = {} }
+  groups, members_left = {}, ELEMENT_MEMBERS
+  elements[#elements + 1] = element
+end
+begin_element()
+local function remember(table_id, index, name, member, bytes)
+  if members_left == 0 then
+    begin_element()
+  end
+  members_left = members_left - 1
+  if not groups[name] then
+    groups[name] = {}
+    element.groups[#element.groups + 1] = { table_id, index, groups[name] }
+  end
+  table.insert(groups[name], member)
+  element.bytes = element.bytes + MEMBER_BYTES + 2 * #member + bytes
+end
+
+-- Step: drops
+local dropped = {}
+local fields = #drops > 0 and redis.call('HKEYS', META) or {}
+for _, each in ipairs(drops) do
+  local table_id, index = unpack(each)
+  touch(table_id)
+  set_meta('f' .. table_id, version)
+  if index == -1 then
+    dropped[table_id] = true
+  end
+  for _, field in ipairs(fields) do
+    local of_table, of_index = string.match(field, '^[it](%d+)%.?(%d*)$')
+    if of_table == tostring(table_id) and (index == -1 or of_index == tostring(index)) then
+      for _, key in ipairs(keys_of(field)) do
+        arguments('UNLINK', string.sub(key, #PREFIX + 1))
+      end
+      if field ~= 't' .. table_id then
+        table.insert(arguments('HDEL', 'm'), field)
+      end
+    end
+  end
+end
+
+-- Step: rows and the order index
+local function change_entry(table_id, index, entry, is_there)
+  local name = table_id .. '.' .. index
+  if is_there then
+    local added = arguments('ZADD', 'e' .. name)
+    added[#added + 1] = 0
+    added[#added + 1] = entry
+  else
+    table.insert(arguments('ZREM', 'e' .. name), entry)
+  end
+  local member = entry .. stamp .. (is_there and '+' or '-')
+  local log = arguments('ZADD', 'l' .. name)
+  log[#log + 1] = 0
+  log[#log + 1] = member
+  remember(table_id, index, 'l' .. name, member, 0)
+end
+
+local function change_row(table_id, row_key, old, record)
+  if not old and not record then
+    return
+  end
+  touch(table_id)
+  if record then
+    local rows = arguments('HSET', 'r' .. table_id)
+    rows[#rows + 1] = row_key
+    rows[#rows + 1] = stamp .. record
+  else
+    table.insert(arguments('HDEL', 'r' .. table_id), row_key)
+  end
+  local entry = entry_of(row_key)
+  if not (old and record) then
+    change_entry(table_id, 0, entry, record)
+  end
+  if old then
+    local member = entry .. stamp .. 'u'
+    local log, history = arguments('ZADD', 'u' .. table_id), arguments('HSET', 'h' .. table_id)
+    log[#log + 1] = 0
+    log[#log + 1] = member
+    history[#history + 1] = member
+    history[#history + 1] = old
+    remember(table_id, -1, 'u' .. table_id, member, #member + #old)
+  end
+end
+
+for _, put in ipairs(puts) do
+  local table_id, count = unpack(put)
+  local row_keys, records = take(count), take(count)
+  local old = gather('HMGET', PREFIX .. 'r' .. table_id, row_keys)
+  for n, row_key in ipairs(row_keys) do
+    change_row(table_id, row_key, not dropped[table_id] and old[n], records[n])
+  end
+end
+for _, delete in ipairs(deletes) do
+  local table_id, count = unpack(delete)
+  local row_keys = take(count)
+  local old = gather('HMGET', PREFIX .. 'r' .. table_id, row_keys)
+  for n, row_key in ipairs(row_keys) do
+    change_row(table_id, row_key, not dropped[table_id] and old[n], false)
+  end
+end
+
+-- Step: entries of the other indexes
+for _, write in ipairs(index_writes) do
+  local table_id, index, removed, added = unpack(write)
+  touch(table_id)
+  set_meta('i' .. table_id .. '.' .. index, 1)
+  for _, entry in ipairs(take(removed)) do
+    change_entry(table_id, index, entry, false)
+  end
+  for _, entry in ipairs(take(added)) do
+    change_entry(table_id, index, entry, true)
+  end
+end
+
+-- Step: sequences
+for n = 1, #sequences, 2 do
+  local sequence, value = sequences[n], sequences[n + 1]
+  if exceeds(value, redis.call('HGET', PREFIX .. 's', sequence) or '0') then
+    local raised = arguments('HSET', 's')
+    raised[#raised + 1] = sequence
+    raised[#raised + 1] = value
+  end
+end
+
+-- Step: the transaction id and the trim queue
+local bytes = 0
+for _, each in ipairs(elements) do
+  bytes = bytes + each.bytes
+end
+local history_bytes = number(meta[8]) + bytes
+-- More than this commit adds, so that trimming catches up; not much more, so that no commit pays for many.
+local room = 200
+for _, each in ipairs(elements) do
+  for _, group in ipairs(each.groups) do
+    room = room + 2 * #group[3]
+  end
+end
+local expired = find_expired(number(meta[6]), number(meta[7]), history_bytes, 4 + #elements, room)
+local dropped_ids = {}
+for table_id in pairs(dropped) do
+  dropped_ids[#dropped_ids + 1] = table_id
+end
+if #expired > 0 then
+  arguments('LPOP', 'q')[1] = #expired
+end
+for n, each in ipairs(elements) do
+  table.insert(arguments('RPUSH', 'q'),
+    cmsgpack.pack({ version, expired.now_ms, each.id, each.bytes, each.groups, n == #elements and dropped_ids or {} }))
+end
+local remembered = arguments('HSET', 'x')
+remembered[1], remembered[2] = id, version
+set_meta('history_bytes', history_bytes - expired.bytes)
+calls[#calls + 1] = { command = 'HSET', key = META, arguments = meta_arguments }
+
+-- Step: types and permissions
+local TYPE_PROBE = { HSET = 'HLEN', HDEL = 'HLEN', ZADD = 'ZCARD', ZREM = 'ZCARD', RPUSH = 'LLEN', LPOP = 'LLEN',
+  UNLINK = 'EXISTS' }
+for _, call in ipairs(calls) do
+  redis.call(TYPE_PROBE[call.command], call.key)
+  if not redis.acl_check_cmd(call.command, call.key, unpack(call.arguments, 1, math.min(2, #call.arguments))) then
+    return { 'forbidden', call.command }
+  end
+end
+-- Last step of phase 1.
+
+for _, call in ipairs(calls) do
+  if call.command == 'UNLINK' then
+    redis.call('UNLINK', call.key)
+  else
+    in_slices(call.command, call.key, call.arguments)
+  end
+end
+discard(expired)
+return { 'done', version, work }

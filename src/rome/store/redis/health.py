@@ -1,0 +1,76 @@
+"""What INFO tells of a server, and whether that will do. CONFIG is not asked: managed servers forbid it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+from rome.errors import PersistenceWarning, StoreConfigError
+
+SECTIONS = (b"server", b"replication", b"memory", b"persistence")
+OLDEST = (7, 0)
+
+_warned: set[str] = set()
+"""Run ids of servers that this process has warned about."""
+
+
+class Health:
+    """One server's INFO."""
+
+    def __init__(self, info: bytes, server: str) -> None:
+        lines = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines())
+        self._facts: Mapping[str, str] = {name: value for name, _, value in lines}
+        self._server = server
+
+    @property
+    def run_id(self) -> str:
+        """Changes whenever the server starts."""
+        return self._facts.get("run_id", "")
+
+    @property
+    def replication_id(self) -> str:
+        """Changes when a replica is promoted."""
+        return self._facts.get("master_replid", "")
+
+    @property
+    def is_replica(self) -> bool:
+        return self._facts.get("role") == "slave"
+
+    def check(self, *, allow_eviction: bool) -> None:
+        """
+        Raises:
+            StoreConfigError: too old, or set up to throw data away.
+        """
+        version = self._facts.get("redis_version", "")
+        if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST:
+            raise StoreConfigError(f"{self._server}: Redis {version or '(unknown)'} is too old; 7.0 or newer is needed")
+        policy = self._facts.get("maxmemory_policy", "noeviction")
+        # The volatile-* policies only evict keys that expire, and ours do not.
+        if policy.startswith("allkeys") and not allow_eviction:
+            raise StoreConfigError(
+                f"{self._server}: maxmemory-policy is {policy}, which throws rows away when memory is short;"
+                " set it to noeviction, or say allow_eviction=true if losing data does not matter"
+            )
+
+    def warn(self) -> None:
+        """Warn of what may lose data; once per process and run of a server."""
+        message = self._complaint()
+        if message and self.run_id not in _warned:
+            _warned.add(self.run_id)
+            warnings.warn(f"{self._server}: {message}", PersistenceWarning, stacklevel=2)
+
+    def _complaint(self) -> str | None:
+        if not (self.run_id and self.replication_id):
+            return (
+                "INFO does not tell the run id or the replication id, so it cannot be noticed when the server restarts"
+                " without its last writes"
+            )
+        if "aof_enabled" not in self._facts:
+            return "INFO does not tell whether anything is persisted"
+        saved = ("rdb_saves", "rdb_last_load_keys_loaded")
+        if self._facts["aof_enabled"] == "0" and all(self._facts.get(fact, "0") == "0" for fact in saved):
+            return (
+                "no sign of persistence: appendonly is off, and no RDB file was saved or loaded since it started;"
+                " what it holds is gone when it ends"
+            )
+        return None

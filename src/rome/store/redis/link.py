@@ -1,0 +1,135 @@
+"""One socket to one server: pipelines of commands, each one write and one read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, cast
+
+from hiredis import pack_command
+from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.retry import Retry
+
+from rome.errors import StoreUnavailableError
+from rome.store.redis.failures import translate
+from rome.store.redis.settings import Settings
+
+Command = tuple[bytes | str | int, ...]
+Reply = Any
+"""What hiredis makes of RESP2: bytes, int, None, lists of them; an exceptions.ResponseError stands for itself."""
+
+
+class Link:
+    """A connection that is lost at its first failure, and never used again: whoever wants another one makes it.
+
+    RESP2, since nothing here needs RESP3, and it needs no HELLO. redis-py's own retries are off: it once sent one
+    command eleven times, and a commit must not be sent twice by anybody but us.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect the socket; sends nothing.
+
+        Raises:
+            StoreUnavailableError: no answer, refused, no such host, TLS failed.
+        """
+        self.server = settings.server
+        self._pid = os.getpid()
+        self._connection: Connection | UnixDomainSocketConnection | None = None
+        connection = _make_connection(settings)
+        try:
+            connection.connect()  # type: ignore[no-untyped-call]
+        except exceptions.RedisError as error:
+            raise translate(error, self.server) from error
+        self._connection = connection
+
+    def call(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send the commands and wait for all replies: one round trip.
+
+        Raises:
+            StoreUnavailableError: the connection broke; what was sent may have been done.
+        """
+        self.send(commands)
+        return self.receive(len(commands))
+
+    def send(self, commands: Sequence[Command]) -> None:
+        """Send the commands.
+
+        Raises:
+            StoreUnavailableError: the connection broke before the last byte was sent, so the last command was not done.
+        """
+        connection = self._usable_connection()
+        try:
+            connection.send_packed_command(  # type: ignore[no-untyped-call]
+                [b"".join(pack_command(cast(Any, command)) for command in commands)], check_health=False
+            )
+        except exceptions.RedisError as error:
+            self.close()
+            raise translate(error, self.server) from error
+
+    def receive(self, count: int) -> list[Reply]:
+        """Wait for the replies; one that is an error is in the list like the others.
+
+        Raises:
+            StoreUnavailableError: the connection broke. StoreBusyError, AuthenticationError: the server will not serve.
+        """
+        connection = self._usable_connection()
+        replies: list[Reply] = []
+        try:
+            for _ in range(count):
+                try:
+                    replies.append(connection.read_response())
+                except exceptions.ResponseError as reply:
+                    replies.append(reply)
+        except exceptions.RedisError as error:
+            self.close()
+            raise translate(error, self.server) from error
+        except BaseException:  # Ctrl-C between two replies: the rest would be taken for those of the next command
+            self.close()
+            raise
+        return replies
+
+    def is_usable(self) -> bool:
+        """False when it is known to be lost. Looks at the socket; no round trip."""
+        if self._connection is None or os.getpid() != self._pid:
+            return False
+        try:
+            # Nothing was asked, so whatever can be read is the end of the conversation.
+            return not self._connection.can_read(timeout=0)
+        except exceptions.RedisError:
+            return False
+
+    def close(self) -> None:
+        """Idempotent. In a forked child the parent's socket is closed and not shut down: redis-py looks at the pid."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+
+    def _usable_connection(self) -> Connection | UnixDomainSocketConnection:
+        if os.getpid() != self._pid:
+            self.close()
+        if self._connection is None:
+            raise StoreUnavailableError(f"{self.server}: the connection is lost")
+        return self._connection
+
+
+def _make_connection(settings: Settings) -> Connection | UnixDomainSocketConnection:
+    common: dict[str, Any] = {
+        "socket_timeout": settings.read_timeout_s,
+        "socket_connect_timeout": settings.connect_timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+    connection: Connection | UnixDomainSocketConnection
+    if settings.unix_socket:
+        # redis-py's base class declares properties abstract that this subclass does without.
+        connection = UnixDomainSocketConnection(path=settings.unix_socket, **common)  # type: ignore[abstract, no-untyped-call]
+    elif settings.tls is not None:
+        connection = SSLConnection(host=settings.host, port=settings.port, **settings.tls, **common)
+    else:
+        connection = Connection(host=settings.host, port=settings.port, **common)  # type: ignore[no-untyped-call]
+    # Else each connection costs two round trips more, to tell the server the name of the library.
+    for attribute in ("driver_info", "lib_name", "lib_version"):
+        setattr(connection, attribute, None)
+    return connection

@@ -1,0 +1,186 @@
+"""What goes into the scripts and comes out of them, in the shapes that their headers give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from rome.errors import CorruptRecordError
+from rome.store.redis.names import escape, unescape
+from rome.store.spi import (
+    BEYOND,
+    Answer,
+    CommitRequest,
+    Count,
+    EntryWrite,
+    Get,
+    Request,
+    Reserve,
+    Row,
+    Scan,
+    ScanResult,
+    Version,
+)
+
+STAMP_BYTES = 8
+_LENGTH_BYTES = 4
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def stamp(version: Version) -> bytes:
+    """A version as stored: 8 bytes, the highest first, so that they order as versions do."""
+    return version.to_bytes(STAMP_BYTES, "big")
+
+
+def decode_row(table_id: int, key: bytes, stored: bytes) -> Row:
+    """A row as stored: its version's stamp, then the record.
+
+    Raises:
+        CorruptRecordError: it is too short to be one.
+    """
+    if len(stored) < STAMP_BYTES:
+        raise CorruptRecordError(f"table {table_id}, row {key.hex()}: no version", table=table_id, key=key)
+    return Row(key, int.from_bytes(stored[:STAMP_BYTES], "big"), stored[STAMP_BYTES:])
+
+
+def request_arguments(requests: Sequence[Request]) -> list[bytes]:
+    """What read.lua takes from ARGV[5] on."""
+    shapes: list[tuple[str | int | bool, ...]] = []
+    arguments: list[bytes] = []
+    for request in requests:
+        match request:
+            case Get(table_id, keys):
+                shapes.append(("get", table_id, len(keys)))
+                arguments += map(escape, keys)
+            case Scan(table_id, index_id, start, stop, limit, reverse):
+                # cmsgpack knows no infinity; no index has more entries than this.
+                shapes.append(("scan", table_id, index_id, 2**53 if limit is None else limit, reverse))
+                arguments += (escape(start), escape(stop))
+            case Count(table_id, index_id, start, stop):
+                shapes.append(("count", table_id, index_id))
+                arguments += (escape(start), escape(stop))
+    return [_pack(([*{request.table_id for request in requests}], shapes)), *arguments]
+
+
+def decode_answer(request: Request, answer: Any) -> Answer:
+    """One answer of read.lua.
+
+    Raises:
+        CorruptRecordError: an index leads to a row that is not there, or a row is no row.
+    """
+    match request:
+        case Get(table_id, keys):
+            return [
+                None if stored is None else decode_row(table_id, key, stored)
+                for key, stored in zip(keys, answer, strict=True)
+            ]
+        case Scan():
+            return _decode_scan(request, answer)
+        case Count():
+            return int(answer)
+
+
+def _decode_scan(scan: Scan, answer: list[Any]) -> ScanResult:
+    more, unordered, covered, *chunks = answer
+    found: list[tuple[bytes, bytes, bytes | None]] = []
+    for entries, rows in zip(chunks[::2], chunks[1::2], strict=True):
+        for entry, stored in zip(entries, rows, strict=True):
+            start_of_key = -_LENGTH_BYTES - int.from_bytes(entry[-_LENGTH_BYTES:], "big")
+            found.append((entry[:-_LENGTH_BYTES], entry[start_of_key:-_LENGTH_BYTES], stored))
+    if unordered:
+        found.sort(reverse=scan.reverse)
+    # Entries are escaped here and in `covered`; the server put their row key's length behind it.
+    last: bytes | None = covered[:-_LENGTH_BYTES] if more else None
+    if scan.limit is not None and len(found) > scan.limit:
+        del found[scan.limit :]
+        last = found[-1][0] if found else b""
+    rows_found: list[Row] = []
+    for _, escaped_key, stored in found:
+        key = unescape(escaped_key)
+        if stored is None:
+            raise CorruptRecordError(
+                f"table {scan.table_id}: index {scan.index_id} names row {key.hex()}, which is not there",
+                table=scan.table_id,
+                key=key,
+            )
+        rows_found.append(decode_row(scan.table_id, key, stored))
+    return ScanResult(rows_found, _resume(scan, last))
+
+
+def _resume(scan: Scan, last: bytes | None) -> bytes | None:
+    """Where to go on after the entry `last`; None: the range is exhausted; empty: nothing was looked at."""
+    if last is None:
+        return None
+    if not last:
+        return scan.stop if scan.reverse else scan.start
+    return unescape(last) if scan.reverse else unescape(last) + BEYOND
+
+
+def reserve_arguments(reserves: Iterable[Reserve]) -> list[str]:
+    """What reserve.lua takes."""
+    return [str(number) for sequence, size, above in reserves for number in (sequence, size, max(0, above))]
+
+
+def commit_arguments(request: CommitRequest) -> list[bytes]:
+    """What commit.lua takes from ARGV[5] on."""
+    points: dict[int, list[bytes]] = {}
+    stamps: dict[int, list[bytes]] = {}
+    for table_id, key, version in request.points:
+        points.setdefault(table_id, []).append(escape(key))
+        stamps.setdefault(table_id, []).append(stamp(version) if version else b"")
+    puts: dict[int, list[bytes]] = {}
+    records: dict[int, list[bytes]] = {}
+    deletes: dict[int, list[bytes]] = {}
+    for table_id, key, record in request.rows:
+        if record is None:
+            deletes.setdefault(table_id, []).append(escape(key))
+        else:
+            puts.setdefault(table_id, []).append(escape(key))
+            records.setdefault(table_id, []).append(record)
+    removed: dict[tuple[int, int], list[bytes]] = {}
+    added: dict[tuple[int, int], list[bytes]] = {}
+    for write in request.entries:
+        index = write.table_id, write.index_id
+        removed.setdefault(index, [])
+        added.setdefault(index, [])
+        (added if write.present else removed)[index].append(_entry(write))
+    shape = (
+        [*{check.table_id for check in request.ranges}],
+        [(table_id, len(keys)) for table_id, keys in points.items()],
+        [(check.table_id, check.index_id, check.version, check.rows) for check in request.ranges],
+        [(table_id, len(keys)) for table_id, keys in puts.items()],
+        [(table_id, len(keys)) for table_id, keys in deletes.items()],
+        [(*index, len(removed[index]), len(added[index])) for index in added],
+        [(drop.table_id, -1 if drop.index_id is None else drop.index_id) for drop in request.drops],
+        [str(part) for sequence in request.sequences.items() for part in sequence if sequence[1] > 0],
+    )
+    arguments = [_pack(shape)]
+    for table_id, keys in points.items():
+        arguments += keys
+        arguments += stamps[table_id]
+    for check in request.ranges:
+        arguments += (escape(check.start), escape(check.stop))
+    for table_id, keys in puts.items():
+        arguments += keys
+        arguments += records[table_id]
+    for keys in deletes.values():
+        arguments += keys
+    for index in added:
+        arguments += removed[index]
+        arguments += added[index]
+    return arguments
+
+
+def _entry(write: EntryWrite) -> bytes:
+    row_key = escape(write.row_key)
+    return escape(write.index_key) + row_key + len(row_key).to_bytes(_LENGTH_BYTES, "big")
+
+
+def only_deletes(request: CommitRequest) -> bool:
+    """Whether a commit makes the data smaller, so that it must work when memory is short."""
+    return not request.sequences and (
+        all(row.record is None for row in request.rows) and not any(entry.present for entry in request.entries)
+    )

@@ -1,0 +1,160 @@
+--[[ read: gets, scans and counts as of one version
+  KEYS[1] the meta hash
+  ARGV[1] incarnation   ARGV[2] version; both '' for now
+  ARGV[3] stop scanning after so many rows in all   ARGV[4] or so many bytes
+  ARGV[5] msgpack {table ids, requests}; a request: {'get', table, how many keys} |
+    {'scan', table, index, limit, reverse} | {'count', table, index}
+  ARGV[6..] what belongs to each request in turn: the keys, or start and stop
+  Returns {'done', incarnation, version, catalog version, answers, work}, or {'dropped'} | {'lost'} |
+    {'catalog', version} | {'old', floor, table}
+  An answer: get: rows, false where there is none; count: a number; scan: {1 if there may be more, 1 if not in order, the
+    last entry that was looked at, entries, their rows, entries, their rows...}
+  Cost O(log n + rows + changes since the version inside what is asked), blocks the server ]]
+local ids, requests = unpack(cmsgpack.unpack(ARGV[5]))
+local take = arguments_from(6)
+local meta = redis.call('HMGET', META, 'incarnation', 'version', 't0')
+if not meta[1] then
+  return { 'dropped' }
+end
+local version = number(meta[2])
+if ARGV[1] ~= '' then
+  local current = version
+  version = number(ARGV[2])
+  if ARGV[1] ~= meta[1] or version > current then
+    return { 'lost' }
+  end
+  if number(meta[3]) > version then
+    return { 'catalog', number(meta[3]) }
+  end
+end
+local changed, floor = table_states(ids)
+for _, id in ipairs(ids) do
+  if changed[id] > version and floor[id] > version then
+    return { 'old', floor[id], id }
+  end
+end
+local rows_left, bytes_left = number(ARGV[3]), number(ARGV[4])
+
+-- A row that is newer than the version, or absent: what it was then.
+local function superseded(id, row_key)
+  local entry = entry_of(row_key)
+  local low, high = '[' .. entry .. stamp_of(version + 1), '(' .. entry .. '\255'
+  local found = redis.call('ZRANGE', PREFIX .. 'u' .. id, low, high, 'BYLEX', 'LIMIT', 0, 1)
+  work = work + #found
+  if not found[1] then
+    return false
+  end
+  local row = redis.call('HGET', PREFIX .. 'h' .. id, found[1])
+  return row and version_of(row) <= version and row
+end
+
+local function get(id, keys)
+  local rows = gather('HMGET', PREFIX .. 'r' .. id, keys)
+  if changed[id] > version then
+    for n, key in ipairs(keys) do
+      if not rows[n] or version_of(rows[n]) > version then
+        rows[n] = superseded(id, key)
+      end
+    end
+  end
+  return rows
+end
+
+-- What a part of an index was: `entries` are there now, the log between the bounds says which of them were, and which
+-- others.
+local function undo(log, low, high, entries)
+  local was, before = {}, {}
+  each_change(log, low, high, version, function(entry, sign)
+    was[entry] = sign
+  end)
+  for _, entry in ipairs(entries) do
+    if was[entry] ~= '+' then
+      before[#before + 1] = entry
+    end
+    was[entry] = nil
+  end
+  for entry, sign in pairs(was) do
+    if sign == '-' then
+      before[#before + 1] = entry
+    end
+  end
+  return before
+end
+
+local function scan(id, index, limit, reverse)
+  local start, stop = unpack(take(2))
+  local name, moved = id .. '.' .. index, changed[id] > version
+  local low, high = '[' .. start, '(' .. stop
+  local answer, count, covered, more = {}, 0, '', true
+  while more and count <= limit and rows_left > 0 and bytes_left > 0 do
+    local size = math.min(CHUNK, limit - count + 1) -- one more than asked, to know whether there is more
+    local entries
+    if reverse then
+      entries = redis.call('ZRANGE', PREFIX .. 'e' .. name, high, low, 'BYLEX', 'REV', 'LIMIT', 0, size)
+    else
+      entries = redis.call('ZRANGE', PREFIX .. 'e' .. name, low, high, 'BYLEX', 'LIMIT', 0, size)
+    end
+    more = #entries == size
+    count = count + #entries
+    rows_left = rows_left - #entries
+    local from, to = low, high
+    if not moved and count > limit then
+      entries[#entries] = nil
+    end
+    covered = entries[#entries] or covered
+    if more and reverse then
+      high = '(' .. covered
+      from = '[' .. covered
+    elseif more then
+      low = '[' .. covered .. '\255'
+      to = '(' .. covered .. '\255'
+    end
+    if moved then
+      count = count - #entries
+      entries = undo(PREFIX .. 'l' .. name, from, to, entries)
+      count = count + #entries
+    end
+    if #entries > 0 then
+      local keys = {}
+      for n, entry in ipairs(entries) do
+        keys[n] = row_key_of(entry)
+      end
+      local rows = get(id, keys)
+      for _, row in ipairs(rows) do
+        bytes_left = bytes_left - (row and #row or 0)
+      end
+      answer[#answer + 1] = entries
+      answer[#answer + 1] = rows
+    end
+  end
+  return { more and 1 or 0, moved and 1 or 0, covered, unpack(answer) }
+end
+
+local function count(id, index)
+  local start, stop = unpack(take(2))
+  local name = id .. '.' .. index
+  local low, high = '[' .. start, '(' .. stop
+  local total = redis.call('ZLEXCOUNT', PREFIX .. 'e' .. name, low, high)
+  if changed[id] > version then
+    each_change(PREFIX .. 'l' .. name, low, high, version, function(entry, sign)
+      local is = redis.call('ZSCORE', PREFIX .. 'e' .. name, entry)
+      if is and sign == '+' then
+        total = total - 1
+      elseif not is and sign == '-' then
+        total = total + 1
+      end
+    end)
+  end
+  return total
+end
+
+local function get_each(id, key_count)
+  return get(id, take(key_count))
+end
+
+local answer_to = { get = get_each, scan = scan, count = count }
+local answers = {}
+for n, request in ipairs(requests) do
+  answers[n] = answer_to[request[1]](unpack(request, 2))
+end
+return { 'done', meta[1], version, number(meta[3]), answers, work }

@@ -1,0 +1,26 @@
+--[[ resolve: say what became of a transaction; one that is not known is aborted for ever
+  KEYS[1] the meta hash
+  ARGV[1] transaction id   ARGV[2] version of its snapshot, '' when the caller does not know it
+  The abort takes a version: it is above the transaction's snapshot, so once the abort is trimmed away, the late commit
+  comes from below the floor.
+  Returns {'done', version} | {'aborted'} | {'dropped'} | {'old'} trimmed: nobody knows any more   Cost O(1) ]]
+local meta = redis.call('HMGET', META, 'version', 'floor', 'history_bytes')
+if not meta[1] then
+  return { 'dropped' }
+end
+local outcome = redis.call('HGET', PREFIX .. 'x', ARGV[1])
+if outcome then
+  return outcome == 'aborted' and { 'aborted' } or { 'done', outcome }
+end
+if ARGV[2] ~= '' and number(ARGV[2]) < number(meta[2]) then
+  return { 'old' }
+end
+redis.call('LLEN', PREFIX .. 'q')
+local time = redis.call('TIME')
+local version = number(meta[1]) + 1
+local time_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local bytes = COMMIT_BYTES
+redis.call('RPUSH', PREFIX .. 'q', cmsgpack.pack({ version, time_ms, ARGV[1], bytes, {}, {} }))
+redis.call('HSET', PREFIX .. 'x', ARGV[1], 'aborted')
+redis.call('HSET', META, 'version', version, 'history_bytes', number(meta[3]) + bytes)
+return { 'aborted' }

@@ -1,0 +1,127 @@
+"""The URL options of the redis store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from rome.errors import URLError
+from rome.store.location import Location
+
+T = TypeVar("T")
+
+DEFAULT_PORT = 6379
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to reach a server, and what to demand of it.
+
+    Attributes:
+        tls: keyword arguments of redis-py's SSLConnection; None: no TLS.
+        wait_replicas: how many replicas must acknowledge a commit before it returns.
+        wait_timeout_ms: how long to wait for them.
+    """
+
+    host: str
+    port: int
+    unix_socket: str | None
+    username: str | None
+    password: str | None = field(repr=False)
+    db: int
+    connect_timeout_s: float
+    read_timeout_s: float
+    tls: Mapping[str, Any] | None
+    allow_eviction: bool
+    wait_replicas: int
+    wait_timeout_ms: int
+
+    @property
+    def server(self) -> str:
+        """For messages."""
+        return self.unix_socket or f"{self.host}:{self.port}"
+
+
+def _flag(text: str) -> bool:
+    return {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}[
+        text.lower()
+    ]
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError
+    return number
+
+
+def _cert_reqs(text: str) -> str:
+    return {"none": "none", "optional": "optional", "required": "required"}[text.lower()]
+
+
+_OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
+    "connect_timeout": (_seconds, "seconds, more than 0"),
+    "read_timeout": (_seconds, "seconds, more than 0"),
+    "ssl": (_flag, "true or false"),
+    "ssl_ca_certs": (str, "a path"),
+    "ssl_certfile": (str, "a path"),
+    "ssl_keyfile": (str, "a path"),
+    "ssl_cert_reqs": (_cert_reqs, "none, optional or required"),
+    "ssl_check_hostname": (_flag, "true or false"),
+    "unix_socket": (str, "a path"),
+    "allow_eviction": (_flag, "true or false"),
+    "wait_replicas": (_count, "a number, 0 or more"),
+    "wait_timeout": (_seconds, "seconds, more than 0"),
+    "db": (_count, "a number, 0 or more"),
+}
+OPTIONS = frozenset(_OPTIONS)
+
+
+def read_settings(location: Location) -> Settings:
+    """Understand a location.
+
+    Raises:
+        URLError: an option's value is not what it should be, or options contradict each other.
+    """
+    values: dict[str, Any] = {}
+    for name, text in location.options.items():
+        if name not in _OPTIONS:
+            raise URLError(f"rome+redis has no option {name!r}; known: {', '.join(sorted(OPTIONS))}")
+        parse, wanted = _OPTIONS[name]
+        try:
+            values[name] = parse(text)
+        except (ValueError, KeyError):
+            raise URLError(f"option {name} of rome+redis wants {wanted}") from None
+    tls = {name: value for name, value in values.items() if name.startswith("ssl_")}
+    if tls and not values.get("ssl"):
+        raise URLError(f"option {min(tls)} does nothing without ssl=true")
+    if tls.get("ssl_cert_reqs", "required") != "required":
+        tls.setdefault("ssl_check_hostname", False)  # without a certificate there is no name to check
+    unix_socket = values.get("unix_socket")
+    if unix_socket and values.get("ssl"):
+        raise URLError("ssl=true is for a host: a Unix socket has no TLS")
+    settings = Settings(
+        host=location.host or "localhost",
+        port=location.port or DEFAULT_PORT,
+        unix_socket=unix_socket,
+        username=location.username,
+        password=location.password,
+        db=values.get("db", 0),
+        connect_timeout_s=values.get("connect_timeout", 5.0),
+        read_timeout_s=values.get("read_timeout", 30.0),
+        tls=tls if values.get("ssl") else None,
+        allow_eviction=values.get("allow_eviction", False),
+        wait_replicas=values.get("wait_replicas", 0),
+        wait_timeout_ms=max(1, round(values.get("wait_timeout", 1.0) * 1000)),
+    )
+    if settings.wait_replicas and settings.wait_timeout_ms >= settings.read_timeout_s * 1000:
+        raise URLError("wait_timeout must be less than read_timeout, else no answer can come in time")
+    return settings

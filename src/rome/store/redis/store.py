@@ -1,0 +1,469 @@
+"""RedisStore: rome.store.spi on one Redis or Valkey server.
+
+Invariant: a commit that returns was applied by one script, whole, at a version of its own, to data on which everything
+in its read set still held; and every read is of one version. Why: docs/commit-protocol.md.
+
+A snapshot needs nothing of the server: it is a version, and the server keeps what was superseded since. What it does
+need is that versions never ran backwards: checked when a connection is made, it holds as long as the connection lives.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn, Self
+
+from redis import exceptions
+
+from rome.errors import (
+    AuthenticationError,
+    CatalogChangedError,
+    CommitAbortedError,
+    CommitUnknownError,
+    ConflictError,
+    FormatError,
+    NotReplicatedError,
+    SnapshotLostError,
+    SnapshotTooOldError,
+    StoreFullError,
+    StoreUnavailableError,
+)
+from rome.store.location import Location
+from rome.store.redis import scripts
+from rome.store.redis.failures import translate
+from rome.store.redis.gets import get_commands, judge
+from rome.store.redis.health import SECTIONS, Health
+from rome.store.redis.link import Command, Link, Reply
+from rome.store.redis.messages import (
+    commit_arguments,
+    decode_answer,
+    only_deletes,
+    request_arguments,
+    reserve_arguments,
+)
+from rome.store.redis.names import PATTERN, database_name, meta_key, unescape
+from rome.store.redis.settings import OPTIONS, Settings, read_settings
+from rome.store.spi import (
+    CATALOG_TABLE,
+    Answer,
+    Capabilities,
+    CommitRequest,
+    Get,
+    ReadResult,
+    Request,
+    Reserve,
+    Retention,
+    Snapshot,
+    Store,
+    Version,
+)
+
+FORMAT = 1
+"""Of the stored data; a store refuses a greater one."""
+
+SCAN_ROWS, SCAN_BYTES = 2_000, 1024 * 1024
+"""Where one read stops scanning: about 2 ms of the server, which serves nobody else meanwhile."""
+
+TRIM_ELEMENTS, TRIM_MEMBERS = 1_000, 5_000
+"""What one call of trim.lua may discard: some 5 ms of the server."""
+
+KEYS_PER_SCAN = 1_000
+
+
+class RedisStore(Store):
+    """A connection to one database of a Redis or Valkey server.
+
+    It has no socket after a failure. The first read of the next transaction makes a new one.
+    """
+
+    capabilities = Capabilities(durable=True, shared=True, network=True)
+    options = OPTIONS
+
+    def __init__(self, location: Location) -> None:
+        self.round_trips = 0
+        self._settings = read_settings(location)
+        self._database = location.database
+        self._meta = meta_key(location.database)
+        self._prefix = self._meta[:-1]
+        self._link: Link | None = None
+        self._closed = False
+        self._snapshot: Snapshot | None = None
+        self._last_snapshot = Snapshot(b"", 0)
+        self._unknown: dict[bytes, Version] = {}
+        """Transactions whose commit was not answered, with the versions of their snapshots."""
+
+    @classmethod
+    def open(cls, location: Location) -> Self:
+        store = cls(location)
+        store._connect(create=True)
+        return store
+
+    @classmethod
+    def list_databases(cls, location: Location) -> list[str]:
+        # SCAN and not a registry: a registry would be in another slot than the databases, so it could not be kept
+        # in step with them, and this one needs no keeping. It costs a trip for every thousand keys of the server.
+        link = _greet(read_settings(location), [])[0]
+        names: set[str] = set()
+        cursor = b"0"
+        try:
+            while True:
+                command = (b"SCAN", cursor, b"MATCH", PATTERN, b"COUNT", KEYS_PER_SCAN)
+                cursor, keys = _checked(link.call([command])[0], link.server)
+                names.update(map(database_name, keys))
+                if cursor == b"0":
+                    return sorted(names)
+        finally:
+            link.close()
+
+    @classmethod
+    def drop_database(cls, location: Location) -> None:
+        store = cls(location)
+        store._link = _greet(store._settings, [])[0]
+        try:
+            store._run(scripts.DROP)
+        finally:
+            store.close()
+
+    def read(
+        self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
+    ) -> ReadResult:
+        if snapshot is not None:
+            if snapshot != self._snapshot:
+                raise SnapshotLostError(f"version {snapshot.version} is not this connection's snapshot")
+            return self._read(snapshot, requests, reserves)
+        self._snapshot = None
+        had_link = self._link is not None and not self._closed
+        if not had_link:
+            self._connect(create=False)
+        try:
+            return self._read(None, requests, reserves)
+        except StoreUnavailableError as error:
+            # Nothing was promised on the lost connection yet. After a timeout the server is there, and slow: asking
+            # again would only make the caller wait twice as long.
+            if not had_link or self._link is not None or isinstance(error.__cause__, exceptions.TimeoutError):
+                raise
+        self._connect(create=False)
+        return self._read(None, requests, reserves)
+
+    def release(self) -> None:
+        self._snapshot = None
+
+    def last_snapshot(self) -> Snapshot:
+        return self._last_snapshot
+
+    def commit(self, request: CommitRequest) -> Version:
+        self._snapshot = None
+        script = scripts.COMMIT_DELETES if only_deletes(request) else scripts.COMMIT
+        incarnation, version = request.snapshot
+        arguments: tuple[bytes | str | int, ...] = (
+            request.transaction_id,
+            incarnation,
+            version,
+            FORMAT,
+            *commit_arguments(request),
+        )
+        try:
+            reply = self._commit(script, arguments)
+        except StoreFullError:
+            if not self.trim():
+                raise
+            reply = self._commit(script, arguments)
+        match reply[0]:
+            case b"conflict":
+                _, table_id, index_id, escaped_key = reply
+                key = unescape(escaped_key)
+                what = f"row {key.hex()}" if index_id < 0 else f"index {index_id}, range from {key.hex()}:"
+                raise ConflictError(f"table {table_id}, {what} changed since it was read", table=table_id, key=key)
+            case b"aborted":
+                raise CommitAbortedError(f"transaction {request.transaction_id.hex()} was aborted")
+            case b"forbidden":
+                raise AuthenticationError(f"{self._settings.server}: this user may not run {reply[1].decode()}")
+            case b"done":
+                self._heard_of(Snapshot(incarnation, reply[1]))
+                return int(reply[1])
+            case _:
+                self._refuse(reply, version)
+
+    def resolve(self, transaction_id: bytes) -> Version | None:
+        if self._link is None or not self._link.is_usable():
+            self._connect(create=False)
+        seen = self._unknown.get(transaction_id)
+        reply = self._run(scripts.RESOLVE, transaction_id, "" if seen is None else seen)
+        if reply[0] == b"old":
+            raise CommitUnknownError(
+                f"transaction {transaction_id.hex()} is older than the retention: nobody knows any more",
+                transaction_id=transaction_id,
+            )
+        self._unknown.pop(transaction_id, None)
+        return int(reply[1]) if reply[0] == b"done" else None
+
+    def trim(self) -> int:
+        trimmed: int = 0
+        while True:
+            _, count, more = self._run(scripts.TRIM, TRIM_ELEMENTS, TRIM_MEMBERS)
+            trimmed += count
+            if not more:
+                return trimmed
+
+    def retention(self) -> Retention:
+        milliseconds, max_bytes = self._call([(b"HMGET", self._meta, b"retention_ms", b"max_bytes")])[0]
+        if milliseconds is None:
+            self._refuse([b"dropped"], 0)
+        return Retention(int(milliseconds) / 1000, int(max_bytes))
+
+    def set_retention(self, retention: Retention) -> None:
+        self._run(scripts.RETAIN, *_retention_arguments(retention))
+
+    def is_usable(self) -> bool:
+        return self._link is not None and self._link.is_usable()
+
+    def close(self) -> None:
+        self._closed = True
+        self._disconnect()
+
+    def _connect(self, *, create: bool) -> None:
+        """Make the socket, look at the server, and make sure that the data is of its present incarnation.
+
+        Cost: one round trip; two when the database is new or the server another one than before.
+        """
+        if self._closed:
+            raise StoreUnavailableError("the connection is closed")
+        self._disconnect()
+        fields = (b"format", b"incarnation", b"version", b"run_id", b"replication_id")
+        link, health, (meta,) = _greet(self._settings, [(b"HMGET", self._meta, *fields)])
+        self.round_trips += 1
+        self._link = link
+        try:
+            if meta[0] is None and not create:
+                self._refuse([b"dropped"], 0)
+            # A replica's data names its primary's run: what it serves is never older than what it served before.
+            if meta[0] is None or not (
+                health.is_replica or meta[3:] == [health.run_id.encode(), health.replication_id.encode()]
+            ):
+                meta = self._run(
+                    scripts.OPEN,
+                    FORMAT,
+                    secrets.token_bytes(16),
+                    health.run_id,
+                    health.replication_id,
+                    *_retention_arguments(Retention()),
+                )
+            if int(meta[0]) > FORMAT:
+                self._refuse([b"format", int(meta[0])], 0)
+            health.warn()
+        except BaseException:
+            self._disconnect()
+            raise
+        self._last_snapshot = Snapshot(meta[1], int(meta[2]))
+
+    def _disconnect(self) -> None:
+        self._snapshot = None
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _read(self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve]) -> ReadResult:
+        gets = [request for request in requests if isinstance(request, Get)]
+        plain = len(gets) == len(requests)
+        commands = (
+            get_commands(self._meta, self._prefix, gets, snapshot)
+            if plain
+            else [self._script(scripts.READ, *_read_arguments(snapshot, requests))]
+        )
+        if reserves:
+            commands.append(self._script(scripts.RESERVE, *reserve_arguments(reserves)))
+        replies = self._call(commands)
+        reserved = self._reserved(reserves, replies.pop()) if reserves else []
+        if plain:
+            at, catalog_version, answers = self._judge(gets, snapshot, replies)
+        else:
+            at, catalog_version, answers = self._answers(snapshot, requests, replies[0])
+        if snapshot is None:
+            self._snapshot = at
+            self._heard_of(at)
+        return ReadResult(at, catalog_version, answers, reserved)
+
+    def _judge(self, gets: Sequence[Get], snapshot: Snapshot | None, replies: list[Reply]) -> _Answered:
+        for reply in replies:
+            _checked(reply, self._settings.server)
+        found = judge(gets, snapshot, replies)
+        if found.refusal and snapshot is None and found.refusal[0] != b"dropped":
+            # The catalog changed between our commands: a new snapshot must not begin with a conflict.
+            return self._answers(None, gets, None)
+        if found.refusal:
+            self._refuse(found.refusal, found.snapshot.version)
+        again = [
+            Get(get.table_id, tuple(get.keys[position] for position in doubts))
+            for get, doubts in zip(gets, found.doubts, strict=True)
+        ]
+        if any(found.doubts):
+            _, _, answers = self._answers(found.snapshot, again, None)
+            for rows, doubts, answer in zip(found.rows, found.doubts, answers, strict=True):
+                assert isinstance(answer, list)
+                for position, row in zip(doubts, answer, strict=True):
+                    rows[position] = row
+        return _Answered(found.snapshot, found.catalog_version, list(found.rows))
+
+    def _answers(self, snapshot: Snapshot | None, requests: Sequence[Request], reply: Reply) -> _Answered:
+        """What read.lua says; asks it when `reply` is None."""
+        arguments = _read_arguments(snapshot, requests)
+        reply = self._run(scripts.READ, *arguments) if reply is None else self._finish(scripts.READ, arguments, reply)
+        if reply[0] != b"done":
+            self._refuse(reply, 0 if snapshot is None else snapshot.version)
+        _, incarnation, version, catalog_version, answers, _ = reply
+        decoded = [decode_answer(request, answer) for request, answer in zip(requests, answers, strict=True)]
+        return _Answered(Snapshot(incarnation, version), catalog_version, decoded)
+
+    def _reserved(self, reserves: Sequence[Reserve], reply: Reply) -> list[int]:
+        reply = self._finish(scripts.RESERVE, reserve_arguments(reserves), reply)
+        if reply[0] == b"exhausted":
+            raise StoreFullError(f"sequence {reply[1].decode()} has no numbers left: they have 63 bits")
+        return [int(last) - reserve.size + 1 for reserve, last in zip(reserves, reply[1:], strict=True)]
+
+    def _commit(self, script: scripts.Script, arguments: Sequence[bytes | str | int]) -> Reply:
+        """Send a commit; only here does a lost answer mean that the outcome is unknown."""
+        link = self._live_link()
+        transaction_id, _, version, *_ = arguments
+        wait_replicas, commands = self._settings.wait_replicas, [self._script(script, *arguments)]
+        if wait_replicas:
+            commands.append((b"WAIT", wait_replicas, self._settings.wait_timeout_ms))
+        sent = False
+        try:
+            link.send(commands)
+            sent = True
+            self.round_trips += 1
+            replies = link.receive(len(commands))
+        except StoreUnavailableError as error:
+            self._disconnect()
+            # A command that was not sent to its last byte is not run. With WAIT behind it, it may have been.
+            if not (sent or wait_replicas):
+                raise
+            assert isinstance(transaction_id, bytes)
+            assert isinstance(version, int)
+            self._unknown[transaction_id] = version
+            raise CommitUnknownError(f"no answer to a commit: {error}", transaction_id=transaction_id) from error
+        if isinstance(replies[0], exceptions.NoScriptError):
+            replies = link.call([self._source(script, *arguments), *commands[1:]])
+        reply = _checked(replies[0], link.server)
+        if wait_replicas and reply[0] == b"done":
+            replicas = _checked(replies[1], link.server)
+            if replicas < wait_replicas:
+                raise NotReplicatedError(
+                    f"committed at version {reply[1]}, but {replicas} replicas acknowledged it in time and not"
+                    f" {wait_replicas}",
+                    version=reply[1],
+                    replicas=replicas,
+                )
+        return reply
+
+    def _run(self, script: scripts.Script, *arguments: bytes | str | int) -> Reply:
+        return self._finish(script, arguments, self._call([self._script(script, *arguments)])[0])
+
+    def _finish(self, script: scripts.Script, arguments: Sequence[bytes | str | int], reply: Reply) -> Reply:
+        """A script's reply; sends its text when the server does not have it."""
+        if isinstance(reply, exceptions.NoScriptError):
+            reply = self._call([self._source(script, *arguments)])[0]
+        reply = _checked(reply, self._settings.server)
+        if reply[0] == b"dropped":
+            self._refuse(reply, 0)
+        return reply
+
+    def _script(self, script: scripts.Script, *arguments: bytes | str | int) -> Command:
+        return (b"EVALSHA", script.digest, 1, self._meta, *arguments)
+
+    def _source(self, script: scripts.Script, *arguments: bytes | str | int) -> Command:
+        return (b"EVAL", script.text, 1, self._meta, *arguments)
+
+    def _call(self, commands: Sequence[Command]) -> list[Reply]:
+        link = self._live_link()
+        self.round_trips += 1
+        try:
+            return link.call(commands)
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _live_link(self) -> Link:
+        if self._closed:
+            raise StoreUnavailableError("the connection is closed")
+        if self._link is None:
+            raise StoreUnavailableError(f"{self._settings.server}: the connection is lost")
+        return self._link
+
+    def _heard_of(self, snapshot: Snapshot) -> None:
+        if snapshot.incarnation != self._last_snapshot.incarnation or snapshot.version > self._last_snapshot.version:
+            self._last_snapshot = snapshot
+
+    def _refuse(self, reply: Sequence[Any], version: Version) -> NoReturn:
+        """Raise what a script answered instead of doing it. `version` is the snapshot's."""
+        database = repr(self._database)
+        match reply:
+            case [b"dropped"]:
+                self._disconnect()
+                raise StoreUnavailableError(f"database {database} was dropped")
+            case [b"lost"]:
+                raise SnapshotLostError(f"database {database} has no version {version} of that incarnation")
+            case [b"catalog", changed]:
+                raise CatalogChangedError(
+                    f"the schema of database {database} changed at version {changed}, after the snapshot at {version}",
+                    table=CATALOG_TABLE,
+                )
+            case [b"old", floor, table_id]:
+                raise SnapshotTooOldError(
+                    f"version {version} of database {database}: trimmed up to {floor}",
+                    table=None if table_id < 0 else table_id,
+                )
+            case [b"format", stored]:
+                raise FormatError(f"database {database} has format {stored}; this version of Rome knows {FORMAT}")
+            case _:
+                raise AssertionError(f"unknown answer {reply!r}")
+
+
+class _Answered(NamedTuple):
+    snapshot: Snapshot
+    catalog_version: Version
+    answers: list[Answer]
+
+
+def _greet(settings: Settings, more: Sequence[Command]) -> tuple[Link, Health, list[Reply]]:
+    """Connect, say who we are, and look at the server: one round trip, with `more` commands in it.
+
+    Raises:
+        StoreUnavailableError, AuthenticationError, StoreBusyError, StoreConfigError.
+    """
+    commands: list[Command] = []
+    if settings.password is not None:
+        user = () if settings.username is None else (settings.username,)
+        commands.append((b"AUTH", *user, settings.password))
+    if settings.db:
+        commands.append((b"SELECT", settings.db))
+    commands.append((b"INFO", *SECTIONS))
+    link = Link(settings)
+    try:
+        replies = [_checked(reply, link.server) for reply in link.call([*commands, *more])]
+        health = Health(replies[len(commands) - 1], link.server)
+        health.check(allow_eviction=settings.allow_eviction)
+    except BaseException:
+        link.close()
+        raise
+    return link, health, replies[len(commands) :]
+
+
+def _checked(reply: Reply, server: str) -> Reply:
+    """A reply that is no error.
+
+    Raises:
+        OperationalError, InternalError: what failures.translate() makes of it.
+    """
+    if isinstance(reply, exceptions.RedisError):
+        raise translate(reply, server) from reply
+    return reply
+
+
+def _read_arguments(snapshot: Snapshot | None, requests: Sequence[Request]) -> tuple[bytes | str | int, ...]:
+    incarnation, version = (b"", "") if snapshot is None else snapshot
+    return incarnation, version, SCAN_ROWS, SCAN_BYTES, *request_arguments(requests)
+
+
+def _retention_arguments(retention: Retention) -> tuple[int, int]:
+    return round(retention.seconds * 1000), retention.max_bytes
