@@ -1,8 +1,9 @@
 """A database's file: opened once per process, shared by its connections, left alone by a forked child.
 
 LMDB forbids a process to open a file twice (its fcntl locks belong to the process), and to use in a child what the
-parent opened. So connections share an Environment, which is closed with the last of them; a child begins with none,
-and keeps the inherited ones alive, since giving them back would clear the parent's places in the reader table.
+parent opened. So connections share an Environment, which is closed with the last of them. A fork waits until no
+operation is under way; then the child forgets the snapshots without ending them, since that would free the parent's
+places in the reader table, closes what is left, and begins with nothing.
 
 The map is as large as the file may become (`max_size`), from the start: address space costs nothing, and nothing has
 to be done when the file grows. Alternative: start small and grow on MapFullError. But a new map ends all transactions
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Final
+from weakref import ref
 
 import lmdb
 
@@ -62,22 +64,21 @@ _HINTS: Final = {
     lmdb.MapFullError: "raise the option max_size",
     lmdb.MemoryError: "lower the option max_size, or the limit on address space (ulimit -v)",
     lmdb.MapResizedError: "the file has outgrown this process's option max_size: raise it, and restart",
-    lmdb.ReadersFullError: f"there are {MAX_READERS} snapshots on this file at once",
+    lmdb.ReadersFullError: "too many snapshots on this file at once",
 }
 
 
 class Environment:
-    """One open file.
+    """One open file. Whoever calls its methods holds the lock of a pin of it, or the module's.
 
     Attributes:
-        inherited: opened by the parent process: not to be touched.
-        pins: the live ones, of all connections of this process.
+        gone: why it cannot be used any more, or None.
+        pins: of all connections of this process.
     """
 
     def __init__(self, path: str, *, max_size: int, sync: bool) -> None:
         self.path, self.max_size, self.sync = path, max_size, sync
-        self.connections = 0
-        self.inherited = False
+        self.gone: str | None = None
         self.pins: set[Pin] = set()
         with self.errors():
             self._lmdb = lmdb.open(
@@ -87,19 +88,25 @@ class Environment:
                 sync=sync,
                 metasync=sync,
                 max_readers=MAX_READERS,
-                max_spare_txns=1,
+                max_spare_txns=0,  # a spare one would be given back by a child that closes the file
             )
         try:
             self._identity = _identity(path)
             self.check_readers()
-            with self.write() as txn:
-                if State.read(txn) is None:
-                    if txn.stat()["entries"]:
-                        raise FormatError(f"{path} is an LMDB file, but not one of Rome's")
+            if self._is_empty():
+                with self.write() as txn:
                     State.new().write(txn)
         except BaseException:
-            self.close()
+            self._lmdb.close()
             raise
+
+    def _is_empty(self) -> bool:
+        with self.errors(), self._lmdb.begin() as txn:
+            if State.read(txn) is not None:
+                return False
+            if txn.stat()["entries"]:
+                raise FormatError(f"{self.path} is an LMDB file, but not one of Rome's")
+            return True
 
     def read(self) -> Transaction:
         """A read transaction, of the newest version. The caller must abort it."""
@@ -172,13 +179,16 @@ class Environment:
 
     def reap(self) -> bool:
         """End the snapshots below the floor; returns whether others are left."""
-        if self.pins:
+        if self.has_snapshots():
             with suppress(OperationalError):  # nobody is here to be told; the connections will be
                 self.check_readers()
                 floor = self.state().floor
-                for pin in list(self.pins):
+                for pin in self.pins:
                     pin.end_below(floor)
-        return bool(self.pins)
+        return self.has_snapshots()
+
+    def has_snapshots(self) -> bool:
+        return any(pin.txn is not None for pin in self.pins)
 
     def is_current(self) -> bool:
         """Whether the path still leads to this file, and the file to a database."""
@@ -191,14 +201,34 @@ class Environment:
             return True
         return False
 
-    def close(self) -> None:
+    def close(self, reason: str) -> None:
+        """End all snapshots and close the file. Connections that are left will raise `reason`."""
+        for pin in self.pins:
+            with pin.lock:
+                pin.end()
+                self.gone = reason
         self._lmdb.close()
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: close the file, and leave the parent's places in the reader table alone."""
+        self.gone = f"{self.path} was opened by the parent process; a child must open its own connection"
+        inherited = []
+        for pin in self.pins:
+            if pin.txn is not None:
+                inherited.append(ref(pin.txn))
+                pin.txn = None  # py-lmdb does not end a transaction that is collected in a child
+            pin.lock = Lock()
+        if all(transaction() is None for transaction in inherited):
+            self._lmdb.close()
+        else:  # a traceback somewhere still has one; closing the file would end it
+            _inherited.append(self._lmdb)
 
 
 class Pin:
-    """The read transaction of one connection: its snapshot. Its owner reads in it, and the reaper may end it.
+    """One connection's place in an Environment, and the read transaction that is its snapshot.
 
-    `lock` must be held to use `txn`, which is None when there is no snapshot.
+    `lock` is held during every operation of the connection; without it, the reaper may end the snapshot at any time.
+    `txn` is None when there is none.
     """
 
     def __init__(self, environment: Environment) -> None:
@@ -217,7 +247,6 @@ class Pin:
             txn.abort()
             raise
         self.txn, self._version = txn, state.version
-        self._environment.pins.add(self)
         _reaper.watch()
         return txn, state
 
@@ -225,7 +254,6 @@ class Pin:
         if self.txn is not None:
             self.txn.abort()
             self.txn = None
-            self._environment.pins.discard(self)
 
     def end_below(self, floor: int) -> None:
         """Leaves a snapshot alone that is being used: the next look will find it again."""
@@ -239,12 +267,13 @@ class Pin:
 
 _environments: dict[str, Environment] = {}
 """By resolved path."""
-_inherited: list[Environment] = []
+_inherited: list[lmdb.Environment] = []
 """Never given back."""
 _lock = Lock()
+"""Held to open and close files; taken before the lock of any pin."""
 
 
-def acquire(path: str, *, max_size: int, sync: bool) -> Environment:
+def acquire(path: str, *, max_size: int, sync: bool) -> tuple[Environment, Pin]:
     """Open a file, or share it with other connections of this process.
 
     Raises:
@@ -253,24 +282,26 @@ def acquire(path: str, *, max_size: int, sync: bool) -> Environment:
     """
     path = os.path.realpath(path)
     with _lock:
-        environment = _environments.get(path)
-        if environment is not None and environment.is_current():
-            if (environment.max_size, environment.sync) != (max_size, sync):
-                raise StoreConfigError(f"{path} is open in this process with other options (max_size, sync)")
-        else:
+        environment = _current(path)
+        if environment is None:
             environment = _environments[path] = _open(path, max_size=max_size, sync=sync)
-        environment.connections += 1
-        return environment
+        elif (environment.max_size, environment.sync) != (max_size, sync):
+            raise StoreConfigError(f"{path} is open in this process with other options (max_size, sync)")
+        pin = Pin(environment)
+        environment.pins.add(pin)
+        return environment, pin
 
 
-def release(environment: Environment) -> None:
+def release(environment: Environment, pin: Pin) -> None:
     """Close the file with its last connection."""
     with _lock:
-        environment.connections -= 1
-        if environment.connections == 0:
-            if _environments.get(environment.path) is environment:
+        if environment.gone is None:
+            with pin.lock:
+                pin.end()
+            environment.pins.remove(pin)
+            if not environment.pins:
                 del _environments[environment.path]
-            environment.close()
+                environment.close("the connection is closed")
 
 
 def drop(path: str) -> None:
@@ -279,24 +310,31 @@ def drop(path: str) -> None:
     with _lock:
         if not os.path.exists(path):
             return
-        environment = _environments.pop(path, None)
-        if environment is None or not environment.is_current():
-            environment = _open(path, max_size=0, sync=True)
-        try:
-            with _folder_locked(path), environment.write() as txn:
-                environment.state_in(txn)._replace(dropped=True).write(txn)
-                _unlink(path)
-        finally:
-            if environment.connections == 0:
-                environment.close()
+        environment = _current(path)
+        if environment is None:
+            environment = _environments[path] = _open(path, max_size=0, sync=True)
+        with _folder_locked(path), environment.write() as txn:
+            environment.state_in(txn)._replace(dropped=True).write(txn)
+            _unlink(path)
+        _current(path)
+
+
+def _current(path: str) -> Environment | None:
+    """The open file of this path, unless it was dropped or replaced: then it is closed."""
+    environment = _environments.get(path)
+    if environment is not None and not environment.is_current():
+        del _environments[path]
+        environment.close(f"{path} was dropped")
+        environment = None
+    return environment
 
 
 def is_database(path: str) -> bool:
     """Whether a file is a database of Rome. Creates nothing, and takes no lock that a closing file would lose."""
     path = os.path.realpath(path)
     with _lock:
-        if path in _environments:
-            return _environments[path].is_current()
+        if _current(path) is not None:
+            return True
         if not os.path.isfile(path + "-lock") or not _is_lmdb(path):
             return False
         try:
@@ -324,7 +362,7 @@ def _open(path: str, *, max_size: int, sync: bool) -> Environment:
         if not environment.is_dropped():
             return environment
         # Whoever dropped it died before deleting it.
-        environment.close()
+        environment.close("dropped")
         _unlink(path)
         return Environment(path, max_size=max_size, sync=sync)
 
@@ -360,18 +398,37 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _reap() -> bool:
-    with _lock:
+    # Never waits: `watch` may be waiting for the reaper with a pin's lock held, and whoever has _lock for that pin.
+    if not _lock.acquire(blocking=False):
+        return True
+    try:
         return sum(environment.reap() for environment in _environments.values()) > 0
+    finally:
+        _lock.release()
 
 
-def _leave_to_parent() -> None:
+def _before_fork() -> None:
+    _lock.acquire()
+    for environment in _environments.values():
+        for pin in environment.pins:
+            pin.lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    for environment in _environments.values():
+        for pin in environment.pins:
+            pin.lock.release()
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
     global _lock
-    _lock = Lock()
-    _inherited.extend(_environments.values())
-    for environment in _inherited:
-        environment.inherited = True
+    for environment in _environments.values():
+        environment.leave_to_parent()
     _environments.clear()
+    _lock = Lock()
 
 
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 _reaper = Reaper(_reap)
-os.register_at_fork(after_in_child=_leave_to_parent)
+"""After the hooks above, so that its thread is stopped before they take the locks."""

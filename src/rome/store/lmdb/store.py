@@ -19,7 +19,7 @@ from rome.errors import (
 )
 from rome.store import spi
 from rome.store.lmdb import commit, environment
-from rome.store.lmdb.environment import Environment
+from rome.store.lmdb.environment import Environment, Pin
 from rome.store.lmdb.read import answer
 from rome.store.lmdb.state import State
 from rome.store.location import Location
@@ -46,22 +46,22 @@ class LmdbStore(spi.Store):
     capabilities = Capabilities(durable=True, shared=True, network=False)
     options = frozenset({"sync", "max_size"})
 
-    def __init__(self, opened: Environment) -> None:
+    def __init__(self, opened: Environment, pin: Pin) -> None:
         self.round_trips = 0
-        self._environment = opened
+        self._environment, self._pin = opened, pin
         self._closed = False
         self._snapshot: Snapshot | None = None
-        self._pin = environment.Pin(opened)
-        state = opened.state()
+        with pin.lock:
+            state = opened.state()
         self._last_snapshot = Snapshot(state.incarnation, state.version)
 
     @classmethod
     def open(cls, location: Location) -> Self:
-        opened = environment.acquire(location.database, **_options(location))
+        opened, pin = environment.acquire(location.database, **_options(location))
         try:
-            return cls(opened)
+            return cls(opened, pin)
         except BaseException:
-            environment.release(opened)
+            environment.release(opened, pin)
             raise
 
     @classmethod
@@ -84,6 +84,7 @@ class LmdbStore(spi.Store):
     ) -> ReadResult:
         with self._round_trip() as opened:
             if snapshot is None:
+                self._snapshot = None
                 txn, state = self._pin.begin()
                 snapshot = self._snapshot = self._heard_of(state, state.version)
             elif snapshot != self._snapshot:
@@ -104,9 +105,8 @@ class LmdbStore(spi.Store):
 
     def release(self) -> None:
         self._snapshot = None
-        if not self._environment.inherited:
-            with self._pin.lock:
-                self._pin.end()
+        with self._pin.lock:
+            self._pin.end()
 
     def last_snapshot(self) -> Snapshot:
         return self._last_snapshot
@@ -186,23 +186,23 @@ class LmdbStore(spi.Store):
             opened.state_in(txn)._replace(retention=retention).write(txn)
 
     def is_usable(self) -> bool:
-        return not self._closed and not self._environment.inherited and not self._environment.is_dropped()
+        with self._pin.lock:
+            return not (self._closed or self._environment.gone or self._environment.is_dropped())
 
     def close(self) -> None:
         if not self._closed:
-            self.release()
             self._closed = True
-            if not self._environment.inherited:
-                environment.release(self._environment)
+            self._snapshot = None
+            environment.release(self._environment, self._pin)
 
     @contextmanager
     def _round_trip(self) -> Iterator[Environment]:
         opened = self._environment
-        if self._closed:
-            raise StoreUnavailableError("the connection is closed")
-        if opened.inherited:
-            raise StoreUnavailableError(f"{opened.path} was opened by the parent process; a child must open its own")
         with self._pin.lock, opened.errors():
+            if self._closed:
+                raise StoreUnavailableError("the connection is closed")
+            if opened.gone is not None:
+                raise StoreUnavailableError(opened.gone)
             self.round_trips += 1
             yield opened
 
