@@ -51,8 +51,8 @@ class Definition:
         return cls(Header(), {}, Catalog(0, {}, {}), {})
 
     @classmethod
-    def load(cls, version: int, stored: Iterable[SchemaObject]) -> tuple[Definition, Mirror]:
-        """The definition that stored objects make, and its mirror.
+    def load(cls, version: int, stored: Iterable[SchemaObject]) -> Definition:
+        """The definition that stored objects make.
 
         Cost: runs every CREATE statement once; some 20 µs each.
         """
@@ -63,14 +63,19 @@ class Definition:
                 header = item
             else:
                 objects[_kind(item), item.name.lower()] = item
-        ordered = sorted(objects.values(), key=lambda item: (_ORDER[_kind(item)], item.id))
-        mirror = Mirror.of(item.sql for item in ordered if not isinstance(item, Header))
+        ordered = _in_order(objects)
+        mirror = Mirror.of(item.sql for item in ordered)
         master = mirror.master()
         tables = {
             item.name.lower(): _table(mirror, master, item) for item in ordered if isinstance(item, TableObject)
         }
         views = {item.name.lower(): View(item.id, item.name, item.sql) for item in ordered if isinstance(item, ViewObject)}
-        return cls(header, objects, Catalog(version, tables, views), master), mirror
+        mirror.close()
+        return cls(header, objects, Catalog(version, tables, views), master)
+
+    def statements(self) -> list[str]:
+        """The CREATE statements that make this schema, in order."""
+        return [item.sql for item in _in_order(self.objects)]
 
     @cached_property
     def tables_by_id(self) -> Mapping[int, Table]:
@@ -161,6 +166,12 @@ _REFUSED = {
     "trigger": "a trigger would read and write rows that no plan foresees. Put its work into the application, "
     "into a CHECK or DEFAULT clause, or into foreign key actions",
 }
+
+
+def _in_order(objects: Mapping[tuple[str, str], SchemaObject]) -> list[TableObject | IndexObject | ViewObject]:
+    """The objects so that each comes after those that it needs."""
+    found = [item for item in objects.values() if not isinstance(item, Header)]
+    return sorted(found, key=lambda item: (_ORDER[_kind(item)], item.id))
 
 
 def _kind(item: SchemaObject) -> str:

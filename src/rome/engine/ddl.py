@@ -1,0 +1,171 @@
+"""Runs one DDL statement: on the mirror, whose difference is the catalog change, and on the working set."""
+
+from __future__ import annotations
+
+import apsw
+
+from rome.catalog.mirror import Mirror
+from rome.catalog.schema import Table
+from rome.engine.guards import whole
+from rome.engine.harvest import new_indexes
+from rome.engine.reader import Reader
+from rome.engine.schema import Schema
+from rome.errors import NotSupportedError
+from rome.planner.statement import Kind, Statement
+from rome.planner.tokens import tokenize
+from rome.transaction.transaction import Want
+from rome.workingset import ddl as working_ddl
+from rome.workingset.contents import Stored
+from rome.workingset.sqlite_errors import translate
+from rome.workingset.workingset import Event
+
+_NEEDS_ROWS = frozenset({"NOT", "CHECK", "REFERENCES", "AS", "GENERATED", "UNIQUE"})
+
+
+def refuse(statement: Statement) -> None:
+    """Raise for DDL that Rome does not have, before anything is done.
+
+    Raises:
+        NotSupportedError: names the construct and the way out.
+    """
+    words = [token.word for token in tokenize(statement.text)[:4]]
+    if statement.kind is Kind.CREATE_TRIGGER:
+        raise NotSupportedError(
+            "CREATE TRIGGER is not supported: a trigger would read and write rows that no fetch plan foresees. Put its "
+            "work into the application, a CHECK or DEFAULT clause, or foreign key actions"
+        )
+    if words[0] == "CREATE" and words[1] in ("TEMP", "TEMPORARY"):
+        raise NotSupportedError(
+            "CREATE TEMP is not supported: create an ordinary table, and drop it when it is no longer needed"
+        )
+    if words[0] == "CREATE" and words[1] == "VIRTUAL":
+        raise NotSupportedError("CREATE VIRTUAL TABLE is not supported: its content would not be in the store")
+
+
+def run(statement: Statement, reader: Reader, mirror: Mirror, *, foreign_keys: bool) -> Schema:
+    """The schema after the statement; the reader's is replaced by it.
+
+    Raises:
+        rome.errors.Error: what SQLite says against it; then the mirror may have changed, and must be opened again.
+
+    Cost: one round trip when the transaction has no snapshot yet; CREATE INDEX, and ADD COLUMN with a constraint,
+    read the whole table.
+    """
+    refuse(statement)
+    before = reader.schema
+    sources = _sources(statement, mirror, before)
+    reader.read(sources)
+    reader.hydrate(sources)
+    try:
+        mirror.connection.execute(statement.text)
+    except apsw.Error as error:
+        raise translate(error) from error
+    definition = before.definition.evolve(mirror)
+    if definition.master == before.definition.master:  # IF [NOT] EXISTS had nothing to do
+        return before
+    after = Schema(definition)
+    _hydrate_what_is_checked(statement, reader, before, after, foreign_keys=foreign_keys)
+    _run_on_working_set(statement, reader, before, after, foreign_keys=foreign_keys)
+    _move_contents(reader, before, after)
+    reader.schema = after
+    return after
+
+
+def _sources(statement: Statement, mirror: Mirror, schema: Schema) -> list[Want]:
+    """What CREATE TABLE .. AS SELECT reads: its tables, whole."""
+    if "AS" not in {token.word for token in tokenize(statement.text)[:12]}:
+        return []
+    try:
+        read = mirror.inspect(statement.text).read
+    except apsw.Error as error:
+        raise translate(error) from error
+    creates_view = tokenize(statement.text)[1].word == "VIEW"
+    return [] if creates_view else [whole(table) for name, table in schema.catalog.tables.items() if name in read]
+
+
+def _hydrate_what_is_checked(
+    statement: Statement, reader: Reader, before: Schema, after: Schema, *, foreign_keys: bool
+) -> None:
+    """Read whole tables where SQLite looks at every row, or the store needs entries for every row."""
+    words = {token.word for token in tokenize(statement.text)}
+    tables: dict[int, Table] = {}
+    now = after.definition.tables_by_id
+    for table_id, table in before.definition.tables_by_id.items():
+        if table_id not in now:
+            if foreign_keys:
+                tables.update(_referencing(before, table))
+        elif new_indexes(table, now[table_id]) or _indexes(table) != _indexes(now[table_id]) or (len(now[table_id].columns) > len(table.columns) and words & _NEEDS_ROWS):
+            tables[table_id] = table
+    wants = [whole(table) for table in tables.values()]
+    reader.read(wants)
+    reader.hydrate(wants)
+
+
+def _indexes(table: Table) -> set[str]:
+    return {index.name.lower() for index in table.indexes if index.unique and not index.stored}
+
+
+def _referencing(schema: Schema, table: Table) -> dict[int, Table]:
+    """The table and all that refer to it, over any number of steps; nothing when none does."""
+    found = {table.id: table}
+    queue = [table]
+    while queue:
+        for child, _ in schema.catalog.referencing.get(queue.pop().name.lower(), ()):
+            if child.id not in found:
+                found[child.id] = child
+                queue.append(child)
+    return found if len(found) > 1 else {}
+
+
+def _run_on_working_set(
+    statement: Statement, reader: Reader, before: Schema, after: Schema, *, foreign_keys: bool
+) -> None:
+    working_set = reader.working_set
+    texts = _texts(statement, before, after)
+    dropped = any(number not in after.definition.tables_by_id for number in before.definition.tables_by_id)
+    events: list[Event] = []
+    for text in texts:
+        with working_set.foreign_keys(foreign_keys and dropped):
+            done = working_set.run(text, (), before.with_generated)
+        if done.error is not None:
+            raise done.error
+        events += done.events if dropped else []
+    names = {table.id: name for name, table in before.catalog.tables.items()}
+    gone = {name for number, name in names.items() if number not in after.definition.tables_by_id}
+    working_set.touch(dict(before.catalog.tables), [event for event in events if event.table not in gone])
+
+
+def _texts(statement: Statement, before: Schema, after: Schema) -> list[str]:
+    """What the working set runs in the statement's place."""
+    came = [item for key, item in after.definition.master.items() if key not in before.definition.master]
+    gone = [item for key, item in before.definition.master.items() if key not in after.definition.master]
+    if not gone and len(came) == 1:
+        words = [token.word for token in tokenize(statement.text)[:12]]
+        if came[0].type == "table" and "AS" in words and "(" not in words[: words.index("AS")]:
+            return [statement.text]
+        found = working_ddl.statement(came[0], after.catalog)
+        return [] if found is None else [found]
+    if gone and not came and gone[0].type == "index":
+        kept = working_ddl.keeps_index(before.catalog.tables[gone[0].table.lower()], gone[0].name)
+        return [statement.text] if kept else []
+    return [statement.text]
+
+
+def _move_contents(reader: Reader, before: Schema, after: Schema) -> None:
+    """Bring what is known of stored rows into the tables' new columns."""
+    contents = reader.working_set.contents
+    now = after.definition.tables_by_id
+    for table_id, old in before.definition.tables_by_id.items():
+        new = now.get(table_id)
+        if new is None:
+            contents.tables.pop(table_id, None)
+        elif table_id in contents.tables and [c.id for c in old.columns] != [c.id for c in new.columns]:
+            position = {column.id: i for i, column in enumerate(old.columns)}
+            hydrated = contents.tables[table_id].hydrated
+            for identity, row in hydrated.items():
+                values = [
+                    row.values[position[column.id]] if column.id in position else column.default
+                    for column in new.columns
+                ]
+                hydrated[identity] = Stored(row.key, row.version, row.rowid, values)
+    reader.forget_decoded()

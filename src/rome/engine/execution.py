@@ -1,0 +1,346 @@
+"""Runs one statement on the working set so that its result is the one it would have on the whole database.
+
+A query: read its plan, hydrate, run. A change: the same, then the guard loop. It runs inside a savepoint; from the
+rows it wrote, guards are derived; those not yet known are read in one trip; if they bring rows, the run is undone,
+the rows are hydrated, and it runs again, until no guard is unknown. So SQLite itself raises its usual error, at the
+statement, in the same words.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+
+import apsw
+
+from rome.catalog.rows import row_key
+from rome.catalog.schema import Table
+from rome.codec.keys import encode_key
+from rome.codec.values import SqlValue
+from rome.engine import guards
+from rome.engine.identifiers import BLOCK, IDENTIFIERS
+from rome.engine.prepared import Prepared
+from rome.engine.reader import Reader
+from rome.errors import ForeignKeyViolation, NotSupportedError
+from rome.planner.plan import PlannedRow
+from rome.store.spi import Reserve, Store
+from rome.transaction.read_set import Check
+from rome.transaction.transaction import Want
+from rome.workingset.workingset import Event, Row, Run
+
+Taken = tuple[int, int, int]
+"""Ids handed out: table id, first id, how many."""
+
+
+class Execution:
+    """Runs the statements of one transaction.
+
+    Attributes:
+        taken: ids handed out, in order; a replay hands out the same again.
+        given: ids to hand out again, in order, when this transaction is a replay.
+    """
+
+    def __init__(self, reader: Reader, store: Store) -> None:
+        self.reader = reader
+        self._store = store
+        self._working_set = reader.working_set
+        self.taken: list[Taken] = []
+        self.given: deque[Taken] = deque()
+        self.defer_foreign_keys = False
+        self._guards: list[Want] = []
+
+    # ------------------------------------------------------------ queries
+    def query(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row]:
+        """Read what a SELECT needs, and run it."""
+        self.reader.gather(prepared.plan.waves(parameters), check)
+        return self._working_set.query(prepared.statement.text, parameters)
+
+    # ------------------------------------------------------------ changes
+    def prefetch(self, prepared: Prepared, batch: Sequence[Sequence[SqlValue]], *, foreign_keys: bool) -> None:
+        """Read the guards of a whole batch of INSERT .. VALUES in one trip."""
+        if prepared.target is None:
+            return
+        rows = [row for parameters in batch for row in prepared.plan.planned_rows(parameters) or ()]
+        wants = guards.planned(self.reader.schema.catalog, prepared.target, rows, foreign_keys=foreign_keys)
+        needed = self._ids_needed(prepared.target, rows)
+        reserves = self._reserves(prepared.target, needed)
+        self._add_block(prepared.target, reserves, self.reader.read(wants, reserves))
+        self.reader.hydrate(wants)
+
+    def change(
+        self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check, *, foreign_keys: bool
+    ) -> Run:
+        """Run INSERT, UPDATE or DELETE; its error is in what is returned."""
+        foreign_keys = foreign_keys and prepared.foreign_keys
+        catalog = self.reader.schema.catalog
+        target, planned_rows = prepared.target, None
+        wants: list[Want] = []
+        reserves: list[Reserve] = []
+        needed = 0
+        if target is not None:
+            planned_rows = prepared.plan.planned_rows(parameters)
+            wants = guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys)
+            needed = 1 if planned_rows is None else self._ids_needed(target, planned_rows)
+            reserves = self._reserves(target, needed)
+        reserved = self.reader.gather(prepared.plan.waves(parameters), check, wants, reserves)
+        if target is not None:
+            self._add_block(target, reserves, reserved)
+        first: int | None = None
+        while True:
+            if target is not None and target.rowid_alias is not None and needed:
+                above = self._working_set.max_rowid(target)
+                if first is None or first <= above:
+                    first = self._take(target, needed, above)
+            run, missing = self._attempt(prepared, parameters, (first, needed), foreign_keys, planned_rows)
+            if missing is None:
+                return run
+            if missing != needed:
+                if target is not None and first is not None:
+                    self._give_back(target, (), (first, needed))
+                first, needed = None, missing
+
+    def _attempt(
+        self,
+        prepared: Prepared,
+        parameters: Sequence[SqlValue],
+        ids: tuple[int | None, int],
+        foreign_keys: bool,
+        planned_rows: list[PlannedRow] | None,
+    ) -> tuple[Run, int | None]:
+        """One run; the second value is None when it stands, else how many ids the next attempt needs.
+
+        Args:
+            ids: the first id that is ours (None: none), and how many are.
+        """
+        working_set, target = self._working_set, prepared.target
+        connection = working_set.connection
+        last_rowid = connection.last_insert_rowid()
+        first, needed = ids
+        above = working_set.max_rowid(target) if target is not None and not target.without_rowid else 0
+        connection.execute("SAVEPOINT rome_run")
+        if first is not None and target is not None:
+            working_set.set_next_rowid(target, first)
+        with working_set.foreign_keys(foreign_keys):
+            if self.defer_foreign_keys and foreign_keys:
+                connection.execute("PRAGMA defer_foreign_keys=ON")
+            run = working_set.run(prepared.statement.text, parameters, self.reader.schema.with_generated)
+            if isinstance(run.error, ForeignKeyViolation) and connection.in_transaction:
+                run = self._with_events(run, prepared, parameters)
+        if not connection.in_transaction:  # INSERT OR ROLLBACK
+            return run, None
+        events = run.events
+        if target is not None and not target.without_rowid:
+            if target.rowid_alias is None:
+                if run.error is None:
+                    events = self._renumber(target, events, above, prepared)
+                    run = run._replace(events=events, last_rowid=connection.last_insert_rowid())
+            elif target.id < self.reader.first_new_table:
+                short = self._ids_short(target, events, ids, above, planned_rows)
+                if short is not None:
+                    self._undo(last_rowid)
+                    return run, short
+                self._claim(target, events, ids)
+        if self._read_guards(events, foreign_keys):
+            self._undo(last_rowid)
+            self.reader.hydrate(self._guards)
+            return run, needed
+        if isinstance(run.error, ForeignKeyViolation):
+            self._undo(last_rowid)
+            return run, None
+        connection.execute("RELEASE rome_run")
+        if first is not None and target is not None:
+            self._give_back(target, events, ids)
+        working_set.touch(dict(self.reader.schema.catalog.tables), events)
+        return run, None
+
+    def _undo(self, last_rowid: int) -> None:
+        connection = self._working_set.connection
+        connection.execute("ROLLBACK TO rome_run")
+        connection.execute("RELEASE rome_run")
+        connection.set_last_insert_rowid(last_rowid)
+
+    def _with_events(self, run: Run, prepared: Prepared, parameters: Sequence[SqlValue]) -> Run:
+        """Run once more with foreign keys deferred: a statement that fails at once shows the hook nothing."""
+        connection = self._working_set.connection
+        connection.execute("ROLLBACK TO rome_run")
+        connection.execute("PRAGMA defer_foreign_keys=ON")
+        try:
+            again = self._working_set.run(prepared.statement.text, parameters, self.reader.schema.with_generated)
+        finally:
+            with suppress(apsw.Error):
+                connection.execute("PRAGMA defer_foreign_keys=OFF")
+        return run._replace(events=again.events)
+
+    # ------------------------------------------------------------ guards
+    def _read_guards(self, events: Sequence[Event], foreign_keys: bool) -> bool:
+        """Read the guards of these events that are not known; True when they bring rows the run did not have."""
+        working_set = self._working_set
+
+        def old_values(table: Table, rowid: int) -> Row | None:
+            stored = working_set.contents.of(table.id).hydrated.get(rowid)
+            return None if stored is None else tuple(stored.values)
+
+        def new_values(table: Table, rowid: int) -> Row | None:
+            found = working_set.final_row(table, (rowid,))
+            return None if found is None else found[1]
+
+        wants = guards.of_events(
+            self.reader.schema.catalog,
+            events,
+            foreign_keys=foreign_keys,
+            old_values=old_values,
+            new_values=new_values,
+        )
+        self._guards = list(dict.fromkeys(wants))
+        self.reader.read(self._guards)
+        return self.reader.brings_new(self._guards)
+
+    # ------------------------------------------------------------ ids
+    def _incarnation(self) -> bytes:
+        snapshot = self.reader.transaction.snapshot or self._store.last_snapshot()
+        return snapshot.incarnation
+
+    @staticmethod
+    def _ids_needed(table: Table, rows: Sequence[PlannedRow]) -> int:
+        if table.without_rowid:
+            return 0
+        if table.rowid_alias is None:
+            return len(rows)
+        return sum(not row.rowid_given for row in rows)
+
+    def _reserves(self, table: Table, needed: int) -> list[Reserve]:
+        """What to ask of the store so that so many ids are at hand."""
+        if not needed or table.without_rowid or table.id >= self.reader.first_new_table:
+            return []
+        above = self._working_set.max_rowid(table)
+        first = None if self.given else IDENTIFIERS.take(self._incarnation(), table.id, needed, above)
+        if self.given:
+            return []
+        if first is not None:
+            IDENTIFIERS.give_back(self._incarnation(), table.id, first, first + needed)
+            return []
+        return [Reserve(table.id, max(BLOCK, needed), above)]
+
+    def _add_block(self, table: Table, reserves: Sequence[Reserve], reserved: Sequence[int]) -> None:
+        for reserve, first in zip(reserves, reserved, strict=True):
+            IDENTIFIERS.add(self._incarnation(), table.id, first, reserve.size)
+
+    def _take(self, table: Table, size: int, above: int) -> int:
+        """Ids for this transaction alone; a trip only when the block at hand is too small."""
+        if table.id >= self.reader.first_new_table:
+            return above + 1  # nobody else knows the table yet
+        while self.given:
+            table_id, first, given_size = self.given.popleft()
+            if table_id == table.id and given_size >= size:
+                self.taken.append((table_id, first, given_size))
+                return first
+        incarnation = self._incarnation()
+        first_free = IDENTIFIERS.take(incarnation, table.id, size, above)
+        while first_free is None:
+            block = max(BLOCK, size)
+            (reserved,) = self.reader.read([], [Reserve(table.id, block, above)])
+            incarnation = self._incarnation()
+            IDENTIFIERS.add(incarnation, table.id, reserved, block)
+            first_free = IDENTIFIERS.take(incarnation, table.id, size, above)
+        self.taken.append((table.id, first_free, size))
+        return first_free
+
+    def _ids_short(
+        self,
+        table: Table,
+        events: Sequence[Event],
+        ids: tuple[int | None, int],
+        above: int,
+        planned_rows: list[PlannedRow] | None,
+    ) -> int | None:
+        """How many ids the run would have needed, when it took some that are not ours; None when it did not.
+
+        SQLite takes the next id after the greatest so far; whatever is not that was set by the statement.
+        """
+        if planned_rows is not None and all(row.rowid_given for row in planned_rows):
+            return None
+        first, size = ids
+        expected = above + 1 if first is None else first
+        stop = 0 if first is None else first + size
+        inserted = 0
+        short = False
+        for event in events:
+            if event.kind != "INSERT" or event.table != table.name.lower():
+                continue
+            inserted += 1
+            if event.rowid_after == expected and not (first is not None and first <= expected < stop):
+                short = True
+            expected = max(expected, event.rowid_after + 1)
+        return max(inserted, size + 1) if short else None
+
+    def _claim(self, table: Table, events: Sequence[Event], ids: tuple[int | None, int]) -> None:
+        """Take the rows of ids from our own block as absent in the store, unread: COMMIT validates it."""
+        for rowid in self._used(table, events, ids):
+            self._claim_key(table, encode_key([rowid], ["BINARY"]))
+
+    def _give_back(self, table: Table, events: Sequence[Event], ids: tuple[int | None, int]) -> None:
+        first, size = ids
+        if first is not None and table.id < self.reader.first_new_table and not self.given:
+            used = max(self._used(table, events, ids), default=first - 1) + 1
+            IDENTIFIERS.give_back(self._incarnation(), table.id, used, first + size)
+
+    @staticmethod
+    def _used(table: Table, events: Sequence[Event], ids: tuple[int | None, int]) -> list[int]:
+        first, size = ids
+        if first is None:
+            return []
+        name = table.name.lower()
+        return [
+            event.rowid_after
+            for event in events
+            if event.kind == "INSERT" and event.table == name and first <= event.rowid_after < first + size
+        ]
+
+    def _claim_key(self, table: Table, key: bytes) -> None:
+        transaction = self.reader.transaction
+        if not transaction.cache.knows(table.id, key):
+            transaction.cache.add_rows(table.id, [(key, None)])
+        if transaction.cache.row(table.id, key) is None and table.id < self.reader.first_new_table:
+            transaction.read_set.add_point(table.id, key, 0)
+
+    def _renumber(self, table: Table, events: list[Event], above: int, prepared: Prepared) -> list[Event]:
+        """Give new rows of a table without INTEGER PRIMARY KEY rowids from its sequence.
+
+        SQLite picks the next one in the working set, which another client's row may have.
+        """
+        mine = [event for event in events if event.table == table.name.lower()]
+        new = sorted({event.rowid_after for event in mine if event.kind == "INSERT"})
+        by_rowid = table.key.columns == (-1,)
+        moved = any(e.kind == "UPDATE" and e.rowid_before != e.rowid_after for e in mine)
+        if (prepared.sets_rowid and new) or moved:
+            if by_rowid:
+                return events
+            raise NotSupportedError(
+                f"setting the rowid of table {table.name} is not supported: its rows are told apart by its PRIMARY KEY"
+            )
+        if not new:
+            return events
+        first = self._take(table, len(new), above)
+        moves = dict(zip(new, range(first, first + len(new)), strict=True))
+        self._working_set.move_rowids(table, list(moves.items()))
+        if by_rowid:
+            for rowid in moves.values():
+                self._claim_key(table, row_key(table, rowid, [None] * len(table.columns)))
+        return self._with_rowids(table, events, moves)
+
+    @staticmethod
+    def _with_rowids(table: Table, events: Sequence[Event], moves: dict[int, int]) -> list[Event]:
+        """The events after the moves; an event before its row's INSERT is of another row, which had that rowid."""
+        name = table.name.lower()
+        inserted: set[int] = set()
+        changed = []
+        for event in events:
+            if event.table == name:
+                if event.kind == "INSERT":
+                    inserted.add(event.rowid_after)
+                if event.rowid_after in inserted:
+                    rowid = moves[event.rowid_after]
+                    event = event._replace(rowid_before=rowid, rowid_after=rowid)
+            changed.append(event)
+        return changed

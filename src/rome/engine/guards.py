@@ -1,0 +1,188 @@
+"""Guards: the stored rows that decide whether a change violates a constraint, and what foreign keys do then.
+
+A statement's plan covers what the statement reads. Its constraints look further: at the rows with the same unique
+key, at the parent a foreign key names, at the children that refer to a row. These are derived from the rows that a
+run of the statement wrote; the engine reads those it does not know, and runs the statement again if there were any.
+
+A guard enters the read set by key: it holds while no such row comes or goes, so that updating a parent does not
+conflict with inserting its children. Where no index leads to the rows, the whole table is the guard, row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from rome.catalog.schema import ROWID, Catalog, ForeignKey, Index, Table
+from rome.codec.keys import encode_key
+from rome.codec.values import SqlValue
+from rome.planner.plan import PlannedRow
+from rome.store.spi import BEYOND, ORDER_INDEX
+from rome.transaction.read_set import Check
+from rome.transaction.transaction import Want
+from rome.workingset.workingset import Event, Row
+
+Known = dict[int, SqlValue]
+"""Values of a row by column position, ROWID for its rowid; what is missing is not known."""
+
+
+def whole(table: Table) -> Want:
+    """The table, row by row."""
+    return Want(table.id, ORDER_INDEX, (), ((b"", BEYOND),), Check.ROWS)
+
+
+def planned(catalog: Catalog, table: Table, rows: Iterable[PlannedRow], *, foreign_keys: bool) -> list[Want]:
+    """Guards of INSERT .. VALUES, before it runs; a row whose id the store hands out needs none for its key."""
+    wants: list[Want] = []
+    for row in rows:
+        known: Known = dict(row.values)
+        if table.rowid_alias is not None:
+            if row.rowid_given and table.rowid_alias in known:
+                known[ROWID] = known[table.rowid_alias]
+            else:
+                known.pop(table.rowid_alias, None)
+        wants += _unique(table, known, None)
+        if foreign_keys:
+            wants += _parents(catalog, table, known, None)
+    return wants
+
+
+def of_events(
+    catalog: Catalog,
+    events: Iterable[Event],
+    *,
+    foreign_keys: bool,
+    old_values: Callable[[Table, int], Row | None],
+    new_values: Callable[[Table, int], Row | None],
+) -> list[Want]:
+    """Guards of the rows that a run has written.
+
+    Args:
+        old_values, new_values: the row's values before and after, for an event that has none (generated columns).
+    """
+    wants: list[Want] = []
+    for event in events:
+        table = catalog.tables[event.table]
+        old, new = event.old, event.new
+        if old is None and event.kind != "INSERT":
+            old = old_values(table, event.rowid_before)
+        if new is None and event.kind != "DELETE":
+            new = new_values(table, event.rowid_after)
+        before = None if old is None else {**dict(enumerate(old)), ROWID: event.rowid_before}
+        after = None if new is None else {**dict(enumerate(new)), ROWID: event.rowid_after}
+        if after is not None:
+            wants += _unique(table, after, before)
+        if foreign_keys:
+            if after is not None:
+                wants += _parents(catalog, table, after, before)
+            if before is not None:
+                wants += _children(catalog, table, before, after)
+    return wants
+
+
+def _unique(table: Table, known: Known, before: Known | None) -> list[Want]:
+    """Rows that have, or had, a unique key of this one."""
+    wants = []
+    values = _values(table.key, known)
+    if (
+        values is not None
+        and None not in values
+        and _changed(table.key.columns, known, before)
+    ):
+        wants.append(Want(table.id, ORDER_INDEX, (encode_key(values, table.key.collations),), (), Check.KEYS))
+    for index in table.indexes:
+        if not index.unique:
+            continue
+        if not index.stored:
+            wants.append(whole(table))
+            continue
+        values = _values(index, known)
+        if values is not None and None not in values and _changed(index.columns, known, before):
+            wants.append(_range(table, index, values))
+    return wants
+
+
+def _parents(catalog: Catalog, table: Table, known: Known, before: Known | None) -> list[Want]:
+    """The rows that this row's foreign keys name."""
+    wants = []
+    for key in table.foreign_keys:
+        if not _changed(key.columns, known, before):
+            continue
+        values = [known.get(position) for position in key.columns]
+        parent = catalog.tables.get(key.parent.lower())
+        if None not in values and parent is not None:
+            wants.append(rows_by(parent, parent_positions(parent, key), values, table, key.columns))
+    return wants
+
+
+def _children(catalog: Catalog, table: Table, before: Known, after: Known | None) -> list[Want]:
+    """The rows whose foreign keys name what this row was."""
+    wants = []
+    for child, key in catalog.referencing.get(table.name.lower(), ()):
+        positions = parent_positions(table, key)
+        if after is not None and not _changed(positions, after, before):
+            continue
+        values = [before.get(position) for position in positions]
+        if None not in values:
+            wants.append(rows_by(child, key.columns, values, table, positions))
+    return wants
+
+
+def parent_positions(parent: Table, key: ForeignKey) -> tuple[int, ...]:
+    """Positions of the parent's columns that a foreign key refers to; those it does not have are left out."""
+    if key.parent_columns is None:
+        return parent.key.columns
+    return tuple(
+        parent.positions[name.lower()] for name in key.parent_columns if name.lower() in parent.positions
+    )
+
+
+def rows_by(
+    table: Table, positions: Sequence[int], values: Sequence[SqlValue], other: Table, other_positions: Sequence[int]
+) -> Want:
+    """The rows of `table` whose columns equal the values of another table's columns.
+
+    Foreign keys compare with the parent's affinity and collation: an index leads to the rows only where both sides
+    have the same of both. Otherwise it is the whole table.
+    """
+    if len(positions) != len(values) or any(
+        _comparison(table, mine) != _comparison(other, theirs)
+        for mine, theirs in zip(positions, other_positions, strict=True)
+    ):
+        return whole(table)
+    known = dict(zip(positions, values, strict=True))
+    for path in table.paths:
+        if set(path.columns[: len(positions)]) == set(positions) and all(
+            path.collations[i] == _comparison(table, path.columns[i])[1] for i in range(len(positions))
+        ):
+            prefix = [known[position] for position in path.columns[: len(positions)]]
+            if path.id == ORDER_INDEX and len(path.columns) == len(positions):
+                return Want(table.id, ORDER_INDEX, (encode_key(prefix, path.collations),), (), Check.KEYS)
+            return _range(table, path, prefix)
+    return whole(table)
+
+
+def _comparison(table: Table, position: int) -> tuple[str, str]:
+    if position == ROWID:
+        return "INTEGER", "BINARY"
+    column = table.columns[position]
+    return column.affinity, column.collation
+
+
+def _range(table: Table, index: Index, values: Sequence[SqlValue]) -> Want:
+    start = encode_key(values, index.collations)
+    return Want(table.id, index.id, (), ((start, start + b"\xff"),), Check.KEYS)
+
+
+def _values(index: Index, known: Known) -> list[SqlValue] | None:
+    if any(position not in known for position in index.columns):
+        return None
+    return [known[position] for position in index.columns]
+
+
+def _changed(positions: Iterable[int], known: Known, before: Known | None) -> bool:
+    if before is None:
+        return True
+    return any(
+        type(known.get(position)) is not type(before.get(position)) or known.get(position) != before.get(position)
+        for position in positions
+    )

@@ -1,0 +1,127 @@
+"""What the working set changed, as what the store is to write.
+
+Every row that was touched is read as it is now and compared with the stored row it came from; what is the same is
+not written. A row that is written is validated as it was read, at every isolation level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from rome.catalog.rows import encode_row, index_key, row_key
+from rome.catalog.schema import Index, Table
+from rome.codec.values import SqlValue
+from rome.engine.execution import Taken
+from rome.engine.schema import Schema
+from rome.store.spi import CATALOG_TABLE, Drop
+from rome.transaction.read_set import ReadSet
+from rome.transaction.write_set import WriteSet
+from rome.workingset.contents import Stored
+from rome.workingset.workingset import Row, WorkingSet
+
+
+class Changed(NamedTuple):
+    """One row's way: None before: inserted; None after: deleted."""
+
+    table: Table
+    before: Stored | None
+    after: tuple[int, Row] | None
+
+
+def changes(working_set: WorkingSet, schema: Schema, base: Schema) -> Iterator[Changed]:
+    """The rows that differ from what the store holds.
+
+    Args:
+        base: the schema as the store has it; a table that it lacks is new, and all of its rows are.
+    """
+    stored_tables = base.definition.tables_by_id
+    for table in schema.catalog.tables.values():
+        contents = working_set.contents.tables.get(table.id)
+        if table.id not in stored_tables:
+            for rowid, values in working_set.all_rows(table):
+                yield Changed(table, None, (rowid, values))
+        elif contents is not None and contents.whole:
+            statements = working_set.statements_of(table)
+            now = {statements.identity(rowid, values): (rowid, values) for rowid, values in working_set.all_rows(table)}
+            for identity in dict.fromkeys([*contents.hydrated, *now]):
+                yield from _changed(table, contents.hydrated.get(identity), now.get(identity))
+        elif contents is not None:
+            for identity, where in contents.touched.items():
+                yield from _changed(table, contents.hydrated.get(identity), working_set.final_row(table, where))
+
+
+def _changed(table: Table, before: Stored | None, after: tuple[int, Row] | None) -> Iterator[Changed]:
+    if before is None and after is None:
+        return
+    if before is not None and after is not None and before.rowid == after[0] and _same(before.values, after[1]):
+        return
+    yield Changed(table, before, after)
+
+
+def _same(one: Iterable[SqlValue], other: Iterable[SqlValue]) -> bool:
+    """Equal in value and storage class; 0.0 and -0.0 differ."""
+    return all(
+        a is b or (type(a) is type(b) and a == b and (a != 0.0 or repr(a) == repr(b)))
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def harvest(working_set: WorkingSet, schema: Schema, base: Schema, read_set: ReadSet, taken: Iterable[Taken]) -> WriteSet:
+    """The write set of the transaction; what it rests on is added to the read set.
+
+    Args:
+        taken: the ids that the store handed out to this transaction; all others raise their sequence.
+    """
+    writes = WriteSet()
+    if schema is not base:
+        _schema_change(working_set, schema, base, writes)
+    ours = {(table_id, rowid) for table_id, first, size in taken for rowid in range(first, first + size)}
+    stored_tables = base.definition.tables_by_id
+    for table, before, after in changes(working_set, schema, base):
+        if before is not None:
+            read_set.add_point(table.id, before.key, before.version)
+            if after is None or row_key(table, *after) != before.key:
+                writes.delete(table.id, before.key)
+            had = {path.id for path in stored_tables[table.id].paths}
+            for index in table.paths[1:]:
+                if index.id in had:
+                    writes.remove_entry(table.id, index.id, index_key(index, before.rowid, before.values), before.key)
+        if after is not None:
+            rowid, values = after
+            key = row_key(table, rowid, values)
+            if table.id in stored_tables and key not in working_set.contents.of(table.id).keys:
+                read_set.add_point(table.id, key, 0)
+            writes.put(table.id, key, encode_row(table, rowid, values))
+            for index in table.paths[1:]:
+                writes.add_entry(table.id, index.id, index_key(index, rowid, values), key)
+            if not table.without_rowid and (before is None or before.rowid != rowid) and (table.id, rowid) not in ours:
+                writes.raise_sequence(table.id, rowid)
+    return writes
+
+
+def _schema_change(working_set: WorkingSet, schema: Schema, base: Schema, writes: WriteSet) -> None:
+    """The catalog's rows, what is dropped, and the entries of new indexes over rows that are there already."""
+    change = schema.definition.change_since(base.definition)
+    for key, record in change.rows.items():
+        if record is None:
+            writes.delete(CATALOG_TABLE, key)
+        else:
+            writes.put(CATALOG_TABLE, key, record)
+    writes.drops += [Drop(table_id) for table_id in change.dropped_tables]
+    writes.drops += [Drop(table_id, index_id) for table_id, index_id in change.dropped_indexes]
+    for table_id, table in base.definition.tables_by_id.items():
+        now = schema.definition.tables_by_id.get(table_id)
+        if now is None:
+            continue
+        new = new_indexes(table, now)
+        if new:
+            for rowid, values in working_set.all_rows(now):
+                for index in new:
+                    writes.add_entry(table_id, index.id, index_key(index, rowid, values), row_key(now, rowid, values))
+
+
+def new_indexes(before: Table, after: Table) -> list[Index]:
+    """The indexes whose entries the store does not have yet."""
+    had = {path.id for path in before.paths}
+    return [path for path in after.paths if path.id not in had]

@@ -1,0 +1,135 @@
+"""A statement, prepared: what SQLite says of it, what it writes, and its fetch plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import apsw
+
+from rome.catalog.mirror import Inspection, Mirror
+from rome.catalog.schema import Catalog, Table
+from rome.codec.values import SqlValue
+from rome.errors import DataError, ProgrammingError
+from rome.planner.plan import FetchPlan
+from rome.planner.planning import plan_statement
+from rome.planner.statement import Kind, Statement
+from rome.planner.tokens import tokenize
+from rome.workingset.sqlite_errors import translate
+
+_ROWID_NAMES = frozenset({"ROWID", "_ROWID_", "OID"})
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One statement under one catalog.
+
+    Attributes:
+        plan: what it has to read.
+        target: the table that INSERT adds rows to, or None.
+        sets_rowid: it may set the rowid of a table that has no INTEGER PRIMARY KEY.
+        foreign_keys: it writes a table that has foreign keys, or that some refer to.
+        on_mirror: it asks for the schema, which the mirror answers.
+    """
+
+    statement: Statement
+    inspection: Inspection
+    plan: FetchPlan
+    target: Table | None
+    sets_rowid: bool
+    foreign_keys: bool
+    on_mirror: bool
+
+    @property
+    def writes(self) -> bool:
+        return bool(self.inspection.written)
+
+    def bind(self, parameters: Sequence[object] | Mapping[str, object]) -> tuple[SqlValue, ...]:
+        """The parameters by number, as SQLite takes them.
+
+        Raises:
+            ProgrammingError: too many, too few, or of a type that SQLite does not know.
+        """
+        wanted, names = self.inspection.parameter_count, self.inspection.parameter_names
+        if isinstance(parameters, Mapping):
+            given: Sequence[object] = [_named(parameters, name, i) for i, name in enumerate(names)]
+        else:
+            if len(parameters) != wanted:
+                raise ProgrammingError(
+                    f"Incorrect number of bindings supplied. The current statement uses {wanted}, "
+                    f"and there are {len(parameters)} supplied."
+                )
+            given = parameters
+        return tuple(
+            value if value is None or type(value) in _EXACT else _convert(value, number)  # type: ignore[misc]
+            for number, value in enumerate(given)
+        )
+
+
+_EXACT = frozenset({float, bytes})
+
+
+def _named(parameters: Mapping[str, object], name: str | None, number: int) -> object:
+    if name is None:
+        raise ProgrammingError(f"Binding {number + 1} has no name, but you supplied a dictionary (which has only names).")
+    try:
+        return parameters[name]
+    except KeyError:
+        raise ProgrammingError(f"You did not supply a value for binding parameter :{name}.") from None
+
+
+def _convert(value: object, number: int) -> SqlValue:
+    if isinstance(value, int):
+        if not -(1 << 63) <= value < 1 << 63:
+            raise DataError(f"parameter {number + 1}: {value} does not fit into SQLite's 64-bit INTEGER")
+        return int(value)
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"parameter {number + 1} holds a lone surrogate, which is no text: {error.reason}") from error
+        return str(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise ProgrammingError(f"Error binding parameter {number + 1}: type '{type(value).__name__}' is not supported")
+
+
+def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
+    """Ask SQLite and the planner about a statement.
+
+    Raises:
+        rome.errors.Error: what SQLite says against it.
+
+    Cost: no I/O; some 50 µs for SQLite, 0.1 to 1 ms for the planner.
+    """
+    try:
+        inspection = mirror.inspect(statement.text)
+    except apsw.Error as error:
+        raise translate(error) from error
+    tables = catalog.tables
+    read = inspection.read | (inspection.written - inspection.inserted)
+    inserted = [tables[name] for name in inspection.inserted if name in tables]
+    return Prepared(
+        statement=statement,
+        inspection=inspection,
+        plan=plan_statement(statement.text, catalog, frozenset(name for name in read if name in tables)),
+        target=inserted[0] if inserted else None,
+        sets_rowid=bool(inserted) and statement.kind is Kind.INSERT and _names_rowid(statement.text),
+        foreign_keys=any(
+            name in catalog.referencing or tables[name].foreign_keys for name in inspection.written if name in tables
+        ),
+        on_mirror=any(name.startswith(("sqlite_", "pragma_")) for name in inspection.read),
+    )
+
+
+def _names_rowid(sql: str) -> bool:
+    """Whether the column list of an INSERT names the rowid."""
+    words = [token.word for token in tokenize(sql)]
+    start = words.index("INTO") + 1
+    while start < len(words) and words[start] not in ("(", "VALUES", "SELECT", "DEFAULT", "WITH"):
+        start += 1
+    if words[start : start + 1] != ["("]:
+        return False
+    return not _ROWID_NAMES.isdisjoint(words[start : words.index(")", start)])

@@ -1,0 +1,142 @@
+"""Brings what a statement wants from the store into the working set: one round trip per wave."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+from rome.catalog.rows import decode_row
+from rome.catalog.schema import Table
+from rome.engine.schema import Schema
+from rome.planner.plan import Fetch, FetchedRows, Values, Wave
+from rome.store.spi import Reserve
+from rome.transaction.read_set import Check
+from rome.transaction.transaction import Transaction, Want
+from rome.workingset.contents import Stored
+from rome.workingset.workingset import WorkingSet
+
+
+class CatalogMoved(Exception):
+    """Internal: the first read of the transaction found a catalog newer, or older, than ours."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(version)
+        self.version = version
+
+
+class Reader:
+    """One transaction's way from the store to the working set.
+
+    Attributes:
+        schema: as this transaction sees it, its own DDL included.
+        base_version: the catalog version that reads must agree with.
+        first_new_table: tables from this id on were made by this transaction; the store does not know them.
+    """
+
+    def __init__(self, transaction: Transaction, working_set: WorkingSet, schema: Schema) -> None:
+        self.transaction = transaction
+        self.working_set = working_set
+        self.schema = schema
+        self.base_version = schema.catalog.version
+        self.first_new_table = schema.definition.header.next_id
+        self._decoded: dict[tuple[int, bytes], Stored] = {}
+
+    def forget_decoded(self) -> None:
+        """After a new snapshot, or a table whose layout has changed."""
+        self._decoded.clear()
+
+    def refresh(self) -> None:
+        """Fix the snapshot, if it is not, and see that the catalog is ours.
+
+        Raises:
+            CatalogMoved: it is not.
+        """
+        if self.transaction.snapshot is None:
+            self.transaction.read([])
+        self._check_catalog()
+
+    def _check_catalog(self) -> None:
+        version = self.transaction.catalog_version
+        if version is not None and version != self.base_version:
+            raise CatalogMoved(version)
+
+    def read(self, wants: Sequence[Want], reserves: Sequence[Reserve] = ()) -> list[int]:
+        """Read wants into the transaction's cache and its read set; nothing is hydrated. Returns the reserved."""
+        wants = [want for want in wants if want.table_id < self.first_new_table]
+        if not wants and not reserves:
+            return []
+        reserved = self.transaction.read(wants, reserves)
+        self._check_catalog()
+        for want in wants:
+            self.transaction.check_want(want)
+        return reserved
+
+    def hydrate(self, wants: Sequence[Want]) -> int:
+        """Put the rows of wants that were read into the working set; returns how many were not there yet."""
+        tables = self.schema.definition.tables_by_id
+        return sum(
+            self.working_set.hydrate(tables[want.table_id], self.stored(tables[want.table_id], want))
+            for want in wants
+            if want.table_id < self.first_new_table and want.table_id in tables
+        )
+
+    def brings_new(self, wants: Sequence[Want]) -> bool:
+        """Whether hydrating wants that were read would add a row."""
+        for want in wants:
+            if want.table_id < self.first_new_table:
+                keys = self.working_set.contents.of(want.table_id).keys
+                if any(row.key not in keys for row in self.transaction.rows(want)):
+                    return True
+        return False
+
+    def stored(self, table: Table, want: Want) -> list[Stored]:
+        """The stored rows of a want that was read, decoded."""
+        found = []
+        for row in self.transaction.rows(want):
+            place = (table.id, row.key)
+            stored = self._decoded.get(place)
+            if stored is None:
+                rowid, values = decode_row(table, row.key, row.record)
+                stored = self._decoded[place] = Stored(row.key, row.version, rowid, values)
+            found.append(stored)
+        return found
+
+    def gather(
+        self,
+        waves: Generator[Wave, FetchedRows, None],
+        check: Check,
+        extra: Sequence[Want] = (),
+        reserves: Sequence[Reserve] = (),
+    ) -> list[int]:
+        """Read and hydrate all waves of a plan; `extra` wants and reserves share the first trip."""
+        reserved: list[int] = []
+        wave = next(waves, None)
+        if wave is None:
+            reserved = self.read(extra, reserves)
+            self.hydrate(extra)
+            return reserved
+        while wave is not None:
+            wants = [to_want(fetch, check) for fetch in wave]
+            reserved += self.read([*wants, *extra], reserves)
+            self.hydrate([*wants, *extra])
+            extra, reserves = (), ()
+            try:
+                wave = waves.send([self._seen(fetch.table, want) for fetch, want in zip(wave, wants, strict=True)])
+            except StopIteration:
+                wave = None
+        return reserved
+
+    def _seen(self, table: Table, want: Want) -> list[Values]:
+        """What keys the next wave: the stored rows, and every row that this transaction has written."""
+        new = table.id >= self.first_new_table
+        rows: list[Values] = [] if new else [stored.values for stored in self.stored(table, want)]
+        contents = self.working_set.contents.tables.get(table.id)
+        if new or (contents is not None and contents.whole):
+            rows.extend(values for _, values in self.working_set.all_rows(table))
+        elif contents is not None:
+            finals = (self.working_set.final_row(table, where) for where in contents.touched.values())
+            rows.extend(final[1] for final in finals if final is not None)
+        return rows
+
+
+def to_want(fetch: Fetch, check: Check) -> Want:
+    return Want(fetch.table.id, fetch.path.id, fetch.keys, tuple((r.start, r.stop) for r in fetch.ranges), check)

@@ -1,0 +1,626 @@
+"""One connection's engine: runs statements, keeps the transaction, commits, replays on conflict.
+
+Transactions begin with the first statement. A read-only COMMIT, a ROLLBACK and BEGIN cost no round trip.
+
+Checked replay: when the store reports a conflict, the transaction runs again on a new snapshot, statement by
+statement; only if each gives the application exactly what it already saw is it committed, otherwise the conflict is
+raised. A blind retry would lose updates.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import apsw
+
+from rome.engine import ddl, guards
+from rome.engine import schema as schemas
+from rome.engine.deferred import check_deferred
+from rome.engine.dump import dump
+from rome.engine.harvest import harvest
+from rome.engine.identifiers import IDENTIFIERS
+from rome.engine.open_transaction import Logged, OpenTransaction, Operation, Parameters, Savepoint, same_outcome
+from rome.engine.options import Isolation, Options
+from rome.engine.pragma import Answer, answer
+from rome.engine.prepared import Prepared
+from rome.engine.reader import CatalogMoved
+from rome.engine.result import Result, Stats
+from rome.engine.schema import Schema
+from rome.errors import (
+    CatalogChangedError,
+    CommitAbortedError,
+    ConflictError,
+    Error,
+    FullScanError,
+    FullScanWarning,
+    InterfaceError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
+from rome.planner.statement import Kind, Statement, classify, split_script
+from rome.store.location import Location
+from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX, Store
+from rome.transaction.read_set import Check
+from rome.transaction.transaction import Want
+from rome.workingset.sqlite_errors import translate
+
+_MAX_LOG_ROWS = 100_000
+"""A transaction that has seen more rows is not kept for replay."""
+
+_CATALOG = Want(CATALOG_TABLE, ORDER_INDEX, (), ((b"", BEYOND),), Check.NOTHING)
+
+
+class Session:
+    """The engine behind one DBAPI connection. Used by one thread at a time."""
+
+    def __init__(self, store: Store, options: Options, location: Location) -> None:
+        self._store = store
+        self._options = options
+        self._location = location
+        self._isolation = options.isolation
+        self._foreign_keys = options.foreign_keys
+        self._functions: dict[tuple[str, int], tuple[Callable[..., object] | None, bool]] = {}
+        self._open: OpenTransaction | None = None
+        self._doomed: ConflictError | None = None
+        self._stats = Stats()
+        self._closed = False
+        self._set_schema(Schema.empty())
+
+    # ------------------------------------------------------------ state
+    @property
+    def in_transaction(self) -> bool:
+        return self._open is not None or self._doomed is not None
+
+    @property
+    def isolation(self) -> Isolation:
+        return self._isolation
+
+    @isolation.setter
+    def isolation(self, level: Isolation) -> None:
+        if level is not self._isolation and self.in_transaction:
+            raise ProgrammingError("the isolation level cannot change inside a transaction: COMMIT or ROLLBACK first")
+        self._isolation = level
+
+    @property
+    def stats(self) -> Stats:
+        """A copy of the counters, the open transaction's reads included."""
+        stats = Stats(**{name: getattr(self._stats, name) for name in Stats.__slots__})
+        stats.round_trips = self._store.round_trips
+        if self._open is not None:
+            stats.rows += self._open.transaction.rows_read
+            stats.bytes += self._open.transaction.bytes_read
+        return stats
+
+    def is_usable(self) -> bool:
+        """Whether the connection is not known to be lost; no round trip."""
+        return not self._closed and self._store.is_usable()
+
+    def _set_schema(self, schema: Schema) -> None:
+        """Take another schema, with an empty working set and a mirror of it."""
+        self._schema = schema
+        self._mirror = schema.open_mirror()
+        self._working_set = schema.open_working_set()
+        for (name, narg), (function, deterministic) in self._functions.items():
+            self._working_set.create_function(name, narg, function, deterministic)
+
+    # ------------------------------------------------------------ statements
+    def execute(self, sql: str, parameters: Parameters = ()) -> Result:
+        """Run one statement; begins a transaction when none is open.
+
+        Raises:
+            rome.errors.Error: see there. After a ConflictError the transaction must be rolled back.
+        """
+        return self._dispatch(Operation(self._classify(sql), parameters))
+
+    def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Result:
+        """Run one INSERT, UPDATE or DELETE with many sets of parameters."""
+        statement = self._classify(sql)
+        if statement.kind not in (Kind.INSERT, Kind.UPDATE, Kind.DELETE):
+            raise ProgrammingError("executemany() can only execute DML statements.")
+        return self._dispatch(Operation(statement, (), list(parameters)))
+
+    def executescript(self, script: str) -> None:
+        """Commit what is open, then run every statement; what BEGIN opens stays open until COMMIT.
+
+        Outside BEGIN .. COMMIT the whole script is one transaction, committed at its end.
+        """
+        self.commit()
+        for text in split_script(script):
+            self.execute(text)
+        if self._open is not None and not self._open.explicit:
+            self.commit()
+
+    def _classify(self, sql: str) -> Statement:
+        if self._closed:
+            raise InterfaceError("the connection is closed")
+        statement = classify(sql)
+        if statement.multiple:
+            raise ProgrammingError("You can only execute one statement at a time.")
+        if statement.skip_locked:
+            raise NotSupportedError(
+                "SKIP LOCKED is not supported: Rome takes no locks, so there is nothing to skip; conflicts show at COMMIT"
+            )
+        self._stats.statements += 1
+        return statement
+
+    def _dispatch(self, operation: Operation) -> Result:
+        kind = operation.statement.kind
+        if kind is Kind.COMMIT:
+            self.commit()
+            return Result()
+        if kind is Kind.ROLLBACK:
+            self.rollback()
+            return Result()
+        if self._doomed is not None:
+            if kind in (Kind.ROLLBACK_TO, Kind.RELEASE):
+                return Result()
+            raise ConflictError(f"the transaction has failed, and must be rolled back: {self._doomed}") from self._doomed
+        if kind is Kind.BEGIN:
+            return self._begin_explicitly()
+        if kind in _REFUSED:
+            raise NotSupportedError(_REFUSED[kind])
+        if kind in (Kind.VACUUM, Kind.ANALYZE, Kind.REINDEX, Kind.EMPTY):
+            return Result()  # the store needs none of them
+        if kind is Kind.PRAGMA and answer(operation.statement) is Answer.SWITCH:
+            return self._switch(operation.statement)
+        if self._isolation is Isolation.AUTOCOMMIT and (self._open is None or not self._open.explicit):
+            return self._autocommit(operation)
+        return self._in_transaction(operation)
+
+    def _begin_explicitly(self) -> Result:
+        if self._open is not None and (self._open.explicit or self._open.log):
+            raise OperationalError("cannot start a transaction within a transaction")
+        self._begin().explicit = True
+        return Result()
+
+    def _begin(self) -> OpenTransaction:
+        if self._open is None:
+            self._open = OpenTransaction.begin(self._store, self._working_set, self._schema)
+            self._working_set.begin()
+        return self._open
+
+    def _in_transaction(self, operation: Operation) -> Result:
+        """Run an operation, and log what the application sees of it."""
+        while True:
+            try:
+                outcome = self._outcome(operation)
+            except ConflictError as conflict:  # the snapshot is gone, or of another schema
+                self._replay_or_doom(conflict)
+                continue
+            break
+        if self._open is not None:
+            self._log(self._open, operation, outcome)
+        if isinstance(outcome, Error):
+            raise outcome
+        return outcome
+
+    def _log(self, current: OpenTransaction, operation: Operation, outcome: Result | Error) -> None:
+        if not isinstance(outcome, Error):
+            current.log_rows += len(outcome.rows)
+        if current.log_rows > _MAX_LOG_ROWS:
+            current.replayable = False
+            current.log.clear()
+        if not isinstance(operation.parameters, tuple):
+            copied = operation.parameters
+            copied = dict(copied) if isinstance(copied, Mapping) else list(copied)
+            operation = operation._replace(parameters=copied)
+        current.log.append(Logged(operation, outcome))
+
+    def _autocommit(self, operation: Operation) -> Result:
+        """Run an operation as a transaction of its own. Nobody has seen anything of it, so it may simply run again."""
+        for attempt in range(self._options.max_replays + 1):
+            self._begin()
+            try:
+                outcome = self._outcome(operation)
+                if isinstance(outcome, Error):
+                    raise outcome
+                self._commit_once()
+            except (ConflictError, CommitAbortedError) as conflict:
+                self._end()
+                self._stats.conflicts += isinstance(conflict, ConflictError)
+                if attempt == self._options.max_replays:
+                    raise
+                self._stats.replays += 1
+                _pause(attempt)
+            except BaseException:
+                self._end()
+                raise
+            else:
+                return outcome
+        raise AssertionError("unreachable")
+
+    def _outcome(self, operation: Operation) -> Result | Error:
+        """Run an operation; an error that leaves the transaction as it was is an outcome like a result.
+
+        Raises:
+            ConflictError: the transaction has to start anew. StoreUnavailableError and its like: it is over.
+        """
+        current = self._begin()
+        savepoints = len(current.savepoints)
+        while True:
+            try:
+                if self._isolation is Isolation.READ_COMMITTED and operation.statement.kind in _READERS:
+                    self._new_statement_snapshot(current)
+                return self._run(current, operation)
+            except CatalogMoved as moved:
+                if not current.is_pristine():
+                    raise CatalogChangedError(
+                        f"the schema changed (catalog version {moved.version}) after this transaction began", table=0
+                    ) from None
+                self._reload(current, moved.version)
+            except ConflictError:
+                raise
+            except Error as error:
+                if _ends_transaction(error):
+                    self._end()
+                    raise
+                if current.transaction.snapshot is None and self._schema_is_stale(current):
+                    continue
+                if not self._working_set.in_transaction:  # INSERT OR ROLLBACK
+                    self._end()
+                assert savepoints == len(current.savepoints)
+                return error
+
+    def _schema_is_stale(self, current: OpenTransaction) -> bool:
+        """After an error on a schema that was not validated: is there a newer one, under which it may be none?"""
+        try:
+            current.reader.refresh()
+        except CatalogMoved as moved:
+            if not current.is_pristine():
+                return False
+            self._reload(current, moved.version)
+            return True
+        return False
+
+    def _reload(self, current: OpenTransaction, version: int) -> None:
+        """Take the schema of the transaction's snapshot; nothing rests on the old one yet."""
+        snapshot = current.transaction.snapshot
+        assert snapshot is not None
+        found = schemas.known(snapshot.incarnation, version)
+        if found is None:
+            current.transaction.read([_CATALOG])
+            found = schemas.load(snapshot.incarnation, version, current.transaction.rows(_CATALOG))
+        self._working_set.rollback()
+        self._set_schema(found)
+        transaction, explicit = current.transaction, current.explicit
+        fresh = OpenTransaction.begin(self._store, self._working_set, found)
+        fresh.reader.transaction = transaction
+        for name in ("reader", "execution", "base"):
+            setattr(current, name, getattr(fresh, name))
+        current.explicit = explicit
+        self._working_set.begin()
+
+    def _new_statement_snapshot(self, current: OpenTransaction) -> None:
+        """READ COMMITTED: this statement sees what is committed now; rows only read leave the working set."""
+        if current.schema is not current.base or current.transaction.snapshot is None:
+            return
+        self._working_set.evict_clean(current.schema.catalog.tables.values())
+        current.transaction.new_snapshot()
+        current.reader.forget_decoded()
+
+    # ------------------------------------------------------------ one statement
+    def _run(self, current: OpenTransaction, operation: Operation) -> Result:
+        statement = operation.statement
+        match statement.kind:
+            case Kind.SAVEPOINT | Kind.RELEASE | Kind.ROLLBACK_TO:
+                return self._savepoint(current, statement)
+            case Kind.DDL | Kind.CREATE_TRIGGER:
+                return self._ddl(current, statement)
+            case Kind.PRAGMA:
+                return self._pragma(current, statement)
+            case Kind.EXPLAIN:
+                return self._ask_mirror(current, statement, operation.parameters)
+            case Kind.EXPLAIN_ROME:
+                return self._explain(current, statement, operation.parameters)
+        prepared = current.schema.prepare(statement, self._mirror)
+        if prepared.on_mirror:
+            return self._ask_mirror(current, statement, operation.parameters, prepared)
+        self._check_full_scan(prepared)
+        check = Check.ROWS if self._isolation is Isolation.SERIALIZABLE else Check.NOTHING
+        if statement.for_update:
+            check, current.locked = Check.ROWS, True
+        if not prepared.writes:
+            rows = current.execution.query(prepared, prepared.bind(operation.parameters), check)
+            return Result(prepared.inspection.columns or None, rows)
+        batch = [operation.parameters] if operation.batch is None else operation.batch
+        return self._change(current, prepared, batch, check)
+
+    def _change(
+        self, current: OpenTransaction, prepared: Prepared, batch: list[Parameters], check: Check
+    ) -> Result:
+        bound = [prepared.bind(parameters) for parameters in batch]
+        if len(bound) > 1:
+            current.execution.prefetch(prepared, bound, foreign_keys=self._foreign_keys and prepared.foreign_keys)
+        rows, changes, last_rowid = [], 0, None
+        for parameters in bound:
+            run = current.execution.change(prepared, parameters, check, foreign_keys=self._foreign_keys)
+            if run.error is not None:
+                raise run.error
+            rows += run.rows
+            changes += run.changes
+            if prepared.target is not None:
+                last_rowid = run.last_rowid
+            self._working_set.changes = run.changes
+            self._working_set.total_changes += run.changes
+        return Result(prepared.inspection.columns or None, rows, changes, last_rowid)
+
+    def _check_full_scan(self, prepared: Prepared) -> None:
+        if self._options.full_scan == "allow" or not prepared.plan.full_scans:
+            return
+        names = ", ".join(table.name for table in prepared.plan.full_scans)
+        message = (
+            f"this statement reads the whole of {names}; bound it by an indexed column, or add an index "
+            f"(EXPLAIN ROME shows the plan): {prepared.statement.text}"
+        )
+        if self._options.full_scan == "error":
+            raise FullScanError(message)
+        warnings.warn(message, FullScanWarning, stacklevel=6)
+
+    def _ask_mirror(
+        self,
+        current: OpenTransaction,
+        statement: Statement,
+        parameters: Parameters,
+        prepared: Prepared | None = None,
+    ) -> Result:
+        """What concerns the schema alone is answered by the mirror, once it is known to be current."""
+        current.reader.refresh()
+        if prepared is not None:
+            tables = [name for name in prepared.inspection.read if name in current.schema.catalog.tables]
+            if tables:
+                raise NotSupportedError(
+                    f"one statement cannot read both the schema and rows of {', '.join(tables)}: ask twice"
+                )
+            parameters = prepared.bind(parameters)
+        try:
+            inspection = self._mirror.inspect(statement.text)
+            rows = self._mirror.connection.execute(statement.text, parameters).fetchall()
+        except apsw.Error as error:
+            raise translate(error) from error
+        return Result(inspection.columns or None, rows)
+
+    def _explain(self, current: OpenTransaction, statement: Statement, parameters: Parameters) -> Result:
+        prepared = current.schema.prepare(classify(statement.text), self._mirror)
+        bound = prepared.bind(parameters) if parameters or not prepared.inspection.parameter_count else None
+        columns = tuple((name, None) for name in ("wave", "table", "access", "bounds", "remark"))
+        return Result(columns, list(prepared.plan.explain(bound)))
+
+    # ------------------------------------------------------------ savepoints
+    def _savepoint(self, current: OpenTransaction, statement: Statement) -> Result:
+        name = (statement.name or "").lower()
+        if statement.kind is Kind.SAVEPOINT:
+            contents = self._working_set.contents.copy()
+            self._working_set.query(statement.text, ())
+            current.savepoints.append(Savepoint(name, contents, current.schema))
+            return Result()
+        self._working_set.query(statement.text, ())  # SQLite says so when there is none of this name
+        position = max(i for i, savepoint in enumerate(current.savepoints) if savepoint.name == name)
+        if statement.kind is Kind.RELEASE:
+            del current.savepoints[position:]
+            return Result()
+        savepoint = current.savepoints[position]
+        del current.savepoints[position + 1 :]
+        self._working_set.contents = savepoint.contents.copy()
+        if current.schema is not savepoint.schema:
+            current.reader.schema = savepoint.schema
+            self._mirror = savepoint.schema.open_mirror()
+            current.reader.forget_decoded()
+        return Result()
+
+    # ------------------------------------------------------------ schema
+    def _ddl(self, current: OpenTransaction, statement: Statement) -> Result:
+        current.reader.refresh()
+        self._working_set.connection.execute("SAVEPOINT rome_ddl")
+        try:
+            after = ddl.run(statement, current.reader, self._mirror, foreign_keys=self._foreign_keys)
+        except BaseException:
+            self._working_set.connection.execute("ROLLBACK TO rome_ddl")
+            self._mirror = current.schema.open_mirror()
+            raise
+        finally:
+            self._working_set.connection.execute("RELEASE rome_ddl")
+        if after is not current.base:
+            current.replayable = False
+        return Result()
+
+    def _pragma(self, current: OpenTransaction, statement: Statement) -> Result:
+        match answer(statement):
+            case Answer.MIRROR:
+                return self._ask_mirror(current, statement, ())
+            case Answer.CHECK:
+                return Result(((statement.name or "", None),), [("ok",)])
+            case Answer.FOREIGN_KEY_CHECK:
+                wants = [guards.whole(table) for table in current.schema.catalog.tables.values()]
+                current.reader.read(wants)
+                current.reader.hydrate(wants)
+                rows = self._working_set.query(statement.text, ())
+                return Result(tuple((name, None) for name in ("table", "rowid", "parent", "fkid")), rows)
+        return Result()
+
+    def _switch(self, statement: Statement) -> Result:
+        """PRAGMA foreign_keys and defer_foreign_keys, which are this connection's."""
+        foreign_keys = statement.name == "foreign_keys"
+        if statement.argument is None:
+            deferred = self._open is not None and self._open.execution.defer_foreign_keys
+            return Result(((statement.name or "", None),), [(int(self._foreign_keys if foreign_keys else deferred),)])
+        on = statement.argument.lower() in ("1", "on", "yes", "true")
+        if foreign_keys and self._open is None:  # inside a transaction SQLite ignores it
+            self._foreign_keys = on
+        elif not foreign_keys:
+            self._begin().execution.defer_foreign_keys = on
+        return Result()
+
+    # ------------------------------------------------------------ ends
+    def commit(self) -> None:
+        """Commit what is open; no round trip when nothing was written.
+
+        Raises:
+            ConflictError: and no replay could help; the transaction is rolled back.
+            CommitUnknownError: see there. ForeignKeyViolation: a deferred key; the transaction stays open.
+        """
+        if self._doomed is not None:
+            doomed, self._doomed = self._doomed, None
+            raise ConflictError(f"the transaction had failed, and is rolled back: {doomed}") from doomed
+        if self._open is None:
+            return
+        attempt = 0
+        while True:
+            try:
+                self._commit_once()
+            except (ConflictError, CommitAbortedError) as conflict:
+                self._stats.conflicts += 1
+                attempt = self._replay(conflict, attempt)
+            else:
+                return
+
+    def _commit_once(self) -> None:
+        """One attempt; afterwards the transaction is over, unless a deferred foreign key or a conflict is raised."""
+        current = self._open
+        assert current is not None
+        changed_schema = current.schema is not current.base
+        if not (changed_schema or current.locked or self._working_set.contents.is_dirty()):
+            self._end()
+            return
+        check_deferred(current, self._foreign_keys)
+        transaction = current.transaction
+        writes = harvest(self._working_set, current.schema, current.base, transaction.read_set, current.execution.taken)
+        if not writes and not current.locked:
+            self._end()
+            return
+        try:
+            version = transaction.commit(writes)
+        except ConflictError as conflict:
+            if conflict.table is not None:
+                IDENTIFIERS.discard(self._store.last_snapshot().incarnation, conflict.table)
+            raise
+        except BaseException:
+            self._end()
+            raise
+        self._stats.commits += 1
+        incarnation = self._store.last_snapshot().incarnation
+        for table_id, rowid in writes.sequences.items():
+            IDENTIFIERS.discard(incarnation, table_id, rowid)
+        if changed_schema:
+            self._publish(current, incarnation, version)
+        self._end()
+
+    def _publish(self, current: OpenTransaction, incarnation: bytes, version: int) -> None:
+        """The schema that this commit made is the one to go on with."""
+        found = Schema(current.schema.definition.at_version(version))
+        self._schema = schemas.remember(incarnation, found)
+        if any(contents.hydrated or contents.touched for contents in self._working_set.contents.tables.values()):
+            self._working_set.rollback()
+            self._working_set = self._schema.open_working_set()
+        else:
+            self._working_set.connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Forget what is open. No round trip."""
+        self._doomed = None
+        self._end()
+
+    def _end(self) -> None:
+        """Empty the working set and give the snapshot back."""
+        current, self._open = self._open, None
+        if current is None:
+            return
+        self._stats.rows += current.transaction.rows_read
+        self._stats.bytes += current.transaction.bytes_read
+        self._working_set.rollback()
+        self._store.release()
+        if current.schema is not current.base and self._schema is current.base:
+            self._mirror = self._schema.open_mirror()
+
+    # ------------------------------------------------------------ replay
+    def _replay(self, conflict: ConflictError | CommitAbortedError, attempt: int) -> int:
+        """Run the whole transaction again on a new snapshot; returns the number of the attempt.
+
+        Raises:
+            the conflict: it may not be replayed, or would have shown the application something else; it is over.
+        """
+        while True:
+            current = self._open
+            assert current is not None
+            if not current.replayable or attempt >= self._options.max_replays or self._functions:
+                self._end()
+                raise conflict
+            log, taken, explicit = current.log, current.execution.taken, current.explicit
+            self._end()
+            _pause(attempt)
+            attempt += 1
+            self._stats.replays += 1
+            fresh = self._begin()
+            fresh.explicit = explicit
+            fresh.execution.given = deque(taken)
+            try:
+                for logged in log:
+                    if not same_outcome(self._outcome(logged.operation), logged.outcome):
+                        self._end()
+                        raise conflict
+            except ConflictError as again:
+                if again is conflict:
+                    raise
+                self._begin().log, conflict = log, again
+                self._begin().execution.taken = taken
+                continue
+            self._begin().log = log
+            return attempt
+
+    def _replay_or_doom(self, conflict: ConflictError) -> None:
+        """In the middle of a transaction: replay, or fail it until it is rolled back."""
+        self._stats.conflicts += 1
+        try:
+            self._replay(conflict, 0)
+        except ConflictError as final:
+            self._doomed = final
+            raise
+
+    # ------------------------------------------------------------ what sqlite3 has
+    def create_function(
+        self, name: str, narg: int, function: Callable[..., object] | None, *, deterministic: bool = False
+    ) -> None:
+        """Define a SQL function on this connection. Its transactions are not replayed."""
+        self._functions[name.lower(), narg] = (function, deterministic)
+        self._working_set.create_function(name, narg, function, deterministic)
+        self._mirror.connection.create_scalar_function(name, function, narg, deterministic=deterministic)
+
+    def iterdump(self) -> Iterator[str]:
+        """The database as SQL, in the form of sqlite3's Connection.iterdump(); read in one transaction."""
+        current = self._begin()
+        try:
+            current.reader.refresh()
+        except CatalogMoved as moved:
+            self._reload(current, moved.version)
+        return dump(current.reader)
+
+    def close(self) -> None:
+        """Roll back and give everything back. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._end()
+            self._store.close()
+            self._working_set.close()
+            self._mirror.close()
+
+
+_READERS = frozenset({Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE})
+_REFUSED = {
+    Kind.ATTACH: "ATTACH is not supported: open a second connection to the other database",
+    Kind.DETACH: "DETACH is not supported, as ATTACH is not",
+    Kind.OTHER: "this statement is not one that SQLite knows",
+}
+
+
+def _ends_transaction(error: Error) -> bool:
+    """Whether the connection, and with it the transaction, is lost."""
+    return error.sqlstate in ("08006", "40003")
+
+
+def _pause(attempt: int) -> None:
+    """Let others finish: up to 1 ms, doubled with every attempt."""
+    time.sleep(random.random() * 0.001 * (1 << min(attempt, 6)))
