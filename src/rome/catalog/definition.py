@@ -66,10 +66,10 @@ class Definition:
         ordered = _in_order(objects)
         mirror = Mirror.of(item.sql for item in ordered)
         master = mirror.master()
-        tables = {
-            item.name.lower(): _table(mirror, master, item) for item in ordered if isinstance(item, TableObject)
+        tables = {item.name.lower(): _table(mirror, master, item) for item in ordered if isinstance(item, TableObject)}
+        views = {
+            item.name.lower(): View(item.id, item.name, item.sql) for item in ordered if isinstance(item, ViewObject)
         }
-        views = {item.name.lower(): View(item.id, item.name, item.sql) for item in ordered if isinstance(item, ViewObject)}
         mirror.close()
         return cls(header, objects, Catalog(version, tables, views), master)
 
@@ -135,9 +135,7 @@ class Definition:
             else:
                 objects[key] = ViewObject(identifier, item.name, item.sql)
                 views[name] = View(identifier, item.name, item.sql)
-        return Definition(
-            Header(next_id), objects, Catalog(self.catalog.version, tables, views), master
-        )
+        return Definition(Header(next_id), objects, Catalog(self.catalog.version, tables, views), master)
 
     def _table_before(self, previous: TableObject | None) -> Table | None:
         return None if previous is None else self.catalog.tables[previous.name.lower()]
@@ -184,7 +182,7 @@ def _index_label(name: str, origin: str) -> str:
 
 
 def _shape(mirror: Mirror, master: Mapping[tuple[str, str], Master], name: str, sql: str) -> TableShape:
-    """The table's shape, remembered by the texts that make it: test suites create the same schema thousands of times."""
+    """The table's shape, remembered by the texts that make it: test suites make the same schema again and again."""
     key = (name, sql, *(i.sql for i in master.values() if i.type == "index" and i.table.lower() == name.lower()))
     found = _shapes.get(key)
     if found is None:
@@ -246,9 +244,7 @@ def _evolve_table(
 
 def _table(mirror: Mirror, master: Mapping[tuple[str, str], Master], item: TableObject) -> Table:
     shape = _shape(mirror, master, item.name, item.sql)
-    late = {
-        number for number in item.columns if any(number not in ids for ids in item.layouts.values())
-    }
+    late = {number for number in item.columns if any(number not in ids for ids in item.layouts.values())}
     return Table(
         id=item.id,
         name=item.name,

@@ -64,11 +64,9 @@ class Mirror:
         return self.connection.serialize("main")
 
     def master(self) -> dict[tuple[str, str], Master]:
-        """Tables, indexes and views by (type, name in lower case); constraints' indexes have no text and are left out."""
+        """Tables, indexes and views by (type, name in lower case); indexes of constraints have no text: left out."""
         rows = self.connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
-        return {
-            (row[0], row[1].lower()): Master(*row) for row in rows if not row[1].lower().startswith("sqlite_")
-        }
+        return {(row[0], row[1].lower()): Master(*row) for row in rows if not row[1].lower().startswith("sqlite_")}
 
     def inspect(self, sql: str) -> Inspection:
         """What SQLite says of a statement when it prepares it; the statement is not run.

@@ -1,1 +1,1 @@
-"""The statement loop: plan, read, hydrate, run, guard; commit and checked replay. The only layer that knows all parts."""
+"""The statement loop: plan, read, hydrate, run, guard; commit; checked replay. The only layer that knows all parts."""

@@ -94,7 +94,11 @@ def _hydrate_what_is_checked(
         if table_id not in now:
             if foreign_keys:
                 tables.update(_referencing(before, table))
-        elif new_indexes(table, now[table_id]) or _indexes(table) != _indexes(now[table_id]) or (len(now[table_id].columns) > len(table.columns) and words & _NEEDS_ROWS):
+        elif (
+            new_indexes(table, now[table_id])
+            or _indexes(table) != _indexes(now[table_id])
+            or (len(now[table_id].columns) > len(table.columns) and words & _NEEDS_ROWS)
+        ):
             tables[table_id] = table
     wants = [whole(table) for table in tables.values()]
     reader.read(wants)

@@ -68,9 +68,7 @@ class Execution:
         self._add_block(prepared.target, reserves, self.reader.read(wants, reserves))
         self.reader.hydrate(wants)
 
-    def change(
-        self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check, *, foreign_keys: bool
-    ) -> Run:
+    def change(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check, *, foreign_keys: bool) -> Run:
         """Run INSERT, UPDATE or DELETE; its error is in what is returned."""
         foreign_keys = foreign_keys and prepared.foreign_keys
         catalog = self.reader.schema.catalog

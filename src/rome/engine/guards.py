@@ -83,11 +83,7 @@ def _unique(table: Table, known: Known, before: Known | None) -> list[Want]:
     """Rows that have, or had, a unique key of this one."""
     wants = []
     values = _values(table.key, known)
-    if (
-        values is not None
-        and None not in values
-        and _changed(table.key.columns, known, before)
-    ):
+    if values is not None and None not in values and _changed(table.key.columns, known, before):
         wants.append(Want(table.id, ORDER_INDEX, (encode_key(values, table.key.collations),), (), Check.KEYS))
     for index in table.indexes:
         if not index.unique:
@@ -131,9 +127,7 @@ def parent_positions(parent: Table, key: ForeignKey) -> tuple[int, ...]:
     """Positions of the parent's columns that a foreign key refers to; those it does not have are left out."""
     if key.parent_columns is None:
         return parent.key.columns
-    return tuple(
-        parent.positions[name.lower()] for name in key.parent_columns if name.lower() in parent.positions
-    )
+    return tuple(parent.positions[name.lower()] for name in key.parent_columns if name.lower() in parent.positions)
 
 
 def rows_by(

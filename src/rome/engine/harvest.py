@@ -67,7 +67,9 @@ def _same(one: Iterable[SqlValue], other: Iterable[SqlValue]) -> bool:
     )
 
 
-def harvest(working_set: WorkingSet, schema: Schema, base: Schema, read_set: ReadSet, taken: Iterable[Taken]) -> WriteSet:
+def harvest(
+    working_set: WorkingSet, schema: Schema, base: Schema, read_set: ReadSet, taken: Iterable[Taken]
+) -> WriteSet:
     """The write set of the transaction; what it rests on is added to the read set.
 
     Args:

@@ -71,7 +71,9 @@ _EXACT = frozenset({float, bytes})
 
 def _named(parameters: Mapping[str, object], name: str | None, number: int) -> object:
     if name is None:
-        raise ProgrammingError(f"Binding {number + 1} has no name, but you supplied a dictionary (which has only names).")
+        raise ProgrammingError(
+            f"Binding {number + 1} has no name, but you supplied a dictionary (which has only names)."
+        )
     try:
         return parameters[name]
     except KeyError:
@@ -87,7 +89,7 @@ def _convert(value: object, number: int) -> SqlValue:
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise DataError(f"parameter {number + 1} holds a lone surrogate, which is no text: {error.reason}") from error
+            raise DataError(f"parameter {number + 1} holds a lone surrogate, which is not text") from error
         return str(value)
     if isinstance(value, float):
         return float(value)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import apsw
 
+from rome.codec.values import SqlValue
 from rome.engine import ddl, guards
 from rome.engine import schema as schemas
 from rome.engine.deferred import check_deferred
@@ -64,7 +65,7 @@ class Session:
         self._location = location
         self._isolation = options.isolation
         self._foreign_keys = options.foreign_keys
-        self._functions: dict[tuple[str, int], tuple[Callable[..., object] | None, bool]] = {}
+        self._functions: dict[tuple[str, int], tuple[Callable[..., SqlValue] | None, bool]] = {}
         self._open: OpenTransaction | None = None
         self._doomed: ConflictError | None = None
         self._stats = Stats()
@@ -143,7 +144,7 @@ class Session:
             raise ProgrammingError("You can only execute one statement at a time.")
         if statement.skip_locked:
             raise NotSupportedError(
-                "SKIP LOCKED is not supported: Rome takes no locks, so there is nothing to skip; conflicts show at COMMIT"
+                "SKIP LOCKED is not supported: Rome takes no locks that could be skipped; conflicts show at COMMIT"
             )
         self._stats.statements += 1
         return statement
@@ -159,7 +160,9 @@ class Session:
         if self._doomed is not None:
             if kind in (Kind.ROLLBACK_TO, Kind.RELEASE):
                 return Result()
-            raise ConflictError(f"the transaction has failed, and must be rolled back: {self._doomed}") from self._doomed
+            raise ConflictError(
+                f"the transaction has failed, and must be rolled back: {self._doomed}"
+            ) from self._doomed
         if kind is Kind.BEGIN:
             return self._begin_explicitly()
         if kind in _REFUSED:
@@ -330,9 +333,7 @@ class Session:
         batch = [operation.parameters] if operation.batch is None else operation.batch
         return self._change(current, prepared, batch, check)
 
-    def _change(
-        self, current: OpenTransaction, prepared: Prepared, batch: list[Parameters], check: Check
-    ) -> Result:
+    def _change(self, current: OpenTransaction, prepared: Prepared, batch: list[Parameters], check: Check) -> Result:
         bound = [prepared.bind(parameters) for parameters in batch]
         if len(bound) > 1:
             current.execution.prefetch(prepared, bound, foreign_keys=self._foreign_keys and prepared.foreign_keys)
@@ -582,7 +583,7 @@ class Session:
 
     # ------------------------------------------------------------ what sqlite3 has
     def create_function(
-        self, name: str, narg: int, function: Callable[..., object] | None, *, deterministic: bool = False
+        self, name: str, narg: int, function: Callable[..., SqlValue] | None, *, deterministic: bool = False
     ) -> None:
         """Define a SQL function on this connection. Its transactions are not replayed."""
         self._functions[name.lower(), narg] = (function, deterministic)

@@ -109,11 +109,9 @@ class WorkingSet:
         statements = self.statements_of(table)
         last_rowid = self.connection.last_insert_rowid()
         try:
-            self.connection.executemany(
-                statements.insert, (statements.bindings(row.rowid, row.values) for row in new)
-            )
+            self.connection.executemany(statements.insert, (statements.bindings(row.rowid, row.values) for row in new))
         except apsw.Error as error:
-            raise InternalError(f"a stored row of table {table.name} does not fit into its own schema: {error}") from error
+            raise InternalError(f"a stored row of table {table.name} does not fit its own schema: {error}") from error
         self.connection.set_last_insert_rowid(last_rowid)
         for row in new:
             contents.keys.add(row.key)
