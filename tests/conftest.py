@@ -9,17 +9,20 @@ import pytest
 
 from servers import Flavour, Server, StartServer
 
+PERSISTENT = {"appendonly": "yes", "appendfsync": "no"}
+"""As applications should run theirs, and so that the store has nothing to warn about."""
+
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Redis server shared by the whole run. Tests use databases of their own, and leave it running."""
-    yield from _running(Server("redis", tmp_path_factory.mktemp("redis")))
+    yield from _running(Server("redis", tmp_path_factory.mktemp("redis"), PERSISTENT))
 
 
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Valkey server shared by the whole run. Tests use databases of their own, and leave it running."""
-    yield from _running(Server("valkey", tmp_path_factory.mktemp("valkey")))
+    yield from _running(Server("valkey", tmp_path_factory.mktemp("valkey"), PERSISTENT))
 
 
 def _running(server: Server) -> Iterator[Server]:

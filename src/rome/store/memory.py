@@ -103,23 +103,20 @@ class _History:
         positions = range(bisect_left(self._keys, start), bisect_left(self._keys, stop))
         return (self._keys[position] for position in (reversed(positions) if reverse else positions))
 
-    def first_change(self, start: bytes, stop: bytes, since: Version, *, updates: bool) -> bytes | None:
-        """A key of the range that came or went after `since`, or, if `updates` count, was put again."""
-        for key in self.between(start, stop):
-            chain = self._chains[key]
-            if chain[-1].version <= since:
-                continue
-            for before, after in pairwise((_ABSENT, *chain)):
-                if after.version > since and (updates or (before.value is None) != (after.value is None)):
-                    return key
-        return None
+    def came_or_went(self, start: bytes, stop: bytes, since: Version) -> bool:
+        """Whether a key of the range did after `since`, even if it is again as it was."""
+        return any(
+            after.version > since and (before.value is None) != (after.value is None)
+            for key in self.between(start, stop)
+            for before, after in pairwise((_ABSENT, *self._chains[key]))
+        )
 
     def forget(self, key: bytes, version: Version) -> None:
         """Discard what `key` was before its change at `version`."""
         chain = self._chains[key]
         while chain[0].version < version:
             del chain[0]
-        if chain[0].version == version and chain[0].value is None:
+        if chain[0].value is None:
             del chain[0]
         if not chain:
             del self._chains[key]
@@ -269,11 +266,7 @@ class _Database:
         table = self.tables[table_id]
         if table.changed <= since:
             return False
-        if since < table.floor:
-            raise SnapshotTooOldError(
-                f"range read at version {since}: table {table_id} is trimmed up to {table.floor}", table=table_id
-            )
-        if table.index(index_id).first_change(start, stop, since, updates=rows) is not None:
+        if table.index(index_id).came_or_went(start, stop, since):
             return True
         return rows and any(
             table.rows.get(key, self.version).version > since

@@ -1,0 +1,205 @@
+"""What the conformance suite must be told of a store, and the client that its tests use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+from secrets import token_bytes
+from typing import cast
+
+from rome.store.location import Location
+from rome.store.memory import MemoryStore
+from rome.store.spi import (
+    BEYOND,
+    ORDER_INDEX,
+    Answer,
+    CommitRequest,
+    Count,
+    Drop,
+    EntryWrite,
+    Get,
+    Point,
+    RangeCheck,
+    Request,
+    Row,
+    RowWrite,
+    Scan,
+    ScanResult,
+    Snapshot,
+    Store,
+    Version,
+)
+
+AWKWARD_NAMES = (
+    "plain",
+    "a:b",
+    "a:b:c",
+    "{a}",
+    "{a}:b",
+    "*",
+    "?[a-z]",
+    "with space",
+    "new\nline",
+    "%41",
+    "naïve ☃",
+    "..",
+    "'\"\\",
+    "rome",
+)
+"""Names of databases that a careless store confuses with each other, with a pattern or with its own keys."""
+
+Write = RowWrite | EntryWrite | Drop
+
+
+def _nothing() -> Set[object]:
+    return frozenset()
+
+
+@dataclass(frozen=True)
+class StoreUnderTest:
+    """A store, and how the suite gets at it.
+
+    Attributes:
+        store: the class.
+        locate: makes the location of a database from a name that the suite chose, always the same from the same name.
+        awkward_names: names that the store must keep apart; take out what it cannot have (a "/" in a file's name).
+        wait: lets so many seconds go by for the store.
+        residue: everything that is physically there, of all databases, in any comparable form; what the suite sees
+            after a drop and not before the creation is left over. Without it the suite asks list_databases() only.
+        model: the store that the state machine compares it with.
+        machine_runs: how many random histories the state machine tries.
+    """
+
+    store: type[Store]
+    locate: Callable[[str], Location]
+    awkward_names: Sequence[str] = AWKWARD_NAMES
+    wait: Callable[[float], None] = time.sleep
+    residue: Callable[[], Set[object]] = _nothing
+    model: type[Store] = MemoryStore
+    machine_runs: int = 50
+
+
+class Client:
+    """A connection with a snapshot, and the defaults that tests would repeat. `table` is 1 where not said."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.snapshot = store.last_snapshot()
+
+    def begin(self) -> Snapshot:
+        """Take a new snapshot."""
+        self.snapshot = self.store.read(None, ()).snapshot
+        return self.snapshot
+
+    def read(self, *requests: Request) -> list[Answer]:
+        """Answers as of the snapshot."""
+        return self.store.read(self.snapshot, requests).answers
+
+    def get(self, *keys: bytes, table: int = 1) -> list[Row | None]:
+        [answer] = self.read(Get(table, keys))
+        assert isinstance(answer, list)
+        return answer
+
+    def record(self, key: bytes, table: int = 1) -> bytes | None:
+        [row] = self.get(key, table=table)
+        return None if row is None else row.record
+
+    def scan(
+        self,
+        index: int = ORDER_INDEX,
+        start: bytes = b"",
+        stop: bytes = BEYOND,
+        *,
+        limit: int | None = None,
+        reverse: bool = False,
+        table: int = 1,
+    ) -> list[Row]:
+        """All rows of a range, however many calls that takes; `limit` is per call."""
+        rows: list[Row] = []
+        while True:
+            [answer] = self.read(Scan(table, index, start, stop, limit, reverse))
+            assert isinstance(answer, ScanResult)
+            assert limit is None or len(answer.rows) <= limit
+            rows += answer.rows
+            if answer.resume is None:
+                return rows
+            assert answer.resume != (stop if reverse else start), "a scan that does not get on"
+            if reverse:
+                stop = answer.resume
+            else:
+                start = answer.resume
+
+    def keys(
+        self,
+        index: int = ORDER_INDEX,
+        start: bytes = b"",
+        stop: bytes = BEYOND,
+        *,
+        limit: int | None = None,
+        reverse: bool = False,
+        table: int = 1,
+    ) -> list[bytes]:
+        return [row.key for row in self.scan(index, start, stop, limit=limit, reverse=reverse, table=table)]
+
+    def count(self, index: int = ORDER_INDEX, start: bytes = b"", stop: bytes = BEYOND, *, table: int = 1) -> int:
+        [answer] = self.read(Count(table, index, start, stop))
+        return cast(int, answer)
+
+    def commit(
+        self,
+        *writes: Write,
+        read: Sequence[Point | RangeCheck] = (),
+        sequences: dict[int, int] | None = None,
+        transaction_id: bytes | None = None,
+    ) -> Version:
+        """Commit from the snapshot."""
+        return self.store.commit(self.request(*writes, read=read, sequences=sequences, transaction_id=transaction_id))
+
+    def request(
+        self,
+        *writes: Write,
+        read: Sequence[Point | RangeCheck] = (),
+        sequences: dict[int, int] | None = None,
+        transaction_id: bytes | None = None,
+    ) -> CommitRequest:
+        """What `commit` sends."""
+        return CommitRequest(
+            transaction_id or token_bytes(16),
+            self.snapshot,
+            points=[check for check in read if isinstance(check, Point)],
+            ranges=[check for check in read if isinstance(check, RangeCheck)],
+            rows=[write for write in writes if isinstance(write, RowWrite)],
+            entries=[write for write in writes if isinstance(write, EntryWrite)],
+            drops=[write for write in writes if isinstance(write, Drop)],
+            sequences=sequences or {},
+        )
+
+    def write(self, *writes: Write) -> Version:
+        """Commit from a new snapshot, having read nothing: cannot conflict."""
+        self.begin()
+        return self.commit(*writes)
+
+
+Connect = Callable[[], Client]
+"""The fixture `connect`: opens one more connection to the test's database."""
+
+
+def put(key: bytes, record: bytes = b"record", table: int = 1) -> RowWrite:
+    return RowWrite(table, key, record)
+
+
+def delete(key: bytes, table: int = 1) -> RowWrite:
+    return RowWrite(table, key, None)
+
+
+def enter(index_key: bytes, row_key: bytes, index: int = 1, table: int = 1) -> EntryWrite:
+    return EntryWrite(table, index, index_key, row_key, True)
+
+
+def leave(index_key: bytes, row_key: bytes, index: int = 1, table: int = 1) -> EntryWrite:
+    return EntryWrite(table, index, index_key, row_key, False)
+
+
+def change_catalog(record: bytes = b"changed") -> RowWrite:
+    return RowWrite(0, b"catalog", record)

@@ -1,0 +1,415 @@
+"""Random histories: several connections to a store do the same as as many to a model, and must get the same answers.
+
+The model is the memory store; the memory store has a model of its own, in its tests. Versions are compared by the
+commits that made them, since a store may count in steps other than one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from secrets import token_bytes, token_hex
+from typing import ClassVar, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from rome.errors import CommitAbortedError, ConflictError
+from rome.store.location import Location
+from rome.store.spi import (
+    BEYOND,
+    ORDER_INDEX,
+    CommitRequest,
+    Drop,
+    EntryWrite,
+    Point,
+    RangeCheck,
+    Reserve,
+    Retention,
+    Row,
+    RowWrite,
+    Version,
+)
+from rome.testing.harness import Client, StoreUnderTest, Write, change_catalog
+
+T = TypeVar("T")
+
+CONNECTIONS = 3
+PLAIN_TABLE = 1
+"""Has no indexes but its order index, so that it can be written blindly."""
+
+_LONG = b"p" * 600
+KEYS = [b"\x00\x00", b"\x00\x01", b"a", b"b\x00", b"b\x01", b"\xfe", _LONG + b"\x00", _LONG + b"\x01"]
+RECORDS = [b"", b"r", b"rr", b"s", b"\x00\xff"]
+
+
+def _index_keys(record: bytes) -> tuple[bytes, bytes]:
+    """A row's keys in the two indexes of the indexed table; "r" and "rr" share theirs."""
+    return b"i" + record[:1] + b"\x00\x00", _LONG + record[:1] + b"\x00\x00"
+
+
+_INDEX_KEYS = sorted({key for record in RECORDS for key in _index_keys(record)})
+BOUNDS = [
+    b"",
+    BEYOND,
+    _LONG[:-1],
+    *(bound for key in (*KEYS, *_INDEX_KEYS) for bound in (key, key + b"\xff")),
+    *(index_key + key for index_key in _INDEX_KEYS for key in KEYS[::3]),
+]
+
+connections = st.integers(0, CONNECTIONS - 1)
+keys = st.sampled_from(KEYS)
+bounds = st.sampled_from(BOUNDS)
+records = st.none() | st.sampled_from(RECORDS)
+row_writes = st.dictionaries(keys, records, min_size=1, max_size=4)
+paths = st.integers(-1, 2)
+"""-1: the plain table; otherwise the indexed table, by its order index or one of its two indexes."""
+
+
+class _Twin:
+    """A connection to the store and one to the model, and what the transaction open on both has read."""
+
+    def __init__(self, real: Client, model: Client) -> None:
+        self.clients = real, model
+        self.open = False
+        self.reads: list[tuple[Point | RangeCheck, Point | RangeCheck]] = []
+
+    @property
+    def versions(self) -> tuple[Version, Version]:
+        real, model = self.clients
+        return real.snapshot.version, model.snapshot.version
+
+    def begin(self) -> None:
+        for client in self.clients:
+            client.begin()
+        self.open = True
+        self.reads = []
+
+
+class _Sent:
+    """A request that was sent to the store and to the model, and what came of it on the store."""
+
+    def __init__(self, real: CommitRequest, model: CommitRequest) -> None:
+        self.requests = real, model
+        self.version: Version | None = None
+        self.expired = False
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """One random history."""
+
+    under_test: ClassVar[StoreUnderTest]
+
+    def __init__(self) -> None:
+        super().__init__()
+        name = f"machine-{token_hex(8)}"
+        self.locations = self.under_test.locate(name), Location("memory", f"{name}-model")
+        self.twins = [self._connect() for _ in range(CONNECTIONS)]
+        self.versions: dict[Version, Version] = {0: 0}
+        """Commit version of the store -> of the model."""
+        self.sent: list[_Sent] = []
+        self.numbers: dict[int, int] = {}
+        """Sequence -> the greatest number that was handed out or demanded."""
+        # Ids are never used again.
+        self.table, self.indexes, self.next_id = 2, [1, 2], 3
+
+    def _connect(self) -> _Twin:
+        real, model = self.locations
+        return _Twin(Client(self.under_test.store.open(real)), Client(self.under_test.model.open(model)))
+
+    def teardown(self) -> None:
+        try:
+            self.twins[0].begin()
+            self._compare_everything(self.twins[0])
+        finally:
+            for twin in self.twins:
+                for client in twin.clients:
+                    client.store.close()
+            self.under_test.store.drop_database(self.locations[0])
+            self.under_test.model.drop_database(self.locations[1])
+
+    # Reading
+
+    @rule(connection=connections)
+    def begin(self, connection: int) -> None:
+        self.twins[connection].begin()
+
+    @rule(connection=connections)
+    def release(self, connection: int) -> None:
+        twin = self.twins[connection]
+        twin.open = False
+        for client in twin.clients:
+            client.store.release()
+
+    @rule(connection=connections)
+    def reopen(self, connection: int) -> None:
+        for client in self.twins[connection].clients:
+            client.store.close()
+        self.twins[connection] = self._connect()
+
+    @rule(connection=connections, path=paths, wanted=st.lists(keys, min_size=1, max_size=3))
+    def get(self, connection: int, path: int, wanted: list[bytes]) -> None:
+        twin = self._begun(connection)
+        table, _ = self._path(path)
+        self._read_rows(twin, table, wanted)
+
+    @rule(
+        connection=connections,
+        path=paths,
+        start=bounds,
+        stop=bounds,
+        limit=st.none() | st.integers(1, 4),
+        reverse=st.booleans(),
+        rows=st.booleans(),
+    )
+    def scan(
+        self, connection: int, path: int, start: bytes, stop: bytes, limit: int | None, reverse: bool, rows: bool
+    ) -> None:
+        twin = self._begun(connection)
+        table, index = self._path(path)
+        answers = self._both(
+            twin, lambda client: client.scan(index, start, stop, limit=limit, reverse=reverse, table=table)
+        )
+        if answers is not None:
+            assert self._translated(answers[0]) == answers[1]
+            self._remember_range(twin, table, index, start, stop, rows=rows)
+
+    @rule(connection=connections, path=paths, start=bounds, stop=bounds)
+    def count(self, connection: int, path: int, start: bytes, stop: bytes) -> None:
+        twin = self._begun(connection)
+        table, index = self._path(path)
+        answers = self._both(twin, lambda client: client.count(index, start, stop, table=table))
+        if answers is not None:
+            assert answers[0] == answers[1]
+            self._remember_range(twin, table, index, start, stop, rows=False)
+
+    @rule(connection=connections)
+    def read_everything(self, connection: int) -> None:
+        self._compare_everything(self._begun(connection))
+
+    @rule(connection=connections, sequence=st.integers(1, 2), size=st.integers(1, 20), above=st.integers(0, 50))
+    def reserve(self, connection: int, sequence: int, size: int, above: int) -> None:
+        twin = self.twins[connection]
+        twin.begin()
+        real, _ = twin.clients
+        [first] = real.store.read(real.snapshot, (), [Reserve(sequence, size, above)]).reserved
+        assert first > max(above, self.numbers.get(sequence, 0))
+        self.numbers[sequence] = first + size - 1
+
+    # Committing
+
+    @rule(connection=connections, writes=row_writes, number=st.none() | st.integers(1, 100))
+    def commit(self, connection: int, writes: dict[bytes, bytes | None], number: int | None) -> None:
+        """Write rows and their entries, having read the rows; and whatever else was read is validated, too."""
+        twin = self._begun(connection)
+        found = self._read_rows(twin, self.table, list(writes))
+        if found is None:
+            return
+        effects: list[Write] = []
+        for (key, record), row in zip(writes.items(), found, strict=True):
+            effects.append(RowWrite(self.table, key, record))
+            old = set() if row is None else set(enumerate(_index_keys(row.record)))
+            new = set() if record is None else set(enumerate(_index_keys(record)))
+            for position, index_key in sorted(old ^ new):
+                present = (position, index_key) in new
+                effects.append(EntryWrite(self.table, self.indexes[position], index_key, key, present))
+        self._commit(twin, effects, {} if number is None else {1: number})
+
+    @rule(connection=connections, writes=row_writes)
+    def write_blindly(self, connection: int, writes: dict[bytes, bytes | None]) -> None:
+        twin = self.twins[connection]
+        twin.begin()
+        self._commit(twin, [RowWrite(PLAIN_TABLE, key, record) for key, record in writes.items()])
+
+    @rule(connection=connections)
+    def only_validate(self, connection: int) -> None:
+        self._commit(self._begun(connection), [])
+
+    @rule(connection=connections)
+    def drop_table(self, connection: int) -> None:
+        twin = self.twins[connection]
+        twin.begin()
+        self._commit(twin, [Drop(self.table), change_catalog(token_bytes(4))])
+        self.table, self.indexes = self._new_id(), [self._new_id(), self._new_id()]
+
+    @rule(connection=connections, position=st.integers(0, 1))
+    def rebuild_index(self, connection: int, position: int) -> None:
+        twin = self.twins[connection]
+        twin.begin()
+        dropped, self.indexes[position] = self.indexes[position], self._new_id()
+        entries = [
+            EntryWrite(self.table, self.indexes[position], _index_keys(row.record)[position], row.key, True)
+            for row in twin.clients[1].scan(table=self.table)
+        ]
+        self._commit(twin, [Drop(self.table, dropped), *entries, change_catalog(token_bytes(4))])
+
+    @precondition(lambda self: bool(self.sent))
+    @rule(connection=connections, back=st.integers(0, 3))
+    def repeat(self, connection: int, back: int) -> None:
+        """Send an earlier request again, perhaps by another connection, perhaps one that had failed."""
+        self._send(self.twins[connection], self.sent[-1 - back % len(self.sent)])
+
+    @rule(connection=connections, back=st.integers(0, 3), sent=st.booleans())
+    def resolve(self, connection: int, back: int, sent: bool) -> None:
+        """Of a request that was sent, or of one that will be."""
+        twin = self._begun(connection)
+        if not (sent and self.sent):
+            self.sent.append(self._requests(twin, [RowWrite(PLAIN_TABLE, KEYS[back], b"late")]))
+            back = 0
+        request = self.sent[-1 - back % len(self.sent)]
+        if not request.expired:
+            real, model = (
+                client.store.resolve(mine.transaction_id)
+                for client, mine in zip(twin.clients, request.requests, strict=True)
+            )
+            assert real == request.version
+            assert (real is None) == (model is None)
+
+    @rule(connection=connections)
+    def trim(self, connection: int) -> None:
+        """Nothing is old enough, so nothing changes."""
+        assert self.twins[connection].clients[0].store.trim() == 0
+
+    @rule(connection=connections)
+    def expire(self, connection: int) -> None:
+        """Let all history go. Snapshots end first: whether they could still be read differs between stores."""
+        for twin in self.twins:
+            twin.open = False
+            for client in twin.clients:
+                client.store.release()
+        for client in self.twins[connection].clients:
+            client.store.set_retention(Retention(0.001))
+            self.under_test.wait(0.005)
+            client.store.trim()
+            assert client.store.trim() == 0
+            client.store.set_retention(Retention())
+        for sent in self.sent:
+            sent.expired = True
+
+    # How both sides are driven
+
+    def _new_id(self) -> int:
+        self.next_id += 1
+        return self.next_id
+
+    def _path(self, path: int) -> tuple[int, int]:
+        if path < 0:
+            return PLAIN_TABLE, ORDER_INDEX
+        return self.table, [ORDER_INDEX, *self.indexes][path]
+
+    def _begun(self, connection: int) -> _Twin:
+        twin = self.twins[connection]
+        if not twin.open:
+            twin.begin()
+        return twin
+
+    def _both(self, twin: _Twin, ask: Callable[[Client], T]) -> tuple[T, T] | None:
+        """Both answers; None when both refused, which ends the transaction."""
+        real, model = (_outcome(ask, client) for client in twin.clients)
+        if isinstance(real, Exception) or isinstance(model, Exception):
+            assert type(real) is type(model)
+            twin.open = False
+            return None
+        return real, model
+
+    def _translated(self, rows: Iterable[Row | None]) -> list[Row | None]:
+        """The store's rows, with the model's versions."""
+        return [row and Row(row.key, self.versions[row.version], row.record) for row in rows]
+
+    def _read_rows(self, twin: _Twin, table: int, wanted: list[bytes]) -> list[Row | None] | None:
+        answers = self._both(twin, lambda client: client.get(*wanted, table=table))
+        if answers is None:
+            return None
+        assert self._translated(answers[0]) == answers[1]
+        for key, real, model in zip(wanted, *answers, strict=True):
+            twin.reads.append(
+                (Point(table, key, real.version if real else 0), Point(table, key, model.version if model else 0))
+            )
+        return answers[1]
+
+    def _remember_range(self, twin: _Twin, table: int, index: int, start: bytes, stop: bytes, *, rows: bool) -> None:
+        real, model = twin.versions
+        twin.reads.append(
+            (RangeCheck(table, index, start, stop, real, rows), RangeCheck(table, index, start, stop, model, rows))
+        )
+
+    def _compare_everything(self, twin: _Twin) -> None:
+        for table, index in [(0, ORDER_INDEX), *(self._path(path) for path in range(-1, 3))]:
+            answers = self._both(twin, partial(_scan_and_count, table=table, index=index))
+            if answers is None:
+                return
+            (real_rows, real_count), (model_rows, model_count) = answers
+            assert self._translated(real_rows) == model_rows
+            assert real_count == model_count == len(model_rows)
+
+    def _requests(self, twin: _Twin, writes: list[Write], sequences: dict[int, int] | None = None) -> _Sent:
+        transaction_id = token_bytes(16)
+        real, model = (
+            client.request(
+                *writes, read=[pair[side] for pair in twin.reads], sequences=sequences, transaction_id=transaction_id
+            )
+            for side, client in enumerate(twin.clients)
+        )
+        return _Sent(real, model)
+
+    def _commit(self, twin: _Twin, writes: list[Write], sequences: dict[int, int] | None = None) -> None:
+        sent = self._requests(twin, writes, sequences)
+        if writes:
+            self.sent.append(sent)
+        self._send(twin, sent)
+
+    def _send(self, twin: _Twin, sent: _Sent) -> None:
+        twin.open = False
+        outcomes = (
+            _outcome(partial(_commit, request=request), client)
+            for client, request in zip(twin.clients, sent.requests, strict=True)
+        )
+        real = next(outcomes)
+        if sent.expired:
+            # Forgotten by the model, and by the store or not. It must not be applied again, or at last.
+            assert isinstance(real, ConflictError | CommitAbortedError) or real == sent.version
+            return
+        model = next(outcomes)
+        if isinstance(real, Exception) or isinstance(model, Exception):
+            assert isinstance(real, ConflictError) == isinstance(model, ConflictError)
+            assert isinstance(real, CommitAbortedError) == isinstance(model, CommitAbortedError)
+            return
+        request = sent.requests[0]
+        if request.rows or request.drops:
+            assert sent.version in (None, real)
+            assert self.versions.setdefault(real, model) == model
+            sent.version = real
+        for sequence, number in request.sequences.items():
+            self.numbers[sequence] = max(number, self.numbers.get(sequence, 0))
+
+
+def _outcome(ask: Callable[[Client], T], client: Client) -> T | ConflictError | CommitAbortedError:
+    try:
+        return ask(client)
+    except (ConflictError, CommitAbortedError) as refusal:
+        return refusal
+
+
+def _scan_and_count(client: Client, table: int, index: int) -> tuple[list[Row], int]:
+    return client.scan(index, table=table), client.count(index, table=table)
+
+
+def _commit(client: Client, request: CommitRequest) -> Version:
+    return client.store.commit(request)
+
+
+class TestRandomHistories:
+    def test_store_and_model_give_the_same_answers(self, store_under_test: StoreUnderTest) -> None:
+        class Machine(StoreMachine):
+            under_test = store_under_test
+
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=store_under_test.machine_runs,
+                stateful_step_count=40,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )

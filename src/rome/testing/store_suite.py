@@ -1,0 +1,66 @@
+"""The conformance suite: one test per promise of rome.store.spi. A store is one when it passes.
+
+To run it on a store, give a fixture `store_under_test` that returns a rome.testing.harness.StoreUnderTest, in a
+conftest.py, and collect the tests in a module beside it by
+
+    from rome.testing.store_suite import *
+
+The fixture may be parametrized. Every test gets a database of its own, which is dropped afterwards; nothing else on
+the server is touched. Tests that need time to pass ask StoreUnderTest.wait for a fraction of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from secrets import token_hex
+
+import pytest
+
+from rome.store.spi import Store
+from rome.testing.harness import Client, Connect, StoreUnderTest
+from rome.testing.store_machine import TestRandomHistories
+from rome.testing.suite_commits import (
+    TestCatalogVersion,
+    TestCommit,
+    TestDrop,
+    TestReadSet,
+    TestSequences,
+    TestTransactionIds,
+)
+from rome.testing.suite_databases import TestConnection, TestDatabases, TestRetention
+from rome.testing.suite_reads import TestKeysAndRecords, TestScan, TestSnapshot
+
+__all__ = [
+    "TestCatalogVersion",
+    "TestCommit",
+    "TestConnection",
+    "TestDatabases",
+    "TestDrop",
+    "TestKeysAndRecords",
+    "TestRandomHistories",
+    "TestReadSet",
+    "TestRetention",
+    "TestScan",
+    "TestSequences",
+    "TestSnapshot",
+    "TestTransactionIds",
+    "connect",
+]
+
+
+@pytest.fixture
+def connect(store_under_test: StoreUnderTest) -> Iterator[Connect]:
+    """Opens connections, all to one database that is new."""
+    location = store_under_test.locate(f"suite-{token_hex(8)}")
+    stores: list[Store] = []
+
+    def open_client() -> Client:
+        stores.append(store_under_test.store.open(location))
+        return Client(stores[-1])
+
+    try:
+        yield open_client
+    finally:
+        for store in stores:
+            store.close()
+        store_under_test.store.drop_database(location)

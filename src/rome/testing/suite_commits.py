@@ -1,0 +1,623 @@
+"""Conformance of commits: read sets, atomicity, transaction ids, sequences, the catalog version, drops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from secrets import token_bytes
+
+import pytest
+
+from rome.errors import CatalogChangedError, CommitAbortedError, ConflictError, SnapshotLostError
+from rome.store.spi import BEYOND, ORDER_INDEX, CommitRequest, Count, Drop, Point, RangeCheck, Reserve, Scan, Version
+from rome.testing.harness import Client, Connect, Write, change_catalog, delete, enter, leave, put
+
+
+class TestCommit:
+    def test_every_commit_has_a_greater_version(self, connect: Connect) -> None:
+        clients = [connect(), connect()]
+        versions = [clients[number % 2].write(put(b"a")) for number in range(6)]
+        assert versions == sorted(set(versions))
+        assert clients[0].begin().version == versions[-1]
+
+    def test_rows_and_entries_of_several_tables_are_applied_together(self, connect: Connect) -> None:
+        client = connect()
+        version = client.write(put(b"a"), enter(b"k", b"a"), put(b"b", table=2), enter(b"l", b"b", index=3, table=2))
+        client.begin()
+        assert [row.version for row in client.scan() + client.scan(table=2)] == [version] * 2
+        assert client.keys(1) == [b"a"]
+        assert client.keys(3, table=2) == [b"b"]
+
+    def test_writing_nothing_makes_no_version(self, connect: Connect) -> None:
+        client, other = connect(), connect()
+        client.begin()
+        newest = other.write(put(b"a"))
+        assert client.commit(read=[Point(1, b"b", 0)]) == newest
+        assert client.begin().version == newest
+
+    def test_blind_write_from_the_last_snapshot(self, connect: Connect) -> None:
+        client, other = connect(), connect()
+        other.write(put(b"a", b"1"))
+        client.snapshot = client.store.last_snapshot()
+        client.commit(put(b"a", b"2"))
+        other.begin()
+        assert other.record(b"a") == b"2"
+
+    def test_deleting_what_is_not_there_changes_nothing(self, connect: Connect) -> None:
+        reader, writer = connect(), connect()
+        writer.write(put(b"b"), put(b"z"))
+        writer.write(delete(b"z"))
+        seen = reader.begin().version
+        writer.write(delete(b"a"), delete(b"z"))
+        assert reader.keys() == [b"b"]
+        reader.commit(put(b"c"), read=[Point(1, b"a", 0), RangeCheck(1, ORDER_INDEX, b"", BEYOND, seen, rows=True)])
+        reader.begin()
+        assert reader.keys() == [b"b", b"c"]
+        assert reader.count() == 2
+
+    def test_thousands_of_writes_are_one_commit(self, connect: Connect) -> None:
+        client = connect()
+        keys = [b"%05d" % number for number in range(4000)]
+        version = client.write(*(put(key) for key in keys), *(enter(key, key, index=2) for key in keys))
+        client.begin()
+        assert {row.version for row in client.scan()} == {version}
+        assert client.keys(2) == keys
+
+    def test_index_entry_may_move_in_the_commit_that_puts_its_row(self, connect: Connect) -> None:
+        client = connect()
+        client.write(put(b"a", b"1"), enter(b"k1", b"a"))
+        client.write(put(b"a", b"2"), leave(b"k1", b"a"), enter(b"k2", b"a"))
+        client.begin()
+        assert [row.record for row in client.scan(1, b"k2", b"k2\xff")] == [b"2"]
+        assert client.count(1, b"k1", b"k1\xff") == 0
+
+
+class TestReadSet:
+    """Whatever was read and has changed since is a conflict; whatever else happened is none."""
+
+    @pytest.fixture
+    def writer(self, connect: Connect) -> Client:
+        """Rows b, d, f under the index keys kb, kd, kf of index 1."""
+        writer = connect()
+        writer.write(*(put(key) for key in (b"b", b"d", b"f")), *(enter(b"k" + key, key) for key in (b"b", b"d", b"f")))
+        return writer
+
+    @pytest.mark.parametrize(
+        ("key", "changes"),
+        [
+            pytest.param(b"d", [put(b"d", b"new")], id="updated"),
+            pytest.param(b"d", [put(b"d", b"new"), put(b"d")], id="updated and set back"),
+            pytest.param(b"d", [delete(b"d")], id="deleted"),
+            pytest.param(b"d", [delete(b"d"), put(b"d")], id="deleted and put again"),
+            pytest.param(b"c", [put(b"c")], id="inserted"),
+        ],
+    )
+    def test_changed_point_conflicts(
+        self, connect: Connect, writer: Client, key: bytes, changes: Sequence[Write]
+    ) -> None:
+        client = connect()
+        client.begin()
+        [row] = client.get(key)
+        for change in changes:
+            writer.write(change)
+        _conflicts(client, Point(1, key, row.version if row else 0), keys=[key])
+
+    def test_unchanged_points_are_valid_whatever_else_changed(self, connect: Connect, writer: Client) -> None:
+        client = connect()
+        client.begin()
+        [row] = client.get(b"d")
+        assert row is not None
+        writer.write(put(b"b", b"new"), delete(b"f"), put(b"c"), put(b"d", table=2), put(b"e", table=2))
+        client.commit(put(b"d", b"mine"), read=[Point(1, b"d", row.version), Point(1, b"e", 0), Point(9, b"e", 0)])
+        client.begin()
+        assert client.record(b"d") == b"mine"
+
+    def test_absence_is_valid_again_when_the_row_came_and_went(self, connect: Connect, writer: Client) -> None:
+        client = connect()
+        client.begin()
+        writer.write(put(b"c"))
+        writer.write(delete(b"c"))
+        client.commit(put(b"e"), read=[Point(1, b"c", 0)])
+        client.begin()
+        assert client.keys() == [b"b", b"d", b"e", b"f"]
+
+    @pytest.mark.parametrize("rows", [False, True])
+    @pytest.mark.parametrize(
+        ("index", "start", "stop", "change"),
+        [
+            pytest.param(0, b"c", b"e", put(b"c"), id="inserted at the start"),
+            pytest.param(0, b"c", b"e", put(b"dz"), id="inserted before the stop"),
+            pytest.param(0, b"c", b"e", delete(b"d"), id="deleted"),
+            pytest.param(0, b"", BEYOND, put(b"z"), id="inserted into the whole table"),
+            pytest.param(0, b"g", BEYOND, put(b"z"), id="inserted into an empty range"),
+            pytest.param(1, b"kd", b"kd\xff", enter(b"kd", b"b"), id="entry came"),
+            pytest.param(1, b"kd", b"kd\xff", leave(b"kd", b"d"), id="entry went"),
+            pytest.param(1, b"kdd", b"kdd\xff", leave(b"kd", b"d"), id="entry went, range within one index key"),
+            pytest.param(5, b"", BEYOND, enter(b"kd", b"b", index=5), id="entry came into an empty index"),
+        ],
+    )
+    def test_range_conflicts_with_what_comes_or_goes(
+        self, connect: Connect, writer: Client, index: int, start: bytes, stop: bytes, change: Write, rows: bool
+    ) -> None:
+        client = connect()
+        seen = client.begin().version
+        writer.write(change)
+        _conflicts(client, RangeCheck(1, index, start, stop, seen, rows), keys=[start, b"b", b"c", b"d", b"dz", b"z"])
+
+    @pytest.mark.parametrize("rows", [False, True])
+    @pytest.mark.parametrize(
+        ("index", "start", "stop", "changes"),
+        [
+            pytest.param(0, b"c", b"d", [put(b"c"), delete(b"c")], id="came and went"),
+            pytest.param(0, b"d", b"e", [delete(b"d"), put(b"d")], id="went and came back"),
+            pytest.param(1, b"kc", b"kd", [enter(b"kc", b"d"), leave(b"kc", b"d")], id="entry came and went"),
+            pytest.param(1, b"kd", b"ke", [leave(b"kd", b"d"), enter(b"kd", b"d")], id="entry went and came back"),
+        ],
+    )
+    def test_range_conflicts_though_it_is_as_it_was(
+        self, connect: Connect, writer: Client, index: int, start: bytes, stop: bytes, changes: list[Write], rows: bool
+    ) -> None:
+        client = connect()
+        seen = client.begin().version
+        for change in changes:
+            writer.write(change)
+        _conflicts(client, RangeCheck(1, index, start, stop, seen, rows), keys=[start, b"c", b"d"])
+
+    @pytest.mark.parametrize(
+        ("index", "start", "stop"),
+        [(0, b"c", b"e"), (0, b"", BEYOND), (1, b"kd", b"kd\xff"), (1, b"", BEYOND), (1, b"kdd", b"kdd\xff")],
+    )
+    def test_range_conflicts_with_an_update_only_if_rows_were_read(
+        self, connect: Connect, writer: Client, index: int, start: bytes, stop: bytes
+    ) -> None:
+        client = connect()
+        seen = client.begin().version
+        writer.write(put(b"d", b"new"))
+        client.commit(put(b"x", table=2), read=[RangeCheck(1, index, start, stop, seen, rows=False)])
+        _conflicts(client, RangeCheck(1, index, start, stop, seen, rows=True), keys=[start, b"d"])
+
+    @pytest.mark.parametrize("rows", [False, True])
+    def test_range_is_valid_whatever_changed_outside_it(self, connect: Connect, writer: Client, rows: bool) -> None:
+        client = connect()
+        seen = client.begin().version
+        writer.write(put(b"a"), put(b"e"), put(b"b", b"new"), delete(b"f"), leave(b"kf", b"f"), enter(b"ke", b"b"))
+        writer.write(put(b"d", table=2), enter(b"kd", b"d", table=2), enter(b"kd", b"d", index=2))
+        checks = [RangeCheck(1, 0, b"c", b"e", seen, rows), RangeCheck(1, 1, b"kd", b"ke", seen, rows)]
+        client.commit(put(b"d", b"mine"), read=checks)
+        client.begin()
+        assert client.record(b"d") == b"mine"
+
+    def test_range_read_after_the_snapshot_is_checked_from_its_own_version(
+        self, connect: Connect, writer: Client
+    ) -> None:
+        client = connect()
+        oldest = client.begin()
+        writer.write(put(b"c"), put(b"d", b"new"), enter(b"kc", b"c"))
+        seen = client.begin().version
+        client.snapshot = oldest
+        client.commit(
+            put(b"z"), read=[RangeCheck(1, 0, b"c", b"e", seen, True), RangeCheck(1, 1, b"k", b"l", seen, True)]
+        )
+        writer.write(delete(b"c"), leave(b"kc", b"c"))
+        for index, start in [(0, b"c"), (1, b"k")]:
+            client.snapshot = oldest
+            _conflicts(client, RangeCheck(1, index, start, b"z", seen, rows=False), keys=[start, b"c"])
+
+    def test_read_set_is_validated_far_behind(self, connect: Connect, writer: Client) -> None:
+        client = connect()
+        seen = client.begin()
+        for number in range(300):
+            writer.write(put(b"x%d" % (number % 3), b"%d" % number), put(b"y"), put(b"f", b"%d" % number))
+        valid = [
+            RangeCheck(1, 0, b"c", b"e", seen.version, rows=True),
+            RangeCheck(1, 0, b"f", b"g", seen.version, False),
+        ]
+        client.commit(put(b"z"), read=valid)
+        client.snapshot = seen
+        _conflicts(client, RangeCheck(1, 0, b"e", b"g", seen.version, rows=True), keys=[b"e", b"f"])
+
+    def test_one_change_among_many_reads_conflicts(self, connect: Connect, writer: Client) -> None:
+        client = connect()
+        client.begin()
+        reads: list[Point | RangeCheck] = [Point(1, b"absent%d" % number, 0) for number in range(500)]
+        reads += [
+            RangeCheck(1, 0, b"g%03d" % number, b"g%03d\xff" % number, client.snapshot.version, True)
+            for number in range(200)
+        ]
+        writer.write(put(b"g123+"))
+        _conflicts(client, *reads, keys=[b"g123", b"g123+"])
+        client.snapshot = writer.begin()
+        client.commit(put(b"fine"), read=[read for read in reads if isinstance(read, Point)])
+
+    def test_own_writes_are_validated_as_they_were_read(self, connect: Connect, writer: Client) -> None:
+        """Two transactions insert the same key, having seen it absent: the second fails."""
+        first, second = connect(), connect()
+        for client in (first, second):
+            client.begin()
+            assert client.get(b"c") == [None]
+        version = first.commit(put(b"c", b"first"), read=[Point(1, b"c", 0)])
+        with pytest.raises(ConflictError):
+            second.commit(put(b"c", b"second"), read=[Point(1, b"c", 0)])
+        writer.begin()
+        [row] = writer.get(b"c")
+        assert row == (b"c", version, b"first")
+
+    def test_write_skew_is_a_conflict(self, connect: Connect) -> None:
+        """Each reads the range that the other writes into."""
+        one, other = connect(), connect()
+        seen = one.begin().version
+        other.begin()
+        one.commit(put(b"b1"), read=[RangeCheck(1, 0, b"a", b"b", seen, rows=True)])
+        with pytest.raises(ConflictError):
+            other.commit(put(b"a1"), read=[RangeCheck(1, 0, b"b", b"c", seen, rows=True)])
+
+    def test_commit_that_only_validates_can_conflict(self, connect: Connect, writer: Client) -> None:
+        client = connect()
+        client.begin()
+        writer.write(put(b"c"))
+        with pytest.raises(ConflictError):
+            client.commit(read=[Point(1, b"c", 0)])
+
+    def test_nothing_of_a_large_commit_is_written_on_conflict(self, connect: Connect, writer: Client) -> None:
+        client = connect()
+        client.begin()
+        writer.write(put(b"c"))
+        keys = [b"n%04d" % number for number in range(2000)]
+        with pytest.raises(ConflictError):
+            client.commit(
+                *(put(key) for key in keys),
+                *(enter(key, key) for key in keys),
+                delete(b"b"),
+                leave(b"kb", b"b"),
+                put(b"a", table=2),
+                Drop(1, 1),
+                read=[Point(1, b"c", 0)],
+            )
+        client.begin()
+        assert client.keys() == [b"b", b"c", b"d", b"f"]
+        assert client.keys(1) == [b"b", b"d", b"f"]
+        assert client.keys(table=2) == []
+
+    def test_concurrent_increments_lose_none(self, connect: Connect) -> None:
+        threads, increments = 4, 25
+        connect().write(put(b"counter", b"0"))
+
+        def increment(client: Client) -> int:
+            conflicts = 0
+            for _ in range(increments):
+                while True:
+                    client.begin()
+                    [row] = client.get(b"counter")
+                    assert row is not None
+                    try:
+                        client.commit(
+                            put(b"counter", b"%d" % (int(row.record) + 1)), read=[Point(1, b"counter", row.version)]
+                        )
+                        break
+                    except ConflictError:
+                        conflicts += 1
+            return conflicts
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(increment, [connect() for _ in range(threads)]))
+        client = connect()
+        client.begin()
+        assert client.record(b"counter") == b"%d" % (threads * increments)
+
+    def test_concurrent_inserts_into_one_range_let_each_key_in_once(self, connect: Connect) -> None:
+        """Each thread takes the next number after the largest it sees, guarded by nothing but the range."""
+        threads, inserts = 4, 15
+
+        def insert(client: Client) -> list[bytes]:
+            taken: list[bytes] = []
+            while len(taken) < inserts:
+                version = client.begin().version
+                rows = client.scan(reverse=True, limit=1)
+                key = b"%05d" % (int(rows[0].key) + 1 if rows else 0)
+                try:
+                    client.commit(put(key), read=[RangeCheck(1, 0, b"", BEYOND, version, rows=False)])
+                    taken.append(key)
+                except ConflictError:
+                    pass
+            return taken
+
+        with ThreadPoolExecutor(threads) as pool:
+            taken = sorted(key for keys in pool.map(insert, [connect() for _ in range(threads)]) for key in keys)
+        assert taken == [b"%05d" % number for number in range(threads * inserts)]
+
+
+def _conflicts(client: Client, *reads: Point | RangeCheck, keys: Sequence[bytes | None] = ()) -> None:
+    """A commit that read `reads` conflicts over table 1 and one of `keys`, and writes nothing at all."""
+    with pytest.raises(ConflictError) as caught:
+        client.commit(
+            put(b"unwritten"), enter(b"unwritten", b"unwritten"), put(b"u", table=3), read=reads, sequences={77: 1000}
+        )
+    assert type(caught.value) is ConflictError
+    assert caught.value.table == 1
+    assert caught.value.key in keys
+    client.begin()
+    assert client.get(b"unwritten") == [None]
+    assert client.count(1, b"unwritten", b"unwritten\xff") == 0
+    assert client.count(table=3) == 0
+    assert client.store.read(None, (), [Reserve(77, 1)]).reserved[0] < 1000
+
+
+class TestTransactionIds:
+    def test_repeated_commit_is_applied_once_and_answers_the_same(self, connect: Connect) -> None:
+        client, other = connect(), connect()
+        client.begin()
+        request = client.request(put(b"a", b"1"), read=[Point(1, b"a", 0)], sequences={5: 10})
+        version = client.store.commit(request)
+        assert client.store.commit(request) == version
+        later = other.write(put(b"a", b"2"))
+        assert other.store.commit(request) == version
+        assert connect().store.commit(request) == version
+        other.begin()
+        assert other.get(b"a") == [(b"a", later, b"2")]
+        assert other.snapshot.version == later
+
+    def test_repeated_commit_answers_the_same_after_the_catalog_changed(self, connect: Connect) -> None:
+        """Else a client would take for a conflict, and do again, what was applied."""
+        client = connect()
+        client.begin()
+        request = client.request(put(b"a"))
+        version = client.store.commit(request)
+        client.write(change_catalog())
+        assert client.store.commit(request) == version
+
+    def test_concurrent_repetitions_are_applied_once(self, connect: Connect) -> None:
+        client = connect()
+        client.write(put(b"a", b"0"))
+        client.begin()
+        request = client.request(put(b"a", b"1"), read=[Point(1, b"a", client.snapshot.version)])
+        with ThreadPoolExecutor(4) as pool:
+            versions = set(pool.map(lambda client: client.store.commit(request), [connect() for _ in range(4)]))
+        assert len(versions) == 1
+        assert client.begin().version in versions
+
+    def test_conflict_does_not_use_up_the_id(self, connect: Connect) -> None:
+        client = connect()
+        transaction_id = token_bytes(16)
+        version = client.write(put(b"a"))
+        client.begin()
+        with pytest.raises(ConflictError):
+            client.commit(put(b"a", b"2"), read=[Point(1, b"a", 0)], transaction_id=transaction_id)
+        client.begin()
+        client.commit(put(b"a", b"2"), read=[Point(1, b"a", version)], transaction_id=transaction_id)
+        client.begin()
+        assert client.record(b"a") == b"2"
+
+    def test_resolve_of_an_applied_commit_gives_its_version(self, connect: Connect) -> None:
+        client, other = connect(), connect()
+        client.begin()
+        request = client.request(put(b"a"))
+        version = client.store.commit(request)
+        other.write(put(b"b"))
+        for store in (client.store, other.store, connect().store):
+            assert store.resolve(request.transaction_id) == version
+
+    def test_resolve_of_a_commit_that_never_arrived_makes_it_fail_for_ever(self, connect: Connect) -> None:
+        client, other = connect(), connect()
+        client.begin()
+        request = client.request(put(b"a"), enter(b"k", b"a"), sequences={5: 100})
+        assert other.store.resolve(request.transaction_id) is None
+        for store in (client.store, other.store):
+            with pytest.raises(CommitAbortedError):
+                store.commit(request)
+            assert store.resolve(request.transaction_id) is None
+        result = client.store.read(None, [Scan(1, 1, b"", BEYOND), Count(1, 0, b"", BEYOND)], [Reserve(5, 1)])
+        assert result.answers == [([], None), 0]
+        assert result.reserved == [1]
+
+    def test_resolve_of_one_does_not_disturb_others(self, connect: Connect) -> None:
+        client = connect()
+        client.begin()
+        connect().store.resolve(token_bytes(16))
+        client.commit(put(b"a"), read=[Point(1, b"a", 0), RangeCheck(1, 0, b"", BEYOND, client.snapshot.version, True)])
+        client.begin()
+        assert client.keys() == [b"a"]
+
+    def test_racing_resolve_and_commit_agree(self, connect: Connect) -> None:
+        """Whichever comes first decides; both sides learn the same."""
+        committer, resolver = connect(), connect()
+        committer.begin()
+        requests = [committer.request(put(b"%03d" % number)) for number in range(30)]
+
+        def commit(request: CommitRequest) -> Version | None:
+            try:
+                return committer.store.commit(request)
+            except CommitAbortedError:
+                return None
+
+        with ThreadPoolExecutor(2) as pool:
+            committed = pool.submit(lambda: [commit(request) for request in requests])
+            resolved = pool.submit(lambda: [resolver.store.resolve(request.transaction_id) for request in requests])
+            outcomes = committed.result()
+        assert outcomes == resolved.result()
+        committer.begin()
+        assert [row.version for row in committer.scan()] == [version for version in outcomes if version is not None]
+
+
+class TestSequences:
+    def test_first_number_is_one_and_blocks_follow_each_other(self, connect: Connect) -> None:
+        client, other = connect(), connect()
+        assert _reserve(client, Reserve(1, 1)) == [1]
+        first, second = _reserve(client, Reserve(1, 10), Reserve(1, 5))
+        assert first > 1
+        assert second >= first + 10
+        assert _reserve(other, Reserve(1, 1))[0] >= second + 5
+        assert _reserve(other, Reserve(2, 1)) == [1]
+
+    def test_numbers_are_greater_than_above(self, connect: Connect) -> None:
+        client = connect()
+        assert _reserve(client, Reserve(1, 5, above=100)) == [101]
+        assert _reserve(client, Reserve(1, 5, above=3))[0] > 105
+        assert _reserve(client, Reserve(1, 5))[0] > 110
+
+    def test_commit_raises_a_sequence_and_never_lowers_it(self, connect: Connect) -> None:
+        client = connect()
+        client.begin()
+        client.commit(put(b"a"), sequences={1: 1000, 2: 7})
+        client.begin()
+        client.commit(put(b"a"), sequences={1: 10})
+        assert _reserve(client, Reserve(1, 1))[0] > 1000
+        assert _reserve(client, Reserve(2, 1)) == [8]
+
+    def test_numbers_beyond_2_to_the_53_are_exact(self, connect: Connect) -> None:
+        """SQLite's rowids have 63 bits; a double would repeat a number here."""
+        client = connect()
+        client.begin()
+        client.commit(put(b"a"), sequences={1: 2**62 + 1, 2: 2**53})
+        client.begin()
+        client.commit(put(b"a"), sequences={1: 2**62})
+        assert _reserve(client, Reserve(1, 1)) == [2**62 + 2]
+        assert _reserve(client, Reserve(1, 1)) == [2**62 + 3]
+        assert _reserve(client, Reserve(2, 1), Reserve(2, 1, above=2**53 + 2)) == [2**53 + 1, 2**53 + 3]
+        assert _reserve(client, Reserve(3, 2, above=2**60 + 1), Reserve(3, 1, above=2**60)) == [2**60 + 2, 2**60 + 4]
+
+    def test_reserved_numbers_are_not_given_back(self, connect: Connect) -> None:
+        client = connect()
+        writer = connect()
+        client.begin()
+        [first] = _reserve(client, Reserve(1, 1))
+        writer.write(put(b"a"))
+        with pytest.raises(ConflictError):
+            client.commit(put(b"b"), read=[Point(1, b"a", 0)])
+        assert _reserve(connect(), Reserve(1, 1))[0] > first
+
+    def test_reserving_on_a_snapshot_leaves_it_alone(self, connect: Connect) -> None:
+        client, writer = connect(), connect()
+        snapshot = client.begin()
+        writer.write(put(b"a"))
+        result = client.store.read(snapshot, [Count(1, 0, b"", BEYOND)], [Reserve(1, 1)])
+        assert (result.snapshot, result.answers, result.reserved) == (snapshot, [0], [1])
+
+    def test_threads_never_get_the_same_number(self, connect: Connect) -> None:
+        def take(client: Client) -> list[int]:
+            return [
+                number
+                for size in range(1, 40)
+                for first in _reserve(client, Reserve(1, size, above=size * 20))
+                for number in range(first, first + size)
+            ]
+
+        with ThreadPoolExecutor(4) as pool:
+            numbers = [number for taken in pool.map(take, [connect() for _ in range(4)]) for number in taken]
+        assert len(set(numbers)) == len(numbers) == 4 * sum(range(1, 40))
+
+
+def _reserve(client: Client, *reserves: Reserve) -> list[int]:
+    return client.store.read(None, (), reserves).reserved
+
+
+class TestCatalogVersion:
+    def test_it_is_the_version_of_the_last_change_of_table_0(self, connect: Connect) -> None:
+        client = connect()
+        client.write(put(b"a"))
+        changed = client.write(change_catalog(), put(b"b"))
+        client.write(put(b"c"))
+        assert client.store.read(None, ()).catalog_version == changed
+        changed = client.write(delete(change_catalog().key, table=0))
+        assert client.store.read(None, ()).catalog_version == changed
+
+    def test_read_of_an_older_snapshot_is_refused(self, connect: Connect) -> None:
+        client, other = connect(), connect()
+        client.write(put(b"a"))
+        client.begin()
+        other.write(change_catalog())
+        for _ in range(2):
+            with pytest.raises(CatalogChangedError):
+                client.get(b"a")
+        with pytest.raises(CatalogChangedError):
+            client.read()
+        client.begin()
+        assert client.record(b"a") == b"record"
+
+    def test_commit_from_an_older_snapshot_is_refused(self, connect: Connect) -> None:
+        client, other = connect(), connect()
+        client.begin()
+        other.write(change_catalog())
+        with pytest.raises(CatalogChangedError):
+            client.commit(put(b"a"), sequences={1: 100})
+        with pytest.raises(CatalogChangedError):
+            client.commit()
+        assert _reserve(client, Reserve(1, 1)) == [1]
+        client.begin()
+        assert client.get(b"a") == [None]
+
+    def test_of_two_concurrent_changes_one_is_refused(self, connect: Connect) -> None:
+        one, other = connect(), connect()
+        one.begin()
+        other.begin()
+        one.commit(change_catalog(b"one"))
+        with pytest.raises(CatalogChangedError):
+            other.commit(change_catalog(b"other"))
+        one.begin()
+        assert one.record(change_catalog().key, table=0) == b"one"
+
+    def test_snapshot_at_the_change_itself_is_good(self, connect: Connect) -> None:
+        client, other = connect(), connect()
+        version = other.write(change_catalog())
+        assert client.begin().version == version
+        other.write(put(b"a"))
+        assert client.get(b"a") == [None]
+        client.commit(put(b"b"), read=[Point(1, b"b", 0)])
+
+
+class TestDrop:
+    """A drop is committed together with a catalog change, so no older snapshot asks for what is gone."""
+
+    @pytest.fixture
+    def client(self, connect: Connect) -> Client:
+        """Two tables with the same rows and two indexes each."""
+        client = connect()
+        for table in (1, 2):
+            keys = [b"%04d" % number for number in range(1500)]
+            client.write(
+                *(put(key, table=table) for key in keys),
+                *(enter(key, key, index, table) for key in keys[:300] for index in (1, 2)),
+            )
+        client.write(*(delete(b"%04d" % number) for number in range(3)))
+        return client
+
+    def test_dropped_table_is_gone_with_its_indexes(self, client: Client) -> None:
+        client.write(Drop(1), change_catalog())
+        client.begin()
+        assert client.scan() == client.scan(1) == client.scan(2) == []
+        assert client.get(b"0007") == [None]
+        assert client.count() == client.count(1) == 0
+        assert len(client.scan(table=2)) == 1500
+        assert client.count(1, table=2) == client.count(2, table=2) == 300
+
+    def test_dropped_index_leaves_the_rows_and_the_other_index(self, client: Client) -> None:
+        client.write(leave(b"0000", b"0000"), leave(b"0000", b"0000", 2))
+        client.write(Drop(1, 1), change_catalog())
+        client.begin()
+        assert client.scan(1) == []
+        assert client.count(1) == 0
+        assert client.count() == 1497
+        assert client.count(2) == 299
+        assert client.count(1, table=2) == 300
+
+    def test_drop_comes_before_the_writes_of_its_commit(self, client: Client) -> None:
+        version = client.write(
+            Drop(1), put(b"new"), enter(b"k", b"new"), Drop(2, 1), enter(b"k", b"0005", 1, 2), change_catalog()
+        )
+        client.begin()
+        assert client.scan() == client.scan(1) == [(b"new", version, b"record")]
+        assert client.keys(1, table=2) == [b"0005"]
+
+    def test_dropping_what_is_not_there_is_no_error(self, client: Client) -> None:
+        client.write(Drop(9), Drop(1, 9), change_catalog())
+        client.begin()
+        assert client.count() == 1497
+        assert client.count(1) == 300
+
+    def test_older_snapshot_is_refused_after_a_drop(self, connect: Connect, client: Client) -> None:
+        old = connect()
+        seen = old.begin().version
+        client.write(Drop(1), change_catalog())
+        with pytest.raises((CatalogChangedError, SnapshotLostError)):
+            old.scan()
+        with pytest.raises((CatalogChangedError, SnapshotLostError)):
+            old.commit(put(b"z"), read=[RangeCheck(1, 0, b"", BEYOND, seen, rows=True)])

@@ -1,0 +1,61 @@
+"""Every store that comes with Rome, opened for the conformance suite.
+
+A store's module is imported when its turn comes, so that one that is broken does not hide what the others do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import redis
+
+from rome.store import memory
+from rome.store.location import Location
+from rome.testing.harness import StoreUnderTest
+from servers import Server
+
+STORES = ("memory", "lmdb", "redis", "valkey")
+
+
+@pytest.fixture(params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in STORES])
+def store_under_test(request: pytest.FixtureRequest) -> StoreUnderTest:
+    match request.param:
+        case "memory":
+            return _memory(request.getfixturevalue("monkeypatch"))
+        case "lmdb":
+            return _lmdb(request.getfixturevalue("tmp_path"))
+        case server:
+            return _redis(request.getfixturevalue(f"{server}_server"))
+
+
+def _memory(monkeypatch: pytest.MonkeyPatch) -> StoreUnderTest:
+    """Time stands still for it, save when the suite waits."""
+    now = 0.0
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(memory, "clock", lambda: now)
+    return StoreUnderTest(
+        memory.MemoryStore, lambda name: Location("memory", name), wait=wait, residue=lambda: {*memory._databases}
+    )
+
+
+def _lmdb(directory: Path) -> StoreUnderTest:
+    return StoreUnderTest(
+        import_module("rome.store.lmdb").LmdbStore,
+        lambda name: Location("lmdb", str(directory / f"{name}.rome")),
+        residue=lambda: {*directory.iterdir()},
+    )
+
+
+def _redis(server: Server) -> StoreUnderTest:
+    def all_keys() -> Set[object]:
+        with redis.Redis(server.host, server.port) as client:
+            return {*client.scan_iter(count=1000)}
+
+    return StoreUnderTest(import_module("rome.store.redis").RedisStore, server.location, residue=all_keys)
