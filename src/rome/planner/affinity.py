@@ -1,0 +1,115 @@
+"""SQLite's conversions between storage classes, as far as they can be repeated exactly.
+
+Invariant: a conversion gives what SQLite's would, or UNCERTAIN: never a value that is off in the last digit. Then the
+key is not made, and more is read.
+Source: https://sqlite.org/datatype3.html sections 3 and 4; sqlite3AtoF and applyAffinity in SQLite.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import Enum
+from typing import Final
+
+from rome.catalog.schema import Affinity
+from rome.codec.values import SqlValue
+
+
+class Uncertain(Enum):
+    """A type with one value, for a conversion whose outcome in SQLite is not certain."""
+
+    UNCERTAIN = "uncertain"
+
+
+UNCERTAIN: Final = Uncertain.UNCERTAIN
+Conversion = Callable[[SqlValue], SqlValue | Uncertain]
+
+NUMERIC_AFFINITIES: frozenset[Affinity] = frozenset(["INTEGER", "REAL", "NUMERIC"])
+
+_NUMBER = re.compile(r"[ \t-\r]*([+-]?(?:([0-9]+)(\.[0-9]*)?|(\.[0-9]+))([eE][+-]?[0-9]+)?)[ \t-\r]*", re.ASCII)
+_MAX_DIGITS = 15
+"""Decimal numbers of so many digits convert to a double, and back, in one way only."""
+
+
+def to_numeric(value: SqlValue) -> SqlValue | Uncertain:
+    """NUMERIC affinity, as it is applied before a comparison: text that looks like a number becomes one."""
+    if not isinstance(value, str):
+        return value
+    match = _NUMBER.fullmatch(value)
+    if match is None:
+        return value
+    if match[2] and not match[3] and not match[5]:
+        integer = int(match[1])
+        if -(1 << 63) <= integer < 1 << 63:
+            return integer
+    return real_of(match[1])
+
+
+def real_of(text: str) -> float | Uncertain:
+    """The double that a decimal number is read as."""
+    digits = re.sub(r"[eE].*|[^0-9]", "", text).strip("0")
+    value = float(text)
+    if len(digits) <= _MAX_DIGITS and (value == 0 or 1e-20 < abs(value) < 1e20):
+        return value
+    return UNCERTAIN
+
+
+def to_text(value: SqlValue) -> SqlValue | Uncertain:
+    """TEXT affinity: a number becomes the text that SQLite prints for it."""
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, float):
+        if 1e-4 <= abs(value) < 1e15 or value == 0:
+            text = format(value, ".15g")
+            if float(text) == value and str(value) != "-0.0":
+                return text if "." in text else text + ".0"
+        return UNCERTAIN
+    return value
+
+
+def as_is(value: SqlValue) -> SqlValue | Uncertain:
+    """No conversion."""
+    return value
+
+
+def key_conversion(target: Affinity, other: Affinity | None) -> Conversion | None:
+    """What to do to a value before it is looked up among the stored values of a column that it is compared with.
+
+    Args:
+        target: affinity of the column whose key is made.
+        other: affinity of the column that the value comes from; None: a literal or a parameter, which has none.
+
+    Returns:
+        None when the comparison converts the stored values themselves ('05' in a TEXT column equals an INTEGER
+        column's 5), so that no key finds them.
+    """
+    if target in NUMERIC_AFFINITIES:
+        return as_is if other in NUMERIC_AFFINITIES else to_numeric
+    if other in NUMERIC_AFFINITIES:
+        return None
+    if target == "TEXT" and other is None:
+        return to_text
+    return as_is
+
+
+def stored(value: SqlValue, affinity: Affinity) -> SqlValue | Uncertain:
+    """The value as a column of that affinity stores it."""
+    if affinity == "TEXT":
+        return to_text(value)
+    if affinity == "BLOB":
+        return value
+    number = to_numeric(value)
+    if affinity == "REAL":
+        return _to_real(number)
+    if isinstance(number, float) and number.is_integer() and abs(number) < 1 << 53:
+        return int(number)
+    if isinstance(number, float) and abs(number) >= 1 << 53:
+        return UNCERTAIN
+    return number
+
+
+def _to_real(value: SqlValue | Uncertain) -> SqlValue | Uncertain:
+    if isinstance(value, int):
+        return float(value) if abs(value) <= 1 << 53 else UNCERTAIN
+    return value

@@ -1,0 +1,99 @@
+"""A plan in words, for EXPLAIN ROME and `rome explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rome.catalog.schema import ROWID, Table
+from rome.codec.values import SqlValue
+from rome.planner.access import Access, Limit, Term
+from rome.planner.affinity import Uncertain
+from rome.planner.canonical import Constant, Slot
+from rome.planner.order import Step
+from rome.planner.predicates import Among, FixedValue, Leaf, Operand
+
+Line = tuple[int, str, str, str, str]
+"""Wave (from 1), table, access, bounds, remark."""
+
+_MAX_VALUES = 5
+
+
+def explain(
+    steps: Sequence[Step], whole: Iterable[Table], slots: Sequence[Slot], parameters: Sequence[SqlValue] | None
+) -> list[Line]:
+    """One line per access, in the order of the waves; a table that is read whole has one line.
+
+    Args:
+        parameters: shown in place of `?1` when given.
+    """
+    writer = _Writer(slots, parameters)
+    lines: list[Line] = [(1, table.name, "whole table", "", "") for table in whole]
+    for step in steps:
+        if step.choice is not None:
+            lines += [writer.line(step.wave + 1, access) for access in step.choice.accesses]
+    return list(dict.fromkeys(lines))
+
+
+class _Writer:
+    def __init__(self, slots: Sequence[Slot], parameters: Sequence[SqlValue] | None) -> None:
+        self.slots = slots
+        self.parameters = parameters
+
+    def line(self, wave: int, access: Access) -> Line:
+        """One access."""
+        table, path = access.table, access.path
+        names = [_column(table, position) for position in path.columns]
+        bounds = [self._equality(name, term) for name, term in zip(names, access.terms, strict=False)]
+        if access.limits:
+            bounds += [self._limit(names[len(access.terms)], limit) for limit in access.limits]
+        if path.id != table.key.id:
+            kind = f"index {path.name}"
+        else:
+            kind = "key" if len(access.terms) == len(path.columns) else "key range"
+        suppliers = [leaf.table.name for leaf in _suppliers(access.terms)]
+        remark = f"keyed by {', '.join(dict.fromkeys(suppliers))}" if suppliers else ""
+        return wave, table.name, kind, " AND ".join(bounds), remark
+
+    def _equality(self, name: str, term: Term) -> str:
+        if not isinstance(term.supplier, Among):
+            values = [
+                f"{leaf.table.name}.{_column(leaf.table, place)}"
+                for leaf, place in zip(term.supplier, term.places, strict=True)
+            ]
+        else:
+            values = [value for row in term.supplier.rows for value in self._values(row[term.places[0]])]
+        if len(values) == 1:
+            return f"{name} {'IS' if term.null_safe else '='} {values[0]}"
+        if len(values) > _MAX_VALUES:
+            values = [*values[: _MAX_VALUES - 2], "..", values[-1]]
+        return f"{name} IN ({', '.join(values)})"
+
+    def _limit(self, name: str, limit: Limit) -> str:
+        return f"{name} {limit.operator} {self._values(limit.operand)[0]}"
+
+    def _values(self, operand: Operand) -> list[str]:
+        slot = Constant(operand.value) if isinstance(operand, FixedValue) else self.slots[operand.slot]
+        if isinstance(slot, Constant):
+            return [_literal(slot.value)]
+        positions = [slot] if isinstance(slot, int) else slot
+        if self.parameters is None:
+            return [f"?{position + 1}" for position in positions]
+        return [_literal(value) for value in self.parameters[positions[0] : positions[-1] + 1]] or ["NULL"]
+
+
+def _suppliers(terms: Iterable[Term]) -> list[Leaf]:
+    return [leaf for term in terms if not isinstance(term.supplier, Among) for leaf in term.supplier]
+
+
+def _column(table: Table, position: int) -> str:
+    return "rowid" if position == ROWID else table.columns[position].name
+
+
+def _literal(value: SqlValue | Uncertain) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'"
+    return str(value)

@@ -1,0 +1,145 @@
+"""INSERT .. VALUES: the rows it is going to write, read from its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rome.catalog.schema import Catalog, Table
+from rome.codec.values import SqlValue
+from rome.planner.affinity import UNCERTAIN, stored
+from rome.planner.canonical import Constant, Slot, literal, number, number_parameters
+from rome.planner.plan import PlannedRow
+from rome.planner.tokens import Token, identifier
+
+Value = Slot | None
+"""A value of a row: what a slot stands for; None: an expression, unknown before the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """The rows of an INSERT .. VALUES.
+
+    `columns`: positions that the values are for. `rows`: for DEFAULT VALUES one that is empty.
+    """
+
+    table: Table
+    columns: tuple[int, ...]
+    rows: tuple[tuple[Value, ...], ...]
+
+    def planned(self, parameters: Sequence[SqlValue]) -> list[PlannedRow]:
+        """The rows as they will be stored, as far as they are known."""
+        return [self._planned(row, parameters) for row in self.rows]
+
+    def _planned(self, row: Sequence[Value], parameters: Sequence[SqlValue]) -> PlannedRow:
+        table = self.table
+        values: dict[int, SqlValue] = {}
+        given = False
+        for position, value in zip(self.columns, row, strict=False):
+            is_key = position == table.rowid_alias
+            if isinstance(value, Constant):
+                raw = value.value
+            elif isinstance(value, int):
+                raw = parameters[value] if value < len(parameters) else None
+            else:
+                given = given or is_key
+                continue
+            if is_key and raw is not None:
+                given = True
+            if raw is UNCERTAIN:
+                continue
+            kept = stored(raw, table.columns[position].affinity)
+            if kept is not UNCERTAIN and not (is_key and kept is None):
+                values[position] = kept
+        return PlannedRow(values, given)
+
+
+def read_insertion(tokens: Sequence[Token], catalog: Catalog) -> Insertion | None:
+    """The rows of `INSERT .. VALUES ..`; None for every other statement, or when the table is not known.
+
+    Cost: 0.5 µs per token.
+    """
+    words = [token.word for token in tokens]
+    try:
+        at = words.index("INTO") + 1
+    except ValueError:
+        return None
+    if words[at + 1 : at + 2] == ["."]:
+        if identifier(tokens[at]).lower() != "main":
+            return None
+        at += 2
+    table = catalog.tables.get(identifier(tokens[at]).lower()) if at < len(tokens) else None
+    if table is None:
+        return None
+    at += 1
+    if words[at : at + 1] == ["AS"]:
+        at += 2
+    columns = _all_columns(table)
+    if words[at : at + 1] == ["("]:
+        end = words.index(")", at) if ")" in words[at:] else len(words)
+        names = [identifier(token).lower() for token in tokens[at + 1 : end] if token.word != ","]
+        if not all(name in table.positions for name in names):
+            return None
+        columns = tuple(table.positions[name] for name in names)
+        at = end + 1
+    if words[at : at + 2] == ["DEFAULT", "VALUES"]:
+        return Insertion(table, (), ((),))
+    if words[at : at + 1] != ["VALUES"]:
+        return None
+    rows = _rows(tokens, at + 1)
+    return None if rows is None else Insertion(table, columns, rows)
+
+
+def _all_columns(table: Table) -> tuple[int, ...]:
+    return tuple(position for position, column in enumerate(table.columns) if not column.generated)
+
+
+def _rows(tokens: Sequence[Token], at: int) -> tuple[tuple[Value, ...], ...] | None:
+    """`(..), (..)`, to the end of the statement, ON CONFLICT or RETURNING."""
+    slots = {token.start: slot for token, slot in number_parameters(tokens)}
+    rows = []
+    while True:
+        if at >= len(tokens) or tokens[at].word != "(":
+            return None
+        row, at = _row(tokens, at + 1, slots)
+        rows.append(row)
+        if at < len(tokens) and tokens[at].word == ",":
+            at += 1
+        elif at >= len(tokens) or tokens[at].word in ("ON", "RETURNING", ";"):
+            return tuple(rows)
+        else:
+            return None
+
+
+def _row(tokens: Sequence[Token], at: int, slots: dict[int, Slot]) -> tuple[tuple[Value, ...], int]:
+    """The values up to the closing parenthesis, and the position behind it."""
+    values: list[Value] = []
+    start, depth = at, 0
+    while at < len(tokens):
+        word = tokens[at].word
+        if depth == 0 and word in (",", ")"):
+            values += _values(tokens[start:at], slots)
+            start = at + 1
+            if word == ")":
+                return tuple(values), at + 1
+        depth += (word == "(") - (word == ")")
+        at += 1
+    return tuple(values), at
+
+
+def _values(tokens: Sequence[Token], slots: dict[int, Slot]) -> list[Value]:
+    """The value that one expression stands for; a run of `?` is several."""
+    if len(tokens) == 1:
+        token = tokens[0]
+        slot = slots.get(token.start)
+        if isinstance(slot, range):
+            return list(slot)
+        if slot is not None:
+            return [slot]
+        if token.kind in ("number", "string", "blob"):
+            return [literal(token)]
+        if token.word == "NULL":
+            return [Constant(None)]
+    elif len(tokens) == 2 and tokens[0].word == "-" and tokens[1].kind == "number":
+        return [Constant(number("-" + tokens[1].text.replace("_", "")))]
+    return [None]

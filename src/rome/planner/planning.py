@@ -1,0 +1,216 @@
+"""SQL text and catalog -> fetch plan.
+
+Invariant: see plan.py. A statement that is not understood, or in which SQLite found a table that we did not, is
+answered by reading those tables whole.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.sqlite import SQLite
+from sqlglot.errors import SqlglotError
+
+from rome.catalog.schema import Catalog, Table
+from rome.codec.values import SqlValue
+from rome.planner.bounds import Inputs, fetches, whole
+from rome.planner.canonical import Canonical, Constant, NotUnderstood, Slot, canonical
+from rome.planner.explain import Line, explain
+from rome.planner.insertion import Insertion, read_insertion
+from rome.planner.order import Step, order
+from rome.planner.plan import Bounds, Fetch, FetchedRows, FetchPlan, PlannedRow, Values, Wave
+from rome.planner.predicates import FixedValue, Operand, SlotValue
+from rome.planner.query import Reader, ViewText
+from rome.planner.statement import Kind, classify
+from rome.planner.tokens import Token, identifier, tokenize
+from rome.planner.tree import set_contexts
+
+_MAX_TEMPLATES = 2_000
+"""Analysed texts that are kept per catalog."""
+
+_PLANNED = (Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What the analysis of a canonical text found: how to read every table in it.
+
+    `steps`: sorted by wave. `whole`: tables read whole whatever the parameters are.
+    """
+
+    tables: tuple[Table, ...]
+    steps: tuple[Step, ...]
+    whole: tuple[Table, ...]
+
+
+def plan_statement(sql: str, catalog: Catalog, base_tables: frozenset[str]) -> FetchPlan:
+    """Decide which rows a statement can touch.
+
+    Args:
+        sql: one statement; FOR UPDATE clauses are cut out.
+        base_tables: names, in lower case, of the base tables that SQLite itself found in the statement when it
+            prepared it (views expanded, parents and children of foreign keys not included). One that the analysis
+            does not cover is read whole.
+
+    Cost: 0.05 ms for a small statement, 1 to 3 ms for a join of ten tables; texts that differ in the length of their
+        IN lists only are analysed once.
+    """
+    tokens = tokenize(sql)
+    kind = classify(sql).kind
+    insertion = None
+    slots: tuple[Slot, ...] = ()
+    if kind in _PLANNED:
+        if kind is Kind.INSERT:
+            insertion = read_insertion(tokens, catalog)
+        if insertion is not None and not any(token.word in ("SELECT", "IN") for token in tokens):
+            template = _template_of((), base_tables - {insertion.table.name.lower()}, catalog)
+        else:
+            template, slots = _analysed(tokens, catalog, base_tables)
+    elif kind is Kind.EXPLAIN:
+        template = Template((), (), ())
+    else:
+        template = _template_of((), base_tables, catalog)
+    return StatementPlan(template, slots, insertion)
+
+
+class StatementPlan(FetchPlan):
+    """A template, and what the placeholders of one text stand for."""
+
+    def __init__(self, template: Template, slots: tuple[Slot, ...], insertion: Insertion | None) -> None:
+        self.tables = template.tables
+        self.full_scans = template.whole
+        self._steps = template.steps
+        self._slots = slots
+        self._insertion = insertion
+
+    def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
+        inputs = Inputs(self._slots, parameters)
+        steps = self._steps
+        if len(steps) == 1 and (choice := steps[0].choice) is not None and not self.full_scans:
+            if wave := fetches(steps[0].leaf.table, choice.accesses, inputs):
+                yield wave
+            return
+        brought: dict[_FetchKey, list[Values]] = {}
+        if self.full_scans and not steps:
+            yield [whole(table) for table in self.full_scans]
+        for number, group in groupby(steps, key=lambda step: step.wave):
+            wanted = [(step.leaf, self._fetches(step, inputs)) for step in group]
+            found = [fetch for _, leaf_fetches in wanted for fetch in leaf_fetches]
+            if number == 0:
+                found += [whole(table) for table in self.full_scans]
+            wave_by_key = {_key(fetch): fetch for fetch in found}
+            missing = {key: fetch for key, fetch in wave_by_key.items() if key not in brought}
+            if missing:
+                rows = yield list(missing.values())
+                brought.update(zip(missing, rows, strict=True))
+            for leaf, leaf_fetches in wanted:
+                inputs.rows[leaf] = [brought[_key(fetch)] for fetch in leaf_fetches]
+
+    def _fetches(self, step: Step, inputs: Inputs) -> list[Fetch]:
+        table = step.leaf.table
+        return [whole(table)] if step.choice is None else fetches(table, step.choice.accesses, inputs)
+
+    def planned_rows(self, parameters: Sequence[SqlValue]) -> list[PlannedRow] | None:
+        return None if self._insertion is None else self._insertion.planned(parameters)
+
+    def explain(self, parameters: Sequence[SqlValue] | None) -> list[Line]:
+        return explain(self._steps, self.full_scans, self._slots, parameters)
+
+
+_FetchKey = tuple[int, int, tuple[bytes, ...], tuple[Bounds, ...]]
+
+
+def _key(fetch: Fetch) -> _FetchKey:
+    return fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges
+
+
+_templates: dict[int, dict[tuple[str, frozenset[str]], Template]] = {}
+"""By catalog (its id(): it is compared by identity, and not hashable); an entry goes with its catalog."""
+
+
+def _templates_of(catalog: Catalog) -> dict[tuple[str, frozenset[str]], Template]:
+    templates = _templates.get(id(catalog))
+    if templates is None:
+        templates = _templates[id(catalog)] = {}
+        weakref.finalize(catalog, _templates.pop, id(catalog), None).atexit = False
+    return templates
+
+
+def _analysed(
+    tokens: Sequence[Token], catalog: Catalog, base_tables: frozenset[str]
+) -> tuple[Template, tuple[Slot, ...]]:
+    try:
+        text = canonical(tokens)
+    except NotUnderstood:
+        return _template_of((), base_tables, catalog), ()
+    templates = _templates_of(catalog)
+    key = text.text, base_tables
+    template = templates.get(key)
+    if template is None:
+        if len(templates) >= _MAX_TEMPLATES:
+            templates.clear()
+        template = templates[key] = _analyse(text, catalog, base_tables)
+    return template, text.slots
+
+
+def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> Template:
+    reader = Reader(catalog, lambda slot: (SlotValue(slot),), lambda name: _view(catalog.views[name].sql))
+    try:
+        reader.statement(_parse(text.text))
+    except (NotUnderstood, RecursionError):
+        return _template_of((), base_tables, catalog)
+    for root in reader.roots:
+        set_contexts(root.node, root.pushed, root.scope.all_facts() if root.scope else [])
+    mentioned = {leaf.table.name.lower() for leaf in reader.leaves}
+    written = {table.name.lower() for table in (reader.inserted, reader.changed) if table is not None}
+    if not mentioned - written <= base_tables:  # SQLite took a name for something else than we did
+        return _template_of((), base_tables | mentioned, catalog)
+    missed = base_tables - mentioned - written
+    return _template_of(order(reader.leaves, _tables(missed, catalog)), missed, catalog)
+
+
+def _template_of(steps: Iterable[Step], missed: Iterable[str], catalog: Catalog) -> Template:
+    steps = tuple(steps)
+    scanned = [step.leaf.table for step in steps if step.choice is None] + _tables(missed, catalog)
+    unique = {table.id: table for table in scanned}
+    tables = {step.leaf.table.id: step.leaf.table for step in steps} | unique
+    return Template(tuple(tables.values()), steps, tuple(unique.values()))
+
+
+def _tables(names: Iterable[str], catalog: Catalog) -> list[Table]:
+    return [catalog.tables[name] for name in sorted(names) if name in catalog.tables]
+
+
+def _parse(text: str) -> exp.Expression:
+    try:
+        trees = sqlglot.parse(text, dialect=SQLite)
+    except SqlglotError as error:
+        raise NotUnderstood(str(error)) from error
+    if len(trees) != 1 or not isinstance(trees[0], exp.Expression):
+        raise NotUnderstood("not one statement")
+    return trees[0]
+
+
+def _view(sql: str) -> ViewText:
+    """The query of `CREATE VIEW name [(columns)] AS query`."""
+    tokens = tokenize(sql)
+    words = [token.word for token in tokens]
+    at = words.index("AS")
+    columns = []
+    if words[at - 1] == ")":
+        opening = words.index("(")
+        columns = [token for token in tokens[opening + 1 : at - 1] if token.word != ","]
+    text = canonical(tokens[at + 1 :])
+
+    def operands(slot: int) -> tuple[Operand, ...]:
+        value = text.slots[slot]
+        if not isinstance(value, Constant):
+            raise NotUnderstood("a parameter in a view")
+        return (FixedValue(value.value),)
+
+    return ViewText(_parse(text.text), [identifier(token).lower() for token in columns], operands)

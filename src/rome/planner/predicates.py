@@ -1,0 +1,171 @@
+"""What a row must satisfy to matter: the few shapes of predicate that can bound an index.
+
+Invariant: every predicate here is implied by the conjunct it was made from, so that a row that fails it fails the
+conjunct, too. What a conjunct says beyond that is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rome.catalog.schema import ROWID, Affinity, Table
+from rome.codec.values import Collation, SqlValue
+from rome.planner.affinity import Uncertain
+
+
+class Leaf:
+    """One mention of a base table in the statement.
+
+    `context`: predicates of which a row must satisfy each, together with rows of the other tables, to matter.
+    """
+
+    __slots__ = ("context", "table")
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.context: Sequence[Predicate] = ()
+
+
+class Source:
+    """Something in a FROM clause that has columns; compared by identity.
+
+    Attributes:
+        columns: by name in lower case. `order`: all of them, also the unnamed.
+        complete: no other name can be a column.
+        hidden: columns that USING merged into one further left.
+    """
+
+    __slots__ = ("columns", "complete", "hidden", "leaf", "name", "order")
+
+    def __init__(self, name: str, leaf: Leaf | None = None) -> None:
+        self.name = name
+        self.leaf = leaf
+        self.columns: dict[str, Column] = {}
+        self.order: list[Column] = []
+        self.complete = True
+        self.hidden: set[str | None] = set()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """A column as an expression sees it.
+
+    Attributes:
+        sources: what it is a column of: the FROM item, and through derived tables the ones inside. When one of them
+            is the missing side of an outer join, the column is NULL.
+        origins: the stored columns of which it shows a value, or NULL; empty when it is something else.
+        affinity, collation: those that comparisons use. None: not known, and then `origins` is empty.
+    """
+
+    sources: tuple[Source, ...]
+    origins: tuple[tuple[Leaf, int], ...] = ()
+    affinity: Affinity | None = None
+    collation: Collation | None = None
+
+    @property
+    def origin(self) -> tuple[Leaf, int] | None:
+        """The stored column, if there is just one."""
+        return self.origins[0] if len(self.origins) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotValue:
+    """The value, or values, of a slot."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class FixedValue:
+    """A literal of a view, or NULL."""
+
+    value: SqlValue | Uncertain
+
+
+Operand = SlotValue | FixedValue
+Operator = Literal["<", "<=", ">", ">="]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Among:
+    """`columns` equal one of `rows`, value by value. `null_safe`: by IS, so that NULL equals NULL.
+
+    The slot in a row of one value may be a run of parameters: as many rows.
+    """
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Operand, ...], ...]
+    collations: tuple[Collation, ...]
+    null_safe: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joined:
+    """`left = right`, compared under `collation`."""
+
+    left: Column
+    right: Column
+    collation: Collation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bounded:
+    """`column` lies on one side of a value."""
+
+    column: Column
+    operator: Operator
+    operand: Operand
+    collation: Collation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Present:
+    """The columns are not NULL: all that is known."""
+
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Either:
+    """At least one of the branches holds, each a conjunction; none is empty."""
+
+    branches: tuple[tuple[Predicate, ...], ...]
+
+
+Predicate = Among | Joined | Bounded | Present | Either
+
+
+def columns_of(predicate: Predicate) -> Iterable[Column]:
+    """Every column that a predicate speaks of."""
+    if isinstance(predicate, Either):
+        for branch in predicate.branches:
+            for part in branch:
+                yield from columns_of(part)
+    elif isinstance(predicate, Joined):
+        yield predicate.left
+        yield predicate.right
+    elif isinstance(predicate, Bounded):
+        yield predicate.column
+    else:
+        yield from predicate.columns
+
+
+def mentions(predicate: Predicate, sources: set[Source]) -> bool:
+    """Does the predicate speak of a column of one of the sources?"""
+    return any(source in sources for column in columns_of(predicate) for source in column.sources)
+
+
+def rejects_null(predicate: Predicate, sources: set[Source]) -> bool:
+    """Is the predicate false or NULL when all columns of all these sources are NULL?"""
+    if isinstance(predicate, Either):
+        return all(any(rejects_null(part, sources) for part in branch) for branch in predicate.branches)
+    if isinstance(predicate, Among) and predicate.null_safe:
+        return False
+    return any(source in sources for column in columns_of(predicate) for source in column.sources)
+
+
+def is_stored(table: Table, position: int) -> bool:
+    """Does a row that was read show this column's value?"""
+    return position != ROWID and not table.columns[position].generated
