@@ -16,18 +16,13 @@ from secrets import token_hex
 
 import pytest
 
+from rome.store.location import Location
 from rome.store.spi import Store
 from rome.testing.harness import Client, Connect, StoreUnderTest
 from rome.testing.store_machine import TestRandomHistories
-from rome.testing.suite_commits import (
-    TestCatalogVersion,
-    TestCommit,
-    TestDrop,
-    TestReadSet,
-    TestSequences,
-    TestTransactionIds,
-)
+from rome.testing.suite_commits import TestCatalogVersion, TestCommit, TestDrop, TestSequences, TestTransactionIds
 from rome.testing.suite_databases import TestConnection, TestDatabases, TestRetention
+from rome.testing.suite_read_sets import TestReadSet
 from rome.testing.suite_reads import TestKeysAndRecords, TestScan, TestSnapshot
 
 __all__ = [
@@ -45,13 +40,19 @@ __all__ = [
     "TestSnapshot",
     "TestTransactionIds",
     "connect",
+    "location",
 ]
 
 
 @pytest.fixture
-def connect(store_under_test: StoreUnderTest) -> Iterator[Connect]:
+def location(store_under_test: StoreUnderTest) -> Location:
+    """Where the test's own database is."""
+    return store_under_test.locate(f"suite-{token_hex(8)}")
+
+
+@pytest.fixture
+def connect(store_under_test: StoreUnderTest, location: Location) -> Iterator[Connect]:
     """Opens connections, all to one database that is new."""
-    location = store_under_test.locate(f"suite-{token_hex(8)}")
     stores: list[Store] = []
 
     def open_client() -> Client:

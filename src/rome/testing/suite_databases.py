@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from secrets import token_hex
 
@@ -299,6 +302,30 @@ class TestConnection:
         client.store.close()
         assert not client.store.is_usable()
 
+    def test_processes_share_the_database(
+        self, connect: Connect, location: Location, store_under_test: StoreUnderTest
+    ) -> None:
+        if not store_under_test.store.capabilities.shared:
+            pytest.skip("one process only")
+        client = connect()
+        client.write(put(b"counter", b"0"))
+        assert _run_twice_at_once(_increment, store_under_test.store, location) == [0, 0]
+        client.begin()
+        assert client.record(b"counter") == b"%d" % (2 * INCREMENTS)
+
+    def test_acknowledged_commit_survives_the_death_of_its_process(
+        self, connect: Connect, location: Location, store_under_test: StoreUnderTest
+    ) -> None:
+        if not store_under_test.store.capabilities.shared:
+            pytest.skip("one process only")
+        client = connect()
+        snapshot = client.begin()
+        assert _run_twice_at_once(_insert_and_die, store_under_test.store, location) == [-signal.SIGKILL] * 2
+        assert client.keys() == []
+        assert client.begin().version > snapshot.version
+        assert client.keys() == [b"acknowledged"]
+        client.write(put(b"z"))
+
     def test_a_connection_that_goes_away_leaves_no_trace(self, connect: Connect) -> None:
         """One that read and never ended its snapshot, and one that conflicted."""
         client, conflicting, other = connect(), connect(), connect()
@@ -313,3 +340,44 @@ class TestConnection:
         other.commit(put(b"c"), read=[RangeCheck(1, 0, b"", BEYOND, seen, rows=True)])
         other.begin()
         assert other.keys() == [b"a", b"c"]
+
+
+INCREMENTS = 15
+
+
+def _run_twice_at_once(
+    target: Callable[[type[Store], Location], None], store: type[Store], location: Location
+) -> list[int | None]:
+    """Exit statuses of two new processes that run `target`."""
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=target, args=(store, location)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def _increment(store: type[Store], location: Location) -> None:
+    client = Client(store.open(location))
+    done = 0
+    while done < INCREMENTS:
+        client.begin()
+        [row] = client.get(b"counter")
+        assert row is not None
+        new = put(b"counter", b"%d" % (int(row.record) + 1))
+        try:
+            client.commit(new, read=[Point(1, b"counter", row.version)])
+            done += 1
+        except ConflictError:
+            pass
+    client.store.close()
+
+
+def _insert_and_die(store: type[Store], location: Location) -> None:
+    """With a snapshot open, which nobody gives back."""
+    client = Client(store.open(location))
+    client.write(put(b"acknowledged"))
+    client.begin()
+    client.keys()
+    os.kill(os.getpid(), signal.SIGKILL)

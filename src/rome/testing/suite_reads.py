@@ -8,7 +8,7 @@ from threading import Event, Thread
 import pytest
 
 from rome.errors import SnapshotLostError
-from rome.store.spi import BEYOND, ORDER_INDEX, Count, Get, Request, Reserve, Row, Scan, ScanResult, Snapshot
+from rome.store.spi import BEYOND, ORDER_INDEX, Count, Get, Point, Request, Reserve, Row, Scan, ScanResult, Snapshot
 from rome.testing.harness import Client, Connect, StoreUnderTest, delete, enter, leave, put
 
 LETTERS = [bytes([letter]) for letter in b"abcdefghij"]
@@ -209,7 +209,7 @@ class TestSnapshot:
         assert second.store.last_snapshot() == second.snapshot == first.store.last_snapshot()
         assert connect().store.last_snapshot().version == version
 
-    def test_a_read_on_a_quiet_database_is_one_round_trip_at_most(
+    def test_a_read_on_a_quiet_database_and_a_commit_are_one_round_trip_each(
         self, connect: Connect, store_under_test: StoreUnderTest
     ) -> None:
         client = connect()
@@ -228,6 +228,8 @@ class TestSnapshot:
         client.store.release()
         client.store.is_usable()
         assert client.store.round_trips - before <= 1
+        client.commit(put(b"c"), read=[Point(1, b"c", 0)])
+        assert client.store.round_trips - before <= 2
         assert client.store.round_trips > 0 or not store_under_test.store.capabilities.network
 
 
