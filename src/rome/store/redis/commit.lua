@@ -133,7 +133,7 @@ local function touch(table_id)
 end
 
 -- Step: what trimming will have to remove, in elements of a bounded size
-local ELEMENT_MEMBERS = 500
+local ELEMENT_MEMBERS = 100
 local elements, element, groups, members_left = {}, nil, nil, 0
 local function begin_element()
   element = { id = #elements == 0 and id or '', bytes = COMMIT_BYTES, groups = {} }
@@ -284,7 +284,7 @@ if #expired > 0 then
 end
 for n, each in ipairs(elements) do
   table.insert(arguments('RPUSH', 'q'),
-    cmsgpack.pack({ version, expired.now_ms, each.id, each.bytes, each.groups, n == #elements and dropped_ids or {} }))
+    queue_element(version, expired.now_ms, each.bytes, each.id, each.groups, n == #elements and dropped_ids or {}))
 end
 local remembered = arguments('HSET', 'x')
 remembered[1], remembered[2] = id, version

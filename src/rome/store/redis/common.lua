@@ -132,25 +132,40 @@ local function each_change(log, low, high, version, visit)
   until #found < CHUNK
 end
 
+-- An element of the trim queue: what to remove when the version's history has expired. Its head is apart, since every
+-- commit looks at the oldest one.
+local QUEUE_HEAD = '>I8I8I8I4'
+
+local function queue_element(version, time_ms, bytes, id, groups, dropped)
+  local members = 0
+  for _, group in ipairs(groups) do
+    members = members + #group[3]
+  end
+  return struct.pack(QUEUE_HEAD, version, time_ms, bytes, members) .. cmsgpack.pack({ id, groups, dropped })
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
 -- The oldest elements of the trim queue that have outlived the retention or do not fit into its bytes: at most `limit`
 -- of them, and none after `room` log members. Reads only.
 local function find_expired(retention_ms, max_bytes, history_bytes, limit, room)
-  local time = redis.call('TIME')
-  local expired = { now_ms = time[1] * 1000 + math.floor(time[2] / 1000), bytes = 0 }
+  local expired = { now_ms = now_ms(), bytes = 0 }
   while #expired < limit and room > 0 do
     local packed = redis.call('LINDEX', PREFIX .. 'q', #expired)
     if not packed then
       break
     end
-    local version, time_ms, id, bytes, groups, dropped = unpack(cmsgpack.unpack(packed))
+    local version, time_ms, bytes, members, rest = struct.unpack(QUEUE_HEAD, packed)
     if time_ms + retention_ms > expired.now_ms and history_bytes - expired.bytes <= max_bytes then
       break
     end
+    local id, groups, dropped = unpack(cmsgpack.unpack(string.sub(packed, rest)))
     expired[#expired + 1] = { version = version, id = id, groups = groups, dropped = dropped }
     expired.bytes = expired.bytes + bytes
-    for _, group in ipairs(groups) do
-      room = room - #group[3]
-    end
+    room = room - members
   end
   return expired
 end

@@ -67,6 +67,9 @@ class Link:
         except exceptions.RedisError as error:
             self.close()
             raise translate(error, self.server) from error
+        except BaseException:  # redis-py would connect again by itself, past the checks that a new connection needs
+            self.close()
+            raise
 
     def receive(self, count: int) -> list[Reply]:
         """Wait for the replies; one that is an error is in the list like the others.
@@ -98,6 +101,7 @@ class Link:
             # Nothing was asked, so whatever can be read is the end of the conversation.
             return not self._connection.can_read(timeout=0)
         except exceptions.RedisError:
+            self.close()
             return False
 
     def close(self) -> None:

@@ -16,11 +16,9 @@ if ARGV[2] ~= '' and number(ARGV[2]) < number(meta[2]) then
   return { 'old' }
 end
 redis.call('LLEN', PREFIX .. 'q')
-local time = redis.call('TIME')
 local version = number(meta[1]) + 1
-local time_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local bytes = COMMIT_BYTES
-redis.call('RPUSH', PREFIX .. 'q', cmsgpack.pack({ version, time_ms, ARGV[1], bytes, {}, {} }))
+local element = queue_element(version, now_ms(), COMMIT_BYTES, ARGV[1], {}, {})
+redis.call('RPUSH', PREFIX .. 'q', element)
 redis.call('HSET', PREFIX .. 'x', ARGV[1], 'aborted')
-redis.call('HSET', META, 'version', version, 'history_bytes', number(meta[3]) + bytes)
+redis.call('HSET', META, 'version', version, 'history_bytes', number(meta[3]) + COMMIT_BYTES)
 return { 'aborted' }

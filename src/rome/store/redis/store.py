@@ -432,9 +432,8 @@ def _greet(settings: Settings, more: Sequence[Command]) -> tuple[Link, Health, l
         StoreUnavailableError, AuthenticationError, StoreBusyError, StoreConfigError.
     """
     commands: list[Command] = []
-    if settings.password is not None:
-        user = () if settings.username is None else (settings.username,)
-        commands.append((b"AUTH", *user, settings.password))
+    if settings.username is not None or settings.password is not None:
+        commands.append((b"AUTH", settings.username or "default", settings.password or ""))
     if settings.db:
         commands.append((b"SELECT", settings.db))
     commands.append((b"INFO", *SECTIONS))

@@ -1,0 +1,41 @@
+"""What the redis store's tests share beside their fixtures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import redis
+
+from rome.store.location import Location
+from rome.store.redis.names import meta_key
+from rome.testing.harness import Client
+from servers import Server
+
+Open = Callable[..., Client]
+"""The fixture `connect`: opens a client of a database, by default the test's own on the shared server."""
+
+Start = Callable[..., Server]
+"""The fixture `start`: starts a server of the test's own: start(options, environment)."""
+
+
+def with_options(location: Location, **options: str) -> Location:
+    """The same place with more URL options."""
+    return replace(location, options={**location.options, **options})
+
+
+def admin_of(server: Server) -> redis.Redis:
+    """redis-py's own client of a server; for a with statement."""
+    return redis.Redis(server.host, server.port)
+
+
+def keys_of(admin: redis.Redis, location: Location) -> list[bytes]:
+    """All keys of a database, sorted."""
+    prefix = meta_key(location.database)[:-1].decode()
+    return sorted(admin.scan_iter(match=re.sub(r"([\[\]*?\\])", r"\\\1", prefix) + "*", count=1000))
+
+
+def dump(admin: redis.Redis, location: Location) -> dict[bytes, bytes]:
+    """All of a database. Equal states give equal bytes, since sorted sets and hashes keep their order."""
+    return {key: admin.dump(key) for key in keys_of(admin, location)}

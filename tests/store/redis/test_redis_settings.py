@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from rome.errors import URLError
+from rome.store.location import Location
+from rome.store.redis.settings import read_settings
+
+
+def _location(**options: str) -> Location:
+    return Location("redis", "nova", options=options)
+
+
+def test_timeouts_are_finite_unless_said_otherwise() -> None:
+    settings = read_settings(_location())
+    assert (settings.connect_timeout_s, settings.read_timeout_s) == (5.0, 30.0)
+    assert (settings.server, settings.db, settings.tls) == ("localhost:6379", 0, None)
+
+
+def test_options_are_read() -> None:
+    settings = read_settings(
+        _location(db="3", read_timeout="2.5", wait_replicas="2", wait_timeout="0.5", allow_eviction="TRUE")
+    )
+    assert (settings.db, settings.read_timeout_s, settings.wait_replicas, settings.wait_timeout_ms) == (3, 2.5, 2, 500)
+    assert settings.allow_eviction
+
+
+def test_tls_options() -> None:
+    settings = read_settings(_location(ssl="true", ssl_ca_certs="/ca.pem", ssl_check_hostname="false"))
+    assert settings.tls == {"ssl_ca_certs": "/ca.pem", "ssl_check_hostname": False}
+    assert read_settings(_location(ssl="true", ssl_cert_reqs="none")).tls == {
+        "ssl_cert_reqs": "none",
+        "ssl_check_hostname": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"db": "one"}, "option db of rome\\+redis wants a number, 0 or more"),
+        ({"db": "-1"}, "option db of rome\\+redis wants a number"),
+        ({"read_timeout": "0"}, "option read_timeout of rome\\+redis wants seconds, more than 0"),
+        ({"connect_timeout": "inf"}, "option connect_timeout of rome\\+redis wants seconds"),
+        ({"ssl": "maybe"}, "option ssl of rome\\+redis wants true or false"),
+        ({"ssl": "true", "ssl_cert_reqs": "some"}, "wants none, optional or required"),
+        ({"ssl_ca_certs": "/ca.pem"}, "option ssl_ca_certs does nothing without ssl=true"),
+        ({"ssl": "true", "unix_socket": "/s"}, "a Unix socket has no TLS"),
+        ({"wait_replicas": "1", "wait_timeout": "30"}, "wait_timeout must be less than read_timeout"),
+        ({"max_connections": "5"}, "no option 'max_connections'; known: allow_eviction, "),
+    ],
+)
+def test_wrong_options_say_what_is_wanted(options: dict[str, str], message: str) -> None:
+    with pytest.raises(URLError, match=message):
+        read_settings(_location(**options))
+
+
+def test_password_is_not_shown() -> None:
+    settings = read_settings(Location("redis", "nova", username="joe", password="secret"))
+    assert "secret" not in repr(settings)
