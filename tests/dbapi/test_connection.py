@@ -64,6 +64,12 @@ class TestSqlite3Habits:
         with pytest.raises(dbapi.OperationalError, match="no such function: twice"):
             connection.execute("SELECT twice('ab')")
 
+    def test_functions_outlive_a_change_of_the_schema(self, connection: Connection) -> None:
+        connection.create_function("twice", 1, lambda text: text * 2)
+        connection.execute("CREATE TABLE t (a)")
+        connection.commit()
+        assert connection.execute("SELECT twice('ab') REGEXP '^(ab){2}$'").fetchone() == (1,)
+
     def test_regexp_works_out_of_the_box(self, connection: Connection) -> None:
         row = connection.execute("SELECT 'nova-17' REGEXP '-[0-9]+$', 'nova' REGEXP '^a', NULL REGEXP 'a'").fetchone()
         assert row == (1, 0, None)
@@ -142,6 +148,8 @@ class TestLife:
         assert connection.rome_stats.statements == before + 1
         assert connection.rome_stats.round_trips == trips + 1  # the read; neither BEGIN nor the commit costs one
 
+    @pytest.mark.redis
+    @pytest.mark.filterwarnings("ignore::rome.errors.PersistenceWarning")
     def test_a_forked_child_must_not_use_its_parents_connection(self, redis_server: Server) -> None:
         connection = dbapi.connect(f"rome+redis://127.0.0.1:{redis_server.port}/fork")
         connection.execute("CREATE TABLE t (a)")

@@ -11,6 +11,8 @@ from sqlalchemy import Engine, create_engine
 
 import rome
 
+collect_ignore = ["sqlalchemy_suite"]  # run by test_sqlalchemy_suite.py
+
 _serial = itertools.count(1)
 
 

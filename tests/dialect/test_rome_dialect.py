@@ -78,10 +78,12 @@ class TestStores:
         self.count_on(f"rome+lmdb:///{tmp_path}/counter.rome")
 
     @pytest.mark.redis
+    @pytest.mark.filterwarnings("ignore::rome.errors.PersistenceWarning")
     def test_redis(self, redis_server: Server) -> None:
         self.count_on(f"rome+redis://{redis_server.host}:{redis_server.port}/counter")
 
     @pytest.mark.valkey
+    @pytest.mark.filterwarnings("ignore::rome.errors.PersistenceWarning")
     def test_valkey(self, valkey_server: Server) -> None:
         self.count_on(f"rome+redis://{valkey_server.host}:{valkey_server.port}/counter")
 

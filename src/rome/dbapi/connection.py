@@ -141,7 +141,7 @@ class Connection:
 
     @property
     def rome_stats(self) -> Stats:
-        """What this connection has cost since it was opened: live counters, not a copy."""
+        """What this connection has cost since it was opened; a copy, which does not count on."""
         return self.session.stats
 
     def is_usable(self) -> bool:
