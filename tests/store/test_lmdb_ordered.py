@@ -47,7 +47,8 @@ def test_stored_keys_fit() -> None:
 def test_walks_are_exact_and_in_order(
     environment: lmdb.Environment, held: dict[bytes, bytes], start: bytes, stop: bytes, data: st.DataObject
 ) -> None:
-    with environment.begin(write=True) as txn:
+    txn = environment.begin(write=True)
+    try:
         for key, value in held.items():
             assert ordered.put(txn, HEADER, key, value)
             assert not ordered.put(txn, HEADER, key, b"not written", overwrite=False)
@@ -66,4 +67,5 @@ def test_walks_are_exact_and_in_order(
         ordered.clear(txn, HEADER)
         assert list(ordered.between(txn, HEADER, b"", b"\xff")) == []
         assert len(list(ordered.between(txn, NEIGHBOURS[0], b"", b"\xff"))) >= len(held)
+    finally:
         txn.abort()

@@ -80,6 +80,7 @@ class Environment:
         self.path, self.max_size, self.sync = path, max_size, sync
         self.gone: str | None = None
         self.pins: set[Pin] = set()
+        self._writing = Lock()  # py-lmdb before 3.0 does not let a thread wait for another one's write transaction
         with self.errors():
             self._lmdb = lmdb.open(
                 path,
@@ -124,7 +125,7 @@ class Environment:
         Raises:
             CommitUnknownError: the disk failed while the transaction was being committed.
         """
-        with self.errors():
+        with self._writing, self.errors():
             txn = self._lmdb.begin(write=True)
             try:
                 yield txn
