@@ -31,7 +31,7 @@ class TestLocation:
                 Location("redis", "nova", host="db.example", port=6380, username="us@er", password="p/w"),
             ),
             ("rome+redis://[::1]:6379/nova", Location("redis", "nova", host="::1", port=6379)),
-            ("rome+redis://h/a%20b%2Fc", Location("redis", "a b/c", host="h")),
+            ("rome+redis://h/a b/c", Location("redis", "a b/c", host="h")),
             (
                 "rome+redis:///nova?unix_socket=/run/redis.sock",
                 Location("redis", "nova", options={"unix_socket": "/run/redis.sock"}),

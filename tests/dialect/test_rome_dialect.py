@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import gc
+import os
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -186,13 +187,37 @@ class TestPool:
             assert connection.connection.dbapi_connection is before
             assert _trips(connection) == trips
 
-    def test_ping_replaces_a_connection_that_is_cut_off(self, make_engine: Callable[..., Engine], url: str) -> None:
-        engine = make_engine(pool_pre_ping=True)
+    @pytest.mark.parametrize("ping", [True, False])
+    def test_checkout_replaces_a_connection_that_is_cut_off(
+        self, make_engine: Callable[..., Engine], url: str, ping: bool
+    ) -> None:
+        engine = make_engine(pool_pre_ping=ping)
         with engine.connect() as connection:
             connection.execute(sa.text("SELECT 1"))
         rome.drop_database(url)
         metadata.create_all(engine)
         assert sa.inspect(engine).get_table_names() == ["counter"]
+
+    @pytest.mark.lmdb
+    def test_a_forked_child_gets_connections_of_its_own(self, tmp_path: Path) -> None:
+        engine = sa.create_engine(f"rome+lmdb:///{tmp_path}/fork.rome")
+        metadata.create_all(engine)
+        with engine.begin() as connection:
+            connection.execute(counter.insert().values(id=1, n=0))
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                with engine.begin() as connection:
+                    connection.execute(counter.update().values(n=counter.c.n + 1))
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0) == (child, 0)
+        with engine.begin() as connection:
+            connection.execute(counter.update().values(n=counter.c.n + 1))
+            assert connection.scalar(sa.select(counter.c.n)) == 2
+        engine.dispose()
 
     def test_a_lost_store_is_a_disconnect_and_the_pool_recovers(
         self, counting: Engine, monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,8 @@
     rome+redis://user:password@host:6379/database?ssl=true
     rome+memory:///name             rome+memory://  (private; see rome.dbapi.private)
 
+SQLAlchemy parses it; 2.1 reads %20 in a database's name as a space, 2.0 leaves it as it is.
+
 Options follow as `?name=value&name=value`. Whatever the store does not list as its own (Store.options) is the engine's.
 No message shows a password, nor the value of a store's option, which may be one.
 """

@@ -11,7 +11,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import event
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
+from sqlalchemy.exc import DisconnectionError
 
 from rome import dbapi
 from rome.dbapi.isolation import LEVELS
@@ -36,6 +38,15 @@ class RomeCompiler(SQLiteCompiler):
         return " FOR UPDATE" + (" NOWAIT" if asked.nowait else "") + (" SKIP LOCKED" if asked.skip_locked else "")
 
 
+def _replace_lost(dbapi_connection: Any, record: object, proxy: object) -> None:
+    """Give out no connection that is known to be lost, and none that a forked child inherited. No round trip.
+
+    It spares applications pool_pre_ping, and Engine.dispose() after a fork.
+    """
+    if not dbapi_connection.is_usable():
+        raise DisconnectionError("the connection was lost, or is the parent process's")
+
+
 class RomeDialect(SQLiteDialect):
     """What `create_engine("rome+<store>://...")` uses.
 
@@ -57,10 +68,12 @@ class RomeDialect(SQLiteDialect):
 
     @classmethod
     def engine_created(cls, engine: Engine) -> None:
-        """Teach oslo.db our errors, if the application has loaded it: its facade makes all of its engines after that.
+        """Guard the pool, and teach oslo.db our errors if the application has loaded it.
 
-        Loaded by name: the two modules are one layer, and neither needs the other to work.
+        oslo.db's facade makes all of its engines after that. rome.oslo is loaded by name: the two modules are one
+        layer, and neither needs the other to work.
         """
+        event.listen(engine, "checkout", _replace_lost)
         if "oslo_db.sqlalchemy.exc_filters" in sys.modules:
             import_module("rome.oslo")
 
