@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import gc
 import os
+import socket
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 import rome
 from rome import dbapi
 from rome.dialect import RomeDialect
-from rome.errors import ConflictError, StoreUnavailableError, URLError
+from rome.errors import AuthenticationError, ConflictError, StoreUnavailableError, URLError
 from rome.store.memory import MemoryStore
-from servers import Server
+from servers import Server, StartServer
 
 metadata = sa.MetaData()
 counter = sa.Table("counter", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", sa.Integer))
@@ -99,6 +101,25 @@ class TestStores:
             assert connection.execute(sa.select(counter)).all() == [(1, 42)]
         engine.dispose()
         rome.drop_database(url)
+
+
+class TestFailingToConnect:
+    def test_to_a_server_that_is_not_there(self) -> None:
+        with socket.socket() as bound:  # and not listening
+            bound.bind(("127.0.0.1", 0))
+            engine = sa.create_engine(f"rome+redis://127.0.0.1:{bound.getsockname()[1]}/x")
+            with pytest.raises(OperationalError) as caught:
+                engine.connect()
+        assert isinstance(caught.value.orig, StoreUnavailableError)
+
+    @pytest.mark.redis
+    def test_with_a_wrong_password_which_is_not_shown(self, start_server: StartServer) -> None:
+        server = start_server("redis", {"requirepass": "right"})
+        engine = sa.create_engine(f"rome+redis://:wr0ng@{server.host}:{server.port}/x")
+        with pytest.raises(OperationalError) as caught:
+            engine.connect()
+        assert isinstance(caught.value.orig, AuthenticationError)
+        assert "wr0ng" not in str(caught.value)
 
 
 class TestPrivateDatabase:
@@ -242,6 +263,24 @@ class TestPool:
             with pytest.raises(DBAPIError, match="closed database") as caught:
                 connection.execute(sa.select(counter))
             assert caught.value.connection_invalidated
+
+    def test_threads_share_it_and_lose_no_update(self, counting: Engine) -> None:
+        def increment(_: int) -> None:
+            while True:
+                try:
+                    with counting.begin() as connection:
+                        seen = connection.scalar(sa.select(counter.c.n))
+                        connection.execute(counter.update().values(n=seen + 1))
+                except OperationalError as error:
+                    if not isinstance(error.orig, ConflictError):
+                        raise
+                else:
+                    return
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(increment, range(100)))
+        with counting.connect() as connection:
+            assert connection.scalar(sa.select(counter.c.n)) == 100
 
 
 class TestForUpdate:
