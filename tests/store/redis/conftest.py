@@ -68,4 +68,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The servers of these tests persist nothing, save where a test wants them to."""
     for item in items:
         if item.path.is_relative_to(__file__.rpartition("/")[0]):
-            item.add_marker(pytest.mark.filterwarnings("ignore::rome.errors.PersistenceWarning"), append=False)
+            item.add_marker(pytest.mark.filterwarnings("ignore::rome.errors.PersistenceWarning"))

@@ -9,6 +9,8 @@ from dataclasses import replace
 import redis
 
 from rome.store.location import Location
+from rome.store.redis import RedisStore
+from rome.store.redis.link import Link
 from rome.store.redis.names import meta_key
 from rome.testing.harness import Client
 from servers import Server
@@ -25,6 +27,13 @@ def with_options(location: Location, **options: str) -> Location:
     return replace(location, options={**location.options, **options})
 
 
+def link_of(client: Client) -> Link:
+    """The client's connection, to be tampered with."""
+    assert isinstance(client.store, RedisStore)
+    assert client.store._link is not None
+    return client.store._link
+
+
 def admin_of(server: Server) -> redis.Redis:
     """redis-py's own client of a server; for a with statement."""
     return redis.Redis(server.host, server.port)
@@ -38,4 +47,4 @@ def keys_of(admin: redis.Redis, location: Location) -> list[bytes]:
 
 def dump(admin: redis.Redis, location: Location) -> dict[bytes, bytes]:
     """All of a database. Equal states give equal bytes, since sorted sets and hashes keep their order."""
-    return {key: admin.dump(key) for key in keys_of(admin, location)}
+    return {key: admin.dump(key) or b"" for key in keys_of(admin, location)}

@@ -9,7 +9,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis_kit import Open
+from redis_kit import Open, link_of
 
 from rome.errors import CatalogChangedError, ConflictError, CorruptRecordError
 from rome.store.location import Location
@@ -67,7 +67,7 @@ class TestGets:
             "insert": [put(b"c")],
             "catalog": [change_catalog(), put(b"a", b"new")],
         }
-        link = client.store._link
+        link = link_of(client)
         call = link.call
 
         def call_in_two(commands: list[object]) -> list[object]:
@@ -278,7 +278,7 @@ class TestFarBehind:
 def _watch_work(client: Client, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many log members each call of read.lua and commit.lua looks at, from now on."""
     work: list[int] = []
-    link = client.store._link
+    link = link_of(client)
     receive = link.receive
 
     def watched(count: int) -> list[object]:
