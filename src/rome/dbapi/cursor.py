@@ -51,7 +51,7 @@ class Cursor:
         Raises:
             ProgrammingError: more than one statement, or the wrong parameters. Every other class of rome.errors.
 
-        Cost: one round trip for most statements; docs/fetch-plan.md says which need more.
+        Cost: one round trip for most statements; `EXPLAIN ROME <statement>` says how many.
         """
         return self._take(self._cleared().execute(sql, parameters))
 
