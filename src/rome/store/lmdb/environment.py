@@ -30,7 +30,6 @@ from rome.errors import (
     CorruptRecordError,
     Error,
     FormatError,
-    OperationalError,
     StoreBusyError,
     StoreConfigError,
     StoreFullError,
@@ -41,6 +40,7 @@ from rome.store.lmdb.ordered import Transaction
 from rome.store.lmdb.reaper import Reaper
 from rome.store.lmdb.state import State
 
+DEFAULT_MAX_SIZE: Final = 1 << 40
 MAX_READERS: Final = 1024
 _MAGIC, _MAGIC_AT = b"\xde\xc0\xef\xbe", (16, 24)  # on little-endian machines; the page header is longer in LMDB 1.0
 
@@ -111,12 +111,14 @@ class Environment:
 
     def read(self) -> Transaction:
         """A read transaction, of the newest version. The caller must abort it."""
+        try:
+            return self._lmdb.begin()
+        except lmdb.ReadersFullError:
+            self.check_readers()
+        except lmdb.Error as error:
+            raise self.translated(error) from error
         with self.errors():
-            try:
-                return self._lmdb.begin()
-            except lmdb.ReadersFullError:
-                self._lmdb.reader_check()
-                return self._lmdb.begin()
+            return self._lmdb.begin()
 
     @contextmanager
     def write(self, transaction_id: bytes = b"") -> Iterator[Transaction]:
@@ -145,9 +147,12 @@ class Environment:
         try:
             yield
         except lmdb.Error as error:
-            hint = _HINTS.get(type(error))
-            message = f"{self.path}: {error}" + (f" ({hint})" if hint else "")
-            raise _ERRORS.get(type(error), StoreUnavailableError)(message) from error
+            raise self.translated(error) from error
+
+    def translated(self, error: lmdb.Error) -> Error:
+        hint = _HINTS.get(type(error))
+        message = f"{self.path}: {error}" + (f" ({hint})" if hint else "")
+        return _ERRORS.get(type(error), StoreUnavailableError)(message)
 
     def state(self) -> State:
         """As of now.
@@ -181,7 +186,7 @@ class Environment:
     def reap(self) -> bool:
         """End the snapshots below the floor; returns whether others are left."""
         if self.has_snapshots():
-            with suppress(OperationalError):  # nobody is here to be told; the connections will be
+            with suppress(Error):  # nobody is here to be told; the connections will be
                 self.check_readers()
                 floor = self.state().floor
                 for pin in self.pins:
@@ -311,13 +316,18 @@ def drop(path: str) -> None:
     with _lock:
         if not os.path.exists(path):
             return
-        environment = _current(path)
-        if environment is None:
-            environment = _environments[path] = _open(path, max_size=0, sync=True)
-        with _folder_locked(path), environment.write() as txn:
-            environment.state_in(txn)._replace(dropped=True).write(txn)
-            _unlink(path)
-        _current(path)
+        in_use = _current(path)
+        environment = in_use or _open(path, max_size=DEFAULT_MAX_SIZE, sync=True)
+        try:
+            with _folder_locked(path):
+                with suppress(StoreFullError), environment.write() as txn:  # a full file can be deleted, too
+                    environment.state_in(txn)._replace(dropped=True).write(txn)
+                _unlink(path)
+        finally:
+            if in_use is None:
+                environment.close("")
+            else:
+                _current(path)
 
 
 def _current(path: str) -> Environment | None:

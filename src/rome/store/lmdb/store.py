@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Self, TypedDict
 
+import lmdb
+
 from rome.errors import (
     CommitAbortedError,
     SnapshotLostError,
@@ -19,14 +21,13 @@ from rome.errors import (
 )
 from rome.store import spi
 from rome.store.lmdb import commit, environment
-from rome.store.lmdb.environment import Environment, Pin
+from rome.store.lmdb.environment import DEFAULT_MAX_SIZE, Environment, Pin
 from rome.store.lmdb.read import answer
 from rome.store.lmdb.state import State
 from rome.store.location import Location
 from rome.store.spi import Capabilities, CommitRequest, ReadResult, Request, Reserve, Retention, Snapshot, Version
 
-DEFAULT_MAX_SIZE: Final = 1 << 40
-MIN_MAX_SIZE: Final = 1 << 20
+_MAX_SIZES: Final = range(1 << 20, (1 << 46) + 1)
 _RESERVED_SHARE: Final = 8
 """One part in so many of the file is kept for what deletes and trimming need, and for what snapshots keep."""
 
@@ -187,7 +188,7 @@ class LmdbStore(spi.Store):
 
     def is_usable(self) -> bool:
         with self._pin.lock:
-            return not (self._closed or self._environment.gone or self._environment.is_dropped())
+            return not self._closed and not self._environment.gone and self._environment.is_current()
 
     def close(self) -> None:
         if not self._closed:
@@ -198,13 +199,16 @@ class LmdbStore(spi.Store):
     @contextmanager
     def _round_trip(self) -> Iterator[Environment]:
         opened = self._environment
-        with self._pin.lock, opened.errors():
+        with self._pin.lock:
             if self._closed:
                 raise StoreUnavailableError("the connection is closed")
             if opened.gone is not None:
                 raise StoreUnavailableError(opened.gone)
             self.round_trips += 1
-            yield opened
+            try:
+                yield opened
+            except lmdb.Error as error:
+                raise opened.translated(error) from error
 
     def _heard_of(self, state: State, version: Version) -> Snapshot:
         self._last_snapshot = Snapshot(state.incarnation, max(version, self._last_snapshot.version))
@@ -224,6 +228,6 @@ def _options(location: Location) -> _FileOptions:
     if text is None:
         return {"max_size": DEFAULT_MAX_SIZE, "sync": sync == "on"}
     size = re.fullmatch(r"(\d+)([KMGT]?)", text.upper())
-    if size is None or (max_size := int(size[1]) << _UNITS[size[2]]) < MIN_MAX_SIZE:
-        raise URLError(f"option max_size={text}: say a number of bytes, at least {MIN_MAX_SIZE}; 512M and 20G will do")
+    if size is None or (max_size := int(size[1]) << _UNITS[size[2]]) not in _MAX_SIZES:
+        raise URLError(f"option max_size={text}: say a number of bytes from 1M to 64T, as in 20G")
     return {"max_size": max_size & -mmap.PAGESIZE, "sync": sync == "on"}
