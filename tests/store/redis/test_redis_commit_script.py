@@ -8,7 +8,7 @@ from secrets import token_hex
 
 import pytest
 import redis
-from redis_kit import Open, Start, dump
+from redis_kit import Open, Start, admin_of, dump
 
 from rome.errors import AuthenticationError, CorruptRecordError, InternalError, StoreFullError
 from rome.store.location import Location
@@ -159,6 +159,8 @@ def test_commit_of_more_values_than_lua_can_unpack(connect: Open) -> None:
 def test_full_server_refuses_writes_and_takes_deletes(start: Start, connect: Open) -> None:
     server = start({"maxmemory": "12mb", "maxmemory-policy": "noeviction"})
     client = connect(server.location("full"))
+    with admin_of(server) as admin:
+        admin.hset(meta_key("full"), "run_id", "as if it had been restarted")
     keys: list[bytes] = []
 
     def fill() -> None:
@@ -175,6 +177,7 @@ def test_full_server_refuses_writes_and_takes_deletes(start: Start, connect: Ope
         client.write(put(b"more", b"x" * 20_000))
     with pytest.raises(StoreFullError):
         client.store.read(None, (), [Reserve(1, 1)])
+    client = connect(server.location("full"))
     client.write(*map(delete, keys))
     client.begin()
     assert client.count() == 0

@@ -220,6 +220,22 @@ class TestRoundTrips:
         assert connect().store.round_trips == 2
         assert connect().store.round_trips == 1
 
+    def test_client_library_sends_nothing_of_its_own(
+        self, connect: Open, admin: redis.Redis, location: Location
+    ) -> None:
+        connect()
+        before = admin.info("commandstats")
+        connect()
+        after = admin.info("commandstats")
+        calls = {
+            name.removeprefix("cmdstat_"): stats["calls"] - before.get(name, {"calls": 0})["calls"]
+            for name, stats in after.items()
+        }
+        assert {name: count for name, count in calls.items() if count} == {
+            "info": 2,
+            "hmget": 1,
+        }  # one INFO is ours here
+
     def test_transaction_takes_its_reads_and_one(self, connect: Open) -> None:
         client = connect()
         client.write(put(b"a"))

@@ -25,7 +25,7 @@ from rome.store.location import Location
 from rome.store.redis import RedisStore
 from rome.store.redis.link import Link
 from rome.store.redis.names import meta_key
-from rome.store.spi import Drop, Point, Retention
+from rome.store.spi import BEYOND, Drop, Point, RangeCheck, Retention
 from rome.testing.harness import Write, change_catalog, delete, enter, leave, put
 
 
@@ -100,6 +100,16 @@ class TestRetention:
         with pytest.raises(CommitUnknownError, match="older than the retention") as caught:
             client.store.resolve(request.transaction_id)
         assert caught.value.transaction_id == request.transaction_id
+
+    def test_drop_ends_the_history_that_ranges_are_validated_by(self, connect: Open) -> None:
+        client, other = connect(), connect()
+        client.write(put(b"a"), enter(b"k", b"a"))
+        version = client.begin().version
+        for drop, index in ((Drop(1, 1), 1), (Drop(1), 0)):
+            other.write(drop)
+            with pytest.raises(SnapshotTooOldError) as caught:
+                client.commit(read=[RangeCheck(1, index, b"", BEYOND, version, rows=False)])
+            assert caught.value.table == 1
 
     def test_dropped_table_leaves_nothing_once_its_drop_is_trimmed(
         self, connect: Open, admin: redis.Redis, location: Location

@@ -28,7 +28,8 @@ def load(name: str, flags: str = "") -> Script:
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-OPEN = load("open")
+OPEN = load("open", "allow-oom")
+"""Else nobody could come in after a restart to delete something."""
 READ = load("read", "no-writes")
 RESERVE = load("reserve")
 COMMIT = load("commit")

@@ -206,7 +206,8 @@ class RedisStore(Store):
                 return trimmed
 
     def retention(self) -> Retention:
-        milliseconds, max_bytes = self._call([(b"HMGET", self._meta, b"retention_ms", b"max_bytes")])[0]
+        reply = self._call([(b"HMGET", self._meta, b"retention_ms", b"max_bytes")])[0]
+        milliseconds, max_bytes = _checked(reply, self._settings.server)
         if milliseconds is None:
             self._refuse([b"dropped"], 0)
         return Retention(int(milliseconds) / 1000, int(max_bytes))
