@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from secrets import token_bytes
 from textwrap import dedent
@@ -285,11 +286,14 @@ class TestFork:
             while not stop.is_set():
                 other.write(put(b"b"))
 
+        def write_in_child(key: bytes) -> bool:
+            return connect().write(put(key)) > 0
+
         thread = threading.Thread(target=write)
         thread.start()
         try:
             for number in range(10):
-                assert forked(lambda number=number: connect().write(put(b"%d" % number)) > 0) == "True"
+                assert forked(partial(write_in_child, b"%d" % number)) == "True"
         finally:
             stop.set()
             thread.join()
