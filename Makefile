@@ -31,11 +31,11 @@ help:
 	@echo "URL: any of SQLAlchemy's, with {db} where a database is named: 'rome+redis://127.0.0.1:6379/{db}'"
 
 demo: URL ?= $(LMDB)
-demo: $(KIT_READY)
+demo: $(KIT_READY) $(DATA)
 	@$(KIT_PYTHON) demo/tour.py '$(URL)'
 	@$(KIT_PYTHON) -m romekit.boot --count $(COUNT) '$(URL)'
 
-boot: $(KIT_READY)
+boot: $(KIT_READY) $(DATA)
 	@$(KIT_PYTHON) -m romekit.boot --count $(COUNT) $(if $(URL),'$(URL)','$(LMDB)' own-redis)
 
 openstack-test: $(KIT_READY)
@@ -65,6 +65,9 @@ define new-venv
 	{ echo 'Rome needs Python 3.11 or newer; name one: make PYTHON=python3.11 $(MAKECMDGOALS)' >&2; exit 1; }
 @tools/step $(LOGS)/venv.log $(1) 'a virtual environment in $(2)' $(PYTHON) -m venv --clear $(2)
 endef
+
+$(DATA):
+	@mkdir -p $@
 
 $(VENV)/bin/pip:
 	$(call new-venv,1/2,$(VENV))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,11 +37,11 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"rome+redis://{server.host}:{server.port}/{tmp_path.name}"
 
 
-def test_example_runs(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    scope: dict[str, object] = {"__name__": "example"}
-    exec(example().replace(EXAMPLE_URL, url), scope)
-    scope["engine"].dispose()  # type: ignore[attr-defined]
-    assert capsys.readouterr().out == "['web-1']\n"
+def test_example_runs(url: str, tmp_path: Path) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(example().replace(EXAMPLE_URL, url))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("['web-1']\n", 0), done.stderr
 
 
 def test_commands_are_targets_of_the_makefile() -> None:
