@@ -6,6 +6,7 @@ was handed out and not used is lost, as with other databases' sequences, unless 
 
 from __future__ import annotations
 
+import os
 from threading import Lock
 
 BLOCK = 32
@@ -15,6 +16,10 @@ class Identifiers:
     """Blocks by (incarnation of the database, table id)."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop all blocks: a forked child has copies of its parent's, and perhaps of a lock that is held."""
         self._blocks: dict[tuple[bytes, int], tuple[int, int]] = {}
         self._lock = Lock()
 
@@ -52,3 +57,4 @@ class Identifiers:
 
 
 IDENTIFIERS = Identifiers()
+os.register_at_fork(after_in_child=IDENTIFIERS.forget)

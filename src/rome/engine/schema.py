@@ -13,6 +13,7 @@ from rome.engine.prepared import Prepared, prepare
 from rome.planner.statement import Statement
 from rome.store.spi import Row, Snapshot
 from rome.workingset.ddl import statements as working_statements
+from rome.workingset.functions import add_regexp
 from rome.workingset.workingset import WorkingSet
 
 _MAX_PREPARED = 2000
@@ -39,7 +40,9 @@ class Schema:
         )
 
     def open_mirror(self) -> Mirror:
-        return Mirror.of(self.definition.statements())
+        mirror = Mirror.of(self.definition.statements())
+        add_regexp(mirror.connection)
+        return mirror
 
     def open_working_set(self) -> WorkingSet:
         return WorkingSet(working_statements(self.definition.master, self.catalog))

@@ -104,7 +104,15 @@ class Session:
     def _set_schema(self, schema: Schema) -> None:
         """Take another schema, with an empty working set and a mirror of it."""
         self._schema = schema
+        self._open_mirror(schema)
+        self._open_working_set(schema)
+
+    def _open_mirror(self, schema: Schema) -> None:
         self._mirror = schema.open_mirror()
+        for (name, narg), (function, deterministic) in self._functions.items():
+            self._mirror.connection.create_scalar_function(name, function, narg, deterministic=deterministic)
+
+    def _open_working_set(self, schema: Schema) -> None:
         self._working_set = schema.open_working_set()
         for (name, narg), (function, deterministic) in self._functions.items():
             self._working_set.create_function(name, narg, function, deterministic)
@@ -409,7 +417,7 @@ class Session:
         self._working_set.contents = savepoint.contents.copy()
         if current.schema is not savepoint.schema:
             current.reader.schema = savepoint.schema
-            self._mirror = savepoint.schema.open_mirror()
+            self._open_mirror(savepoint.schema)
             current.reader.forget_decoded()
         return Result()
 
@@ -421,7 +429,7 @@ class Session:
             after = ddl.run(statement, current.reader, self._mirror, foreign_keys=self._foreign_keys)
         except BaseException:
             self._working_set.connection.execute("ROLLBACK TO rome_ddl")
-            self._mirror = current.schema.open_mirror()
+            self._open_mirror(current.schema)
             raise
         finally:
             self._working_set.connection.execute("RELEASE rome_ddl")
@@ -516,7 +524,7 @@ class Session:
         self._schema = schemas.remember(incarnation, found)
         if any(contents.hydrated or contents.touched for contents in self._working_set.contents.tables.values()):
             self._working_set.rollback()
-            self._working_set = self._schema.open_working_set()
+            self._open_working_set(self._schema)
         else:
             self._working_set.connection.execute("COMMIT")
 
@@ -535,7 +543,7 @@ class Session:
         self._working_set.rollback()
         self._store.release()
         if current.schema is not current.base and self._schema is current.base:
-            self._mirror = self._schema.open_mirror()
+            self._open_mirror(self._schema)
 
     # ------------------------------------------------------------ replay
     def _replay(self, conflict: ConflictError | CommitAbortedError, attempt: int) -> int:

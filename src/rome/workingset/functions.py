@@ -24,8 +24,13 @@ def regexp(*arguments: SqlValue) -> int | None:
     return 1 if _compiled(str(pattern)).search(str(text)) else 0
 
 
-def register(connection: apsw.Connection, changes: Callable[[], int], total_changes: Callable[[], int]) -> None:
-    """Add REGEXP; let changes() and total_changes() count what the application did, not what Rome did for it."""
+def add_regexp(connection: apsw.Connection) -> None:
     connection.create_scalar_function("regexp", regexp, 2, deterministic=True)
+
+
+def count_for_application(
+    connection: apsw.Connection, changes: Callable[[], int], total_changes: Callable[[], int]
+) -> None:
+    """Let changes() and total_changes() count what the application did, not what Rome did for it."""
     connection.create_scalar_function("changes", lambda *_: changes(), 0)
     connection.create_scalar_function("total_changes", lambda *_: total_changes(), 0)

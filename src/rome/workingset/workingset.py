@@ -13,7 +13,7 @@ from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
 from rome.errors import InternalError
 from rome.workingset.contents import Contents, Identity, Stored
-from rome.workingset.functions import register
+from rome.workingset.functions import add_regexp, count_for_application
 from rome.workingset.sqlite_errors import translate
 from rome.workingset.tables import TableStatements
 
@@ -62,7 +62,8 @@ class WorkingSet:
         self._statements: dict[int, tuple[Table, TableStatements]] = {}
         self._foreign_keys = False
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
-        register(self.connection, lambda: self.changes, lambda: self.total_changes)
+        add_regexp(self.connection)
+        count_for_application(self.connection, lambda: self.changes, lambda: self.total_changes)
 
     # ------------------------------------------------------------ transactions
     def begin(self) -> None:
