@@ -234,7 +234,8 @@ class Pin:
     """One connection's place in an Environment, and the read transaction that is its snapshot.
 
     `lock` is held during every operation of the connection; without it, the reaper may end the snapshot at any time.
-    `txn` is None when there is none.
+    `txn` is None when there is none. Nobody keeps it in a variable beyond the time that the lock is held: a thread that
+    did so in the middle of a fork would keep it alive in the child.
     """
 
     def __init__(self, environment: Environment) -> None:
@@ -243,7 +244,7 @@ class Pin:
         self._environment = environment
         self._version = 0
 
-    def begin(self) -> tuple[Transaction, State]:
+    def begin(self) -> State:
         """End the one before, and begin with the newest version."""
         self.end()
         txn = self._environment.read()
@@ -254,7 +255,7 @@ class Pin:
             raise
         self.txn, self._version = txn, state.version
         _reaper.watch()
-        return txn, state
+        return state
 
     def end(self) -> None:
         if self.txn is not None:

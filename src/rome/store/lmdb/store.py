@@ -25,7 +25,17 @@ from rome.store.lmdb.environment import DEFAULT_MAX_SIZE, Environment, Pin
 from rome.store.lmdb.read import answer
 from rome.store.lmdb.state import State
 from rome.store.location import Location
-from rome.store.spi import Capabilities, CommitRequest, ReadResult, Request, Reserve, Retention, Snapshot, Version
+from rome.store.spi import (
+    Answer,
+    Capabilities,
+    CommitRequest,
+    ReadResult,
+    Request,
+    Reserve,
+    Retention,
+    Snapshot,
+    Version,
+)
 
 _MAX_SIZES: Final = range(1 << 20, (1 << 46) + 1)
 _RESERVED_SHARE: Final = 8
@@ -86,17 +96,21 @@ class LmdbStore(spi.Store):
         with self._round_trip() as opened:
             if snapshot is None:
                 self._snapshot = None
-                txn, state = self._pin.begin()
+                state = self._pin.begin()
                 snapshot = self._snapshot = self._heard_of(state, state.version)
             elif snapshot != self._snapshot:
                 raise SnapshotLostError(f"version {snapshot.version} is not this connection's snapshot")
             else:
                 if self._pin.txn is None:
                     raise SnapshotTooOldError(f"the snapshot at version {snapshot.version} outlived the retention")
-                txn, state = self._pin.txn, opened.state()
+                state = opened.state()
                 commit.check_snapshot(state, snapshot)
-            answers = [answer(txn, request) for request in requests]
-            return ReadResult(snapshot, state.catalog_version, answers, self._reserve(reserves))
+            return ReadResult(snapshot, state.catalog_version, self._answer(requests), self._reserve(reserves))
+
+    def _answer(self, requests: Sequence[Request]) -> list[Answer]:
+        txn = self._pin.txn
+        assert txn is not None
+        return [answer(txn, request) for request in requests]
 
     def _reserve(self, reserves: Sequence[Reserve]) -> list[int]:
         if not reserves:
