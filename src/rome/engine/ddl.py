@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import apsw
 
 from rome.catalog.mirror import Mirror
@@ -22,13 +24,19 @@ from rome.workingset.workingset import Event
 _NEEDS_ROWS = frozenset({"NOT", "CHECK", "REFERENCES", "AS", "GENERATED", "UNIQUE"})
 
 
+@lru_cache(maxsize=1024)
+def _words(sql: str) -> tuple[str, ...]:
+    """Keywords and operators of a statement, in upper case; empty for all else."""
+    return tuple(token.word for token in tokenize(sql))
+
+
 def refuse(statement: Statement) -> None:
     """Raise for DDL that Rome does not have, before anything is done.
 
     Raises:
         NotSupportedError: names the construct and the way out.
     """
-    words = [token.word for token in tokenize(statement.text)[:4]]
+    words = _words(statement.text)
     if statement.kind is Kind.CREATE_TRIGGER:
         raise NotSupportedError(
             "CREATE TRIGGER is not supported: a trigger would read and write rows that no fetch plan foresees. Put its "
@@ -73,31 +81,30 @@ def run(statement: Statement, reader: Reader, mirror: Mirror, *, foreign_keys: b
 
 def _sources(statement: Statement, mirror: Mirror, schema: Schema) -> list[Want]:
     """What CREATE TABLE .. AS SELECT reads: its tables, whole."""
-    if "AS" not in {token.word for token in tokenize(statement.text)[:12]}:
+    words = _words(statement.text)
+    if "AS" not in words[:12] or words[1] == "VIEW":
         return []
     try:
         read = mirror.inspect(statement.text).read
     except apsw.Error as error:
         raise translate(error) from error
-    creates_view = tokenize(statement.text)[1].word == "VIEW"
-    return [] if creates_view else [whole(table) for name, table in schema.catalog.tables.items() if name in read]
+    return [whole(table) for name, table in schema.catalog.tables.items() if name in read]
 
 
 def _hydrate_what_is_checked(
     statement: Statement, reader: Reader, before: Schema, after: Schema, *, foreign_keys: bool
 ) -> None:
     """Read whole tables where SQLite looks at every row, or the store needs entries for every row."""
-    words = {token.word for token in tokenize(statement.text)}
     tables: dict[int, Table] = {}
     now = after.definition.tables_by_id
     for table_id, table in before.definition.tables_by_id.items():
         if table_id not in now:
             if foreign_keys:
                 tables.update(_referencing(before, table))
-        elif (
+        elif now[table_id] is not table and (
             new_indexes(table, now[table_id])
-            or _indexes(table) != _indexes(now[table_id])
-            or (len(now[table_id].columns) > len(table.columns) and words & _NEEDS_ROWS)
+            or _unstored(table) != _unstored(now[table_id])
+            or (len(now[table_id].columns) > len(table.columns) and not _NEEDS_ROWS.isdisjoint(_words(statement.text)))
         ):
             tables[table_id] = table
     wants = [whole(table) for table in tables.values()]
@@ -105,7 +112,8 @@ def _hydrate_what_is_checked(
     reader.hydrate(wants)
 
 
-def _indexes(table: Table) -> set[str]:
+def _unstored(table: Table) -> set[str]:
+    """Unique indexes that only SQLite can check, on all rows."""
     return {index.name.lower() for index in table.indexes if index.unique and not index.stored}
 
 
@@ -144,7 +152,7 @@ def _texts(statement: Statement, before: Schema, after: Schema) -> list[str]:
     came = [item for key, item in after.definition.master.items() if key not in before.definition.master]
     gone = [item for key, item in before.definition.master.items() if key not in after.definition.master]
     if not gone and len(came) == 1:
-        words = [token.word for token in tokenize(statement.text)[:12]]
+        words = _words(statement.text)[:12]
         if came[0].type == "table" and "AS" in words and "(" not in words[: words.index("AS")]:
             return [statement.text]
         found = working_ddl.statement(came[0], after.catalog)

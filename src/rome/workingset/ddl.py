@@ -8,6 +8,7 @@ from sqlite_sequence, where Rome puts those that the store has handed out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 import sqlglot
 
@@ -40,6 +41,7 @@ def keeps_index(table: Table, name: str) -> bool:
     return any(index.unique for index in table.indexes if index.name.lower() == name.lower())
 
 
+@lru_cache(maxsize=1024)
 def with_autoincrement(sql: str) -> str:
     """A CREATE TABLE with an INTEGER PRIMARY KEY, as `PRIMARY KEY AUTOINCREMENT`.
 
