@@ -111,6 +111,27 @@ class TestRetention:
                 client.commit(read=[RangeCheck(1, index, b"", BEYOND, version, rows=False)])
             assert caught.value.table == 1
 
+    def test_trimming_what_was_before_a_drop_does_not_lower_the_floor(
+        self, connect: Open, admin: redis.Redis, location: Location
+    ) -> None:
+        client = connect()
+        client.write(put(b"a"))
+        for number in range(10):
+            client.write(put(b"%d" % number, table=2))
+        dropped = client.write(Drop(1))
+        client.store.set_retention(Retention(0.0))
+        client.write(put(b"b", table=2))  # trims the first few
+        assert admin.llen(meta_key(location.database)[:-1] + b"q") > 1
+        assert int(admin.hget(meta_key(location.database), "f1") or 0) == dropped
+
+    def test_row_put_in_the_commit_of_the_drop_is_a_new_one(self, connect: Open) -> None:
+        client = connect()
+        client.write(put(b"a"), put(b"b"))
+        version = client.write(Drop(1), put(b"a", b"new"), delete(b"b"))
+        client.begin()
+        assert client.scan() == [(b"a", version, b"new")]
+        assert client.get(b"a", b"b") == [(b"a", version, b"new"), None]
+
     def test_dropped_table_leaves_nothing_once_its_drop_is_trimmed(
         self, connect: Open, admin: redis.Redis, location: Location
     ) -> None:
