@@ -6,7 +6,7 @@ two definitions is what a commit writes to table 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -140,10 +140,13 @@ class Definition:
     def _table_before(self, previous: TableObject | None) -> Table | None:
         return None if previous is None else self.catalog.tables[previous.name.lower()]
 
+    def stored(self) -> Iterator[tuple[bytes, bytes]]:
+        """Key and record of every row of table 0 that makes this definition."""
+        return map(encode_object, (self.header, *self.objects.values()))
+
     def change_since(self, old: Definition) -> Change:
         """What a commit has to write so that the stored definition `old` becomes this one."""
-        before = dict(map(encode_object, (old.header, *old.objects.values())))
-        after = dict(map(encode_object, (self.header, *self.objects.values())))
+        before, after = dict(old.stored()), dict(self.stored())
         if not old.objects and old.header == Header():
             before = {}
         rows: dict[bytes, bytes | None] = {key: None for key in before if key not in after}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from functools import cached_property
 from threading import Lock
@@ -17,7 +18,7 @@ from rome.workingset.functions import add_regexp
 from rome.workingset.workingset import WorkingSet
 
 _MAX_PREPARED = 2000
-_MAX_SCHEMAS = 256
+_MAX_SCHEMAS = 64
 
 
 class Schema:
@@ -62,24 +63,47 @@ class Schema:
         return found
 
 
-_schemas: dict[Snapshot, Schema] = {}
-_lock = Lock()
+class _Schemas:
+    """The schemas that this process has met lately.
+
+    Databases with the same objects under the same numbers, as those that a test suite makes, share one schema, and so
+    its prepared statements.
+    """
+
+    def __init__(self) -> None:
+        self._by_place: OrderedDict[Snapshot, Schema] = OrderedDict()
+        self._by_content: OrderedDict[tuple[int, frozenset[tuple[bytes, bytes]]], Schema] = OrderedDict()
+        self._lock = Lock()
+
+    def at(self, place: Snapshot) -> Schema | None:
+        return self._by_place.get(place)
+
+    def add(self, incarnation: bytes, definition: Definition) -> Schema:
+        """The schema of this definition: an equal one that is known already, or a new one."""
+        version = definition.catalog.version
+        content = version, frozenset(definition.stored())
+        with self._lock:
+            schema = self._by_content.setdefault(content, Schema(definition))
+            self._by_place[Snapshot(incarnation, version)] = schema
+            for known in (self._by_content, self._by_place):
+                if len(known) > _MAX_SCHEMAS:
+                    known.popitem(last=False)
+            return schema
+
+
+_schemas = _Schemas()
 
 
 def known(incarnation: bytes, version: int) -> Schema | None:
     """The schema at a catalog version, if this process has met it."""
-    if version == 0:
-        return Schema.empty()
-    return _schemas.get(Snapshot(incarnation, version))
+    return Schema.empty() if version == 0 else _schemas.at(Snapshot(incarnation, version))
 
 
 def load(incarnation: bytes, version: int, rows: Iterable[Row]) -> Schema:
-    """The schema that the rows of the catalog's table make, remembered for the process's other connections."""
-    return remember(incarnation, Schema(Definition.load(version, decode_objects((r.key, r.record) for r in rows))))
+    """The schema that the rows of the catalog's table make."""
+    return remember(incarnation, Definition.load(version, decode_objects((r.key, r.record) for r in rows)))
 
 
-def remember(incarnation: bytes, schema: Schema) -> Schema:
-    with _lock:
-        if len(_schemas) >= _MAX_SCHEMAS:
-            _schemas.pop(next(iter(_schemas)))
-        return _schemas.setdefault(Snapshot(incarnation, schema.catalog.version), schema)
+def remember(incarnation: bytes, definition: Definition) -> Schema:
+    """The schema of a definition that is in the store, for all connections of the process."""
+    return _schemas.add(incarnation, definition)

@@ -520,8 +520,7 @@ class Session:
 
     def _publish(self, current: OpenTransaction, incarnation: bytes, version: int) -> None:
         """The schema that this commit made is the one to go on with."""
-        found = Schema(current.schema.definition.at_version(version))
-        self._schema = schemas.remember(incarnation, found)
+        self._schema = schemas.remember(incarnation, current.schema.definition.at_version(version))
         if any(contents.hydrated or contents.touched for contents in self._working_set.contents.tables.values()):
             self._working_set.rollback()
             self._open_working_set(self._schema)
