@@ -15,10 +15,10 @@ from rome.codec.keys import AFTER_NULL, encode_key
 from rome.codec.values import SqlValue
 from rome.errors import DataError
 from rome.planner.access import Access, Limit, Term
-from rome.planner.affinity import UNCERTAIN
+from rome.planner.affinity import UNCERTAIN, Conversion, Uncertain
 from rome.planner.canonical import Constant, Slot
 from rome.planner.plan import Bounds, Fetch, Values
-from rome.planner.predicates import Among, FixedValue, Leaf, Operand
+from rome.planner.predicates import Among, FixedValue, Leaf, Operand, SlotValue
 from rome.store.spi import BEYOND
 
 MAX_COMBINATIONS = 1_000
@@ -60,6 +60,68 @@ class Inputs:
         if isinstance(slot, int):
             return (self.parameters[slot],) if slot < len(self.parameters) else (None,)
         return self.parameters[slot.start : slot.stop]
+
+
+class PointRead:
+    """The common case made quick: the columns of one path equal single constants.
+
+    Cost: 2 µs and the encoding of the key, a tenth of what the general way takes.
+    """
+
+    __slots__ = ("_parts", "_path", "_row", "_table")
+
+    def __init__(self, access: Access, slots: Sequence[Slot]) -> None:
+        self._table, self._path = access.table, access.path
+        self._row = len(access.terms) == len(access.path.columns) and access.path.id == access.table.key.id
+        self._parts = [_single(term, slots) for term in access.terms]
+
+    @classmethod
+    def of(cls, accesses: Sequence[Access], slots: Sequence[Slot]) -> PointRead | None:
+        """The quick way for these accesses, if they are so simple."""
+        if len(accesses) != 1 or accesses[0].limits:
+            return None
+        single = all(
+            isinstance(term.supplier, Among) and len(term.supplier.rows) == 1 and not _is_run(term.supplier, slots)
+            for term in accesses[0].terms
+        )
+        return cls(accesses[0], slots) if single else None
+
+    def fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
+        """What is read; None: no row can match."""
+        values = []
+        for position, value, conversions, null_safe in self._parts:
+            if position is not None:
+                value = parameters[position] if position < len(parameters) else None
+            for conversion in conversions:
+                if value is not UNCERTAIN:
+                    value = conversion(value)
+            if value is UNCERTAIN:
+                return whole(self._table)
+            if value is None and not null_safe:
+                return None
+            values.append(value)
+        try:
+            key = encode_key(values, self._path.collations)
+        except DataError:
+            return whole(self._table)
+        if self._row and None not in values:
+            return Fetch(self._table, self._path, (key,), ())
+        return Fetch(self._table, self._path, (), (Bounds(key, key + BEYOND),))
+
+
+def _single(term: Term, slots: Sequence[Slot]) -> tuple[int | None, SqlValue | Uncertain, tuple[Conversion, ...], bool]:
+    """A parameter's position or a literal; what to do to it; is NULL a value?"""
+    assert isinstance(term.supplier, Among)
+    operand = term.supplier.rows[0][term.places[0]]
+    slot = Constant(operand.value) if isinstance(operand, FixedValue) else slots[operand.slot]
+    if isinstance(slot, int):
+        return slot, None, term.conversions, term.null_safe
+    assert isinstance(slot, Constant)
+    return None, slot.value, term.conversions, term.null_safe
+
+
+def _is_run(among: Among, slots: Sequence[Slot]) -> bool:
+    return any(isinstance(operand, SlotValue) and isinstance(slots[operand.slot], range) for operand in among.rows[0])
 
 
 def fetches(table: Table, accesses: Iterable[Access], inputs: Inputs) -> list[Fetch]:
@@ -117,6 +179,8 @@ def _tuples(access: Access, inputs: Inputs) -> list[tuple[SqlValue, ...]]:
         if combinations <= MAX_COMBINATIONS or sum(len(rows) > 1 for rows in supplied) <= 1:
             break
         terms = terms[:-1]
+    if len(supplied) == 1:
+        return supplied[0]
     places = [term for group in groups for term in group]
     arrangement = [places.index(term) for term in terms]
     flat = (tuple(value for part in parts for value in part) for parts in product(*supplied))
@@ -126,42 +190,37 @@ def _tuples(access: Access, inputs: Inputs) -> list[tuple[SqlValue, ...]]:
 def _supplied(terms: Sequence[Term], inputs: Inputs) -> list[tuple[SqlValue, ...]]:
     """The distinct values, row by row, that one supplier gives to its terms. A row with NULL matches nothing."""
     supplier = terms[0].supplier
-    rows: Iterable[Sequence[SqlValue]]
-    if isinstance(supplier, Among):
-        rows = _constant_rows(supplier, inputs)
-        places = [[term.places[0] for term in terms]]
-        sources = [rows]
-    else:
-        sources = [[row for rows in inputs.rows[leaf] for row in rows] for leaf in supplier]
-        places = [[term.places[number] for term in terms] for number in range(len(supplier))]
     found: dict[tuple[SqlValue, ...], None] = {}
-    for rows, columns in zip(sources, places, strict=True):
-        for row in rows:
-            values = tuple(_converted(row[place], term) for place, term in zip(columns, terms, strict=True))
-            if all(value is not None or term.null_safe for value, term in zip(values, terms, strict=True)):
-                found[values] = None
-    return list(found)
+    for number, rows in enumerate(_supplies(supplier, inputs)):
+        # Column by column: converting 32,766 values one row at a time takes five times as long.
+        columns = [_converted([row[term.places[number]] for row in rows], term) for term in terms]
+        found.update(dict.fromkeys(zip(*columns, strict=True)))
+    strict = [place for place, term in enumerate(terms) if not term.null_safe]
+    return [values for values in found if all(values[place] is not None for place in strict)]
 
 
-def _constant_rows(among: Among, inputs: Inputs) -> Iterable[Sequence[SqlValue]]:
-    for row in among.rows:
-        if len(row) == 1:
-            for value in inputs.values(row[0]):
-                yield (value,)
-        else:
-            yield [inputs.values(operand)[0] for operand in row]
+def _supplies(supplier: Among | tuple[Leaf, ...], inputs: Inputs) -> list[Sequence[Sequence[SqlValue]]]:
+    """The rows of the constants, or of each leaf."""
+    if not isinstance(supplier, Among):
+        return [[row for rows in inputs.rows[leaf] for row in rows] for leaf in supplier]
+    if len(supplier.columns) == 1:
+        return [[(value,) for row in supplier.rows for value in inputs.values(row[0])]]
+    return [[[inputs.values(operand)[0] for operand in row] for row in supplier.rows]]
 
 
-def _converted(value: SqlValue, term: Term) -> SqlValue:
+def _converted(values: Sequence[SqlValue], term: Term) -> Sequence[SqlValue]:
     for conversion in term.conversions:
-        value = _certain(conversion(value))
-    return None if value != value else value  # SQLite stores NaN as NULL
+        converted = [conversion(value) for value in values]
+        if UNCERTAIN in converted:
+            raise UncertainValue
+        values = [value for value in converted if value is not UNCERTAIN]
+    return [None if value != value else value for value in values]  # SQLite stores NaN as NULL
 
 
-def _certain(value: object) -> SqlValue:
+def _certain(value: SqlValue | Uncertain) -> SqlValue:
     if value is UNCERTAIN:
         raise UncertainValue
-    return value  # type: ignore[return-value]
+    return value
 
 
 def _between(values: tuple[SqlValue, ...], path: Index, limits: Sequence[Limit], inputs: Inputs) -> list[Bounds]:

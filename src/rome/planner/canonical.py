@@ -277,8 +277,14 @@ class _Writer:
             distinct = self._word(at + 1 + negated) == "DISTINCT" and self._word(at + 2 + negated) == "FROM"
             if distinct:
                 return self._keyword("IS" if negated else "IS NOT", at + 3 + negated)
-        if word == "IN" and after != "(":
-            return self._in_table(at)
+        if word == "IN":
+            empty = _end_of_empty_set(self.tokens, at + 1)
+            if empty is not None:
+                self.out.append("IN ( )")
+                self.operand = True
+                return empty
+            if after != "(":
+                return self._in_table(at)
         if word in ("INTO", "VALUES", "SELECT", "DEFAULT"):
             self.target = word == "INTO"
         self._keyword(word, at + 1)
@@ -317,3 +323,17 @@ class _Writer:
                 next(self.parameters)
             at += 1
         raise NotUnderstood("unbalanced parentheses")
+
+
+def _end_of_empty_set(tokens: Sequence[Token], at: int) -> int | None:
+    """Where SQLAlchemy's rendering of an empty IN list ends: `(SELECT 1, 1 FROM (SELECT 1, 1) WHERE 1!=1)`."""
+    texts = [token.word or token.text for token in tokens[at : at + 2]]
+    if texts != ["(", "SELECT"]:
+        return None
+    end = at + 2
+    while tokens[end : end + 1] and (tokens[end].word == "," or tokens[end].text == "1"):
+        end += 1
+    ones = [token.text for token in tokens[at + 2 : end]]
+    tail = ["FROM", "(", "SELECT", *ones, ")", "WHERE", "1", "!=", "1", ")"]
+    texts = [token.word or token.text for token in tokens[end : end + len(tail)]]
+    return end + len(tail) if ones and texts == tail else None

@@ -148,8 +148,13 @@ class ConjunctReader:
         if isinstance(one, _Shown) and isinstance(other, _Shown):
             collation = _collation(one, other)
             if collation is None:
-                return [Present((one.column, other.column))]
-            return [Joined(one.column, other.column, collation)]
+                return _present(one, other)
+            joined = Joined(one.column, other.column, collation)
+            if one.column.sources and other.column.sources:
+                return [joined]
+            if self._semi is not None:  # a scalar subquery, whose own rows it must not select
+                self._semi.append(joined)
+            return _present(one, other)
         if isinstance(one, _Values) and isinstance(other, _Shown):
             return self._among(other, [one.operands], _collation(one, other))
         if isinstance(one, _Shown) and isinstance(other, _Values):

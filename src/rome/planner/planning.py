@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 
 import sqlglot
@@ -18,7 +19,7 @@ from sqlglot.errors import SqlglotError
 
 from rome.catalog.schema import Catalog, Table
 from rome.codec.values import SqlValue
-from rome.planner.bounds import Inputs, fetches, whole
+from rome.planner.bounds import Inputs, PointRead, fetches, whole
 from rome.planner.canonical import Canonical, Constant, NotUnderstood, Slot, canonical
 from rome.planner.explain import Line, explain
 from rome.planner.insertion import Insertion, read_insertion
@@ -32,6 +33,9 @@ from rome.planner.tree import set_contexts
 
 _MAX_TEMPLATES = 2_000
 """Analysed texts that are kept per catalog."""
+
+_MAX_TREES = 256
+"""Syntax trees that are kept, of whatever catalog: a test suite makes one database after another, all alike."""
 
 _PLANNED = (Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE)
 
@@ -87,14 +91,18 @@ class StatementPlan(FetchPlan):
         self._steps = template.steps
         self._slots = slots
         self._insertion = insertion
+        self._point = None
+        if len(template.steps) == 1 and not template.whole and (choice := template.steps[0].choice) is not None:
+            self._point = PointRead.of(choice.accesses, slots)
 
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
+        if self._point is not None:
+            point = self._point.fetch(parameters)
+            if point is not None:
+                yield [point]
+            return
         inputs = Inputs(self._slots, parameters)
         steps = self._steps
-        if len(steps) == 1 and (choice := steps[0].choice) is not None and not self.full_scans:
-            if wave := fetches(steps[0].leaf.table, choice.accesses, inputs):
-                yield wave
-            return
         brought: dict[_FetchKey, list[Values]] = {}
         if self.full_scans and not steps:
             yield [whole(table) for table in self.full_scans]
@@ -107,6 +115,8 @@ class StatementPlan(FetchPlan):
             missing = {key: fetch for key, fetch in wave_by_key.items() if key not in brought}
             if missing:
                 rows = yield list(missing.values())
+                if number == steps[-1].wave:
+                    return
                 brought.update(zip(missing, rows, strict=True))
             for leaf, leaf_fetches in wanted:
                 inputs.rows[leaf] = [brought[_key(fetch)] for fetch in leaf_fetches]
@@ -186,7 +196,9 @@ def _tables(names: Iterable[str], catalog: Catalog) -> list[Table]:
     return [catalog.tables[name] for name in sorted(names) if name in catalog.tables]
 
 
+@lru_cache(maxsize=_MAX_TREES)
 def _parse(text: str) -> exp.Expression:
+    """The syntax tree of a canonical text; nobody changes it."""
     try:
         trees = sqlglot.parse(text, dialect=SQLite)
     except SqlglotError as error:

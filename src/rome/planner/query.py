@@ -40,6 +40,7 @@ _SCALAR = frozenset(_SCALAR_NAMES.split())
 
 _CUTTING = frozenset(["having", "limit", "offset", "windows"])
 _SELECT_ARGS = frozenset(["expressions", "from_", "joins", "where", "group", "order", "distinct", "with_"]) | _CUTTING
+_COMPOUND_ARGS = frozenset(["this", "expression", "distinct", "order", "limit", "offset", "with_"])
 _TABLE_ARGS = frozenset(["this", "db", "alias", "joins"])
 _SUBQUERY_ARGS = frozenset(["this", "alias", "joins"])
 _JOIN_ARGS = frozenset(["this", "side", "kind", "method", "on", "using"])
