@@ -50,8 +50,7 @@ class Reader:
         Raises:
             CatalogMoved: it is not.
         """
-        if self.transaction.snapshot is None:
-            self.transaction.read([])
+        self.transaction.fix_snapshot()
         self._check_catalog()
 
     def _check_catalog(self) -> None:

@@ -225,8 +225,10 @@ class Session:
     def _autocommit(self, operation: Operation) -> Result:
         """Run an operation as a transaction of its own. Nobody has seen anything of it, so it may simply run again."""
         for attempt in range(self._options.max_replays + 1):
-            self._begin()
+            current = self._begin()
             try:
+                if attempt:
+                    self._refresh(current)
                 outcome = self._outcome(operation)
                 if isinstance(outcome, Error):
                     raise outcome
@@ -259,11 +261,7 @@ class Session:
                     self._new_statement_snapshot(current)
                 return self._run(current, operation)
             except CatalogMoved as moved:
-                if not current.is_pristine():
-                    raise CatalogChangedError(
-                        f"the schema changed (catalog version {moved.version}) after this transaction began", table=0
-                    ) from None
-                self._reload(current, moved.version)
+                self._take_newer(current, moved)
             except ConflictError:
                 raise
             except Error as error:
@@ -276,6 +274,25 @@ class Session:
                     self._end()
                 assert savepoints == len(current.savepoints)
                 return error
+
+    def _refresh(self, current: OpenTransaction) -> None:
+        """Fix the snapshot, and take its schema."""
+        try:
+            current.reader.refresh()
+        except CatalogMoved as moved:
+            self._take_newer(current, moved)
+
+    def _take_newer(self, current: OpenTransaction, moved: CatalogMoved) -> None:
+        """Go on with the schema of the snapshot, if nothing rests on ours yet.
+
+        Raises:
+            CatalogChangedError: something does.
+        """
+        if not current.is_pristine():
+            raise CatalogChangedError(
+                f"the schema changed (catalog version {moved.version}) after this transaction began", table=0
+            ) from None
+        self._reload(current, moved.version)
 
     def _schema_is_stale(self, current: OpenTransaction) -> bool:
         """After an error on a schema that was not validated: is there a newer one, under which it may be none?"""
@@ -497,6 +514,8 @@ class Session:
             return
         check_deferred(current, self._foreign_keys)
         transaction = current.transaction
+        if transaction.snapshot is None and not (current.replayable and self._options.max_replays):
+            self._refresh(current)  # what this connection last heard may be too old, and nobody would try again
         writes = harvest(self._working_set, current.schema, current.base, transaction.read_set, current.execution.taken)
         if not writes and not current.locked:
             self._end()
@@ -564,8 +583,9 @@ class Session:
             self._stats.replays += 1
             fresh = self._begin()
             fresh.explicit = explicit
-            fresh.execution.given = deque(taken)
             try:
+                self._refresh(fresh)
+                fresh.execution.given = deque(taken)
                 for logged in log:
                     if not same_outcome(self._outcome(logged.operation), logged.outcome):
                         self._end()
@@ -600,10 +620,7 @@ class Session:
     def iterdump(self) -> Iterator[str]:
         """The database as SQL, in the form of sqlite3's Connection.iterdump(); read in one transaction."""
         current = self._begin()
-        try:
-            current.reader.refresh()
-        except CatalogMoved as moved:
-            self._reload(current, moved.version)
+        self._refresh(current)
         return dump(current.reader)
 
     def close(self) -> None:

@@ -62,6 +62,11 @@ class Transaction:
         self.snapshot = None
         self.cache = SnapshotCache()
 
+    def fix_snapshot(self) -> None:
+        """See to it that there is a snapshot: one round trip if there is none."""
+        if self.snapshot is None:
+            self._read([], ())
+
     def read(self, wants: Sequence[Want], reserves: Sequence[Reserve] = ()) -> list[int]:
         """Bring all that is wanted into the cache, in one round trip if nothing is cut short; returns the reserved.
 
@@ -71,8 +76,9 @@ class Transaction:
             ConflictError, StoreUnavailableError: see Store.read.
         """
         requests = self._missing(wants)
-        if not requests and not reserves and self.snapshot is not None:
-            return []
+        return self._read(requests, reserves) if requests or reserves else []
+
+    def _read(self, requests: Sequence[Request], reserves: Sequence[Reserve]) -> list[int]:
         result = self._store.read(self.snapshot, requests, reserves)
         self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
         for request, answer in zip(requests, result.answers, strict=True):
@@ -130,8 +136,8 @@ class Transaction:
         """Enter a want that was read into the read set, as far as its `check` says."""
         if want.check is Check.NOTHING:
             return
-        assert self.snapshot is not None
-        table_id, version = want.table_id, self.snapshot.version
+        table_id = want.table_id
+        version = 0 if self.snapshot is None else self.snapshot.version  # unread keys are absent, and need none
         for key in want.keys:
             row = self.cache.row(table_id, key)
             if row is None:
