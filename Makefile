@@ -12,7 +12,7 @@ KIT := .demo
 KIT_READY := $(KIT)/venv/ready $(KIT)/src/ready
 KIT_PYTHON := PYTHONPATH=$(CURDIR)/openstack:$(CURDIR)/tests $(CURDIR)/$(KIT)/venv/bin/python
 
-export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
+export XDG_CACHE_HOME := $(CURDIR)/.cache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_PROGRESS_BAR := off
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
