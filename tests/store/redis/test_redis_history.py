@@ -23,7 +23,7 @@ from rome.errors import (
 )
 from rome.store.location import Location
 from rome.store.redis import RedisStore
-from rome.store.redis.link import Link
+from rome.store.redis.link import Link, Reply
 from rome.store.redis.names import meta_key
 from rome.store.spi import BEYOND, Drop, Point, RangeCheck, Retention
 from rome.testing.harness import Write, change_catalog, delete, enter, leave, put
@@ -282,15 +282,25 @@ class TestResolve:
         with pytest.raises(CommitAbortedError):
             client.store.commit(request)
 
-    def test_commit_whose_answer_was_lost_is_found(self, connect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-        client = connect()
+    @pytest.mark.parametrize("has_script", [True, False])
+    def test_commit_whose_answer_was_lost_is_found(
+        self, start: Start, connect: Open, monkeypatch: pytest.MonkeyPatch, has_script: bool
+    ) -> None:
+        server = start()
+        client = connect(server.location("nova"))
+        client.write(put(b"a", b"old"))
         client.begin()
         request = client.request(put(b"a"))
         link = link_of(client)
         receive = link.receive
+        if not has_script:
+            with admin_of(server) as admin:
+                admin.script_flush()
 
-        def lose_the_answer(count: int) -> None:
-            receive(count)
+        def lose_the_answer(count: int) -> list[Reply]:
+            replies = receive(count)
+            if not isinstance(replies[0], list):
+                return replies  # it lacks the script, and is sent it next
             _lose(link)
 
         monkeypatch.setattr(link, "receive", lose_the_answer)

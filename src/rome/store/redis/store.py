@@ -322,32 +322,14 @@ class RedisStore(Store):
         return [int(last) - reserve.size + 1 for reserve, last in zip(reserves, reply[1:], strict=True)]
 
     def _commit(self, script: scripts.Script, arguments: Sequence[bytes | str | int]) -> Reply:
-        """Send a commit; only here does a lost answer mean that the outcome is unknown."""
-        link = self._live_link()
-        transaction_id, _, version, *_ = arguments
-        wait_replicas, commands = self._settings.wait_replicas, [self._script(script, *arguments)]
-        if wait_replicas:
-            commands.append((b"WAIT", wait_replicas, self._settings.wait_timeout_ms))
-        sent = False
-        try:
-            link.send(commands)
-            sent = True
-            self.round_trips += 1
-            replies = link.receive(len(commands))
-        except StoreUnavailableError as error:
-            self._disconnect()
-            # A command that was not sent to its last byte is not run. With WAIT behind it, it may have been.
-            if not (sent or wait_replicas):
-                raise
-            assert isinstance(transaction_id, bytes)
-            assert isinstance(version, int)
-            self._unknown[transaction_id] = version
-            raise CommitUnknownError(f"no answer to a commit: {error}", transaction_id=transaction_id) from error
+        wait_replicas = self._settings.wait_replicas
+        wait = [(b"WAIT", wait_replicas, self._settings.wait_timeout_ms)] if wait_replicas else []
+        replies = self._send_commit([self._script(script, *arguments), *wait], arguments)
         if isinstance(replies[0], exceptions.NoScriptError):
-            replies = link.call([self._source(script, *arguments), *commands[1:]])
-        reply = _checked(replies[0], link.server)
+            replies = self._send_commit([self._source(script, *arguments), *wait], arguments)
+        reply = _checked(replies[0], self._settings.server)
         if wait_replicas and reply[0] == b"done":
-            replicas = _checked(replies[1], link.server)
+            replicas = _checked(replies[1], self._settings.server)
             if replicas < wait_replicas:
                 raise NotReplicatedError(
                     f"committed at version {reply[1]}, but {replicas} replicas acknowledged it in time and not"
@@ -356,6 +338,26 @@ class RedisStore(Store):
                     replicas=replicas,
                 )
         return reply
+
+    def _send_commit(self, commands: Sequence[Command], arguments: Sequence[bytes | str | int]) -> list[Reply]:
+        """Only here does a lost answer mean that the outcome is unknown."""
+        link = self._live_link()
+        sent = False
+        try:
+            link.send(commands)
+            sent = True
+            self.round_trips += 1
+            return link.receive(len(commands))
+        except StoreUnavailableError as error:
+            self._disconnect()
+            # A command that was not sent to its last byte is not run. With WAIT behind it, it may have been.
+            if not sent and len(commands) == 1:
+                raise
+            transaction_id, _, version, *_ = arguments
+            assert isinstance(transaction_id, bytes)
+            assert isinstance(version, int)
+            self._unknown[transaction_id] = version
+            raise CommitUnknownError(f"no answer to a commit: {error}", transaction_id=transaction_id) from error
 
     def _run(self, script: scripts.Script, *arguments: bytes | str | int) -> Reply:
         return self._finish(script, arguments, self._call([self._script(script, *arguments)])[0])
