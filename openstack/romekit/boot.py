@@ -25,7 +25,7 @@ from romekit.recorder import Recording
 from servers import Server
 
 OWN_REDIS = "own-redis"
-_LINES_SHOWN = 60
+_LINES_SHOWN = 40
 
 
 def main() -> int:
@@ -85,8 +85,8 @@ def _nova_environment() -> dict[str, str]:
 
 
 def _what_matters(log: str) -> str:
-    """Warnings and errors of a log with their tracebacks: everything below INFO is left out; the last lines of it."""
-    kept = [line for line in log.splitlines() if line.strip() and " INFO [" not in line and " INFO nova" not in line]
+    """The last lines of a log that tell what went wrong: warnings, errors and exceptions, without stack frames."""
+    kept = [line for line in log.splitlines() if line.strip() and not line.startswith(" ") and " INFO " not in line]
     return "\n".join(kept[-_LINES_SHOWN:])
 
 
