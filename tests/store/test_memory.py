@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from secrets import token_hex
 from threading import Event, Thread
 
@@ -24,12 +25,19 @@ pytestmark = pytest.mark.memory
 
 @pytest.fixture
 def store_under_test() -> StoreUnderTest:
-    return StoreUnderTest(MemoryStore, lambda name: Location("memory", name), model=NaiveStore, machine_runs=100)
+    return StoreUnderTest(MemoryStore, lambda name: Location("memory", name), model=NaiveStore, machine_runs=150)
 
 
 @pytest.fixture
-def client() -> Client:
-    return Client(MemoryStore.open(Location("memory", token_hex(8))))
+def location() -> Iterator[Location]:
+    location = Location("memory", token_hex(8))
+    yield location
+    MemoryStore.drop_database(location)
+
+
+@pytest.fixture
+def client(location: Location) -> Client:
+    return Client(MemoryStore.open(location))
 
 
 def test_every_call_counts_as_a_round_trip_and_others_do_not(client: Client) -> None:
@@ -49,9 +57,7 @@ def test_closed_connection_refuses_to_work(client: Client) -> None:
         client.begin()
 
 
-def test_connection_to_a_dropped_database_is_not_usable(client: Client) -> None:
-    location = Location("memory", token_hex(8))
-    client = Client(MemoryStore.open(location))
+def test_connection_to_a_dropped_database_is_not_usable(client: Client, location: Location) -> None:
     MemoryStore.drop_database(location)
     assert not client.store.is_usable()
     with pytest.raises(StoreUnavailableError, match="dropped"):
@@ -81,10 +87,8 @@ def test_index_entry_without_its_row_is_named(client: Client) -> None:
     assert (caught.value.table, caught.value.key) == (1, b"lost")
 
 
-def test_child_gets_a_whole_copy_that_is_its_own(client: Client) -> None:
+def test_child_gets_a_whole_copy_that_is_its_own(client: Client, location: Location) -> None:
     """Forked while other threads commit: the child neither waits for their locks nor sees a half of a commit."""
-    location = Location("memory", token_hex(8))
-    client = Client(MemoryStore.open(location))
     client.write(put(b"a", b"0"), put(b"b", b"0"))
     stop = Event()
 
@@ -127,8 +131,9 @@ def _in_child(location: Location) -> int:
 
 def test_commits_do_not_wait_for_other_databases(client: Client) -> None:
     """One lock per database: a commit goes through while somebody holds another's."""
-    other = MemoryStore.open(Location("memory", token_hex(8)))
-    with other._database.lock:
+    elsewhere = Location("memory", token_hex(8))
+    with MemoryStore.open(elsewhere)._database.lock:
         client.write(put(b"a"))
+    MemoryStore.drop_database(elsewhere)
     client.begin()
     assert client.keys() == [b"a"]

@@ -7,13 +7,14 @@ commits that made them, since a store may count in steps other than one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from secrets import token_bytes, token_hex
 from typing import ClassVar, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from rome.errors import CommitAbortedError, ConflictError
 from rome.store.location import Location
@@ -50,19 +51,26 @@ def _index_keys(record: bytes) -> tuple[bytes, bytes]:
 
 
 _INDEX_KEYS = sorted({key for record in RECORDS for key in _index_keys(record)})
-BOUNDS = [
-    b"",
-    BEYOND,
-    _LONG[:-1],
-    *(bound for key in (*KEYS, *_INDEX_KEYS) for bound in (key, key + b"\xff")),
-    *(index_key + key for index_key in _INDEX_KEYS for key in KEYS[::3]),
-]
+BOUNDS = sorted(
+    {
+        b"",
+        BEYOND,
+        _LONG[:-1],
+        *(bound for key in (*KEYS, *_INDEX_KEYS) for bound in (key, key + b"\xff")),
+        *(index_key + key for index_key in _INDEX_KEYS for key in KEYS[::3]),
+    }
+)
 
 connections = st.integers(0, CONNECTIONS - 1)
 keys = st.sampled_from(KEYS)
-bounds = st.sampled_from(BOUNDS)
-records = st.none() | st.sampled_from(RECORDS)
+# By number: Hypothesis refuses to print a strategy that holds so many long bounds. Mostly narrow, so that a change is
+# as likely outside as inside.
+ranges = st.tuples(st.integers(0, len(BOUNDS) - 1), st.sampled_from([1, 2, 4, 8, len(BOUNDS), len(BOUNDS)])).map(
+    lambda place: (BOUNDS[place[0]], BOUNDS[min(sum(place), len(BOUNDS) - 1)])
+)
+records = st.sampled_from([None, *RECORDS])
 row_writes = st.dictionaries(keys, records, min_size=1, max_size=4)
+few_row_writes = st.dictionaries(keys, records, min_size=1, max_size=2)
 paths = st.integers(-1, 2)
 """-1: the plain table; otherwise the indexed table, by its order index or one of its two indexes."""
 
@@ -73,6 +81,7 @@ class _Twin:
     def __init__(self, real: Client, model: Client) -> None:
         self.clients = real, model
         self.open = False
+        self.oldest = real.snapshot, model.snapshot
         self.reads: list[tuple[Point | RangeCheck, Point | RangeCheck]] = []
 
     @property
@@ -81,10 +90,16 @@ class _Twin:
         return real.snapshot.version, model.snapshot.version
 
     def begin(self) -> None:
+        """Begin a transaction."""
+        self.refresh()
+        self.oldest = self.clients[0].snapshot, self.clients[1].snapshot
+        self.reads = []
+
+    def refresh(self) -> None:
+        """Go on with the transaction at a new snapshot, as READ COMMITTED does."""
         for client in self.clients:
             client.begin()
         self.open = True
-        self.reads = []
 
 
 class _Sent:
@@ -113,6 +128,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Sequence -> the greatest number that was handed out or demanded."""
         # Ids are never used again.
         self.table, self.indexes, self.next_id = 2, [1, 2], 3
+        self.dropped: list[tuple[int, int]] = []
 
     def _connect(self) -> _Twin:
         real, model = self.locations
@@ -129,11 +145,20 @@ class StoreMachine(RuleBasedStateMachine):
             self.under_test.store.drop_database(self.locations[0])
             self.under_test.model.drop_database(self.locations[1])
 
+    @initialize(plain=row_writes, indexed=row_writes)
+    def fill(self, plain: dict[bytes, bytes | None], indexed: dict[bytes, bytes | None]) -> None:
+        self.write_blindly(0, plain)
+        self.commit(0, indexed, None)
+
     # Reading
 
     @rule(connection=connections)
     def begin(self, connection: int) -> None:
         self.twins[connection].begin()
+
+    @rule(connection=connections)
+    def refresh(self, connection: int) -> None:
+        self._begun(connection).refresh()
 
     @rule(connection=connections)
     def release(self, connection: int) -> None:
@@ -157,16 +182,16 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         connection=connections,
         path=paths,
-        start=bounds,
-        stop=bounds,
+        bounds=ranges,
         limit=st.none() | st.integers(1, 4),
         reverse=st.booleans(),
         rows=st.booleans(),
     )
     def scan(
-        self, connection: int, path: int, start: bytes, stop: bytes, limit: int | None, reverse: bool, rows: bool
+        self, connection: int, path: int, bounds: tuple[bytes, bytes], limit: int | None, reverse: bool, rows: bool
     ) -> None:
         twin = self._begun(connection)
+        start, stop = bounds
         table, index = self._path(path)
         answers = self._both(
             twin, lambda client: client.scan(index, start, stop, limit=limit, reverse=reverse, table=table)
@@ -175,9 +200,10 @@ class StoreMachine(RuleBasedStateMachine):
             assert self._translated(answers[0]) == answers[1]
             self._remember_range(twin, table, index, start, stop, rows=rows)
 
-    @rule(connection=connections, path=paths, start=bounds, stop=bounds)
-    def count(self, connection: int, path: int, start: bytes, stop: bytes) -> None:
+    @rule(connection=connections, path=paths, bounds=ranges)
+    def count(self, connection: int, path: int, bounds: tuple[bytes, bytes]) -> None:
         twin = self._begun(connection)
+        start, stop = bounds
         table, index = self._path(path)
         answers = self._both(twin, lambda client: client.count(index, start, stop, table=table))
         if answers is not None:
@@ -216,6 +242,29 @@ class StoreMachine(RuleBasedStateMachine):
                 effects.append(EntryWrite(self.table, self.indexes[position], index_key, key, present))
         self._commit(twin, effects, {} if number is None else {1: number})
 
+    @rule(
+        connection=connections,
+        path=paths,
+        bounds=ranges,
+        rows=st.booleans(),
+        writes=few_row_writes,
+    )
+    def commit_what_rests_on_one_range(
+        self, connection: int, path: int, bounds: tuple[bytes, bytes], rows: bool, writes: dict[bytes, bytes | None]
+    ) -> None:
+        """Read nothing else, so that nothing but the range decides; somebody writes meanwhile, perhaps into it."""
+        twin = self.twins[connection]
+        twin.begin()
+        table, index = self._path(path)
+        self._remember_range(twin, table, index, *bounds, rows=rows)
+        other = (connection + 1) % CONNECTIONS
+        if path < 0:
+            self.write_blindly(other, writes)
+        else:
+            self.twins[other].begin()
+            self.commit(other, writes, None)
+        self._commit(twin, [RowWrite(PLAIN_TABLE, KEYS[0], b"")])
+
     @rule(connection=connections, writes=row_writes)
     def write_blindly(self, connection: int, writes: dict[bytes, bytes | None]) -> None:
         twin = self.twins[connection]
@@ -226,23 +275,25 @@ class StoreMachine(RuleBasedStateMachine):
     def only_validate(self, connection: int) -> None:
         self._commit(self._begun(connection), [])
 
-    @rule(connection=connections)
-    def drop_table(self, connection: int) -> None:
+    @rule(connection=connections, position=st.none() | st.integers(0, 1))
+    def change_schema(self, connection: int, position: int | None) -> None:
+        """Drop the indexed table for another, or one of its indexes and build it anew under another id."""
         twin = self.twins[connection]
         twin.begin()
-        self._commit(twin, [Drop(self.table), change_catalog(token_bytes(4))])
-        self.table, self.indexes = self._new_id(), [self._new_id(), self._new_id()]
-
-    @rule(connection=connections, position=st.integers(0, 1))
-    def rebuild_index(self, connection: int, position: int) -> None:
-        twin = self.twins[connection]
-        twin.begin()
-        dropped, self.indexes[position] = self.indexes[position], self._new_id()
-        entries = [
-            EntryWrite(self.table, self.indexes[position], _index_keys(row.record)[position], row.key, True)
-            for row in twin.clients[1].scan(table=self.table)
-        ]
-        self._commit(twin, [Drop(self.table, dropped), *entries, change_catalog(token_bytes(4))])
+        entries: list[EntryWrite] = []
+        if position is None:
+            drop = Drop(self.table)
+            self.dropped += [(self.table, index) for index in (ORDER_INDEX, *self.indexes)]
+            self.table, self.indexes = self._new_id(), [self._new_id(), self._new_id()]
+        else:
+            drop = Drop(self.table, self.indexes[position])
+            self.dropped.append((self.table, self.indexes[position]))
+            self.indexes[position] = self._new_id()
+            entries = [
+                EntryWrite(self.table, self.indexes[position], _index_keys(row.record)[position], row.key, True)
+                for row in twin.clients[1].scan(table=self.table)
+            ]
+        self._commit(twin, [drop, *entries, change_catalog(token_bytes(4))])
 
     @precondition(lambda self: bool(self.sent))
     @rule(connection=connections, back=st.integers(0, 3))
@@ -335,21 +386,23 @@ class StoreMachine(RuleBasedStateMachine):
         )
 
     def _compare_everything(self, twin: _Twin) -> None:
-        for table, index in [(0, ORDER_INDEX), *(self._path(path) for path in range(-1, 3))]:
+        for table, index in [(0, ORDER_INDEX), *map(self._path, range(-1, 3)), *self.dropped]:
             answers = self._both(twin, partial(_scan_and_count, table=table, index=index))
             if answers is None:
                 return
             (real_rows, real_count), (model_rows, model_count) = answers
             assert self._translated(real_rows) == model_rows
             assert real_count == model_count == len(model_rows)
+            assert not (model_rows and (table, index) in self.dropped)
 
     def _requests(self, twin: _Twin, writes: list[Write], sequences: dict[int, int] | None = None) -> _Sent:
         transaction_id = token_bytes(16)
+        reads_of_both = zip(*twin.reads, strict=True) if twin.reads else ((), ())
         real, model = (
-            client.request(
-                *writes, read=[pair[side] for pair in twin.reads], sequences=sequences, transaction_id=transaction_id
+            replace(
+                client.request(*writes, read=reads, sequences=sequences, transaction_id=transaction_id), snapshot=oldest
             )
-            for side, client in enumerate(twin.clients)
+            for client, oldest, reads in zip(twin.clients, twin.oldest, reads_of_both, strict=True)
         )
         return _Sent(real, model)
 

@@ -248,6 +248,8 @@ class TestCatalogVersion:
         assert client.store.read(None, ()).catalog_version == changed
         changed = client.write(delete(change_catalog().key, table=0))
         assert client.store.read(None, ()).catalog_version == changed
+        client.write(delete(change_catalog().key, table=0), delete(b"never there", table=0))
+        assert client.store.read(None, ()).catalog_version == changed
 
     def test_read_of_an_older_snapshot_is_refused(self, connect: Connect) -> None:
         client, other = connect(), connect()
