@@ -53,7 +53,7 @@ class Tour:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self._requests: list[Request] = []
-        self._recorder = Recorder(type(engine.dialect), self._requests)
+        self._recorder = Recorder(engine, type(engine.dialect), self._requests)
 
     @contextmanager
     def _step(self, title: str) -> Iterator[None]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
 
 STATEMENT, COMMIT, ROLLBACK, PING = "statement", "commit", "rollback", "ping"
 _DIALECT_METHODS = {"do_commit": COMMIT, "do_rollback": ROLLBACK, "do_ping": PING}
@@ -69,15 +68,22 @@ class _Mark(NamedTuple):
 
 
 class Recorder:
-    """Adds every request of every engine of this process to a list, while it is `on`."""
+    """Adds every request to a list, while it is `on`."""
 
-    def __init__(self, dialect: type[sa.Dialect], requests: list[Request]) -> None:
-        """`dialect` is the class of the engines' dialect: its methods commit, roll back and ping."""
+    def __init__(
+        self, engines: sa.Engine | type[sa.Engine], dialect: type[sa.Dialect], requests: list[Request]
+    ) -> None:
+        """Listen for as long as the process lives.
+
+        Args:
+            engines: the engine whose statements count, or sa.Engine for all of them.
+            dialect: whose commits, rollbacks and pings count; its methods are replaced.
+        """
         self.on = False
         self._requests = requests
-        sa.event.listen(Engine, "before_cursor_execute", self._before)
-        sa.event.listen(Engine, "after_cursor_execute", self._after)
-        sa.event.listen(Engine, "handle_error", self._failed)
+        sa.event.listen(engines, "before_cursor_execute", self._before)
+        sa.event.listen(engines, "after_cursor_execute", self._after)
+        sa.event.listen(engines, "handle_error", self._failed)
         for name, kind in _DIALECT_METHODS.items():
             setattr(dialect, name, self._timed(getattr(dialect, name), kind))
 

@@ -138,7 +138,7 @@ def main(url, count, out):
     dialect = sa.make_url(url).get_dialect()
     use_databases(databases, tell, one_writer=dialect.name == "sqlite" and dialect.driver != "rome")
     recording = Recording([], [])
-    boot = Boot(Recorder(dialect, recording.requests), recording, int(count), tell)
+    boot = Boot(Recorder(sa.Engine, dialect, recording.requests), recording, int(count), tell)
     try:
         result = unittest.TextTestRunner(stream=sys.stderr).run(boot)
     finally:
