@@ -46,6 +46,7 @@ test: $(VENV)/ready
 
 lint: $(VENV)/ready
 	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
 
 types: $(VENV)/ready
 	@cd src && ../$(VENV)/bin/mypy --strict -p rome
