@@ -142,6 +142,9 @@ def _run_on_working_set(
         if done.error is not None:
             raise done.error
         events += done.events if dropped else []
+    for table in after.catalog.tables.values():
+        if table.id not in before.definition.tables_by_id and texts == [statement.text] and _is_create_as(statement):
+            working_set.contents.of(table.id).whole = True
     names = {table.id: name for name, table in before.catalog.tables.items()}
     gone = {name for number, name in names.items() if number not in after.definition.tables_by_id}
     working_set.touch(dict(before.catalog.tables), [event for event in events if event.table not in gone])
@@ -152,8 +155,7 @@ def _texts(statement: Statement, before: Schema, after: Schema) -> list[str]:
     came = [item for key, item in after.definition.master.items() if key not in before.definition.master]
     gone = [item for key, item in before.definition.master.items() if key not in after.definition.master]
     if not gone and len(came) == 1:
-        words = _words(statement.text)[:12]
-        if came[0].type == "table" and "AS" in words and "(" not in words[: words.index("AS")]:
+        if came[0].type == "table" and _is_create_as(statement):
             return [statement.text]
         found = working_ddl.statement(came[0], after.catalog)
         return [] if found is None else [found]
@@ -161,6 +163,12 @@ def _texts(statement: Statement, before: Schema, after: Schema) -> list[str]:
         kept = working_ddl.keeps_index(before.catalog.tables[gone[0].table.lower()], gone[0].name)
         return [statement.text] if kept else []
     return [statement.text]
+
+
+def _is_create_as(statement: Statement) -> bool:
+    """CREATE TABLE .. AS SELECT, which also fills the table."""
+    words = _words(statement.text)[:12]
+    return "AS" in words and "(" not in words[: words.index("AS")]
 
 
 def _move_contents(reader: Reader, before: Schema, after: Schema) -> None:

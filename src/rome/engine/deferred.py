@@ -27,8 +27,7 @@ def check_deferred(current: OpenTransaction, enforced: bool) -> None:
     """
     catalog = current.schema.catalog
     everything = current.execution.defer_foreign_keys
-    keys = [key for table in catalog.tables.values() for key in table.foreign_keys if key.deferred or everything]
-    if not enforced or not keys:
+    if not enforced or not (everything or current.schema.has_deferred_keys):
         return
     reader = current.reader
     questions: list[tuple[Want, str, list[SqlValue], bool]] = []

@@ -62,6 +62,9 @@ def of_events(
     wants: list[Want] = []
     for event in events:
         table = catalog.tables[event.table]
+        if table.without_rowid and event.old is None and event.new is None:
+            wants += _everything_near(catalog, table)  # generated columns: nothing tells which row it was
+            continue
         old, new = event.old, event.new
         if old is None and event.kind != "INSERT":
             old = old_values(table, event.rowid_before)
@@ -77,6 +80,13 @@ def of_events(
             if before is not None:
                 wants += _children(catalog, table, before, after)
     return wants
+
+
+def _everything_near(catalog: Catalog, table: Table) -> list[Want]:
+    """The table, its parents and its children, whole."""
+    parents = [catalog.tables.get(key.parent.lower()) for key in table.foreign_keys]
+    children = [child for child, _ in catalog.referencing.get(table.name.lower(), ())]
+    return [whole(near) for near in (table, *parents, *children) if near is not None]
 
 
 def _unique(table: Table, known: Known, before: Known | None) -> list[Want]:

@@ -52,6 +52,7 @@ class OpenTransaction:
     Attributes:
         base: the schema that the store has.
         explicit: begun by BEGIN, so that AUTOCOMMIT waits for COMMIT.
+        by_savepoint: begun by SAVEPOINT under AUTOCOMMIT: the release of the outermost one commits.
         locked: FOR UPDATE was used: COMMIT validates even if nothing was written.
         replayable: not once DDL has run.
         log_bytes: about how much the log holds.
@@ -62,6 +63,7 @@ class OpenTransaction:
     execution: Execution
     base: Schema
     explicit: bool = False
+    by_savepoint: bool = False
     locked: bool = False
     replayable: bool = True
     savepoints: list[Savepoint] = field(default_factory=list)

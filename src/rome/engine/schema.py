@@ -34,6 +34,11 @@ class Schema:
         return cls(Definition.empty())
 
     @cached_property
+    def has_deferred_keys(self) -> bool:
+        """Whether some foreign key may be INITIALLY DEFERRED."""
+        return any(key.deferred for table in self.catalog.tables.values() for key in table.foreign_keys)
+
+    @cached_property
     def with_generated(self) -> frozenset[str]:
         """Lower-case names of the tables with generated columns."""
         return frozenset(

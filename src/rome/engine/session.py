@@ -42,6 +42,7 @@ from rome.errors import (
     NotSupportedError,
     OperationalError,
     ProgrammingError,
+    StoreUnavailableError,
 )
 from rome.planner.statement import Kind, Statement, classify, split_script
 from rome.store.location import Location
@@ -67,7 +68,7 @@ class Session:
         self._foreign_keys = options.foreign_keys
         self._functions: dict[tuple[str, int], tuple[Callable[..., SqlValue] | None, bool]] = {}
         self._open: OpenTransaction | None = None
-        self._doomed: ConflictError | None = None
+        self._doomed: OperationalError | None = None
         self._stats = Stats()
         self._closed = False
         self._set_schema(Schema.empty())
@@ -168,9 +169,7 @@ class Session:
         if self._doomed is not None:
             if kind in (Kind.ROLLBACK_TO, Kind.RELEASE):
                 return Result()
-            raise ConflictError(
-                f"the transaction has failed, and must be rolled back: {self._doomed}"
-            ) from self._doomed
+            raise _failed(self._doomed)
         if kind is Kind.BEGIN:
             return self._begin_explicitly()
         if kind in _REFUSED:
@@ -180,8 +179,13 @@ class Session:
         if kind is Kind.PRAGMA and answer(operation.statement) is Answer.SWITCH:
             return self._switch(operation.statement)
         if self._isolation is Isolation.AUTOCOMMIT and (self._open is None or not self._open.explicit):
-            return self._autocommit(operation)
-        return self._in_transaction(operation)
+            if kind is not Kind.SAVEPOINT:
+                return self._autocommit(operation)
+            self._begin().explicit = self._begin().by_savepoint = True  # as in SQLite, until it is released
+        result = self._in_transaction(operation)
+        if self._open is not None and self._open.by_savepoint and not self._open.savepoints:
+            self.commit()
+        return result
 
     def _begin_explicitly(self) -> Result:
         if self._open is not None and (self._open.explicit or self._open.log):
@@ -232,7 +236,8 @@ class Session:
                 outcome = self._outcome(operation)
                 if isinstance(outcome, Error):
                     raise outcome
-                self._commit_once()
+                if self._open is not None:
+                    self._commit_once()
             except (ConflictError, CommitAbortedError) as conflict:
                 self._end()
                 self._stats.conflicts += isinstance(conflict, ConflictError)
@@ -242,6 +247,7 @@ class Session:
                 _pause(attempt)
             except BaseException:
                 self._end()
+                self._doomed = None
                 raise
             else:
                 return outcome
@@ -265,8 +271,9 @@ class Session:
             except ConflictError:
                 raise
             except Error as error:
-                if _ends_transaction(error):
+                if isinstance(error, StoreUnavailableError):  # the connection is lost, and the transaction with it
                     self._end()
+                    self._doomed = error
                     raise
                 if current.transaction.snapshot is None and self._schema_is_stale(current):
                     continue
@@ -477,7 +484,7 @@ class Session:
         on = statement.argument.lower() in ("1", "on", "yes", "true")
         if foreign_keys and self._open is None:  # inside a transaction SQLite ignores it
             self._foreign_keys = on
-        elif not foreign_keys:
+        elif not foreign_keys and (self._open is not None or self._isolation is not Isolation.AUTOCOMMIT):
             self._begin().execution.defer_foreign_keys = on
         return Result()
 
@@ -491,7 +498,7 @@ class Session:
         """
         if self._doomed is not None:
             doomed, self._doomed = self._doomed, None
-            raise ConflictError(f"the transaction had failed, and is rolled back: {doomed}") from doomed
+            raise _failed(doomed)
         if self._open is None:
             return
         attempt = 0
@@ -540,7 +547,7 @@ class Session:
     def _publish(self, current: OpenTransaction, incarnation: bytes, version: int) -> None:
         """The schema that this commit made is the one to go on with."""
         self._schema = schemas.remember(incarnation, current.schema.definition.at_version(version))
-        if any(contents.hydrated or contents.touched for contents in self._working_set.contents.tables.values()):
+        if any(c.hydrated or c.touched or c.whole for c in self._working_set.contents.tables.values()):
             self._working_set.rollback()
             self._open_working_set(self._schema)
         else:
@@ -576,13 +583,13 @@ class Session:
             if not current.replayable or attempt >= self._options.max_replays or self._functions:
                 self._end()
                 raise conflict
-            log, taken, explicit = current.log, current.execution.taken, current.explicit
+            log, taken = current.log, current.execution.taken
             self._end()
             _pause(attempt)
             attempt += 1
             self._stats.replays += 1
             fresh = self._begin()
-            fresh.explicit = explicit
+            fresh.explicit, fresh.by_savepoint = current.explicit, current.by_savepoint
             try:
                 self._refresh(fresh)
                 fresh.execution.given = deque(taken)
@@ -641,9 +648,12 @@ _REFUSED = {
 }
 
 
-def _ends_transaction(error: Error) -> bool:
-    """Whether the connection, and with it the transaction, is lost."""
-    return error.sqlstate in ("08006", "40003")
+def _failed(reason: OperationalError) -> OperationalError:
+    """What every statement of a transaction that has failed gets, until it is rolled back."""
+    kind = type(reason) if isinstance(reason, StoreUnavailableError) else ConflictError
+    error = kind(f"the transaction has failed, and must be rolled back: {reason}")
+    error.__cause__ = reason
+    return error
 
 
 def _pause(attempt: int) -> None:
