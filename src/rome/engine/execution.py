@@ -144,7 +144,7 @@ class Execution:
             self.reader.hydrate(self._guards)
             return run, needed
         if isinstance(run.error, ForeignKeyViolation):
-            self._undo(last_rowid)
+            self._undo(run.last_rowid)  # SQLite keeps it, too
             return run, None
         connection.execute("RELEASE rome_run")
         if first is not None and target is not None:

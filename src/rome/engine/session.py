@@ -22,6 +22,7 @@ from rome.engine import ddl, guards
 from rome.engine import schema as schemas
 from rome.engine.deferred import check_deferred
 from rome.engine.dump import dump
+from rome.engine.explain import explain
 from rome.engine.harvest import harvest
 from rome.engine.identifiers import IDENTIFIERS
 from rome.engine.open_transaction import Logged, OpenTransaction, Operation, Parameters, Savepoint, same_outcome
@@ -174,7 +175,7 @@ class Session:
             return self._begin_explicitly()
         if kind in _REFUSED:
             raise NotSupportedError(_REFUSED[kind])
-        if kind in (Kind.VACUUM, Kind.ANALYZE, Kind.REINDEX, Kind.EMPTY):
+        if kind in (Kind.VACUUM, Kind.ANALYZE, Kind.EMPTY):
             return Result()  # the store needs none of them
         if kind is Kind.PRAGMA and answer(operation.statement) is Answer.SWITCH:
             return self._switch(operation.statement)
@@ -348,7 +349,7 @@ class Session:
                 return self._ddl(current, statement)
             case Kind.PRAGMA:
                 return self._pragma(current, statement)
-            case Kind.EXPLAIN:
+            case Kind.EXPLAIN | Kind.REINDEX:  # there is nothing to rebuild, but a wrong name is an error
                 return self._ask_mirror(current, statement, operation.parameters)
             case Kind.EXPLAIN_ROME:
                 return self._explain(current, statement, operation.parameters)
@@ -372,14 +373,14 @@ class Session:
         rows, changes, last_rowid = [], 0, None
         for parameters in bound:
             run = current.execution.change(prepared, parameters, check, foreign_keys=self._foreign_keys)
+            self._working_set.changes = run.changes
+            self._working_set.total_changes += run.all_changes
             if run.error is not None:
                 raise run.error
             rows += run.rows
             changes += run.changes
             if prepared.target is not None:
                 last_rowid = run.last_rowid
-            self._working_set.changes = run.changes
-            self._working_set.total_changes += run.changes
         return Result(prepared.inspection.columns or None, rows, changes, last_rowid)
 
     def _check_full_scan(self, prepared: Prepared) -> None:
@@ -420,8 +421,7 @@ class Session:
     def _explain(self, current: OpenTransaction, statement: Statement, parameters: Parameters) -> Result:
         prepared = current.schema.prepare(classify(statement.text), self._mirror)
         bound = prepared.bind(parameters) if parameters or not prepared.inspection.parameter_count else None
-        columns = tuple((name, None) for name in ("wave", "table", "access", "bounds", "remark"))
-        return Result(columns, list(prepared.plan.explain(bound)))
+        return explain(prepared, bound, current.schema, foreign_keys=self._foreign_keys)
 
     # ------------------------------------------------------------ savepoints
     def _savepoint(self, current: OpenTransaction, statement: Statement) -> Result:
