@@ -14,7 +14,7 @@ SCHEMA = [
     "create index t_d on t (d)",
     "create index t_e on t (e, a)",
     "create index t_e_binary on t (e collate binary)",
-    "create table u (uuid text primary key, id integer, e text collate nocase unique, k text, gen as (k || '!'))",
+    "create table u (uuid text primary key, id integer, e text collate nocase unique, k text, gen text as (lower(k)))",
     "create index u_id on u (id)",
     "create index u_k on u (k, id)",
     "create table w (a integer, y text, z numeric, primary key (a, y))",

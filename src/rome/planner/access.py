@@ -150,7 +150,7 @@ def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[P
     else:
         rank = 6
     # Among equals: more columns, then a range behind them, then fewer lists of values.
-    lists = sum(isinstance(term.supplier, Among) and len(term.supplier.rows) > 1 for term in terms)
+    lists = sum(isinstance(term.supplier, Among) and not term.supplier.is_single for term in terms)
     finer = -8 * len(terms) - 4 * bool(limits) + min(lists, 3)
     return Choice((rank, finer), (Access(leaf.table, path, tuple(terms), limits),))
 
@@ -223,7 +223,7 @@ class _Equalities:
 def _preference(term: Term) -> int:
     """Constants first, single ones before lists."""
     if isinstance(term.supplier, Among):
-        return 0 if len(term.supplier.rows) == 1 else 1
+        return 0 if term.supplier.is_single else 1
     return 2
 
 

@@ -60,6 +60,8 @@ def to_text(value: SqlValue) -> SqlValue | Uncertain:
     if isinstance(value, int):
         return str(int(value))
     if isinstance(value, float):
+        if value != value:
+            return None  # SQLite stores NaN as NULL
         if 1e-4 <= abs(value) < 1e15 or value == 0:
             text = format(value, ".15g")
             if float(text) == value and str(value) != "-0.0":

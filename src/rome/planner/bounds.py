@@ -18,7 +18,7 @@ from rome.planner.access import Access, Limit, Term
 from rome.planner.affinity import UNCERTAIN, Conversion, Uncertain
 from rome.planner.canonical import Constant, Slot
 from rome.planner.plan import Bounds, Fetch, Values
-from rome.planner.predicates import Among, FixedValue, Leaf, Operand, SlotValue
+from rome.planner.predicates import Among, FixedValue, Leaf, Operand
 from rome.store.spi import BEYOND
 
 MAX_COMBINATIONS = 1_000
@@ -80,10 +80,7 @@ class PointRead:
         """The quick way for these accesses, if they are so simple."""
         if len(accesses) != 1 or accesses[0].limits:
             return None
-        single = all(
-            isinstance(term.supplier, Among) and len(term.supplier.rows) == 1 and not _is_run(term.supplier, slots)
-            for term in accesses[0].terms
-        )
+        single = all(isinstance(term.supplier, Among) and term.supplier.is_single for term in accesses[0].terms)
         return cls(accesses[0], slots) if single else None
 
     def fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
@@ -118,10 +115,6 @@ def _single(term: Term, slots: Sequence[Slot]) -> tuple[int | None, SqlValue | U
         return slot, None, term.conversions, term.null_safe
     assert isinstance(slot, Constant)
     return None, slot.value, term.conversions, term.null_safe
-
-
-def _is_run(among: Among, slots: Sequence[Slot]) -> bool:
-    return any(isinstance(operand, SlotValue) and isinstance(slots[operand.slot], range) for operand in among.rows[0])
 
 
 def fetches(table: Table, accesses: Iterable[Access], inputs: Inputs) -> list[Fetch]:

@@ -37,12 +37,14 @@ Slot = int | range | Constant
 
 @dataclass(frozen=True, slots=True)
 class Canonical:
-    """The text for sqlglot, and what its placeholders stand for. `:s3` is `slots[3]`."""
+    """The text for sqlglot, and what its placeholders stand for: `:s3`, or `:r3` when it is a run, is `slots[3]`."""
 
     text: str
     slots: tuple[Slot, ...]
 
 
+RUN = "r"
+"""First letter of the placeholder of a run; so that one parameter and a run of them are different texts."""
 FUNCTION = "f "
 """Prefixed to the names of functions, and to a common table expression's when a column list follows it."""
 
@@ -175,7 +177,8 @@ class _Writer:
         return at + 1
 
     def _slot(self, slot: Slot) -> None:
-        self.out.append(f":s{len(self.slots)}")
+        kind = RUN if isinstance(slot, range) else "s"
+        self.out.append(f":{kind}{len(self.slots)}")
         self.slots.append(slot)
 
     def _quote(self, name: str) -> None:

@@ -54,10 +54,10 @@ _TIGHT = (
 class _Values:
     """An operand that is one literal or parameter, or a run of them; and its COLLATE."""
 
-    __slots__ = ("collation", "operands")
+    __slots__ = ("collation", "operand")
 
-    def __init__(self, operands: tuple[Operand, ...], collation: Collation | None = None) -> None:
-        self.operands = operands
+    def __init__(self, operand: Operand, collation: Collation | None = None) -> None:
+        self.operand = operand
         self.collation = collation
 
 
@@ -156,9 +156,9 @@ class ConjunctReader:
                 self._semi.append(joined)
             return _present(one, other)
         if isinstance(one, _Values) and isinstance(other, _Shown):
-            return self._among(other, [one.operands], _collation(one, other))
+            return self._among(other, [(one.operand,)], _collation(one, other))
         if isinstance(one, _Shown) and isinstance(other, _Values):
-            return self._among(one, [other.operands], _collation(one, other))
+            return self._among(one, [(other.operand,)], _collation(one, other))
         return _present(one, other)
 
     def _among(
@@ -173,9 +173,9 @@ class ConjunctReader:
             return ()
         one, other = self._side(left), self._side(right)
         if isinstance(one, _Shown) and isinstance(other, _Values):
-            return self._among(one, [other.operands], _collation(one, other), null_safe=True)
+            return self._among(one, [(other.operand,)], _collation(one, other), null_safe=True)
         if isinstance(one, _Values) and isinstance(other, _Shown):
-            return self._among(other, [one.operands], _collation(one, other), null_safe=True)
+            return self._among(other, [(one.operand,)], _collation(one, other), null_safe=True)
         return ()
 
     def _ordered(self, left: exp.Expression, operator: Operator, right: exp.Expression) -> Sequence[Predicate]:
@@ -187,10 +187,10 @@ class ConjunctReader:
         one, other = self._side(left), self._side(right)
         if isinstance(one, _Values) and isinstance(other, _Shown):
             one, other, operator = other, one, _FLIPPED[operator]
-        if isinstance(one, _Shown) and isinstance(other, _Values) and len(other.operands) == 1:
+        if isinstance(one, _Shown) and isinstance(other, _Values):
             collation = _collation(one, other)
             if collation is not None:
-                return [Bounded(one.column, operator, other.operands[0], collation)]
+                return [Bounded(one.column, operator, other.operand, collation)]
         return _present(one, other)
 
     def _in(self, part: exp.In) -> Sequence[Predicate]:
@@ -216,16 +216,16 @@ class ConjunctReader:
         return [Among(columns, kept, tuple(collation for collation in collations if collation is not None))]
 
     def _row(self, item: exp.Expression, width: int) -> tuple[Operand, ...] | None:
-        """The constants of one member of an IN list; a run counts as one member per value when `width` is 1."""
+        """The constants of one member of an IN list."""
         parts = item.expressions if isinstance(item, exp.Tuple) else [item]
         if len(parts) != width:
             return None
         operands: list[Operand] = []
         for part in parts:
             side = self._side(part)
-            if not isinstance(side, _Values) or len(side.operands) != 1:
+            if not isinstance(side, _Values):
                 return None
-            operands += side.operands
+            operands.append(side.operand)
         return tuple(operands)
 
     def _in_query(self, query: exp.Expression, sides: Sequence[_Side]) -> None:
@@ -264,9 +264,9 @@ class ConjunctReader:
             column = resolve(self._scope, part)
             return None if column is None else _Shown(column)
         if isinstance(part, exp.Placeholder):
-            return _Values(self._scope.names.slots(int(part.name[1:])))
+            return _Values(self._scope.names.slots(part.name))
         if isinstance(part, exp.Null):
-            return _Values((FixedValue(None),))
+            return _Values(FixedValue(None))
         if isinstance(part, exp.Collate):
             return self._collate(part)
         if isinstance(part, exp.Subquery):
@@ -280,7 +280,7 @@ class ConjunctReader:
             return None
         if isinstance(inner, _Shown):
             return _Shown(inner.column, inner.explicit or name)
-        return _Values(inner.operands, inner.collation or name)
+        return _Values(inner.operand, inner.collation or name)
 
     def _scalar(self, part: exp.Subquery) -> _Side:
         """`(SELECT u.x FROM u ..)` as a column of its own: its value is some row's, or NULL. It has no collation."""

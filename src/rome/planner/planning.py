@@ -20,7 +20,7 @@ from sqlglot.errors import SqlglotError
 from rome.catalog.schema import Catalog, Table
 from rome.codec.values import SqlValue
 from rome.planner.bounds import Inputs, PointRead, fetches, whole
-from rome.planner.canonical import Canonical, Constant, NotUnderstood, Slot, canonical
+from rome.planner.canonical import RUN, Canonical, Constant, NotUnderstood, Slot, canonical
 from rome.planner.explain import Line, explain
 from rome.planner.insertion import Insertion, read_insertion
 from rome.planner.order import Step, order
@@ -169,7 +169,7 @@ def _analysed(
 
 
 def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> Template:
-    reader = Reader(catalog, lambda slot: (SlotValue(slot),), lambda name: _view(catalog.views[name].sql))
+    reader = Reader(catalog, _operand, lambda name: _view(catalog.views[name].sql))
     try:
         reader.statement(_parse(text.text))
     except (NotUnderstood, RecursionError):
@@ -196,6 +196,10 @@ def _tables(names: Iterable[str], catalog: Catalog) -> list[Table]:
     return [catalog.tables[name] for name in sorted(names) if name in catalog.tables]
 
 
+def _operand(placeholder: str) -> Operand:
+    return SlotValue(int(placeholder[1:]), placeholder[0] == RUN)
+
+
 @lru_cache(maxsize=_MAX_TREES)
 def _parse(text: str) -> exp.Expression:
     """The syntax tree of a canonical text; nobody changes it."""
@@ -219,10 +223,10 @@ def _view(sql: str) -> ViewText:
         columns = [token for token in tokens[opening + 1 : at - 1] if token.word != ","]
     text = canonical(tokens[at + 1 :])
 
-    def operands(slot: int) -> tuple[Operand, ...]:
-        value = text.slots[slot]
+    def operand(placeholder: str) -> Operand:
+        value = text.slots[int(placeholder[1:])]
         if not isinstance(value, Constant):
             raise NotUnderstood("a parameter in a view")
-        return (FixedValue(value.value),)
+        return FixedValue(value.value)
 
-    return ViewText(_parse(text.text), [identifier(token).lower() for token in columns], operands)
+    return ViewText(_parse(text.text), [identifier(token).lower() for token in columns], operand)

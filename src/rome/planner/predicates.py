@@ -72,9 +72,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class SlotValue:
-    """The value, or values, of a slot."""
+    """The value of a slot; `many`: the values of a run of parameters."""
 
     slot: int
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,11 @@ class Among:
     rows: tuple[tuple[Operand, ...], ...]
     collations: tuple[Collation, ...]
     null_safe: bool = False
+
+    @property
+    def is_single(self) -> bool:
+        """Is there just one row?"""
+        return len(self.rows) == 1 and not any(isinstance(value, SlotValue) and value.many for value in self.rows[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,8 +27,8 @@ from rome.planner.scope import (
 )
 from rome.planner.tree import Arms, Filter, Item, Join, JoinKind, Node, facts
 
-MAX_LEAVES = 300
-"""Mentions of tables in one statement, views and common table expressions expanded; beyond it, it is not analysed."""
+MAX_ITEMS = 300
+"""FROM items of one statement, views and common table expressions expanded; beyond it, it is not analysed."""
 
 _SCALAR_NAMES = """
     abs cast coalesce concat concat_ws date datetime glob hex ifnull iif instr json json_extract julianday length like
@@ -90,7 +90,7 @@ class ViewText:
 
     query: exp.Expression
     columns: list[str]
-    slots: Callable[[int], tuple[Operand, ...]]
+    slots: Callable[[str], Operand]
 
 
 class Reader:
@@ -101,9 +101,7 @@ class Reader:
         view: the text of a view, by its name in lower case.
     """
 
-    def __init__(
-        self, catalog: Catalog, slots: Callable[[int], tuple[Operand, ...]], view: Callable[[str], ViewText]
-    ) -> None:
+    def __init__(self, catalog: Catalog, slots: Callable[[str], Operand], view: Callable[[str], ViewText]) -> None:
         self.roots: list[Root] = []
         self.leaves: list[Leaf] = []
         self.inserted: Table | None = None  # the table that INSERT adds to; nothing of it is read for that
@@ -111,7 +109,7 @@ class Reader:
         self._catalog = catalog
         self._slots = slots
         self._view = view
-        self._depth = 0
+        self._items = 0
         self._views: dict[str, ViewText] = {}
         self._subqueries: dict[tuple[int, int], Subquery] = {}
 
@@ -151,9 +149,7 @@ class Reader:
             self._scan(part, scope)
         grouped = tree.args.get("group") is not None
         aggregates = any(map(_may_aggregate, _parts(tree, "expressions", "having", "order")))
-        cut = any(tree.args.get(name) for name in ("having", "limit", "offset", "windows")) or any(
-            tree.find_all(exp.Window)
-        )
+        cut = any(tree.args.get(name) for name in _CUTTING) or any(tree.find_all(exp.Window))
         simple = not (grouped or aggregates or cut)
         node = Filter(source, plain + semi, simple, from_rows=grouped or not aggregates)
         return Query(node, self._outputs(tree, scope))
@@ -242,6 +238,9 @@ class Reader:
         return node
 
     def _item(self, tree: exp.Expression, scope: Scope) -> Node:
+        self._items += 1
+        if self._items > MAX_ITEMS:
+            raise NotUnderstood(f"more than {MAX_ITEMS} FROM items")
         if isinstance(tree, exp.Table):
             return self._table(tree, scope)
         if isinstance(tree, exp.Values):
@@ -285,8 +284,6 @@ class Reader:
     def _base(self, table: Table, alias: str, scope: Scope) -> Item:
         leaf = Leaf(table)
         self.leaves.append(leaf)
-        if len(self.leaves) > MAX_LEAVES:
-            raise NotUnderstood(f"more than {MAX_LEAVES} mentions of tables")
         source = table_source(alias, leaf)
         scope.sources.append(source)
         return Item(source)
@@ -306,11 +303,7 @@ class Reader:
 
     def _expand_view(self, name: str, alias: str, scope: Scope) -> Item:
         view = self._views.get(name) or self._views.setdefault(name, self._view(name))
-        self._depth += 1
-        if self._depth > MAX_LEAVES:
-            raise NotUnderstood("views too deep")
         query = self._query(view.query, Names(view.slots), None)
-        self._depth -= 1
         return self._derived(alias, _renamed(query.outputs, view.columns), query.node, scope)
 
     # -- result columns

@@ -35,7 +35,7 @@ class CommonTable:
 class Names:
     """The common table expressions that a query sees, and what the placeholders of its text stand for."""
 
-    slots: Callable[[int], tuple[Operand, ...]]
+    slots: Callable[[str], Operand]
     outer: Names | None = None
     tables: dict[str, CommonTable] = field(default_factory=dict)
 

@@ -1,0 +1,287 @@
+-- Statements and what is read for them: wave | table | access | bounds | remark. The schema is in test_plans.py.
+
+-- keys
+select * from instances where id = ?;
+--> 1 | instances | key | id = ?1
+select * from instances where id = 5 and host = 'a';
+--> 1 | instances | key | id = 5
+select * from instances where uuid = ? and deleted = 0;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+select * from instances where id in (?, ?, ?);
+--> 1 | instances | key | id IN (?1, ?2, ?3)
+select * from instances where id > ? and id <= ?;
+--> 1 | instances | key range | id > ?1 AND id <= ?2
+select * from instances where id between ? and ?;
+--> 1 | instances | key range | id >= ?1 AND id <= ?2
+select * from instances where rowid = ?;
+--> 1 | instances | key | id = ?1
+select * from tags where resource_id = ? and tag = ?;
+--> 1 | tags | key | resource_id = ?1 AND tag = ?2
+select * from tags where tag = ? and resource_id in (?, ?);
+--> 1 | tags | key | resource_id IN (?2, ?3) AND tag = ?1
+select * from tags where resource_id = ?;
+--> 1 | tags | key range | resource_id = ?1
+select * from tags where resource_id = ? and tag > ?;
+--> 1 | tags | key range | resource_id = ?1 AND tag > ?2
+select * from tags where tag = ?;
+--> 1 | tags | whole table
+select * from tags where (resource_id, tag) in ((?, ?), (?, ?));
+--> 1 | tags | key | resource_id IN (?1, ?3) AND tag IN (?2, ?4)
+select * from tags where resource_id = ? and tag is null;
+--> 1 | tags | key | resource_id = ?1 AND tag IS NULL
+select * from services where rowid in (1, 2);
+--> 1 | services | key | rowid IN (1, 2)
+
+-- indexes
+select * from instances where host = ?;
+--> 1 | instances | index ix_host_node | host = ?1
+select * from instances where host = ? and node = ?;
+--> 1 | instances | index ix_host_node | host = ?1 AND node = ?2
+select * from instances where host = ? and node = ? and deleted = ?;
+--> 1 | instances | index ix_host_node | host = ?1 AND node = ?2 AND deleted = ?3
+select * from instances where host = ? and deleted = ?;
+--> 1 | instances | index ix_host_node | host = ?1
+select * from instances where host = ? and node > ?;
+--> 1 | instances | index ix_host_node | host = ?1 AND node > ?2
+select * from instances where node = ?;
+--> 1 | instances | whole table
+select * from instances where host in (?, ?) and node = ?;
+--> 1 | instances | index ix_host_node | host IN (?1, ?2) AND node = ?3
+select * from instances where host is null;
+--> 1 | instances | index ix_host_node | host IS NULL
+select * from instances where host is not null;
+--> 1 | instances | whole table
+select * from instances where launched >= ? and launched < ?;
+--> 1 | instances | index ix_launched | launched >= ?1 AND launched < ?2
+select * from instances where launched < ? and host = ?;
+--> 1 | instances | index ix_host_node | host = ?2
+select * from instances where 'a' < launched;
+--> 1 | instances | index ix_launched | launched > 'a'
+select * from instances where host like 'a%';
+--> 1 | instances | whole table
+select * from instances where host != ?;
+--> 1 | instances | whole table
+select * from instances where not host = ?;
+--> 1 | instances | whole table
+select * from instances where lower(host) = ?;
+--> 1 | instances | whole table
+select * from services where name = ? and weight > 0;
+--> 1 | services | index ix_weight | weight > 0
+
+-- collation and affinity
+select * from instances where project = ?;
+--> 1 | instances | index ix_project | project = ?1
+select * from instances where project = ? collate binary;
+--> 1 | instances | index ix_project | project = ?1
+select * from instances where project > ? collate binary;
+--> 1 | instances | whole table
+select * from instances where project > ?;
+--> 1 | instances | index ix_project | project > ?1
+select * from instances where host = ? collate nocase;
+--> 1 | instances | whole table
+select * from instances where host = 5;
+--> 1 | instances | index ix_host_node | host = 5
+select * from services where data = 5 or weight = '5';
+--> 1 | services | index ix_data | data = 5
+--> 1 | services | index ix_weight | weight = '5'
+select * from metadata join services on instance_uuid = weight where metadata.id = ?;
+--> 1 | metadata | key | id = ?1
+--> 2 | services | index ix_weight | weight = metadata.instance_uuid | keyed by metadata
+select * from metadata join services on instance_uuid = data where data = ?;
+--> 1 | metadata | index ix_metadata | instance_uuid = ?1
+--> 1 | services | index ix_data | data = ?1
+
+-- OR
+select * from instances where id = ? or uuid = ?;
+--> 1 | instances | key | id = ?1
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?2
+select * from instances where host = ? or memory = ?;
+--> 1 | instances | whole table
+select * from instances where (host = ? and node = ?) or (host = ? and node = ?);
+--> 1 | instances | index ix_host_node | host = ?1 AND node = ?2
+--> 1 | instances | index ix_host_node | host = ?3 AND node = ?4
+select * from instances where (host = ? or node = ?) and project = ?;
+--> 1 | instances | index ix_project | project = ?3
+select * from instances where launched > ? or (launched = ? and id > ?);
+--> 1 | instances | index ix_launched | launched > ?1
+--> 1 | instances | index ix_launched | launched = ?2
+select * from instances where (host = ? or host is null) and (id = 1 or id = 2);
+--> 1 | instances | key | id = 1
+--> 1 | instances | key | id = 2
+
+-- joins
+select * from instances join metadata on instance_uuid = uuid where uuid = ?;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+--> 1 | metadata | index ix_metadata | instance_uuid = ?1
+select * from instances left join metadata on instance_uuid = uuid where uuid = ?;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+--> 1 | metadata | index ix_metadata | instance_uuid = ?1
+select * from instances left join metadata on instance_uuid = uuid and key = ? where instances.id = ?;
+--> 1 | instances | key | id = ?2
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid AND key = ?1 | keyed by instances
+select * from instances left join metadata on instance_uuid = uuid where metadata.key = ?;
+--> 1 | instances | whole table
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid AND key = ?1 | keyed by instances
+select * from instances left join metadata on instance_uuid = uuid where metadata.id = ?;
+--> 1 | metadata | key | id = ?1
+--> 2 | instances | index sqlite_autoindex_instances_1 | uuid = metadata.instance_uuid | keyed by metadata
+select * from instances left join metadata on instance_uuid = uuid where metadata.id is null;
+--> 1 | instances | whole table
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
+select * from instances right join metadata on instance_uuid = uuid where uuid = ?;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+--> 1 | metadata | index ix_metadata | instance_uuid = ?1
+select * from instances full join metadata on instance_uuid = uuid where uuid = ?;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+--> 1 | metadata | index ix_metadata | instance_uuid = ?1
+select * from instances full join metadata on instance_uuid = uuid;
+--> 1 | instances | whole table
+--> 1 | metadata | whole table
+select * from metadata m, instances i where m.instance_uuid = i.uuid and m.id = ?;
+--> 1 | metadata | key | id = ?1
+--> 2 | instances | index sqlite_autoindex_instances_1 | uuid = metadata.instance_uuid | keyed by metadata
+select * from metadata a join metadata b on a.instance_uuid = b.instance_uuid where a.instance_uuid = ?;
+--> 1 | metadata | index ix_metadata | instance_uuid = ?1
+select * from metadata a join metadata b on a.instance_uuid = b.instance_uuid and a.key = b.key where a.id = ?;
+--> 1 | metadata | key | id = ?1
+--> 2 | metadata | index ix_metadata | instance_uuid = metadata.instance_uuid AND key = metadata.key | keyed by metadata
+select * from instances join metadata on instance_uuid = uuid join tags on resource_id = instance_uuid where uuid = ?;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+--> 1 | metadata | index ix_metadata | instance_uuid = ?1
+--> 1 | tags | key range | resource_id = ?1
+select * from instances left join (metadata join tags on tag = key) on instance_uuid = uuid where uuid = ?;
+--> 1 | tags | whole table
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+--> 1 | metadata | index ix_metadata | instance_uuid = ?1
+select * from instances join metadata using (id) where id = ?;
+--> 1 | instances | key | id = ?1
+--> 1 | metadata | key | id = ?1
+select * from instances cross join services;
+--> 1 | instances | whole table
+--> 1 | services | whole table
+
+-- subqueries
+select * from instances where uuid in (select instance_uuid from metadata where id = ?);
+--> 1 | metadata | key | id = ?1
+--> 2 | instances | index sqlite_autoindex_instances_1 | uuid = metadata.instance_uuid | keyed by metadata
+select * from instances where uuid not in (select instance_uuid from metadata where id = ?);
+--> 1 | instances | whole table
+--> 1 | metadata | key | id = ?1
+select * from instances where host = ? and uuid in (select instance_uuid from metadata where key = ?);
+--> 1 | instances | index ix_host_node | host = ?1
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid AND key = ?2 | keyed by instances
+select * from instances where host = ? and exists (select 1 from metadata where instance_uuid = uuid and key = ?);
+--> 1 | instances | index ix_host_node | host = ?1
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid AND key = ?2 | keyed by instances
+select * from instances where host = ? and not exists (select 1 from metadata where instance_uuid = uuid);
+--> 1 | instances | index ix_host_node | host = ?1
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
+select * from instances where exists (select 1 from metadata where instance_uuid = uuid and metadata.id = ?);
+--> 1 | metadata | key | id = ?1
+--> 2 | instances | index sqlite_autoindex_instances_1 | uuid = metadata.instance_uuid | keyed by metadata
+select * from instances where id = (select max(id) from metadata where instance_uuid = ?);
+--> 1 | instances | whole table
+--> 1 | metadata | index ix_metadata | instance_uuid = ?1
+select * from instances where uuid = (select instance_uuid from metadata where id = ?);
+--> 1 | metadata | key | id = ?1
+--> 2 | instances | index sqlite_autoindex_instances_1 | uuid = metadata.instance_uuid | keyed by metadata
+select uuid, (select count(*) from metadata where instance_uuid = uuid) from instances where id = ?;
+--> 1 | instances | key | id = ?1
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
+select uuid, (select count(*) from metadata where instance_uuid = uuid) from instances where uuid = ?;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+--> 1 | metadata | index ix_metadata | instance_uuid = ?1
+select * from instances where id in (select 1 from (select 1) where 1!=1);
+--> 1 | instances | key | id IN ()
+select * from tags where (resource_id, tag) in (select 1, 1 from (select 1, 1) where 1!=1);
+--> 1 | tags | key | resource_id IN () AND tag IN ()
+select * from instances where uuid in (select instance_uuid from metadata where id = 1 union select resource_id from tags where resource_id = ?);
+--> 1 | metadata | key | id = 1
+--> 1 | tags | key range | resource_id = ?1
+--> 2 | instances | index sqlite_autoindex_instances_1 | uuid IN (metadata.instance_uuid, tags.resource_id) | keyed by metadata, tags
+select * from instances where id in wanted;
+--> 1 | instances | whole table
+--> 2 | wanted | key | id = instances.id | keyed by instances
+
+-- derived tables, common table expressions, compounds, views
+select * from (select * from instances where host = ? order by id limit ?) i left join metadata on instance_uuid = i.uuid;
+--> 1 | instances | index ix_host_node | host = ?1
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
+select * from (select * from instances where uuid = ? limit 1) i left join metadata on instance_uuid = i.uuid;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+--> 1 | metadata | index ix_metadata | instance_uuid = ?1
+select * from (select uuid as u from instances) where u = ?;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+select * from (select distinct uuid as u from instances) where u = ?;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+select * from (select host, count(*) from instances group by host) where host = ?;
+--> 1 | instances | whole table
+with i as (select * from instances where host = ?) select * from i join metadata on instance_uuid = i.uuid;
+--> 1 | instances | index ix_host_node | host = ?1
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
+with instances as (select * from tags where resource_id = ?) select * from instances;
+--> 1 | tags | key range | resource_id = ?1
+with recursive r (n) as (select 1 union all select n + 1 from r where n < ?) select * from r join instances on id = n;
+--> 1 | instances | whole table
+select uuid from instances where host = ? union select instance_uuid from metadata where id = ?;
+--> 1 | instances | index ix_host_node | host = ?1
+--> 1 | metadata | key | id = ?2
+select * from live where uuid = ?;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+select * from live join metadata on instance_uuid = live.uuid where live.host = ?;
+--> 1 | instances | index ix_host_node | host = ?1
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
+select * from per_host where h = ?;
+--> 1 | instances | whole table
+
+-- everything
+select count(*) from instances;
+--> 1 | instances | whole table
+select * from instances order by id limit 10;
+--> 1 | instances | whole table
+select max(id) from instances;
+--> 1 | instances | whole table
+select 1;
+--> nothing
+values (1), (2);
+--> nothing
+select * from sqlite_master;
+--> nothing
+explain query plan select * from instances;
+--> nothing
+
+-- statements that write
+update instances set host = ? where uuid = ?;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?2
+update instances set host = ?;
+--> 1 | instances | whole table
+update or ignore instances set (host, node) = (?, ?) where id in (?, ?);
+--> 1 | instances | key | id IN (?3, ?4)
+update instances set host = (select value from metadata where instance_uuid = uuid) where id = ?;
+--> 1 | instances | key | id = ?1
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
+update instances set host = value from metadata where instance_uuid = uuid and metadata.id = ?;
+--> 1 | metadata | key | id = ?1
+--> 2 | instances | index sqlite_autoindex_instances_1 | uuid = metadata.instance_uuid | keyed by metadata
+delete from instances where id = ? returning *;
+--> 1 | instances | key | id = ?1
+delete from metadata where instance_uuid in (select uuid from instances where host = ?);
+--> 1 | instances | index ix_host_node | host = ?1
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
+insert into instances (uuid) values (?);
+--> nothing
+insert into instances (uuid) values (?) on conflict (uuid) do update set host = excluded.host returning id;
+--> nothing
+insert into instances (uuid) values ((select instance_uuid from metadata where id = ?));
+--> 1 | metadata | key | id = ?1
+insert into instances (uuid) select instance_uuid from metadata where key = ? and instance_uuid = ?;
+--> 1 | metadata | index ix_metadata | instance_uuid = ?2 AND key = ?1
+insert into instances (uuid) select uuid || '2' from instances where uuid = ?;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+replace into tags values (?, ?);
+--> nothing
+insert into tags values (1 in wanted, ?);
+--> 1 | wanted | whole table
+insert into tags values (?, ?) returning (select count(*) from instances where uuid = resource_id);
+--> 1 | instances | whole table
+

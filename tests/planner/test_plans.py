@@ -1,0 +1,189 @@
+"""What is read for a statement: plans.sql has statements, each with the plan that is expected of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from planner.schema_from_sqlite import base_tables, make_catalog
+from rome.planner.plan import Fetch
+from rome.planner.planning import plan_statement
+from rome.store.spi import BEYOND
+
+SCHEMA = [
+    "create table instances (id integer primary key, uuid varchar(36) not null unique, host text, node text,"
+    " deleted integer, project text collate nocase, memory integer, launched datetime)",
+    "create index ix_host_node on instances (host, node, deleted)",
+    "create index ix_project on instances (project)",
+    "create index ix_launched on instances (launched)",
+    "create table metadata (id integer primary key, instance_uuid text references instances (uuid), key text, value)",
+    "create index ix_metadata on metadata (instance_uuid, key)",
+    "create table tags (resource_id text, tag text, primary key (resource_id, tag))",
+    "create table services (name text, weight numeric, data blob)",
+    "create index ix_weight on services (weight)",
+    "create index ix_data on services (data)",
+    "create index ix_partial on services (name) where weight > 0",
+    "create table wanted (id integer primary key)",
+    "create view live as select uuid, host from instances where deleted = 0",
+    "create view per_host (h, n) as select host, count(*) from instances group by host",
+]
+MIRROR, CATALOG = make_catalog(SCHEMA)
+
+
+def describe(sql: str) -> list[str]:
+    plan = plan_statement(sql, CATALOG, base_tables(MIRROR, CATALOG, sql))
+    return [" | ".join([str(wave), *filter(None, parts)]) for wave, *parts in plan.explain(None)] or ["nothing"]
+
+
+def read_plans() -> list[tuple[str, list[str]]]:
+    """Statements end with a semicolon; their plans are the comments behind."""
+    text = (Path(__file__).parent / "plans.sql").read_text()
+    plans: list[tuple[str, list[str]]] = []
+    for line in text.splitlines():
+        if line.startswith("--> "):
+            plans[-1][1].append(line.removeprefix("--> "))
+        elif line.endswith(";"):
+            plans.append((line.removesuffix(";"), []))
+    return plans
+
+
+@pytest.mark.parametrize(("sql", "expected"), read_plans())
+def test_plan(sql: str, expected: list[str]) -> None:
+    assert describe(sql) == expected
+
+
+def first_wave(sql: str, *parameters: object) -> list[Fetch]:
+    plan = plan_statement(sql, CATALOG, base_tables(MIRROR, CATALOG, sql))
+    return next(plan.waves(parameters), [])  # type: ignore[arg-type]
+
+
+def is_whole(fetch: Fetch) -> bool:
+    return fetch.ranges == ((b"", BEYOND),)
+
+
+def test_null_parameter_reads_nothing() -> None:
+    assert first_wave("select * from instances where uuid = ?", None) == []
+    assert first_wave("select * from instances where memory > 1 and uuid in (?, ?)", None, float("nan")) == []
+
+
+def test_missing_parameter_is_null() -> None:
+    assert first_wave("select * from instances where uuid = ?") == []
+
+
+@pytest.mark.parametrize("value", [0.1 + 0.2, 1e20, "\ud800"])
+def test_value_whose_key_is_not_certain_reads_the_whole_table(value: object) -> None:
+    assert is_whole(first_wave("select * from instances where uuid = ?", value)[0])
+
+
+@pytest.mark.parametrize("value", ["0.1234567890123456789", "1e300", "12345678901234567890"])
+def test_text_that_sqlite_might_round_otherwise_reads_the_whole_table(value: str) -> None:
+    assert is_whole(first_wave("select * from services where weight in (1, ?)", value)[0])
+
+
+def test_named_and_numbered_parameters_are_numbered_as_sqlite_does() -> None:
+    sql = "select * from metadata where id = :b or id = ?5 or id = ? or id = :b or id = @c or id = ?1"
+    assert describe(sql) == [f"1 | metadata | key | id = ?{number}" for number in (1, 5, 6, 7)]
+
+
+def test_long_in_list_is_one_analysis() -> None:
+    plans = [
+        plan_statement(
+            f"select * from instances where id in ({', '.join('?' * count)})", CATALOG, frozenset(["instances"])
+        )
+        for count in (3, 3000)
+    ]
+    assert plans[0]._steps is plans[1]._steps  # type: ignore[attr-defined]
+    assert len(next(plans[1].waves(range(3000)))[0].keys) == 3000
+
+
+def test_growing_combinations_use_fewer_columns() -> None:
+    hosts, nodes = ", ".join("?" * 50), ", ".join("?" * 50)
+    sql = f"select * from instances where host in ({hosts}) and node in ({nodes})"
+    (fetch,) = first_wave(sql, *map(str, range(100)))
+    assert len(fetch.ranges) == 50
+
+
+def test_many_keys_from_another_table_become_one_range() -> None:
+    sql = "select * from instances join metadata on instance_uuid = uuid where host = 'a'"
+    plan = plan_statement(sql, CATALOG, base_tables(MIRROR, CATALOG, sql))
+    waves = plan.waves([])
+    next(waves)
+    rows = [[number, f"uuid-{number:04}", *[None] * 6] for number in range(2001)]
+    (fetch,) = waves.send([rows])
+    assert len(fetch.ranges) == 1
+
+
+def test_keys_of_the_second_wave_are_distinct() -> None:
+    sql = "select * from metadata join instances on instance_uuid = uuid where metadata.id in (1, 2)"
+    plan = plan_statement(sql, CATALOG, base_tables(MIRROR, CATALOG, sql))
+    waves = plan.waves([])
+    next(waves)
+    (fetch,) = waves.send([[[1, "a", "k", 1], [2, "a", "k", 2], [3, None, "k", 3]]])
+    assert len(fetch.ranges) == 1
+
+
+def test_nothing_brought_ends_the_plan() -> None:
+    sql = "select * from metadata join instances on instance_uuid = uuid where metadata.id = 1"
+    waves = plan_statement(sql, CATALOG, base_tables(MIRROR, CATALOG, sql)).waves([])
+    next(waves)
+    with pytest.raises(StopIteration):
+        waves.send([[]])
+
+
+def test_tables_that_sqlite_names_and_the_analysis_does_not_are_read_whole() -> None:
+    plan = plan_statement("select * from instances where id = 1", CATALOG, frozenset(["instances", "tags"]))
+    assert [table.name for table in plan.full_scans] == ["tags"]
+
+
+def test_tables_that_sqlite_does_not_name_make_the_analysis_doubtful() -> None:
+    plan = plan_statement("select * from instances, tags where id = 1", CATALOG, frozenset(["instances"]))
+    assert sorted(table.name for table in plan.full_scans) == ["instances", "tags"]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select",
+        "select * from instances where",
+        "selec * from instances",
+        "select * from instances where id = 'x",
+        "select * from instances where id = 1 @@",
+        "(((",
+        "with a as",
+        "insert into",
+        "update instances",
+        "delete from nowhere where a = 1",
+        "create table x as select * from instances",
+        "",
+    ],
+)
+def test_what_is_not_understood_reads_the_named_tables_whole(sql: str) -> None:
+    plan = plan_statement(sql, CATALOG, frozenset(["instances"]))
+    assert [table.name for table in plan.full_scans] == ["instances"]
+
+
+def test_deep_nesting_is_not_analysed() -> None:
+    sql = f"select * from instances where {'(' * 5000}id = 1{')' * 5000}"
+    assert plan_statement(sql, CATALOG, frozenset(["instances"])).full_scans
+    ctes = ", ".join(f"c{number + 1} as (select * from c{number}, c{number} x)" for number in range(40))
+    sql = f"with c0 as (select 1), {ctes} select * from c40"
+    assert plan_statement(sql, CATALOG, frozenset(["instances"])).full_scans
+
+
+def test_long_or_is_analysed() -> None:
+    sql = "select * from instances where " + " or ".join(f"id = {number}" for number in range(150))
+    assert len(first_wave(sql)[0].keys) == 150
+    sql = "select * from instances where " + " or ".join(f"id = {number}" for number in range(3000))
+    assert plan_statement(sql, CATALOG, frozenset(["instances"])).full_scans
+
+
+def test_explain_shows_parameters() -> None:
+    sql = "select * from instances where uuid = ? and id in (?, ?)"
+    plan = plan_statement(sql, CATALOG, frozenset(["instances"]))
+    assert plan.explain(["it's", 1, None]) == [
+        (1, "instances", "index sqlite_autoindex_instances_1", "uuid = 'it''s'", ""),
+    ]
+    sql = "select * from instances where id in (?, ?, ?, ?, ?, ?, ?)"
+    plan = plan_statement(sql, CATALOG, frozenset(["instances"]))
+    assert plan.explain(list(range(7)))[0][3] == "id IN (0, 1, 2, .., 6)"
