@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rome.catalog.schema import Catalog, Table
+from rome.catalog.schema import ROWID, Catalog, Table
 from rome.codec.values import SqlValue
 from rome.planner.affinity import UNCERTAIN, stored
 from rome.planner.canonical import Constant, Slot, literal, number, number_parameters
 from rome.planner.plan import PlannedRow
+from rome.planner.scope import ROWID_NAMES
 from rome.planner.tokens import Token, identifier
 
 Value = Slot | None
@@ -20,7 +21,7 @@ Value = Slot | None
 class Insertion:
     """The rows of an INSERT .. VALUES.
 
-    `columns`: positions that the values are for. `rows`: for DEFAULT VALUES one that is empty.
+    `columns`: positions that the values are for, ROWID among them. `rows`: for DEFAULT VALUES one that is empty.
     """
 
     table: Table
@@ -36,7 +37,7 @@ class Insertion:
         values: dict[int, SqlValue] = {}
         given = False
         for position, value in zip(self.columns, row, strict=False):
-            is_key = position == table.rowid_alias
+            is_key = position in (table.rowid_alias, ROWID)
             if isinstance(value, Constant):
                 raw = value.value
             elif isinstance(value, int):
@@ -46,7 +47,7 @@ class Insertion:
                 continue
             if is_key and raw is not None:
                 given = True
-            if raw is UNCERTAIN:
+            if raw is UNCERTAIN or position == ROWID:
                 continue
             kept = stored(raw, table.columns[position].affinity)
             if kept is not UNCERTAIN and not (is_key and kept is None):
@@ -78,9 +79,10 @@ def read_insertion(tokens: Sequence[Token], catalog: Catalog) -> Insertion | Non
     if words[at : at + 1] == ["("]:
         end = words.index(")", at) if ")" in words[at:] else len(words)
         names = [identifier(token).lower() for token in tokens[at + 1 : end] if token.word != ","]
-        if not all(name in table.positions for name in names):
+        positions = [_position(table, name) for name in names]
+        if None in positions:
             return None
-        columns = tuple(table.positions[name] for name in names)
+        columns = tuple(position for position in positions if position is not None)
         at = end + 1
     if words[at : at + 2] == ["DEFAULT", "VALUES"]:
         return Insertion(table, (), ((),))
@@ -88,6 +90,13 @@ def read_insertion(tokens: Sequence[Token], catalog: Catalog) -> Insertion | Non
         return None
     rows = _rows(tokens, at + 1)
     return None if rows is None else Insertion(table, columns, rows)
+
+
+def _position(table: Table, name: str) -> int | None:
+    position = table.positions.get(name)
+    if position is None and name in ROWID_NAMES and not table.without_rowid:
+        return ROWID if table.rowid_alias is None else table.rowid_alias
+    return position
 
 
 def _all_columns(table: Table) -> tuple[int, ...]:

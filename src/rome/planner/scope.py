@@ -16,7 +16,8 @@ from sqlglot import exp
 from rome.catalog.schema import ROWID, Table
 from rome.planner.predicates import Column, Leaf, Operand, Predicate, Source
 
-_ROWID_NAMES = frozenset(["rowid", "oid", "_rowid_"])
+ROWID_NAMES = frozenset(["rowid", "oid", "_rowid_"])
+"""What the rowid is called, unless a column is called so."""
 Output = tuple[str | None, Column]
 """A result column: its name in lower case (None: SQLite makes one up) and what it shows."""
 
@@ -96,7 +97,7 @@ class Scope:
             return self.merged.get(name)
         if not all(source.complete for source in self.sources) or name in self.aliases:
             return None
-        if name in _ROWID_NAMES and self.sources:
+        if name in ROWID_NAMES and self.sources:
             return lookup(self.sources[0], name) if len(self.sources) == 1 else None
         return self.outer.resolve(name) if self.outer else None
 
@@ -104,7 +105,7 @@ class Scope:
 def lookup(source: Source, name: str) -> Column | None:
     """The source's column of that name (in lower case), or its rowid."""
     column = source.columns.get(name)
-    if column is None and name in _ROWID_NAMES and source.leaf is not None and not source.leaf.table.without_rowid:
+    if column is None and name in ROWID_NAMES and source.leaf is not None and not source.leaf.table.without_rowid:
         alias = source.leaf.table.rowid_alias
         column = _stored_column(source, source.leaf, ROWID if alias is None else alias)
     return column
