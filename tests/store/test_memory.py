@@ -25,7 +25,7 @@ pytestmark = pytest.mark.memory
 
 @pytest.fixture
 def store_under_test() -> StoreUnderTest:
-    return StoreUnderTest(MemoryStore, lambda name: Location("memory", name), model=NaiveStore, machine_runs=150)
+    return StoreUnderTest(MemoryStore, lambda name: Location("memory", name), model=NaiveStore, machine_runs=250)
 
 
 @pytest.fixture

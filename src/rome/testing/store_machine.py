@@ -70,7 +70,7 @@ ranges = st.tuples(st.integers(0, len(BOUNDS) - 1), st.sampled_from([1, 2, 4, 8,
 )
 records = st.sampled_from([None, *RECORDS])
 row_writes = st.dictionaries(keys, records, min_size=1, max_size=4)
-few_row_writes = st.dictionaries(keys, records, min_size=1, max_size=2)
+row_puts = st.dictionaries(keys, st.sampled_from(RECORDS), min_size=1, max_size=2)
 paths = st.integers(-1, 2)
 """-1: the plain table; otherwise the indexed table, by its order index or one of its two indexes."""
 
@@ -151,10 +151,6 @@ class StoreMachine(RuleBasedStateMachine):
         self.commit(0, indexed, None)
 
     # Reading
-
-    @rule(connection=connections)
-    def begin(self, connection: int) -> None:
-        self.twins[connection].begin()
 
     @rule(connection=connections)
     def refresh(self, connection: int) -> None:
@@ -242,27 +238,29 @@ class StoreMachine(RuleBasedStateMachine):
                 effects.append(EntryWrite(self.table, self.indexes[position], index_key, key, present))
         self._commit(twin, effects, {} if number is None else {1: number})
 
-    @rule(
-        connection=connections,
-        path=paths,
-        bounds=ranges,
-        rows=st.booleans(),
-        writes=few_row_writes,
-    )
+    @rule(connection=connections, path=paths, bounds=ranges, rows=st.booleans(), writes=row_puts | row_writes)
     def commit_what_rests_on_one_range(
         self, connection: int, path: int, bounds: tuple[bytes, bytes], rows: bool, writes: dict[bytes, bytes | None]
     ) -> None:
         """Read nothing else, so that nothing but the range decides; somebody writes meanwhile, perhaps into it."""
         twin = self.twins[connection]
         twin.begin()
+        self._remember_range(twin, *self._path(path), *bounds, rows=rows)
+        self._write_by_another(connection, path, writes)
+        self._commit(twin, [RowWrite(PLAIN_TABLE, KEYS[0], b"")])
+
+    @rule(connection=connections, path=paths, bounds=ranges, writes=row_puts | row_writes)
+    def commit_what_rests_on_late_reads(
+        self, connection: int, path: int, bounds: tuple[bytes, bytes], writes: dict[bytes, bytes | None]
+    ) -> None:
+        """Somebody writes after the first snapshot, and all is read after that: no conflict."""
+        twin = self.twins[connection]
+        twin.begin()
+        self._write_by_another(connection, path, writes)
+        twin.refresh()
         table, index = self._path(path)
-        self._remember_range(twin, table, index, *bounds, rows=rows)
-        other = (connection + 1) % CONNECTIONS
-        if path < 0:
-            self.write_blindly(other, writes)
-        else:
-            self.twins[other].begin()
-            self.commit(other, writes, None)
+        self._remember_range(twin, table, index, *bounds, rows=True)
+        self._read_rows(twin, table, list(writes))
         self._commit(twin, [RowWrite(PLAIN_TABLE, KEYS[0], b"")])
 
     @rule(connection=connections, writes=row_writes)
@@ -318,13 +316,9 @@ class StoreMachine(RuleBasedStateMachine):
             assert (real is None) == (model is None)
 
     @rule(connection=connections)
-    def trim(self, connection: int) -> None:
-        """Nothing is old enough, so nothing changes."""
-        assert self.twins[connection].clients[0].store.trim() == 0
-
-    @rule(connection=connections)
     def expire(self, connection: int) -> None:
         """Let all history go. Snapshots end first: whether they could still be read differs between stores."""
+        assert self.twins[connection].clients[0].store.trim() == 0, "nothing is old enough yet"
         for twin in self.twins:
             twin.open = False
             for client in twin.clients:
@@ -348,6 +342,14 @@ class StoreMachine(RuleBasedStateMachine):
         if path < 0:
             return PLAIN_TABLE, ORDER_INDEX
         return self.table, [ORDER_INDEX, *self.indexes][path]
+
+    def _write_by_another(self, connection: int, path: int, writes: dict[bytes, bytes | None]) -> None:
+        other = (connection + 1) % CONNECTIONS
+        if path < 0:
+            self.write_blindly(other, writes)
+        else:
+            self.twins[other].begin()
+            self.commit(other, writes, None)
 
     def _begun(self, connection: int) -> _Twin:
         twin = self.twins[connection]
