@@ -130,7 +130,7 @@ class Execution:
         events = run.events
         if target is not None and not target.without_rowid:
             if target.rowid_alias is None:
-                if run.error is None:
+                if run.error is None or run.changes:  # INSERT OR FAIL keeps the rows before the failure
                     events = self._renumber(target, events, above, prepared)
                     run = run._replace(events=events, last_rowid=connection.last_insert_rowid())
             elif target.id < self.reader.first_new_table:

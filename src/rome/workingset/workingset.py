@@ -36,10 +36,11 @@ class Event(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What running one statement gave."""
+    """What running one statement gave; `all_changes` are those of foreign key actions, too."""
 
     rows: list[Row]
     changes: int
+    all_changes: int
     last_rowid: int
     events: list[Event]
     error: Exception | None
@@ -155,7 +156,9 @@ class WorkingSet:
         parameters = (rowid - 1, table.name)
         self.connection.execute("UPDATE main.sqlite_sequence SET seq = ? WHERE name = ?", parameters)
         if not self.connection.changes():
+            last_rowid = self.connection.last_insert_rowid()
             self.connection.execute("INSERT INTO main.sqlite_sequence (seq, name) VALUES (?, ?)", parameters)
+            self.connection.set_last_insert_rowid(last_rowid)
 
     def move_rowids(self, table: Table, moves: Sequence[tuple[int, int]]) -> None:
         """Give rows other rowids: (from, to) with to >= from, ascending, in a table without INTEGER PRIMARY KEY."""
@@ -196,16 +199,16 @@ class WorkingSet:
         self.connection.preupdate_hook(see)
         rows: list[Row] = []
         failed: Exception | None = None
-        changes = 0
+        before = self.connection.total_changes()
         try:
             rows = cast("list[Row]", self.connection.execute(sql, parameters).fetchall())
-            changes = self.connection.changes()
         except apsw.Error as error:
             failed = translate(error)
             failed.__cause__ = error
         finally:
             self.connection.preupdate_hook(None)
-        return Run(rows, changes, self.connection.last_insert_rowid(), events, failed)
+        changes, total = self.connection.changes(), self.connection.total_changes()
+        return Run(rows, changes, total - before, self.connection.last_insert_rowid(), events, failed)
 
     def touch(self, tables: dict[str, Table], events: Iterable[Event]) -> None:
         """Note what a run that stands has touched."""

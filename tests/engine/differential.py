@@ -1,0 +1,152 @@
+"""The same operations on Rome and on stock SQLite that holds all of the data; whatever can be seen must be equal."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Self
+
+import apsw
+
+import rome
+from rome.codec.values import SqlValue
+from rome.errors import Error
+from rome.workingset.sqlite_errors import translate
+
+_serial = itertools.count(1)
+Rows = list[tuple[SqlValue, ...]]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing that an application does: a statement, or executemany when `batch` is given."""
+
+    sql: str
+    batch: tuple[tuple[SqlValue, ...], ...] | None = None
+
+    def __str__(self) -> str:
+        return self.sql if self.batch is None else f"{self.sql} -- with each of {list(self.batch)}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an application sees of an operation: its rows, rowcount and lastrowid; or its error."""
+
+    rows: Rows
+    rowcount: int
+    last_rowid: int | None
+    error: str | None
+    in_transaction: bool
+
+
+class MiscountedError(Exception):
+    """SQLite refuses a COMMIT, and finds no violation when it is asked to look for one.
+
+    A statement of one row that fails by an immediate foreign key leaves what it has counted for a deferred one.
+    """
+
+
+class Pair:
+    """Rome and stock SQLite side by side, in manual transactions, foreign keys enforced.
+
+    Args:
+        schema: CREATE statements. Leave non-unique indexes out: a working set has none, and they decide in which
+            order SQLite visits rows.
+        ids: every table has an INTEGER PRIMARY KEY that every INSERT sets, so that lastrowid can be compared.
+    """
+
+    def __init__(self, schema: Iterable[str], *, ids: bool) -> None:
+        self._ids = ids
+        self._url = f"rome+memory:///differential{next(_serial)}"
+        self.rome = rome.connect(self._url)
+        self.stock = apsw.Connection(":memory:")
+        self.stock.execute("PRAGMA foreign_keys=ON")
+        for statement in schema:
+            self.stock.execute(statement)
+            self.rome.execute(statement)
+        self.rome.commit()
+        self.tables = [row[0] for row in self.stock.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        self.done: list[Operation] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.rome.close()
+        self.stock.close()
+        rome.drop_database(self._url)
+
+    def run(self, operation: Operation) -> Seen:
+        """Run an operation on both, and assert that both show the same; returns that.
+
+        Raises:
+            MiscountedError: the two cannot be compared any longer.
+        """
+        self.done.append(operation)
+        stock = self._on_stock(operation)
+        if operation.sql == "COMMIT" and stock.error and not self.stock.execute("PRAGMA foreign_key_check").fetchall():
+            raise MiscountedError
+        ours = self._on_rome(operation)
+        assert ours == stock, self._story(f"stock: {stock}", f"rome:  {ours}")
+        return stock
+
+    def execute(self, sql: str, *batch: tuple[SqlValue, ...]) -> Seen:
+        return self.run(Operation(sql, batch or None))
+
+    def check_tables(self) -> None:
+        """Assert that all tables are the same: as this transaction sees them, and to a new client once it is over."""
+        for name in self.tables:
+            self.execute(f"SELECT * FROM {name}")
+        if self.execute("COMMIT").error is not None:
+            self.execute("ROLLBACK")
+        with closing(rome.connect(self._url)) as other:
+            for name in self.tables:
+                rows = other.execute(f"SELECT * FROM {name}").fetchall()
+                assert rows == self.stock.execute(f"SELECT * FROM {name}").fetchall(), self._story(name)
+
+    def _story(self, *more: str) -> str:
+        return "\n".join(["", *map(str, self.done), *more])
+
+    def _on_stock(self, operation: Operation) -> Seen:
+        connection = self.stock
+        if not connection.in_transaction and operation.sql not in ("COMMIT", "ROLLBACK"):
+            connection.execute("BEGIN")
+        rows: Rows = []
+        error, changes = None, 0
+        try:
+            if connection.in_transaction:
+                for parameters in [()] if operation.batch is None else operation.batch:
+                    rows += connection.execute(operation.sql, parameters).fetchall()
+                    changes += connection.changes()
+        except apsw.Error as raised:
+            error = _describe(translate(raised))
+        is_change = _is_change(operation) and error is None
+        is_insert = is_change and operation.sql.startswith(("INSERT", "REPLACE"))
+        last_rowid = connection.last_insert_rowid() if is_insert and self._ids else None
+        return Seen(rows, changes if is_change else -1, last_rowid, error, connection.in_transaction)
+
+    def _on_rome(self, operation: Operation) -> Seen:
+        cursor = self.rome.cursor()
+        error = None
+        rows: Rows = []
+        try:
+            if operation.batch is None:
+                cursor.execute(operation.sql)
+            else:
+                cursor.executemany(operation.sql, operation.batch)
+            if cursor.description is not None:
+                rows = cursor.fetchall()
+        except Error as raised:
+            error = _describe(raised)
+        last_rowid = cursor.lastrowid if self._ids else None
+        return Seen(rows, cursor.rowcount, last_rowid, error, self.rome.in_transaction)
+
+
+def _is_change(operation: Operation) -> bool:
+    return operation.sql.startswith(("INSERT", "REPLACE", "UPDATE", "DELETE"))
+
+
+def _describe(error: Error) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,52 @@
+"""What the random histories of test_differential.py have found, each as small as it became."""
+
+from __future__ import annotations
+
+from engine.differential import Pair
+
+
+def test_changes_is_zero_after_a_statement_that_failed() -> None:
+    with Pair(["CREATE TABLE t (id INTEGER PRIMARY KEY)"], ids=True) as pair:
+        pair.execute("INSERT INTO t VALUES (1)")
+        assert pair.execute("INSERT INTO t VALUES (2), (1)").error is not None
+        assert pair.execute("SELECT changes(), total_changes()").rows == [(0, 1)]
+
+
+def test_changes_counts_what_or_fail_has_kept() -> None:
+    with Pair(["CREATE TABLE t (id INTEGER PRIMARY KEY)"], ids=True) as pair:
+        pair.execute("INSERT OR FAIL INTO t VALUES (1), (2), (1)")
+        assert pair.execute("SELECT changes(), total_changes()").rows == [(2, 2)]
+
+
+def test_total_changes_counts_what_foreign_key_actions_do() -> None:
+    schema = [
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE child (id INTEGER PRIMARY KEY, parent INT REFERENCES parent ON DELETE CASCADE)",
+    ]
+    with Pair(schema, ids=True) as pair:
+        pair.execute("INSERT INTO parent VALUES (1)")
+        pair.execute("INSERT INTO child VALUES (1, 1), (2, 1)")
+        pair.execute("COMMIT")
+        pair.execute("DELETE FROM parent")
+        assert pair.execute("SELECT changes(), total_changes()").rows == [(1, 6)]
+
+
+def test_lastrowid_is_not_moved_by_the_ids_that_rome_hands_out() -> None:
+    with Pair(["CREATE TABLE t (id INTEGER PRIMARY KEY)"], ids=True) as pair:
+        assert pair.execute("INSERT INTO t SELECT id FROM t").last_rowid == 0
+
+
+def test_lastrowid_is_of_the_insert_that_a_foreign_key_refused() -> None:
+    with Pair(["CREATE TABLE t (id INTEGER PRIMARY KEY, up INT REFERENCES t)"], ids=True) as pair:
+        pair.execute("INSERT INTO t VALUES (1, 1)")
+        pair.execute("INSERT INTO t VALUES (2, 3), (4, 5)")
+        pair.execute("SELECT last_insert_rowid()")
+
+
+def test_rows_kept_by_or_fail_get_ids_that_no_other_row_has() -> None:
+    with Pair(["CREATE TABLE t (k TEXT PRIMARY KEY, n INT UNIQUE)"], ids=False) as pair:
+        pair.execute("INSERT INTO t VALUES (NULL, NULL)")
+        pair.execute("COMMIT")
+        pair.execute("INSERT OR FAIL INTO t VALUES ('a', 1), ('b', 2), ('c', 1)")
+        assert len(pair.execute("SELECT * FROM t").rows) == 3
+        pair.check_tables()
