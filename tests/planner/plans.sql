@@ -180,8 +180,8 @@ select * from instances where exists (select 1 from metadata where instance_uuid
 --> 1 | metadata | key | id = ?1
 --> 2 | instances | index sqlite_autoindex_instances_1 | uuid = metadata.instance_uuid | keyed by metadata
 select * from instances where id = (select max(id) from metadata where instance_uuid = ?);
---> 1 | instances | whole table
 --> 1 | metadata | index ix_metadata | instance_uuid = ?1
+--> 2 | instances | key | id = metadata.id | keyed by metadata
 select * from instances where uuid = (select instance_uuid from metadata where id = ?);
 --> 1 | metadata | key | id = ?1
 --> 2 | instances | index sqlite_autoindex_instances_1 | uuid = metadata.instance_uuid | keyed by metadata

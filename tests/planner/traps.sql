@@ -463,3 +463,27 @@ select t.id, n.r from t join u on u.k = t.e join n on n.r = u.k where n.r = 'a '
 select t.id, u.uuid from t left join u on u.id = t.b and u.id = 1 where u.k = 'a' not in ();
 select t.id, u.uuid from t left join u on u.id = t.b and u.id = 1 where u.k = 'a' is not 1;
 select t.id, u.uuid from t left join u on u.id = t.b and u.id = 1 where u.k < 'a' is not 1;
+-- max and min show some row's value, each of another row
+select * from (select b, max(id) as m from t group by b) x join u on u.id = x.m;
+select * from (select max(b) as m from t where a = 'a') x join u on u.id = x.m;
+select * from (select min(id) as lo, max(id) as hi from t) x join u on u.id = x.lo join w on w.a = x.hi;
+select * from (select min(b) as lo, max(b) as hi from t) x join u y on y.id = x.lo join u z on z.id = x.hi where y.id = 1;
+select * from (select min(b) as lo, max(b) as hi from t) x join t y on y.b = x.lo and y.c = x.hi;
+select * from (select min(b) as lo, max(c) as hi, id from t group by a) x left join t y on y.b = x.lo and y.c = x.hi;
+select * from (select max(e) as m from t) x join u on u.e = x.m;
+select * from (select max(e) as m from t) x join u on x.m = u.e;
+select * from (select max(a) as m from t) x join u on u.id = x.m;
+select * from (select max(b) as m from t) x join u on u.k = x.m;
+select * from (select max(c) as m from t) x join u on u.k = x.m;
+select * from (select max(d) as m from t union select min(d) from t) x join u on u.id = x.m;
+select id from t where id = (select max(id) from u);
+select id from t where id = (select max(id) from u where u.k = t.a);
+select id from t where b in (select max(id) from u group by k) and a = 'a';
+select id from t where (b, a) in (select max(id), max(k) from u);
+select id from t where id = (select max(id, 1) from u);
+select id from t where id = (select max(distinct id) from u);
+select id from t where id = (select max(id) over (order by k) from u);
+-- tables that SQLite's authorizer does not name: all that is read of u is a column in USING
+select distinct w.z from u as x left join (w join t on t.id = w.z) using (e);
+select count(*) from t join u using (id);
+select t.a from t left join u using (id);

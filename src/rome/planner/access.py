@@ -39,7 +39,8 @@ class Term:
     """What an index column equals: `conversions` applied, in order, to one place of the supplier's rows.
 
     `supplier`: the constants of a predicate, or the rows of other leaves; terms of one supplier go together row by
-    row. `places`: positions in those rows, by leaf. `null_safe`: NULL is a value like others.
+    row, except for those that are not `in_row`. `places`: positions in those rows, by leaf. `null_safe`: NULL is a
+    value like others.
     """
 
     supplier: Among | tuple[Leaf, ...]
@@ -47,6 +48,7 @@ class Term:
     conversions: tuple[Conversion, ...]
     collation: Collation
     null_safe: bool = False
+    in_row: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,14 +208,14 @@ class _Equalities:
                     null_safe = among.null_safe and origin == target
                     terms.append(Term(among, (index,), _then(conversion, conversions), joint, null_safe))
             for _, other, under in self._joins.get(origin, ()):
-                conversion = key_conversion(_affinity(origin), other.affinity) if other.affinity else None
+                conversion = key_conversion(_affinity(origin), other.affinity)
                 joint = _joint(collation, under)
                 if conversion is None or joint is None or not other.origins:
                     continue
                 chain = _then(conversion, conversions)
                 if all(leaf in self._known and is_stored(leaf.table, place) for leaf, place in other.origins):
                     suppliers, places = zip(*other.origins, strict=True)
-                    terms.append(Term(suppliers, places, chain, joint))
+                    terms.append(Term(suppliers, places, chain, joint, in_row=other.in_row))
                 if other.origin is not None and other.origin not in seen:
                     seen.add(other.origin)
                     steps.append((other.origin, chain, joint))

@@ -163,8 +163,9 @@ def _tuples(access: Access, inputs: Inputs) -> list[tuple[SqlValue, ...]]:
     """The values that the first columns may have together."""
     terms = access.terms
     while True:
-        suppliers = list(dict.fromkeys(term.supplier for term in terms))
-        groups = [[term for term in terms if term.supplier == supplier] for supplier in suppliers]
+        suppliers = list(dict.fromkeys(term.supplier for term in terms if term.in_row))
+        groups = [[term for term in terms if term.in_row and term.supplier == supplier] for supplier in suppliers]
+        groups += [[term] for term in terms if not term.in_row]
         supplied = [_supplied(group, inputs) for group in groups]
         if not all(supplied):
             return []
@@ -172,7 +173,7 @@ def _tuples(access: Access, inputs: Inputs) -> list[tuple[SqlValue, ...]]:
         if combinations <= MAX_COMBINATIONS or sum(len(rows) > 1 for rows in supplied) <= 1:
             break
         terms = terms[:-1]
-    if len(supplied) == 1:
+    if len(groups) == 1:
         return supplied[0]
     places = [term for group in groups for term in group]
     arrangement = [places.index(term) for term in terms]

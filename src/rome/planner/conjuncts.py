@@ -9,6 +9,7 @@ Source: https://sqlite.org/datatype3.html sections 4.2 and 7.1 for affinity and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -290,7 +291,7 @@ class ConjunctReader:
         if outputs is None or len(outputs) != 1 or not outputs[0][1].origins:
             return None
         column = outputs[0][1]
-        return _Shown(Column((), column.origins, column.affinity, None))
+        return _Shown(replace(column, sources=(), collation=None))
 
 
 def conjuncts(expression: exp.Expression) -> Iterator[exp.Expression]:

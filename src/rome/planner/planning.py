@@ -1,11 +1,13 @@
 """SQL text and catalog -> fetch plan.
 
-Invariant: see plan.py. A statement that is not understood, or in which SQLite found a table that we did not, is
-answered by reading those tables whole.
+Invariant: see plan.py. Of a statement that is not understood, every table is read whole that SQLite found in it or
+that its text names (SQLite's authorizer is not told of columns in USING, and so misses a table of which no other
+column is read). Of any other statement, every table is read whole that SQLite found and the analysis did not.
 """
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
@@ -37,6 +39,7 @@ _MAX_TEMPLATES = 2_000
 _MAX_TREES = 256
 """Syntax trees that are kept, of whatever catalog: a test suite makes one database after another, all alike."""
 
+_USING = re.compile(r"\b(USING|NATURAL)\b")
 _PLANNED = (Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE)
 
 
@@ -75,10 +78,10 @@ def plan_statement(sql: str, catalog: Catalog, base_tables: frozenset[str]) -> F
             template = _template_of((), base_tables - {insertion.table.name.lower()}, catalog)
         else:
             template, slots = _analysed(tokens, catalog, base_tables)
-    elif kind is Kind.EXPLAIN:
-        template = Template((), (), ())
+    elif any(token.word == "SELECT" for token in tokens) and kind is not Kind.EXPLAIN:
+        template = _whole(tokens, base_tables, catalog)
     else:
-        template = _template_of((), base_tables, catalog)
+        template = _template_of((), frozenset() if kind is Kind.EXPLAIN else base_tables, catalog)
     return StatementPlan(template, slots, insertion)
 
 
@@ -157,31 +160,46 @@ def _analysed(
     try:
         text = canonical(tokens)
     except NotUnderstood:
-        return _template_of((), base_tables, catalog), ()
+        return _whole(tokens, base_tables, catalog), ()
     templates = _templates_of(catalog)
     key = text.text, base_tables
     template = templates.get(key)
     if template is None:
         if len(templates) >= _MAX_TEMPLATES:
             templates.clear()
-        template = templates[key] = _analyse(text, catalog, base_tables)
+        try:
+            template = _analyse(text, catalog, base_tables)
+        except (NotUnderstood, RecursionError):
+            template = _whole(tokens, base_tables, catalog)
+        templates[key] = template
     return template, text.slots
 
 
 def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> Template:
     reader = Reader(catalog, _operand, lambda name: _view(catalog.views[name].sql))
-    try:
-        reader.statement(_parse(text.text))
-    except (NotUnderstood, RecursionError):
-        return _template_of((), base_tables, catalog)
+    reader.statement(_parse(text.text))
     for root in reader.roots:
         set_contexts(root.node, root.pushed, root.scope.all_facts() if root.scope else [])
     mentioned = {leaf.table.name.lower() for leaf in reader.leaves}
     written = {table.name.lower() for table in (reader.inserted, reader.changed) if table is not None}
-    if not mentioned - written <= base_tables:  # SQLite took a name for something else than we did
-        return _template_of((), base_tables | mentioned, catalog)
+    if not mentioned - written <= base_tables and not _USING.search(text.text):
+        raise NotUnderstood("SQLite took a name for something else than we did")
     missed = base_tables - mentioned - written
     return _template_of(order(reader.leaves, _tables(missed, catalog)), missed, catalog)
+
+
+def _whole(tokens: Iterable[Token], base_tables: frozenset[str], catalog: Catalog) -> Template:
+    return _template_of((), base_tables | _named(tokens, catalog), catalog)
+
+
+def _named(tokens: Iterable[Token], catalog: Catalog) -> set[str]:
+    """The tables that may be meant by a name in the text, or in that of a view that is named in it."""
+    names = {identifier(token).lower() for token in tokens if token.kind in ("word", "quoted", "string")}
+    found = names & catalog.tables.keys()
+    for name in names & catalog.views.keys():
+        body = [token for token in tokenize(catalog.views[name].sql) if identifier(token).lower() != name]
+        found |= _named(body, catalog)
+    return found
 
 
 def _template_of(steps: Iterable[Step], missed: Iterable[str], catalog: Catalog) -> Template:

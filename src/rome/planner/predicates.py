@@ -56,18 +56,21 @@ class Column:
         sources: what it is a column of: the FROM item, and through derived tables the ones inside. When one of them
             is the missing side of an outer join, the column is NULL.
         origins: the stored columns of which it shows a value, or NULL; empty when it is something else.
-        affinity, collation: those that comparisons use. None: not known, and then `origins` is empty.
+        affinity, collation: those that comparisons use. Without origins they are not known; a function's result
+            has no affinity.
+        in_row: False for max(x) and min(x): the value is some row's, but not that of the columns beside it.
     """
 
     sources: tuple[Source, ...]
     origins: tuple[tuple[Leaf, int], ...] = ()
     affinity: Affinity | None = None
     collation: Collation | None = None
+    in_row: bool = True
 
     @property
     def origin(self) -> tuple[Leaf, int] | None:
-        """The stored column, if there is just one."""
-        return self.origins[0] if len(self.origins) == 1 else None
+        """The stored column, if it is just this one."""
+        return self.origins[0] if len(self.origins) == 1 and self.in_row else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ Invariant: only shapes that are listed here are accepted. An argument of a node 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
@@ -38,6 +38,7 @@ _SCALAR_NAMES = """
 _SCALAR = frozenset(_SCALAR_NAMES.split())
 """Functions known not to be aggregates, which an application can define, too."""
 
+_EXTREMES = (FUNCTION + "max", FUNCTION + "min")
 _CUTTING = frozenset(["having", "limit", "offset", "windows"])
 _SELECT_ARGS = frozenset(["expressions", "from_", "joins", "where", "group", "order", "distinct", "with_"]) | _CUTTING
 _COMPOUND_ARGS = frozenset(["this", "expression", "distinct", "order", "limit", "offset", "with_"])
@@ -323,6 +324,8 @@ class Reader:
             if isinstance(value, exp.Column) and isinstance(value.this, exp.Identifier):
                 column = resolve(scope, value)
                 name = name or value.name.lower()
+            elif isinstance(value, exp.Anonymous) and value.name in _EXTREMES:
+                column = _extreme(value, scope)
             outputs.append((name, column or Column(())))
         return outputs
 
@@ -395,6 +398,15 @@ def _may_aggregate(expression: exp.Expression) -> bool:
     return False
 
 
+def _extreme(function: exp.Anonymous, scope: Scope) -> Column | None:
+    """max(x) or min(x): the value of some row, or NULL; without affinity, compared as bytes."""
+    argument = function.expressions[0] if len(function.expressions) == 1 else None
+    if not isinstance(argument, exp.Column) or not isinstance(argument.this, exp.Identifier):
+        return None
+    column = resolve(scope, argument)
+    return column and replace(column, affinity=None, collation="BINARY", in_row=False)
+
+
 def _merge(scope: Scope, before: Sequence[object], using: list[str] | None) -> list[Predicate]:
     """USING, or NATURAL (None): the equalities it stands for. The columns become one name."""
     left = [source for source in scope.sources if source in before]
@@ -457,5 +469,6 @@ def _common_outputs(queries: Sequence[Query]) -> list[Output] | None:
             outputs.append((name, Column(())))
         else:
             origins = tuple(origin for other in columns for origin in other.origins)
-            outputs.append((name, Column((), origins, column.affinity, column.collation)))
+            in_row = all(other.in_row for other in columns)
+            outputs.append((name, replace(column, sources=(), origins=origins, in_row=in_row)))
     return outputs

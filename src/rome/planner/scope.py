@@ -9,7 +9,7 @@ Source: lookupName() in SQLite's src/resolve.c.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
@@ -135,7 +135,7 @@ def derived_source(name: str, outputs: Iterable[Output] | None) -> Source:
         source.complete = False
         return source
     for label, column in outputs:
-        shown = Column((source, *column.sources), column.origins, column.affinity, column.collation)
+        shown = replace(column, sources=(source, *column.sources))
         source.order.append(shown)
         if label is None:
             source.complete = False
