@@ -90,42 +90,42 @@ class Definition:
         """The same schema under the version at which it was committed."""
         return replace(self, catalog=replace(self.catalog, version=version))
 
-    def evolve(self, mirror: Mirror) -> Definition:
+    def evolve(self, mirror: Mirror, created_since: int | None = None) -> Definition:
         """The definition after one DDL statement has run on the mirror.
+
+        Args:
+            created_since: the mirror's mark before a CREATE, which changes nothing that is there already.
 
         Raises:
             NotSupportedError: the statement made something that Rome does not store; the caller restores the mirror.
         """
-        master = mirror.master()
-        came = [item for key, item in master.items() if key not in self.master]
-        gone = [item for key, item in self.master.items() if key not in master]
+        if created_since is None:
+            master: Mapping[tuple[str, str], Master] = mirror.master()
+        else:
+            master = {**self.master, **mirror.master_since(created_since)}
+        came = [master[key] for key in master.keys() - self.master.keys()]
+        gone = [self.master[key] for key in self.master.keys() - master.keys()]
+        if not came and not gone and created_since is not None:
+            return self  # IF NOT EXISTS
         for item in came:
             if item.type not in _ORDER:
-                raise NotSupportedError(f"CREATE {item.type.upper()} is not supported: {_REFUSED.get(item.type, '')}")
-            if item.type == "table" and item.sql.lower().startswith("create virtual"):
-                raise NotSupportedError("CREATE VIRTUAL TABLE is not supported: its content would not be stored")
-        renamed = None
-        if len([i for i in came if i.type == "table"]) == 1 and len([i for i in gone if i.type == "table"]) == 1:
-            renamed = next(item.name.lower() for item in gone if item.type == "table")
-        next_id = self.header.next_id
-        objects: dict[tuple[str, str], SchemaObject] = {}
-        tables: dict[str, Table] = {}
-        views: dict[str, View] = {}
+                raise NotSupportedError(f"CREATE {item.type.upper()} is not supported")
+        renamed = _renamed(came, gone)
         touched = {item.table.lower() for item in (*came, *gone) if item.type == "index"}
+        next_id = self.header.next_id
+        objects = {key: item for key, item in self.objects.items() if key in master}
+        tables = {name: table for name, table in self.catalog.tables.items() if ("table", name) in master}
+        views = {name: view for name, view in self.catalog.views.items() if ("view", name) in master}
         for key, item in master.items():
             kind, name = key
-            old = self.objects.get(key)
-            if old is None and kind == "table" and renamed is not None:
-                old = self.objects["table", renamed]
+            if self.master.get(key) == item and not (kind == "table" and name in touched):
+                continue
+            old = self.objects.get(key) or (self.objects["table", renamed] if kind == "table" and renamed else None)
             if old is None:
                 identifier, next_id = next_id, next_id + 1
             else:
                 identifier = old.id
             if kind == "table":
-                unchanged = isinstance(old, TableObject) and old.name == item.name and old.sql == item.sql
-                if unchanged and name not in touched:
-                    objects[key], tables[name] = self.objects[key], self.catalog.tables[name]
-                    continue
                 previous = old if isinstance(old, TableObject) else None
                 made = _evolve_table(mirror, master, item, identifier, previous, self._table_before(previous))
                 objects[key] = made
@@ -163,10 +163,13 @@ class Definition:
 
 
 _ORDER = {"table": 0, "index": 1, "view": 2}
-_REFUSED = {
-    "trigger": "a trigger would read and write rows that no plan foresees. Put its work into the application, "
-    "into a CHECK or DEFAULT clause, or into foreign key actions",
-}
+
+
+def _renamed(came: list[Master], gone: list[Master]) -> str | None:
+    """The former name, in lower case, of the table that one statement has renamed."""
+    new = [item for item in came if item.type == "table"]
+    old = [item for item in gone if item.type == "table"]
+    return old[0].name.lower() if len(new) == len(old) == 1 else None
 
 
 def _in_order(objects: Mapping[tuple[str, str], SchemaObject]) -> list[TableObject | IndexObject | ViewObject]:

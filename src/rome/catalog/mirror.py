@@ -65,7 +65,17 @@ class Mirror:
 
     def master(self) -> dict[tuple[str, str], Master]:
         """Tables, indexes and views by (type, name in lower case); indexes of constraints have no text: left out."""
-        rows = self.connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        return self.master_since(0)
+
+    def mark(self) -> int:
+        """Where sqlite_master ends now; what is created later is `master_since` this."""
+        found = self.connection.execute("SELECT max(rowid) FROM sqlite_master").fetchone()
+        return 0 if found is None else found[0] or 0
+
+    def master_since(self, mark: int) -> dict[tuple[str, str], Master]:
+        rows = self.connection.execute(
+            "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE rowid > ? AND sql IS NOT NULL", (mark,)
+        )
         return {(row[0], row[1].lower()): Master(*row) for row in rows if not row[1].lower().startswith("sqlite_")}
 
     def inspect(self, sql: str) -> Inspection:

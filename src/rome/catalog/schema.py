@@ -103,6 +103,10 @@ class Table:
         return {column.name.lower(): position for position, column in enumerate(self.columns)}
 
     @cached_property
+    def has_generated(self) -> bool:
+        return any(column.generated for column in self.columns)
+
+    @cached_property
     def stored_positions(self) -> tuple[int, ...]:
         """Positions of the columns whose values a record of the current layout holds, in its order."""
         return self.layout_positions[self.layout]

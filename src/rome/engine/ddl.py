@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import apsw
 
-from rome.catalog.mirror import Mirror
+from rome.catalog.mirror import Master, Mirror
 from rome.catalog.schema import Table
 from rome.engine.guards import whole
 from rome.engine.harvest import new_indexes
@@ -19,7 +20,6 @@ from rome.transaction.transaction import Want
 from rome.workingset import ddl as working_ddl
 from rome.workingset.contents import Stored
 from rome.workingset.sqlite_errors import translate
-from rome.workingset.workingset import Event
 
 _NEEDS_ROWS = frozenset({"NOT", "CHECK", "REFERENCES", "AS", "GENERATED", "UNIQUE"})
 
@@ -64,19 +64,42 @@ def run(statement: Statement, reader: Reader, mirror: Mirror, *, foreign_keys: b
     sources = _sources(statement, mirror, before)
     reader.read(sources)
     reader.hydrate(sources)
+    mark = mirror.mark() if _words(statement.text)[0] == "CREATE" else None
     try:
         mirror.connection.execute(statement.text)
     except apsw.Error as error:
         raise translate(error) from error
-    definition = before.definition.evolve(mirror)
+    definition = before.definition.evolve(mirror, mark)
     if definition.master == before.definition.master:  # IF [NOT] EXISTS had nothing to do
         return before
     after = Schema(definition)
-    _hydrate_what_is_checked(statement, reader, before, after, foreign_keys=foreign_keys)
-    _run_on_working_set(statement, reader, before, after, foreign_keys=foreign_keys)
-    _move_contents(reader, before, after)
+    difference = _difference(before, after)
+    _hydrate_what_is_checked(statement, reader, before, difference, foreign_keys=foreign_keys)
+    _run_on_working_set(statement, reader, before, after, difference, foreign_keys=foreign_keys)
+    _move_contents(reader, difference)
     reader.schema = after
     return after
+
+
+class _Difference(NamedTuple):
+    """What one statement has changed: objects that came and went, and each changed table as it was and as it is."""
+
+    came: list[Master]
+    gone: list[Master]
+    tables: list[tuple[Table | None, Table | None]]
+
+    @property
+    def dropped(self) -> list[Table]:
+        return [old for old, new in self.tables if old is not None and new is None]
+
+
+def _difference(before: Schema, after: Schema) -> _Difference:
+    old, new = before.definition, after.definition
+    came = [new.master[key] for key in new.master.keys() - old.master.keys()]
+    gone = [old.master[key] for key in old.master.keys() - new.master.keys()]
+    was, now = old.tables_by_id, new.tables_by_id
+    tables = [(was.get(number), now.get(number)) for number in was.keys() | now.keys()]
+    return _Difference(came, gone, [(one, other) for one, other in tables if one is not other])
 
 
 def _sources(statement: Statement, mirror: Mirror, schema: Schema) -> list[Want]:
@@ -92,21 +115,22 @@ def _sources(statement: Statement, mirror: Mirror, schema: Schema) -> list[Want]
 
 
 def _hydrate_what_is_checked(
-    statement: Statement, reader: Reader, before: Schema, after: Schema, *, foreign_keys: bool
+    statement: Statement, reader: Reader, before: Schema, difference: _Difference, *, foreign_keys: bool
 ) -> None:
     """Read whole tables where SQLite looks at every row, or the store needs entries for every row."""
     tables: dict[int, Table] = {}
-    now = after.definition.tables_by_id
-    for table_id, table in before.definition.tables_by_id.items():
-        if table_id not in now:
+    for old, new in difference.tables:
+        if old is None:
+            continue
+        if new is None:
             if foreign_keys:
-                tables.update(_referencing(before, table))
-        elif now[table_id] is not table and (
-            new_indexes(table, now[table_id])
-            or _unstored(table) != _unstored(now[table_id])
-            or (len(now[table_id].columns) > len(table.columns) and not _NEEDS_ROWS.isdisjoint(_words(statement.text)))
+                tables.update(_referencing(before, old))
+        elif (
+            new_indexes(old, new)
+            or _unstored(old) != _unstored(new)
+            or (len(new.columns) > len(old.columns) and not _NEEDS_ROWS.isdisjoint(_words(statement.text)))
         ):
-            tables[table_id] = table
+            tables[old.id] = old
     wants = [whole(table) for table in tables.values()]
     reader.read(wants)
     reader.hydrate(wants)
@@ -130,58 +154,59 @@ def _referencing(schema: Schema, table: Table) -> dict[int, Table]:
 
 
 def _run_on_working_set(
-    statement: Statement, reader: Reader, before: Schema, after: Schema, *, foreign_keys: bool
+    statement: Statement,
+    reader: Reader,
+    before: Schema,
+    after: Schema,
+    difference: _Difference,
+    *,
+    foreign_keys: bool,
 ) -> None:
     working_set = reader.working_set
-    texts = _texts(statement, before, after)
-    dropped = any(number not in after.definition.tables_by_id for number in before.definition.tables_by_id)
-    events: list[Event] = []
-    for text in texts:
-        with working_set.foreign_keys(foreign_keys and dropped):
-            done = working_set.run(text, (), before.with_generated)
+    dropped = {table.name.lower() for table in difference.dropped}
+    text = _text(statement, before, after, difference)
+    if text is not None:
+        with working_set.foreign_keys(foreign_keys and bool(dropped)):
+            done = working_set.run(text, (), before.with_generated if dropped else frozenset())
         if done.error is not None:
             raise done.error
-        events += done.events if dropped else []
-    for table in after.catalog.tables.values():
-        if table.id not in before.definition.tables_by_id and texts == [statement.text] and _is_create_as(statement):
-            working_set.contents.of(table.id).whole = True
-    names = {table.id: name for name, table in before.catalog.tables.items()}
-    gone = {name for number, name in names.items() if number not in after.definition.tables_by_id}
-    working_set.touch(dict(before.catalog.tables), [event for event in events if event.table not in gone])
+        if dropped:  # DROP TABLE deletes its rows, and what foreign keys do then
+            events = [event for event in done.events if event.table not in dropped]
+            working_set.touch(dict(before.catalog.tables), events)
+    if _is_create_as(statement):
+        for old, new in difference.tables:
+            if old is None and new is not None:
+                working_set.contents.of(new.id).whole = True
 
 
-def _texts(statement: Statement, before: Schema, after: Schema) -> list[str]:
-    """What the working set runs in the statement's place."""
-    came = [item for key, item in after.definition.master.items() if key not in before.definition.master]
-    gone = [item for key, item in before.definition.master.items() if key not in after.definition.master]
-    if not gone and len(came) == 1:
-        if came[0].type == "table" and _is_create_as(statement):
-            return [statement.text]
-        found = working_ddl.statement(came[0], after.catalog)
-        return [] if found is None else [found]
+def _text(statement: Statement, before: Schema, after: Schema, difference: _Difference) -> str | None:
+    """What the working set runs in the statement's place; None: nothing."""
+    came, gone = difference.came, difference.gone
+    if not gone and len(came) == 1 and not _is_create_as(statement):
+        return working_ddl.statement(came[0], after.catalog)
     if gone and not came and gone[0].type == "index":
         kept = working_ddl.keeps_index(before.catalog.tables[gone[0].table.lower()], gone[0].name)
-        return [statement.text] if kept else []
-    return [statement.text]
+        return statement.text if kept else None
+    return statement.text
 
 
 def _is_create_as(statement: Statement) -> bool:
     """CREATE TABLE .. AS SELECT, which also fills the table."""
     words = _words(statement.text)[:12]
-    return "AS" in words and "(" not in words[: words.index("AS")]
+    return words[0] == "CREATE" and words[1] == "TABLE" and "AS" in words and "(" not in words[: words.index("AS")]
 
 
-def _move_contents(reader: Reader, before: Schema, after: Schema) -> None:
+def _move_contents(reader: Reader, difference: _Difference) -> None:
     """Bring what is known of stored rows into the tables' new columns."""
     contents = reader.working_set.contents
-    now = after.definition.tables_by_id
-    for table_id, old in before.definition.tables_by_id.items():
-        new = now.get(table_id)
+    for old, new in difference.tables:
+        if old is None:
+            continue
         if new is None:
-            contents.tables.pop(table_id, None)
-        elif table_id in contents.tables and [c.id for c in old.columns] != [c.id for c in new.columns]:
+            contents.tables.pop(old.id, None)
+        elif old.id in contents.tables and [c.id for c in old.columns] != [c.id for c in new.columns]:
             position = {column.id: i for i, column in enumerate(old.columns)}
-            hydrated = contents.tables[table_id].hydrated
+            hydrated = contents.tables[old.id].hydrated
             for identity, row in hydrated.items():
                 values = [
                     row.values[position[column.id]] if column.id in position else column.default

@@ -41,9 +41,7 @@ class Schema:
     @cached_property
     def with_generated(self) -> frozenset[str]:
         """Lower-case names of the tables with generated columns."""
-        return frozenset(
-            name for name, table in self.catalog.tables.items() if any(column.generated for column in table.columns)
-        )
+        return frozenset(name for name, table in self.catalog.tables.items() if table.has_generated)
 
     def open_mirror(self) -> Mirror:
         mirror = Mirror.of(self.definition.statements())

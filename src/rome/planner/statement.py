@@ -131,29 +131,35 @@ def classify(sql: str) -> Statement:
 
 def split_script(sql: str) -> list[str]:
     """The statements of a script, without their semicolons, in order; the body of a trigger is not split."""
+    tokens = tokenize(sql)
+    words = [token.word for token in tokens]
     statements = []
-    rest = tokenize(sql)
-    while rest:
-        first, rest = _first_statement(rest)
-        if first:
-            statements.append(sql[first[0].start : first[-1].stop])
+    after = 0
+    while after < len(words):
+        begin, end, after = _bounds(words, after)
+        if begin < end:
+            statements.append(sql[tokens[begin].start : tokens[end - 1].stop])
     return statements
 
 
 def _first_statement(tokens: list[Token]) -> tuple[list[Token], list[Token]]:
     """The tokens of the first statement, and those behind its semicolon (without further bare semicolons)."""
-    words = [token.word for token in tokens]
-    begin = 0
+    begin, end, after = _bounds([token.word for token in tokens], 0)
+    return tokens[begin:end], tokens[after:]
+
+
+def _bounds(words: list[str], begin: int) -> tuple[int, int, int]:
+    """Where the next statement begins and ends, and where the one behind its semicolons begins."""
     while begin < len(words) and words[begin] == ";":
         begin += 1
     try:
         end = _trigger_end(words, begin) if "TRIGGER" in words[begin : begin + 6] else words.index(";", begin)
     except ValueError:
-        return tokens[begin:], []
+        return begin, len(words), len(words)
     after = end
     while after < len(words) and words[after] == ";":
         after += 1
-    return tokens[begin:end], tokens[after:]
+    return begin, end, after
 
 
 def _trigger_end(words: list[str], begin: int) -> int:
