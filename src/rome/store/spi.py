@@ -167,7 +167,10 @@ class EntryWrite(NamedTuple):
 
 
 class Drop(NamedTuple):
-    """Delete a table with its rows, indexes and history (`index_id` None), or one index. No snapshot keeps it."""
+    """Delete a table with its rows, indexes and history (`index_id` None), or one index. No snapshot keeps it.
+
+    It comes with a write to table 0, so that every older snapshot is refused.
+    """
 
     table_id: int
     index_id: int | None = None
@@ -296,6 +299,10 @@ class Store(ABC):
         """What became of a commit: its version; or None, and then it will never be applied, even if it arrives later.
 
         Reconnects when the connection is lost.
+
+        Raises:
+            CommitUnknownError: a commit of this connection whose id, applied or not, has been trimmed away since.
+            StoreUnavailableError: the store cannot be asked.
         """
 
     @abstractmethod
