@@ -84,7 +84,6 @@ class OpenTransaction:
         """Nothing rests on the schema yet, so that a newer one may still take its place."""
         return (
             self.schema is self.base
-            and not self.savepoints
             and not self.reader.working_set.contents.is_dirty()
             and len(self.transaction.read_set) == 0
         )

@@ -11,34 +11,29 @@ from __future__ import annotations
 
 import random
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-import apsw
-
+from rome.catalog.shape import quote
 from rome.codec.values import SqlValue
-from rome.engine import ddl, guards
 from rome.engine import schema as schemas
 from rome.engine.deferred import check_deferred
 from rome.engine.dump import dump
-from rome.engine.explain import explain
 from rome.engine.harvest import harvest
 from rome.engine.identifiers import IDENTIFIERS
 from rome.engine.open_transaction import Logged, OpenTransaction, Operation, Parameters, Savepoint, same_outcome
 from rome.engine.options import Isolation, Options
 from rome.engine.pragma import Answer, answer
-from rome.engine.prepared import Prepared
 from rome.engine.reader import CatalogMoved
 from rome.engine.result import Result, Stats
 from rome.engine.schema import Schema
+from rome.engine.statements import Statements
+from rome.engine.workspace import Workspace
 from rome.errors import (
     CatalogChangedError,
     CommitAbortedError,
     ConflictError,
     Error,
-    FullScanError,
-    FullScanWarning,
     InterfaceError,
     NotSupportedError,
     OperationalError,
@@ -50,7 +45,7 @@ from rome.store.location import Location
 from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX, Store
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want
-from rome.workingset.sqlite_errors import translate
+from rome.workingset.contents import Contents
 
 _MAX_LOG_ROWS = 100_000
 """A transaction that has seen more rows is not kept for replay."""
@@ -66,13 +61,12 @@ class Session:
         self._options = options
         self._location = location
         self._isolation = options.isolation
-        self._foreign_keys = options.foreign_keys
-        self._functions: dict[tuple[str, int], tuple[Callable[..., SqlValue] | None, bool]] = {}
+        self._workspace = Workspace(Schema.empty())
+        self._statements = Statements(self._workspace, foreign_keys=options.foreign_keys, full_scan=options.full_scan)
         self._open: OpenTransaction | None = None
         self._doomed: OperationalError | None = None
         self._stats = Stats()
         self._closed = False
-        self._set_schema(Schema.empty())
 
     # ------------------------------------------------------------ state
     @property
@@ -102,22 +96,6 @@ class Session:
     def is_usable(self) -> bool:
         """Whether the connection is not known to be lost; no round trip."""
         return not self._closed and self._store.is_usable()
-
-    def _set_schema(self, schema: Schema) -> None:
-        """Take another schema, with an empty working set and a mirror of it."""
-        self._schema = schema
-        self._open_mirror(schema)
-        self._open_working_set(schema)
-
-    def _open_mirror(self, schema: Schema) -> None:
-        self._mirror = schema.open_mirror()
-        for (name, narg), (function, deterministic) in self._functions.items():
-            self._mirror.connection.create_scalar_function(name, function, narg, deterministic=deterministic)
-
-    def _open_working_set(self, schema: Schema) -> None:
-        self._working_set = schema.open_working_set()
-        for (name, narg), (function, deterministic) in self._functions.items():
-            self._working_set.create_function(name, narg, function, deterministic)
 
     # ------------------------------------------------------------ statements
     def execute(self, sql: str, parameters: Parameters = ()) -> Result:
@@ -196,8 +174,8 @@ class Session:
 
     def _begin(self) -> OpenTransaction:
         if self._open is None:
-            self._open = OpenTransaction.begin(self._store, self._working_set, self._schema)
-            self._working_set.begin()
+            self._open = OpenTransaction.begin(self._store, self._workspace.working_set, self._workspace.schema)
+            self._workspace.working_set.begin()
         return self._open
 
     def _in_transaction(self, operation: Operation) -> Result:
@@ -240,7 +218,7 @@ class Session:
                 if self._open is not None:
                     self._commit_once()
             except (ConflictError, CommitAbortedError) as conflict:
-                self._end()
+                self._give_up(conflict)
                 self._stats.conflicts += isinstance(conflict, ConflictError)
                 if attempt == self._options.max_replays:
                     raise
@@ -266,7 +244,7 @@ class Session:
             try:
                 if self._isolation is Isolation.READ_COMMITTED and operation.statement.kind in _READERS:
                     self._new_statement_snapshot(current)
-                return self._run(current, operation)
+                return self._statements.run(current, operation, self._isolation)
             except CatalogMoved as moved:
                 self._take_newer(current, moved)
             except ConflictError:
@@ -278,7 +256,7 @@ class Session:
                     raise
                 if current.transaction.snapshot is None and self._schema_is_stale(current):
                     continue
-                if not self._working_set.in_transaction:  # INSERT OR ROLLBACK
+                if not self._workspace.working_set.in_transaction:  # INSERT OR ROLLBACK
                     self._end()
                 assert savepoints == len(current.savepoints)
                 return error
@@ -321,169 +299,37 @@ class Session:
         if found is None:
             current.transaction.read([_CATALOG])
             found = schemas.load(snapshot.incarnation, version, current.transaction.rows(_CATALOG))
-        self._working_set.rollback()
-        self._set_schema(found)
-        transaction, explicit = current.transaction, current.explicit
-        fresh = OpenTransaction.begin(self._store, self._working_set, found)
-        fresh.reader.transaction = transaction
+        self._workspace.working_set.rollback()
+        self._workspace.take(found)
+        fresh = OpenTransaction.begin(self._store, self._workspace.working_set, found)
+        fresh.reader.transaction = current.transaction
+        fresh.execution.defer_foreign_keys = current.execution.defer_foreign_keys
         for name in ("reader", "execution", "base"):
             setattr(current, name, getattr(fresh, name))
-        current.explicit = explicit
-        self._working_set.begin()
+        self._workspace.working_set.begin()
+        for savepoint in current.savepoints:
+            self._workspace.working_set.query(f"SAVEPOINT {quote(savepoint.name)}", ())
+        current.savepoints = [Savepoint(savepoint.name, Contents(), found) for savepoint in current.savepoints]
 
     def _new_statement_snapshot(self, current: OpenTransaction) -> None:
         """READ COMMITTED: this statement sees what is committed now; rows only read leave the working set."""
         if current.schema is not current.base or current.transaction.snapshot is None:
             return
-        self._working_set.evict_clean(current.schema.catalog.tables.values())
+        self._workspace.working_set.evict_clean(current.schema.catalog.tables.values())
         current.transaction.new_snapshot()
         current.reader.forget_decoded()
-
-    # ------------------------------------------------------------ one statement
-    def _run(self, current: OpenTransaction, operation: Operation) -> Result:
-        statement = operation.statement
-        match statement.kind:
-            case Kind.SAVEPOINT | Kind.RELEASE | Kind.ROLLBACK_TO:
-                return self._savepoint(current, statement)
-            case Kind.DDL | Kind.CREATE_TRIGGER:
-                return self._ddl(current, statement)
-            case Kind.PRAGMA:
-                return self._pragma(current, statement)
-            case Kind.EXPLAIN | Kind.REINDEX:  # there is nothing to rebuild, but a wrong name is an error
-                return self._ask_mirror(current, statement, operation.parameters)
-            case Kind.EXPLAIN_ROME:
-                return self._explain(current, statement, operation.parameters)
-        prepared = current.schema.prepare(statement, self._mirror)
-        if prepared.on_mirror:
-            return self._ask_mirror(current, statement, operation.parameters, prepared)
-        self._check_full_scan(prepared)
-        check = Check.ROWS if self._isolation is Isolation.SERIALIZABLE else Check.NOTHING
-        if statement.for_update:
-            check, current.locked = Check.ROWS, True
-        if not prepared.writes:
-            rows = current.execution.query(prepared, prepared.bind(operation.parameters), check)
-            return Result(prepared.inspection.columns or None, rows)
-        batch = [operation.parameters] if operation.batch is None else operation.batch
-        return self._change(current, prepared, batch, check)
-
-    def _change(self, current: OpenTransaction, prepared: Prepared, batch: list[Parameters], check: Check) -> Result:
-        bound = [prepared.bind(parameters) for parameters in batch]
-        if len(bound) > 1:
-            current.execution.prefetch(prepared, bound, foreign_keys=self._foreign_keys and prepared.foreign_keys)
-        rows, changes, last_rowid = [], 0, None
-        for parameters in bound:
-            run = current.execution.change(prepared, parameters, check, foreign_keys=self._foreign_keys)
-            self._working_set.changes = run.changes
-            self._working_set.total_changes += run.all_changes
-            if run.error is not None:
-                raise run.error
-            rows += run.rows
-            changes += run.changes
-            if prepared.target is not None:
-                last_rowid = run.last_rowid
-        return Result(prepared.inspection.columns or None, rows, changes, last_rowid)
-
-    def _check_full_scan(self, prepared: Prepared) -> None:
-        if self._options.full_scan == "allow" or not prepared.plan.full_scans:
-            return
-        names = ", ".join(table.name for table in prepared.plan.full_scans)
-        message = (
-            f"this statement reads the whole of {names}; bound it by an indexed column, or add an index "
-            f"(EXPLAIN ROME shows the plan): {prepared.statement.text}"
-        )
-        if self._options.full_scan == "error":
-            raise FullScanError(message)
-        warnings.warn(message, FullScanWarning, stacklevel=6)
-
-    def _ask_mirror(
-        self,
-        current: OpenTransaction,
-        statement: Statement,
-        parameters: Parameters,
-        prepared: Prepared | None = None,
-    ) -> Result:
-        """What concerns the schema alone is answered by the mirror, once it is known to be current."""
-        current.reader.refresh()
-        if prepared is not None:
-            tables = [name for name in prepared.inspection.read if name in current.schema.catalog.tables]
-            if tables:
-                raise NotSupportedError(
-                    f"one statement cannot read both the schema and rows of {', '.join(tables)}: ask twice"
-                )
-            parameters = prepared.bind(parameters)
-        try:
-            inspection = self._mirror.inspect(statement.text)
-            rows = self._mirror.connection.execute(statement.text, parameters).fetchall()
-        except apsw.Error as error:
-            raise translate(error) from error
-        return Result(inspection.columns or None, rows)
-
-    def _explain(self, current: OpenTransaction, statement: Statement, parameters: Parameters) -> Result:
-        prepared = current.schema.prepare(classify(statement.text), self._mirror)
-        bound = prepared.bind(parameters) if parameters or not prepared.inspection.parameter_count else None
-        return explain(prepared, bound, current.schema, foreign_keys=self._foreign_keys)
-
-    # ------------------------------------------------------------ savepoints
-    def _savepoint(self, current: OpenTransaction, statement: Statement) -> Result:
-        name = (statement.name or "").lower()
-        if statement.kind is Kind.SAVEPOINT:
-            contents = self._working_set.contents.copy()
-            self._working_set.query(statement.text, ())
-            current.savepoints.append(Savepoint(name, contents, current.schema))
-            return Result()
-        self._working_set.query(statement.text, ())  # SQLite says so when there is none of this name
-        position = max(i for i, savepoint in enumerate(current.savepoints) if savepoint.name == name)
-        if statement.kind is Kind.RELEASE:
-            del current.savepoints[position:]
-            return Result()
-        savepoint = current.savepoints[position]
-        del current.savepoints[position + 1 :]
-        self._working_set.contents = savepoint.contents.copy()
-        if current.schema is not savepoint.schema:
-            current.reader.schema = savepoint.schema
-            self._open_mirror(savepoint.schema)
-            current.reader.forget_decoded()
-        return Result()
-
-    # ------------------------------------------------------------ schema
-    def _ddl(self, current: OpenTransaction, statement: Statement) -> Result:
-        current.reader.refresh()
-        self._working_set.connection.execute("SAVEPOINT rome_ddl")
-        try:
-            after = ddl.run(statement, current.reader, self._mirror, foreign_keys=self._foreign_keys)
-        except BaseException:
-            self._working_set.connection.execute("ROLLBACK TO rome_ddl")
-            self._open_mirror(current.schema)
-            raise
-        finally:
-            self._working_set.connection.execute("RELEASE rome_ddl")
-        if after is not current.base:
-            current.replayable = False
-        return Result()
-
-    def _pragma(self, current: OpenTransaction, statement: Statement) -> Result:
-        match answer(statement):
-            case Answer.MIRROR:
-                return self._ask_mirror(current, statement, ())
-            case Answer.CHECK:
-                return Result(((statement.name or "", None),), [("ok",)])
-            case Answer.FOREIGN_KEY_CHECK:
-                wants = [guards.whole(table) for table in current.schema.catalog.tables.values()]
-                current.reader.read(wants)
-                current.reader.hydrate(wants)
-                rows = self._working_set.query(statement.text, ())
-                return Result(tuple((name, None) for name in ("table", "rowid", "parent", "fkid")), rows)
-        return Result()
 
     def _switch(self, statement: Statement) -> Result:
         """PRAGMA foreign_keys and defer_foreign_keys, which are this connection's."""
         foreign_keys = statement.name == "foreign_keys"
         if statement.argument is None:
             deferred = self._open is not None and self._open.execution.defer_foreign_keys
-            return Result(((statement.name or "", None),), [(int(self._foreign_keys if foreign_keys else deferred),)])
+            return Result(
+                ((statement.name or "", None),), [(int(self._statements.foreign_keys if foreign_keys else deferred),)]
+            )
         on = statement.argument.lower() in ("1", "on", "yes", "true")
         if foreign_keys and self._open is None:  # inside a transaction SQLite ignores it
-            self._foreign_keys = on
+            self._statements.foreign_keys = on
         elif not foreign_keys and (self._open is not None or self._isolation is not Isolation.AUTOCOMMIT):
             self._begin().execution.defer_foreign_keys = on
         return Result()
@@ -516,14 +362,16 @@ class Session:
         current = self._open
         assert current is not None
         changed_schema = current.schema is not current.base
-        if not (changed_schema or current.locked or self._working_set.contents.is_dirty()):
+        if not (changed_schema or current.locked or self._workspace.working_set.contents.is_dirty()):
             self._end()
             return
-        check_deferred(current, self._foreign_keys)
+        check_deferred(current, self._statements.foreign_keys)
         transaction = current.transaction
         if transaction.snapshot is None and not (current.replayable and self._options.max_replays):
             self._refresh(current)  # what this connection last heard may be too old, and nobody would try again
-        writes = harvest(self._working_set, current.schema, current.base, transaction.read_set, current.execution.taken)
+        writes = harvest(
+            self._workspace.working_set, current.schema, current.base, transaction.read_set, current.execution.taken
+        )
         if not writes and not current.locked:
             self._end()
             return
@@ -546,12 +394,12 @@ class Session:
 
     def _publish(self, current: OpenTransaction, incarnation: bytes, version: int) -> None:
         """The schema that this commit made is the one to go on with."""
-        self._schema = schemas.remember(incarnation, current.schema.definition.at_version(version))
-        if any(c.hydrated or c.touched or c.whole for c in self._working_set.contents.tables.values()):
-            self._working_set.rollback()
-            self._open_working_set(self._schema)
+        self._workspace.schema = schemas.remember(incarnation, current.schema.definition.at_version(version))
+        if any(c.hydrated or c.touched or c.whole for c in self._workspace.working_set.contents.tables.values()):
+            self._workspace.working_set.rollback()
+            self._workspace.open_working_set(self._workspace.schema)
         else:
-            self._working_set.connection.execute("COMMIT")
+            self._workspace.working_set.connection.execute("COMMIT")
 
     def rollback(self) -> None:
         """Forget what is open. No round trip."""
@@ -565,10 +413,16 @@ class Session:
             return
         self._stats.rows += current.transaction.rows_read
         self._stats.bytes += current.transaction.bytes_read
-        self._working_set.rollback()
+        self._workspace.working_set.rollback()
         self._store.release()
-        if current.schema is not current.base and self._schema is current.base:
-            self._open_mirror(self._schema)
+        if current.schema is not current.base and self._workspace.schema is current.base:
+            self._workspace.open_mirror(self._workspace.schema)
+
+    def _give_up(self, conflict: ConflictError | CommitAbortedError) -> None:
+        """End the transaction; after a change of the catalog the next one does not begin with the schema of this."""
+        self._end()
+        if isinstance(conflict, CatalogChangedError):
+            self._workspace.take(Schema.empty())
 
     # ------------------------------------------------------------ replay
     def _replay(self, conflict: ConflictError | CommitAbortedError, attempt: int) -> int:
@@ -580,8 +434,8 @@ class Session:
         while True:
             current = self._open
             assert current is not None
-            if not current.replayable or attempt >= self._options.max_replays or self._functions:
-                self._end()
+            if not current.replayable or attempt >= self._options.max_replays or self._workspace.has_functions:
+                self._give_up(conflict)
                 raise conflict
             log, taken = current.log, current.execution.taken
             self._end()
@@ -590,6 +444,7 @@ class Session:
             self._stats.replays += 1
             fresh = self._begin()
             fresh.explicit, fresh.by_savepoint = current.explicit, current.by_savepoint
+            fresh.execution.defer_foreign_keys = current.execution.defer_foreign_keys
             try:
                 self._refresh(fresh)
                 fresh.execution.given = deque(taken)
@@ -620,9 +475,7 @@ class Session:
         self, name: str, narg: int, function: Callable[..., SqlValue] | None, *, deterministic: bool = False
     ) -> None:
         """Define a SQL function on this connection. Its transactions are not replayed."""
-        self._functions[name.lower(), narg] = (function, deterministic)
-        self._working_set.create_function(name, narg, function, deterministic)
-        self._mirror.connection.create_scalar_function(name, function, narg, deterministic=deterministic)
+        self._workspace.create_function(name, narg, function, deterministic)
 
     def iterdump(self) -> Iterator[str]:
         """The database as SQL, in the form of sqlite3's Connection.iterdump(); read in one transaction."""
@@ -636,8 +489,7 @@ class Session:
             self._closed = True
             self._end()
             self._store.close()
-            self._working_set.close()
-            self._mirror.close()
+            self._workspace.close()
 
 
 _READERS = frozenset({Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE})

@@ -1,0 +1,179 @@
+"""Runs one operation of the application in an open transaction, whatever kind of statement it is."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import apsw
+
+from rome.engine import ddl, guards
+from rome.engine.explain import explain
+from rome.engine.open_transaction import OpenTransaction, Operation, Parameters, Savepoint
+from rome.engine.options import Isolation
+from rome.engine.pragma import Answer, answer
+from rome.engine.prepared import Prepared
+from rome.engine.result import Result
+from rome.engine.workspace import Workspace
+from rome.errors import FullScanError, FullScanWarning, NotSupportedError
+from rome.planner.statement import Kind, Statement, classify
+from rome.transaction.read_set import Check
+from rome.workingset.sqlite_errors import translate
+
+
+class Statements:
+    """How one connection runs statements.
+
+    Attributes:
+        foreign_keys: whether they are enforced.
+    """
+
+    def __init__(
+        self, workspace: Workspace, *, foreign_keys: bool, full_scan: Literal["allow", "warn", "error"]
+    ) -> None:
+        self._workspace = workspace
+        self.foreign_keys = foreign_keys
+        self._full_scan = full_scan
+
+    def run(self, current: OpenTransaction, operation: Operation, isolation: Isolation) -> Result:
+        """Run one operation in the open transaction.
+
+        Raises:
+            CatalogMoved: the first read found another schema.
+            rome.errors.Error: what the statement gets wrong, or the store.
+        """
+        statement = operation.statement
+        match statement.kind:
+            case Kind.SAVEPOINT | Kind.RELEASE | Kind.ROLLBACK_TO:
+                return self._savepoint(current, statement)
+            case Kind.DDL | Kind.CREATE_TRIGGER:
+                return self._ddl(current, statement)
+            case Kind.PRAGMA:
+                return self._pragma(current, statement)
+            case Kind.EXPLAIN | Kind.REINDEX:  # there is nothing to rebuild, but a wrong name is an error
+                return self._ask_mirror(current, statement, operation.parameters)
+            case Kind.EXPLAIN_ROME:
+                return self._explain(current, statement, operation.parameters)
+        prepared = current.schema.prepare(statement, self._workspace.mirror)
+        if prepared.on_mirror:
+            return self._ask_mirror(current, statement, operation.parameters, prepared)
+        self._check_full_scan(prepared)
+        check = Check.ROWS if isolation is Isolation.SERIALIZABLE else Check.NOTHING
+        if statement.for_update:
+            check, current.locked = Check.ROWS, True
+        if not prepared.writes:
+            rows = current.execution.query(prepared, prepared.bind(operation.parameters), check)
+            return Result(prepared.inspection.columns or None, rows)
+        batch = [operation.parameters] if operation.batch is None else operation.batch
+        return self._change(current, prepared, batch, check)
+
+    def _change(self, current: OpenTransaction, prepared: Prepared, batch: list[Parameters], check: Check) -> Result:
+        bound = [prepared.bind(parameters) for parameters in batch]
+        if len(bound) > 1:
+            current.execution.prefetch(prepared, bound, foreign_keys=self.foreign_keys and prepared.foreign_keys)
+        rows, changes, last_rowid = [], 0, None
+        for parameters in bound:
+            run = current.execution.change(prepared, parameters, check, foreign_keys=self.foreign_keys)
+            self._workspace.working_set.changes = run.changes
+            self._workspace.working_set.total_changes += run.all_changes
+            if run.error is not None:
+                raise run.error
+            rows += run.rows
+            changes += run.changes
+            if prepared.target is not None:
+                last_rowid = run.last_rowid
+        return Result(prepared.inspection.columns or None, rows, changes, last_rowid)
+
+    def _check_full_scan(self, prepared: Prepared) -> None:
+        if self._full_scan == "allow" or not prepared.plan.full_scans:
+            return
+        names = ", ".join(table.name for table in prepared.plan.full_scans)
+        message = (
+            f"this statement reads the whole of {names}; bound it by an indexed column, or add an index "
+            f"(EXPLAIN ROME shows the plan): {prepared.statement.text}"
+        )
+        if self._full_scan == "error":
+            raise FullScanError(message)
+        warnings.warn(message, FullScanWarning, stacklevel=6)
+
+    def _ask_mirror(
+        self,
+        current: OpenTransaction,
+        statement: Statement,
+        parameters: Parameters,
+        prepared: Prepared | None = None,
+    ) -> Result:
+        """What concerns the schema alone is answered by the mirror, once it is known to be current."""
+        current.reader.refresh()
+        if prepared is not None:
+            tables = [name for name in prepared.inspection.read if name in current.schema.catalog.tables]
+            if tables:
+                raise NotSupportedError(
+                    f"one statement cannot read both the schema and rows of {', '.join(tables)}: ask twice"
+                )
+            parameters = prepared.bind(parameters)
+        try:
+            inspection = self._workspace.mirror.inspect(statement.text)
+            rows = self._workspace.mirror.connection.execute(statement.text, parameters).fetchall()
+        except apsw.Error as error:
+            raise translate(error) from error
+        return Result(inspection.columns or None, rows)
+
+    def _explain(self, current: OpenTransaction, statement: Statement, parameters: Parameters) -> Result:
+        prepared = current.schema.prepare(classify(statement.text), self._workspace.mirror)
+        bound = prepared.bind(parameters) if parameters or not prepared.inspection.parameter_count else None
+        return explain(prepared, bound, current.schema, foreign_keys=self.foreign_keys)
+
+    # ------------------------------------------------------------ savepoints
+    def _savepoint(self, current: OpenTransaction, statement: Statement) -> Result:
+        name = (statement.name or "").lower()
+        if statement.kind is Kind.SAVEPOINT:
+            contents = self._workspace.working_set.contents.copy()
+            self._workspace.working_set.query(statement.text, ())
+            current.savepoints.append(Savepoint(name, contents, current.schema))
+            return Result()
+        self._workspace.working_set.query(statement.text, ())  # SQLite says so when there is none of this name
+        position = max(i for i, savepoint in enumerate(current.savepoints) if savepoint.name == name)
+        if statement.kind is Kind.RELEASE:
+            del current.savepoints[position:]
+            return Result()
+        savepoint = current.savepoints[position]
+        del current.savepoints[position + 1 :]
+        self._workspace.working_set.contents = savepoint.contents.copy()
+        if current.schema is not savepoint.schema:
+            current.reader.schema = savepoint.schema
+            self._workspace.open_mirror(savepoint.schema)
+            current.reader.forget_decoded()
+        return Result()
+
+    # ------------------------------------------------------------ schema
+    def _ddl(self, current: OpenTransaction, statement: Statement) -> Result:
+        current.reader.refresh()
+        contents = self._workspace.working_set.contents.copy()
+        self._workspace.working_set.connection.execute("SAVEPOINT rome_ddl")
+        try:
+            after = ddl.run(statement, current.reader, self._workspace.mirror, foreign_keys=self.foreign_keys)
+        except BaseException:
+            self._workspace.working_set.connection.execute("ROLLBACK TO rome_ddl")
+            self._workspace.working_set.contents = contents
+            self._workspace.open_mirror(current.schema)
+            raise
+        finally:
+            self._workspace.working_set.connection.execute("RELEASE rome_ddl")
+        if after is not current.base:
+            current.replayable = False
+        return Result()
+
+    def _pragma(self, current: OpenTransaction, statement: Statement) -> Result:
+        match answer(statement):
+            case Answer.MIRROR:
+                return self._ask_mirror(current, statement, ())
+            case Answer.CHECK:
+                return Result(((statement.name or "", None),), [("ok",)])
+            case Answer.FOREIGN_KEY_CHECK:
+                wants = [guards.whole(table) for table in current.schema.catalog.tables.values()]
+                current.reader.read(wants)
+                current.reader.hydrate(wants)
+                rows = self._workspace.working_set.query(statement.text, ())
+                return Result(tuple((name, None) for name in ("table", "rowid", "parent", "fkid")), rows)
+        return Result()
