@@ -211,7 +211,7 @@ class ConjunctReader:
         collations = [_collation(side, None) for side in shown]
         if any(row is None for row in rows) or any(collation is None for collation in collations):
             # `x IN (1, u.y)`: false or NULL for a NULL x, unless the list is empty, and that is no such row.
-            return _present(*shown) if all(_is_plain(item) for item in part.expressions) else ()
+            return _present(*shown) if all(isinstance(item, _TIGHT) for item in part.expressions) else ()
         columns = tuple(side.column for side in shown)
         kept = tuple(row for row in rows if row is not None)
         return [Among(columns, kept, tuple(collation for collation in collations if collation is not None))]
@@ -343,10 +343,6 @@ def resolve(scope: Scope, column: exp.Column) -> Column | None:
     if column.args.get("catalog") is not None or column.text("db").lower() not in ("", "main"):
         return None
     return scope.resolve(column.name, column.table or None)
-
-
-def _is_plain(item: exp.Expression) -> bool:
-    return isinstance(item, _TIGHT)
 
 
 def _present(*sides: _Side) -> Sequence[Predicate]:

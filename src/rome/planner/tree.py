@@ -3,7 +3,13 @@
 Invariant (what makes a plan large enough): let the rows at the leaves be restricted, one leaf after the other, to
 those that satisfy their context together with some row of each earlier leaf; then the result does not change,
 whatever more rows are left at any leaf. So a leaf's context may hold a predicate only if a row that fails it can
-neither appear in the result nor keep another row out of it. docs/fetch-plan.md has the argument for each case.
+neither appear in the result nor keep another row out of it.
+
+Why reading with such contexts is enough, though the working set holds more than the restricted rows, and one copy of
+a table for all of its leaves: restrict the leaves of the whole database one by one, in the order in which they are
+read, and the result stays; restrict those of the working set in the same order, and it stays, too; both end at the
+same rows, since what is read at a leaf holds its restricted rows, and its keys came from rows that hold the earlier
+leaves' restricted ones.
 """
 
 from __future__ import annotations
