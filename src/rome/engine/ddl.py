@@ -184,7 +184,7 @@ def _text(statement: Statement, before: Schema, after: Schema, difference: _Diff
     came, gone = difference.came, difference.gone
     if not gone and len(came) == 1 and not _is_create_as(statement):
         return working_ddl.statement(came[0], after.catalog)
-    if gone and not came and gone[0].type == "index":
+    if not came and len(gone) == 1 and gone[0].type == "index":  # more than one: with their table
         kept = working_ddl.keeps_index(before.catalog.tables[gone[0].table.lower()], gone[0].name)
         return statement.text if kept else None
     return statement.text
