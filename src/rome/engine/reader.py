@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from rome.catalog.rows import decode_row
 from rome.catalog.schema import Table
 from rome.engine.schema import Schema
+from rome.errors import ConflictError, InternalError
 from rome.planner.plan import Fetch, FetchedRows, Values, Wave
 from rome.store.spi import Reserve
 from rome.transaction.read_set import Check
@@ -70,13 +71,24 @@ class Reader:
         return reserved
 
     def hydrate(self, wants: Sequence[Want]) -> int:
-        """Put the rows of wants that were read into the working set; returns how many were not there yet."""
+        """Put the rows of wants that were read into the working set; returns how many were not there yet.
+
+        Raises:
+            ConflictError: READ COMMITTED: a row that came since has a key of one that this transaction has written.
+        """
         tables = self.schema.definition.tables_by_id
-        return sum(
-            self.working_set.hydrate(tables[want.table_id], self.stored(tables[want.table_id], want))
-            for want in wants
-            if want.table_id < self.first_new_table and want.table_id in tables
-        )
+        try:
+            return sum(
+                self.working_set.hydrate(tables[want.table_id], self.stored(tables[want.table_id], want))
+                for want in wants
+                if want.table_id < self.first_new_table and want.table_id in tables
+            )
+        except InternalError as error:
+            if not self.transaction.renewed:
+                raise
+            raise ConflictError(
+                "a row that was committed meanwhile has a key of a row that this transaction has written"
+            ) from error
 
     def brings_new(self, wants: Sequence[Want]) -> bool:
         """Whether hydrating wants that were read would add a row."""

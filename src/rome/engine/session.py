@@ -213,10 +213,10 @@ class Session:
                 if attempt:
                     self._refresh(current)
                 outcome = self._outcome(operation)
+                if self._open is not None:  # also after an error: INSERT OR FAIL keeps the rows before it
+                    self._commit_once()
                 if isinstance(outcome, Error):
                     raise outcome
-                if self._open is not None:
-                    self._commit_once()
             except (ConflictError, CommitAbortedError) as conflict:
                 self._give_up(conflict)
                 self._stats.conflicts += isinstance(conflict, ConflictError)

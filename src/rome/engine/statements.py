@@ -58,7 +58,7 @@ class Statements:
         if prepared.on_mirror:
             return self._ask_mirror(current, statement, operation.parameters, prepared)
         self._check_full_scan(prepared)
-        check = Check.ROWS if isolation is Isolation.SERIALIZABLE else Check.NOTHING
+        check = Check.ROWS if isolation in (Isolation.SERIALIZABLE, Isolation.AUTOCOMMIT) else Check.NOTHING
         if statement.for_update:
             check, current.locked = Check.ROWS, True
         if not prepared.writes:

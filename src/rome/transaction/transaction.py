@@ -45,6 +45,7 @@ class Transaction:
     Attributes:
         snapshot: None until the first read.
         catalog_version: as the last read saw it; None until then.
+        renewed: it has had more than one snapshot.
         bytes_read, rows_read: what came from the store.
     """
 
@@ -52,6 +53,7 @@ class Transaction:
         self._store = store
         self.snapshot: Snapshot | None = None
         self.catalog_version: Version | None = None
+        self.renewed = False
         self.cache = SnapshotCache()
         self.read_set = ReadSet()
         self.rows_read = 0
@@ -60,6 +62,7 @@ class Transaction:
     def new_snapshot(self) -> None:
         """Forget the snapshot; the next read fixes a new one (READ COMMITTED, per statement)."""
         self.snapshot = None
+        self.renewed = True
         self.cache = SnapshotCache()
 
     def fix_snapshot(self) -> None:
