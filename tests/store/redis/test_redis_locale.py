@@ -32,13 +32,13 @@ def compile_locale(directory: Path) -> None:
         source = ["-i", "en_US", "-f", "UTF-8"]
     else:
         (directory / "charmap").write_text(
-            "<code_set_name> BYTES\n<escape_char> /\n<mb_cur_max> 1\nCHARMAP\n"
+            "<code_set_name> UTF-8\n<escape_char> /\n<mb_cur_max> 1\nCHARMAP\n"
             + "".join(f"<U{byte:04X}> /x{byte:02x} byte\n" for byte in range(256))
             + "END CHARMAP\n"
         )
         letters = [f"<U{ord(letter):04X}>\n" for lower in ascii_lowercase for letter in (lower, lower.upper())]
         (directory / "source").write_text(
-            f"LC_COLLATE\norder_start forward\n{''.join(letters)}UNDEFINED\norder_end\nEND LC_COLLATE\n"
+            f"LC_CTYPE\nEND LC_CTYPE\nLC_COLLATE\norder_start forward\n{''.join(letters)}UNDEFINED\norder_end\nEND LC_COLLATE\n"
         )
         source = ["-c", "-i", str(directory / "source"), "-f", str(directory / "charmap")]
     # It ends with 1 after mere warnings; test_the_locale_is_in_force looks at what counts.
