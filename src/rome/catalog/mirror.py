@@ -86,12 +86,23 @@ class Mirror:
 
         Cost: no I/O; some 50 µs.
         """
-        info = query_info(self.connection, sql, actions=True)
-        actions = info.actions or []
+        touched: dict[int, set[str]] = {code: set() for code in (apsw.SQLITE_READ, *_WRITES)}
+
+        def note(code: int, table: str | None, *_: str | None) -> int:
+            if table and code in touched:
+                touched[code].add(table.lower())
+            return apsw.SQLITE_OK
+
+        # Not query_info's own actions: it fails on those which name an index, as REINDEX does.
+        self.connection.authorizer = note
+        try:
+            info = query_info(self.connection, sql)
+        finally:
+            self.connection.authorizer = None
         return Inspection(
-            read=frozenset(a.table_name.lower() for a in actions if a.table_name and a.action_name == "SQLITE_READ"),
-            written=frozenset(a.table_name.lower() for a in actions if a.table_name and a.action_name in _WRITES),
-            inserted=frozenset(a.table_name.lower() for a in actions if a.table_name and a.action_name == _INSERT),
+            read=frozenset(touched[apsw.SQLITE_READ]),
+            written=frozenset().union(*(touched[code] for code in _WRITES)),
+            inserted=frozenset(touched[apsw.SQLITE_INSERT]),
             columns=tuple(info.description),
             parameter_count=info.bindings_count,
             parameter_names=tuple(info.bindings_names),
@@ -111,5 +122,4 @@ def _image(statements: tuple[str, ...]) -> bytes:
     return mirror.image()
 
 
-_INSERT = "SQLITE_INSERT"
-_WRITES = frozenset({_INSERT, "SQLITE_UPDATE", "SQLITE_DELETE"})
+_WRITES = (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE)
