@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import apsw
 
@@ -29,8 +30,14 @@ from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want
 from rome.workingset.workingset import Event, Row, Run
 
-Taken = tuple[int, int, int]
-"""Ids handed out: table id, first id, how many."""
+
+class Taken(NamedTuple):
+    """Ids handed out: `size` of them, from `first` on, of a table's sequence."""
+
+    table_id: int
+    table: str
+    first: int
+    size: int
 
 
 class Execution:
@@ -229,10 +236,12 @@ class Execution:
         if table.id >= self.reader.first_new_table:
             return above + 1  # nobody else knows the table yet
         while self.given:
-            table_id, first, given_size = self.given.popleft()
-            if table_id == table.id and given_size >= size:
-                self.taken.append((table_id, first, given_size))
-                return first
+            # By name: the table may have been dropped and made anew since. Then the ids are not from its sequence, and
+            # count as set by the statement: COMMIT validates that they are free, and raises the sequence.
+            again = self.given.popleft()
+            if again.table == table.name.lower() and again.size >= size:
+                self.taken.append(again)
+                return again.first
         incarnation = self._incarnation()
         first_free = IDENTIFIERS.take(incarnation, table.id, size, above)
         while first_free is None:
@@ -241,7 +250,7 @@ class Execution:
             incarnation = self._incarnation()
             IDENTIFIERS.add(incarnation, table.id, reserved, block)
             first_free = IDENTIFIERS.take(incarnation, table.id, size, above)
-        self.taken.append((table.id, first_free, size))
+        self.taken.append(Taken(table.id, table.name.lower(), first_free, size))
         return first_free
 
     def _ids_short(

@@ -78,7 +78,7 @@ def harvest(
     writes = WriteSet()
     if schema is not base:
         _schema_change(working_set, schema, base, writes)
-    ours = {(table_id, rowid) for table_id, first, size in taken for rowid in range(first, first + size)}
+    ours = {(ids.table_id, rowid) for ids in taken for rowid in range(ids.first, ids.first + ids.size)}
     stored_tables = base.definition.tables_by_id
     for table, before, after in changes(working_set, schema, base):
         if before is not None:
