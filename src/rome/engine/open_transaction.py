@@ -17,7 +17,7 @@ from rome.planner.statement import Statement
 from rome.store.spi import Store
 from rome.transaction.transaction import Transaction
 from rome.workingset.contents import Contents
-from rome.workingset.workingset import WorkingSet
+from rome.workingset.workingset import Counters, WorkingSet
 
 Parameters = Sequence[object] | Mapping[str, object]
 
@@ -55,13 +55,14 @@ class OpenTransaction:
         by_savepoint: begun by SAVEPOINT under AUTOCOMMIT: the release of the outermost one commits.
         locked: FOR UPDATE was used: COMMIT validates even if nothing was written.
         replayable: not once DDL has run.
-        log_bytes: about how much the log holds.
+        counters: of the working set, when the transaction began; a replay begins with them.
     """
 
     transaction: Transaction
     reader: Reader
     execution: Execution
     base: Schema
+    counters: Counters
     explicit: bool = False
     by_savepoint: bool = False
     locked: bool = False
@@ -74,7 +75,7 @@ class OpenTransaction:
     def begin(cls, store: Store, working_set: WorkingSet, schema: Schema) -> OpenTransaction:
         transaction = Transaction(store)
         reader = Reader(transaction, working_set, schema)
-        return cls(transaction, reader, Execution(reader, store), schema)
+        return cls(transaction, reader, Execution(reader, store), schema, working_set.counters)
 
     @property
     def schema(self) -> Schema:

@@ -111,7 +111,7 @@ class Session:
         statement = self._classify(sql)
         if statement.kind not in (Kind.INSERT, Kind.UPDATE, Kind.DELETE):
             raise ProgrammingError("executemany() can only execute DML statements.")
-        return self._dispatch(Operation(statement, (), list(parameters)))
+        return self._dispatch(Operation(statement, (), [_copied(each) for each in parameters]))
 
     def executescript(self, script: str) -> None:
         """Commit what is open, then run every statement; what BEGIN opens stays open until COMMIT.
@@ -180,11 +180,12 @@ class Session:
 
     def _in_transaction(self, operation: Operation) -> Result:
         """Run an operation, and log what the application sees of it."""
+        attempt = 0
         while True:
             try:
                 outcome = self._outcome(operation)
             except ConflictError as conflict:  # the snapshot is gone, or of another schema
-                self._replay_or_doom(conflict)
+                attempt = self._replay_or_doom(conflict, attempt)
                 continue
             break
         if self._open is not None:
@@ -199,11 +200,7 @@ class Session:
         if current.log_rows > _MAX_LOG_ROWS:
             current.replayable = False
             current.log.clear()
-        if not isinstance(operation.parameters, tuple):
-            copied = operation.parameters
-            copied = dict(copied) if isinstance(copied, Mapping) else list(copied)
-            operation = operation._replace(parameters=copied)
-        current.log.append(Logged(operation, outcome))
+        current.log.append(Logged(operation._replace(parameters=_copied(operation.parameters)), outcome))
 
     def _autocommit(self, operation: Operation) -> Result:
         """Run an operation as a transaction of its own. Nobody has seen anything of it, so it may simply run again."""
@@ -222,6 +219,7 @@ class Session:
                 self._stats.conflicts += isinstance(conflict, ConflictError)
                 if attempt == self._options.max_replays:
                     raise
+                self._workspace.working_set.counters = current.counters
                 self._stats.replays += 1
                 _pause(attempt)
             except BaseException:
@@ -381,6 +379,8 @@ class Session:
             if conflict.table is not None:
                 IDENTIFIERS.discard(self._store.last_snapshot().incarnation, conflict.table)
             raise
+        except CommitAbortedError:  # nothing was written, and it may be replayed
+            raise
         except BaseException:
             self._end()
             raise
@@ -442,6 +442,7 @@ class Session:
             _pause(attempt)
             attempt += 1
             self._stats.replays += 1
+            self._workspace.working_set.counters = current.counters
             fresh = self._begin()
             fresh.explicit, fresh.by_savepoint = current.explicit, current.by_savepoint
             fresh.execution.defer_foreign_keys = current.execution.defer_foreign_keys
@@ -461,11 +462,11 @@ class Session:
             self._begin().log = log
             return attempt
 
-    def _replay_or_doom(self, conflict: ConflictError) -> None:
+    def _replay_or_doom(self, conflict: ConflictError, attempt: int) -> int:
         """In the middle of a transaction: replay, or fail it until it is rolled back."""
         self._stats.conflicts += 1
         try:
-            self._replay(conflict, 0)
+            return self._replay(conflict, attempt)
         except ConflictError as final:
             self._doomed = final
             raise
@@ -498,6 +499,17 @@ _REFUSED = {
     Kind.DETACH: "DETACH is not supported, as ATTACH is not",
     Kind.OTHER: "this statement is not one that SQLite knows",
 }
+
+
+def _copied(parameters: Parameters) -> Parameters:
+    """Parameters that the application cannot change any more."""
+    if isinstance(parameters, Mapping):
+        return {name: _immutable(value) for name, value in parameters.items()}
+    return tuple(map(_immutable, parameters))
+
+
+def _immutable(value: object) -> object:
+    return bytes(value) if isinstance(value, bytearray | memoryview) else value
 
 
 def _failed(reason: OperationalError) -> OperationalError:

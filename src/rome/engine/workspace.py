@@ -25,7 +25,7 @@ class Workspace:
         self.mirror: Mirror
         self.working_set: WorkingSet
         self.open_mirror(schema)
-        self.open_working_set(schema)
+        self.working_set = schema.open_working_set()
 
     @property
     def has_functions(self) -> bool:
@@ -43,7 +43,9 @@ class Workspace:
             self.mirror.connection.create_scalar_function(name, function, narg, deterministic=deterministic)
 
     def open_working_set(self, schema: Schema) -> None:
+        counters = self.working_set.counters
         self.working_set = schema.open_working_set()
+        self.working_set.counters = counters
         for (name, narg), (function, deterministic) in self._functions.items():
             self.working_set.create_function(name, narg, function, deterministic)
 

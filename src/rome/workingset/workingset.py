@@ -35,6 +35,14 @@ class Event(NamedTuple):
     new: Row | None
 
 
+class Counters(NamedTuple):
+    """What a connection remembers of its last changes."""
+
+    last_rowid: int
+    changes: int
+    total_changes: int
+
+
 class Run(NamedTuple):
     """What running one statement gave; `all_changes` are those of foreign key actions, too."""
 
@@ -65,6 +73,16 @@ class WorkingSet:
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
         add_regexp(self.connection)
         count_for_application(self.connection, lambda: self.changes, lambda: self.total_changes)
+
+    @property
+    def counters(self) -> Counters:
+        """What last_insert_rowid(), changes() and total_changes() answer; they outlive a transaction."""
+        return Counters(self.connection.last_insert_rowid(), self.changes, self.total_changes)
+
+    @counters.setter
+    def counters(self, counters: Counters) -> None:
+        self.connection.set_last_insert_rowid(counters.last_rowid)
+        self.changes, self.total_changes = counters.changes, counters.total_changes
 
     # ------------------------------------------------------------ transactions
     def begin(self) -> None:
