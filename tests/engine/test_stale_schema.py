@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine.conftest import Connect
+from rome.engine import schema
+from rome.errors import CheckViolation
 
 
-def test_insert_goes_into_the_table_that_was_made_anew(connect: Connect) -> None:
+def test_insert_goes_into_the_table_that_another_process_made_anew(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its id came from the sequence of the table that is gone: the replay must give it again, and keep it unique."""
+    monkeypatch.setattr(schema, "newest", lambda incarnation: None)  # as if nobody here had made it
     writer, admin = connect(), connect()
     admin.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)")
     admin.commit()
@@ -26,3 +33,22 @@ def test_insert_goes_into_the_table_that_was_made_anew(connect: Connect) -> None
     rows = writer.execute("SELECT id, n FROM t").fetchall()
     assert (given, 3) in rows
     assert sorted(n for _, n in rows) == [*range(3, 10)]
+
+
+def test_insert_is_checked_by_what_another_connection_of_the_process_has_added(connect: Connect) -> None:
+    writer, admin = connect(), connect()
+    admin.execute("CREATE TABLE t (n INT)")
+    admin.commit()
+    writer.execute("INSERT INTO t VALUES (1)")
+    writer.commit()
+    admin.execute("DROP TABLE t")
+    admin.execute("CREATE TABLE t (n INT CHECK (n > 1))")
+    admin.commit()
+
+    with pytest.raises(CheckViolation):
+        writer.execute("INSERT INTO t VALUES (1)")
+    writer.execute("INSERT INTO t VALUES (2)")
+    writer.commit()
+
+    assert writer.rome_stats.conflicts == 0
+    assert admin.execute("SELECT n FROM t").fetchall() == [(2,)]

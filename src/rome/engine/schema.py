@@ -75,11 +75,15 @@ class _Schemas:
 
     def __init__(self) -> None:
         self._by_place: OrderedDict[Snapshot, Schema] = OrderedDict()
+        self._newest: OrderedDict[bytes, Schema] = OrderedDict()
         self._by_content: OrderedDict[tuple[int, frozenset[tuple[bytes, bytes]]], Schema] = OrderedDict()
         self._lock = Lock()
 
     def at(self, place: Snapshot) -> Schema | None:
         return self._by_place.get(place)
+
+    def newest(self, incarnation: bytes) -> Schema | None:
+        return self._newest.get(incarnation)
 
     def add(self, incarnation: bytes, definition: Definition) -> Schema:
         """The schema of this definition: an equal one that is known already, or a new one."""
@@ -88,7 +92,10 @@ class _Schemas:
         with self._lock:
             schema = self._by_content.setdefault(content, Schema(definition))
             self._by_place[Snapshot(incarnation, version)] = schema
-            for known in (self._by_content, self._by_place):
+            newest = self._newest.setdefault(incarnation, schema)
+            if newest.catalog.version < version:
+                self._newest[incarnation] = schema
+            for known in (self._by_content, self._by_place, self._newest):
                 if len(known) > _MAX_SCHEMAS:
                     known.popitem(last=False)
             return schema
@@ -100,6 +107,11 @@ _schemas = _Schemas()
 def known(incarnation: bytes, version: int) -> Schema | None:
     """The schema at a catalog version, if this process has met it."""
     return Schema.empty() if version == 0 else _schemas.at(Snapshot(incarnation, version))
+
+
+def newest(incarnation: bytes) -> Schema | None:
+    """The schema at the greatest catalog version that this process has met; there may be a newer one by now."""
+    return _schemas.newest(incarnation)
 
 
 def load(incarnation: bytes, version: int, rows: Iterable[Row]) -> Schema:

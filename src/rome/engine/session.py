@@ -174,9 +174,20 @@ class Session:
 
     def _begin(self) -> OpenTransaction:
         if self._open is None:
+            self._catch_up()
             self._open = OpenTransaction.begin(self._store, self._workspace.working_set, self._workspace.schema)
             self._workspace.working_set.begin()
         return self._open
+
+    def _catch_up(self) -> None:
+        """Take the newest schema that the process knows.
+
+        It matters to a transaction that begins with an INSERT, which may read nothing: COMMIT would find that the
+        schema was old, but the application would not have seen the errors that the new one raises at the statement.
+        """
+        newest = schemas.newest(self._store.last_snapshot().incarnation)
+        if newest is not None and newest.catalog.version > self._workspace.schema.catalog.version:
+            self._workspace.take(newest)
 
     def _in_transaction(self, operation: Operation) -> Result:
         """Run an operation, and log what the application sees of it."""
@@ -365,8 +376,10 @@ class Session:
             return
         check_deferred(current, self._statements.foreign_keys)
         transaction = current.transaction
-        if transaction.snapshot is None and not (current.replayable and self._options.max_replays):
-            self._refresh(current)  # what this connection last heard may be too old, and nobody would try again
+        if transaction.snapshot is None:
+            would_be_replayed = current.replayable and self._options.max_replays
+            if not would_be_replayed or self._store.last_snapshot().version < current.base.catalog.version:
+                self._refresh(current)  # what this connection last heard may be, or is, too old
         writes = harvest(
             self._workspace.working_set, current.schema, current.base, transaction.read_set, current.execution.taken
         )
