@@ -5,6 +5,7 @@ PYTHON ?= python3
 COUNT ?= 3
 DATA := $(CURDIR)/.demo/data
 LMDB := rome+lmdb:///$(DATA)/{db}.lmdb
+SLT ?= tests/slt/cases
 
 VENV := .venv
 LOGS := .cache/log
@@ -18,13 +19,15 @@ export PIP_PROGRESS_BAR := off
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
-.PHONY: help demo boot openstack-test test lint types layers clean
+
+.PHONY: help demo boot openstack-test test slt lint types layers clean
 
 help:
 	@echo 'make demo [URL=..] [COUNT=3]            a tour of the ORM, then real Nova and Placement boot servers on Rome'
 	@echo 'make boot [URL=..] [COUNT=3]            only the servers; without URL on LMDB, and on a Redis server of its own'
 	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance or placement'
 	@echo 'make test [ARGS=..]                     the tests, with the servers that they need; ARGS goes to pytest'
+	@echo 'make slt [SLT=..] [URL=..]              sqllogictest files below a folder; without SLT our own, without URL in memory'
 	@echo 'make lint types layers                  ruff, mypy, import-linter'
 	@echo 'make clean                              remove everything that was set up'
 	@echo
@@ -43,6 +46,9 @@ openstack-test: $(KIT_READY)
 
 test: $(VENV)/ready
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+slt: $(VENV)/ready
+	@PYTHONPATH=tests $(VENV)/bin/python -m slt '$(SLT)' $(if $(URL),--url '$(URL)')
 
 lint: $(VENV)/ready
 	@$(VENV)/bin/ruff check .

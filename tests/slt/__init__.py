@@ -1,0 +1,1 @@
+"""sqllogictest: runs its files (https://www.sqlite.org/sqllogictest/) on Rome, or on stock SQLite."""
