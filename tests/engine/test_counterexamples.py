@@ -50,3 +50,33 @@ def test_rows_kept_by_or_fail_get_ids_that_no_other_row_has() -> None:
         pair.execute("INSERT OR FAIL INTO t VALUES ('a', 1), ('b', 2), ('c', 1)")
         assert len(pair.execute("SELECT * FROM t").rows) == 3
         pair.check_tables()
+
+
+def test_the_first_key_that_conflicts_is_named_also_if_another_was_read_already() -> None:
+    with Pair(
+        ["CREATE TABLE t (id INTEGER PRIMARY KEY, u UNIQUE)", "CREATE TABLE s (id INTEGER PRIMARY KEY)"], ids=True
+    ) as pair:
+        pair.execute("INSERT INTO t VALUES (1, 'x'), (2, 'y')")
+        pair.execute("INSERT INTO s VALUES (1)")
+        pair.execute("COMMIT")
+        pair.execute("SELECT * FROM t WHERE id = 2")
+        assert pair.execute("INSERT INTO t SELECT id, 'y' FROM s").error == (
+            "UniqueViolation: UNIQUE constraint failed: t.id"
+        )
+        assert pair.execute("INSERT INTO t SELECT id, 'y' FROM s WHERE true ON CONFLICT (id) DO NOTHING").error is None
+        pair.execute("UPDATE OR FAIL t SET id = 1, u = 'x' WHERE id = 2")
+        pair.check_tables()
+
+
+def test_rows_with_generated_columns_have_guards_also_when_a_later_row_fails() -> None:
+    schema = [
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, b INT NOT NULL UNIQUE, v AS (b * 10))",
+        "CREATE TABLE s (id INTEGER PRIMARY KEY, b INT)",
+    ]
+    with Pair(schema, ids=True) as pair:
+        pair.execute("INSERT INTO t VALUES (1, 5)")
+        pair.execute("INSERT INTO s VALUES (1, 1), (2, 1), (3, NULL)")
+        pair.execute("COMMIT")
+        pair.execute("INSERT INTO t SELECT id, b FROM s WHERE id <> 2")
+        pair.execute("INSERT INTO t SELECT id, b FROM s WHERE id < 3")
+        pair.check_tables()

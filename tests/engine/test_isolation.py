@@ -486,3 +486,15 @@ class TestRoundTrips:
         one.execute("UPDATE account SET balance = balance WHERE id = 1")
         one.commit()
         assert one.rome_stats.round_trips == before + 1
+
+    def test_foreign_key_violation_reads_no_other_rows(self, clients: Clients) -> None:
+        one, two = clients(SERIALIZABLE)
+        one.executemany("INSERT INTO child (parent) VALUES (?)", [(1,)] * 40)
+        one.commit()
+        two.execute("INSERT INTO child (parent) VALUES (1)")
+        two.commit()
+        before = two.rome_stats
+        with pytest.raises(ForeignKeyViolation):
+            two.execute("INSERT INTO child (parent) VALUES (77)")
+        assert two.rome_stats.round_trips <= before.round_trips + 2
+        assert two.rome_stats.rows == before.rows

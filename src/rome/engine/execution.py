@@ -10,20 +10,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple
-
-import apsw
 
 from rome.catalog.rows import row_key
 from rome.catalog.schema import Table
 from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
 from rome.engine import guards
+from rome.engine.conflict_clause import ConflictClause, with_conflict_clause
 from rome.engine.identifiers import BLOCK, IDENTIFIERS
 from rome.engine.prepared import Prepared
 from rome.engine.reader import Reader
-from rome.errors import ForeignKeyViolation, NotSupportedError
+from rome.errors import ForeignKeyViolation, IntegrityError, NotSupportedError, UniqueViolation
 from rome.planner.plan import PlannedRow
 from rome.store.spi import Reserve, Store
 from rome.transaction.read_set import Check
@@ -55,7 +53,6 @@ class Execution:
         self.taken: list[Taken] = []
         self.given: deque[Taken] = deque()
         self.defer_foreign_keys = False
-        self._guards: list[Want] = []
 
     # ------------------------------------------------------------ queries
     def query(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row]:
@@ -124,20 +121,22 @@ class Execution:
         first, needed = ids
         above = working_set.max_rowid(target) if target is not None and not target.without_rowid else 0
         connection.execute("SAVEPOINT rome_run")
-        if first is not None and target is not None:
-            working_set.set_next_rowid(target, first)
-        with working_set.foreign_keys(foreign_keys):
-            if self.defer_foreign_keys and foreign_keys:
-                connection.execute("PRAGMA defer_foreign_keys=ON")
-            run = working_set.run(prepared.statement.text, parameters, self.reader.schema.with_generated)
-            if isinstance(run.error, ForeignKeyViolation) and connection.in_transaction:
-                run = self._with_events(run, prepared, parameters)
+        run = self._run(prepared, parameters, first, foreign_keys=foreign_keys)
         if not connection.in_transaction:  # INSERT OR ROLLBACK
             return run, None
+        if isinstance(run.error, IntegrityError):
+            unknown = self._guards_of_failure(run.error, prepared, parameters, first)
+            connection.execute("ROLLBACK TO rome_run")
+            if unknown:
+                self._undo(last_rowid)
+                self.reader.hydrate(unknown)
+                return run, needed
+            if run.changes:  # INSERT OR FAIL keeps the rows before the failure
+                run = self._run(prepared, parameters, first, foreign_keys=foreign_keys)
         events = run.events
         if target is not None and not target.without_rowid:
             if target.rowid_alias is None:
-                if run.error is None or run.changes:  # INSERT OR FAIL keeps the rows before the failure
+                if run.error is None or run.changes:
                     events = self._renumber(target, events, above, prepared)
                     run = run._replace(events=events, last_rowid=connection.last_insert_rowid())
             elif target.id < self.reader.first_new_table:
@@ -146,14 +145,13 @@ class Execution:
                     self._undo(last_rowid)
                     return run, short
                 self._claim(target, events, ids)
-        if self._read_guards(events, foreign_keys):
+        unknown = self._unknown_guards(events, foreign_keys=foreign_keys)
+        if unknown:
             self._undo(last_rowid)
-            self.reader.hydrate(self._guards)
+            self.reader.hydrate(unknown)
             return run, needed
-        if isinstance(run.error, ForeignKeyViolation):
-            self._undo(run.last_rowid)  # SQLite keeps it, too
-            return run, None
         connection.execute("RELEASE rome_run")
+        connection.set_last_insert_rowid(run.last_rowid)
         if first is not None and target is not None:
             self._give_back(target, events, ids)
         working_set.touch(dict(self.reader.schema.catalog.tables), events)
@@ -165,21 +163,53 @@ class Execution:
         connection.execute("RELEASE rome_run")
         connection.set_last_insert_rowid(last_rowid)
 
-    def _with_events(self, run: Run, prepared: Prepared, parameters: Sequence[SqlValue]) -> Run:
-        """Run once more with foreign keys deferred: a statement that fails at once shows the hook nothing."""
-        connection = self._working_set.connection
-        connection.execute("ROLLBACK TO rome_run")
-        connection.execute("PRAGMA defer_foreign_keys=ON")
-        try:
-            again = self._working_set.run(prepared.statement.text, parameters, self.reader.schema.with_generated)
-        finally:
-            with suppress(apsw.Error):
-                connection.execute("PRAGMA defer_foreign_keys=OFF")
-        return run._replace(events=again.events)
+    def _run(
+        self,
+        prepared: Prepared,
+        parameters: Sequence[SqlValue],
+        first: int | None,
+        *,
+        foreign_keys: bool,
+        deferred: bool = False,
+        clause: ConflictClause | None = None,
+    ) -> Run:
+        """Run the statement, its ids from `first` on; perhaps with foreign keys deferred, or a conflict clause."""
+        working_set, text = self._working_set, prepared.statement.text
+        if first is not None and prepared.target is not None:
+            working_set.set_next_rowid(prepared.target, first)
+        if clause is not None:
+            text = with_conflict_clause(text, clause)
+        with working_set.foreign_keys(foreign_keys), working_set.deferred(deferred or self.defer_foreign_keys):
+            return working_set.run(text, parameters, self.reader.schema.with_generated)
 
     # ------------------------------------------------------------ guards
-    def _read_guards(self, events: Sequence[Event], foreign_keys: bool) -> bool:
-        """Read the guards of these events that are not known; True when they bring rows the run did not have."""
+    def _guards_of_failure(
+        self, error: IntegrityError, prepared: Prepared, parameters: Sequence[SqlValue], first: int | None
+    ) -> list[Want]:
+        """The unknown guards of a statement that failed; what it leaves in the working set is to be undone.
+
+        The hook sees no row that breaks a constraint. A foreign key shows it when it is deferred; a unique key when
+        the rows in its way are replaced: on all rows another key may come first than on the rows known so far. And
+        of rows with generated columns the hook gives no values, and they are gone unless the failure keeps them.
+        """
+        if isinstance(error, ForeignKeyViolation):
+            self._working_set.connection.execute("ROLLBACK TO rome_run")
+            run = self._run(prepared, parameters, first, foreign_keys=True, deferred=True)
+            return self._unknown_guards(run.events, foreign_keys=True)
+        clauses: list[ConflictClause] = []
+        if not self.reader.schema.with_generated.isdisjoint(prepared.inspection.written):
+            clauses.append("FAIL")
+        if isinstance(error, UniqueViolation):
+            clauses.append("REPLACE")
+        unknown: list[Want] = []
+        for clause in clauses:
+            self._working_set.connection.execute("ROLLBACK TO rome_run")
+            run = self._run(prepared, parameters, first, foreign_keys=False, clause=clause)
+            unknown += self._unknown_guards(run.events, foreign_keys=False)
+        return unknown
+
+    def _unknown_guards(self, events: Sequence[Event], *, foreign_keys: bool) -> list[Want]:
+        """Read the guards of these events; they are returned if they bring rows that the run did not have."""
         working_set = self._working_set
 
         def old_values(table: Table, rowid: int) -> Row | None:
@@ -190,16 +220,16 @@ class Execution:
             found = working_set.final_row(table, (rowid,))
             return None if found is None else found[1]
 
-        wants = guards.of_events(
+        found = guards.of_events(
             self.reader.schema.catalog,
             events,
             foreign_keys=foreign_keys,
             old_values=old_values,
             new_values=new_values,
         )
-        self._guards = list(dict.fromkeys(wants))
-        self.reader.read(self._guards)
-        return self.reader.brings_new(self._guards)
+        wants = list(dict.fromkeys(found))
+        self.reader.read(wants)
+        return wants if self.reader.brings_new(wants) else []
 
     # ------------------------------------------------------------ ids
     def _incarnation(self) -> bytes:

@@ -110,6 +110,18 @@ class WorkingSet:
         finally:
             self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
 
+    @contextmanager
+    def deferred(self, deferred: bool) -> Iterator[None]:
+        """Let foreign keys wait for COMMIT inside the block, which a working set never reaches."""
+        if not deferred:
+            yield
+            return
+        self.connection.execute("PRAGMA defer_foreign_keys=ON")
+        try:
+            yield
+        finally:
+            self.connection.execute("PRAGMA defer_foreign_keys=OFF")
+
     # ------------------------------------------------------------ rows
     def statements_of(self, table: Table) -> TableStatements:
         found = self._statements.get(table.id)
