@@ -32,6 +32,18 @@ class Change(NamedTuple):
     dropped_indexes: list[tuple[int, int]]
 
 
+class Evolution(NamedTuple):
+    """What one DDL statement has made of a definition.
+
+    `came`, `gone`: objects; `tables`: each table that differs, as it was and as it is (None: it is not).
+    """
+
+    definition: Definition
+    came: list[Master]
+    gone: list[Master]
+    tables: list[tuple[Table | None, Table | None]]
+
+
 @dataclass(frozen=True)
 class Definition:
     """The schema of a database as of one catalog version.
@@ -90,7 +102,7 @@ class Definition:
         """The same schema under the version at which it was committed."""
         return replace(self, catalog=replace(self.catalog, version=version))
 
-    def evolve(self, mirror: Mirror, created_since: int | None = None) -> Definition:
+    def evolve(self, mirror: Mirror, created_since: int | None = None) -> Evolution:
         """The definition after one DDL statement has run on the mirror.
 
         Args:
@@ -101,25 +113,32 @@ class Definition:
         """
         if created_since is None:
             master: Mapping[tuple[str, str], Master] = mirror.master()
+            come, go = list(master.keys() - self.master.keys()), list(self.master.keys() - master.keys())
+            changed = [key for key, item in master.items() if self.master.get(key) != item]
         else:
-            master = {**self.master, **mirror.master_since(created_since)}
-        came = [master[key] for key in master.keys() - self.master.keys()]
-        gone = [self.master[key] for key in self.master.keys() - master.keys()]
-        if not came and not gone and created_since is not None:
-            return self  # IF NOT EXISTS
+            new = mirror.master_since(created_since)
+            master, come, go, changed = {**self.master, **new}, list(new), [], list(new)
+        came, gone = [master[key] for key in come], [self.master[key] for key in go]
         for item in came:
             if item.type not in _ORDER:
                 raise NotSupportedError(f"CREATE {item.type.upper()} is not supported")
         renamed = _renamed(came, gone)
-        touched = {item.table.lower() for item in (*came, *gone) if item.type == "index"}
+        changed += [
+            key
+            for item in (*came, *gone)
+            if item.type == "index" and (key := ("table", item.table.lower())) in master and key not in changed
+        ]
         next_id = self.header.next_id
-        objects = {key: item for key, item in self.objects.items() if key in master}
-        tables = {name: table for name, table in self.catalog.tables.items() if ("table", name) in master}
-        views = {name: view for name, view in self.catalog.views.items() if ("view", name) in master}
-        for key, item in master.items():
+        objects, tables, views = dict(self.objects), dict(self.catalog.tables), dict(self.catalog.views)
+        differing: list[tuple[Table | None, Table | None]] = []
+        for kind, name in go:
+            del objects[kind, name]
+            views.pop(name, None)
+            if kind == "table" and name != renamed:
+                differing.append((tables.pop(name), None))
+        for key in changed:
             kind, name = key
-            if self.master.get(key) == item and not (kind == "table" and name in touched):
-                continue
+            item = master[key]
             old = self.objects.get(key) or (self.objects["table", renamed] if kind == "table" and renamed else None)
             if old is None:
                 identifier, next_id = next_id, next_id + 1
@@ -127,18 +146,18 @@ class Definition:
                 identifier = old.id
             if kind == "table":
                 previous = old if isinstance(old, TableObject) else None
-                made = _evolve_table(mirror, master, item, identifier, previous, self._table_before(previous))
+                before = None if previous is None else tables.pop(previous.name.lower())
+                made = _evolve_table(mirror, master, item, identifier, previous, before)
                 objects[key] = made
                 tables[name] = _table(mirror, master, made)
+                differing.append((before, tables[name]))
             elif kind == "index":
                 objects[key] = IndexObject(identifier, item.name, item.table, item.sql)
             else:
                 objects[key] = ViewObject(identifier, item.name, item.sql)
                 views[name] = View(identifier, item.name, item.sql)
-        return Definition(Header(next_id), objects, Catalog(self.catalog.version, tables, views), master)
-
-    def _table_before(self, previous: TableObject | None) -> Table | None:
-        return None if previous is None else self.catalog.tables[previous.name.lower()]
+        definition = Definition(Header(next_id), objects, Catalog(self.catalog.version, tables, views), master)
+        return Evolution(definition, came, gone, differing)
 
     def stored(self) -> Iterator[tuple[bytes, bytes]]:
         """Key and record of every row of table 0 that makes this definition."""
@@ -250,24 +269,10 @@ def _evolve_table(
 
 def _table(mirror: Mirror, master: Mapping[tuple[str, str], Master], item: TableObject) -> Table:
     shape = _shape(mirror, master, item.name, item.sql)
-    late = {number for number in item.columns if any(number not in ids for ids in item.layouts.values())}
     return Table(
         id=item.id,
         name=item.name,
-        columns=tuple(
-            Column(
-                id=number,
-                name=column.name,
-                affinity=column.affinity,
-                collation=column.collation,
-                not_null=column.not_null,
-                generated=column.generated,
-                default=evaluate_default(mirror.connection, column)
-                if number in late and not column.generated and position != shape.rowid_alias
-                else None,
-            )
-            for position, (number, column) in enumerate(zip(item.columns, shape.columns, strict=True))
-        ),
+        columns=_columns(mirror, shape, item),
         key=Index(0, "PRIMARY KEY", True, shape.key_columns, shape.key_collations),
         indexes=tuple(
             Index(
@@ -286,4 +291,25 @@ def _table(mirror: Mirror, master: Mapping[tuple[str, str], Master], item: Table
         layout=item.layout,
         layouts=item.layouts,
         sql=item.sql,
+    )
+
+
+def _columns(mirror: Mirror, shape: TableShape, item: TableObject) -> tuple[Column, ...]:
+    """The columns with their numbers, and the defaults of those that some layout lacks."""
+    if len(item.layouts) == 1 and item.next_column == len(shape.columns) + 1:
+        return shape.first_columns
+    late = {number for number in item.columns if any(number not in ids for ids in item.layouts.values())}
+    return tuple(
+        Column(
+            id=number,
+            name=column.name,
+            affinity=column.affinity,
+            collation=column.collation,
+            not_null=column.not_null,
+            generated=column.generated,
+            default=evaluate_default(mirror.connection, column)
+            if number in late and not column.generated and position != shape.rowid_alias
+            else None,
+        )
+        for position, (number, column) in enumerate(zip(item.columns, shape.columns, strict=True))
     )

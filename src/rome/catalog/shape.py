@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from rome.catalog.schema import ROWID, Action, Affinity, ForeignKey
+from rome.catalog.schema import ROWID, Action, Affinity, Column, ForeignKey
 from rome.codec.values import Collation, SqlValue
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class IndexShape:
     stored: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TableShape:
     """A table without numbers."""
 
@@ -55,6 +56,14 @@ class TableShape:
     without_rowid: bool
     indexes: tuple[IndexShape, ...]
     foreign_keys: tuple[ForeignKey, ...]
+
+    @cached_property
+    def first_columns(self) -> tuple[Column, ...]:
+        """The columns as CREATE TABLE numbers them; no record lacks one of them."""
+        return tuple(
+            Column(number, c.name, c.affinity, c.collation, c.not_null, c.generated, None)
+            for number, c in enumerate(self.columns, 1)
+        )
 
 
 def affinity_of(declared: str, strict: bool) -> Affinity:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import apsw
 
-from rome.catalog.mirror import Master, Mirror
+from rome.catalog.definition import Evolution
+from rome.catalog.mirror import Mirror
 from rome.catalog.schema import Table
 from rome.engine.guards import whole
 from rome.engine.harvest import new_indexes
@@ -69,37 +69,15 @@ def run(statement: Statement, reader: Reader, mirror: Mirror, *, foreign_keys: b
         mirror.connection.execute(statement.text)
     except apsw.Error as error:
         raise translate(error) from error
-    definition = before.definition.evolve(mirror, mark)
-    if definition.master == before.definition.master:  # IF [NOT] EXISTS had nothing to do
+    evolution = before.definition.evolve(mirror, mark)
+    if evolution.definition.master == before.definition.master:  # IF [NOT] EXISTS had nothing to do
         return before
-    after = Schema(definition)
-    difference = _difference(before, after)
-    _hydrate_what_is_checked(statement, reader, before, difference, foreign_keys=foreign_keys)
-    _run_on_working_set(statement, reader, before, after, difference, foreign_keys=foreign_keys)
-    _move_contents(reader, difference)
+    after = Schema(evolution.definition)
+    _hydrate_what_is_checked(statement, reader, before, evolution, foreign_keys=foreign_keys)
+    _run_on_working_set(statement, reader, before, after, evolution, foreign_keys=foreign_keys)
+    _move_contents(reader, evolution)
     reader.schema = after
     return after
-
-
-class _Difference(NamedTuple):
-    """What one statement has changed: objects that came and went, and each changed table as it was and as it is."""
-
-    came: list[Master]
-    gone: list[Master]
-    tables: list[tuple[Table | None, Table | None]]
-
-    @property
-    def dropped(self) -> list[Table]:
-        return [old for old, new in self.tables if old is not None and new is None]
-
-
-def _difference(before: Schema, after: Schema) -> _Difference:
-    old, new = before.definition, after.definition
-    came = [new.master[key] for key in new.master.keys() - old.master.keys()]
-    gone = [old.master[key] for key in old.master.keys() - new.master.keys()]
-    was, now = old.tables_by_id, new.tables_by_id
-    tables = [(was.get(number), now.get(number)) for number in was.keys() | now.keys()]
-    return _Difference(came, gone, [(one, other) for one, other in tables if one is not other])
 
 
 def _sources(statement: Statement, mirror: Mirror, schema: Schema) -> list[Want]:
@@ -115,11 +93,11 @@ def _sources(statement: Statement, mirror: Mirror, schema: Schema) -> list[Want]
 
 
 def _hydrate_what_is_checked(
-    statement: Statement, reader: Reader, before: Schema, difference: _Difference, *, foreign_keys: bool
+    statement: Statement, reader: Reader, before: Schema, evolution: Evolution, *, foreign_keys: bool
 ) -> None:
     """Read whole tables where SQLite looks at every row, or the store needs entries for every row."""
     tables: dict[int, Table] = {}
-    for old, new in difference.tables:
+    for old, new in evolution.tables:
         if old is None:
             continue
         if new is None:
@@ -158,13 +136,13 @@ def _run_on_working_set(
     reader: Reader,
     before: Schema,
     after: Schema,
-    difference: _Difference,
+    evolution: Evolution,
     *,
     foreign_keys: bool,
 ) -> None:
     working_set = reader.working_set
-    dropped = {table.name.lower() for table in difference.dropped}
-    text = _text(statement, before, after, difference)
+    dropped = {old.name.lower() for old, new in evolution.tables if old is not None and new is None}
+    text = _text(statement, before, after, evolution)
     if text is not None:
         with working_set.foreign_keys(foreign_keys and bool(dropped)):
             done = working_set.run(text, (), before.with_generated if dropped else frozenset())
@@ -174,14 +152,14 @@ def _run_on_working_set(
             events = [event for event in done.events if event.table not in dropped]
             working_set.touch(dict(before.catalog.tables), events)
     if _is_create_as(statement):
-        for old, new in difference.tables:
+        for old, new in evolution.tables:
             if old is None and new is not None:
                 working_set.contents.of(new.id).whole = True
 
 
-def _text(statement: Statement, before: Schema, after: Schema, difference: _Difference) -> str | None:
+def _text(statement: Statement, before: Schema, after: Schema, evolution: Evolution) -> str | None:
     """What the working set runs in the statement's place; None: nothing."""
-    came, gone = difference.came, difference.gone
+    came, gone = evolution.came, evolution.gone
     if not gone and len(came) == 1 and not _is_create_as(statement):
         return working_ddl.statement(came[0], after.catalog)
     if not came and len(gone) == 1 and gone[0].type == "index":  # more than one: with their table
@@ -196,10 +174,10 @@ def _is_create_as(statement: Statement) -> bool:
     return words[0] == "CREATE" and words[1] == "TABLE" and "AS" in words and "(" not in words[: words.index("AS")]
 
 
-def _move_contents(reader: Reader, difference: _Difference) -> None:
+def _move_contents(reader: Reader, evolution: Evolution) -> None:
     """Bring what is known of stored rows into the tables' new columns."""
     contents = reader.working_set.contents
-    for old, new in difference.tables:
+    for old, new in evolution.tables:
         if old is None:
             continue
         if new is None:
