@@ -1,0 +1,77 @@
+"""The `rome` command: look at databases, and look after them.
+
+    rome list URL                   names of the databases there
+    rome explain URL STATEMENT      what a statement would read, wave by wave
+    rome gc URL                     discard superseded versions now
+    rome drop URL                   delete a database
+
+Ends with status 1, and one line on stderr, when the database says no.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+import rome
+from rome.dbapi import Error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parsed = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], None] = parsed.run
+    try:
+        run(parsed)
+    except Error as error:
+        print(f"rome {parsed.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rome", description="Look at databases of Rome, and look after them.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], None], summary: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=summary, description=summary)
+        made.add_argument("url", metavar="URL", help="such as rome+redis://localhost/nova or rome+lmdb:///nova.rome")
+        made.set_defaults(run=run)
+        return made
+
+    command("list", _list, "print the names of the databases where the URL points to")
+    explain = command("explain", _explain, "print what a statement would read, wave by wave; nothing is read")
+    explain.add_argument("statement", metavar="STATEMENT")
+    command("gc", _gc, "discard superseded versions that are older than the retention")
+    command("drop", _drop, "delete the database and everything in it")
+    return parser
+
+
+def _list(parsed: argparse.Namespace) -> None:
+    for name in rome.list_databases(parsed.url):
+        print(name)
+
+
+def _explain(parsed: argparse.Namespace) -> None:
+    connection = rome.connect(parsed.url)
+    try:
+        cursor = connection.execute(f"EXPLAIN ROME {parsed.statement}")
+        print(_table([column[0] for column in cursor.description or ()], cursor.fetchall()))
+    finally:
+        connection.close()
+
+
+def _gc(parsed: argparse.Namespace) -> None:
+    print(f"{rome.trim(parsed.url)} commits trimmed")
+
+
+def _drop(parsed: argparse.Namespace) -> None:
+    rome.drop_database(parsed.url)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Text in columns, each as wide as its widest cell."""
+    lines = [list(heads), *(["" if cell is None else str(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
