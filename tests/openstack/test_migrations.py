@@ -1,0 +1,141 @@
+"""The migrations of Nova, Glance and Placement, by their own commands: once, again, and two at the same time.
+
+The commands are those that `make boot` has installed, else those beside this Python; without them all is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import sqlalchemy as sa
+from romekit.environment import ROOT
+
+from servers import Server
+
+SOURCES = Path(__file__).parents[2] / "src"
+PROGRAMS = next(
+    (folder for folder in (ROOT / "venv/bin", Path(sys.executable).parent) if (folder / "nova-manage").exists()), None
+)
+
+pytestmark = [
+    pytest.mark.skipif(PROGRAMS is None, reason="Nova is not installed; `make boot` installs it"),
+    pytest.mark.timeout(600),
+]
+
+
+class Migration(NamedTuple):
+    """A command, and the section of the configuration file that names its database."""
+
+    section: str
+    command: Sequence[str]
+
+
+MIGRATIONS = {
+    "nova_api": Migration("api_database", ("nova-manage", "api_db", "sync")),
+    "nova": Migration("database", ("nova-manage", "db", "sync", "--local_cell")),
+    "glance": Migration("database", ("glance-manage", "db_sync")),
+    "placement": Migration("placement_database", ("placement-manage", "db", "sync")),
+}
+
+Schema = tuple[list[sa.Row[tuple[object, ...]]], list[str]]
+
+
+class Database:
+    """One database, and the command that migrates it."""
+
+    def __init__(self, migration: Migration, url: str, directory: Path) -> None:
+        self._migration = migration
+        self._url = url
+        self._configuration = directory / "service.conf"
+        self._configuration.write_text(f"[{migration.section}]\nconnection = {url}\n")
+
+    def start(self) -> subprocess.Popen[str]:
+        assert PROGRAMS is not None
+        program, *arguments = self._migration.command
+        command = [str(PROGRAMS / program), "--config-file", str(self._configuration), *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(SOURCES), "PYTHONWARNINGS": "ignore"}
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def migrate(self) -> str:
+        """What the command prints."""
+        with self.start() as process:
+            output, _ = process.communicate()
+        assert process.returncode == 0, output[-5_000:]
+        return output
+
+    def schema(self) -> Schema:
+        """sqlite_master, and the revisions of alembic."""
+        engine = sa.create_engine(self._url)
+        with engine.connect() as connection:
+            query = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type, name"
+            master = list(connection.execute(sa.text(query)))
+            revisions = sorted(connection.scalars(sa.text("SELECT version_num FROM alembic_version")))
+        engine.dispose()
+        return master, revisions
+
+
+@pytest.fixture(params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("lmdb", "redis")])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of all databases, with {db} for the name."""
+    if request.param == "lmdb":
+        return f"rome+lmdb:///{tmp_path}/{{db}}.rome"
+    server: Server = request.getfixturevalue("redis_server")
+    return f"rome+redis://{server.host}:{server.port}/{tmp_path.name}_{{db}}"
+
+
+@pytest.fixture(params=MIGRATIONS)
+def name(request: pytest.FixtureRequest) -> str:
+    assert isinstance(request.param, str)
+    return request.param
+
+
+@pytest.fixture
+def database(name: str, place: str, tmp_path: Path) -> Database:
+    return Database(MIGRATIONS[name], place.replace("{db}", name), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def on_stock_sqlite(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Schema]:
+    """What each migration leads to on stock SQLite."""
+    schemas = {}
+    for name, migration in MIGRATIONS.items():
+        directory = tmp_path_factory.mktemp(name)
+        database = Database(migration, f"sqlite:///{directory}/{name}.db", directory)
+        database.migrate()
+        schemas[name] = database.schema()
+    return schemas
+
+
+def test_migration_leads_where_it_does_on_sqlite_and_there_is_nothing_to_do_again(
+    name: str, database: Database, on_stock_sqlite: dict[str, Schema]
+) -> None:
+    database.migrate()
+    assert database.schema() == on_stock_sqlite[name]
+    assert "Running upgrade" not in database.migrate()
+    assert database.schema() == on_stock_sqlite[name]
+
+
+@pytest.mark.parametrize("name", ["nova", "glance"], indirect=True)
+def test_one_of_two_migrations_at_once_wins_and_the_other_breaks_nothing(
+    name: str, database: Database, on_stock_sqlite: dict[str, Schema]
+) -> None:
+    with database.start() as one, database.start() as other:
+        outputs = {process: process.communicate()[0] for process in (one, other)}
+    lost = [output for process, output in outputs.items() if process.returncode != 0]
+    assert len(lost) < 2, "\n".join(outputs.values())[-10_000:]
+    assert all("DBDeadlock" in output or "already exists" in output for output in lost), lost[0][-5_000:]
+    assert database.schema() == on_stock_sqlite[name]
+    assert "Running upgrade" not in database.migrate()
