@@ -21,7 +21,7 @@ from rome.engine.conflict_clause import ConflictClause, with_conflict_clause
 from rome.engine.identifiers import BLOCK, IDENTIFIERS
 from rome.engine.prepared import Prepared
 from rome.engine.reader import Reader
-from rome.errors import ForeignKeyViolation, IntegrityError, NotSupportedError, UniqueViolation
+from rome.errors import DataError, ForeignKeyViolation, IntegrityError, NotSupportedError, UniqueViolation
 from rome.planner.plan import PlannedRow
 from rome.store.spi import Reserve, Store
 from rome.transaction.read_set import Check
@@ -73,7 +73,11 @@ class Execution:
         self.reader.hydrate(wants)
 
     def change(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check, *, foreign_keys: bool) -> Run:
-        """Run INSERT, UPDATE or DELETE; its error is in what is returned."""
+        """Run INSERT, UPDATE or DELETE; its error is in what is returned.
+
+        Raises:
+            DataError: it made a text that is not UTF-8; nothing of it is left.
+        """
         foreign_keys = foreign_keys and prepared.foreign_keys
         catalog = self.reader.schema.catalog
         target, planned_rows = prepared.target, None
@@ -94,7 +98,12 @@ class Execution:
                 above = self._working_set.max_rowid(target)
                 if first is None or first <= above:
                     first = self._take(target, needed, above)
-            run, missing = self._attempt(prepared, parameters, (first, needed), foreign_keys, planned_rows)
+            last_rowid = self._working_set.connection.last_insert_rowid()
+            try:
+                run, missing = self._attempt(prepared, parameters, (first, needed), foreign_keys, planned_rows)
+            except DataError:  # it wrote a text that is not UTF-8
+                self._undo(last_rowid)
+                raise
             if missing is None:
                 return run
             if missing != needed:

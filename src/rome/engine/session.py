@@ -13,6 +13,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from rome.catalog.shape import quote
 from rome.codec.values import SqlValue
@@ -33,6 +34,7 @@ from rome.errors import (
     CatalogChangedError,
     CommitAbortedError,
     ConflictError,
+    DataError,
     Error,
     InterfaceError,
     NotSupportedError,
@@ -127,6 +129,8 @@ class Session:
     def _classify(self, sql: str) -> Statement:
         if self._closed:
             raise InterfaceError("the connection is closed")
+        if not sql.isascii():
+            _check_encodable(sql)
         statement = classify(sql)
         if statement.multiple:
             raise ProgrammingError("You can only execute one statement at a time.")
@@ -343,6 +347,16 @@ class Session:
             self._begin().execution.defer_foreign_keys = on
         return Result()
 
+    @contextmanager
+    def foreign_keys_off(self) -> Iterator[None]:
+        """Do not enforce foreign keys for a while; unlike the PRAGMA also inside a transaction."""
+        before = self._statements.foreign_keys
+        self._statements.foreign_keys = False
+        try:
+            yield
+        finally:
+            self._statements.foreign_keys = before
+
     # ------------------------------------------------------------ ends
     def commit(self) -> None:
         """Commit what is open; no round trip when nothing was written.
@@ -523,6 +537,13 @@ def _copied(parameters: Parameters) -> Parameters:
 
 def _immutable(value: object) -> object:
     return bytes(value) if isinstance(value, bytearray | memoryview) else value
+
+
+def _check_encodable(sql: str) -> None:
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise DataError("the statement holds a lone surrogate, which is not text") from error
 
 
 def _failed(reason: OperationalError) -> OperationalError:

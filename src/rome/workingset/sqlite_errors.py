@@ -36,3 +36,8 @@ def translate(error: apsw.Error) -> errors.Error:
     if found is None:
         found = next(ours for theirs, ours in _CLASSES if isinstance(error, theirs))
     return found(str(error))
+
+
+def not_unicode(error: UnicodeDecodeError) -> errors.DataError:
+    """For a text that SQL made, by CAST(blob AS TEXT), char(55296) or '"\\ud800"' in JSON, and that Python has not."""
+    return errors.DataError(f"a text is not UTF-8, and so can be neither stored nor returned: {error}")

@@ -14,7 +14,7 @@ from rome.codec.values import SqlValue
 from rome.errors import InternalError
 from rome.workingset.contents import Contents, Identity, Stored
 from rome.workingset.functions import add_regexp, count_for_application
-from rome.workingset.sqlite_errors import translate
+from rome.workingset.sqlite_errors import not_unicode, translate
 from rome.workingset.tables import TableStatements
 
 Row = tuple[SqlValue, ...]
@@ -165,16 +165,12 @@ class WorkingSet:
 
     def final_row(self, table: Table, where: tuple[SqlValue, ...]) -> tuple[int, Row] | None:
         """Rowid and values of a row as it is now."""
-        for rowid, *values in self.connection.execute(self.statements_of(table).select_one, where):
-            return cast(int, rowid), tuple(values)
-        return None
+        found = self.query(self.statements_of(table).select_one, where)
+        return None if not found else (cast(int, found[0][0]), found[0][1:])
 
     def all_rows(self, table: Table) -> list[tuple[int, Row]]:
         """Rowid and values of every row as it is now, in rowid order."""
-        return [
-            (cast(int, rowid), tuple(values))
-            for rowid, *values in self.connection.execute(self.statements_of(table).select_all)
-        ]
+        return [(cast(int, row[0]), row[1:]) for row in self.query(self.statements_of(table).select_all, ())]
 
     def max_rowid(self, table: Table) -> int:
         """The greatest rowid in the table; 0 when it is empty or all are below."""
@@ -210,12 +206,17 @@ class WorkingSet:
             return cast("list[Row]", self.connection.execute(sql, parameters).fetchall())
         except apsw.Error as error:
             raise translate(error) from error
+        except UnicodeDecodeError as error:
+            raise not_unicode(error) from error
 
     def run(self, sql: str, parameters: Sequence[SqlValue], generated: frozenset[str]) -> Run:
         """Run a statement that may change rows; its error is returned, with what it did before.
 
         Args:
             generated: lower-case names of the tables with generated columns.
+
+        Raises:
+            DataError: a row that it wrote or returned holds a text that is not UTF-8. What it did is still there.
         """
         events: list[Event] = []
 
@@ -235,6 +236,8 @@ class WorkingSet:
         except apsw.Error as error:
             failed = translate(error)
             failed.__cause__ = error
+        except UnicodeDecodeError as error:
+            raise not_unicode(error) from error
         finally:
             self.connection.preupdate_hook(None)
         changes, total = self.connection.changes(), self.connection.total_changes()
