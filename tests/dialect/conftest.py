@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine
 
 import rome
 
-collect_ignore = ["sqlalchemy_suite"]  # run by test_sqlalchemy_suite.py
+collect_ignore = ["alembic_suite", "sqlalchemy_suite"]  # run by test_alembic_suite.py and test_sqlalchemy_suite.py
 
 _serial = itertools.count(1)
 

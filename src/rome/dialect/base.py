@@ -38,6 +38,20 @@ class RomeCompiler(SQLiteCompiler):
         return " FOR UPDATE" + (" NOWAIT" if asked.nowait else "") + (" SKIP LOCKED" if asked.skip_locked else "")
 
 
+_EXTENSIONS = {"oslo_db.sqlalchemy.exc_filters": "rome.oslo", "alembic.ddl.impl": "rome.alembic"}
+"""What an application may have loaded -> what then teaches it about Rome."""
+
+
+def _extend_libraries() -> None:
+    """Load what the libraries need that the application has loaded; costs next to nothing, so it is done often.
+
+    By name, since these modules and this one are one layer, and none needs the others to work.
+    """
+    for library, extension in _EXTENSIONS.items():
+        if library in sys.modules and extension not in sys.modules:
+            import_module(extension)
+
+
 def _replace_lost(dbapi_connection: Any, record: object, proxy: object) -> None:
     """Give out no connection that is known to be lost, and none that a forked child inherited. No round trip.
 
@@ -68,14 +82,13 @@ class RomeDialect(SQLiteDialect):
 
     @classmethod
     def engine_created(cls, engine: Engine) -> None:
-        """Guard the pool, and teach oslo.db our errors if the application has loaded it.
+        """Guard the pool, and extend what the application has loaded.
 
-        oslo.db's facade makes all of its engines after that. rome.oslo is loaded by name: the two modules are one
-        layer, and neither needs the other to work.
+        oslo.db is loaded before its engines are made, alembic perhaps after, but before it works on a connection.
         """
         event.listen(engine, "checkout", _replace_lost)
-        if "oslo_db.sqlalchemy.exc_filters" in sys.modules:
-            import_module("rome.oslo")
+        event.listen(engine, "checkout", lambda *_: _extend_libraries())
+        _extend_libraries()
 
     def create_connect_args(self, url: URL) -> tuple[list[str], dict[str, Any]]:
         """The URL itself, once it is known to be right: a wrong one fails in create_engine, not at the first query.
