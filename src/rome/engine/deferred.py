@@ -6,15 +6,18 @@ SQLite's own counter of deferred violations is not used: hydration confuses it, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rome.catalog.schema import ROWID, ForeignKey, Table
 from rome.catalog.shape import quote
 from rome.codec.values import SqlValue
 from rome.engine import guards
-from rome.engine.harvest import changes
+from rome.engine.harvest import changes, same_values
 from rome.engine.open_transaction import OpenTransaction
 from rome.errors import ForeignKeyViolation
 from rome.transaction.transaction import Want
+from rome.workingset.contents import Stored
+from rome.workingset.workingset import Row
 
 
 def check_deferred(current: OpenTransaction, enforced: bool) -> None:
@@ -30,40 +33,77 @@ def check_deferred(current: OpenTransaction, enforced: bool) -> None:
     if not enforced or not (everything or current.schema.has_deferred_keys):
         return
     reader = current.reader
-    questions: list[tuple[Want, str, list[SqlValue], bool]] = []
+    questions: list[Question] = []
     for table, before, after in changes(reader.working_set, current.schema, current.base):
         for key in table.foreign_keys:
             parent = catalog.tables.get(key.parent.lower())
             if after is not None and parent is not None and (key.deferred or everything):
-                values = [after[1][position] for position in key.columns]
-                positions = guards.parent_positions(parent, key)
-                if None not in values:
-                    want = guards.rows_by(parent, positions, values, table, key.columns)
-                    questions.append((want, _exists(parent, positions), values, True))
+                questions += _parent(table, parent, key, before, after[1])
         for child, key in catalog.referencing.get(table.name.lower(), ()):
             if before is not None and (key.deferred or everything):
-                questions += _children(table, child, key, before.values, before.rowid)
-    wants = [question[0] for question in questions]
+                questions += _children(table, child, key, before, after)
+    wants = [want for question in questions for want in question.wants]
     reader.read(wants)
     reader.hydrate(wants)
-    for _, sql, values, expected in questions:
-        if bool(reader.working_set.query(sql, values)) is not expected:
+    for question in questions:
+        if bool(reader.working_set.query(question.sql, question.values)) is not question.expected:
             raise ForeignKeyViolation("FOREIGN KEY constraint failed")
 
 
-def _children(
-    table: Table, child: Table, key: ForeignKey, row: Sequence[SqlValue], rowid: int
-) -> list[tuple[Want, str, list[SqlValue], bool]]:
-    """Children of what a row was may only remain while some row still has its key."""
-    positions = guards.parent_positions(table, key)
-    values = [rowid if position == ROWID else row[position] for position in positions]
-    if None in values:
+class Question(NamedTuple):
+    """A query of the working set, once it has what is wanted; whether it should bring a row."""
+
+    wants: list[Want]
+    sql: str
+    values: Sequence[SqlValue]
+    expected: bool
+
+
+def _parent(
+    table: Table, parent: Table, key: ForeignKey, before: Stored | None, row: Sequence[SqlValue]
+) -> list[Question]:
+    """A row must have its parent, unless it lacked it before this transaction."""
+    values = [row[position] for position in key.columns]
+    if None in values or (before is not None and same_values(values, [before.values[i] for i in key.columns])):
         return []
-    want = guards.rows_by(child, key.columns, values, table, positions)
-    orphans = f"{_exists(child, key.columns)} AND NOT EXISTS ({_exists(table, positions)})"
-    return [(want, orphans, [*values, *values], False)]
+    positions = guards.parent_positions(parent, key)
+    want = guards.rows_by(parent, positions, values, table, key.columns)
+    conditions = " AND ".join(f"{name} = ?" for name in _names(parent, positions))
+    return [Question([want], f"SELECT 1 FROM main.{quote(parent.name)} WHERE {conditions}", values, True)]
 
 
-def _exists(table: Table, positions: Sequence[int]) -> str:
-    names = ["rowid" if position == ROWID else quote(table.columns[position].name) for position in positions]
-    return f"SELECT 1 FROM main.{quote(table.name)} WHERE {' AND '.join(f'{name} = ?' for name in names)}"
+def _children(
+    table: Table, child: Table, key: ForeignKey, before: Stored, after: tuple[int, Row] | None
+) -> list[Question]:
+    """Children of what a row was may only remain while some row still has its key.
+
+    Compared as foreign keys are: under the parent's affinity (the plus takes the child's away) and collation (that of
+    the left side). Where the child compares otherwise, which rows are its children is not asked by value, but of all.
+    """
+    positions = guards.parent_positions(table, key)
+    values = _values(positions, before.rowid, before.values)
+    if None in values or (after is not None and same_values(values, _values(positions, *after))):
+        return []
+    wants = [guards.rows_by(child, key.columns, values, table, positions)]
+    names = _names(child, key.columns)
+    if guards.compare_alike(child, key.columns, table, positions):
+        conditions = [f"child.{name} = ?" for name in names]
+    else:
+        wants.append(guards.whole(table))
+        conditions, values = [f"child.{name} IS NOT NULL" for name in names], []
+    same = " AND ".join(
+        f"parent.{mine} = +child.{theirs}" for mine, theirs in zip(_names(table, positions), names, strict=True)
+    )
+    sql = (
+        f"SELECT 1 FROM main.{quote(child.name)} AS child WHERE {' AND '.join(conditions)} "
+        f"AND NOT EXISTS (SELECT 1 FROM main.{quote(table.name)} AS parent WHERE {same})"
+    )
+    return [Question(wants, sql, values, False)]
+
+
+def _values(positions: Sequence[int], rowid: int, row: Sequence[SqlValue]) -> list[SqlValue]:
+    return [rowid if position == ROWID else row[position] for position in positions]
+
+
+def _names(table: Table, positions: Sequence[int]) -> list[str]:
+    return ["rowid" if position == ROWID else quote(table.columns[position].name) for position in positions]

@@ -10,16 +10,21 @@ from rome.engine.reader import Reader
 
 
 def dump(reader: Reader) -> Iterator[str]:
-    """The statements that make the database anew: tables with their rows, then indexes and views.
+    """The statements that make the database anew: tables, their rows, indexes and views.
+
+    All tables come first, and foreign keys wait for COMMIT, so that rows may refer to later ones where keys are
+    enforced. (In sqlite3's own dump each table is followed by its rows: keys are off there.)
 
     Cost: reads every table whole, one at a time.
     """
     yield "BEGIN TRANSACTION;"
+    yield "PRAGMA defer_foreign_keys=ON;"
     schema = reader.schema
-    for item in schema.definition.master.values():
-        if item.type == "table":
-            yield f"{item.sql};"
-            yield from _rows(reader, item.name)
+    tables = [item for item in schema.definition.master.values() if item.type == "table"]
+    for item in tables:
+        yield f"{item.sql};"
+    for item in tables:
+        yield from _rows(reader, item.name)
     for item in schema.definition.master.values():
         if item.type != "table":
             yield f"{item.sql};"

@@ -148,10 +148,7 @@ def rows_by(
     Foreign keys compare with the parent's affinity and collation: an index leads to the rows only where both sides
     have the same of both. Otherwise it is the whole table.
     """
-    if len(positions) != len(values) or any(
-        _comparison(table, mine) != _comparison(other, theirs)
-        for mine, theirs in zip(positions, other_positions, strict=True)
-    ):
+    if len(positions) != len(values) or not compare_alike(table, positions, other, other_positions):
         return whole(table)
     known = dict(zip(positions, values, strict=True))
     for path in table.paths:
@@ -163,6 +160,14 @@ def rows_by(
                 return Want(table.id, ORDER_INDEX, (encode_key(prefix, path.collations),), (), Check.KEYS)
             return _range(table, path, prefix)
     return whole(table)
+
+
+def compare_alike(table: Table, positions: Sequence[int], other: Table, other_positions: Sequence[int]) -> bool:
+    """Whether the columns of both sides have the same affinity and collation."""
+    return all(
+        _comparison(table, mine) == _comparison(other, theirs)
+        for mine, theirs in zip(positions, other_positions, strict=True)
+    )
 
 
 def _comparison(table: Table, position: int) -> tuple[str, str]:

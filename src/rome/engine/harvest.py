@@ -54,12 +54,12 @@ def changes(working_set: WorkingSet, schema: Schema, base: Schema) -> Iterator[C
 def _changed(table: Table, before: Stored | None, after: tuple[int, Row] | None) -> Iterator[Changed]:
     if before is None and after is None:
         return
-    if before is not None and after is not None and before.rowid == after[0] and _same(before.values, after[1]):
+    if before is not None and after is not None and before.rowid == after[0] and same_values(before.values, after[1]):
         return
     yield Changed(table, before, after)
 
 
-def _same(one: Iterable[SqlValue], other: Iterable[SqlValue]) -> bool:
+def same_values(one: Iterable[SqlValue], other: Iterable[SqlValue]) -> bool:
     """Equal in value and storage class; 0.0 and -0.0 differ."""
     return all(
         a is b or (type(a) is type(b) and a == b and (a != 0.0 or repr(a) == repr(b)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Literal
 
@@ -94,7 +95,7 @@ class Statements:
         )
         if self._full_scan == "error":
             raise FullScanError(message)
-        warnings.warn(message, FullScanWarning, stacklevel=6)
+        warnings.warn(message, FullScanWarning, stacklevel=_depth())
 
     def _ask_mirror(
         self,
@@ -177,3 +178,11 @@ class Statements:
                 rows = self._workspace.working_set.query(statement.text, ())
                 return Result(tuple((name, None) for name in ("table", "rowid", "parent", "fkid")), rows)
         return Result()
+
+
+def _depth() -> int:
+    """How many frames above the caller the application is: what is neither Rome nor SQLAlchemy."""
+    frame, depth = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("rome", "sqlalchemy"):
+        frame, depth = frame.f_back, depth + 1
+    return depth

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from rome.catalog.mirror import Mirror
 from rome.codec.values import SqlValue
 from rome.engine.schema import Schema
+from rome.workingset.functions import guarded
 from rome.workingset.workingset import WorkingSet
 
 Function = Callable[..., SqlValue]
@@ -50,6 +51,7 @@ class Workspace:
             self.working_set.create_function(name, narg, function, deterministic)
 
     def create_function(self, name: str, narg: int, function: Function | None, deterministic: bool) -> None:
+        function = None if function is None else guarded(function)
         self._functions[name.lower(), narg] = (function, deterministic)
         self.working_set.create_function(name, narg, function, deterministic)
         self.mirror.connection.create_scalar_function(name, function, narg, deterministic=deterministic)

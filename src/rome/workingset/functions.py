@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
 
 import apsw
 
@@ -24,8 +24,21 @@ def regexp(*arguments: SqlValue) -> int | None:
     return 1 if _compiled(str(pattern)).search(str(text)) else 0
 
 
+def guarded(function: Callable[..., SqlValue]) -> Callable[..., SqlValue]:
+    """The function, with whatever it raises as the error that sqlite3 makes of it; its cause says more."""
+
+    @wraps(function)
+    def call(*arguments: SqlValue) -> SqlValue:
+        try:
+            return function(*arguments)
+        except Exception as error:
+            raise apsw.SQLError("user-defined function raised exception") from error
+
+    return call
+
+
 def add_regexp(connection: apsw.Connection) -> None:
-    connection.create_scalar_function("regexp", regexp, 2, deterministic=True)
+    connection.create_scalar_function("regexp", guarded(regexp), 2, deterministic=True)
 
 
 def count_for_application(
