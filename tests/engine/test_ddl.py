@@ -570,3 +570,28 @@ def test_same_ddl_and_data_as_stock_sqlite() -> None:
         ]:
             pair.execute(sql)
         pair.check_tables()
+
+
+class TestConstraintsOnFilledTables:
+    @pytest.mark.parametrize(
+        "change", ["ALTER COLUMN b SET NOT NULL", "ADD CONSTRAINT big CHECK (b > 15)", "ADD CHECK (a < 'y')"]
+    )
+    def test_constraint_that_a_stored_row_violates_is_refused(self, filled: Connection, change: str) -> None:
+        with pytest.raises(IntegrityError, match="constraint failed"):
+            filled.execute(f"ALTER TABLE t {change}")
+        filled.execute("INSERT INTO t VALUES (4, 'z', NULL)")
+        filled.commit()
+        assert rows(filled, "SELECT id, b FROM t ORDER BY id") == [(1, 10), (2, 20), (3, None), (4, None)]
+
+    def test_constraint_that_holds_is_enforced_until_it_is_dropped(self, filled: Connection) -> None:
+        filled.execute("ALTER TABLE t ADD CONSTRAINT positive CHECK (b > 0)")
+        filled.execute("ALTER TABLE t ALTER COLUMN a SET NOT NULL")
+        filled.commit()
+        for wrong in ("(4, 'z', 0)", "(4, NULL, 1)"):
+            with pytest.raises(IntegrityError):
+                filled.execute(f"INSERT INTO t VALUES {wrong}")
+        filled.execute("ALTER TABLE t DROP CONSTRAINT positive")
+        filled.execute("ALTER TABLE t ALTER COLUMN a DROP NOT NULL")
+        filled.execute("INSERT INTO t VALUES (4, NULL, 0)")
+        filled.commit()
+        assert rows(filled, "SELECT * FROM t WHERE id > 2") == [(3, "y", None), (4, None, 0)]

@@ -56,8 +56,8 @@ def run(statement: Statement, reader: Reader, mirror: Mirror, *, foreign_keys: b
     Raises:
         rome.errors.Error: what SQLite says against it; then the mirror may have changed, and must be opened again.
 
-    Cost: one round trip when the transaction has no snapshot yet; CREATE INDEX, and ADD COLUMN with a constraint,
-    read the whole table.
+    Cost: one round trip when the transaction has no snapshot yet; CREATE INDEX, and ALTER TABLE that adds a
+    constraint, read the whole table.
     """
     refuse(statement)
     before = reader.schema
@@ -103,15 +103,16 @@ def _hydrate_what_is_checked(
         if new is None:
             if foreign_keys:
                 tables.update(_referencing(before, old))
-        elif (
-            new_indexes(old, new)
-            or _unstored(old) != _unstored(new)
-            or (len(new.columns) > len(old.columns) and not _NEEDS_ROWS.isdisjoint(_words(statement.text)))
-        ):
+        elif new_indexes(old, new) or _unstored(old) != _unstored(new) or _constrains_rows(_words(statement.text)):
             tables[old.id] = old
     wants = [whole(table) for table in tables.values()]
     reader.read(wants)
     reader.hydrate(wants)
+
+
+def _constrains_rows(words: tuple[str, ...]) -> bool:
+    """Whether it is ADD COLUMN with a constraint, ADD CONSTRAINT, or ALTER COLUMN SET NOT NULL."""
+    return words[0] == "ALTER" and "DROP" not in words and not _NEEDS_ROWS.isdisjoint(words)
 
 
 def _unstored(table: Table) -> set[str]:
