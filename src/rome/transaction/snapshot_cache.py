@@ -6,7 +6,9 @@ order index read in full covers every key and every range of its table.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import NamedTuple
 
 from rome.store.spi import BEYOND, ORDER_INDEX, Row
@@ -22,8 +24,16 @@ class Covered(NamedTuple):
     keys: list[bytes]
 
 
+_start = itemgetter(0)
+
+
 class SnapshotCache:
-    """Rows and ranges of one snapshot."""
+    """Rows and ranges of one snapshot.
+
+    The ranges of an index are in order, and none holds another; so both their starts and their stops ascend, and of
+    those that begin before a key the last one reaches furthest. An IN list makes a range of each of its values: to
+    look through all of them for each of them took 45 s for 32,765.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[int, dict[bytes, Row | None]] = {}
@@ -41,9 +51,10 @@ class SnapshotCache:
         whole = self._whole(table_id)
         if whole is not None:
             return whole.keys
-        for covered in self._ranges.get((table_id, index_id), ()):
-            if covered.start <= start and stop <= covered.stop:
-                return covered.keys
+        ranges = self._ranges.get((table_id, index_id), ())
+        after = bisect_right(ranges, start, key=_start)
+        if after and stop <= ranges[after - 1].stop:
+            return ranges[after - 1].keys
         return None
 
     def _whole(self, table_id: int) -> Covered | None:
@@ -56,9 +67,13 @@ class SnapshotCache:
     def add_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, rows: list[Row]) -> None:
         """Note a range that was read in full."""
         self.add_rows(table_id, ((row.key, row) for row in rows))
-        covered = Covered(start, stop, [row.key for row in rows])
         ranges = self._ranges.setdefault((table_id, index_id), [])
-        if (start, stop) == EVERYTHING:
-            ranges.insert(0, covered)
-        else:
-            ranges.append(covered)
+        first = bisect_right(ranges, start, key=_start)
+        if first and stop <= ranges[first - 1].stop:
+            return
+        if first and ranges[first - 1].start == start:
+            first -= 1
+        last = first
+        while last < len(ranges) and ranges[last].stop <= stop:
+            last += 1
+        ranges[first:last] = [Covered(start, stop, [row.key for row in rows])]
