@@ -15,8 +15,8 @@ from rome.workingset.contents import Identity
 class TableStatements:
     """Prepared texts for one table; made once per table and catalog.
 
-    A row goes in and comes out as its rowid (0 for WITHOUT ROWID) and its values in column order, None for
-    generated columns.
+    A row goes in as its rowid (0 for WITHOUT ROWID) and its values in column order, None for generated columns. It
+    comes out likewise, its rowid by a statement of its own.
     """
 
     def __init__(self, table: Table) -> None:
@@ -31,13 +31,16 @@ class TableStatements:
         self._explicit = explicit
         self.insert = f"INSERT INTO main.{name} ({', '.join(targets)}) VALUES ({', '.join('?' * len(targets))})"
         outputs = ["NULL" if column.generated else quote(column.name) for column in table.columns]
-        rowid = "0" if table.without_rowid else self._rowid
-        self.select_all = f"SELECT {', '.join([rowid, *outputs])} FROM main.{name}"
+        # Without the rowid: a table may have as many columns as a result set.
+        select = f"SELECT {', '.join(outputs)} FROM main.{name}"
+        in_order = "" if table.without_rowid else f" ORDER BY {self._rowid}"
+        self.select_all = f"{select}{in_order}"
+        self.select_rowids = f"SELECT {self._rowid or 0} FROM main.{name}{in_order}"
         if table.without_rowid:
             keys = " AND ".join(f"{quote(table.columns[i].name)} = ?" for i in table.key.columns)
         else:
             keys = f"{self._rowid} = ?"
-        self.select_one = f"{self.select_all} WHERE {keys}"
+        self.select_one = f"{select} WHERE {keys}"
         self.delete_one = f"DELETE FROM main.{name} WHERE {keys}"
         self.move = f"UPDATE main.{name} SET {self._rowid} = ? WHERE {self._rowid} = ?"
         self.max_rowid = f"SELECT max({self._rowid}) FROM main.{name}"

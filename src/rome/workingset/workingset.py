@@ -166,11 +166,13 @@ class WorkingSet:
     def final_row(self, table: Table, where: tuple[SqlValue, ...]) -> tuple[int, Row] | None:
         """Rowid and values of a row as it is now."""
         found = self.query(self.statements_of(table).select_one, where)
-        return None if not found else (cast(int, found[0][0]), found[0][1:])
+        return (0 if table.without_rowid else cast(int, where[0]), found[0]) if found else None
 
     def all_rows(self, table: Table) -> list[tuple[int, Row]]:
         """Rowid and values of every row as it is now, in rowid order."""
-        return [(cast(int, row[0]), row[1:]) for row in self.query(self.statements_of(table).select_all, ())]
+        statements = self.statements_of(table)
+        rowids = [cast(int, rowid) for (rowid,) in self.query(statements.select_rowids, ())]
+        return list(zip(rowids, self.query(statements.select_all, ()), strict=True))
 
     def max_rowid(self, table: Table) -> int:
         """The greatest rowid in the table; 0 when it is empty or all are below."""
