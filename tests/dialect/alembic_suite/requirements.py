@@ -1,0 +1,41 @@
+"""What alembic's own suite may ask of Rome: what stock SQLite can answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alembic.testing.requirements import SuiteRequirements
+from sqlalchemy.testing import exclusions
+
+OPEN = (
+    "autocommit_isolation",
+    "computed_columns",
+    "fk_deferrable",
+    "fk_deferrable_is_reflected",
+    "fk_ondelete_is_reflected",
+    "fk_onupdate_is_reflected",
+    "reflects_fk_options",
+    "reflects_pk_names",
+)
+"""What the suite leaves closed unless a dialect opens it. Not `fk_initially`: SQLAlchemy's reflection of SQLite leaves out
+INITIALLY IMMEDIATE, so that three of its six tests fail on stock SQLite, too."""
+
+CLOSED = {
+    "alter_column": "SQLite has no ALTER COLUMN for types and defaults: alembic's batch mode does it, by a copy",
+}
+"""What the suite leaves open unless a dialect closes it, and why Rome does."""
+
+
+class Requirements(SuiteRequirements):  # type: ignore[misc]
+    """For alembic_suite/setup.cfg."""
+
+
+def _when(closed: bool, reason: str = "") -> property:
+    condition: Any = exclusions.BooleanPredicate(closed, reason)
+    return property(lambda requirements: exclusions.skip_if(condition))
+
+
+for _name in OPEN:
+    setattr(Requirements, _name, _when(closed=False))
+for _name, _reason in CLOSED.items():
+    setattr(Requirements, _name, _when(closed=True, reason=_reason))
