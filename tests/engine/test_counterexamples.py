@@ -80,3 +80,30 @@ def test_rows_with_generated_columns_have_guards_also_when_a_later_row_fails() -
         pair.execute("INSERT INTO t SELECT id, b FROM s WHERE id <> 2")
         pair.execute("INSERT INTO t SELECT id, b FROM s WHERE id < 3")
         pair.check_tables()
+
+
+def test_or_rollback_names_the_first_key_that_conflicts() -> None:
+    with Pair(
+        ["CREATE TABLE t (id INTEGER PRIMARY KEY, u UNIQUE)", "CREATE TABLE s (id INTEGER PRIMARY KEY)"], ids=True
+    ) as pair:
+        pair.execute("INSERT INTO t VALUES (1, 'x'), (2, 'y')")
+        pair.execute("INSERT INTO s VALUES (1)")
+        pair.execute("COMMIT")
+        pair.execute("SELECT * FROM t WHERE id = 2")
+        seen = pair.execute("WITH c AS (SELECT id FROM s) INSERT OR ROLLBACK INTO t SELECT id, 'y' FROM c")
+        assert (seen.error, seen.in_transaction) == ("UniqueViolation: UNIQUE constraint failed: t.id", False)
+        assert pair.execute("INSERT OR IGNORE INTO t VALUES (1, 'x')").last_rowid == 1
+        pair.check_tables()
+
+
+def test_foreign_key_set_to_what_it_was() -> None:
+    schema = [
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE child (id INTEGER PRIMARY KEY, parent INT REFERENCES parent)",
+    ]
+    with Pair(schema, ids=True) as pair:
+        pair.execute("INSERT INTO parent VALUES (1)")
+        pair.execute("INSERT INTO child VALUES (1, 1)")
+        pair.execute("COMMIT")
+        assert pair.execute("UPDATE child SET id = 1, parent = 1").error is None
+        pair.check_tables()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from rome.planner.tokens import tokenize
+from rome.planner.tokens import Token, tokenize
 
-ConflictClause = Literal["FAIL", "REPLACE"]
+ConflictClause = Literal["ABORT", "FAIL", "REPLACE"]
 
 
 @lru_cache(maxsize=256)
@@ -16,11 +16,25 @@ def with_conflict_clause(sql: str, clause: ConflictClause) -> str:
 
     ON CONFLICT DO .. still comes first, for the key that it names.
     """
+    verb, old = _find(sql)
+    if verb is None:
+        return sql
+    return f"{sql[: verb.stop]} OR {clause}{sql[verb.stop if old is None else old.stop :]}"
+
+
+@lru_cache(maxsize=1024)
+def rolls_back(sql: str) -> bool:
+    """Whether it is INSERT OR ROLLBACK or UPDATE OR ROLLBACK, which ends the transaction when it fails."""
+    _, clause = _find(sql)
+    return clause is not None and clause.word == "ROLLBACK"
+
+
+def _find(sql: str) -> tuple[Token | None, Token | None]:
+    """The main verb, if it is INSERT or UPDATE, and the word behind OR."""
     depth = 0
     tokens = tokenize(sql)
     for token, after, behind in zip(tokens, tokens[1:], tokens[2:], strict=False):
         depth += (token.word == "(") - (token.word == ")")
         if depth == 0 and token.word in ("INSERT", "UPDATE"):
-            stop = behind.stop if after.word == "OR" else token.stop
-            return f"{sql[: token.stop]} OR {clause}{sql[stop:]}"
-    return sql
+            return token, behind if after.word == "OR" else None
+    return None, None

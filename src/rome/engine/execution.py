@@ -17,7 +17,7 @@ from rome.catalog.schema import Table
 from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
 from rome.engine import guards
-from rome.engine.conflict_clause import ConflictClause, with_conflict_clause
+from rome.engine.conflict_clause import ConflictClause, rolls_back, with_conflict_clause
 from rome.engine.identifiers import BLOCK, IDENTIFIERS
 from rome.engine.prepared import Prepared
 from rome.engine.reader import Reader
@@ -130,9 +130,9 @@ class Execution:
         first, needed = ids
         above = working_set.max_rowid(target) if target is not None and not target.without_rowid else 0
         connection.execute("SAVEPOINT rome_run")
-        run = self._run(prepared, parameters, first, foreign_keys=foreign_keys)
-        if not connection.in_transaction:  # INSERT OR ROLLBACK
-            return run, None
+        ends_transaction = rolls_back(prepared.statement.text)
+        careful: ConflictClause | None = "ABORT" if ends_transaction else None
+        run = self._run(prepared, parameters, first, foreign_keys=foreign_keys, clause=careful)
         if isinstance(run.error, IntegrityError):
             unknown = self._guards_of_failure(run.error, prepared, parameters, first)
             connection.execute("ROLLBACK TO rome_run")
@@ -140,8 +140,11 @@ class Execution:
                 self._undo(last_rowid)
                 self.reader.hydrate(unknown)
                 return run, needed
-            if run.changes:  # INSERT OR FAIL keeps the rows before the failure
+            if run.changes or ends_transaction:  # INSERT OR FAIL keeps the rows before the failure
+                connection.set_last_insert_rowid(last_rowid)
                 run = self._run(prepared, parameters, first, foreign_keys=foreign_keys)
+                if not connection.in_transaction:
+                    return run, None
         events = run.events
         if target is not None and not target.without_rowid:
             if target.rowid_alias is None:
@@ -204,7 +207,7 @@ class Execution:
         if isinstance(error, ForeignKeyViolation):
             self._working_set.connection.execute("ROLLBACK TO rome_run")
             run = self._run(prepared, parameters, first, foreign_keys=True, deferred=True)
-            return self._unknown_guards(run.events, foreign_keys=True)
+            return self._unknown_guards(run.events, foreign_keys=True, failed=True)
         clauses: list[ConflictClause] = []
         if not self.reader.schema.with_generated.isdisjoint(prepared.inspection.written):
             clauses.append("FAIL")
@@ -217,7 +220,7 @@ class Execution:
             unknown += self._unknown_guards(run.events, foreign_keys=False)
         return unknown
 
-    def _unknown_guards(self, events: Sequence[Event], *, foreign_keys: bool) -> list[Want]:
+    def _unknown_guards(self, events: Sequence[Event], *, foreign_keys: bool, failed: bool = False) -> list[Want]:
         """Read the guards of these events; they are returned if they bring rows that the run did not have."""
         working_set = self._working_set
 
@@ -235,6 +238,7 @@ class Execution:
             foreign_keys=foreign_keys,
             old_values=old_values,
             new_values=new_values,
+            failed=failed,
         )
         wants = list(dict.fromkeys(found))
         self.reader.read(wants)

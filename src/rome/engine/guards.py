@@ -53,10 +53,12 @@ def of_events(
     foreign_keys: bool,
     old_values: Callable[[Table, int], Row | None],
     new_values: Callable[[Table, int], Row | None],
+    failed: bool = False,
 ) -> list[Want]:
     """Guards of the rows that a run has written.
 
     Args:
+        failed: a foreign key was violated: it may be one that was set to what it was, which SQLite checks, too.
         old_values, new_values: the row's values before and after, for an event that has none (generated columns).
     """
     wants: list[Want] = []
@@ -76,7 +78,7 @@ def of_events(
             wants += _unique(table, after, before)
         if foreign_keys:
             if after is not None:
-                wants += _parents(catalog, table, after, before)
+                wants += _parents(catalog, table, after, None if failed else before)
             if before is not None:
                 wants += _children(catalog, table, before, after)
     return wants
