@@ -6,6 +6,7 @@ The commands are those that `make boot` has installed, else those beside this Py
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ MIGRATIONS = {
     "placement": Migration("placement_database", ("placement-manage", "db", "sync")),
 }
 
-Schema = tuple[list[sa.Row[tuple[object, ...]]], list[str]]
+Schema = tuple[list[tuple[str, str, list[str]]], list[str]]
 
 
 class Database:
@@ -77,12 +78,12 @@ class Database:
         return output
 
     def schema(self) -> Schema:
-        """sqlite_master, and the revisions of alembic."""
+        """sqlite_master, and the revisions of alembic. Lines sorted: alembic copies constraints in any order."""
         engine = sa.create_engine(self._url)
         with engine.connect() as connection:
-            query = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type, name"
-            master = list(connection.execute(sa.text(query)))
-            revisions = sorted(connection.scalars(sa.text("SELECT version_num FROM alembic_version")))
+            rows = connection.exec_driver_sql("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+            master = sorted((kind, name, sorted(re.split(r",?\s*\n\s*", sql))) for kind, name, sql in rows)
+            revisions = sorted(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
         engine.dispose()
         return master, revisions
 

@@ -17,8 +17,8 @@ OPEN = (
     "reflects_fk_options",
     "reflects_pk_names",
 )
-"""What the suite leaves closed unless a dialect opens it. `fk_initially` stays closed: SQLAlchemy's reflection of SQLite
-leaves out INITIALLY IMMEDIATE, so that three of its six tests fail on stock SQLite, too."""
+"""What the suite leaves closed unless a dialect opens it. `fk_initially` stays closed: SQLAlchemy's reflection of
+SQLite leaves out INITIALLY IMMEDIATE, so that three of its six tests fail on stock SQLite, too."""
 
 CLOSED = {
     "alter_column": "SQLite has no ALTER COLUMN for types and defaults: alembic's batch mode does it, by a copy",
