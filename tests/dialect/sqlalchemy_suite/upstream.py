@@ -1,0 +1,126 @@
+"""Run SQLAlchemy's own tests of its ORM, SQL and engine on Rome and on stock SQLite, and compare test by test.
+
+    python tests/dialect/sqlalchemy_suite/upstream.py --folder .cache/sqlalchemy --workers 2 [test/orm ..]
+
+The sources of the installed SQLAlchemy come from PyPI into the folder, where they stay. Exit status 1: some test ends
+otherwise than on SQLite, and is not in REMAINING, or is in it without need. 21,500 tests take some 8 minutes on Rome.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
+import sqlalchemy
+
+PARTS = ["test/engine", "test/sql", "test/orm"]
+URLS = {"sqlite": "sqlite:///:memory:", "rome": "rome+memory:///upstream?foreign_keys=off"}
+
+NOT_THERE = "not there"
+"""The test is of another driver, which it names."""
+
+_PING = "it replaces the driver's ping by one that fails; Rome's looks at the socket, and has no statement that could"
+_CHECKOUT = "it lists all calls of a mock connection; Rome's pool asks each one that it gives out whether it is usable"
+_ISOLATION = (
+    "two sessions at once: at SERIALIZABLE the later one fails at COMMIT; passes with isolation_level=READ COMMITTED"
+)
+_TRIGGER = "CREATE TRIGGER is refused"
+REMAINING = {
+    "test.engine.test_execute.DialectEventTest::test_connect_do_connect": _CHECKOUT,
+    "test.engine.test_execute.DialectEventTest::test_connect_replace_params": _CHECKOUT,
+    "test.engine.test_reconnect.RealPrePingEventHandlerTest::test_control": _PING,
+    "test.engine.test_reconnect.RealPrePingEventHandlerTest::test_event_handler_can_downgrade_disconnect": _PING,
+    "test.engine.test_reconnect.RealPrePingEventHandlerTest::test_event_handler_didnt_upgrade_disconnect": _PING,
+    "test.orm.inheritance.test_basic.VersioningTest::test_save_update": _ISOLATION,
+    "test.orm.test_defaults.TriggerDefaultsTest::test_insert": _TRIGGER,
+    "test.orm.test_defaults.TriggerDefaultsTest::test_update": _TRIGGER,
+    "test.orm.test_versioning.AlternateGeneratorTest::test_child_row_switch_two": _ISOLATION,
+    "test.orm.test_versioning.VersioningTest::test_basic": _ISOLATION,
+    "test.orm.test_versioning.VersioningTest::test_versioncheck": _ISOLATION,
+}
+"""Tests that pass on SQLite and not on Rome, and why."""
+
+
+def fetch(folder: Path) -> Path:
+    """The unpacked sources of the installed SQLAlchemy, their tests bound to upstream_requirements.py."""
+    version = sqlalchemy.__version__
+    sources = folder / f"sqlalchemy-{version}"
+    if not sources.exists():
+        options = ["--quiet", "--no-deps", "--no-binary", "sqlalchemy", "--dest", str(folder)]
+        subprocess.run([sys.executable, "-m", "pip", "download", *options, f"sqlalchemy=={version}"], check=True)
+        with tarfile.open(folder / f"sqlalchemy-{version}.tar.gz") as archive:
+            archive.extractall(folder, filter="data")
+    # The option --requirements does not help: what setup.cfg says is applied after it.
+    settings = sources / "setup.cfg"
+    text = re.sub(
+        r"(?m)^requirement_cls *=.*", "requirement_cls = upstream_requirements:Requirements", settings.read_text()
+    )
+    settings.write_text(text)
+    return sources
+
+
+def run(sources: Path, name: str, part: str, workers: int) -> dict[str, str]:
+    """Run one part; returns each test's outcome."""
+    report = sources.parent / f"{name}-{part.replace('/', '-')}.xml"
+    options = ["-q", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:warnings", "-p", "no:logging", "--tb=short"]
+    if workers > 1:
+        options += ["-n", str(workers)]
+    command = [sys.executable, "-m", "pytest", *options, "--dburi", URLS[name], f"--junitxml={report}", part]
+    with report.with_suffix(".log").open("w") as log:
+        path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+        ended = subprocess.run(command, cwd=sources, env=path, stdout=log, stderr=subprocess.STDOUT, check=False)
+    if ended.returncode not in (0, 1):
+        sys.exit(f"pytest ended with {ended.returncode}: see {log.name}")
+    found = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        suite = re.sub(r"_sqlite\+[a-z]+_[0-9_]+$", "", case.get("classname", ""))
+        found[f"{suite}::{case.get('name')}"] = outcome(case)
+    counts = Counter(found.values()).most_common()
+    print(f"{name:6} {part}: {', '.join(f'{n} {what}' for what, n in counts)}", flush=True)
+    return found
+
+
+def outcome(case: ElementTree.Element) -> str:
+    for child in case:
+        if child.tag == "skipped" and child.get("message", "").endswith(": not sqlite+pysqlite"):
+            return NOT_THERE
+        if child.tag in ("failure", "error", "skipped"):
+            return child.tag
+    return "passed"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=PARTS)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = fetch(folder)
+    unexpected = 0
+    for part in options.parts:
+        stock, rome = (run(sources, name, part, options.workers) for name in ("sqlite", "rome"))
+        for test in sorted(stock.keys() | rome.keys()):
+            outcomes = stock.get(test, NOT_THERE), rome.get(test, NOT_THERE)
+            # A test that names a driver is not there for another. One more that Rome can run is no difference to mend.
+            if outcomes[0] == outcomes[1] or outcomes == ("skipped", "passed") or outcomes[1] == NOT_THERE:
+                continue
+            unexpected += test not in REMAINING
+            print(f"  {test}: {outcomes[0]} on sqlite, {outcomes[1]} on rome: {REMAINING.get(test, 'NOT EXPECTED')}")
+        for test in REMAINING.keys() & rome.keys():
+            if rome[test] == "passed":
+                unexpected += 1
+                print(f"  {test}: passes, and need not be in REMAINING")
+    return 1 if unexpected else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
