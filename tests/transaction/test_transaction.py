@@ -1,0 +1,157 @@
+"""A transaction on a store: round trips, what it validates, and commits whose answer is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from engine.faults import FaultyStore
+from rome.errors import CommitAbortedError, CommitUnknownError, ConflictError
+from rome.store.location import Location
+from rome.store.memory import MemoryStore
+from rome.store.spi import BEYOND, Reserve
+from rome.transaction.read_set import Check
+from rome.transaction.transaction import Transaction, Want
+from rome.transaction.write_set import WriteSet
+
+LOCATION = Location("memory", "transaction")
+TABLE = Want(1, 0, (), ((b"", BEYOND),), Check.ROWS)
+
+
+@pytest.fixture
+def store() -> Iterator[FaultyStore]:
+    with_rows = FaultyStore.open(LOCATION)
+    put(with_rows, a=b"1", b=b"2")
+    with_rows.round_trips = 0
+    yield with_rows
+    with_rows.close()
+    MemoryStore.drop_database(LOCATION)
+
+
+def put(store: MemoryStore, **records: bytes | None) -> None:
+    """Commit rows of table 1, having read nothing."""
+    transaction = Transaction(store)
+    transaction.read([])
+    transaction.fix_snapshot()
+    transaction.commit(writes(**records))
+
+
+def writes(**records: bytes | None) -> WriteSet:
+    made = WriteSet()
+    for key, record in records.items():
+        if record is None:
+            made.delete(1, key.encode())
+        else:
+            made.put(1, key.encode(), record)
+    return made
+
+
+def others(**records: bytes | None) -> None:
+    """Another client commits rows."""
+    other = MemoryStore.open(LOCATION)
+    put(other, **records)
+    other.close()
+
+
+def get(key: bytes, check: Check) -> Want:
+    return Want(1, 0, (key,), (), check)
+
+
+def read(transaction: Transaction, *wants: Want) -> list[bytes]:
+    transaction.read(wants)
+    for want in wants:
+        transaction.check_want(want)
+    return [row.record for want in wants for row in transaction.rows(want)]
+
+
+def test_what_was_read_costs_no_second_trip(store: FaultyStore) -> None:
+    transaction = Transaction(store)
+    assert read(transaction, get(b"a", Check.ROWS), get(b"z", Check.ROWS)) == [b"1"]
+    assert read(transaction, get(b"z", Check.ROWS)) == []
+    assert store.round_trips == 1
+    assert read(transaction, TABLE) == [b"1", b"2"]
+    assert read(transaction, get(b"b", Check.ROWS), get(b"y", Check.ROWS)) == [b"2"]
+    assert (store.round_trips, transaction.rows_read) == (2, 3)
+
+
+def test_ids_are_reserved_with_a_read(store: FaultyStore) -> None:
+    transaction = Transaction(store)
+    assert transaction.read([TABLE], [Reserve(1, 10), Reserve(2, 1, above=40)]) == [1, 41]
+    assert store.round_trips == 1
+
+
+@pytest.mark.parametrize(
+    ("check", "change", "conflicts"),
+    [
+        (Check.ROWS, {"a": b"new"}, True),
+        (Check.ROWS, {"a": None}, True),
+        (Check.KEYS, {"a": b"new"}, False),
+        (Check.KEYS, {"a": None}, True),
+        (Check.NOTHING, {"a": None}, False),
+    ],
+)
+@pytest.mark.parametrize("want", [get(b"a", Check.ROWS), TABLE, Want(1, 0, (), ((b"a", b"b"),), Check.ROWS)])
+def test_what_a_check_holds_on_to(
+    store: FaultyStore, want: Want, check: Check, change: dict[str, bytes | None], conflicts: bool
+) -> None:
+    transaction = Transaction(store)
+    assert read(transaction, want._replace(check=check))[0] == b"1"
+    others(**change)
+    if conflicts:
+        with pytest.raises(ConflictError):
+            transaction.commit(writes(c=b"3"))
+    else:
+        transaction.commit(writes(c=b"3"))
+
+
+@pytest.mark.parametrize("check", [Check.ROWS, Check.KEYS])
+@pytest.mark.parametrize("want", [get(b"x", Check.ROWS), Want(1, 0, (), ((b"w", b"y"),), Check.ROWS)])
+def test_a_row_that_comes_where_there_was_none(store: FaultyStore, want: Want, check: Check) -> None:
+    transaction = Transaction(store)
+    assert read(transaction, want._replace(check=check)) == []
+    others(x=b"came")
+    with pytest.raises(ConflictError):
+        transaction.commit(writes(c=b"3"))
+
+
+def test_a_new_snapshot_sees_what_came_and_validates_what_was_read_before(store: FaultyStore) -> None:
+    transaction = Transaction(store)
+    read(transaction, get(b"a", Check.ROWS))
+    others(a=b"new")
+    transaction.new_snapshot()
+    assert read(transaction, get(b"a", Check.NOTHING)) == [b"new"]
+    assert transaction.renewed
+    with pytest.raises(ConflictError):
+        transaction.commit(writes(c=b"3"))
+
+
+class TestLostAnswer:
+    def commit(self, store: FaultyStore) -> int:
+        transaction = Transaction(store)
+        read(transaction, get(b"a", Check.ROWS))
+        store.commits = 0
+        return transaction.commit(writes(a=b"new"))
+
+    def test_applied(self, store: FaultyStore) -> None:
+        store.answers_lost = 1
+        version = self.commit(store)
+        assert version == store.last_snapshot().version
+        assert (store.commits, store.resolves) == (1, 1)
+
+    def test_aborted(self, store: FaultyStore) -> None:
+        store.requests_lost = 1
+        with pytest.raises(CommitAbortedError, match="nothing was written, and nothing will be") as caught:
+            self.commit(store)
+        assert caught.value.retryable
+        assert read(Transaction(store), get(b"a", Check.ROWS)) == [b"1"]
+
+    def test_unreachable(self, store: FaultyStore) -> None:
+        store.answers_lost = 1
+        store.resolves_lost = 10
+        with pytest.raises(CommitUnknownError, match="Look before you repeat it") as caught:
+            self.commit(store)
+        assert not caught.value.retryable
+        assert store.commits == 1
+        store.resolves_lost = 0
+        assert store.resolve(caught.value.transaction_id) == store.last_snapshot().version
