@@ -29,7 +29,8 @@ def test_rome_does_what_sqlite_does(schema: SchemaUnderTest) -> None:
     )
     @given(histories(schema, LENGTH))
     def try_history(history: list[Operation]) -> None:
-        with Pair(schema.statements, ids=schema.ids) as pair, suppress(MiscountedError):
+        tables = {table.name: table.everything() for table in schema.tables}
+        with Pair(schema.statements, ids=schema.ids, tables=tables) as pair, suppress(MiscountedError):
             for operation in history:
                 pair.run(operation)
             pair.check_tables()
