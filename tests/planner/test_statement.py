@@ -133,8 +133,16 @@ def test_multiple(sql: str, multiple: bool) -> None:
 def test_script_is_split_as_sqlite_would() -> None:
     trigger = "create trigger x after insert on t begin select case when 1 then 2 end; delete from t; end"
     script = f"select ';' -- ;\n; {trigger};; insert into t values (1) /* ; */; select 2"
-    assert split_script(script) == ("select ';'", trigger, "insert into t values (1)", "select 2",)
+    assert split_script(script) == (
+        "select ';'",
+        trigger,
+        "insert into t values (1)",
+        "select 2",
+    )
 
 
 def test_incomplete_script_keeps_its_rest() -> None:
-    assert split_script("select 1; select '") == ("select 1", "select '",)
+    assert split_script("select 1; select '") == (
+        "select 1",
+        "select '",
+    )

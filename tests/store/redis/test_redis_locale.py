@@ -38,7 +38,9 @@ def compile_locale(directory: Path) -> None:
         )
         letters = [f"<U{ord(letter):04X}>\n" for lower in ascii_lowercase for letter in (lower, lower.upper())]
         (directory / "source").write_text(
-            f"LC_CTYPE\nEND LC_CTYPE\nLC_COLLATE\norder_start forward\n{''.join(letters)}UNDEFINED\norder_end\nEND LC_COLLATE\n"
+            "LC_CTYPE\nEND LC_CTYPE\nLC_COLLATE\norder_start forward\n"
+            + "".join(letters)
+            + "UNDEFINED\norder_end\nEND LC_COLLATE\n"
         )
         source = ["-c", "-i", str(directory / "source"), "-f", str(directory / "charmap")]
     # It ends with 1 after mere warnings; test_the_locale_is_in_force looks at what counts.
