@@ -20,7 +20,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot openstack-test test slt lint types layers clean
+.PHONY: help demo boot openstack-test test slt sqlalchemy-test lint types layers clean
 
 help:
 	@echo 'make demo [URL=..] [COUNT=3]            a tour of the ORM, then real Nova and Placement boot servers on Rome'
@@ -28,6 +28,7 @@ help:
 	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance or placement'
 	@echo 'make test [ARGS=..]                     the tests, with the servers that they need; ARGS goes to pytest'
 	@echo 'make slt [SLT=..] [URL=..]              sqllogictest files below a folder; without SLT our own, without URL in memory'
+	@echo 'make sqlalchemy-test [ARGS=..]             SQLAlchemy'"'"'s own tests on Rome and on stock SQLite, compared'
 	@echo 'make lint types layers                  ruff, mypy, import-linter'
 	@echo 'make clean                              remove everything that was set up'
 	@echo
@@ -46,6 +47,9 @@ openstack-test: $(KIT_READY)
 
 test: $(VENV)/ready
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+sqlalchemy-test: $(VENV)/ready
+	@$(VENV)/bin/python tests/dialect/sqlalchemy_suite/upstream.py --folder .cache/sqlalchemy --workers 2 $(ARGS)
 
 slt: $(VENV)/ready
 	@PYTHONPATH=tests $(VENV)/bin/python -m slt '$(SLT)' $(if $(URL),--url '$(URL)')
