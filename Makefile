@@ -28,7 +28,7 @@ help:
 	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance or placement'
 	@echo 'make test [ARGS=..]                     the tests, with the servers that they need; ARGS goes to pytest'
 	@echo 'make slt [SLT=..] [URL=..]              sqllogictest files below a folder; without SLT our own, without URL in memory'
-	@echo 'make sqlalchemy-test [ARGS=..]             SQLAlchemy'"'"'s own tests on Rome and on stock SQLite, compared'
+	@echo 'make sqlalchemy-test [ARGS=..]          SQLAlchemy'"'"'s own tests on Rome and on stock SQLite, compared'
 	@echo 'make lint types layers                  ruff, mypy, import-linter'
 	@echo 'make clean                              remove everything that was set up'
 	@echo

@@ -14,7 +14,7 @@ def make_catalog(statements: Iterable[str]) -> tuple[Mirror, Catalog]:
     mirror, definition = Mirror(), Definition.empty()
     for statement in statements:
         mirror.connection.execute(statement)
-        definition = definition.evolve(mirror)
+        definition = definition.evolve(mirror).definition
     return mirror, definition.catalog
 
 
