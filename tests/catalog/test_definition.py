@@ -6,7 +6,7 @@ import pytest
 
 from rome.catalog.definition import Definition
 from rome.catalog.mirror import Mirror
-from rome.catalog.objects import TableObject, decode_objects, encode_object
+from rome.catalog.objects import decode_objects, encode_object
 from rome.catalog.rows import decode_row, encode_row, index_key, row_key
 from rome.catalog.schema import ROWID, Table
 from rome.codec.keys import encode_key
@@ -214,5 +214,4 @@ class TestRows:
 def test_objects_are_found_by_name_in_any_case() -> None:
     script = Script()
     script.run("CREATE TABLE Mixed (A)")
-    assert isinstance(script.definition.table_object("MIXED"), TableObject)
     assert script.table("mixed").positions == {"a": 0}

@@ -62,4 +62,4 @@ def connect_faulty(url: str, **options: object) -> tuple[Connection, FaultyStore
     """A connection, and the store behind it."""
     location, engine_options = parse_url(sa.make_url(url), options)
     store = FaultyStore.open(location)
-    return Connection(Session(store, engine_options, location)), store
+    return Connection(Session(store, engine_options)), store

@@ -93,11 +93,6 @@ class Definition:
     def tables_by_id(self) -> Mapping[int, Table]:
         return MappingProxyType({table.id: table for table in self.catalog.tables.values()})
 
-    def table_object(self, name: str) -> TableObject:
-        found = self.objects["table", name.lower()]
-        assert isinstance(found, TableObject)
-        return found
-
     def at_version(self, version: int) -> Definition:
         """The same schema under the version at which it was committed."""
         return replace(self, catalog=replace(self.catalog, version=version))

@@ -169,7 +169,7 @@ def connect(url: str | URL, **options: object) -> Connection:
     location, engine_options = parse_url(url, options)
     store = store_class(location.scheme).open(location)
     try:
-        connection = Connection(Session(store, engine_options, location))
+        connection = Connection(Session(store, engine_options))
     except BaseException:
         store.close()
         raise

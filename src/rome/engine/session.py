@@ -43,7 +43,6 @@ from rome.errors import (
     StoreUnavailableError,
 )
 from rome.planner.statement import Kind, Statement, classify, split_script
-from rome.store.location import Location
 from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX, Store
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want
@@ -58,10 +57,9 @@ _CATALOG = Want(CATALOG_TABLE, ORDER_INDEX, (), ((b"", BEYOND),), Check.NOTHING)
 class Session:
     """The engine behind one DBAPI connection. Used by one thread at a time."""
 
-    def __init__(self, store: Store, options: Options, location: Location) -> None:
+    def __init__(self, store: Store, options: Options) -> None:
         self._store = store
         self._options = options
-        self._location = location
         self._isolation = options.isolation
         self._workspace = Workspace(Schema.empty())
         self._statements = Statements(self._workspace, foreign_keys=options.foreign_keys, full_scan=options.full_scan)

@@ -123,10 +123,6 @@ class Transaction:
                     scans[Scan(want.table_id, want.index_id, start, stop)] = None
         return [*(Get(table_id, tuple(found)) for table_id, found in keys.items()), *scans]
 
-    def is_known(self, want: Want) -> bool:
-        """Whether all of it is in the cache."""
-        return not self._missing([want])
-
     def rows(self, want: Want) -> list[Row]:
         """The rows of a want that was read; a range may bring more rows than it holds."""
         found: dict[bytes, None] = dict.fromkeys(want.keys)

@@ -44,9 +44,6 @@ class WriteSet:
     def __bool__(self) -> bool:
         return bool(self._rows or self._entries or self.drops or self.sequences)
 
-    def written_keys(self) -> list[tuple[int, bytes]]:
-        return list(self._rows)
-
     def rows(self) -> list[RowWrite]:
         return [RowWrite(table, key, record) for (table, key), record in self._rows.items()]
 
