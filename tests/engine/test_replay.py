@@ -268,6 +268,60 @@ class TestLimits:
         assert calls == once
         assert one.rome_stats.replays == 0
 
+    def test_without_its_user_functions_a_connection_replays_again(self, one: Connection, two: Connection) -> None:
+        one.create_function("note", 1, lambda text: text)
+        one.create_function("note", 1, None)
+        one.execute(ADD_ONE)
+        interfere(two)
+        one.commit()
+        assert one.rome_stats.replays == 1
+
+    def test_replays_of_one_transaction_are_bounded_together(
+        self, faulty: tuple[Connection, FaultyStore], two: Connection
+    ) -> None:
+        """Its statements and its COMMIT may each meet conflicts: they share the bound."""
+        one, store = faulty
+        fail = False
+
+        def when_told() -> None:
+            nonlocal fail
+            if fail:
+                fail = False
+                raise SnapshotTooOldError("trimmed")
+
+        store.before_read = when_told
+        for key in (1, 2, 3, 4):
+            one.execute("SELECT name FROM item WHERE id = ?", (key,))
+            fail = True
+            one.execute("SELECT name FROM item WHERE id = ?", (key + 10,))
+        one.execute(ADD_ONE)
+        store.before_commit = lambda: interfere(two)
+        with pytest.raises(ConflictError):
+            one.commit()
+        assert (store.commits, one.rome_stats.replays) == (2, 5)
+
+    def test_what_a_replayed_transaction_has_seen_counts_on(
+        self, faulty: tuple[Connection, FaultyStore], two: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The bound on what is kept for a replay holds for the transaction, not for each attempt."""
+        monkeypatch.setattr("rome.engine.log.MAX_ROWS", 5)
+        two.execute("INSERT INTO line VALUES (1), (2), (3)")
+        two.commit()
+        one, store = faulty
+
+        def trimmed() -> None:
+            del store.before_read
+            raise SnapshotTooOldError("trimmed")
+
+        one.execute("SELECT text FROM line")
+        store.before_read = trimmed
+        one.execute(ADD_ONE)
+        one.execute("SELECT text FROM line")
+        interfere(two)
+        with pytest.raises(ConflictError):
+            one.commit()
+        assert one.rome_stats.replays == 1
+
     def test_random_numbers_make_a_replay_fail(self, one: Connection, two: Connection) -> None:
         one.execute("SELECT random()")
         one.execute(ADD_ONE)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rome.catalog.shape import quote
@@ -22,7 +22,8 @@ from rome.engine.deferred import check_deferred
 from rome.engine.dump import dump
 from rome.engine.harvest import harvest
 from rome.engine.identifiers import IDENTIFIERS
-from rome.engine.open_transaction import Logged, OpenTransaction, Operation, Parameters, Savepoint, same_outcome
+from rome.engine.log import Operation, Parameters, copied, same_outcome
+from rome.engine.open_transaction import OpenTransaction, Savepoint
 from rome.engine.options import Isolation, Options
 from rome.engine.pragma import Answer, answer
 from rome.engine.reader import CatalogMoved
@@ -47,9 +48,6 @@ from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX, Store
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want
 from rome.workingset.contents import Contents
-
-_MAX_LOG_ROWS = 100_000
-"""A transaction that has seen more rows is not kept for replay."""
 
 _CATALOG = Want(CATALOG_TABLE, ORDER_INDEX, (), ((b"", BEYOND),), Check.NOTHING)
 
@@ -111,7 +109,7 @@ class Session:
         statement = self._classify(sql)
         if statement.kind not in (Kind.INSERT, Kind.UPDATE, Kind.DELETE):
             raise ProgrammingError("executemany() can only execute DML statements.")
-        return self._dispatch(Operation(statement, (), [_copied(each) for each in parameters]))
+        return self._dispatch(Operation(statement, (), [copied(each) for each in parameters]))
 
     def executescript(self, script: str) -> None:
         """Commit what is open, then run every statement; what BEGIN opens stays open until COMMIT.
@@ -169,7 +167,7 @@ class Session:
         return result
 
     def _begin_explicitly(self) -> Result:
-        if self._open is not None and (self._open.explicit or self._open.log):
+        if self._open is not None and (self._open.explicit or self._open.log.begun):
             raise OperationalError("cannot start a transaction within a transaction")
         self._begin().explicit = True
         return Result()
@@ -193,34 +191,25 @@ class Session:
 
     def _in_transaction(self, operation: Operation) -> Result:
         """Run an operation, and log what the application sees of it."""
-        attempt = 0
         while True:
             try:
                 outcome = self._outcome(operation)
             except ConflictError as conflict:  # the snapshot is gone, or of another schema
-                attempt = self._replay_or_doom(conflict, attempt)
+                self._replay_or_doom(conflict)
                 continue
             break
         if self._open is not None:
-            self._log(self._open, operation, outcome)
+            self._open.log.add(operation, outcome)
         if isinstance(outcome, Error):
             raise outcome
         return outcome
 
-    def _log(self, current: OpenTransaction, operation: Operation, outcome: Result | Error) -> None:
-        if not isinstance(outcome, Error):
-            current.log_rows += len(outcome.rows)
-        if current.log_rows > _MAX_LOG_ROWS:
-            current.replayable = False
-            current.log.clear()
-        current.log.append(Logged(operation._replace(parameters=_copied(operation.parameters)), outcome))
-
     def _autocommit(self, operation: Operation) -> Result:
         """Run an operation as a transaction of its own. Nobody has seen anything of it, so it may simply run again."""
-        for attempt in range(self._options.max_replays + 1):
+        for attempt in range(1, self._options.max_replays + 2):
             current = self._begin()
             try:
-                if attempt:
+                if attempt > 1:
                     self._refresh(current)
                 outcome = self._outcome(operation)
                 if self._open is not None:  # also after an error: INSERT OR FAIL keeps the rows before it
@@ -230,7 +219,7 @@ class Session:
             except (ConflictError, CommitAbortedError) as conflict:
                 self._give_up(conflict)
                 self._stats.conflicts += isinstance(conflict, ConflictError)
-                if attempt == self._options.max_replays:
+                if attempt > self._options.max_replays:
                     raise
                 self._workspace.working_set.counters = current.counters
                 self._stats.replays += 1
@@ -315,6 +304,7 @@ class Session:
         fresh = OpenTransaction.begin(self._store, self._workspace.working_set, found)
         fresh.reader.transaction = current.transaction
         fresh.execution.defer_foreign_keys = current.execution.defer_foreign_keys
+        fresh.execution.given = current.execution.given
         for name in ("reader", "execution", "base"):
             setattr(current, name, getattr(fresh, name))
         self._workspace.working_set.begin()
@@ -368,13 +358,12 @@ class Session:
             raise _failed(doomed)
         if self._open is None:
             return
-        attempt = 0
         while True:
             try:
                 self._commit_once()
             except (ConflictError, CommitAbortedError) as conflict:
                 self._stats.conflicts += 1
-                attempt = self._replay(conflict, attempt)
+                self._replay(conflict)
             else:
                 return
 
@@ -389,7 +378,7 @@ class Session:
         check_deferred(current, self._statements.foreign_keys)
         transaction = current.transaction
         if transaction.snapshot is None:
-            would_be_replayed = current.replayable and self._options.max_replays
+            would_be_replayed = self._may_replay(current)
             if not would_be_replayed or self._store.last_snapshot().version < current.base.catalog.version:
                 self._refresh(current)  # what this connection last heard may be, or is, too old
         writes = harvest(
@@ -450,48 +439,54 @@ class Session:
             self._workspace.take(Schema.empty())
 
     # ------------------------------------------------------------ replay
-    def _replay(self, conflict: ConflictError | CommitAbortedError, attempt: int) -> int:
-        """Run the whole transaction again on a new snapshot; returns the number of the attempt.
+    def _may_replay(self, current: OpenTransaction) -> bool:
+        return (
+            current.log.replayable
+            and current.attempt <= self._options.max_replays
+            and not self._workspace.has_functions
+        )
+
+    def _replay(self, conflict: ConflictError | CommitAbortedError) -> None:
+        """Run the whole transaction again on a new snapshot, until that meets no conflict itself.
 
         Raises:
             the conflict: it may not be replayed, or would have shown the application something else; it is over.
         """
         while True:
-            current = self._open
-            assert current is not None
-            if not current.replayable or attempt >= self._options.max_replays or self._workspace.has_functions:
+            before = self._open
+            assert before is not None
+            if not self._may_replay(before):
                 self._give_up(conflict)
                 raise conflict
-            log, taken = current.log, current.execution.taken
             self._end()
-            _pause(attempt)
-            attempt += 1
+            _pause(before.attempt)
             self._stats.replays += 1
-            self._workspace.working_set.counters = current.counters
-            fresh = self._begin()
-            fresh.explicit, fresh.by_savepoint = current.explicit, current.by_savepoint
-            fresh.execution.defer_foreign_keys = current.execution.defer_foreign_keys
             try:
-                self._refresh(fresh)
-                fresh.execution.given = deque(taken)
-                for logged in log:
-                    if not same_outcome(self._outcome(logged.operation), logged.outcome):
-                        self._end()
-                        raise conflict
+                same = self._run_again(before)
             except ConflictError as again:
-                if again is conflict:
-                    raise
-                self._begin().log, conflict = log, again
-                self._begin().execution.taken = taken
+                conflict = again
                 continue
-            self._begin().log = log
-            return attempt
+            if same:
+                return
+            self._end()
+            raise conflict
 
-    def _replay_or_doom(self, conflict: ConflictError, attempt: int) -> int:
+    def _run_again(self, before: OpenTransaction) -> bool:
+        """One more attempt of a transaction, up to its end; returns whether the application saw the very same."""
+        self._workspace.working_set.counters = before.counters
+        current = self._begin()
+        current.explicit, current.by_savepoint = before.explicit, before.by_savepoint
+        current.log, current.attempt = before.log, before.attempt + 1
+        current.execution.defer_foreign_keys = before.execution.defer_foreign_keys
+        current.execution.given = deque([*before.execution.taken, *before.execution.given])
+        self._refresh(current)
+        return all(same_outcome(self._outcome(logged.operation), logged.outcome) for logged in current.log)
+
+    def _replay_or_doom(self, conflict: ConflictError) -> None:
         """In the middle of a transaction: replay, or fail it until it is rolled back."""
         self._stats.conflicts += 1
         try:
-            return self._replay(conflict, attempt)
+            self._replay(conflict)
         except ConflictError as final:
             self._doomed = final
             raise
@@ -526,17 +521,6 @@ _REFUSED = {
 }
 
 
-def _copied(parameters: Parameters) -> Parameters:
-    """Parameters that the application cannot change any more."""
-    if isinstance(parameters, Mapping):
-        return {name: _immutable(value) for name, value in parameters.items()}
-    return tuple(map(_immutable, parameters))
-
-
-def _immutable(value: object) -> object:
-    return bytes(value) if isinstance(value, bytearray | memoryview) else value
-
-
 def _check_encodable(sql: str) -> None:
     try:
         sql.encode()
@@ -553,5 +537,5 @@ def _failed(reason: OperationalError) -> OperationalError:
 
 
 def _pause(attempt: int) -> None:
-    """Let others finish: up to 1 ms, doubled with every attempt."""
-    time.sleep(random.random() * 0.001 * (1 << min(attempt, 6)))
+    """Let others finish: up to 1 ms after the first attempt, doubled with every one."""
+    time.sleep(random.random() * 0.001 * (1 << min(attempt - 1, 6)))

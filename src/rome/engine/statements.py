@@ -10,7 +10,8 @@ import apsw
 
 from rome.engine import ddl, guards
 from rome.engine.explain import explain
-from rome.engine.open_transaction import OpenTransaction, Operation, Parameters, Savepoint
+from rome.engine.log import Operation, Parameters
+from rome.engine.open_transaction import OpenTransaction, Savepoint
 from rome.engine.options import Isolation
 from rome.engine.pragma import Answer, answer
 from rome.engine.prepared import Prepared
@@ -162,7 +163,7 @@ class Statements:
         finally:
             self._workspace.working_set.connection.execute("RELEASE rome_ddl")
         if after is not current.base:
-            current.replayable = False
+            current.log.replayable = False
         return Result()
 
     def _pragma(self, current: OpenTransaction, statement: Statement) -> Result:

@@ -30,7 +30,7 @@ class Workspace:
 
     @property
     def has_functions(self) -> bool:
-        return bool(self._functions)
+        return any(function is not None for function, _ in self._functions.values())
 
     def take(self, schema: Schema) -> None:
         """Go on with another schema, and an empty working set."""
