@@ -11,7 +11,7 @@ from rome.catalog.schema import Affinity
 from rome.codec.values import SqlValue
 from rome.planner.affinity import UNCERTAIN, key_conversion, stored, to_numeric, to_text
 from rome.planner.canonical import literal
-from rome.planner.tokens import tokenize
+from rome.sql.tokens import tokenize
 
 DB = apsw.Connection(":memory:")
 AFFINITIES: list[Affinity] = ["TEXT", "INTEGER", "REAL", "NUMERIC", "BLOB"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from rome.planner.tokens import Token, tokenize
+from rome.sql.tokens import Token, tokenize
 
 ConflictClause = Literal["ABORT", "FAIL", "REPLACE"]
 

@@ -15,7 +15,7 @@ from rome.engine.reader import Reader
 from rome.engine.schema import Schema
 from rome.errors import NotSupportedError
 from rome.planner.statement import Kind, Statement
-from rome.planner.tokens import tokenize
+from rome.sql.tokens import tokenize
 from rome.transaction.transaction import Want
 from rome.workingset import ddl as working_ddl
 from rome.workingset.contents import Stored

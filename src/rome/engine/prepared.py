@@ -14,7 +14,7 @@ from rome.errors import DataError, NotSupportedError, ProgrammingError
 from rome.planner.plan import FetchPlan
 from rome.planner.planning import plan_statement
 from rome.planner.statement import Kind, Statement
-from rome.planner.tokens import identifier, tokenize
+from rome.sql.tokens import identifier, tokenize
 from rome.workingset.sqlite_errors import translate
 
 _ROWID_NAMES = frozenset({"ROWID", "_ROWID_", "OID"})

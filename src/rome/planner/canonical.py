@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from rome.codec.values import SqlValue
 from rome.planner.affinity import Uncertain, real_of
-from rome.planner.tokens import Token, identifier, unquote
+from rome.sql.tokens import Token, identifier, unquote
 
 
 class NotUnderstood(Exception):

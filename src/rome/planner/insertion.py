@@ -11,7 +11,7 @@ from rome.planner.affinity import UNCERTAIN, stored
 from rome.planner.canonical import Constant, Slot, literal, number, number_parameters
 from rome.planner.plan import PlannedRow
 from rome.planner.scope import ROWID_NAMES
-from rome.planner.tokens import Token, identifier
+from rome.sql.tokens import Token, identifier
 
 Value = Slot | None
 """A value of a row: what a slot stands for; None: an expression, unknown before the run."""

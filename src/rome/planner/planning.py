@@ -30,8 +30,8 @@ from rome.planner.plan import Bounds, Fetch, FetchedRows, FetchPlan, PlannedRow,
 from rome.planner.predicates import FixedValue, Operand, SlotValue
 from rome.planner.query import Reader, ViewText
 from rome.planner.statement import Kind, classify
-from rome.planner.tokens import Token, identifier, tokenize
 from rome.planner.tree import set_contexts
+from rome.sql.tokens import Token, identifier, tokenize
 
 _MAX_TEMPLATES = 2_000
 """Analysed texts that are kept per catalog."""

@@ -11,7 +11,7 @@ from enum import Enum
 from functools import lru_cache
 from itertools import pairwise
 
-from rome.planner.tokens import Token, identifier, tokenize
+from rome.sql.tokens import Token, identifier, tokenize
 
 
 class Kind(Enum):

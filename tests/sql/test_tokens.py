@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rome.planner.tokens import identifier, tokenize
+from rome.sql.tokens import identifier, tokenize
 
 
 def kinds(sql: str) -> list[tuple[str, str]]:
