@@ -1,12 +1,16 @@
-"""Fixtures of the whole test tree: servers."""
+"""Fixtures of the whole test tree: servers, and a database with connections and engines, closed after the test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 
 import pytest
+from sqlalchemy import Engine, create_engine
 
+import rome
+from databases import Connect, database
+from rome.dbapi import Connection
 from servers import Flavour, Server, StartServer
 
 PERSISTENT = {"appendonly": "yes", "appendfsync": "no"}
@@ -47,3 +51,46 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
             return server.start()
 
         yield start
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh database: in memory, where a folder does not choose its own stores."""
+    with database("memory", request) as url:
+        yield url
+
+
+@pytest.fixture
+def connect(url: str) -> Iterator[Connect]:
+    """Opens a connection to `url`; takes connect's options."""
+    with ExitStack() as connections:
+
+        def open_one(**options: object) -> Connection:
+            connection = rome.connect(url, **options)
+            connections.callback(connection.close)
+            return connection
+
+        yield open_one
+
+
+@pytest.fixture
+def connection(connect: Connect) -> Connection:
+    return connect()
+
+
+@pytest.fixture
+def make_engine(url: str) -> Iterator[Callable[..., Engine]]:
+    """Makes an engine on `url`; takes create_engine's options."""
+    with ExitStack() as engines:
+
+        def make(**options: object) -> Engine:
+            engine = create_engine(url, **options)
+            engines.callback(engine.dispose)
+            return engine
+
+        yield make
+
+
+@pytest.fixture
+def engine(make_engine: Callable[..., Engine]) -> Engine:
+    return make_engine()

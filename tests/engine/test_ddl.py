@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 import rome
-from engine.conftest import Connect
+from databases import Connect
 from engine.differential import Pair
 from rome.dbapi import Connection
 from rome.errors import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.conftest import Connect
+from databases import Connect
 from rome.dbapi import Connection
 from rome.engine.identifiers import Identifiers
 from rome.errors import IntegrityError, UniqueViolation

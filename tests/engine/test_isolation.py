@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.conftest import Connect
+from databases import Connect
 from rome.dbapi import Connection
 from rome.errors import ConflictError, ForeignKeyViolation, UniqueViolation
 

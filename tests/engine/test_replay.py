@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.conftest import Connect
+from databases import Connect
 from engine.faults import FaultyStore, connect_faulty
 from rome.dbapi import Connection
 from rome.errors import (

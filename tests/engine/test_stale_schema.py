@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.conftest import Connect
+from databases import Connect
 from rome.engine import schema
 from rome.errors import CheckViolation
 

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 import rome
-from engine.conftest import Connect
+from databases import Connect
 from rome.dbapi import Connection
 from rome.errors import (
     DataError,

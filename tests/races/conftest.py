@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 import pytest
 
-import rome
+from databases import database, on
 
-_serial = itertools.count(1)
 Start = Callable[..., BaseProcess]
 
 TIMEOUT_S = 240.0
 """Generous: it is only ever used up by a process that hangs."""
 
 
-@pytest.fixture(params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("lmdb", "redis")])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "lmdb":
-        text = f"rome+lmdb:///{tmp_path}/races.lmdb"
-    else:
-        server = request.getfixturevalue("redis_server")
-        text = f"rome+redis://{server.host}:{server.port}/races{next(_serial)}"
-    yield text
-    rome.drop_database(text)
+@pytest.fixture(params=on("lmdb", "redis"))
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with database(request.param, request) as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,0 +1,42 @@
+"""Fresh databases for tests, on any store."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+import rome
+from rome.dbapi import Connection
+
+Store = Literal["memory", "lmdb", "redis", "valkey"]
+Connect = Callable[..., Connection]
+"""The fixture `connect`: opens a connection to `url`; takes rome.connect's options."""
+
+_serial = itertools.count(1)
+
+
+def on(*stores: Store) -> list[object]:
+    """Parameters of a fixture: the stores, each marked with its name."""
+    return [pytest.param(store, marks=getattr(pytest.mark, store)) for store in stores]
+
+
+@contextmanager
+def database(store: Store, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a database that nobody has used; dropped afterwards."""
+    name = f"test{next(_serial)}"
+    match store:
+        case "memory":
+            url = f"rome+memory:///{name}"
+        case "lmdb":
+            directory: Path = request.getfixturevalue("tmp_path")
+            url = f"rome+lmdb:///{directory / name}.lmdb"
+        case _:
+            server = request.getfixturevalue(f"{store}_server")
+            url = f"rome+redis://{server.host}:{server.port}/{name}"
+    yield url
+    rome.drop_database(url)
