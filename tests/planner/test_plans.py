@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from planner import plan_files
 from planner.schema_from_sqlite import base_tables, make_catalog
 from rome.planner.plan import Fetch
 from rome.planner.planning import plan_statement
@@ -32,23 +33,10 @@ MIRROR, CATALOG = make_catalog(SCHEMA)
 
 
 def describe(sql: str) -> list[str]:
-    plan = plan_statement(sql, CATALOG, base_tables(MIRROR, CATALOG, sql))
-    return [" | ".join([str(wave), *filter(None, parts)]) for wave, *parts in plan.explain(None)] or ["nothing"]
+    return plan_files.describe(sql, MIRROR, CATALOG)
 
 
-def read_plans() -> list[tuple[str, list[str]]]:
-    """Statements end with a semicolon; their plans are the comments behind."""
-    text = (Path(__file__).parent / "plans.sql").read_text()
-    plans: list[tuple[str, list[str]]] = []
-    for line in text.splitlines():
-        if line.startswith("--> "):
-            plans[-1][1].append(line.removeprefix("--> "))
-        elif line.endswith(";"):
-            plans.append((line.removesuffix(";"), []))
-    return plans
-
-
-@pytest.mark.parametrize(("sql", "expected"), read_plans())
+@pytest.mark.parametrize(("sql", "expected"), plan_files.read_plans(Path(__file__).parent / "plans.sql"))
 def test_plan(sql: str, expected: list[str]) -> None:
     assert describe(sql) == expected
 

@@ -1,0 +1,1 @@
+"""The statements of real services, and their plans."""

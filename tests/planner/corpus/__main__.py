@@ -1,0 +1,9 @@
+"""Writes the plans of the corpus anew, for review."""
+
+from __future__ import annotations
+
+from planner.corpus.projects import PROJECTS
+
+for project in PROJECTS:
+    project.write()
+    print(*project.summary(), sep="\n")
