@@ -37,6 +37,13 @@ select * from instances where host = ?;
 --> 1 | instances | index ix_host_node | host = ?1
 select * from instances where host = ? and node = ?;
 --> 1 | instances | index ix_host_node | host = ?1 AND node = ?2
+select * from parts where node = ? and kind = ?;
+--> 1 | parts | index ix_node_kind_size | node = ?1 AND kind = ?2
+select * from parts where kind = ? and size = ?;
+--> 1 | parts | index ix_kind | kind = ?1
+select * from instances join parts on parts.node = instances.node and kind = host where uuid = ?;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+--> 2 | parts | index ix_node_kind_size | node = instances.node AND kind = instances.host | keyed by instances
 select * from instances where host = ? and node = ? and deleted = ?;
 --> 1 | instances | index ix_host_node | host = ?1 AND node = ?2 AND deleted = ?3
 select * from instances where host = ? and deleted = ?;

@@ -9,7 +9,7 @@ leaves the stored values unchanged.
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rome.catalog.schema import ROWID, Affinity, Index, Table
 from rome.codec.values import Collation
@@ -95,6 +95,7 @@ class Choice:
 
 KEYED = 4
 """Ranks below this one find few rows: as many as there are keys."""
+_WHOLE_NOT_UNIQUE = (1, 3)
 
 
 def choose(leaf: Leaf, known: Set[Leaf]) -> Choice | None:
@@ -105,7 +106,7 @@ def choose(leaf: Leaf, known: Set[Leaf]) -> Choice | None:
 def _choose(leaf: Leaf, context: Sequence[Predicate], known: Set[Leaf], depth: int) -> Choice | None:
     equalities = _Equalities(leaf, context, known)
     choices = [choice for path in leaf.table.paths if (choice := _along(leaf, path, equalities, context))]
-    best = min(choices, key=lambda choice: choice.rank, default=None)
+    best = min(_narrower_as_good(choices), key=lambda choice: choice.rank, default=None)
     if depth == 0 or (best is not None and best.rank[0] < KEYED):
         return best
     for either in context:
@@ -155,6 +156,28 @@ def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[P
     lists = sum(isinstance(term.supplier, Among) and not term.supplier.is_single for term in terms)
     finer = -8 * len(terms) - 4 * bool(limits) + min(lists, 3)
     return Choice((rank, finer), (Access(leaf.table, path, tuple(terms), limits),))
+
+
+def _narrower_as_good(choices: Sequence[Choice]) -> list[Choice]:
+    """Raise the first columns of an index to the rank of a whole index whose columns are some of those.
+
+    They find no more rows than it does, and are preferred then, since they fix more columns.
+    """
+    ranked = []
+    for choice in choices:
+        ranks = [
+            other.rank[0]
+            for other in choices
+            if other.rank[0] in _WHOLE_NOT_UNIQUE and _fixed(other) < _fixed(choice) and choice.needs <= other.needs
+        ]
+        ranked.append(replace(choice, rank=(min([choice.rank[0], *ranks]), choice.rank[1])))
+    return ranked
+
+
+def _fixed(choice: Choice) -> set[int]:
+    """The columns that are fixed by the first access, which is the only one along a path."""
+    access = choice.accesses[0]
+    return set(access.path.columns[: len(access.terms)])
 
 
 def _limits(leaf: Leaf, position: int, collation: Collation, context: Sequence[Predicate]) -> tuple[Limit, ...]:
