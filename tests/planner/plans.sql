@@ -243,11 +243,18 @@ select * from per_host where h = ?;
 
 -- everything
 select count(*) from instances;
---> 1 | instances | whole table
+--> 1 | instances | count of whole table | reads no rows
+select count(*) as count_1 from (select instances.id as a, instances.node as b from instances where host = ?) as anon_1;
+--> 1 | instances | count of index ix_host_node | host = ?1 | reads no rows
+select min(launched) as a, max(id) from instances where launched > ?;
+--> 1 | instances | index ix_launched | launched > ?1
+select count(id), min(launched) from instances where launched > ?;
+--> 1 | instances | count of index ix_launched | launched > ?1 | reads no rows
+--> 1 | instances | first of index ix_launched | launched > ?1 | reads one row
 select * from instances order by id limit 10;
 --> 1 | instances | whole table
 select max(id) from instances;
---> 1 | instances | whole table
+--> 1 | instances | last of whole table | reads one row
 select 1;
 --> nothing
 values (1), (2);

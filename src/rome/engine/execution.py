@@ -21,6 +21,7 @@ from rome.engine.conflict_clause import ConflictClause, rolls_back, with_conflic
 from rome.engine.identifiers import BLOCK, IDENTIFIERS
 from rome.engine.prepared import Prepared
 from rome.engine.reader import Reader
+from rome.engine.summary import answer
 from rome.errors import DataError, ForeignKeyViolation, IntegrityError, NotSupportedError, UniqueViolation
 from rome.planner.plan import PlannedRow
 from rome.store.spi import Reserve, Store
@@ -59,6 +60,12 @@ class Execution:
         """Read what a SELECT needs, and run it."""
         self.reader.gather(prepared.plan.waves(parameters), check)
         return self._working_set.query(prepared.statement.text, parameters)
+
+    def summary(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row] | None:
+        """The row of a SELECT whose answer the store knows without showing rows; None: it is another one."""
+        questions = prepared.plan.questions(parameters)
+        row = None if questions is None else answer(self.reader, questions, check)
+        return None if row is None else [row]
 
     # ------------------------------------------------------------ changes
     def prefetch(self, prepared: Prepared, batch: Sequence[Sequence[SqlValue]], *, foreign_keys: bool) -> None:

@@ -9,7 +9,7 @@ from rome.catalog.schema import Table
 from rome.engine.schema import Schema
 from rome.errors import ConflictError, InternalError
 from rome.planner.plan import Fetch, FetchedRows, Values, Wave
-from rome.store.spi import Reserve
+from rome.store.spi import Count, Reserve, Row, Scan
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Transaction, Want
 from rome.workingset.contents import Stored
@@ -69,6 +69,18 @@ class Reader:
         for want in wants:
             self.transaction.check_want(want)
         return reserved
+
+    def ask(self, requests: Sequence[Count | Scan]) -> list[int | list[Row]]:
+        """Counts, and the first rows of ranges, which are not hydrated; nothing of it enters the read set."""
+        found = self.transaction.ask(requests)
+        self._check_catalog()
+        return found
+
+    def is_unchanged(self, table: Table) -> bool:
+        """Is the table as the store has it at the snapshot?"""
+        contents = self.working_set.contents.tables.get(table.id)
+        written = contents is not None and (contents.whole or contents.touched)
+        return table.id < self.first_new_table and not written
 
     def hydrate(self, wants: Sequence[Want]) -> int:
         """Put the rows of wants that were read into the working set; returns how many were not there yet.

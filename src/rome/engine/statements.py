@@ -59,8 +59,12 @@ class Statements:
         prepared = current.schema.prepare(statement, self._workspace.mirror)
         if prepared.on_mirror:
             return self._ask_mirror(current, statement, operation.parameters, prepared)
-        self._check_full_scan(prepared)
         check = Check.ROWS if isolation in (Isolation.SERIALIZABLE, Isolation.AUTOCOMMIT) else Check.NOTHING
+        if not (prepared.writes or statement.for_update or self._workspace.has_functions):
+            rows = current.execution.summary(prepared, prepared.bind(operation.parameters), check)
+            if rows is not None:
+                return Result(prepared.inspection.columns, rows)
+        self._check_full_scan(prepared)
         if statement.for_update:
             check, current.locked = Check.ROWS, True
         if not prepared.writes:

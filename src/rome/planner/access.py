@@ -130,7 +130,27 @@ def _union(leaf: Leaf, rest: Sequence[Predicate], either: Either, known: Set[Lea
     return Choice(rank, tuple(accesses))
 
 
-def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[Predicate]) -> Choice | None:
+def exact(leaf: Leaf, path: Index) -> Access | None:
+    """The access by a path that finds the rows which satisfy the leaf's context, and no others; None: there is none.
+
+    The context must be all of what the statement says of the leaf.
+    """
+    access = _access(leaf, path, _Equalities(leaf, leaf.context, frozenset()), leaf.context)
+    used = {(term.supplier, place) for term in access.terms for place in term.places}
+    limits = 0
+    for predicate in leaf.context:
+        if isinstance(predicate, Among):
+            if not all((predicate, place) in used for place in range(len(predicate.columns))):
+                return None
+        elif isinstance(predicate, Bounded):
+            limits += 1
+        else:
+            return None
+    alike = all(term.collation == collation for term, collation in zip(access.terms, path.collations, strict=False))
+    return access if alike and limits == len(access.limits) else None
+
+
+def _access(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[Predicate]) -> Access:
     """The use of one path: as many first columns as equalities fix, then a range."""
     terms: list[Term] = []
     for position, collation in zip(path.columns, path.collations, strict=True):
@@ -141,6 +161,13 @@ def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[P
     limits: tuple[Limit, ...] = ()
     if len(terms) < len(path.columns):
         limits = _limits(leaf, path.columns[len(terms)], path.collations[len(terms)], context)
+    return Access(leaf.table, path, tuple(terms), limits)
+
+
+def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[Predicate]) -> Choice | None:
+    """How good the use of one path is; None when nothing bounds it."""
+    access = _access(leaf, path, equalities, context)
+    terms, limits = access.terms, access.limits
     if not terms and not limits:
         return None
     constant = all(isinstance(term.supplier, Among) for term in terms)
@@ -155,7 +182,7 @@ def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[P
     # Among equals: more columns, then a range behind them, then fewer lists of values.
     lists = sum(isinstance(term.supplier, Among) and not term.supplier.is_single for term in terms)
     finer = -8 * len(terms) - 4 * bool(limits) + min(lists, 3)
-    return Choice((rank, finer), (Access(leaf.table, path, tuple(terms), limits),))
+    return Choice((rank, finer), (access,))
 
 
 def _narrower_as_good(choices: Sequence[Choice]) -> list[Choice]:

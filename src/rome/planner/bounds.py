@@ -133,6 +133,28 @@ def fetches(table: Table, accesses: Iterable[Access], inputs: Inputs) -> list[Fe
     ]
 
 
+def exact_ranges(access: Access, inputs: Inputs, *, present: bool) -> list[Bounds] | None:
+    """The parts of the path in which the rows lie that the access is to find, and no others; None: not so to be had.
+
+    Args:
+        present: leave out those whose next column is NULL.
+
+    Raises:
+        UncertainValue, DataError: a value that makes no key.
+    """
+    tuples = _tuples(access, inputs)
+    if tuples and len(tuples[0]) < len(access.terms):
+        return None
+    ranges: list[Bounds] = []
+    for values in tuples:
+        if access.limits or present:
+            ranges += _between(values, access.path, access.limits, inputs)
+        else:
+            key = encode_key(values, access.path.collations)
+            ranges.append(Bounds(key, key + BEYOND))
+    return _disjoint(ranges)
+
+
 def whole(table: Table) -> Fetch:
     """All rows of a table."""
     return Fetch(table, table.key, (), (WHOLE,))

@@ -50,6 +50,8 @@ _TIGHT = (
     exp.Tuple,
 )
 """Expressions that bind more tightly than any comparison, in both parsers."""
+_EXACT = (exp.EQ, exp.NullSafeEQ, exp.Is, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.In)
+"""Conditions that may say no more than their predicates do."""
 
 
 class _Values:
@@ -97,6 +99,17 @@ class ConjunctReader:
         for part in conjuncts(expression):
             found += self._conjunct(part)
         return found
+
+    def says_all(self, expression: exp.Expression) -> bool:
+        """Whether the expression is true just when all of what `read` finds is: then nothing more is known of it."""
+        parts = list(conjuncts(expression))
+        return all(
+            isinstance(part, _EXACT)
+            and not any(isinstance(side, exp.Tuple) for side in part.iter_expressions())
+            and len(found := self._conjunct(part)) == (2 if isinstance(part, exp.Between) else 1)
+            and all(isinstance(predicate, Among | Bounded) for predicate in found)
+            for part in parts
+        )
 
     def _conjunct(self, part: exp.Expression) -> Sequence[Predicate]:
         if isinstance(part, exp.Or):

@@ -10,6 +10,7 @@ from rome.planner.access import Access, Limit, Term
 from rome.planner.affinity import Uncertain
 from rome.planner.canonical import Constant, Slot
 from rome.planner.order import Step
+from rome.planner.plan import QuestionKind
 from rome.planner.predicates import Among, FixedValue, Leaf, Operand
 
 Line = tuple[int, str, str, str, str]
@@ -32,6 +33,23 @@ def explain(
         if step.choice is not None:
             lines += [writer.line(step.wave + 1, access) for access in step.choice.accesses]
     return list(dict.fromkeys(lines))
+
+
+def explain_questions(
+    asked: Iterable[tuple[QuestionKind, Access]], slots: Sequence[Slot], parameters: Sequence[SqlValue] | None
+) -> list[Line]:
+    """One line per question that takes the place of reading rows."""
+    writer = _Writer(slots, parameters)
+    lines = []
+    for kind, access in asked:
+        wave, name, way, bounds, _ = writer.line(1, access)
+        whole = not bounds and access.path.id == access.table.key.id
+        lines.append((wave, name, f"{_QUESTIONS[kind]} {'whole table' if whole else way}", bounds, _COSTS[kind]))
+    return list(dict.fromkeys(lines))
+
+
+_QUESTIONS = {"count": "count of", "least": "first of", "greatest": "last of"}
+_COSTS = {"count": "reads no rows", "least": "reads one row", "greatest": "reads one row"}
 
 
 class _Writer:

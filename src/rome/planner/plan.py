@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from rome.catalog.schema import Index, Table
 from rome.codec.values import SqlValue
@@ -54,6 +54,23 @@ class PlannedRow:
     rowid_given: bool
 
 
+QuestionKind = Literal["count", "least", "greatest"]
+
+
+class Question(NamedTuple):
+    """What the store can tell of the rows in `ranges` of `path`, in the place of showing them.
+
+    How many there are, or the least or greatest value of the column at `position`, which is not NULL in any of them;
+    then there is at most one range, and its order is that of the column.
+    """
+
+    kind: QuestionKind
+    table: Table
+    path: Index
+    ranges: tuple[Bounds, ...]
+    position: int
+
+
 class FetchPlan(ABC):
     """How to fetch what one statement needs; made once per statement text and catalog version, then cached."""
 
@@ -72,6 +89,10 @@ class FetchPlan(ABC):
         Args:
             parameters: bound values in the order in which the statement numbers them (a named one once).
         """
+
+    @abstractmethod
+    def questions(self, parameters: Sequence[SqlValue]) -> list[Question] | None:
+        """Whose answers are the columns of the statement's only row; None: it needs its rows read."""
 
     @abstractmethod
     def planned_rows(self, parameters: Sequence[SqlValue]) -> list[PlannedRow] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 
@@ -23,13 +23,14 @@ from rome.catalog.schema import Catalog, Table
 from rome.codec.values import SqlValue
 from rome.planner.bounds import Inputs, PointRead, fetches, whole
 from rome.planner.canonical import RUN, Canonical, Constant, NotUnderstood, Slot, canonical
-from rome.planner.explain import Line, explain
+from rome.planner.explain import Line, explain, explain_questions
 from rome.planner.insertion import Insertion, read_insertion
 from rome.planner.order import Step, order
-from rome.planner.plan import Bounds, Fetch, FetchedRows, FetchPlan, PlannedRow, Values, Wave
+from rome.planner.plan import Bounds, Fetch, FetchedRows, FetchPlan, PlannedRow, Question, Values, Wave
 from rome.planner.predicates import FixedValue, Operand, SlotValue
 from rome.planner.query import Reader, ViewText
 from rome.planner.statement import Kind, classify
+from rome.planner.summary import Summary, read_summary
 from rome.planner.tree import set_contexts
 from rome.sql.tokens import Token, identifier, tokenize
 
@@ -47,12 +48,13 @@ _PLANNED = (Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE)
 class Template:
     """What the analysis of a canonical text found: how to read every table in it.
 
-    `steps`: sorted by wave. `whole`: tables read whole whatever the parameters are.
+    `steps`: sorted by wave. `whole`: tables read whole whatever the parameters are. `summary`: answers in their place.
     """
 
     tables: tuple[Table, ...]
     steps: tuple[Step, ...]
     whole: tuple[Table, ...]
+    summary: Summary | None = None
 
 
 def plan_statement(sql: str, catalog: Catalog, base_tables: frozenset[str]) -> FetchPlan:
@@ -92,6 +94,7 @@ class StatementPlan(FetchPlan):
         self.tables = template.tables
         self.full_scans = template.whole
         self._steps = template.steps
+        self._summary = template.summary
         self._slots = slots
         self._insertion = insertion
         self._point = None
@@ -128,10 +131,16 @@ class StatementPlan(FetchPlan):
         table = step.leaf.table
         return [whole(table)] if step.choice is None else fetches(table, step.choice.accesses, inputs)
 
+    def questions(self, parameters: Sequence[SqlValue]) -> list[Question] | None:
+        return None if self._summary is None else self._summary.questions(Inputs(self._slots, parameters))
+
     def planned_rows(self, parameters: Sequence[SqlValue]) -> list[PlannedRow] | None:
         return None if self._insertion is None else self._insertion.planned(parameters)
 
     def explain(self, parameters: Sequence[SqlValue] | None) -> list[Line]:
+        if self._summary is not None:
+            asked = [(each.kind, each.access) for each in self._summary.asked]
+            return explain_questions(asked, self._slots, parameters)
         return explain(self._steps, self.full_scans, self._slots, parameters)
 
 
@@ -177,7 +186,8 @@ def _analysed(
 
 def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> Template:
     reader = Reader(catalog, _operand, lambda name: _view(catalog.views[name].sql))
-    reader.statement(_parse(text.text))
+    tree = _parse(text.text)
+    reader.statement(tree)
     for root in reader.roots:
         set_contexts(root.node, root.pushed, root.scope.all_facts() if root.scope else [])
     mentioned = {leaf.table.name.lower() for leaf in reader.leaves}
@@ -185,7 +195,8 @@ def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> 
     if not mentioned - written <= base_tables and not _USING.search(text.text):
         raise NotUnderstood("SQLite took a name for something else than we did")
     missed = base_tables - mentioned - written
-    return _template_of(order(reader.leaves, _tables(missed, catalog)), missed, catalog)
+    template = _template_of(order(reader.leaves, _tables(missed, catalog)), missed, catalog)
+    return template if missed else replace(template, summary=read_summary(tree, reader))
 
 
 def _whole(tokens: Iterable[Token], base_tables: frozenset[str], catalog: Catalog) -> Template:

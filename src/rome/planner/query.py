@@ -113,6 +113,7 @@ class Reader:
         self._items = 0
         self._views: dict[str, ViewText] = {}
         self._subqueries: dict[tuple[int, int], Subquery] = {}
+        self._selects: dict[int, tuple[Scope, Filter]] = {}
 
     def statement(self, tree: exp.Expression) -> None:
         """Read a whole statement; afterwards every leaf's context can be set."""
@@ -123,6 +124,21 @@ class Reader:
             self._insert(tree, names)
         else:
             self.roots.append(Root(self._query(tree, names, None).node, None))
+
+    # -- afterwards, of a SELECT that was read once
+
+    def scope_of(self, tree: exp.Select) -> Scope:
+        """What the names in it mean."""
+        return self._selects[id(tree)][0]
+
+    def is_simple(self, tree: exp.Select) -> bool:
+        """Is every row of FROM that passes WHERE one row of the result, and no other? See Filter."""
+        return self._selects[id(tree)][1].simple and tree.args.get("distinct") is None
+
+    def says_all(self, tree: exp.Select) -> bool:
+        """Are the predicates of its WHERE all that WHERE says?"""
+        where = tree.args.get("where")
+        return where is None or ConjunctReader(self.scope_of(tree), self._subquery).says_all(where.this)
 
     # -- queries
 
@@ -153,6 +169,7 @@ class Reader:
         cut = any(tree.args.get(name) for name in _CUTTING) or any(tree.find_all(exp.Window))
         simple = not (grouped or aggregates or cut)
         node = Filter(source, plain + semi, simple, from_rows=grouped or not aggregates)
+        self._selects[id(tree)] = scope, node
         return Query(node, self._outputs(tree, scope))
 
     def _compound(self, tree: exp.SetOperation, names: Names, outer: Scope | None) -> Query:

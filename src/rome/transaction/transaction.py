@@ -12,6 +12,7 @@ from typing import NamedTuple
 from rome.errors import CommitAbortedError, CommitUnknownError, StoreUnavailableError
 from rome.store.spi import (
     CommitRequest,
+    Count,
     Get,
     Request,
     Reserve,
@@ -81,6 +82,23 @@ class Transaction:
         requests = self._missing(wants)
         return self._read(requests, reserves) if requests or reserves else []
 
+    def ask(self, requests: Sequence[Count | Scan]) -> list[int | list[Row]]:
+        """Count entries, and find the first rows of ranges; nothing of it enters the cache or the read set.
+
+        Cost: one round trip, and another one for each time that the store stops before a scan's limit.
+        """
+        result = self._store.read(self.snapshot, requests)
+        self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
+        found: list[int | list[Row]] = []
+        for request, answer in zip(requests, result.answers, strict=True):
+            if isinstance(request, Scan):
+                assert isinstance(answer, ScanResult)
+                found.append(self._finish(request, answer))
+            else:
+                assert isinstance(answer, int)
+                found.append(answer)
+        return found
+
     def _read(self, requests: Sequence[Request], reserves: Sequence[Reserve]) -> list[int]:
         result = self._store.read(self.snapshot, requests, reserves)
         self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
@@ -91,20 +109,24 @@ class Transaction:
                 self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
             elif isinstance(request, Scan):
                 assert isinstance(answer, ScanResult)
-                self._finish_scan(request, answer)
+                rows = self._finish(request, answer)
+                self.cache.add_range(request.table_id, request.index_id, request.start, request.stop, rows)
         return result.reserved
 
-    def _finish_scan(self, scan: Scan, answer: ScanResult) -> None:
+    def _finish(self, scan: Scan, answer: ScanResult) -> list[Row]:
+        """All rows of a scan, up to its limit, that was answered so far."""
         rows, resume = answer
         self._count(rows)
-        while resume is not None:
-            result = self._store.read(self.snapshot, [scan._replace(start=resume)])
-            more = result.answers[0]
+        rows = list(rows)
+        while resume is not None and (scan.limit is None or len(rows) < scan.limit):
+            left = None if scan.limit is None else scan.limit - len(rows)
+            rest = scan._replace(stop=resume, limit=left) if scan.reverse else scan._replace(start=resume, limit=left)
+            more = self._store.read(self.snapshot, [rest]).answers[0]
             assert isinstance(more, ScanResult)
             self._count(more.rows)
-            rows = rows + more.rows
+            rows += more.rows
             resume = more.resume
-        self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, rows)
+        return rows
 
     def _count(self, rows: Iterable[Row]) -> None:
         for row in rows:
@@ -148,6 +170,12 @@ class Transaction:
         for start, stop in want.ranges:
             rows = want.check is Check.ROWS
             self.read_set.add_range(table_id, want.index_id, start, stop, version, rows=rows)
+
+    def check_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, check: Check) -> None:
+        """Enter a range that was asked about into the read set: no entry may come into it or go, if `check` says so."""
+        if check is not Check.NOTHING:
+            version = 0 if self.snapshot is None else self.snapshot.version
+            self.read_set.add_range(table_id, index_id, start, stop, version, rows=False)
 
     def commit(self, writes: WriteSet) -> Version:
         """Validate the read set and apply the writes, as one atomic step.
