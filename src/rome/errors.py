@@ -23,6 +23,7 @@
        │  ├─ StoreConfigError      55000: the server is set up in a way that can lose data
        │  ├─ AuthenticationError   28000: wrong password, or not permitted
        │  ├─ TransactionTooLargeError  54000
+       │  ├─ WorkingSetFullError   54000: a statement needs more rows than max_working_set has room for
        │  └─ FullScanError         the statement reads a whole table (full_scan=error)
        ├─ IntegrityError
        │  ├─ UniqueViolation       23505
@@ -213,9 +214,27 @@ class AuthenticationError(OperationalError):
 
 
 class TransactionTooLargeError(OperationalError):
-    """The transaction writes or reads more than the limit; nothing was written."""
+    """The transaction writes more than the limit; nothing was written."""
 
     sqlstate = "54000"
+
+
+class WorkingSetFullError(OperationalError):
+    """A statement needs more rows in memory than max_working_set allows; nothing of it was done.
+
+    Attributes:
+        table: of which it wanted rows.
+        rows: how many; None when they were asked for by key.
+    """
+
+    sqlstate = "54000"
+
+    def __init__(self, message: str, *, table: str = "", rows: int | None = None) -> None:
+        super().__init__(message)
+        self.table, self.rows = table, rows
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(type(self), table=self.table, rows=self.rows), self.args
 
 
 class FullScanError(OperationalError):

@@ -65,6 +65,9 @@ class TestOptions:
             ("foreign_keys=ON&max_replays=0", Options(max_replays=0)),
             ("replay=off&max_replays=3", Options(max_replays=0)),
             ("replay=on&max_replays=3", Options(max_replays=3)),
+            ("max_working_set=256MB", Options()),
+            ("max_working_set=1g", Options(max_working_set=1 << 30)),
+            ("max_working_set=500000", Options(max_working_set=500_000)),
         ],
     )
     def test_are_read(self, query: str, options: Options) -> None:
@@ -86,6 +89,7 @@ class TestErrors:
             ("rome+redis://localhost/", "names no database"),
             ("rome+lmdb://nova.rome", r"not on the network.*rome\+lmdb:/// \(three slashes\)"),
             ("rome+memory://name/x", "not on the network"),
+            ("rome+memory:///n?max_working_set=much", "expected a number of bytes, as in 256MB"),
             ("rome+memory:///n?full_scam=warn", "no option 'full_scam'; known: .*full_scan"),
             ("rome+memory:///n?unix_socket=x", "rome.memory has no option 'unix_socket'"),
             ("rome+memory:///n?full_scan=never", "full_scan='never': expected allow, warn or error"),

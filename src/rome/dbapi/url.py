@@ -12,6 +12,7 @@ No message shows a password, nor the value of a store's option, which may be one
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -141,12 +142,23 @@ def _count(text: str) -> int:
     return number
 
 
+def _size(text: str) -> int:
+    """A number of bytes, as 500000, 256MB or 1G."""
+    size = re.fullmatch(r"(\d+)([KMGT]?)B?", text.strip().upper())
+    if size is None:
+        raise ValueError
+    return int(size[1]) << _UNITS[size[2]]
+
+
+_UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
 ENGINE_OPTIONS: dict[str, tuple[Callable[[str], object], str]] = {
     "isolation_level": (_isolation, " or ".join(LEVELS)),
     "full_scan": (_full_scan, "allow, warn or error"),
     "foreign_keys": (_flag, "on or off"),
     "max_replays": (_count, "a number, 0 or more"),
     "replay": (_flag, "on or off"),
+    "max_working_set": (_size, "a number of bytes, as in 256MB"),
 }
 """Name -> how to read it, and what may be written. `replay=off` is max_replays=0."""
 

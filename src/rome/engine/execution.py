@@ -9,8 +9,8 @@ statement, in the same words.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from rome.catalog.rows import row_key
 from rome.catalog.schema import Table
@@ -22,12 +22,21 @@ from rome.engine.identifiers import BLOCK, IDENTIFIERS
 from rome.engine.prepared import Prepared
 from rome.engine.reader import Reader
 from rome.engine.summary import answer
-from rome.errors import DataError, ForeignKeyViolation, IntegrityError, NotSupportedError, UniqueViolation
+from rome.errors import (
+    DataError,
+    ForeignKeyViolation,
+    IntegrityError,
+    NotSupportedError,
+    UniqueViolation,
+    WorkingSetFullError,
+)
 from rome.planner.plan import PlannedRow
 from rome.store.spi import Reserve, Store
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want
 from rome.workingset.workingset import Event, Row, Run
+
+Answer = TypeVar("Answer")
 
 
 class Taken(NamedTuple):
@@ -57,9 +66,41 @@ class Execution:
 
     # ------------------------------------------------------------ queries
     def query(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row]:
-        """Read what a SELECT needs, and run it."""
-        self.reader.gather(prepared.plan.waves(parameters), check)
-        return self._working_set.query(prepared.statement.text, parameters)
+        """Read what a SELECT needs, and run it.
+
+        Raises:
+            WorkingSetFullError: that is too much.
+        """
+
+        def run() -> list[Row]:
+            self.reader.gather(prepared.plan.waves(parameters), check)
+            return self._working_set.query(prepared.statement.text, parameters)
+
+        return self._with_room(prepared, run)
+
+    def _with_room(self, prepared: Prepared, run: Callable[[], Answer]) -> Answer:
+        """Run a statement; if its rows find no room, once more without the rows that earlier ones brought.
+
+        Raises:
+            WorkingSetFullError: it needs too many by itself; nothing of it is left, and none of its rows.
+        """
+        held = self.reader.transaction.room.used_bytes
+        for last in (held == 0, True):
+            try:
+                return run()
+            except WorkingSetFullError as error:
+                self.reader.evict()
+                if last:
+                    message = f"{error}. {self._advice(prepared, error.table)}"
+                    raise WorkingSetFullError(message, table=error.table, rows=error.rows) from None
+        raise AssertionError("unreachable")
+
+    @staticmethod
+    def _advice(prepared: Prepared, table: str) -> str:
+        """What would let a statement read less of a table."""
+        columns = prepared.plan.unindexed_columns(table)
+        less = f"An index that begins with {' or '.join(columns)}" if columns else "A narrower condition on an index"
+        return f"{less} would let it read less (EXPLAIN ROME shows what it reads); or raise max_working_set"
 
     def summary(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row] | None:
         """The row of a SELECT whose answer the store knows without showing rows; None: it is another one."""
@@ -76,15 +117,24 @@ class Execution:
         wants = guards.planned(self.reader.schema.catalog, prepared.target, rows, foreign_keys=foreign_keys)
         needed = self._ids_needed(prepared.target, rows)
         reserves = self._reserves(prepared.target, needed)
-        self._add_block(prepared.target, reserves, self.reader.read(wants, reserves))
-        self.reader.hydrate(wants)
+        target = prepared.target
+
+        def run() -> None:
+            self._add_block(target, reserves, self.reader.read(wants, reserves))
+            self.reader.hydrate(wants)
+
+        self._with_room(prepared, run)
 
     def change(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check, *, foreign_keys: bool) -> Run:
         """Run INSERT, UPDATE or DELETE; its error is in what is returned.
 
         Raises:
             DataError: it made a text that is not UTF-8; nothing of it is left.
+            WorkingSetFullError: it needs too many rows; the same.
         """
+        return self._with_room(prepared, lambda: self._change(prepared, parameters, check, foreign_keys=foreign_keys))
+
+    def _change(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check, *, foreign_keys: bool) -> Run:
         foreign_keys = foreign_keys and prepared.foreign_keys
         catalog = self.reader.schema.catalog
         target, planned_rows = prepared.target, None
@@ -108,7 +158,7 @@ class Execution:
             last_rowid = self._working_set.connection.last_insert_rowid()
             try:
                 run, missing = self._attempt(prepared, parameters, (first, needed), foreign_keys, planned_rows)
-            except DataError:  # it wrote a text that is not UTF-8
+            except (DataError, WorkingSetFullError):  # a text that is not UTF-8; a guard that is too large
                 self._undo(last_rowid)
                 raise
             if missing is None:

@@ -49,8 +49,8 @@ class OpenTransaction:
     log: Log = field(default_factory=Log)
 
     @classmethod
-    def begin(cls, store: Store, working_set: WorkingSet, schema: Schema) -> OpenTransaction:
-        transaction = Transaction(store)
+    def begin(cls, store: Store, working_set: WorkingSet, schema: Schema, max_bytes: int) -> OpenTransaction:
+        transaction = Transaction(store, max_bytes)
         reader = Reader(transaction, working_set, schema)
         return cls(transaction, reader, Execution(reader, store), schema, working_set.counters)
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from rome.transaction.room import DEFAULT_MAX_BYTES
+
 
 class Isolation(Enum):
     """Isolation levels, by SQLAlchemy's names. REPEATABLE READ is another name of SNAPSHOT."""
@@ -25,9 +27,11 @@ class Options:
         full_scan: what to do with a statement that reads a whole table.
         foreign_keys: enforce foreign keys.
         max_replays: how often a conflicting transaction is replayed before the conflict is raised; 0: never.
+        max_working_set: bytes that the rows which a transaction holds in memory may take, about.
     """
 
     isolation: Isolation = Isolation.SERIALIZABLE
     full_scan: Literal["allow", "warn", "error"] = "allow"
     foreign_keys: bool = True
     max_replays: int = 5
+    max_working_set: int = DEFAULT_MAX_BYTES

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 from rome.catalog.rows import decode_row
 from rome.catalog.schema import Table
 from rome.engine.schema import Schema
-from rome.errors import ConflictError, InternalError
+from rome.errors import ConflictError, InternalError, WorkingSetFullError
 from rome.planner.plan import Fetch, FetchedRows, Values, Wave
 from rome.store.spi import Count, Reserve, Row, Scan
 from rome.transaction.read_set import Check
+from rome.transaction.room import NoRoom
 from rome.transaction.transaction import Transaction, Want
 from rome.workingset.contents import Stored
 from rome.workingset.workingset import WorkingSet
@@ -60,11 +61,19 @@ class Reader:
             raise CatalogMoved(version)
 
     def read(self, wants: Sequence[Want], reserves: Sequence[Reserve] = ()) -> list[int]:
-        """Read wants into the transaction's cache and its read set; nothing is hydrated. Returns the reserved."""
+        """Read wants into the transaction's cache and its read set; nothing is hydrated. Returns the reserved.
+
+        Raises:
+            WorkingSetFullError: more rows than there is room for.
+        """
         wants = [want for want in wants if want.table_id < self.first_new_table]
         if not wants and not reserves:
             return []
-        reserved = self.transaction.read(wants, reserves)
+        try:
+            reserved = self.transaction.read(wants, reserves)
+        except NoRoom as error:
+            self._check_catalog()
+            raise self._too_much(error.scan, wants) from None
         self._check_catalog()
         for want in wants:
             self.transaction.check_want(want)
@@ -75,6 +84,28 @@ class Reader:
         found = self.transaction.ask(requests)
         self._check_catalog()
         return found
+
+    def evict(self) -> None:
+        """Forget all rows that were only read, here and in the working set, to make room for others."""
+        self.working_set.evict_clean(self.schema.catalog.tables.values())
+        self.transaction.forget()
+        self.forget_decoded()
+
+    def _too_much(self, scan: Scan | None, wants: Iterable[Want]) -> WorkingSetFullError:
+        """What to say of rows for which there is no room."""
+        tables = self.schema.definition.tables_by_id
+        limit = f"more than max_working_set has room for ({self.transaction.room.max_bytes:,} bytes)"
+        if scan is None:
+            names = ", ".join(sorted({tables[want.table_id].name for want in wants if want.keys}))
+            return WorkingSetFullError(
+                f"the statement reads too many rows of {names} by their keys, {limit}", table=names
+            )
+        (count,) = self.transaction.ask([Count(scan.table_id, scan.index_id, scan.start, scan.stop)])
+        assert isinstance(count, int)
+        name = tables[scan.table_id].name if scan.table_id in tables else str(scan.table_id)
+        return WorkingSetFullError(
+            f"the statement reads {count:,} rows of table {name}, {limit}", table=name, rows=count
+        )
 
     def is_unchanged(self, table: Table) -> bool:
         """Is the table as the store has it at the snapshot?"""

@@ -175,7 +175,9 @@ class Session:
     def _begin(self) -> OpenTransaction:
         if self._open is None:
             self._catch_up()
-            self._open = OpenTransaction.begin(self._store, self._workspace.working_set, self._workspace.schema)
+            self._open = OpenTransaction.begin(
+                self._store, self._workspace.working_set, self._workspace.schema, self._options.max_working_set
+            )
             self._workspace.working_set.begin()
         return self._open
 
@@ -301,7 +303,7 @@ class Session:
             found = schemas.load(snapshot.incarnation, version, current.transaction.rows(_CATALOG))
         self._workspace.working_set.rollback()
         self._workspace.take(found)
-        fresh = OpenTransaction.begin(self._store, self._workspace.working_set, found)
+        fresh = OpenTransaction.begin(self._store, self._workspace.working_set, found, self._options.max_working_set)
         fresh.reader.transaction = current.transaction
         fresh.execution.defer_foreign_keys = current.execution.defer_foreign_keys
         fresh.execution.given = current.execution.given

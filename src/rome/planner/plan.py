@@ -99,5 +99,9 @@ class FetchPlan(ABC):
         """The rows of INSERT .. VALUES; None for every other statement."""
 
     @abstractmethod
+    def unindexed_columns(self, table: str) -> list[str]:
+        """Names of the columns of a table that the statement compares with something, and that begin no index."""
+
+    @abstractmethod
     def explain(self, parameters: Sequence[SqlValue] | None) -> list[tuple[int, str, str, str, str]]:
         """One (wave, table, access, bounds, remark) per fetch, for EXPLAIN ROME; bounds in SQL terms."""

@@ -19,7 +19,7 @@ from sqlglot import exp
 from sqlglot.dialects.sqlite import SQLite
 from sqlglot.errors import SqlglotError
 
-from rome.catalog.schema import Catalog, Table
+from rome.catalog.schema import ROWID, Catalog, Table
 from rome.codec.values import SqlValue
 from rome.planner.bounds import Inputs, PointRead, fetches, whole
 from rome.planner.canonical import RUN, Canonical, Constant, NotUnderstood, Slot, canonical
@@ -27,7 +27,7 @@ from rome.planner.explain import Line, explain, explain_questions
 from rome.planner.insertion import Insertion, read_insertion
 from rome.planner.order import Step, order
 from rome.planner.plan import Bounds, Fetch, FetchedRows, FetchPlan, PlannedRow, Question, Values, Wave
-from rome.planner.predicates import FixedValue, Operand, SlotValue
+from rome.planner.predicates import FixedValue, Operand, SlotValue, columns_of
 from rome.planner.query import Reader, ViewText
 from rome.planner.statement import Kind, classify
 from rome.planner.summary import Summary, read_summary
@@ -136,6 +136,15 @@ class StatementPlan(FetchPlan):
 
     def planned_rows(self, parameters: Sequence[SqlValue]) -> list[PlannedRow] | None:
         return None if self._insertion is None else self._insertion.planned(parameters)
+
+    def unindexed_columns(self, table: str) -> list[str]:
+        found: dict[str, None] = {}
+        for leaf in (step.leaf for step in self._steps if step.leaf.table.name == table):
+            indexed = {path.columns[0] for path in leaf.table.paths} | {ROWID}
+            origins = [column.origin for predicate in leaf.context for column in columns_of(predicate)]
+            positions = [origin[1] for origin in origins if origin is not None and origin[0] is leaf]
+            found |= {leaf.table.columns[position].name: None for position in positions if position not in indexed}
+        return list(found)
 
     def explain(self, parameters: Sequence[SqlValue] | None) -> list[Line]:
         if self._summary is not None:

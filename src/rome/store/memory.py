@@ -55,6 +55,9 @@ from rome.store.spi import (
 clock: Callable[[], float] = time.monotonic
 """Seconds; what the retention is measured by. Tests replace it."""
 
+SCAN_ROWS = 10_000
+"""A scan stops after so many rows, as those of other stores do."""
+
 COMMITS_TRIMMED_PER_COMMIT = 4
 """More than one, so that trimming catches up; few, so that no commit pays for a long idle time before it."""
 
@@ -208,8 +211,9 @@ class _Database:
 
     def _scan(self, table: _Table, scan: Scan, at: Version) -> ScanResult:
         rows: list[Row] = []
+        limit = SCAN_ROWS if scan.limit is None else min(scan.limit, SCAN_ROWS)
         for entry, key in table.entries(scan.index_id, scan.start, scan.stop, at, reverse=scan.reverse):
-            if len(rows) == scan.limit:
+            if len(rows) == limit:
                 return ScanResult(rows, entry + b"\x00" if scan.reverse else entry)
             change = table.rows.get(key, at)
             if change.value is None:

@@ -24,6 +24,7 @@ from rome.store.spi import (
     Version,
 )
 from rome.transaction.read_set import Check, ReadSet
+from rome.transaction.room import DEFAULT_MAX_BYTES, Room
 from rome.transaction.snapshot_cache import SnapshotCache
 from rome.transaction.write_set import WriteSet
 
@@ -48,10 +49,12 @@ class Transaction:
         catalog_version: as the last read saw it; None until then.
         renewed: it has had more than one snapshot.
         bytes_read, rows_read: what came from the store.
+        room: for the rows in the cache.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self._store = store
+        self.room = Room(max_bytes)
         self.snapshot: Snapshot | None = None
         self.catalog_version: Version | None = None
         self.renewed = False
@@ -64,7 +67,12 @@ class Transaction:
         """Forget the snapshot; the next read fixes a new one (READ COMMITTED, per statement)."""
         self.snapshot = None
         self.renewed = True
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what was read; the read set stays."""
         self.cache = SnapshotCache()
+        self.room.clear()
 
     def fix_snapshot(self) -> None:
         """See to it that there is a snapshot: one round trip if there is none."""
@@ -78,6 +86,7 @@ class Transaction:
 
         Raises:
             ConflictError, StoreUnavailableError: see Store.read.
+            NoRoom: more rows than memory may be taken for; what came of them is forgotten.
         """
         requests = self._missing(wants)
         return self._read(requests, reserves) if requests or reserves else []
@@ -106,6 +115,7 @@ class Transaction:
             if isinstance(request, Get):
                 assert isinstance(answer, list)
                 self._count(row for row in answer if row is not None)
+                self.room.take(answer, None)
                 self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
             elif isinstance(request, Scan):
                 assert isinstance(answer, ScanResult)
@@ -117,6 +127,7 @@ class Transaction:
         """All rows of a scan, up to its limit, that was answered so far."""
         rows, resume = answer
         self._count(rows)
+        self.room.take(rows, scan)
         rows = list(rows)
         while resume is not None and (scan.limit is None or len(rows) < scan.limit):
             left = None if scan.limit is None else scan.limit - len(rows)
@@ -124,6 +135,7 @@ class Transaction:
             more = self._store.read(self.snapshot, [rest]).answers[0]
             assert isinstance(more, ScanResult)
             self._count(more.rows)
+            self.room.take(more.rows, scan)
             rows += more.rows
             resume = more.resume
         return rows

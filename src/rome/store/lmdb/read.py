@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from rome.errors import CorruptRecordError
@@ -12,20 +13,27 @@ from rome.store.spi import ORDER_INDEX, Answer, Count, Get, Request, Row, Scan, 
 
 SCAN_ROWS: Final = 10_000
 SCAN_BYTES: Final = 4 * 1024 * 1024
-"""A scan stops after this many rows, or bytes of records, so that no call needs unbounded memory."""
+"""The scans of one call stop after this many rows, or bytes of records, so that none needs unbounded memory."""
 
 
-def answer(txn: Transaction, request: Request) -> Answer:
+def answer(txn: Transaction, requests: Sequence[Request]) -> list[Answer]:
     """Raises CorruptRecordError when an index names a row that is not there."""
-    match request:
-        case Get():
-            header = rows_header(request.table_id)
-            return [row_of(key, ordered.get(txn, header, key)) for key in request.keys]
-        case Scan():
-            return _scan(txn, request)
-        case Count():
-            header = _header(request.table_id, request.index_id)
-            return sum(1 for _ in ordered.between(txn, header, request.start, request.stop))
+    rows_left, bytes_left = SCAN_ROWS, SCAN_BYTES
+    answers: list[Answer] = []
+    for request in requests:
+        match request:
+            case Get():
+                header = rows_header(request.table_id)
+                answers.append([row_of(key, ordered.get(txn, header, key)) for key in request.keys])
+            case Scan():
+                found = _scan(txn, request, rows_left, bytes_left)
+                rows_left -= len(found.rows)
+                bytes_left -= sum(len(row.record) for row in found.rows)
+                answers.append(found)
+            case Count():
+                header = _header(request.table_id, request.index_id)
+                answers.append(sum(1 for _ in ordered.between(txn, header, request.start, request.stop)))
+    return answers
 
 
 def row_of(key: bytes, value: bytes | None) -> Row | None:
@@ -42,11 +50,11 @@ def _header(table_id: int, index_id: int) -> bytes:
     return rows_header(table_id) if index_id == ORDER_INDEX else entries_header(table_id, index_id)
 
 
-def _scan(txn: Transaction, scan: Scan) -> ScanResult:
+def _scan(txn: Transaction, scan: Scan, rows_left: int, bytes_left: int) -> ScanResult:
     header, rows_at = _header(scan.table_id, scan.index_id), rows_header(scan.table_id)
-    limit = SCAN_ROWS if scan.limit is None else min(scan.limit, SCAN_ROWS)
+    limit = rows_left if scan.limit is None else min(scan.limit, rows_left)
     rows: list[Row] = []
-    room = SCAN_BYTES
+    room = bytes_left
     for entry, value in ordered.between(txn, header, scan.start, scan.stop, reverse=scan.reverse):
         if len(rows) == limit or room <= 0:
             return ScanResult(rows, entry + b"\x00" if scan.reverse else entry)

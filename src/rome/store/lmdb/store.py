@@ -110,7 +110,7 @@ class LmdbStore(spi.Store):
     def _answer(self, requests: Sequence[Request]) -> list[Answer]:
         txn = self._pin.txn
         assert txn is not None
-        return [answer(txn, request) for request in requests]
+        return answer(txn, requests)
 
     def _reserve(self, reserves: Sequence[Reserve]) -> list[int]:
         if not reserves:
