@@ -44,6 +44,7 @@ pickle.
 from __future__ import annotations
 
 from functools import partial
+from typing import Self
 
 
 class Warning(Exception):
@@ -144,18 +145,29 @@ class CommitAbortedError(OperationalError):
 class CommitUnknownError(OperationalError):
     """COMMIT was sent and not answered: all of its writes were applied, or none. Not to be retried blindly.
 
+    `rome.was_committed(url, error)` asks the store, once it is back, for as long as the database's retention.
+
     Attributes:
-        transaction_id: what to ask the store about once it is back (`Store.resolve`).
+        transaction_id, snapshot: what the store is asked about.
     """
 
     sqlstate = "40003"
 
-    def __init__(self, message: str, *, transaction_id: bytes = b"") -> None:
+    def __init__(self, message: str, *, transaction_id: bytes = b"", snapshot: int = 0) -> None:
         super().__init__(message)
-        self.transaction_id = transaction_id
+        self.transaction_id, self.snapshot = transaction_id, snapshot
 
     def __reduce__(self) -> tuple[object, ...]:
-        return partial(type(self), transaction_id=self.transaction_id), self.args
+        return partial(type(self), transaction_id=self.transaction_id, snapshot=self.snapshot), self.args
+
+    @classmethod
+    def trimmed(cls, transaction_id: bytes, snapshot: int) -> Self:
+        """For a store that is asked too late."""
+        return cls(
+            f"transaction {transaction_id.hex()} is older than the retention: nobody knows any more",
+            transaction_id=transaction_id,
+            snapshot=snapshot,
+        )
 
 
 class NotReplicatedError(OperationalError):

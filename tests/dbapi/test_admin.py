@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import weakref
 
 import pytest
 
 import rome
+from engine.faults import connect_faulty
 from rome import dbapi
+from rome.errors import CommitUnknownError
 from rome.store.spi import Retention
+from rome.transaction import transaction
 
 
 @pytest.fixture
@@ -27,6 +31,18 @@ class TestAdmin:
         name = filled.rpartition("/")[2]
         assert name in rome.list_databases(filled)
         assert name in rome.list_databases("rome+memory://")
+
+    def test_what_became_of_a_commit_whose_answer_was_lost(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(transaction, "RESOLVE_PAUSES_S", [])
+        connection, store = connect_faulty(url)
+        for table, lost in (("a", "answers_lost"), ("b", "requests_lost")):
+            setattr(store, lost, 1)
+            store.resolves_lost = 1
+            connection.execute(f"CREATE TABLE {table} (x)")
+            with pytest.raises(CommitUnknownError, match=r"nobody there.*was_committed") as caught:
+                connection.commit()
+            assert rome.was_committed(url, pickle.loads(pickle.dumps(caught.value))) is (table == "a")
+        connection.close()
 
     def test_drop_leaves_nothing(self, filled: str) -> None:
         rome.drop_database(filled)

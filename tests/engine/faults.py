@@ -50,12 +50,12 @@ class FaultyStore(MemoryStore):
             raise CommitUnknownError("the connection broke", transaction_id=request.transaction_id)
         return version
 
-    def resolve(self, transaction_id: bytes) -> Version | None:
+    def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         self.resolves += 1
         if self.resolves_lost:
             self.resolves_lost -= 1
             raise StoreUnavailableError("nobody there")
-        return super().resolve(transaction_id)
+        return super().resolve(transaction_id, snapshot)
 
 
 def connect_faulty(url: str, **options: object) -> tuple[Connection, FaultyStore]:

@@ -18,6 +18,7 @@ from rome.errors import (
     StoreUnavailableError,
     UniqueViolation,
 )
+from rome.transaction import transaction
 
 SCHEMA = (
     "CREATE TABLE counter (id INTEGER PRIMARY KEY, n INT)",
@@ -44,8 +45,9 @@ def two(one: Connection, connect: Connect) -> Connection:
 
 
 @pytest.fixture
-def faulty(one: Connection, url: str) -> Iterator[tuple[Connection, FaultyStore]]:
+def faulty(one: Connection, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Connection, FaultyStore]]:
     """A connection whose store can be made to fail; max_replays is 5."""
+    monkeypatch.setattr(transaction, "RESOLVE_PAUSES_S", [0.0] * 3)
     connection, store = connect_faulty(url)
     connection.execute("SELECT 1 FROM counter")
     connection.commit()
@@ -512,7 +514,7 @@ class TestCommitUnknown:
         assert store.commits == 1
         assert not one.in_transaction
         store.resolves_lost = 0
-        assert store.resolve(caught.value.transaction_id) is not None
+        assert store.resolve(caught.value.transaction_id, caught.value.snapshot) is not None
         assert value(one, "SELECT n FROM counter WHERE id = 1") == 1
 
     def test_unreachable_under_autocommit(self, faulty: tuple[Connection, FaultyStore]) -> None:

@@ -167,7 +167,7 @@ class NaiveStore(Store):
                 database.sequences[sequence] = max(number, database.sequences.get(sequence, 0))
         return len(database.states) - 1
 
-    def resolve(self, transaction_id: bytes) -> Version | None:
+    def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         return self._database.outcomes.setdefault(transaction_id, None)
 
     def trim(self) -> int:

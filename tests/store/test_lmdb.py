@@ -614,7 +614,7 @@ class TestErrors:
         if isinstance(caught.value, CommitUnknownError):
             assert caught.value.transaction_id == request.transaction_id
         monkeypatch.undo()
-        assert store.resolve(request.transaction_id) is None
+        assert store.resolve(request.transaction_id, request.snapshot.version) is None
 
     def test_closed_connection_says_so(self, connect: Connect) -> None:
         client = connect()

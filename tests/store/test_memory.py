@@ -43,7 +43,7 @@ def client(location: Location) -> Client:
 def test_every_call_counts_as_a_round_trip_and_others_do_not(client: Client) -> None:
     client.begin()
     client.commit(put(b"a"))
-    client.store.resolve(b"id")
+    client.store.resolve(b"id", 0)
     client.store.trim()
     client.store.release()
     client.store.last_snapshot()

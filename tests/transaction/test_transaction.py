@@ -11,6 +11,7 @@ from rome.errors import CommitAbortedError, CommitUnknownError, ConflictError
 from rome.store.location import Location
 from rome.store.memory import MemoryStore
 from rome.store.spi import BEYOND, Reserve
+from rome.transaction import transaction as transaction_module
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Transaction, Want
 from rome.transaction.write_set import WriteSet
@@ -146,7 +147,8 @@ class TestLostAnswer:
         assert caught.value.retryable
         assert read(Transaction(store), get(b"a", Check.ROWS)) == [b"1"]
 
-    def test_unreachable(self, store: FaultyStore) -> None:
+    def test_unreachable(self, store: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(transaction_module, "RESOLVE_PAUSES_S", [0.0] * 3)
         store.answers_lost = 1
         store.resolves_lost = 10
         with pytest.raises(CommitUnknownError, match="Look before you repeat it") as caught:
@@ -154,4 +156,4 @@ class TestLostAnswer:
         assert not caught.value.retryable
         assert store.commits == 1
         store.resolves_lost = 0
-        assert store.resolve(caught.value.transaction_id) == store.last_snapshot().version
+        assert store.resolve(caught.value.transaction_id, caught.value.snapshot) == store.last_snapshot().version

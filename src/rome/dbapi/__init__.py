@@ -2,7 +2,7 @@
 
 import apsw
 
-from rome.dbapi.admin import drop_database, list_databases, set_retention, trim
+from rome.dbapi.admin import drop_database, list_databases, set_retention, trim, was_committed
 from rome.dbapi.connection import Connection, connect
 from rome.dbapi.cursor import Cursor
 from rome.dbapi.types import (
@@ -74,4 +74,5 @@ __all__ = [
     "sqlite_version_info",
     "threadsafety",
     "trim",
+    "was_committed",
 ]

@@ -1,4 +1,4 @@
-"""Look after databases: list, drop, trim, retain."""
+"""Look after databases: list, drop, trim, retain; ask what became of a transaction."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy.engine import URL
 
 from rome.dbapi.url import make_url, parse_url
+from rome.errors import CommitUnknownError
 from rome.store.registry import store_class
 from rome.store.spi import Retention, Store
 
@@ -22,6 +23,17 @@ def drop_database(url: str | URL) -> None:
     """Delete a database and everything in it; no error when it is not there."""
     location = parse_url(make_url(url)).location
     store_class(location.scheme).drop_database(location)
+
+
+def was_committed(url: str | URL, error: CommitUnknownError) -> bool:
+    """What became of a transaction whose COMMIT raised CommitUnknownError; if False, it will never be applied.
+
+    Raises:
+        CommitUnknownError: the error is older than the retention, and nobody knows any more.
+        NotReplicatedError: it was committed, but on fewer replicas than `wait_replicas`.
+    """
+    with _opened(url) as store:
+        return store.resolve(error.transaction_id, error.snapshot) is not None
 
 
 def trim(url: str | URL) -> int:

@@ -24,6 +24,7 @@ from typing import NamedTuple, Self
 from rome.errors import (
     CatalogChangedError,
     CommitAbortedError,
+    CommitUnknownError,
     ConflictError,
     CorruptRecordError,
     SnapshotLostError,
@@ -317,8 +318,10 @@ class _Database:
         self._past.append(_Commit(self.version, clock(), transaction_id, touched, replaced_bytes))
         self._replaced_bytes += replaced_bytes
 
-    def resolve(self, transaction_id: bytes) -> Version | None:
+    def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         if transaction_id not in self._transactions:
+            if snapshot < self._floor:
+                raise CommitUnknownError.trimmed(transaction_id, snapshot)
             # The abort takes a version, which is above the transaction's snapshot: once the abort is trimmed away,
             # the late commit comes from below the floor.
             self.version += 1
@@ -425,9 +428,9 @@ class MemoryStore(Store):
             self._heard_of(version)
             return version
 
-    def resolve(self, transaction_id: bytes) -> Version | None:
+    def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         with self._round_trip() as database:
-            return database.resolve(transaction_id)
+            return database.resolve(transaction_id, snapshot)
 
     def trim(self) -> int:
         with self._round_trip() as database:

@@ -295,13 +295,17 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def resolve(self, transaction_id: bytes) -> Version | None:
+    def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         """What became of a commit: its version; or None, and then it will never be applied, even if it arrives later.
 
-        Reconnects when the connection is lost.
+        Reconnects when the connection is lost. Any connection may ask.
+
+        Args:
+            snapshot: the version of the commit's snapshot.
 
         Raises:
-            CommitUnknownError: a commit of this connection whose id, applied or not, has been trimmed away since.
+            CommitUnknownError: the id, applied or not, may have been trimmed away since.
+            NotReplicatedError: applied, but on too few replicas.
             StoreUnavailableError: the store cannot be asked.
         """
 

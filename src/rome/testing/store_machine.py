@@ -309,7 +309,7 @@ class StoreMachine(RuleBasedStateMachine):
         request = self.sent[-1 - back % len(self.sent)]
         if not request.expired:
             real, model = (
-                client.store.resolve(mine.transaction_id)
+                client.store.resolve(mine.transaction_id, mine.snapshot.version)
                 for client, mine in zip(twin.clients, request.requests, strict=True)
             )
             assert real == request.version

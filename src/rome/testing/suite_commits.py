@@ -7,8 +7,20 @@ from secrets import token_bytes
 
 import pytest
 
-from rome.errors import CatalogChangedError, CommitAbortedError, ConflictError, SnapshotLostError
-from rome.store.spi import BEYOND, ORDER_INDEX, CommitRequest, Count, Drop, Point, RangeCheck, Reserve, Scan, Version
+from rome.errors import CatalogChangedError, CommitAbortedError, CommitUnknownError, ConflictError, SnapshotLostError
+from rome.store.spi import (
+    BEYOND,
+    ORDER_INDEX,
+    CommitRequest,
+    Count,
+    Drop,
+    Point,
+    RangeCheck,
+    Reserve,
+    Retention,
+    Scan,
+    Version,
+)
 from rome.testing.harness import Client, Connect, change_catalog, delete, enter, leave, put
 
 
@@ -123,17 +135,17 @@ class TestTransactionIds:
         version = client.store.commit(request)
         other.write(put(b"b"))
         for store in (client.store, other.store, connect().store):
-            assert store.resolve(request.transaction_id) == version
+            assert store.resolve(request.transaction_id, request.snapshot.version) == version
 
     def test_resolve_of_a_commit_that_never_arrived_makes_it_fail_for_ever(self, connect: Connect) -> None:
         client, other = connect(), connect()
         client.begin()
         request = client.request(put(b"a"), enter(b"k", b"a"), sequences={5: 100})
-        assert other.store.resolve(request.transaction_id) is None
+        assert other.store.resolve(request.transaction_id, request.snapshot.version) is None
         for store in (client.store, other.store):
             with pytest.raises(CommitAbortedError):
                 store.commit(request)
-            assert store.resolve(request.transaction_id) is None
+            assert store.resolve(request.transaction_id, request.snapshot.version) is None
         result = client.store.read(None, [Scan(1, 1, b"", BEYOND), Count(1, 0, b"", BEYOND)], [Reserve(5, 1)])
         assert result.answers == [([], None), 0]
         assert result.reserved == [1]
@@ -141,10 +153,24 @@ class TestTransactionIds:
     def test_resolve_of_one_does_not_disturb_others(self, connect: Connect) -> None:
         client = connect()
         client.begin()
-        connect().store.resolve(token_bytes(16))
+        connect().store.resolve(token_bytes(16), client.snapshot.version)
         client.commit(put(b"a"), read=[Point(1, b"a", 0), RangeCheck(1, 0, b"", BEYOND, client.snapshot.version, True)])
         client.begin()
         assert client.keys() == [b"a"]
+
+    def test_resolve_later_than_the_retention_says_that_nobody_knows(self, connect: Connect) -> None:
+        client, other = connect(), connect()
+        client.begin()
+        applied, lost = client.request(put(b"a")), client.request(put(b"b"))
+        client.store.commit(applied)
+        other.write(put(b"c"))
+        other.store.set_retention(Retention(0.0))
+        other.store.trim()
+        for request in (applied, lost):
+            with pytest.raises(CommitUnknownError, match="older than the retention") as caught:
+                other.store.resolve(request.transaction_id, request.snapshot.version)
+            assert caught.value.transaction_id == request.transaction_id
+            assert caught.value.snapshot == request.snapshot.version
 
     def test_racing_resolve_and_commit_agree(self, connect: Connect) -> None:
         """Whichever comes first decides; both sides learn the same."""
@@ -160,7 +186,11 @@ class TestTransactionIds:
 
         with ThreadPoolExecutor(2) as pool:
             committed = pool.submit(lambda: [commit(request) for request in requests])
-            resolved = pool.submit(lambda: [resolver.store.resolve(request.transaction_id) for request in requests])
+            resolved = pool.submit(
+                lambda: [
+                    resolver.store.resolve(request.transaction_id, request.snapshot.version) for request in requests
+                ]
+            )
             outcomes = committed.result()
         assert outcomes == resolved.result()
         committer.begin()

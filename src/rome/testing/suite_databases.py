@@ -155,7 +155,7 @@ class TestRetention:
         client, other = connect(), connect()
         client.begin()
         request = client.request(put(b"a"))
-        assert other.store.resolve(request.transaction_id) is None
+        assert other.store.resolve(request.transaction_id, request.snapshot.version) is None
         _expire(other.store, store_under_test)
         with pytest.raises((CommitAbortedError, SnapshotTooOldError)):
             client.store.commit(request)
@@ -223,7 +223,7 @@ class TestDatabases:
             client.write(*(put(key, table=table) for key in keys), *(enter(key, key, table=table) for key in keys))
         client.write(change_catalog(), *(delete(key) for key in keys[:500]), *(leave(key, key) for key in keys[:500]))
         client.store.read(None, (), [Reserve(1, 10)])
-        client.store.resolve(b"never arrived...")
+        client.store.resolve(b"never arrived...", 0)
         client.store.close()
         assert location.database in store.list_databases(location)
         store.drop_database(location)

@@ -6,10 +6,11 @@ States: no snapshot (nothing was read yet) -> snapshot fixed by the first read -
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from rome.errors import CommitAbortedError, CommitUnknownError, StoreUnavailableError
+from rome.errors import CommitAbortedError, CommitUnknownError, NotReplicatedError, OperationalError
 from rome.store.spi import (
     CommitRequest,
     Count,
@@ -28,7 +29,8 @@ from rome.transaction.room import DEFAULT_MAX_BYTES, Room
 from rome.transaction.snapshot_cache import SnapshotCache
 from rome.transaction.write_set import WriteSet
 
-_RESOLVE_ATTEMPTS = 3
+RESOLVE_PAUSES_S = [0.01 * 2**attempt for attempt in range(9)]
+"""Before the second and each later time that the store is asked what became of a commit: 5 seconds in all."""
 
 
 class Want(NamedTuple):
@@ -192,7 +194,7 @@ class Transaction:
     def commit(self, writes: WriteSet) -> Version:
         """Validate the read set and apply the writes, as one atomic step.
 
-        A commit whose answer is lost is asked after under its id, a few times.
+        A commit whose answer is lost is asked after under its id, for some seconds while the store is away.
 
         Raises:
             ConflictError: nothing was written. CommitAbortedError: the same, after a lost connection.
@@ -217,13 +219,18 @@ class Transaction:
         try:
             return self._store.commit(request)
         except CommitUnknownError as lost:
-            return self._resolve(request.transaction_id, lost)
+            return self._resolve(request, lost)
 
-    def _resolve(self, transaction_id: bytes, lost: CommitUnknownError) -> Version:
-        for _ in range(_RESOLVE_ATTEMPTS):
+    def _resolve(self, request: CommitRequest, lost: CommitUnknownError) -> Version:
+        transaction_id, snapshot = request.transaction_id, request.snapshot.version
+        for pause_s in (0.0, *RESOLVE_PAUSES_S):
+            time.sleep(pause_s)
             try:
-                version = self._store.resolve(transaction_id)
-            except StoreUnavailableError:
+                version = self._store.resolve(transaction_id, snapshot)
+            except (CommitUnknownError, NotReplicatedError):
+                raise
+            except OperationalError as error:  # it is away, loading, a replica for now: all of that may pass
+                reason = error
                 continue
             if version is None:
                 raise CommitAbortedError(
@@ -232,6 +239,8 @@ class Transaction:
             return version
         raise CommitUnknownError(
             f"the connection broke during COMMIT, and the store cannot be asked what became of transaction "
-            f"{transaction_id.hex()}: all of its writes were applied, or none. Look before you repeat it",
+            f"{transaction_id.hex()} ({reason}): all of its writes were applied, or none. Look before you repeat it: "
+            "rome.was_committed() tells, once the store is back",
             transaction_id=transaction_id,
+            snapshot=snapshot,
         ) from lost

@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 import redis
 
+from rome.errors import StoreUnavailableError
 from rome.store.location import Location
 from rome.store.redis import RedisStore
-from rome.store.redis.link import Link
+from rome.store.redis.link import Link, Reply
 from rome.store.redis.names import meta_key
 from rome.testing.harness import Client
 from servers import Server
@@ -32,6 +34,21 @@ def link_of(client: Client) -> Link:
     assert isinstance(client.store, RedisStore)
     assert client.store._link is not None
     return client.store._link
+
+
+def lose_answers(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Break the client's connection when the server has answered what it sends next."""
+    link = link_of(client)
+    receive = link.receive
+
+    def lose(count: int) -> list[Reply]:
+        replies = receive(count)
+        if not isinstance(replies[0], list):
+            return replies  # it lacks the script, and is sent it next
+        link.close()
+        raise StoreUnavailableError("lost")
+
+    monkeypatch.setattr(link, "receive", lose)
 
 
 def admin_of(server: Server) -> redis.Redis:

@@ -131,7 +131,7 @@ def test_user_who_may_only_what_is_documented_can_do_everything(
         reader.begin()
         client.store.set_retention(Retention(1000.0))
         _everything(client)
-        client.store.resolve(b"x" * 16)
+        client.store.resolve(b"x" * 16, 0)
         client.begin()
         assert client.keys() == [b"a", b"c"]
         assert client.count(1) == 2

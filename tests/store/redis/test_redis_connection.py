@@ -17,7 +17,7 @@ from typing import Self
 
 import pytest
 import redis
-from redis_kit import Open, Start, admin_of, link_of, with_options
+from redis_kit import Open, Start, admin_of, link_of, lose_answers, with_options
 
 from rome.errors import (
     AuthenticationError,
@@ -94,7 +94,7 @@ class TestLoss:
         request = client.request(put(b"a"))
         with pytest.raises((CommitUnknownError, StoreUnavailableError)):
             client.store.commit(request)
-        assert client.store.resolve(request.transaction_id) is None
+        assert client.store.resolve(request.transaction_id, request.snapshot.version) is None
         client.begin()
         assert client.keys() == []
 
@@ -108,7 +108,7 @@ class TestLoss:
                 client.begin()
             assert not client.store.is_usable()
         with pytest.raises(StoreUnavailableError):
-            client.store.resolve(b"x" * 16)
+            client.store.resolve(b"x" * 16, 0)
         server.start()
         client.begin()
         assert client.record(b"a") == b"record"
@@ -404,6 +404,21 @@ class TestServerState:
             client.commit(put(b"a"))
         assert client.begin().version == caught.value.version
         assert client.record(b"a") == b"record"
+
+    def test_commit_whose_answer_was_lost_waits_for_replicas_when_it_is_resolved(
+        self, connect: Open, location: Location, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = connect(with_options(location, wait_replicas="1", wait_timeout="0.05"))
+        client.begin()
+        request = client.request(put(b"a"))
+        lose_answers(client, monkeypatch)
+        with pytest.raises(CommitUnknownError):
+            client.store.commit(request)
+        with pytest.raises(NotReplicatedError, match="0 replicas") as caught:
+            client.store.resolve(request.transaction_id, request.snapshot.version)
+        assert client.begin().version == caught.value.version
+        never_sent = client.request(put(b"b"))
+        assert client.store.resolve(never_sent.transaction_id, never_sent.snapshot.version) is None
 
     def test_replicas_that_follow_suffice(self, start: Start, connect: Open) -> None:
         primary = start({"repl-diskless-sync-delay": "0"})

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from secrets import token_bytes
-from typing import NoReturn
 
 import pytest
 import redis
-from redis_kit import Open, Start, admin_of, keys_of, link_of
+from redis_kit import Open, Start, admin_of, keys_of, lose_answers
 
 from rome.errors import (
     CommitAbortedError,
@@ -23,7 +22,6 @@ from rome.errors import (
 )
 from rome.store.location import Location
 from rome.store.redis import RedisStore
-from rome.store.redis.link import Link, Reply
 from rome.store.redis.names import meta_key
 from rome.store.spi import BEYOND, Drop, Point, RangeCheck, Retention
 from rome.testing.harness import Write, change_catalog, delete, enter, leave, put
@@ -51,7 +49,7 @@ class TestRetention:
         client = connect()
         client.write(*(put(b"%04d" % number) for number in range(350)), change_catalog())
         client.write(*(put(b"%04d" % number, b"new") for number in range(0, 350, 2)), delete(b"0001"))
-        client.store.resolve(token_bytes(16))
+        client.store.resolve(token_bytes(16), 0)
         client.store.set_retention(Retention(0.0))
         assert client.store.trim() == 3
         assert admin.hget(meta_key(location.database), "history_bytes") == b"0"
@@ -77,29 +75,12 @@ class TestRetention:
         client.begin()
         applied, aborted = (client.request(put(key)) for key in (b"a", b"b"))
         client.store.commit(applied)
-        assert client.store.resolve(aborted.transaction_id) is None
+        assert client.store.resolve(aborted.transaction_id, aborted.snapshot.version) is None
         client.store.set_retention(Retention(0.0))
         client.store.trim()
         for request in (applied, aborted):
             with pytest.raises(SnapshotTooOldError):
                 client.store.commit(request)
-
-    def test_resolve_later_than_the_retention_says_that_nobody_knows(
-        self, connect: Open, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        client, other = connect(), connect()
-        client.begin()
-        request = client.request(put(b"a"))
-        link = link_of(client)
-        monkeypatch.setattr(link, "receive", lambda count: _lose(link))
-        with pytest.raises(CommitUnknownError):
-            client.store.commit(request)
-        other.store.set_retention(Retention(0.0))
-        other.write(put(b"b"))
-        other.store.trim()
-        with pytest.raises(CommitUnknownError, match="older than the retention") as caught:
-            client.store.resolve(request.transaction_id)
-        assert caught.value.transaction_id == request.transaction_id
 
     def test_drop_ends_the_history_that_ranges_are_validated_by(self, connect: Open) -> None:
         client, other = connect(), connect()
@@ -150,11 +131,6 @@ def _leave_or_nothing(number: int) -> Write:
     if number < 100:
         return delete(b"absent")
     return leave(b"%06d" % (number - 100), b"%02d" % (number % 100))
-
-
-def _lose(link: Link) -> NoReturn:
-    link.close()
-    raise StoreUnavailableError("lost")
 
 
 class TestIncarnation:
@@ -261,7 +237,7 @@ class TestIncarnation:
             lambda: client.get(b"a"),
             lambda: client.commit(put(b"b")),
             client.begin,
-            lambda: client.store.resolve(b"x" * 16),
+            lambda: client.store.resolve(b"x" * 16, 0),
             lambda: client.store.set_retention(Retention()),
             client.store.trim,
             client.store.retention,
@@ -278,7 +254,7 @@ class TestResolve:
         client, other = connect(), connect()
         client.begin()
         request = client.request(put(b"a"))
-        assert other.store.resolve(request.transaction_id) is None
+        assert other.store.resolve(request.transaction_id, request.snapshot.version) is None
         with pytest.raises(CommitAbortedError):
             client.store.commit(request)
 
@@ -291,23 +267,14 @@ class TestResolve:
         client.write(put(b"a", b"old"))
         client.begin()
         request = client.request(put(b"a"))
-        link = link_of(client)
-        receive = link.receive
         if not has_script:
             with admin_of(server) as admin:
                 admin.script_flush()
-
-        def lose_the_answer(count: int) -> list[Reply]:
-            replies = receive(count)
-            if not isinstance(replies[0], list):
-                return replies  # it lacks the script, and is sent it next
-            _lose(link)
-
-        monkeypatch.setattr(link, "receive", lose_the_answer)
+        lose_answers(client, monkeypatch)
         with pytest.raises(CommitUnknownError) as caught:
             client.store.commit(request)
         assert caught.value.transaction_id == request.transaction_id
-        version = client.store.resolve(request.transaction_id)
+        version = client.store.resolve(request.transaction_id, request.snapshot.version)
         assert client.begin().version == version
         assert client.record(b"a") == b"record"
 

@@ -13,6 +13,7 @@ import lmdb
 
 from rome.errors import (
     CommitAbortedError,
+    CommitUnknownError,
     SnapshotLostError,
     SnapshotTooOldError,
     StoreFullError,
@@ -169,7 +170,7 @@ class LmdbStore(spi.Store):
             if used > room:
                 raise StoreFullError(f"{opened.path} uses {used} of {room} bytes: delete rows, or raise max_size")
 
-    def resolve(self, transaction_id: bytes) -> Version | None:
+    def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         with self._round_trip() as opened, opened.write() as txn:
             state = opened.state_in(txn)
             try:
@@ -177,6 +178,8 @@ class LmdbStore(spi.Store):
             except CommitAbortedError:
                 return None
             if version is None:
+                if snapshot < state.floor:
+                    raise CommitUnknownError.trimmed(transaction_id, snapshot)
                 commit.abort(txn, state, transaction_id).write(txn)
             return version
 

@@ -1,6 +1,6 @@
 --[[ resolve: say what became of a transaction; one that is not known is aborted for ever
   KEYS[1] the meta hash
-  ARGV[1] transaction id   ARGV[2] version of its snapshot, '' when the caller does not know it
+  ARGV[1] transaction id   ARGV[2] version of its snapshot   ARGV[3] 1: the caller waits for replicas
   The abort takes a version: it is above the transaction's snapshot, so once the abort is trimmed away, the late commit
   comes from below the floor.
   Returns {'done', version} | {'aborted'} | {'dropped'} | {'old'} trimmed: nobody knows any more   Cost O(1) ]]
@@ -9,10 +9,16 @@ if not meta[1] then
   return { 'dropped' }
 end
 local outcome = redis.call('HGET', PREFIX .. 'x', ARGV[1])
-if outcome then
-  return outcome == 'aborted' and { 'aborted' } or { 'done', outcome }
+if outcome == 'aborted' then
+  return { 'aborted' }
 end
-if ARGV[2] ~= '' and number(ARGV[2]) < number(meta[2]) then
+if outcome then
+  if ARGV[3] == '1' then -- WAIT waits for what its own connection has written
+    redis.call('HSET', META, 'version', meta[1])
+  end
+  return { 'done', number(outcome) }
+end
+if number(ARGV[2]) < number(meta[2]) then
   return { 'old' }
 end
 redis.call('LLEN', PREFIX .. 'q')

@@ -10,7 +10,7 @@ need is that versions never ran backwards: checked when a connection is made, it
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn, Self
 
 from redis import exceptions
@@ -89,8 +89,6 @@ class RedisStore(Store):
         self._closed = False
         self._snapshot: Snapshot | None = None
         self._last_snapshot = Snapshot(b"", 0)
-        self._unknown: dict[bytes, Version] = {}
-        """Transactions whose commit was not answered, with the versions of their snapshots."""
 
     @classmethod
     def open(cls, location: Location) -> Self:
@@ -184,17 +182,16 @@ class RedisStore(Store):
             case _:
                 self._refuse(reply, version)
 
-    def resolve(self, transaction_id: bytes) -> Version | None:
+    def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         if self._link is None or not self._link.is_usable():
             self._connect(create=False)
-        seen = self._unknown.get(transaction_id)
-        reply = self._run(scripts.RESOLVE, transaction_id, "" if seen is None else seen)
-        if reply[0] == b"old":
-            raise CommitUnknownError(
-                f"transaction {transaction_id.hex()} is older than the retention: nobody knows any more",
-                transaction_id=transaction_id,
-            )
-        self._unknown.pop(transaction_id, None)
+        arguments = (transaction_id, snapshot, int(bool(self._settings.wait_replicas)))
+        reply = self._run_and_wait(self._call, scripts.RESOLVE, arguments)
+        match reply[0]:
+            case b"old":
+                raise CommitUnknownError.trimmed(transaction_id, snapshot)
+            case b"dropped":
+                self._refuse(reply, 0)
         return int(reply[1]) if reply[0] == b"done" else None
 
     def trim(self) -> int:
@@ -322,11 +319,24 @@ class RedisStore(Store):
         return [int(last) - reserve.size + 1 for reserve, last in zip(reserves, reply[1:], strict=True)]
 
     def _commit(self, script: scripts.Script, arguments: Sequence[bytes | str | int]) -> Reply:
+        return self._run_and_wait(lambda commands: self._send_commit(commands, arguments), script, arguments)
+
+    def _run_and_wait(
+        self,
+        send: Callable[[Sequence[Command]], list[Reply]],
+        script: scripts.Script,
+        arguments: Sequence[bytes | str | int],
+    ) -> Reply:
+        """Run a script that writes, and wait for the replicas that the URL asks for.
+
+        Raises:
+            NotReplicatedError: a commit stands, but on too few of them.
+        """
         wait_replicas = self._settings.wait_replicas
         wait = [(b"WAIT", wait_replicas, self._settings.wait_timeout_ms)] if wait_replicas else []
-        replies = self._send_commit([self._script(script, *arguments), *wait], arguments)
+        replies = send([self._script(script, *arguments), *wait])
         if isinstance(replies[0], exceptions.NoScriptError):
-            replies = self._send_commit([self._source(script, *arguments), *wait], arguments)
+            replies = send([self._source(script, *arguments), *wait])
         reply = _checked(replies[0], self._settings.server)
         if wait_replicas and reply[0] == b"done":
             replicas = _checked(replies[1], self._settings.server)
@@ -356,8 +366,9 @@ class RedisStore(Store):
             transaction_id, _, version, *_ = arguments
             assert isinstance(transaction_id, bytes)
             assert isinstance(version, int)
-            self._unknown[transaction_id] = version
-            raise CommitUnknownError(f"no answer to a commit: {error}", transaction_id=transaction_id) from error
+            raise CommitUnknownError(
+                f"no answer to a commit: {error}", transaction_id=transaction_id, snapshot=version
+            ) from error
 
     def _run(self, script: scripts.Script, *arguments: bytes | str | int) -> Reply:
         return self._finish(script, arguments, self._call([self._script(script, *arguments)])[0])
