@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rome.dbapi import connect, drop_database, list_databases, set_retention, trim, was_committed
+    from rome.dbapi import connect, diagnose, drop_database, list_databases, set_retention, trim, was_committed
 
-__all__ = ["connect", "drop_database", "list_databases", "set_retention", "trim", "was_committed"]
+__all__ = ["connect", "diagnose", "drop_database", "list_databases", "set_retention", "trim", "was_committed"]
 
 
 def __getattr__(name: str) -> object:

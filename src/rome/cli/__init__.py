@@ -4,8 +4,10 @@
     rome explain URL STATEMENT      what a statement would read, wave by wave
     rome gc URL                     discard superseded versions now
     rome drop URL                   delete a database
+    rome doctor URL [--json]        what a store would lose in which event, and what is wrong with it
 
-Ends with status 1, and one line on stderr, when the database says no.
+Ends with status 1, and one line on stderr, when the database says no. `rome doctor` ends with 0 when all is well, 1
+when there is a warning or something could not be looked at, and 2 when there is a problem or an error.
 """
 
 from __future__ import annotations
@@ -15,29 +17,30 @@ import sys
 from collections.abc import Callable, Sequence
 
 import rome
+from rome.cli.doctor import run_doctor
+from rome.cli.table import table
 from rome.dbapi import Error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parsed = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], None] = parsed.run
+    run: Callable[[argparse.Namespace], int | None] = parsed.run
     try:
-        run(parsed)
+        return run(parsed) or 0
     except Error as error:
         print(f"rome {parsed.command}: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return int(parsed.status_of_errors)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rome", description="Look at databases of Rome, and look after them.")
     commands = parser.add_subparsers(dest="command", required=True)
 
-    def command(name: str, run: Callable[[argparse.Namespace], None], summary: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable[[argparse.Namespace], int | None], summary: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=summary, description=summary)
         made.add_argument("url", metavar="URL", help="such as rome+redis://localhost/nova or rome+lmdb:///nova.rome")
-        made.set_defaults(run=run)
+        made.set_defaults(run=run, status_of_errors=1)
         return made
 
     command("list", _list, "print the names of the databases where the URL points to")
@@ -45,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("statement", metavar="STATEMENT")
     command("gc", _gc, "discard superseded versions that are older than the retention")
     command("drop", _drop, "delete the database and everything in it")
+    doctor = command("doctor", run_doctor, "tell what the store would lose in which event, and what is wrong with it")
+    doctor.add_argument("--json", action="store_true", help="print JSON, for programs")
+    doctor.set_defaults(status_of_errors=2)
     return parser
 
 
@@ -57,7 +63,7 @@ def _explain(parsed: argparse.Namespace) -> None:
     connection = rome.connect(parsed.url)
     try:
         cursor = connection.execute(f"EXPLAIN ROME {parsed.statement}")
-        print(_table([column[0] for column in cursor.description or ()], cursor.fetchall()))
+        print(table([column[0] for column in cursor.description or ()], cursor.fetchall()))
     finally:
         connection.close()
 
@@ -68,10 +74,3 @@ def _gc(parsed: argparse.Namespace) -> None:
 
 def _drop(parsed: argparse.Namespace) -> None:
     rome.drop_database(parsed.url)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Text in columns, each as wide as its widest cell."""
-    lines = [list(heads), *(["" if cell is None else str(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)

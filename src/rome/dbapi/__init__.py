@@ -2,7 +2,7 @@
 
 import apsw
 
-from rome.dbapi.admin import drop_database, list_databases, set_retention, trim, was_committed
+from rome.dbapi.admin import diagnose, drop_database, list_databases, set_retention, trim, was_committed
 from rome.dbapi.connection import Connection, connect
 from rome.dbapi.cursor import Cursor
 from rome.dbapi.types import (
@@ -66,6 +66,7 @@ __all__ = [
     "Warning",
     "apilevel",
     "connect",
+    "diagnose",
     "drop_database",
     "list_databases",
     "paramstyle",

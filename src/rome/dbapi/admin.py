@@ -1,4 +1,4 @@
-"""Look after databases: list, drop, trim, retain; ask what became of a transaction."""
+"""Look after databases: list, drop, trim, retain, diagnose; ask what became of a transaction."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlalchemy.engine import URL
 
 from rome.dbapi.url import make_url, parse_url
 from rome.errors import CommitUnknownError
+from rome.store.diagnosis import Diagnosis
 from rome.store.registry import store_class
 from rome.store.spi import Retention, Store
 
@@ -34,6 +35,16 @@ def was_committed(url: str | URL, error: CommitUnknownError) -> bool:
     """
     with _opened(url) as store:
         return store.resolve(error.transaction_id, error.snapshot) is not None
+
+
+def diagnose(url: str | URL) -> Diagnosis:
+    """Find out what the store would lose in which event, and what is wrong with it. Changes nothing.
+
+    A store that cannot be reached is a finding, and no error. Ask as a user who may more than applications need (on
+    Redis CONFIG GET): what may not be asked is reported as unknown.
+    """
+    location = parse_url(make_url(url), database_needed=False).location
+    return store_class(location.scheme).diagnose(location)
 
 
 def trim(url: str | URL) -> int:

@@ -31,6 +31,7 @@ from rome.errors import (
     SnapshotTooOldError,
     StoreUnavailableError,
 )
+from rome.store.diagnosis import Diagnosis, Finding, Level, Loss
 from rome.store.location import Location
 from rome.store.spi import (
     CATALOG_TABLE,
@@ -400,6 +401,15 @@ class MemoryStore(Store):
             if database is not None:
                 with database.lock:
                     database.dropped = True
+
+    @classmethod
+    def diagnose(cls, location: Location) -> Diagnosis:
+        reason = "in the memory of this process: nothing is kept beyond it"
+        return Diagnosis(
+            "memory",
+            [Loss("the process ends", "everything")],
+            [Finding("persistence", Level.PROBLEM, reason, "rome+lmdb:///path for a file, rome+redis:// for a server")],
+        )
 
     def read(
         self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()

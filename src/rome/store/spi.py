@@ -30,6 +30,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, Self
 
+from rome.store.diagnosis import Diagnosis, Finding, Level
 from rome.store.location import Location
 
 Version = int
@@ -255,6 +256,17 @@ class Store(ABC):
     @abstractmethod
     def drop_database(cls, location: Location) -> None:
         """Delete the database and everything in it; no error when it is not there."""
+
+    @classmethod
+    def diagnose(cls, location: Location) -> Diagnosis:
+        """Find out what the store would lose in which event, and what is wrong with it; for `rome doctor`.
+
+        Changes nothing, and creates no database. A store that cannot be asked is a finding, and no error.
+
+        Raises:
+            URLError.
+        """
+        return Diagnosis(location.scheme, (), [Finding("store", Level.UNKNOWN, "this store tells nothing of itself")])
 
     @abstractmethod
     def read(

@@ -11,6 +11,7 @@ What a commit needs to validate its reads is kept beside the rows: a log of chan
     read.py         answers requests in a transaction
     commit.py       validates, applies, trims
     store.py        rome.store.spi.Store, out of these
+    diagnosis.py    what `rome doctor` says of a file
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 from weakref import ref
 
 import lmdb
@@ -42,6 +42,8 @@ from rome.store.lmdb.state import State
 
 DEFAULT_MAX_SIZE: Final = 1 << 40
 MAX_READERS: Final = 1024
+_RESERVED_SHARE: Final = 8
+"""One part in so many of the file is kept for what deletes and trimming need, and for what snapshots keep."""
 _MAGIC, _MAGIC_AT = b"\xde\xc0\xef\xbe", (16, 24)  # on little-endian machines; the page header is longer in LMDB 1.0
 
 _ERRORS: Final[dict[type[lmdb.Error], type[Error]]] = {
@@ -68,17 +70,34 @@ _HINTS: Final = {
 }
 
 
+class Usage(NamedTuple):
+    """How full the file and its table of readers are.
+
+    Attributes:
+        file_bytes: what the file has grown to; what snapshots keep, and pages to be used again, are part of it.
+        last_transaction: number of the newest write transaction.
+        snapshots: of each snapshot that any process holds, the number of the write transaction that it sees.
+    """
+
+    used_bytes: int
+    file_bytes: int
+    last_transaction: int
+    snapshots: list[int]
+
+
 class Environment:
     """One open file. Whoever calls its methods holds the lock of a pin of it, or the module's.
 
     Attributes:
         gone: why it cannot be used any more, or None.
+        stale_readers: how many snapshots of killed processes were found since it was opened.
         pins: of all connections of this process.
     """
 
     def __init__(self, path: str, *, max_size: int, sync: bool) -> None:
         self.path, self.max_size, self.sync = path, max_size, sync
         self.gone: str | None = None
+        self.stale_readers = 0
         self.pins: set[Pin] = set()
         self._writing = Lock()  # py-lmdb before 3.0 does not let a thread wait for another one's write transaction
         with self.errors():
@@ -172,16 +191,29 @@ class Environment:
             raise StoreUnavailableError(f"{self.path} was dropped")
         return state
 
+    @property
+    def room(self) -> int:
+        """Bytes that rows may take; the rest of the file is for deletes and trimming."""
+        return self.max_size - self.max_size // _RESERVED_SHARE
+
     def used_bytes(self) -> int:
         """What the newest version needs; the file may be larger."""
         with self.errors():
             stat = self._lmdb.stat()
         return stat["psize"] * (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
 
+    def usage(self) -> Usage:
+        with self.errors():
+            info = self._lmdb.info()
+            readers = [line.split() for line in self._lmdb.readers().splitlines()]
+        # A line: process, thread, transaction; "-" where there is no snapshot.
+        snapshots = [int(line[2]) for line in readers if len(line) == 3 and line[2].isdigit()]
+        return Usage(self.used_bytes(), os.path.getsize(self.path), info["last_txnid"], snapshots)
+
     def check_readers(self) -> None:
         """Free what snapshots of killed processes hold."""
         with self.errors():
-            self._lmdb.reader_check()
+            self.stale_readers += self._lmdb.reader_check()
 
     def reap(self) -> bool:
         """End the snapshots below the floor; returns whether others are left."""

@@ -21,7 +21,9 @@ from rome.errors import (
     URLError,
 )
 from rome.store import spi
+from rome.store.diagnosis import Diagnosis
 from rome.store.lmdb import commit, environment
+from rome.store.lmdb.diagnosis import diagnose
 from rome.store.lmdb.environment import DEFAULT_MAX_SIZE, Environment, Pin
 from rome.store.lmdb.read import answer
 from rome.store.lmdb.state import State
@@ -39,9 +41,6 @@ from rome.store.spi import (
 )
 
 _MAX_SIZES: Final = range(1 << 20, (1 << 46) + 1)
-_RESERVED_SHARE: Final = 8
-"""One part in so many of the file is kept for what deletes and trimming need, and for what snapshots keep."""
-
 _COMMITS_TRIMMED_AT_ONCE: Final = 1_000
 _UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
@@ -90,6 +89,10 @@ class LmdbStore(spi.Store):
     @classmethod
     def drop_database(cls, location: Location) -> None:
         environment.drop(location.database)
+
+    @classmethod
+    def diagnose(cls, location: Location) -> Diagnosis:
+        return diagnose(location.database, **_options(location))
 
     def read(
         self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
@@ -166,7 +169,7 @@ class LmdbStore(spi.Store):
     def _check_room(self, opened: Environment, request: CommitRequest) -> None:
         """Deletes may use all of the file, everything else leaves them a part of it."""
         if any(row.record is not None for row in request.rows) or any(entry.present for entry in request.entries):
-            used, room = opened.used_bytes(), opened.max_size - opened.max_size // _RESERVED_SHARE
+            used, room = opened.used_bytes(), opened.room
             if used > room:
                 raise StoreFullError(f"{opened.path} uses {used} of {room} bytes: delete rows, or raise max_size")
 

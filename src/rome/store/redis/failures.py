@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from redis import exceptions
 
 from rome.errors import (
@@ -62,3 +64,14 @@ def translate(error: exceptions.RedisError, server: str) -> OperationalError | I
     if found is None:
         found = next(to for of, to in CLASSES.items() if isinstance(error, of))
     return found(f"{server}: {text}")
+
+
+def checked(reply: Any, server: str) -> Any:
+    """A reply that is no error.
+
+    Raises:
+        OperationalError, InternalError: what translate() makes of it.
+    """
+    if isinstance(reply, exceptions.RedisError):
+        raise translate(reply, server) from reply
+    return reply

@@ -14,12 +14,27 @@ _warned: set[str] = set()
 """Run ids of servers that this process has warned about."""
 
 
+def parse_info(info: bytes) -> Mapping[str, str]:
+    """INFO's answer by name."""
+    lines = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines())
+    return {name: value for name, _, value in lines}
+
+
+def is_too_old(version: str) -> bool:
+    """Whether a server of this `redis_version` lacks what the scripts need. Valkey tells the Redis that it equals."""
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST
+
+
+def evicts(policy: str) -> bool:
+    """Whether it throws our keys away. The volatile-* policies only evict keys that expire, and ours do not."""
+    return policy.startswith("allkeys")
+
+
 class Health:
     """One server's INFO."""
 
     def __init__(self, info: bytes, server: str) -> None:
-        lines = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines())
-        self._facts: Mapping[str, str] = {name: value for name, _, value in lines}
+        self._facts = parse_info(info)
         self._server = server
 
     @property
@@ -42,11 +57,10 @@ class Health:
             StoreConfigError: too old, or set up to throw data away.
         """
         version = self._facts.get("redis_version", "")
-        if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST:
+        if is_too_old(version):
             raise StoreConfigError(f"{self._server}: Redis {version or '(unknown)'} is too old; 7.0 or newer is needed")
         policy = self._facts.get("maxmemory_policy", "noeviction")
-        # The volatile-* policies only evict keys that expire, and ours do not.
-        if policy.startswith("allkeys") and not allow_eviction:
+        if evicts(policy) and not allow_eviction:
             raise StoreConfigError(
                 f"{self._server}: maxmemory-policy is {policy}, which throws rows away when memory is short;"
                 " set it to noeviction, or say allow_eviction=true if losing data does not matter"

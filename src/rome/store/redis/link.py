@@ -13,7 +13,7 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from redis.retry import Retry
 
 from rome.errors import StoreUnavailableError
-from rome.store.redis.failures import translate
+from rome.store.redis.failures import checked, translate
 from rome.store.redis.settings import Settings
 
 Command = tuple[bytes | str | int, ...]
@@ -116,6 +116,28 @@ class Link:
         if self._connection is None:
             raise StoreUnavailableError(f"{self.server}: the connection is lost")
         return self._connection
+
+
+def greet(settings: Settings, commands: Sequence[Command]) -> tuple[Link, list[Reply]]:
+    """Connect, say who we are, and ask `commands`: one round trip. Replies that are errors are among the others.
+
+    Raises:
+        StoreUnavailableError, StoreBusyError, AuthenticationError.
+    """
+    hello: list[Command] = []
+    if settings.username is not None or settings.password is not None:
+        hello.append((b"AUTH", settings.username or "default", settings.password or ""))
+    if settings.db:
+        hello.append((b"SELECT", settings.db))
+    link = Link(settings)
+    try:
+        replies = link.call([*hello, *commands])
+        for reply in replies[: len(hello)]:
+            checked(reply, link.server)
+    except BaseException:
+        link.close()
+        raise
+    return link, replies[len(hello) :]
 
 
 def _make_connection(settings: Settings) -> Connection | UnixDomainSocketConnection:

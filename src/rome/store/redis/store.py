@@ -28,12 +28,14 @@ from rome.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
+from rome.store.diagnosis import Diagnosis
 from rome.store.location import Location
 from rome.store.redis import scripts
-from rome.store.redis.failures import translate
+from rome.store.redis.diagnosis import diagnose
+from rome.store.redis.failures import checked
 from rome.store.redis.gets import get_commands, judge
 from rome.store.redis.health import SECTIONS, Health
-from rome.store.redis.link import Command, Link, Reply
+from rome.store.redis.link import Command, Link, Reply, greet
 from rome.store.redis.messages import (
     commit_arguments,
     decode_answer,
@@ -106,7 +108,7 @@ class RedisStore(Store):
         try:
             while True:
                 command = (b"SCAN", cursor, b"MATCH", PATTERN, b"COUNT", KEYS_PER_SCAN)
-                cursor, keys = _checked(link.call([command])[0], link.server)
+                cursor, keys = checked(link.call([command])[0], link.server)
                 names.update(map(database_name, keys))
                 if cursor == b"0":
                     return sorted(names)
@@ -121,6 +123,10 @@ class RedisStore(Store):
             store._run(scripts.DROP)
         finally:
             store.close()
+
+    @classmethod
+    def diagnose(cls, location: Location) -> Diagnosis:
+        return diagnose(read_settings(location), meta_key(location.database), FORMAT)
 
     def read(
         self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
@@ -204,7 +210,7 @@ class RedisStore(Store):
 
     def retention(self) -> Retention:
         reply = self._call([(b"HMGET", self._meta, b"retention_ms", b"max_bytes")])[0]
-        milliseconds, max_bytes = _checked(reply, self._settings.server)
+        milliseconds, max_bytes = checked(reply, self._settings.server)
         if milliseconds is None:
             self._refuse([b"dropped"], 0)
         return Retention(int(milliseconds) / 1000, int(max_bytes))
@@ -283,7 +289,7 @@ class RedisStore(Store):
 
     def _judge(self, gets: Sequence[Get], snapshot: Snapshot | None, replies: list[Reply]) -> _Answered:
         for reply in replies:
-            _checked(reply, self._settings.server)
+            checked(reply, self._settings.server)
         found = judge(gets, snapshot, replies)
         if found.refusal and snapshot is None and found.refusal[0] != b"dropped":
             # The catalog changed between our commands: a new snapshot must not begin with a conflict.
@@ -337,9 +343,9 @@ class RedisStore(Store):
         replies = send([self._script(script, *arguments), *wait])
         if isinstance(replies[0], exceptions.NoScriptError):
             replies = send([self._source(script, *arguments), *wait])
-        reply = _checked(replies[0], self._settings.server)
+        reply = checked(replies[0], self._settings.server)
         if wait_replicas and reply[0] == b"done":
-            replicas = _checked(replies[1], self._settings.server)
+            replicas = checked(replies[1], self._settings.server)
             if replicas < wait_replicas:
                 raise NotReplicatedError(
                     f"committed at version {reply[1]}, but {replicas} replicas acknowledged it in time and not"
@@ -377,7 +383,7 @@ class RedisStore(Store):
         """A script's reply; sends its text when the server does not have it."""
         if isinstance(reply, exceptions.NoScriptError):
             reply = self._call([self._source(script, *arguments)])[0]
-        reply = _checked(reply, self._settings.server)
+        reply = checked(reply, self._settings.server)
         if reply[0] == b"dropped":
             self._refuse(reply, 0)
         return reply
@@ -440,37 +446,20 @@ class _Answered(NamedTuple):
 
 
 def _greet(settings: Settings, more: Sequence[Command]) -> tuple[Link, Health, list[Reply]]:
-    """Connect, say who we are, and look at the server: one round trip, with `more` commands in it.
+    """Connect and look at the server: one round trip, with `more` commands in it.
 
     Raises:
         StoreUnavailableError, AuthenticationError, StoreBusyError, StoreConfigError.
     """
-    commands: list[Command] = []
-    if settings.username is not None or settings.password is not None:
-        commands.append((b"AUTH", settings.username or "default", settings.password or ""))
-    if settings.db:
-        commands.append((b"SELECT", settings.db))
-    commands.append((b"INFO", *SECTIONS))
-    link = Link(settings)
+    link, replies = greet(settings, [(b"INFO", *SECTIONS), *more])
     try:
-        replies = [_checked(reply, link.server) for reply in link.call([*commands, *more])]
-        health = Health(replies[len(commands) - 1], link.server)
+        info, *others = [checked(reply, link.server) for reply in replies]
+        health = Health(info, link.server)
         health.check(allow_eviction=settings.allow_eviction)
     except BaseException:
         link.close()
         raise
-    return link, health, replies[len(commands) :]
-
-
-def _checked(reply: Reply, server: str) -> Reply:
-    """A reply that is no error.
-
-    Raises:
-        OperationalError, InternalError: what failures.translate() makes of it.
-    """
-    if isinstance(reply, exceptions.RedisError):
-        raise translate(reply, server) from reply
-    return reply
+    return link, health, others
 
 
 def _read_arguments(snapshot: Snapshot | None, requests: Sequence[Request]) -> tuple[bytes | str | int, ...]:

@@ -1,0 +1,47 @@
+"""`rome doctor`: a store's diagnosis, printed for people or for programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import rome
+from rome.cli.table import table
+from rome.store.diagnosis import Diagnosis, Level
+
+STATUS = {Level.OK: 0, Level.UNKNOWN: 1, Level.WARNING: 1, Level.PROBLEM: 2}
+
+
+def run_doctor(parsed: argparse.Namespace) -> int:
+    """Print it; returns the exit status."""
+    diagnosis = rome.diagnose(parsed.url)
+    print(as_json(diagnosis) if parsed.json else as_text(diagnosis))
+    return STATUS[diagnosis.level]
+
+
+def as_text(diagnosis: Diagnosis) -> str:
+    """What is lost when, then the findings, each with its remedy below it."""
+    lines = [diagnosis.subject]
+    if diagnosis.losses:
+        lines += ["", table(["when", "lost of what was acknowledged"], diagnosis.losses)]
+    rows: list[tuple[str, str, str]] = []
+    for check, level, reason, remedy in diagnosis.findings:
+        rows.append((level.name.lower(), check, reason))
+        if remedy:
+            rows.append(("", "", f"-> {remedy}"))
+    lines += ["", table(["level", "check", "finding"], rows)]
+    return "\n".join(lines)
+
+
+def as_json(diagnosis: Diagnosis) -> str:
+    """An object: subject, level, losses: {event: lost}, findings: [{check, level, reason, remedy}]."""
+    findings = [{**each._asdict(), "level": each.level.name.lower()} for each in diagnosis.findings]
+    return json.dumps(
+        {
+            "subject": diagnosis.subject,
+            "level": diagnosis.level.name.lower(),
+            "losses": dict(diagnosis.losses),
+            "findings": findings,
+        },
+        indent=2,
+    )

@@ -1,0 +1,12 @@
+"""Text in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Each column as wide as its widest cell; None is an empty one."""
+    lines = [list(heads), *(["" if cell is None else str(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)

@@ -1,0 +1,117 @@
+"""What a Redis or Valkey server tells of itself: INFO, CONFIG GET, TIME, and the state of one database."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from redis import exceptions
+
+from rome.store.redis.health import parse_info
+from rome.store.redis.link import Reply, greet
+from rome.store.redis.settings import Settings
+
+CONFIG: Final = (
+    *("appendfsync", "no-appendfsync-on-rewrite", "save", "stop-writes-on-bgsave-error"),
+    *("min-replicas-to-write", "min-replicas-max-lag"),
+)
+META: Final = ("format", "retention_ms", "max_bytes", "history_bytes")
+_QUEUE_TIME: Final = struct.Struct(">8xQ")
+"""The start of an element of the trim queue; QUEUE_HEAD in common.lua."""
+
+
+def ask(settings: Settings, meta_key: bytes) -> Facts:
+    """Ask a server all of it: one round trip.
+
+    Raises:
+        StoreUnavailableError, StoreBusyError, AuthenticationError: nothing can be asked.
+    """
+    link, replies = greet(
+        settings,
+        [
+            (b"INFO",),
+            (b"CONFIG", b"GET", *CONFIG),
+            (b"TIME",),
+            (b"HMGET", meta_key, *META),
+            (b"LINDEX", meta_key[:-1] + b"q", 0),
+        ],
+    )
+    link.close()
+    return Facts.read(replies, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the server said.
+
+    Attributes:
+        info, config: by name; what it did not say is missing, as all of `config` is where CONFIG is forbidden.
+        clock_ahead_s: how far its clock is ahead of ours; None: it did not tell.
+        database: META's values; empty where there is no database of the name, None when it may not be looked at.
+        oldest_ms: when the oldest commit in the history was made, by the server's clock; None: no history.
+        denied: answers that were errors, as text.
+    """
+
+    settings: Settings
+    info: Mapping[str, str]
+    config: Mapping[str, str]
+    clock_ahead_s: float | None
+    database: Mapping[str, int] | None
+    oldest_ms: int | None
+    denied: Sequence[str]
+
+    @classmethod
+    def read(cls, replies: Sequence[Reply], settings: Settings) -> Facts:
+        """Out of the replies to ask()'s questions."""
+        told = [None if isinstance(reply, exceptions.RedisError) else reply for reply in replies]
+        info, config, clock, meta, oldest = told
+        pairs = [word.decode("utf-8", "replace") for word in config or ()]
+        stored = {name: int(value) for name, value in zip(META, meta or (), strict=False) if value and value.isdigit()}
+        return cls(
+            settings,
+            info=parse_info(info or b""),
+            config=dict(zip(pairs[::2], pairs[1::2], strict=True)),
+            clock_ahead_s=int(clock[0]) + int(clock[1]) / 1e6 - time.time() if clock else None,
+            database=None if meta is None else stored,
+            oldest_ms=_QUEUE_TIME.unpack(oldest[: _QUEUE_TIME.size])[0] if oldest else None,
+            denied=[str(reply) for reply in replies if isinstance(reply, exceptions.RedisError)],
+        )
+
+    @property
+    def subject(self) -> str:
+        kind = "Valkey" if "valkey_version" in self.info else "Redis"
+        version = self.info.get("valkey_version") or self.info.get("redis_version") or "of unknown version"
+        return f"{self.settings.server}: {kind} {version}"
+
+    @property
+    def appends(self) -> bool | None:
+        """Whether there is an append-only file; None: unknown."""
+        return {"0": False, "1": True}.get(self.info.get("aof_enabled", ""))
+
+    @property
+    def saves(self) -> bool | None:
+        """Whether RDB files are written by schedule; None: unknown, and no sign of it since the server started."""
+        if "save" in self.config:
+            return self.config["save"] != ""
+        saved = any(self.info.get(name, "0") != "0" for name in ("rdb_saves", "rdb_last_load_keys_loaded"))
+        return True if saved else None
+
+    @property
+    def unsaved(self) -> str:
+        """What an RDB file does not have yet, in words."""
+        changes = self.info.get("rdb_changes_since_last_save", "?")
+        when = self.info.get("rdb_last_save_time", "")
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(int(when))) if when.isdigit() else "?"
+        return f"all commits since the last RDB file ({changes} changes since {since})"
+
+    @property
+    def replicas(self) -> int | None:
+        return self.number("connected_slaves")
+
+    def number(self, name: str) -> int | None:
+        """A fact of INFO as a number; None: it is not told."""
+        text = self.info.get(name, "")
+        return int(text) if text.isdigit() else None
