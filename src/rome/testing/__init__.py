@@ -1,4 +1,4 @@
-"""Tests that ship with Rome, for stores outside this tree: see rome.testing.store_suite. Needs the `test` extra."""
+"""Tests that ship with Rome, for stores outside this tree: see rome.testing.store_suite. Needs the extra `testing`."""
 
 import pytest
 

@@ -1,0 +1,42 @@
+"""Checks that transactions are isolated: what clients did and saw, against what a level promises. Extra: `testing`.
+
+    python -m rome.testing.isolation 'rome+redis://127.0.0.1:6379/{db}'     a load, recorded and checked
+    check(read_history(paths))                                              a history that something else recorded
+
+Dependencies between transactions are inferred from values that are written only once, as Elle does (Kingsbury and
+Alvaro, VLDB 2020); anomalies are cycles in their graph (Adya 1999), or show in single reads.
+
+The modules: `history` (the format); `lists`, `registers`, `sets`, `counters`, `banks` (one inference per workload);
+`time_order`; `graph` (cycles); `anomalies` (what each level allows); `check`. Those that make histories: `workloads`,
+`client`, `load`.
+"""
+
+from rome.testing.isolation.anomalies import Anomaly, Kind, Order, allowed
+from rome.testing.isolation.check import Verdict, check
+from rome.testing.isolation.history import (
+    History,
+    HistoryWriter,
+    Operation,
+    Setting,
+    Statement,
+    Transaction,
+    make_history,
+    read_history,
+)
+
+__all__ = [
+    "Anomaly",
+    "History",
+    "HistoryWriter",
+    "Kind",
+    "Operation",
+    "Order",
+    "Setting",
+    "Statement",
+    "Transaction",
+    "Verdict",
+    "allowed",
+    "check",
+    "make_history",
+    "read_history",
+]

@@ -1,0 +1,53 @@
+"""Bank: money is moved between accounts, so that who sees all accounts at one moment sees the total.
+
+`facts` of the setting: `accounts`, how many there are; `total`, what they hold together.
+"""
+
+from __future__ import annotations
+
+from rome.testing.isolation.anomalies import Kind
+from rome.testing.isolation.history import History, Operation, Transaction
+from rome.testing.isolation.inference import Findings
+
+
+def infer(history: History) -> Findings:
+    """Hold every read of all accounts against the total, and every balance against 0.
+
+    One statement that sees another total is never allowed; several that do show that they were not of one moment.
+    """
+    findings = Findings()
+    accounts, total = history.setting.facts["accounts"], history.setting.facts["total"]
+    for transaction in history.transactions:
+        if transaction.outcome != "ok":
+            continue
+        seen: dict[int, int] = {}
+        for statement in transaction.statements:
+            balances = _balances(statement.operations)
+            seen.update(balances)
+            _judge(findings, transaction, balances, accounts, total, Kind.INVARIANT, "by one statement")
+            overdrawn = {key: balance for key, balance in balances.items() if balance < 0}
+            if overdrawn:
+                findings.report(Kind.INVARIANT, [transaction], f"{transaction.name} saw balances below 0: {overdrawn}")
+        if not any(len(_balances(statement.operations)) == accounts for statement in transaction.statements):
+            _judge(findings, transaction, seen, accounts, total, Kind.G_SINGLE, "by several statements")
+    return findings
+
+
+def _balances(operations: list[Operation]) -> dict[int, int]:
+    return {each.key: each.value for each in operations if each.kind == "read" and isinstance(each.value, int)}
+
+
+def _judge(
+    findings: Findings,
+    transaction: Transaction,
+    balances: dict[int, int],
+    accounts: int,
+    total: int,
+    kind: Kind,
+    how: str,
+) -> None:
+    found = sum(balances.values())
+    if len(balances) == accounts and found != total:
+        findings.report(
+            kind, [transaction], f"{transaction.name} saw {found} in all {accounts} accounts, {how}; not {total}"
+        )

@@ -1,0 +1,138 @@
+"""The checker: what a history shows, held against what its isolation level allows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rome.testing.isolation import banks, counters, lists, registers, sets
+from rome.testing.isolation.anomalies import Anomaly, allowed
+from rome.testing.isolation.graph import Cycle, Dependency, Edge, find_cycles
+from rome.testing.isolation.history import History, Operation, Setting, Statement, Transaction, make_history
+from rome.testing.isolation.inference import Findings
+from rome.testing.isolation.time_order import time_edges
+
+INFERENCES: dict[str, Callable[[History], Findings]] = {
+    "lists": lists.infer,
+    "registers": registers.infer,
+    "sets": sets.infer,
+    "counters": counters.infer,
+    "bank": banks.infer,
+}
+"""By the name of the workload."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found. `forbidden` is what the level does not allow, `tolerated` what it does.
+
+    Of a tangle of many cycles one is told: the lists show what there is, not how often.
+    """
+
+    setting: Setting
+    outcomes: dict[str, int]
+    forbidden: list[Anomaly]
+    tolerated: list[Anomaly]
+
+    @property
+    def valid(self) -> bool:
+        return not self.forbidden
+
+
+def check(history: History, *, realtime: bool = True) -> Verdict:
+    """Look for everything that the history's isolation level does not allow.
+
+    SERIALIZABLE and AUTOCOMMIT are held to strict serializability, SNAPSHOT to strong snapshot isolation. READ
+    COMMITTED is held to Adya's PL-2, and its statements, each taken by itself, to strict serializability (of registers
+    only as far as they were read: which version a transaction replaced is then not known).
+
+    Args:
+        realtime: the clocks of all processes can be compared. Counters need it.
+
+    Raises:
+        ValueError: no such level or workload; or the same value was written twice.
+    """
+    level, workload = history.setting.level, history.setting.workload
+    tolerated_kinds = allowed(level)
+    if workload not in INFERENCES:
+        raise ValueError(f"no workload {workload!r}; known: {', '.join(INFERENCES)}")
+    anomalies = _anomalies(history, realtime)
+    forbidden = [each for each in anomalies if each.kind not in tolerated_kinds]
+    if level == "READ COMMITTED":
+        forbidden += _anomalies(_by_statements(history), realtime)
+    return Verdict(
+        history.setting,
+        dict(Counter(each.outcome for each in history.transactions)),
+        list(dict.fromkeys(forbidden)),
+        [each for each in anomalies if each.kind in tolerated_kinds],
+    )
+
+
+def _anomalies(history: History, realtime: bool) -> list[Anomaly]:
+    findings = INFERENCES[history.setting.workload](history)
+    if findings.edges:
+        edges = [*findings.edges, *time_edges(history.transactions, realtime=realtime)]
+        for kind, order, cycle in find_cycles(edges):
+            names = tuple(history.transactions[edge.before].name for edge in cycle)
+            findings.anomalies.append(Anomaly(kind, names, tuple(_told(cycle, history.transactions)), order))
+    return findings.anomalies
+
+
+def _by_statements(history: History) -> History:
+    """The history in which every statement's reads are a transaction of their own, and so is what COMMIT wrote.
+
+    Left out are a transaction's reads of what it had written itself.
+    """
+    parts: list[Transaction] = []
+    for transaction in history.transactions:
+        if transaction.outcome != "ok":
+            parts.append(transaction)
+            continue
+        written: set[int] = set()
+        writes: list[Statement] = []
+        for number, statement in enumerate(transaction.statements):
+            reads = [each for each in statement.operations if each.kind == "read" and each.key not in written]
+            if reads:
+                parts.append(_part(transaction, number, statement.begin, statement.end, [_only(statement, reads)]))
+            changes = [each for each in statement.operations if each.kind != "read"]
+            if changes:
+                written.update(each.key for each in changes)
+                writes.append(_only(statement, changes))
+        if writes:
+            parts.append(_part(transaction, len(transaction.statements), writes[-1].end, transaction.end, writes))
+    return make_history(history.setting, parts)
+
+
+def _part(whole: Transaction, part: int, begin: int, end: int | None, statements: list[Statement]) -> Transaction:
+    return Transaction(whole.process, whole.number, begin, end, whole.outcome, statements, part)
+
+
+def _only(statement: Statement, operations: list[Operation]) -> Statement:
+    return Statement(statement.begin, statement.end, statement.predicate, operations)
+
+
+def _told(cycle: Cycle, transactions: list[Transaction]) -> Iterator[str]:
+    """Why each transaction of a cycle comes before the next one."""
+    for edge in cycle:
+        yield _reason(edge, transactions[edge.before], transactions[edge.after])
+    first = transactions[cycle[0].before].name
+    yield f"so {first} comes before itself"
+
+
+def _reason(edge: Edge, before: Transaction, after: Transaction) -> str:
+    old = "empty" if edge.old is None else f"up to {edge.old}"
+    match edge.why:
+        case Dependency.WW:
+            return f"{before.name} wrote {edge.old} to key {edge.key}, and {after.name} then wrote {edge.new}"
+        case Dependency.WR:
+            return f"{before.name} wrote {edge.new} to key {edge.key}, and {after.name} read it"
+        case Dependency.RW:
+            return f"{before.name} read key {edge.key} {old}, without {edge.new}, which {after.name} wrote"
+        case Dependency.PREDICATE_RW:
+            return f"{before.name} looked for rows of key {edge.key} and missed {edge.new}, which {after.name} inserted"
+        case Dependency.PROCESS:
+            return f"{before.name} ended before {after.name} began, in the same process"
+        case Dependency.REALTIME:
+            assert before.end is not None
+            return f"{before.name} ended {(after.begin - before.end) / 1000:.0f} µs before {after.name} began"

@@ -1,0 +1,209 @@
+"""The dependency graph: which transaction must come before which, and why; and its cycles.
+
+A history is serializable if the graph of what was read and written has no cycle; strictly so if it has none either with
+the edges of real time (Adya 1999; Kingsbury and Alvaro 2020). It is one of snapshot isolation if every cycle has two
+anti-dependencies side by side (Fekete et al. 2005; Cerone and Gotsman 2016), and of read committed if none consists of
+writes and reads-from alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum
+from itertools import pairwise
+from typing import NamedTuple
+
+import rustworkx
+
+from rome.testing.isolation.anomalies import Kind, Order
+
+
+class Dependency(Enum):
+    """Why one transaction comes before another. The order is that of preference, when several would do."""
+
+    WW = "wrote over"
+    WR = "read what was written"
+    RW = "read what was then overwritten"
+    PREDICATE_RW = "did not find what was then inserted"
+    PROCESS = "ran before in the same process"
+    REALTIME = "had ended before the other began"
+
+
+class Edge(NamedTuple):
+    """`before` and `after` are places in the history; `old` and `new` are the versions of `key` that they met on."""
+
+    before: int
+    after: int
+    why: Dependency
+    key: int = 0
+    old: int | None = None
+    new: int | None = None
+
+
+Cycle = tuple[Edge, ...]
+
+_ANTI = frozenset({Dependency.RW, Dependency.PREDICATE_RW})
+_TIMES = frozenset({Dependency.PROCESS, Dependency.REALTIME})
+_FLOW = frozenset({Dependency.WW, Dependency.WR})
+_ORDERS: tuple[frozenset[Dependency], ...] = (frozenset(), frozenset({Dependency.PROCESS}), _TIMES)
+
+_NAMED_ORDERS = ((Dependency.REALTIME, Order.REALTIME), (Dependency.PROCESS, Order.PROCESS))
+
+_TRIES = 100
+"""How many edges of a tangle are tried for its shortest cycle. A tangle can have a million."""
+
+_Edges = dict[tuple[int, int], Edge]
+
+
+def find_cycles(edges: Iterable[Edge]) -> Iterator[tuple[Kind, Order, Cycle]]:
+    """One short cycle for every tangle (strongly connected component) of every kind of graph.
+
+    Nothing is yielded exactly when the whole graph has no cycle; and nothing that a level forbids is missed, since each
+    level forbids all cycles of one of the graphs that are searched: writes; writes and reads; all in which no two
+    anti-dependencies touch; all. Each is searched first without the order of time, then with it.
+
+    Cost: O(transactions + edges) when there is no cycle.
+    """
+    found: set[frozenset[int]] = set()
+    tangled = [edges_of for _, edges_of in _tangles(list(edges), frozenset(Dependency))]
+    for tangle in tangled:
+        for search in (_without_anti({Dependency.WW}), _without_anti(_FLOW), _single, _nonadjacent, _any):
+            for times in _ORDERS:
+                for cycle in search(tangle, times):
+                    members = frozenset(edge.before for edge in cycle)
+                    if members not in found:
+                        found.add(members)
+                        yield *classify(cycle), cycle
+
+
+def classify(cycle: Cycle) -> tuple[Kind, Order]:
+    """Name a cycle by what is in it."""
+    why = [edge.why for edge in cycle]
+    anti = [reason in _ANTI for reason in why]
+    order = next((order for needs, order in _NAMED_ORDERS if needs in why), Order.NONE)
+    if not any(anti):
+        return (Kind.G1C if Dependency.WR in why else Kind.G0), order
+    if anti.count(True) == 1:
+        if why[anti.index(True) - 1] in _TIMES:
+            return Kind.STALE_READ, order
+        lost = len(cycle) == 2 and Dependency.WW in why and cycle[0].key == cycle[1].key
+        return (Kind.LOST_UPDATE if lost else Kind.G_SINGLE), order
+    if not any(one and other for one, other in pairwise((*anti, anti[0]))):
+        return Kind.G_NONADJACENT, order
+    return (Kind.G2 if Dependency.PREDICATE_RW in why else Kind.G2_ITEM), order
+
+
+def _tangles(edges: Sequence[Edge], kinds: frozenset[Dependency]) -> Iterator[tuple[set[int], list[Edge]]]:
+    """The strongly connected components of more than one transaction, each with the edges inside it."""
+    chosen = [edge for edge in edges if edge.why in kinds]
+    numbers = {place: number for number, place in enumerate({p for edge in chosen for p in edge[:2]})}
+    graph: rustworkx.PyDiGraph[int, None] = rustworkx.PyDiGraph()
+    graph.add_nodes_from(list(numbers))
+    graph.add_edges_from_no_data([(numbers[edge.before], numbers[edge.after]) for edge in chosen])
+    component: dict[int, int] = {}
+    inside: dict[int, tuple[set[int], list[Edge]]] = {}
+    for which, members in enumerate(rustworkx.strongly_connected_components(graph)):
+        if len(members) > 1:
+            places = {graph[member] for member in members}
+            component.update(dict.fromkeys(places, which))
+            inside[which] = places, []
+    for edge in chosen:
+        which_one = component.get(edge.before)
+        if which_one is not None and which_one == component.get(edge.after):
+            inside[which_one][1].append(edge)
+    yield from inside.values()
+
+
+class _Paths:
+    """Shortest paths over some of the edges; where several join the same two, the strongest reason stands."""
+
+    def __init__(self, edges: Iterable[Edge]) -> None:
+        self._edges: _Edges = {}
+        strength = list(Dependency).index
+        for edge in edges:
+            known = self._edges.get(edge[:2])
+            if known is None or strength(edge.why) < strength(known.why):
+                self._edges[edge[:2]] = edge
+        self._graph: rustworkx.PyDiGraph[None, None] = rustworkx.PyDiGraph()
+        self._graph.extend_from_edge_list(list(self._edges))
+
+    def back(self, edge: Edge) -> Cycle | None:
+        """The shortest cycle that begins with `edge`, which itself need not be one of ours."""
+        if max(edge.before, edge.after) >= len(self._graph):
+            return None
+        paths = rustworkx.digraph_dijkstra_shortest_paths(self._graph, edge.after, edge.before)
+        if edge.before not in paths:
+            return None
+        return edge, *(self._edges[step] for step in pairwise(paths[edge.before]))
+
+    def shortest(self, starts: Sequence[Edge]) -> Cycle | None:
+        """The shortest of the cycles through one of `starts`."""
+        cycles = (self.back(edge) for edge in starts[:_TRIES])
+        return min((cycle for cycle in cycles if cycle is not None), key=len, default=None)
+
+
+def _renumbered(edges: Sequence[Edge]) -> tuple[list[Edge], list[int]]:
+    """The same edges on places 0, 1, 2.., and what each was before: graphs have as many nodes as their highest."""
+    places = sorted({place for edge in edges for place in edge[:2]})
+    numbers = {place: number for number, place in enumerate(places)}
+    return [e._replace(before=numbers[e.before], after=numbers[e.after]) for e in edges], places
+
+
+def _restored(cycle: Cycle | None, places: Sequence[int]) -> list[Cycle]:
+    if cycle is None:
+        return []
+    return [tuple(edge._replace(before=places[edge.before], after=places[edge.after]) for edge in cycle)]
+
+
+_Search = Callable[[Sequence[Edge], frozenset[Dependency]], list[Cycle]]
+
+
+def _without_anti(flow: Iterable[Dependency]) -> _Search:
+    wanted = frozenset(flow)
+
+    def search(tangle: Sequence[Edge], times: frozenset[Dependency]) -> list[Cycle]:
+        cycles: list[Cycle] = []
+        for _, inside in _tangles(tangle, wanted | times):
+            edges, places = _renumbered(inside)
+            starts = [edge for edge in edges if edge.why not in times]
+            cycles += _restored(_Paths(edges).shortest(starts), places)
+        return cycles
+
+    return search
+
+
+def _single(tangle: Sequence[Edge], times: frozenset[Dependency]) -> list[Cycle]:
+    """Cycles with one anti-dependency."""
+    edges, places = _renumbered(tangle)
+    paths = _Paths(edge for edge in edges if edge.why in _FLOW | times)
+    return _restored(paths.shortest([edge for edge in edges if edge.why in _ANTI]), places)
+
+
+def _nonadjacent(tangle: Sequence[Edge], times: frozenset[Dependency]) -> list[Cycle]:
+    """Cycles in which no two anti-dependencies touch.
+
+    Searched on a graph in which each transaction stands twice: as reached by an anti-dependency, and as not. Only from
+    the latter does another one lead on.
+    """
+    twice: list[Edge] = []
+    for edge in tangle:
+        before, after = 2 * edge.before, 2 * edge.after
+        if edge.why in _ANTI:
+            twice.append(edge._replace(before=before, after=after + 1))
+        elif edge.why in _FLOW | times:
+            twice += [edge._replace(before=before, after=after), edge._replace(before=before + 1, after=after)]
+    cycles: list[Cycle] = []
+    for _, inside in _tangles(twice, frozenset(Dependency)):
+        edges, places = _renumbered(inside)
+        places = [place // 2 for place in places]
+        cycles += _restored(_Paths(edges).shortest(edges), places)
+    return cycles
+
+
+def _any(tangle: Sequence[Edge], times: frozenset[Dependency]) -> list[Cycle]:
+    cycles: list[Cycle] = []
+    for _, inside in _tangles(tangle, _FLOW | _ANTI | times):
+        edges, places = _renumbered(inside)
+        starts = [edge for edge in edges if edge.why in _ANTI]
+        cycles += _restored(_Paths(edges).shortest(starts), places)
+    return cycles

@@ -1,0 +1,81 @@
+"""Sets: elements are only added, each once; a read is of a whole set, and misses what is not in it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rome.testing.isolation.anomalies import Kind
+from rome.testing.isolation.graph import Dependency, Edge
+from rome.testing.isolation.history import History, Transaction
+from rome.testing.isolation.inference import Findings, Writers
+
+
+class _Read(NamedTuple):
+    """A set as a committed transaction found it, without what it had added itself."""
+
+    place: int
+    key: int
+    elements: frozenset[int]
+
+
+def infer(history: History) -> Findings:
+    """Find what single reads show, and the dependencies of committed transactions.
+
+    Cost: O(reads x elements of a set): sets should stay small, and many.
+    """
+    findings, writers = Findings(), Writers(history)
+    reads: list[_Read] = []
+    for place, transaction in enumerate(history.transactions):
+        if transaction.outcome == "ok":
+            reads += _look_at(place, transaction, findings)
+    members: dict[int, dict[int, int]] = {}
+    """Of each set, the elements that were surely added, or seen; with the place of who added them."""
+    for key, value, place in writers.acknowledged():
+        members.setdefault(key, {})[value] = place
+    for read in reads:
+        writers.judge(findings, history.transactions[read.place], read.key, sorted(read.elements))
+        for element in read.elements:
+            writer = writers.place(read.key, element)
+            if writer is not None:
+                members.setdefault(read.key, {})[element] = writer
+    for read in reads:
+        for element, writer in members.get(read.key, {}).items():
+            if writer == read.place:
+                continue
+            if element in read.elements:
+                findings.edges.append(Edge(writer, read.place, Dependency.WR, read.key, None, element))
+            else:
+                findings.edges.append(Edge(read.place, writer, Dependency.PREDICATE_RW, read.key, None, element))
+    return findings
+
+
+def _look_at(place: int, transaction: Transaction, findings: Findings) -> list[_Read]:
+    own: dict[int, set[int]] = {}
+    found: dict[int, frozenset[int]] = {}
+    reads: list[_Read] = []
+    for _, operation in transaction.operations():
+        key, value = operation.key, operation.value
+        mine = own.setdefault(key, set())
+        if operation.kind != "read":
+            assert isinstance(value, int)
+            mine.add(value)
+            continue
+        assert isinstance(value, list)
+        if len(set(value)) < len(value):
+            findings.report(Kind.DUPLICATE, [transaction], f"{transaction.name} read set {key} as {sorted(value)}")
+        if not mine <= set(value):
+            findings.report(
+                Kind.INTERNAL,
+                [transaction],
+                f"{transaction.name} added {sorted(mine)} to set {key}, and then read it as {sorted(value)}",
+            )
+        elements = frozenset(value) - mine
+        before = found.setdefault(key, elements)
+        if before != elements:
+            findings.report(
+                Kind.NON_REPEATABLE_READ,
+                [transaction],
+                f"{transaction.name} read set {key} as {sorted(before)}, and later as {sorted(elements)}",
+            )
+        reads.append(_Read(place, key, elements))
+    return reads
