@@ -6,6 +6,8 @@ COUNT ?= 3
 DATA := $(CURDIR)/.demo/data
 LMDB := rome+lmdb:///$(DATA)/{db}.lmdb
 SLT ?= tests/slt/cases
+TRANSACTIONS ?= 200000
+PROCESSES ?= 8
 
 VENV := .venv
 LOGS := .cache/log
@@ -20,7 +22,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot openstack-test test slt sqlalchemy-test lint types layers clean
+.PHONY: help demo boot openstack-test test slt isolation sqlalchemy-test lint types layers clean
 
 help:
 	@echo 'make demo [URL=..] [COUNT=3]            a tour of the ORM, then real Nova and Placement boot servers on Rome'
@@ -28,6 +30,8 @@ help:
 	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance or placement'
 	@echo 'make test [ARGS=..]                     the tests, with the servers that they need; ARGS goes to pytest'
 	@echo 'make slt [SLT=..] [URL=..]              sqllogictest files below a folder; without SLT our own, without URL in memory'
+	@echo 'make isolation [URL=..] [LEVEL=..]       checks that transactions are isolated: TRANSACTIONS=200000 PROCESSES=8 per store;'
+	@echo '                                        without URL on LMDB, and on a Redis and a Valkey server of its own'
 	@echo 'make sqlalchemy-test [ARGS=..]          SQLAlchemy'"'"'s own tests on Rome and on stock SQLite, compared'
 	@echo 'make lint types layers                  ruff, mypy, import-linter'
 	@echo 'make clean                              remove everything that was set up'
@@ -53,6 +57,10 @@ sqlalchemy-test: $(VENV)/ready
 
 slt: $(VENV)/ready
 	@PYTHONPATH=tests $(VENV)/bin/python -m slt '$(SLT)' $(if $(URL),--url '$(URL)')
+
+isolation: $(VENV)/ready
+	@PYTHONPATH=tests $(VENV)/bin/python -m $(if $(URL),rome.testing.isolation '$(URL)',isolation) \
+		--transactions $(TRANSACTIONS) --processes $(PROCESSES) $(if $(LEVEL),--level '$(LEVEL)')
 
 lint: $(VENV)/ready
 	@$(VENV)/bin/ruff check .

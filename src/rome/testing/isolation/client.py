@@ -1,0 +1,127 @@
+"""One client: runs transactions on a connection, and records what each did, saw and became.
+
+A transaction that fails is not run again: it is one attempt, and the next one has other values.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+
+from rome.testing.isolation.history import Operation, Outcome, Statement, Transaction
+
+_NOTHING_WRITTEN = frozenset({"40001", "08006", "53200", "25006", "57P03"})
+"""SQLSTATEs after which a COMMIT has surely not happened: rome.errors."""
+
+_CONSTRAINT = "23"
+
+Row = Sequence[Any]
+clock: Callable[[], int] = time.monotonic_ns
+"""Comparable across the processes of one machine. A simulation replaces it."""
+
+
+class Attempt:
+    """One transaction under way: what its workload has it do, and the record of it."""
+
+    def __init__(self, connection: sa.Connection, before_write: Callable[[], None]) -> None:
+        self._connection, self._before_write = connection, before_write
+        self.statements: list[Statement] = []
+
+    def run(
+        self,
+        sql: sa.TextClause,
+        parameters: Mapping[str, object],
+        *writes: Operation,
+        reads: Callable[[Sequence[Row]], Iterable[Operation]] = lambda rows: (),
+        predicate: bool = False,
+    ) -> int:
+        """Run one statement; returns how many rows it changed, or -1 after a query.
+
+        Args:
+            writes: what it writes, if it changes any row. If it raises, it may have been carried out.
+            reads: what the rows that it returns mean.
+        """
+        begin = clock()
+        self.statements.append(Statement(begin, begin, predicate, list(writes)))
+        if writes:
+            self._before_write()
+        result = self._connection.execute(sql, parameters)
+        rows = result.all() if result.returns_rows else ()
+        operations = [*reads(rows), *(writes if result.rowcount else ())]
+        self.statements[-1] = Statement(begin, clock(), predicate, operations)
+        return -1 if result.returns_rows else result.rowcount
+
+
+class Workload(Protocol):
+    """What transactions do."""
+
+    def steps(self, attempt: Attempt, number: int) -> Iterator[None]:
+        """Run the process's transaction `number`; yields after each statement."""
+
+
+class Client:
+    """A process's sequence of transactions.
+
+    Args:
+        record: where finished transactions go.
+        announce: before every write record the transaction as unknown, for clients that may be killed.
+    """
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        workload: Workload,
+        process: int,
+        record: Callable[[Transaction], None],
+        *,
+        announce: bool = False,
+    ) -> None:
+        self._connection, self._workload, self._process = connection, workload, process
+        self._record, self._announce = record, announce
+
+    def run(self, number: int) -> Outcome:
+        """Run one transaction."""
+        steps = self.steps(number)
+        try:
+            while True:
+                next(steps)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+        return outcome
+
+    def steps(self, number: int) -> Generator[None, None, Outcome]:
+        """The same, one statement at a time; the generator's value is the outcome."""
+        begin = clock()
+
+        def announce() -> None:
+            if self._announce:
+                self._record(self._transaction(number, begin, None, "unknown", attempt))
+
+        attempt = Attempt(self._connection, announce)
+        outcome: Outcome = "fail"
+        try:
+            yield from self._workload.steps(attempt, number)
+            outcome = "unknown"
+            self._connection.commit()
+            outcome = "ok"
+        except (OperationalError, IntegrityError) as error:
+            outcome = self._outcome(error, outcome)
+            self._connection.rollback()
+        end = None if outcome == "unknown" else clock()
+        self._record(self._transaction(number, begin, end, outcome, attempt))
+        return outcome
+
+    def _outcome(self, error: DBAPIError, before: Outcome) -> Outcome:
+        """What became of the transaction. `before`: fail while COMMIT was not sent, then unknown."""
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if state in _NOTHING_WRITTEN or state.startswith(_CONSTRAINT):
+            return "fail"
+        autocommit = self._connection.get_isolation_level() == "AUTOCOMMIT"
+        return "unknown" if autocommit else before
+
+    def _transaction(self, number: int, begin: int, end: int | None, outcome: Outcome, attempt: Attempt) -> Transaction:
+        return Transaction(self._process, number, begin, end, outcome, list(attempt.statements))

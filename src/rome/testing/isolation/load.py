@@ -1,0 +1,143 @@
+"""Loads: several processes run one workload on one database, and what they recorded is checked."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Self
+
+import sqlalchemy as sa
+
+from rome.testing.isolation.check import Verdict, check
+from rome.testing.isolation.client import Client
+from rome.testing.isolation.history import History, HistoryWriter, Setting, read_history
+from rome.testing.isolation.workloads import WORKLOADS, KeyedWorkload, LastRead
+
+_START_TIMEOUT_S = 120.0
+"""For all processes to be there; only ever used up when one of them has died."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One run. `url` is of a database without the workload's tables; `transactions` are those of all processes."""
+
+    url: str
+    workload: str
+    level: str
+    keys: int
+    transactions: int
+    seed: int = 0
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(self.workload, self.level, WORKLOADS[self.workload].facts(self.keys))
+
+    def of_process(self, process: int) -> KeyedWorkload:
+        return WORKLOADS[self.workload](process, self.keys, single=self.level == "AUTOCOMMIT", seed=self.seed)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A load that was run and checked.
+
+    Attributes:
+        seconds: between the first transaction's beginning and the last one's end.
+        conflicts: that connections met. Some were resolved by replays; the others are among the verdict's `fail`.
+        replays: by Rome. Both are 0 for other databases.
+    """
+
+    load: Load
+    verdict: Verdict
+    seconds: float
+    conflicts: int
+    replays: int
+
+
+class Clients:
+    """Processes that are started once and run one load after the other.
+
+    They are spawned, so the program's main module must be importable without running it.
+    """
+
+    def __init__(self, processes: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._processes = processes
+        self._pool = ProcessPoolExecutor(
+            processes, context, initializer=_remember, initargs=(context.Barrier(processes),)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def run(self, load: Load) -> Run:
+        """Make the tables, run the transactions, read everything at the end, and check what was recorded."""
+        engine = sa.create_engine(load.url)
+        with engine.connect() as connection:
+            WORKLOADS[load.workload].create(connection, load.keys)
+        engine.dispose()
+        with TemporaryDirectory(prefix="rome-isolation-") as folder:
+            each = load.transactions // self._processes
+            done = [
+                self._pool.submit(_run_process, load, process, each, Path(folder, f"{process}.jsonl"))
+                for process in range(self._processes)
+            ]
+            counts = [future.result() for future in done]
+            _read_all(load, self._processes, each, Path(folder, "last.jsonl"))
+            history = read_history(sorted(Path(folder).iterdir()))
+        return Run(
+            load,
+            check(history),
+            _duration(history),
+            sum(conflicts for conflicts, _ in counts),
+            sum(replays for _, replays in counts),
+        )
+
+
+_barrier: Barrier | None = None
+"""In a client process: where it waits until the others are there, too."""
+
+
+def _remember(barrier: Barrier) -> None:
+    global _barrier
+    _barrier = barrier
+
+
+def _run_process(load: Load, process: int, transactions: int, path: Path) -> tuple[int, int]:
+    """Run one process's part; returns how many conflicts and replays its connection counted."""
+    engine = sa.create_engine(load.url, isolation_level=load.level)
+    with closing(HistoryWriter(path, load.setting)) as writer, engine.connect() as connection:
+        client = Client(connection, load.of_process(process), process, writer.add)
+        assert _barrier is not None
+        _barrier.wait(_START_TIMEOUT_S)
+        for number in range(transactions):
+            client.run(number)
+        stats = getattr(connection.connection.dbapi_connection, "rome_stats", None)
+    engine.dispose()
+    return (0, 0) if stats is None else (stats.conflicts, stats.replays)
+
+
+def _read_all(load: Load, process: int, transactions: int, path: Path) -> None:
+    """Read every key after everything else, which shows whether all that was acknowledged is there."""
+    engine = sa.create_engine(load.url)
+    last = LastRead(load.of_process(process), transactions)
+    with closing(HistoryWriter(path, load.setting)) as writer, engine.connect() as connection:
+        outcome = Client(connection, last, process, writer.add).run(0)
+    engine.dispose()
+    assert outcome == "ok", "a transaction that only reads has failed"
+
+
+def _duration(history: History) -> float:
+    """Seconds from the first beginning to the end of the last but one transaction, which was the last of the load."""
+    ends = [each.end for each in history.transactions[:-1] if each.end is not None]
+    return (max(ends) - history.transactions[0].begin) / 1e9

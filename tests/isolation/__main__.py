@@ -1,0 +1,33 @@
+"""`python -m isolation [OPTIONS]`: rome.testing.isolation on LMDB, and on a Redis and a Valkey server of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rome.testing.isolation.__main__ import main
+from servers import Server
+
+PERSISTENT = {"appendonly": "yes", "appendfsync": "everysec"}
+
+
+def on_all_stores() -> int:
+    """1 when a level was broken on some store, else 0."""
+    status = 0
+    with TemporaryDirectory(prefix="rome-isolation-") as folder:
+        status |= main([f"rome+lmdb:///{folder}/{{db}}.rome", *sys.argv[1:]])
+        for flavour in ("redis", "valkey"):
+            directory = Path(folder, flavour)
+            directory.mkdir()
+            server = Server(flavour, directory, PERSISTENT)
+            try:
+                server.start()
+                status |= main([f"rome+redis://{server.host}:{server.port}/{{db}}", *sys.argv[1:]])
+            finally:
+                server.stop()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(on_all_stores())
