@@ -21,6 +21,7 @@ from rome.engine.conflict_clause import ConflictClause, rolls_back, with_conflic
 from rome.engine.identifiers import BLOCK, IDENTIFIERS
 from rome.engine.prepared import Prepared
 from rome.engine.reader import Reader
+from rome.engine.streaming import stream
 from rome.engine.summary import answer
 from rome.errors import (
     DataError,
@@ -76,7 +77,13 @@ class Execution:
             self.reader.gather(prepared.plan.waves(parameters), check)
             return self._working_set.query(prepared.statement.text, parameters)
 
-        return self._with_room(prepared, run)
+        try:
+            return self._with_room(prepared, run)
+        except WorkingSetFullError:
+            rows = stream(self.reader, prepared, parameters, check)
+            if rows is None:
+                raise
+            return rows
 
     def _with_room(self, prepared: Prepared, run: Callable[[], Answer]) -> Answer:
         """Run a statement; if its rows find no room, once more without the rows that earlier ones brought.

@@ -73,7 +73,7 @@ class Reader:
             reserved = self.transaction.read(wants, reserves)
         except NoRoom as error:
             self._check_catalog()
-            raise self._too_much(error.scan, wants) from None
+            raise self._too_much(error, wants) from None
         self._check_catalog()
         for want in wants:
             self.transaction.check_want(want)
@@ -91,21 +91,22 @@ class Reader:
         self.transaction.forget()
         self.forget_decoded()
 
-    def _too_much(self, scan: Scan | None, wants: Iterable[Want]) -> WorkingSetFullError:
+    def _too_much(self, refused: NoRoom, wants: Iterable[Want]) -> WorkingSetFullError:
         """What to say of rows for which there is no room."""
         tables = self.schema.definition.tables_by_id
         limit = f"more than max_working_set has room for ({self.transaction.room.max_bytes:,} bytes)"
+        scan, rows = refused.scan, refused.rows
         if scan is None:
-            names = ", ".join(sorted({tables[want.table_id].name for want in wants if want.keys}))
+            name = ", ".join(sorted({tables[want.table_id].name for want in wants if want.keys}))
             return WorkingSetFullError(
-                f"the statement reads too many rows of {names} by their keys, {limit}", table=names
+                f"the statement reads too many rows of {name} by their keys, {limit}", table=name
             )
-        (count,) = self.transaction.ask([Count(scan.table_id, scan.index_id, scan.start, scan.stop)])
-        assert isinstance(count, int)
-        name = tables[scan.table_id].name if scan.table_id in tables else str(scan.table_id)
-        return WorkingSetFullError(
-            f"the statement reads {count:,} rows of table {name}, {limit}", table=name, rows=count
-        )
+        if rows is None:
+            (count,) = self.transaction.ask([Count(scan.table_id, scan.index_id, scan.start, scan.stop)])
+            assert isinstance(count, int)
+            rows = count
+        name = tables[scan.table_id].name if scan.table_id in tables else "sqlite_master"
+        return WorkingSetFullError(f"the statement reads {rows:,} rows of table {name}, {limit}", table=name, rows=rows)
 
     def is_unchanged(self, table: Table) -> bool:
         """Is the table as the store has it at the snapshot?"""

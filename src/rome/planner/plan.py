@@ -95,6 +95,10 @@ class FetchPlan(ABC):
         """Whose answers are the columns of the statement's only row; None: it needs its rows read."""
 
     @abstractmethod
+    def only_fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
+        """All that a statement reads, if it mentions one table, once, and reads ranges of one path of it."""
+
+    @abstractmethod
     def planned_rows(self, parameters: Sequence[SqlValue]) -> list[PlannedRow] | None:
         """The rows of INSERT .. VALUES; None for every other statement."""
 

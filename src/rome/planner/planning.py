@@ -134,6 +134,12 @@ class StatementPlan(FetchPlan):
     def questions(self, parameters: Sequence[SqlValue]) -> list[Question] | None:
         return None if self._summary is None else self._summary.questions(Inputs(self._slots, parameters))
 
+    def only_fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
+        if len(self._steps) != 1 or len(self.tables) != 1:
+            return None
+        found = self._fetches(self._steps[0], Inputs(self._slots, parameters))
+        return found[0] if len(found) == 1 and not found[0].keys else None
+
     def planned_rows(self, parameters: Sequence[SqlValue]) -> list[PlannedRow] | None:
         return None if self._insertion is None else self._insertion.planned(parameters)
 

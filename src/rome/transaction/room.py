@@ -15,11 +15,16 @@ DEFAULT_MAX_BYTES = 256 << 20
 
 
 class NoRoom(Exception):
-    """Internal: what was asked for does not fit; `scan` says what, None: rows by key."""
+    """Internal: what was asked for does not fit.
 
-    def __init__(self, scan: Scan | None) -> None:
-        super().__init__(scan)
-        self.scan = scan
+    Attributes:
+        scan: None: rows by key.
+        rows: how many the scan would bring; None: not known.
+    """
+
+    def __init__(self, scan: Scan | None, rows: int | None = None) -> None:
+        super().__init__(scan, rows)
+        self.scan, self.rows = scan, rows
 
 
 class Room:
@@ -42,6 +47,15 @@ class Room:
         self.used_bytes += bytes_of(rows)
         if self.used_bytes > self.max_bytes:
             raise NoRoom(scan)
+
+    def expect(self, rows: int, scan: Scan, read: int) -> None:
+        """See whether so many more rows could find room, so that the first of a million are not read in vain.
+
+        Raises:
+            NoRoom: not even if they were small.
+        """
+        if self.used_bytes + rows * ROW_BYTES > self.max_bytes:
+            raise NoRoom(scan, read + rows)
 
     def clear(self) -> None:
         """Nothing is held any more."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rome.errors import CommitAbortedError, CommitUnknownError, NotReplicatedError, OperationalError
 from rome.store.spi import (
+    Answer,
     CommitRequest,
     Count,
     Get,
@@ -100,15 +101,21 @@ class Transaction:
         """
         result = self._store.read(self.snapshot, requests)
         self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
-        found: list[int | list[Row]] = []
-        for request, answer in zip(requests, result.answers, strict=True):
-            if isinstance(request, Scan):
-                assert isinstance(answer, ScanResult)
-                found.append(self._finish(request, answer))
-            else:
-                assert isinstance(answer, int)
-                found.append(answer)
-        return found
+        rows = iter(self._finished(_scans(requests, result.answers)))
+        return [answer if isinstance(answer, int) else next(rows) for answer in result.answers]
+
+    def chunks(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> Iterator[list[Row]]:
+        """The rows of a range in order, chunk by chunk, for a statement that does not keep them.
+
+        Cost: a round trip for each chunk, of the size that the store thinks fit.
+        """
+        resume: bytes | None = start
+        while resume is not None:
+            result = self._store.read(self.snapshot, [Scan(table_id, index_id, resume, stop)])
+            self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
+            ((_, (rows, resume)),) = _scans([Scan(table_id, index_id, start, stop)], result.answers)
+            self._count(rows)
+            yield rows
 
     def _read(self, requests: Sequence[Request], reserves: Sequence[Reserve]) -> list[int]:
         result = self._store.read(self.snapshot, requests, reserves)
@@ -119,28 +126,42 @@ class Transaction:
                 self._count(row for row in answer if row is not None)
                 self.room.take(answer, None)
                 self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
-            elif isinstance(request, Scan):
-                assert isinstance(answer, ScanResult)
-                rows = self._finish(request, answer)
-                self.cache.add_range(request.table_id, request.index_id, request.start, request.stop, rows)
+        scans = _scans(requests, result.answers)
+        for (scan, _), rows in zip(scans, self._finished(scans), strict=True):
+            self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, rows)
         return result.reserved
 
-    def _finish(self, scan: Scan, answer: ScanResult) -> list[Row]:
-        """All rows of a scan, up to its limit, that was answered so far."""
-        rows, resume = answer
-        self._count(rows)
-        self.room.take(rows, scan)
-        rows = list(rows)
-        while resume is not None and (scan.limit is None or len(rows) < scan.limit):
-            left = None if scan.limit is None else scan.limit - len(rows)
-            rest = scan._replace(stop=resume, limit=left) if scan.reverse else scan._replace(start=resume, limit=left)
-            more = self._store.read(self.snapshot, [rest]).answers[0]
-            assert isinstance(more, ScanResult)
-            self._count(more.rows)
-            self.room.take(more.rows, scan)
-            rows += more.rows
-            resume = more.resume
-        return rows
+    def _finished(self, scans: Sequence[tuple[Scan, ScanResult]]) -> list[list[Row]]:
+        """All rows of scans, up to their limits, that were answered so far; those cut short go on together.
+
+        Once, with the second chunks, the store is asked how many rows there are in all.
+        """
+        found: list[list[Row]] = [[] for _ in scans]
+        answers = list(enumerate(scans))
+        first = True
+        while answers:
+            unfinished = []
+            for position, (scan, (rows, resume)) in answers:
+                self._count(rows)
+                self.room.take(rows, scan)
+                found[position] += rows
+                limit = None if scan.limit is None else scan.limit - len(rows)
+                if resume is not None and limit != 0:
+                    bounds = (scan.start, resume) if scan.reverse else (resume, scan.stop)
+                    unfinished.append((position, Scan(scan.table_id, scan.index_id, *bounds, limit, scan.reverse)))
+            if not unfinished:
+                break
+            rest = [scan for _, scan in unfinished]
+            unbounded = [(position, scan) for position, scan in unfinished if first and scan.limit is None]
+            first = False
+            counts = [Count(scan.table_id, scan.index_id, scan.start, scan.stop) for _, scan in unbounded]
+            result = self._store.read(self.snapshot, [*rest, *counts])
+            for (position, scan), count in zip(unbounded, result.answers[len(rest) :], strict=True):
+                assert isinstance(count, int)
+                self.room.expect(count, scan, len(found[position]))
+            pairs = _scans(rest, result.answers[: len(rest)])
+            answers = [(position, pair) for (position, _), pair in zip(unfinished, pairs, strict=True)]
+        return found
 
     def _count(self, rows: Iterable[Row]) -> None:
         for row in rows:
@@ -244,3 +265,12 @@ class Transaction:
             transaction_id=transaction_id,
             snapshot=snapshot,
         ) from lost
+
+
+def _scans(requests: Sequence[Request], answers: Sequence[Answer]) -> list[tuple[Scan, ScanResult]]:
+    """The scans among the requests, each with its answer."""
+    return [
+        (request, answer)
+        for request, answer in zip(requests, answers, strict=True)
+        if isinstance(request, Scan) and isinstance(answer, ScanResult)
+    ]

@@ -211,6 +211,18 @@ class WorkingSet:
         except UnicodeDecodeError as error:
             raise not_unicode(error) from error
 
+    def walk(self, sql: str, parameters: Sequence[SqlValue]) -> Iterator[Row]:
+        """The rows of `query`, one by one; the statement has ended when the iterator has, or is closed."""
+        cursor = self.connection.cursor()
+        try:
+            yield from cast("Iterator[Row]", cursor.execute(sql, parameters))
+        except apsw.Error as error:
+            raise translate(error) from error
+        except UnicodeDecodeError as error:
+            raise not_unicode(error) from error
+        finally:
+            cursor.close(force=True)
+
     def run(self, sql: str, parameters: Sequence[SqlValue], generated: frozenset[str]) -> Run:
         """Run a statement that may change rows; its error is returned, with what it did before.
 
