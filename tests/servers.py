@@ -80,6 +80,12 @@ class Server:
         return Location("redis", database, host=self.host, port=self.port)
 
     @property
+    def pid(self) -> int:
+        """Of the process, which runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log(self) -> Path:
         return self.directory / "server.log"
 

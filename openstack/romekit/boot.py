@@ -68,23 +68,24 @@ def boot(url: str, count: int, out: Path | None = None) -> bool:
         with log_path.open("w") as log:
             status = subprocess.run(
                 [sys.executable, "-W", "ignore", "-m", "romekit.scenario", url, str(count), str(recorded)],
-                env={**os.environ, **_nova_environment()},
+                env={**os.environ, **nova_environment()},
                 stderr=log,
                 check=False,
             ).returncode
         if status:
-            print(f"\nThe boot failed. From {log_path}:\n{_what_matters(log_path.read_text())}", file=sys.stderr)
+            print(f"\nThe boot failed. From {log_path}:\n{what_matters(log_path.read_text())}", file=sys.stderr)
             return False
         print(f"\n{report.table(Recording.load(recorded))}\n", flush=True)
     return True
 
 
-def _nova_environment() -> dict[str, str]:
+def nova_environment() -> dict[str, str]:
+    """What a process needs in which Nova's functional tests are to be imported."""
     path = [str(source_tree("nova")), os.environ.get("PYTHONPATH", "")]
     return {"PYTHONPATH": os.pathsep.join(path), "OS_NOVA_DISABLE_EVENTLET_PATCHING": "1"}
 
 
-def _what_matters(log: str) -> str:
+def what_matters(log: str) -> str:
     """The last lines of a log that tell what went wrong: warnings, errors and exceptions, without stack frames."""
     kept = [line for line in log.splitlines() if line.strip() and not line.startswith(" ") and " INFO " not in line]
     return "\n".join(kept[-_LINES_SHOWN:])

@@ -30,13 +30,17 @@ from placement.db.sqlalchemy import migration as placement_migration
 from placement.objects import resource_class, trait
 from placement.tests import fixtures as placement_fixtures
 
-from romekit.databases import Databases, text
+from romekit.databases import Databases, shorten_mysql_indexes, text
 from romekit.recorder import Recorder, Recording
 
 nova_fixtures = importlib.import_module("nova.tests.fixtures.nova")  # its package has another thing of this name
 
 WARM_UP = 3
 """Servers booted before anything is recorded: the services fill their caches with the first ones."""
+
+LIMIT_S = 60.0
+"""How long a server may take to become ACTIVE."""
+_LOOKS_PER_S = 2  # of Nova's client
 
 _ERROR_LINE = re.compile(r"^\S+ \S+ (ERROR|CRITICAL) \[(?!stevedore)")
 """In Nova's log; stevedore only tells which optional drivers are not installed."""
@@ -78,6 +82,7 @@ def use_databases(databases, tell, *, one_writer):
     def create_cell_schema(fixture, connection):
         main_models.BASE.metadata.create_all(fixture._ctxt_mgrs[connection].writer.get_engine())
 
+    shorten_mysql_indexes(main_models.BASE.metadata)
     nova_fixtures._use_file_backed_sqlite_with_wal = fresh_database
     functional_fixtures._use_file_backed_sqlite_with_wal = fresh_database
     nova_fixtures.Database._apply_schema = create_nova_schema
@@ -87,17 +92,14 @@ def use_databases(databases, tell, *, one_writer):
         nova_fixtures.DatabaseWriteLock = _NoLock
 
 
-class Boot(integrated_helpers.ProviderUsageBaseTestCase):
-    """Servers, one after the other, each until it is ACTIVE. `recording` gets what `count` of them took."""
+class Nova(integrated_helpers.ProviderUsageBaseTestCase):
+    """The services, up and running while `conduct` is called with this, to boot servers on them."""
 
-    compute_driver = "fake.MediumFakeDriver"
+    compute_driver = "fake.FakeDriver"  # a host that is large enough for a thousand servers
 
-    def __init__(self, recorder, recording, count, tell):
+    def __init__(self, conduct):
         super().__init__("runTest")
-        self.recorder = recorder
-        self.recording = recording
-        self.count = count
-        self.tell = tell
+        self._conduct = conduct
 
     def setUp(self):
         super().setUp()
@@ -106,44 +108,69 @@ class Boot(integrated_helpers.ProviderUsageBaseTestCase):
         self.flavor = self.api.get_flavors()[0]
 
     def runTest(self):
-        for number in range(1, WARM_UP + 1):
-            self._boot(f"warm-up server {number} of {WARM_UP}")
-        self.recorder.on = True
-        for number in range(1, self.count + 1):
-            self.recording.boots_s.append(self._boot(f"server {number} of {self.count}"))
-        self.recorder.on = False
+        self._conduct(self)
         errors = [line for line in self.stdlog.logger.output.splitlines() if _ERROR_LINE.match(line)]
         if errors:
             self.fail("the servers are ACTIVE, but Nova logged errors")
 
-    def _boot(self, label):
+    def new_server(self):
+        """What a client sends to have a server. Not for two threads at once: Nova's fixture changes its API client."""
+        return {"server": self._build_server(flavor_id=self.flavor["id"], networks="none")}
+
+    def boot(self, server, limit_s=LIMIT_S):
+        """Boot a server, and wait until it is ACTIVE; returns how many seconds that took."""
         started = time.perf_counter()
-        server = self.api.post_server({"server": self._build_server(flavor_id=self.flavor["id"], networks="none")})
-        self._wait_for_state_change(server, "ACTIVE")
-        seconds = time.perf_counter() - started
-        self.tell(f"{label} is ACTIVE after {seconds:.2f} s")
-        return seconds
+        server = self.api.post_server(server)
+        self._wait_for_state_change(server, "ACTIVE", max_retries=int(limit_s * _LOOKS_PER_S))
+        return time.perf_counter() - started
 
 
-def _progress():
+def progress():
     """A function that prints a line to stdout; Nova, which logs there, is sent to stderr from now on."""
     stdout = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     return lambda line: print(f"  {line}", file=stdout)
 
 
-def main(url, count, out):
-    tell = _progress()
+def run(url, tell, requests, conduct):
+    """Start Nova and Placement with fresh databases on `url`, and call `conduct(nova, recorder)`.
+
+    Args:
+        tell: called with a line of text, when something is under way.
+        requests: gets every request to a database while the recorder is on.
+
+    Returns:
+        whether all went well; if not, stderr has what went wrong.
+    """
     databases = Databases(url)
     dialect = sa.make_url(url).get_dialect()
     use_databases(databases, tell, one_writer=dialect.name == "sqlite" and dialect.driver != "rome")
-    recording = Recording([], [])
-    boot = Boot(Recorder(sa.Engine, dialect, recording.requests), recording, int(count), tell)
+    recorder = Recorder(sa.Engine, dialect, requests)
     try:
-        result = unittest.TextTestRunner(stream=sys.stderr).run(boot)
+        result = unittest.TextTestRunner(stream=sys.stderr).run(Nova(lambda nova: conduct(nova, recorder)))
     finally:
         databases.drop_all()
-    if not result.wasSuccessful():
+    return result.wasSuccessful()
+
+
+def main(url, count, out):
+    tell = progress()
+    recording = Recording([], [])
+
+    def boot(nova, label):
+        seconds = nova.boot(nova.new_server())
+        tell(f"{label} is ACTIVE after {seconds:.2f} s")
+        return seconds
+
+    def conduct(nova, recorder):
+        for number in range(1, WARM_UP + 1):
+            boot(nova, f"warm-up server {number} of {WARM_UP}")
+        recorder.on = True
+        for number in range(1, int(count) + 1):
+            recording.boots_s.append(boot(nova, f"server {number} of {count}"))
+        recorder.on = False
+
+    if not run(url, tell, recording.requests, conduct):
         return 1
     recording.save(Path(out))
     return 0
