@@ -1,19 +1,25 @@
 # Rome's commands. They need Python 3.11 or newer and make, no root. Everything lands under this folder:
-# .venv (tests), .demo (OpenStack and the demo's data), .cache (downloads). A set-up that failed goes on where it was.
+# .venv (tests), .demo (OpenStack, the demo's data, the benchmark's results), .cache (downloads). A set-up that failed goes on where it was.
 
 PYTHON ?= python3
 COUNT ?= 3
+OUT ?= .demo/bench
 DATA := $(CURDIR)/.demo/data
 LMDB := rome+lmdb:///$(DATA)/{db}.lmdb
 SLT ?= tests/slt/cases
 TRANSACTIONS ?= 200000
 PROCESSES ?= 8
+PROFILED ?= $(LMDB) own-redis
 
 VENV := .venv
 LOGS := .cache/log
 KIT := .demo
 KIT_READY := $(KIT)/venv/ready $(KIT)/src/ready
 KIT_PYTHON := PYTHONPATH=$(CURDIR)/openstack:$(CURDIR)/tests $(CURDIR)/$(KIT)/venv/bin/python
+
+BENCH_PYTHON = PYTHONPATH=$(CURDIR)/bench:$(CURDIR)/openstack:$(CURDIR)/tests:$(CURDIR)/$(NOVA_TREE) \
+	OS_NOVA_DISABLE_EVENTLET_PATCHING=1 $(CURDIR)/$(KIT)/venv/bin/python -W ignore
+NOVA_TREE = $(wildcard $(KIT)/src/nova-*)
 
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -22,12 +28,14 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot openstack-test test slt isolation sqlalchemy-test lint types layers clean
+.PHONY: help demo boot bench profile openstack-test test slt isolation sqlalchemy-test lint types layers clean
 
 help:
 	@echo 'make demo [URL=..] [COUNT=3]            a tour of the ORM, then real Nova and Placement boot servers on Rome'
 	@echo 'make boot [URL=..] [COUNT=3]            only the servers; without URL on LMDB, and on a Redis server of its own'
 	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance or placement'
+	@echo 'make bench [ONLY=..] [PEERS=..] [RUNS=..] [QUICK=1] [OUT=..]   Rome beside MariaDB, PostgreSQL and an SQLite file'
+	@echo 'make profile [URL=..] [COUNT=10]        where the time of a boot goes inside Rome'
 	@echo 'make test [ARGS=..]                     the tests, with the servers that they need; ARGS goes to pytest'
 	@echo 'make slt [SLT=..] [URL=..]              sqllogictest files below a folder; without SLT our own, without URL in memory'
 	@echo 'make isolation [URL=..] [LEVEL=..]       checks that transactions are isolated: TRANSACTIONS=200000 PROCESSES=8 per store;'
@@ -45,6 +53,14 @@ demo: $(KIT_READY) $(DATA)
 
 boot: $(KIT_READY) $(DATA)
 	@$(KIT_PYTHON) -m romekit.boot --count $(COUNT) $(if $(URL),'$(URL)','$(LMDB)' own-redis)
+
+bench: $(KIT_READY) $(KIT)/venv/bench-ready
+	@$(BENCH_PYTHON) -m romebench \
+		$(if $(ONLY),--only '$(ONLY)') $(if $(PEERS),--peers '$(PEERS)') $(if $(RUNS),--runs $(RUNS)) \
+		$(if $(QUICK),--quick) --out '$(OUT)' $(ARGS)
+
+profile: $(KIT_READY) $(DATA)
+	@$(foreach url,$(or $(URL),$(PROFILED)),$(BENCH_PYTHON) -m romebench.boot_profile '$(url)' $(COUNT) 2> $(LOGS)/profile.log &&) true
 
 openstack-test: $(KIT_READY)
 	@$(KIT_PYTHON) -m romekit.suites $(SUITE) $(if $(URL),--url '$(URL)') $(ARGS)
@@ -68,7 +84,7 @@ lint: $(VENV)/ready
 
 types: $(VENV)/ready
 	@cd src && ../$(VENV)/bin/mypy --strict -p rome
-	@cd openstack && ../$(VENV)/bin/mypy --config-file mypy.ini romekit ../demo
+	@cd openstack && ../$(VENV)/bin/mypy --config-file mypy.ini romekit ../demo ../bench/romebench
 
 layers: $(VENV)/ready
 	@$(VENV)/bin/lint-imports
@@ -101,6 +117,10 @@ $(KIT)/venv/bin/pip:
 $(KIT)/venv/ready: pyproject.toml openstack/requirements.txt | $(KIT)/venv/bin/pip
 	@tools/step $(LOGS)/openstack.log 2/3 'Rome, Nova, Glance, Placement and the 180 packages they need (a minute or two)' \
 		$(KIT)/venv/bin/pip install -e '.[redis,oslo]' -r openstack/requirements.txt
+	@touch $@
+
+$(KIT)/venv/bench-ready: bench/requirements.txt bench/install | $(KIT)/venv/ready
+	@tools/step $(LOGS)/bench.log 4/4 'what the benchmark needs' bench/install $(KIT)/venv/bin/pip bench/requirements.txt
 	@touch $@
 
 $(KIT)/src/ready: openstack/requirements.txt | $(KIT)/venv/ready

@@ -1,0 +1,42 @@
+"""Names of what is measured, which lead from the results to the page and to the table of targets."""
+
+from __future__ import annotations
+
+BOOT, MICRO, CONCURRENCY, BULK, LISTS = "boot", "micro", "concurrency", "bulk", "lists"
+
+BOOT_DATABASE, BOOT_WALL, BOOT_TRIPS = "database time of a boot", "boot", "round trips of a boot"
+
+MICRO_CASES = (
+    "select by primary key, Core",
+    "select 10 by index, Core",
+    "get, ORM",
+    "load with 5 joins, ORM",
+    "insert 1",
+    "insert 1,000",
+    "update 1",
+    "read, modify, write",
+)
+"""In the order in which the clients implement them."""
+
+READ, MODIFY = "read", "read-modify-write"
+
+LOAD, COUNT = "load", "count"
+
+LIST, ROWS = "1,000 servers, Nova's objects", "rows of 1,000 servers, driver alone"
+PAGE_ROWS = 1_000
+"""Rows of a page: the most that Nova's API returns at once."""
+
+
+def page_case(number: int) -> str:
+    """A page of the table of the bulk load."""
+    return f"page {number:,}"
+
+
+def nova_page_case(number: int) -> str:
+    """A page of servers, by Nova's own query."""
+    return f"page {number:,}, Nova's instance_get_all_by_filters_sort"
+
+
+def cell_case(kind: str, hot: bool, clients: int, what: str) -> str:
+    """One number of clients of the concurrency benchmark."""
+    return f"{kind}, {'hot' if hot else 'uniform'}, {clients} clients: {what}"

@@ -1,0 +1,26 @@
+"""One text for what the dialects write differently, so that requests of different peers can be compared."""
+
+from __future__ import annotations
+
+import re
+
+_STEPS = (
+    (re.compile(r"[`\"]"), ""),
+    (re.compile(r"::\w+(?: VARYING)?(?:\(\d+\))?"), ""),
+    (re.compile(r"%\(\w+\)s|%s"), "?"),
+    (re.compile(r"\s+"), " "),
+    (re.compile(r"\(\s*\?(?:\s*,\s*\?)*\s*\)"), "(?)"),
+    (re.compile(r"(VALUES \(\?\))(?:, \(\?\))+"), r"\1"),
+    (re.compile(r" RETURNING .*$"), ""),
+    (re.compile(r" LIMIT \?(?:, \?| OFFSET \?)?"), " LIMIT"),
+    (re.compile(r" (?:IS (?:NOT )?)?(?:true|false)\b", re.IGNORECASE), " ?"),
+    (re.compile(r"= [01]\b"), "= ?"),
+    (re.compile(r"\bLOCK IN SHARE MODE\b|\bFOR UPDATE\b"), ""),
+)
+
+
+def normalise(statement: str) -> str:
+    """A statement without what is a dialect's own: quotes, parameters, casts, RETURNING, the form of LIMIT."""
+    for pattern, replacement in _STEPS:
+        statement = pattern.sub(replacement, statement)
+    return statement.strip()

@@ -1,0 +1,58 @@
+"""The servers' programs: found, or installed with apt-get where that is possible."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+_PLACES = ("/usr/sbin", "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
+_updated = False
+
+
+class MissingProgram(Exception):
+    """The message says what to install."""
+
+
+def program(name: str, packages: Sequence[str]) -> str:
+    """The path of a program; installs its packages when it is missing, on Debian and as root.
+
+    Raises:
+        MissingProgram.
+    """
+    found = _find(name)
+    if found is None:
+        _install(packages)
+        found = _find(name)
+    if found is None:
+        raise MissingProgram(
+            f"no program {name}: install {' '.join(packages)} (as root, on Debian: it is done for you)"
+        )
+    return found
+
+
+def _find(name: str) -> str | None:
+    on_path = shutil.which(name)
+    if on_path is not None:
+        return str(Path(on_path).resolve())
+    found = [path for place in _PLACES for path in Path("/").glob(f"{place[1:]}/{name}")]
+    return str(max(found)) if found else None
+
+
+def _install(packages: Sequence[str]) -> None:
+    """Without the packages' services: RUNLEVEL keeps Debian from starting them."""
+    global _updated
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return
+    print(f"  apt-get installs {' '.join(packages)}", flush=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    commands = [["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]]
+    if not _updated:
+        commands.insert(0, ["apt-get", "update", "-qq"])
+        _updated = True
+    for command in commands:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise MissingProgram(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")

@@ -1,0 +1,186 @@
+"""What must be reached: each a ratio of figures of one run, taken round by round."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from romebench.cases import (
+    BOOT,
+    BOOT_DATABASE,
+    BOOT_TRIPS,
+    BULK,
+    LIST,
+    LISTS,
+    LOAD,
+    MICRO,
+    MICRO_CASES,
+    ROWS,
+)
+from romebench.figures import Figure, Requests, Results, ratios, shown_value
+from romebench.peers import STOCK
+
+PYMYSQL, POSTGRESQL, SQLITE = "mariadb-pymysql", "postgresql", "sqlite"
+REDIS, LMDB = "rome-redis", "rome-lmdb"
+_BY_KEY = MICRO_CASES[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the table.
+
+    Attributes:
+        target: the limit, with the word that says on which side to be.
+        runs: the ratio in each round; empty: it was not measured.
+    """
+
+    what: str
+    target: str
+    limit: float
+    runs: list[float]
+    at_least: bool = False
+
+    @property
+    def verdict(self) -> str:
+        if not self.runs:
+            return "not measured"
+        reached = median(self.runs)
+        if reached >= self.limit if self.at_least else reached <= self.limit:
+            return "reached"
+        return "missed"
+
+    @property
+    def reached(self) -> str:
+        if not self.runs:
+            return "-"
+        return f"{median(self.runs):.2f} ({min(self.runs):.2f} - {max(self.runs):.2f})"
+
+
+def findings(results: Results) -> list[Finding]:
+    """The table of what must be reached, as far as it was measured."""
+    found = [_at_most("round trips of a boot on Redis", 190, _trips(results))]
+    for other, limit in ((PYMYSQL, 0.5), (POSTGRESQL, 0.6)):
+        found.append(
+            _at_most(f"database time of a boot, loopback, Redis / {other}", limit, _boot_ratio(results, other, 0))
+        )
+    for round_trip_ms in (10, 50):
+        what = f"the same at {round_trip_ms} ms / {PYMYSQL}"
+        found.append(_at_most(what, 0.42, _boot_ratio(results, PYMYSQL, round_trip_ms)))
+    share = share_faster(results.find_requests(REDIS), results.find_requests(PYMYSQL))
+    what = f"share of a boot's distinct requests that are faster on Redis than on {PYMYSQL}"
+    found.append(Finding(what, "1.00", 1.0, [] if share is None else [share], at_least=True))
+    for key in (LMDB, REDIS):
+        pages = _pages(results, key)
+        runs = [] if pages is None else ratios(*pages)
+        what = f"{'last page' if pages is None else pages[0].case} / page 2 by marker, {key}"
+        found.append(_at_most(what, 1.1, runs))
+    for key in (LMDB, REDIS):
+        runs = _ratio(results, LISTS, LIST, key, PYMYSQL)
+        found.append(_at_most(f"1,000 servers through Nova, {key} / {PYMYSQL}", 1.0, runs))
+    for key in (LMDB, REDIS):
+        what = f"Core select by key, {key} / (raw round trip + stock SQLite)"
+        found.append(_at_most(what, 1.4, _beside_the_limit(results, key)))
+    runs = _ratio(results, LISTS, ROWS, LMDB, PYMYSQL)
+    found.append(
+        _at_most(f"1,000 Nova instances: read, hydrated, executed by {LMDB} / delivered by PyMySQL", 0.8, runs)
+    )
+    runs = _ratio(results, BULK, LOAD, REDIS, PYMYSQL)
+    found.append(Finding(f"bulk load, Redis / {PYMYSQL}'s executemany", "at least 0.5", 0.5, runs, at_least=True))
+    runs = _ratio(results, BOOT, BOOT_DATABASE, LMDB, SQLITE)
+    found.append(_at_most("database time of a boot, LMDB / SQLite file", 1.2, runs))
+    return found
+
+
+def _at_most(what: str, limit: float, runs: list[float]) -> Finding:
+    return Finding(what, f"at most {limit:g}", limit, runs)
+
+
+def _both(one: Figure | None, other: Figure | None) -> list[float]:
+    return [] if one is None or other is None else ratios(one, other)
+
+
+def _ratio(results: Results, workload: str, case: str, one: str, other: str) -> list[float]:
+    return _both(results.find(workload, case, one), results.find(workload, case, other))
+
+
+def _trips(results: Results) -> list[float]:
+    """At the nearest distance at which they were counted."""
+    counted = [
+        figure for figure in results.figures if (figure.workload, figure.case, figure.peer) == (BOOT, BOOT_TRIPS, REDIS)
+    ]
+    return min(counted, key=lambda figure: figure.round_trip_ms).runs if counted else []
+
+
+def _boot_ratio(results: Results, other: str, round_trip_ms: float) -> list[float]:
+    def find(key: str) -> Figure | None:
+        return results.find(BOOT, BOOT_DATABASE, key, round_trip_ms=round_trip_ms)
+
+    return _both(find(REDIS), find(other))
+
+
+def share_faster(one: Requests | None, other: Requests | None) -> float | None:
+    """Of the distinct requests that both made, the share whose median is less in `one`."""
+    if one is None or other is None:
+        return None
+    common = one.costs.keys() & other.costs.keys()
+    return sum(one.costs[text][1] < other.costs[text][1] for text in common) / len(common) if common else None
+
+
+def _pages(results: Results, key: str) -> tuple[Figure, Figure] | None:
+    """The last page that was measured, and page 2."""
+    found = {
+        int(match[1].replace(",", "")): figure
+        for figure in results.figures
+        if figure.workload == LISTS and figure.peer == key and (match := re.fullmatch(r"page ([\d,]+)", figure.case))
+    }
+    return (found[max(found)], found[2]) if 2 in found and max(found) > 2 else None
+
+
+def _beside_the_limit(results: Results, key: str) -> list[float]:
+    def find(peer: str) -> Figure | None:
+        return results.find(MICRO, _BY_KEY, peer)
+
+    rome, raw, stock = find(key), find(f"raw {key}"), find(STOCK.key)
+    if rome is None or raw is None or stock is None:
+        return []
+    return [a / (b + c) for a, b, c in zip(rome.runs, raw.runs, stock.runs, strict=False)]
+
+
+def text_table(rows: Iterable[Finding]) -> str:
+    """For the terminal."""
+    lines = [f"{'verdict':13} {'ratio (least - greatest)':26} {'target':14} what"]
+    lines += [f"{row.verdict:13} {row.reached:26} {row.target:14} {row.what}" for row in rows]
+    return "\n".join(lines)
+
+
+def markdown(results: Results) -> str:
+    """For the README: the peers beside each other, then what must be reached."""
+    return "\n".join([*_summary(results), "", *_targets(findings(results))]) + "\n"
+
+
+def _targets(rows: Iterable[Finding]) -> list[str]:
+    lines = ["| what | target | ratio, least - greatest | |", "|---|---|---|---|"]
+    return lines + [f"| {row.what} | {row.target} | {row.reached} | {row.verdict} |" for row in rows]
+
+
+_SUMMARY: tuple[tuple[str, str, str, float], ...] = (
+    ("database time per boot", BOOT, BOOT_DATABASE, 0),
+    ("the same at 10 ms round trip", BOOT, BOOT_DATABASE, 10),
+    ("round trips per boot", BOOT, BOOT_TRIPS, 10),
+    *((case, MICRO, case, 0) for case in MICRO_CASES),
+    ("1,000 servers through Nova", LISTS, LIST, 0),
+    ("bulk load", BULK, LOAD, 0),
+)
+
+
+def _summary(results: Results) -> list[str]:
+    peers = [key for key in results.conditions.get("peers", {}) if isinstance(key, str)]
+    lines = ["| | " + " | ".join(peers) + " |", "|---" * (len(peers) + 1) + "|"]
+    for label, workload, case, round_trip_ms in _SUMMARY:
+        figures = [results.find(workload, case, key, round_trip_ms=round_trip_ms) for key in peers]
+        if any(figures):
+            cells = [shown_value(figure.median, figure.unit) if figure else "-" for figure in figures]
+            lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    return lines

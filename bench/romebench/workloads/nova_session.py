@@ -1,0 +1,68 @@
+"""Nova in a process of its own, which boots servers on command.
+
+usage: python -m romebench.workloads.nova_session URL DURABLE
+
+Each line of stdin says how many servers to boot at once, and how many seconds that may take. It is answered by a line
+of JSON: the seconds of each boot, and all requests to a database until Nova came to rest.
+"""
+
+import romekit.scenario as scenario  # isort: skip (first of all: it decides between eventlet and native threads)
+
+import json
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+from nova.conf import CONF
+
+from romebench.peers import tune_sqlite
+
+_NEVER_S = 100_000
+_REST_S = 0.4
+"""Nova has come to rest when nothing was asked of a database for so long."""
+
+
+def main(url, durable):
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    scenario.progress()  # Nova logs to stdout, which becomes stderr
+    # No service says that it is alive, which it would do in the boots that come after a pause.
+    CONF.set_override("report_interval", _NEVER_S)
+    CONF.set_override("service_down_time", 2 * _NEVER_S)
+    tune_sqlite(durable=durable == "True")
+    requests = []
+
+    def conduct(nova, recorder):
+        for _ in range(scenario.WARM_UP):
+            nova.boot(nova.new_server())
+        _come_to_rest(recorder, requests)
+        print("ready", file=answers)
+        for line in sys.stdin:
+            print(json.dumps(_boot(nova, recorder, requests, *map(int, line.split()))), file=answers)
+
+    return 0 if scenario.run(url, lambda _line: None, requests, conduct) else 1
+
+
+def _boot(nova, recorder, requests, at_once, limit_s):
+    servers = [nova.new_server() for _ in range(at_once)]
+    requests.clear()
+    recorder.on = True
+    with ThreadPoolExecutor(at_once) as pool:
+        seconds = list(pool.map(lambda server: nova.boot(server, limit_s), servers))
+    _come_to_rest(recorder, requests)
+    return {"seconds": seconds, "requests": [asdict(request) for request in requests]}
+
+
+def _come_to_rest(recorder, requests):
+    """What Nova does after a server is ACTIVE belongs to its boot."""
+    recorder.on = True
+    seen = -1
+    while seen != len(requests):
+        seen = len(requests)
+        time.sleep(_REST_S)
+    recorder.on = False
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
