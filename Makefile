@@ -1,5 +1,5 @@
 # Rome's commands. They need Python 3.11 or newer and make, no root. Everything lands under this folder:
-# .venv (tests), .demo (OpenStack, the demo's data, the benchmark's results), .cache (downloads). A set-up that failed goes on where it was.
+# .venv (tests), .demo (OpenStack, data, the results of the benchmark), .cache (downloads). A set-up that failed goes on.
 
 PYTHON ?= python3
 COUNT ?= 3
