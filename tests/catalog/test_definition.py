@@ -27,6 +27,12 @@ class Script:
             self.definition = self.definition.evolve(self.mirror).definition
         return self.definition
 
+    def replace(self, name: str, *statements: str) -> Definition:
+        """What an edit of a table's text does."""
+        self.mirror.replace_table(name, statements)
+        self.definition = self.definition.evolve(self.mirror).definition
+        return self.definition
+
     def table(self, name: str) -> Table:
         return self.definition.catalog.tables[name]
 
@@ -73,6 +79,33 @@ class TestNumbers:
         assert [column.id for column in table.columns] == [1, 3]
         assert table.layouts == {1: (1, 2), 2: (1,), 3: (1, 3)}
         assert table.layout == 3
+
+    def test_an_index_keeps_its_id_while_its_entries_are_the_same(self, script: Script) -> None:
+        script.run("CREATE TABLE t (a, b, UNIQUE (a), UNIQUE (b, a))", "CREATE INDEX i ON t (b)")
+        before = {index.columns: index.id for index in script.table("t").indexes}
+        script.replace("t", "CREATE TABLE t (a, b, UNIQUE (b, a), UNIQUE (a, b))", "CREATE INDEX i ON t (b)")
+        after = {index.columns: index.id for index in script.table("t").indexes}
+        assert after == {(1, 0): before[1, 0], (0, 1): 4, (1,): before[1,]}
+        script.replace("t", "CREATE TABLE t (a, b COLLATE NOCASE, UNIQUE (b, a))", "CREATE INDEX i ON t (b)")
+        assert {index.columns: index.id for index in script.table("t").indexes} == {(1, 0): 5, (1,): 6}
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ("a INTEGER PRIMARY KEY, b", "a BIGINT PRIMARY KEY, b"),
+            ("a, b", "a, b, PRIMARY KEY (b)"),
+            ("a, b, PRIMARY KEY (a, b)", "a, b, PRIMARY KEY (b, a)"),
+            ("a TEXT PRIMARY KEY", "a TEXT COLLATE NOCASE PRIMARY KEY"),
+        ],
+    )
+    def test_a_table_whose_rows_are_stored_under_other_keys_is_a_new_one(
+        self, script: Script, one: str, other: str
+    ) -> None:
+        script.run(f"CREATE TABLE t ({one})")
+        first = script.table("t").id
+        script.replace("t", f"CREATE TABLE t ({other})")
+        assert script.table("t").id > first
+        assert script.run("CREATE TABLE u (a)").catalog.tables["u"].id > script.table("t").id
 
 
 class TestShape:
@@ -194,6 +227,10 @@ class TestRows:
         old = encode_row(script.table("t"), 1, ["a", "b"])
         script.run("ALTER TABLE t DROP COLUMN a", "ALTER TABLE t ADD COLUMN c TEXT DEFAULT 5")
         assert decode_row(script.table("t"), b"", old) == (1, ["b", "5"])
+        script.replace("t", "CREATE TABLE t (b, c TEXT DEFAULT 6)")
+        assert decode_row(script.table("t"), b"", old) == (1, ["b", "5"])
+        loaded = Definition.load(1, decode_objects(stored(script.definition).items()))
+        assert decode_row(loaded.catalog.tables["t"], b"", old) == (1, ["b", "5"])
 
     @pytest.mark.parametrize(
         ("record", "reason"),

@@ -17,7 +17,7 @@ import msgspec
 from rome.catalog.mirror import Master, Mirror
 from rome.catalog.objects import Header, IndexObject, SchemaObject, TableObject, ViewObject, encode_object
 from rome.catalog.schema import Catalog, Column, Index, Table, View
-from rome.catalog.shape import TableShape, describe_table, evaluate_default
+from rome.catalog.shape import IndexShape, TableShape, describe_table, evaluate_default
 from rome.errors import NotSupportedError
 
 _shapes: dict[tuple[str, ...], TableShape] = {}
@@ -143,6 +143,9 @@ class Definition:
                 previous = old if isinstance(old, TableObject) else None
                 before = None if previous is None else tables.pop(previous.name.lower())
                 made = _evolve_table(mirror, master, item, identifier, previous, before)
+                if before is not None and _stored_otherwise(before, _table(mirror, master, made)):
+                    made = _evolve_table(mirror, master, item, next_id, None, None)
+                    next_id += 1
                 objects[key] = made
                 tables[name] = _table(mirror, master, made)
                 differing.append((before, tables[name]))
@@ -243,12 +246,13 @@ def _evolve_table(
     if layouts.get(layout) != stored:
         layout = max(layouts, default=0) + 1
         layouts = {**layouts, layout: stored}
-    labels = [_index_label(index.name, index.origin) for index in shape.indexes]
-    next_index = old.next_index
-    indexes: dict[str, int] = {}
-    for label in labels:
-        indexes[label] = old.indexes.get(label, next_index)
-        next_index = max(next_index, indexes[label] + 1)
+    added = {number: value for number, value in old.added.items() if number in columns}
+    for number, column in zip(columns, shape.columns, strict=True):
+        if number >= old.next_column and table is not None and not column.generated:
+            value = evaluate_default(mirror.connection, column)
+            if value is not None:
+                added[number] = value
+    indexes, next_index = _index_numbers(shape, columns, old, table)
     return msgspec.structs.replace(
         old,
         name=item.name,
@@ -259,7 +263,55 @@ def _evolve_table(
         layouts=layouts,
         indexes=indexes,
         next_index=next_index,
+        added=added,
     )
+
+
+def _index_numbers(
+    shape: TableShape, columns: tuple[int, ...], old: TableObject, table: Table | None
+) -> tuple[dict[str, int], int]:
+    """The numbers of the indexes by label, and the next free one.
+
+    An index keeps its number while the store's entries of it are what they were. One of a constraint is told by them
+    alone: its label counts the constraints before it.
+    """
+    labels = {number: label for label, number in old.indexes.items()}
+    known: dict[int, Entries] = {}
+    if table is not None:
+        known = {index.id: _entries(index, old.columns) for index in table.indexes}
+    numbers: dict[str, int] = {}
+    next_index = old.next_index
+    for index in shape.indexes:
+        label = _index_label(index.name, index.origin)
+        alike = [number for number, entries in known.items() if entries == _entries(index, columns)]
+        same = [number for number in alike if labels[number] == label]
+        same += [number for number in alike if labels[number][0] == label[0] == "#"]
+        if same:
+            numbers[label] = same[0]
+            del known[same[0]]
+        else:
+            numbers[label] = next_index
+            next_index += 1
+    return numbers, next_index
+
+
+Entries = tuple[tuple[int, ...], tuple[str, ...], bool]
+"""What the entries of an index hold: ids of columns (negative: what is none), collations; whether there are any."""
+
+
+def _entries(index: Index | IndexShape, columns: tuple[int, ...]) -> Entries:
+    return tuple(columns[at] if at >= 0 else at for at in index.columns), index.collations, index.stored
+
+
+def _stored_otherwise(before: Table, after: Table) -> bool:
+    """Whether row keys or records of the two differ, so that every row must be written anew, as of a new table."""
+    return _way_of_storing(before) != _way_of_storing(after)
+
+
+def _way_of_storing(table: Table) -> tuple[object, ...]:
+    alias = table.rowid_alias
+    ids = tuple(column.id for column in table.columns)
+    return _entries(table.key, ids), None if alias is None else ids[alias], table.without_rowid
 
 
 def _table(mirror: Mirror, master: Mapping[tuple[str, str], Master], item: TableObject) -> Table:
@@ -267,7 +319,7 @@ def _table(mirror: Mirror, master: Mapping[tuple[str, str], Master], item: Table
     return Table(
         id=item.id,
         name=item.name,
-        columns=_columns(mirror, shape, item),
+        columns=_columns(shape, item),
         key=Index(0, "PRIMARY KEY", True, shape.key_columns, shape.key_collations),
         indexes=tuple(
             Index(
@@ -289,11 +341,10 @@ def _table(mirror: Mirror, master: Mapping[tuple[str, str], Master], item: Table
     )
 
 
-def _columns(mirror: Mirror, shape: TableShape, item: TableObject) -> tuple[Column, ...]:
-    """The columns with their numbers, and the defaults of those that some layout lacks."""
+def _columns(shape: TableShape, item: TableObject) -> tuple[Column, ...]:
+    """The columns with their numbers, and what older records have for those that came later."""
     if len(item.layouts) == 1 and item.next_column == len(shape.columns) + 1:
         return shape.first_columns
-    late = {number for number in item.columns if any(number not in ids for ids in item.layouts.values())}
     return tuple(
         Column(
             id=number,
@@ -302,9 +353,7 @@ def _columns(mirror: Mirror, shape: TableShape, item: TableObject) -> tuple[Colu
             collation=column.collation,
             not_null=column.not_null,
             generated=column.generated,
-            default=evaluate_default(mirror.connection, column)
-            if number in late and not column.generated and position != shape.rowid_alias
-            else None,
+            default=item.added.get(number),
         )
-        for position, (number, column) in enumerate(zip(item.columns, shape.columns, strict=True))
+        for number, column in zip(item.columns, shape.columns, strict=True)
     )

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import apsw
 from apsw.ext import query_info
 
+from rome.catalog.shape import quote
+
 
 class Master(NamedTuple):
     """A row of sqlite_master."""
@@ -77,6 +79,12 @@ class Mirror:
             "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE rowid > ? AND sql IS NOT NULL", (mark,)
         )
         return {(row[0], row[1].lower()): Master(*row) for row in rows if not row[1].lower().startswith("sqlite_")}
+
+    def replace_table(self, name: str, statements: Iterable[str]) -> None:
+        """Make a table anew, by the CREATE statements of it and its indexes. Views and other tables do not notice."""
+        self.connection.execute(f"DROP TABLE main.{quote(name)}")
+        for statement in statements:
+            self.connection.execute(statement)
 
     def inspect(self, sql: str) -> Inspection:
         """What SQLite says of a statement when it prepares it; the statement is not run.

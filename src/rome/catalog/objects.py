@@ -7,6 +7,7 @@ object, which are never used again once committed. Row key: the object's id as a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -26,7 +27,8 @@ class TableObject(msgspec.Struct, frozen=True, array_like=True, tag="table"):
 
     `columns` are the ids of its columns by position; `layouts` maps a layout's number to the ids of the columns
     that its records hold (neither generated columns nor the rowid's alias); `indexes` maps an index's name in lower
-    case to its number in the store.
+    case to its number in the store; `added` maps the id of a column that came by ADD COLUMN to the value which older
+    records have for it, if it is not NULL: the column's DEFAULT may change later.
     """
 
     id: int
@@ -38,6 +40,7 @@ class TableObject(msgspec.Struct, frozen=True, array_like=True, tag="table"):
     layouts: dict[int, tuple[int, ...]]
     indexes: dict[str, int]
     next_index: int
+    added: dict[int, Any] = {}  # SqlValue, which msgspec cannot take as a type
 
 
 class IndexObject(msgspec.Struct, frozen=True, array_like=True, tag="index"):
