@@ -133,6 +133,7 @@ def test_errors_are_returned_in_sqlites_words(
         'CREATE TABLE t (x DEFAULT \'PRIMARY KEY\', "id" INTEGER, PRIMARY KEY ("id"))',
         "CREATE TABLE t (x, id INTEGER, CONSTRAINT p PRIMARY KEY (id) ON CONFLICT IGNORE, UNIQUE (x))",
         "CREATE TABLE t (id INTEGER /* PRIMARY KEY */ PRIMARY\n\t KEY, x -- PRIMARY KEY\n)",
+        "CREATE TABLE t (id INTEGER PRIMARY/* comment */KEY)",
         "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT)",
         'CREATE TABLE "PRIMARY KEY" (id INTEGER PRIMARY KEY, "primary" TEXT, CHECK ("primary" <> \'key\'))',
     ],

@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-import sqlglot
-
 from rome.catalog.mirror import Master
 from rome.catalog.schema import Catalog, Table
-from rome.errors import NotSupportedError
+from rome.sql.create_table import CreateTable
 
 
 def statements(master: Mapping[tuple[str, str], Master], catalog: Catalog) -> Iterator[str]:
@@ -43,25 +41,5 @@ def keeps_index(table: Table, name: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def with_autoincrement(sql: str) -> str:
-    """A CREATE TABLE with an INTEGER PRIMARY KEY, as `PRIMARY KEY AUTOINCREMENT`.
-
-    Raises:
-        NotSupportedError: the key is not found where SQLite's grammar has it.
-    """
-    tokens = sqlglot.tokenize(sql, dialect="sqlite")
-    words = [token.text.upper() for token in tokens]
-    if "AUTOINCREMENT" in words:
-        return sql
-    found = next((i for i, token in enumerate(tokens) if token.token_type.name == "PRIMARY_KEY"), None)
-    if found is None:
-        raise NotSupportedError(f"cannot find the PRIMARY KEY in: {sql}")
-    end = found
-    if words[end + 1 : end + 2] == ["("]:  # a table constraint: `PRIMARY KEY (id AUTOINCREMENT)`
-        end = words.index(")", end) - 1
-    else:  # a column constraint: `PRIMARY KEY ASC ON CONFLICT ABORT AUTOINCREMENT`
-        if words[end + 1] in ("ASC", "DESC"):
-            end += 1
-        if words[end + 1 : end + 3] == ["ON", "CONFLICT"]:
-            end += 3
-    at = tokens[end].end + 1
-    return f"{sql[:at]} AUTOINCREMENT{sql[at:]}"
+    """A CREATE TABLE with an INTEGER PRIMARY KEY, as `PRIMARY KEY AUTOINCREMENT`."""
+    return CreateTable(sql).with_autoincrement()

@@ -1,0 +1,272 @@
+"""The text of a CREATE TABLE, taken apart into columns and clauses, and edited.
+
+Invariant: what an edit does not name stays as it is, letter for letter. The text is one that SQLite has accepted, as
+sqlite_master has it, so nothing here checks it; what an edit makes of it is for SQLite to accept or refuse.
+
+A constraint is put on a line of its own: SQLAlchemy's reflection reads CHECK constraints line by line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from rome.errors import NotSupportedError, OperationalError
+from rome.sql.tokens import Token, identifier, tokenize
+
+_TABLE_HEADS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"})
+_COLUMN_HEADS = frozenset(
+    {"CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE", "REFERENCES", "DEFERRABLE", "AS"}
+)
+_KINDS = {"PRIMARY": "PRIMARY KEY", "FOREIGN": "FOREIGN KEY", "NOT": "NOT NULL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A constraint of the table, or any clause of a column behind its type.
+
+    Attributes:
+        kind: PRIMARY KEY, FOREIGN KEY, NOT NULL, or its first word; empty for a name that no constraint follows.
+        name: by CONSTRAINT, unquoted.
+        start, stop: positions of its tokens, the name included.
+        columns: lower-case names in its parentheses: of the columns; of CHECK everything that may be one.
+    """
+
+    kind: str
+    name: str | None
+    start: int
+    stop: int
+    columns: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnText:
+    """A column: its name is the token at `start`, then comes its type, if any, then its clauses."""
+
+    name: str
+    start: int
+    type_stop: int
+    stop: int
+    clauses: tuple[Clause, ...]
+
+    def clause(self, kind: str) -> Clause | None:
+        return next((clause for clause in self.clauses if clause.kind == kind), None)
+
+
+@dataclass
+class CreateTable:
+    """One CREATE TABLE. Every edit returns the text that it makes, and leaves this one.
+
+    Cost: 2 µs per token of the text.
+    """
+
+    sql: str
+    columns: list[ColumnText] = field(init=False, default_factory=list)
+    constraints: list[Clause] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._tokens = tokenize(self.sql)
+        opened = next(at for at, token in enumerate(self._tokens) if token.word == "(")
+        self._close = closing(self._tokens, opened)
+        for start, stop in _split(self._tokens, opened + 1, self._close):
+            if self.constraints or self._tokens[start].word in _TABLE_HEADS:
+                self.constraints += clauses(self._tokens, start, stop)
+            else:
+                type_stop = next((at for at in range(start + 1, stop) if begins_clause(self._tokens, at)), stop)
+                name = identifier(self._tokens[start])
+                found = tuple(clauses(self._tokens, type_stop, stop))
+                self.columns.append(ColumnText(name, start, type_stop, stop, found))
+
+    def column(self, name: str) -> ColumnText:
+        """Raises OperationalError: there is none of this name."""
+        for column in self.columns:
+            if column.name.lower() == name.lower():
+                return column
+        raise OperationalError(f"no such column: {name}")
+
+    def constraint(self, name: str) -> Clause | None:
+        """The named constraint, of the table or of a column."""
+        every = [*self.constraints, *(clause for column in self.columns for clause in column.clauses)]
+        return next(
+            (clause for clause in every if clause.name is not None and clause.name.lower() == name.lower()), None
+        )
+
+    # ------------------------------------------------------------ edits
+    def with_constraint(self, text: str, not_null: Collection[str]) -> str:
+        """With a table constraint at the end; columns of these names are made NOT NULL."""
+        named = [column for column in self.columns if column.name.lower() in not_null]
+        edits = [self._after(column.stop, " NOT NULL") for column in named if column.clause("NOT NULL") is None]
+        return self._edited([*edits, self._after(self._close, f", \n\t{text}")])
+
+    def without(self, dropped: Iterable[Clause]) -> str:
+        """Without these constraints."""
+        return self._edited(self._cut(clause.start, clause.stop) for clause in dropped)
+
+    def with_type(self, name: str, type_: str, collation: str) -> str:
+        """With another type of the column; `collation`, when not empty, takes the place of its COLLATE."""
+        column = self.column(name)
+        old = column.clause("COLLATE")
+        text = f" {type_}"
+        edits = []
+        if collation:
+            text += f" {collation}"
+            if old is not None:
+                edits.append(self._cut(old.start, old.stop))
+        name_stop = self._tokens[column.start].stop
+        return self._edited([(name_stop, self._tokens[column.type_stop - 1].stop, text), *edits])
+
+    def with_clause(self, name: str, kind: str, text: str) -> str:
+        """With this clause of the column in place of the one of its kind; empty: without any."""
+        column = self.column(name)
+        edits = [self._cut(clause.start, clause.stop) for clause in column.clauses if clause.kind == kind]
+        if text:
+            at = column.type_stop if kind == "DEFAULT" else column.stop
+            edits.append(self._after(at, f" {text}"))
+        return self._edited(edits)
+
+    def with_autoincrement(self) -> str:
+        """With AUTOINCREMENT behind the PRIMARY KEY, which it must have, of one column.
+
+        Raises:
+            NotSupportedError: it is not found where SQLite's grammar has it.
+        """
+        for clause in (clause for column in self.columns for clause in column.clauses):
+            if clause.kind == "PRIMARY KEY":
+                had = self._tokens[clause.stop - 1].word == "AUTOINCREMENT"
+                return self.sql if had else self._edited([self._after(clause.stop, " AUTOINCREMENT")])
+        for clause in self.constraints:
+            if clause.kind == "PRIMARY KEY":
+                words = [token.word for token in self._tokens[clause.start : clause.stop]]
+                end = closing(self._tokens, clause.start + words.index("("))
+                had = self._tokens[end - 1].word == "AUTOINCREMENT"
+                return self.sql if had else self._edited([self._after(end, " AUTOINCREMENT")])
+        raise NotSupportedError(f"cannot find the PRIMARY KEY in: {self.sql}")
+
+    def _cut(self, start: int, stop: int) -> tuple[int, int, str]:
+        """Without these tokens, and without the comma before them if nothing else needs it."""
+        last = self._tokens[stop - 1].stop
+        if self._tokens[start - 1].word == "," and self._tokens[stop].word in (",", ")"):
+            start -= 1
+        return self._tokens[start - 1].stop, last, ""
+
+    def _after(self, stop: int, text: str) -> tuple[int, int, str]:
+        at = self._tokens[stop - 1].stop
+        return at, at, text
+
+    def _edited(self, edits: Iterable[tuple[int, int, str]]) -> str:
+        """The text after replacements (begin, end, new), which do not overlap; those at one place in their order."""
+        parts, copied = [], 0
+        for begin, end, new in sorted(edits, key=lambda edit: edit[:2]):
+            parts += [self.sql[copied:begin], new]
+            copied = end
+        return "".join([*parts, self.sql[copied:]])
+
+
+def closing(tokens: Sequence[Token], opened: int) -> int:
+    """The position of the parenthesis that closes the one at `opened`; the end when none does."""
+    depth = 0
+    for at in range(opened, len(tokens)):
+        depth += (tokens[at].word == "(") - (tokens[at].word == ")")
+        if depth == 0:
+            return at
+    return len(tokens)
+
+
+def _split(tokens: Sequence[Token], start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """The parts between commas outside of parentheses."""
+    at = begin = start
+    while at < stop:
+        if tokens[at].word == "(":
+            at = closing(tokens, at)
+        elif tokens[at].word == ",":
+            yield begin, at
+            begin = at + 1
+        at += 1
+    yield begin, stop
+
+
+def begins_clause(tokens: Sequence[Token], at: int) -> bool:
+    """Whether the token begins a clause of a column."""
+    word = tokens[at].word
+    return word in _COLUMN_HEADS or (word == "GENERATED" and _word(tokens, at + 1) == "ALWAYS")
+
+
+def clauses(tokens: Sequence[Token], start: int, stop: int) -> Iterator[Clause]:
+    """The clauses of a column, or the constraints of a table, which need no commas between them."""
+    at = start
+    while at < stop:
+        begin, name = at, None
+        if tokens[at].word == "CONSTRAINT" and at + 1 < stop:
+            name = identifier(tokens[at + 1])
+            at += 2
+        head = _word(tokens, at) if at < stop else "CONSTRAINT"
+        if head == "CONSTRAINT" and name is not None:  # SQLite takes a name without a constraint
+            yield Clause("", name, begin, at, frozenset())
+            continue
+        end = min(_end(tokens, at), stop)
+        yield Clause(_KINDS.get(head, head), name, begin, end, _columns(tokens, head, at, end))
+        at = end
+
+
+def _columns(tokens: Sequence[Token], head: str, start: int, stop: int) -> frozenset[str]:
+    opened = next((at for at in range(start, stop) if tokens[at].word == "("), None)
+    if opened is None or head not in ("PRIMARY", "UNIQUE", "FOREIGN", "CHECK"):
+        return frozenset()
+    closed = closing(tokens, opened)
+    if head == "CHECK":
+        named = [token for token in tokens[opened:closed] if token.kind in ("word", "quoted")]
+    else:
+        named = [tokens[begin] for begin, end in _split(tokens, opened + 1, closed) if begin < end]
+    return frozenset(identifier(token).lower() for token in named)
+
+
+def _word(tokens: Sequence[Token], at: int) -> str:
+    return tokens[at].word if at < len(tokens) else ""
+
+
+def _end(tokens: Sequence[Token], at: int) -> int:
+    """Where the clause that begins here, without its name, ends."""
+    match tokens[at].word:
+        case "DEFAULT":
+            at += 2 if _word(tokens, at + 1) in ("+", "-") else 1
+            return closing(tokens, at) + 1 if _word(tokens, at) == "(" else at + 1
+        case "COLLATE":
+            return at + 2
+        case "REFERENCES":
+            return _end_of_reference(tokens, at)
+        case "FOREIGN":
+            return _end_of_reference(tokens, _behind_parentheses(tokens, at + 2))
+        case "GENERATED" | "AS":
+            at = _behind_parentheses(tokens, at + (1 if tokens[at].word == "AS" else 3))
+            return at + (_word(tokens, at) in ("STORED", "VIRTUAL"))
+        case "NOT" if _word(tokens, at + 1) == "NULL":
+            at += 2
+        case "PRIMARY":
+            at = _behind_parentheses(tokens, at + 2)
+            at += _word(tokens, at) in ("ASC", "DESC")
+        case _:
+            at = _behind_parentheses(tokens, at + 1)
+    if _word(tokens, at) == "ON":  # CONFLICT
+        at += 3
+    return at + (_word(tokens, at) == "AUTOINCREMENT")
+
+
+def _behind_parentheses(tokens: Sequence[Token], at: int) -> int:
+    return closing(tokens, at) + 1 if _word(tokens, at) == "(" else at
+
+
+def _end_of_reference(tokens: Sequence[Token], at: int) -> int:
+    """Where `REFERENCES parent (a, b) ON .. MATCH .. NOT DEFERRABLE INITIALLY ..` ends."""
+    at = _behind_parentheses(tokens, at + 2)
+    while True:
+        match _word(tokens, at):
+            case "ON":
+                at += 4 if _word(tokens, at + 2) in ("SET", "NO") else 3
+            case "MATCH" | "INITIALLY":
+                at += 2
+            case "DEFERRABLE":
+                at += 1
+            case "NOT" if _word(tokens, at + 1) == "DEFERRABLE":
+                at += 2
+            case _:
+                return at
