@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import apsw
 
 from rome.catalog.definition import Evolution
 from rome.catalog.mirror import Mirror
 from rome.catalog.schema import Table
+from rome.catalog.shape import quote
+from rome.engine import alter
 from rome.engine.guards import whole
-from rome.engine.harvest import new_indexes
 from rome.engine.reader import Reader
 from rome.engine.schema import Schema
 from rome.errors import NotSupportedError
-from rome.planner.statement import Kind, Statement
+from rome.planner.statement import Kind, Statement, classify
+from rome.sql import alter_table
+from rome.sql.alter_table import Alteration
 from rome.sql.tokens import tokenize
 from rome.transaction.transaction import Want
 from rome.workingset import ddl as working_ddl
 from rome.workingset.contents import Stored
 from rome.workingset.sqlite_errors import translate
 
-_NEEDS_ROWS = frozenset({"NOT", "CHECK", "REFERENCES", "AS", "GENERATED", "UNIQUE"})
+_NEEDS_ROWS = frozenset(
+    {"NOT", "CHECK", "REFERENCES", "AS", "GENERATED", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP"}
+)
 
 
 @lru_cache(maxsize=1024)
@@ -57,9 +63,32 @@ def run(statement: Statement, reader: Reader, mirror: Mirror, *, foreign_keys: b
         rome.errors.Error: what SQLite says against it; then the mirror may have changed, and must be opened again.
 
     Cost: one round trip when the transaction has no snapshot yet; CREATE INDEX, and ALTER TABLE that adds a
-    constraint, read the whole table.
+    constraint or may convert values, read the whole table.
     """
     refuse(statement)
+    alteration = alter_table.parse(statement.text)
+    if alteration is None:
+        return _run(statement, reader, mirror, foreign_keys=foreign_keys)
+    if alteration.change != "DROP COLUMN":
+        return alter.rewrite(alteration, reader, mirror, foreign_keys=foreign_keys)
+    return _drop_column(alteration, reader, mirror, foreign_keys=foreign_keys)
+
+
+def _drop_column(alteration: Alteration, reader: Reader, mirror: Mirror, *, foreign_keys: bool) -> Schema:
+    """With CASCADE: first what needs the column, and keeps SQLite from dropping it."""
+    table = alter.table_of(alteration, reader.schema)
+    if alteration.if_exists and alteration.name.lower() not in table.positions:
+        return reader.schema
+    if alteration.cascade:
+        for index in alter.indexes_of_column(reader.schema, table, alteration.name):
+            _run(classify(f"DROP INDEX main.{quote(index)}"), reader, mirror, foreign_keys=foreign_keys)
+        alter.rewrite(alteration, reader, mirror, foreign_keys=foreign_keys)
+    last = classify(f"ALTER TABLE main.{quote(table.name)} DROP COLUMN {quote(alteration.name)}")
+    return _run(last, reader, mirror, foreign_keys=foreign_keys)
+
+
+def _run(statement: Statement, reader: Reader, mirror: Mirror, *, foreign_keys: bool) -> Schema:
+    """One that SQLite has."""
     before = reader.schema
     sources = _sources(statement, mirror, before)
     reader.read(sources)
@@ -103,7 +132,7 @@ def _hydrate_what_is_checked(
         if new is None:
             if foreign_keys:
                 tables.update(_referencing(before, old))
-        elif new_indexes(old, new) or _unstored(old) != _unstored(new) or _constrains_rows(_words(statement.text)):
+        elif alter.adds_index(old, new) or _constrains_rows(_words(statement.text)):
             tables[old.id] = old
     wants = [whole(table) for table in tables.values()]
     reader.read(wants)
@@ -111,13 +140,10 @@ def _hydrate_what_is_checked(
 
 
 def _constrains_rows(words: tuple[str, ...]) -> bool:
-    """Whether it is ADD COLUMN with a constraint, ADD CONSTRAINT, or ALTER COLUMN SET NOT NULL."""
-    return words[0] == "ALTER" and "DROP" not in words and not _NEEDS_ROWS.isdisjoint(words)
-
-
-def _unstored(table: Table) -> set[str]:
-    """Unique indexes that only SQLite can check, on all rows."""
-    return {index.name.lower() for index in table.indexes if index.unique and not index.stored}
+    """Whether it is ADD COLUMN with what SQLite refuses, or checks, when there are rows."""
+    if words[0] != "ALTER" or "DROP" in words:
+        return False
+    return not _NEEDS_ROWS.isdisjoint(words) or ("DEFAULT", "(") in pairwise(words)
 
 
 def _referencing(schema: Schema, table: Table) -> dict[int, Table]:

@@ -155,14 +155,16 @@ class Statements:
     # ------------------------------------------------------------ schema
     def _ddl(self, current: OpenTransaction, statement: Statement) -> Result:
         current.reader.refresh()
-        contents = self._workspace.working_set.contents.copy()
+        before, contents = current.schema, self._workspace.working_set.contents.copy()
         self._workspace.working_set.connection.execute("SAVEPOINT rome_ddl")
         try:
             after = ddl.run(statement, current.reader, self._workspace.mirror, foreign_keys=self.foreign_keys)
         except BaseException:
             self._workspace.working_set.connection.execute("ROLLBACK TO rome_ddl")
             self._workspace.working_set.contents = contents
-            self._workspace.open_mirror(current.schema)
+            current.reader.schema = before
+            current.reader.forget_decoded()
+            self._workspace.open_mirror(before)
             raise
         finally:
             self._workspace.working_set.connection.execute("RELEASE rome_ddl")

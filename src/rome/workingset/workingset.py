@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import apsw
 
 from rome.catalog.schema import Table
+from rome.catalog.shape import quote
 from rome.codec.values import SqlValue
 from rome.errors import InternalError
 from rome.workingset.contents import Contents, Identity, Stored
@@ -196,6 +197,24 @@ class WorkingSet:
             if before != after:
                 self.connection.execute(statements.move, (after, before))
         self.connection.set_last_insert_rowid(dict(moves).get(last_rowid, last_rowid))
+
+    def replace_table(self, old: Table, new: Table, statements: Iterable[str]) -> None:
+        """Make a table anew, by CREATE statements, with the rows that are in it; what is known of them stays.
+
+        Raises:
+            rome.errors.Error: what SQLite says against the statements, or against a row under its new constraints.
+        """
+        rows = self.all_rows(old)
+        last_rowid = self.connection.last_insert_rowid()
+        insert = TableStatements(new)
+        try:
+            self.connection.execute(f"DROP TABLE main.{quote(old.name)}")
+            for statement in statements:
+                self.connection.execute(statement)
+            self.connection.executemany(insert.insert, (insert.bindings(rowid, values) for rowid, values in rows))
+        except apsw.Error as error:
+            raise translate(error) from error
+        self.connection.set_last_insert_rowid(last_rowid)
 
     # ------------------------------------------------------------ execution
     def query(self, sql: str, parameters: Sequence[SqlValue]) -> list[Row]:
