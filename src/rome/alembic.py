@@ -3,6 +3,9 @@
 Alembic picks its implementation by the dialect's name, "sqlite", so this one takes the place of SQLite's, and acts
 differently on Rome alone. Registering is done by subclassing: alembic has no other way.
 
+Rome has the ALTER TABLE that alembic's default implementation writes, so no operation needs batch mode, and batch mode
+itself copies a table only where a copy may lead elsewhere.
+
 Batch mode copies a table, drops it, and gives its name to the copy. With foreign keys enforced, which they are on Rome
 and not on SQLite by default, DROP TABLE deletes the table's rows first: ON DELETE CASCADE would empty the tables that
 refer to it, and RESTRICT would end the migration. So that one DROP TABLE leaves other tables alone. Switching the keys
@@ -14,21 +17,78 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from alembic.ddl.base import DropColumn, visit_drop_column
+from alembic.ddl.impl import DefaultImpl
 from alembic.ddl.sqlite import SQLiteImpl
+from sqlalchemy import PrimaryKeyConstraint
+from sqlalchemy.ext.compiler import compiles
 
 from rome.dbapi.connection import Connection
 
 if TYPE_CHECKING:
-    from alembic.operations.batch import ApplyBatchImpl
-    from sqlalchemy import Table
+    from alembic.operations.batch import ApplyBatchImpl, BatchOperationsImpl
+    from sqlalchemy import Column, Constraint, Table
+    from sqlalchemy.sql.compiler import DDLCompiler
+
+
+class DropColumnCascade(DropColumn):
+    """DROP COLUMN with the indexes and constraints that need the column, as batch mode does it."""
+
+
+@compiles(DropColumnCascade)
+def _drop_column_cascade(element: DropColumnCascade, compiler: DDLCompiler, **kw: Any) -> str:
+    return f"{visit_drop_column(element, compiler, **kw)} CASCADE"
 
 
 class RomeImpl(SQLiteImpl):
-    """SQLite's, but a table that batch mode replaces takes no other rows with it."""
+    """SQLite's; on Rome it alters tables in place, and a table that batch mode replaces takes no other rows with it."""
 
     __dialect__ = "sqlite"
 
     _replaced: Table | None = None
+
+    @property
+    def _on_rome(self) -> bool:
+        """Also when there is no connection: `alembic upgrade --sql`."""
+        return bool(self.dialect.driver == "rome")
+
+    # ------------------------------------------------------------ without batch mode
+    def alter_column(self, table_name: str, column_name: str, **kw: Any) -> None:
+        """On Rome without the comment, which SQLite does not store; CREATE TABLE leaves it out, too."""
+        if self._on_rome:
+            kw.pop("comment", None)
+        super().alter_column(table_name, column_name, **kw)
+
+    def add_constraint(self, const: Constraint, **kw: Any) -> None:
+        if self._on_rome:
+            DefaultImpl.add_constraint(self, const, **kw)
+        else:
+            super().add_constraint(const, **kw)
+
+    def drop_constraint(self, const: Constraint, **kw: Any) -> None:
+        if self._on_rome:
+            DefaultImpl.drop_constraint(self, const, **kw)
+        else:
+            super().drop_constraint(const, **kw)
+
+    def drop_column(
+        self,
+        table_name: str,
+        column: Column[Any],
+        *,
+        schema: str | None = None,
+        if_exists: bool | None = None,
+        **kw: Any,
+    ) -> None:
+        if self._on_rome:
+            self._exec(DropColumnCascade(table_name, column, schema=schema, if_exists=if_exists))
+        else:
+            super().drop_column(table_name, column, schema=schema, if_exists=if_exists, **kw)
+
+    # ------------------------------------------------------------ batch mode
+    def requires_recreate_in_batch(self, batch_op: BatchOperationsImpl) -> bool:
+        """Whether recreate="auto" copies the table; on Rome only where the copy may differ from ALTER TABLE."""
+        return bool(super().requires_recreate_in_batch(batch_op)) and not (self._on_rome and _alters_alike(batch_op))
 
     def prep_table_for_batch(self, batch_impl: ApplyBatchImpl, table: Table) -> None:
         super().prep_table_for_batch(batch_impl, table)
@@ -41,3 +101,27 @@ class RomeImpl(SQLiteImpl):
     def _foreign_keys_off(self) -> AbstractContextManager[None]:
         connection = None if self.connection is None else self.connection.connection.dbapi_connection
         return connection.session.foreign_keys_off() if isinstance(connection, Connection) else nullcontext()
+
+
+def _alters_alike(batch_op: BatchOperationsImpl) -> bool:
+    """Whether ALTER TABLE leads where a copy does.
+
+    A copy finds constraints by names that a convention gives them, casts values to a new type, replaces a primary key,
+    and goes on calling a renamed column by its old name.
+    """
+    if batch_op.naming_convention or batch_op.copy_from is not None or batch_op.table_args or batch_op.table_kwargs:
+        return False
+    if batch_op.partial_reordering or batch_op.reflect_args or len(batch_op.reflect_kwargs["listeners"]) > 1:
+        return False
+    return all(_alters_alike_once(name, arguments, options) for name, arguments, options in batch_op.batch)
+
+
+def _alters_alike_once(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    match name:
+        case "create_index" | "drop_index" | "drop_constraint":
+            return True
+        case "add_constraint":
+            return not isinstance(arguments[0], PrimaryKeyConstraint)
+        case "alter_column":
+            return options.get("name") is None and options.get("type_") is None
+    return False

@@ -75,6 +75,7 @@ class RomeDialect(SQLiteDialect):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._private_name: str | None = None
+        _extend_libraries()
 
     @classmethod
     def import_dbapi(cls) -> ModuleType:
@@ -84,11 +85,11 @@ class RomeDialect(SQLiteDialect):
     def engine_created(cls, engine: Engine) -> None:
         """Guard the pool, and extend what the application has loaded.
 
-        oslo.db is loaded before its engines are made, alembic perhaps after, but before it works on a connection.
+        oslo.db is loaded before its engines are made, alembic perhaps after, but before it works on a connection. (It
+        may do without: `alembic upgrade --sql` makes a dialect, and neither engine nor connection.)
         """
         event.listen(engine, "checkout", _replace_lost)
         event.listen(engine, "checkout", lambda *_: _extend_libraries())
-        _extend_libraries()
 
     def create_connect_args(self, url: URL) -> tuple[list[str], dict[str, Any]]:
         """The URL itself, once it is known to be right: a wrong one fails in create_engine, not at the first query.

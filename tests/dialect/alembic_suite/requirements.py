@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from alembic.testing.requirements import SuiteRequirements
 from sqlalchemy.testing import exclusions
 
@@ -20,22 +18,10 @@ OPEN = (
 """What the suite leaves closed unless a dialect opens it. `fk_initially` stays closed: SQLAlchemy's reflection of
 SQLite leaves out INITIALLY IMMEDIATE, so that three of its six tests fail on stock SQLite, too."""
 
-CLOSED = {
-    "alter_column": "SQLite has no ALTER COLUMN for types and defaults: alembic's batch mode does it, by a copy",
-}
-"""What the suite leaves open unless a dialect closes it, and why Rome does."""
-
 
 class Requirements(SuiteRequirements):  # type: ignore[misc]
     """For alembic_suite/setup.cfg."""
 
 
-def _when(closed: bool, reason: str = "") -> property:
-    condition: Any = exclusions.BooleanPredicate(closed, reason)
-    return property(lambda requirements: exclusions.skip_if(condition))
-
-
 for _name in OPEN:
-    setattr(Requirements, _name, _when(closed=False))
-for _name, _reason in CLOSED.items():
-    setattr(Requirements, _name, _when(closed=True, reason=_reason))
+    setattr(Requirements, _name, property(lambda requirements: exclusions.open()))
