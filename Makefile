@@ -10,6 +10,7 @@ SLT ?= tests/slt/cases
 TRANSACTIONS ?= 200000
 PROCESSES ?= 8
 PROFILED ?= $(LMDB) own-redis
+MINUTES ?= 10
 
 VENV := .venv
 LOGS := .cache/log
@@ -28,7 +29,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot bench profile openstack-test test slt isolation sqlalchemy-test lint types layers clean
+.PHONY: help demo boot bench profile openstack-test test slt fuzz isolation sqlalchemy-test lint types layers clean
 
 help:
 	@echo 'make demo [URL=..] [COUNT=3]            a tour of the ORM, then real Nova and Placement boot servers on Rome'
@@ -40,6 +41,7 @@ help:
 	@echo 'make slt [SLT=..] [URL=..]              sqllogictest files below a folder; without SLT our own, without URL in memory'
 	@echo 'make isolation [URL=..] [LEVEL=..]       checks that transactions are isolated: TRANSACTIONS=200000 PROCESSES=8 per store;'
 	@echo '                                        without URL on LMDB, and on a Redis and a Valkey server of its own'
+	@echo 'make fuzz [MINUTES=10] [URL=..]         random statements on Rome and on stock SQLite, until they differ or time is up'
 	@echo 'make sqlalchemy-test [ARGS=..]          SQLAlchemy'"'"'s own tests on Rome and on stock SQLite, compared'
 	@echo 'make lint types layers                  ruff, mypy, import-linter'
 	@echo 'make clean                              remove everything that was set up'
@@ -77,6 +79,9 @@ slt: $(VENV)/ready
 isolation: $(VENV)/ready
 	@PYTHONPATH=tests $(VENV)/bin/python -m $(if $(URL),rome.testing.isolation '$(URL)',isolation) \
 		--transactions $(TRANSACTIONS) --processes $(PROCESSES) $(if $(LEVEL),--level '$(LEVEL)')
+
+fuzz: $(VENV)/ready
+	@PYTHONPATH=tests $(VENV)/bin/python -m fuzz --minutes '$(MINUTES)' $(if $(URL),--url '$(URL)')
 
 lint: $(VENV)/ready
 	@$(VENV)/bin/ruff check .

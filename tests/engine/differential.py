@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,8 +14,11 @@ import apsw
 import rome
 from rome.codec.values import SqlValue
 from rome.errors import Error
+from rome.workingset.functions import add_regexp
 from rome.workingset.sqlite_errors import translate
 
+MEMORY = "rome+memory:///{db}"
+_ROMES_OWN = "CREATE INDEX"
 _serial = itertools.count(1)
 Rows = list[tuple[SqlValue, ...]]
 
@@ -24,10 +28,17 @@ class Operation:
     """One thing that an application does: a statement, or executemany when `batch` is given."""
 
     sql: str
+    parameters: tuple[SqlValue, ...] = ()
     batch: tuple[tuple[SqlValue, ...], ...] | None = None
 
     def __str__(self) -> str:
-        return self.sql if self.batch is None else f"{self.sql} -- with each of {list(self.batch)}"
+        if self.batch is not None:
+            return f"{self.sql}; -- with each of {list(self.batch)}"
+        return f"{self.sql}; -- with {list(self.parameters)}" if self.parameters else f"{self.sql};"
+
+
+OTHER_CLIENT = "-- another client"
+"""An operation: what follows is done by the other of two connections to Rome; an open transaction is rolled back."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +63,27 @@ class Pair:
     """Rome and stock SQLite side by side, in manual transactions, foreign keys enforced.
 
     Args:
-        schema: CREATE statements. Leave non-unique indexes out: a working set has none, and they decide in which
-            order SQLite visits rows.
+        schema: CREATE statements. Stock SQLite is given no index that is not unique: a working set has none, and
+            they decide in which order SQLite visits rows.
         ids: every table has an INTEGER PRIMARY KEY that every INSERT sets, so that lastrowid can be compared.
         tables: name -> the columns to compare in the end, as SQL; left out: all columns of all tables.
+        url: with {db} for the database.
     """
 
-    def __init__(self, schema: Iterable[str], *, ids: bool, tables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, schema: Iterable[str], *, ids: bool, tables: Mapping[str, str] | None = None, url: str = MEMORY
+    ) -> None:
         self._ids = ids
-        self._url = f"rome+memory:///differential{next(_serial)}"
+        self._url = url.replace("{db}", f"differential_{os.getpid()}_{next(_serial)}")
         self.rome = rome.connect(self._url)
+        self._others = [self.rome]
+        self._last_rowid = 0  # of the client that is not at work
         self.stock = apsw.Connection(":memory:")
         self.stock.execute("PRAGMA foreign_keys=ON")
+        add_regexp(self.stock)
         for statement in schema:
-            self.stock.execute(statement)
+            if not statement.startswith(_ROMES_OWN):
+                self.stock.execute(statement)
             self.rome.execute(statement)
         self.rome.commit()
         if tables is None:
@@ -78,7 +96,8 @@ class Pair:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.rome.close()
+        for connection in self._others:
+            connection.close()
         self.stock.close()
         rome.drop_database(self._url)
 
@@ -89,6 +108,9 @@ class Pair:
             MiscountedError: the two cannot be compared any longer.
         """
         self.done.append(operation)
+        if operation.sql == OTHER_CLIENT:
+            self._switch()
+            return Seen([], -1, None, None, False)
         stock = self._on_stock(operation)
         if operation.sql == "COMMIT" and stock.error and not self.stock.execute("PRAGMA foreign_key_check").fetchall():
             raise MiscountedError
@@ -97,7 +119,18 @@ class Pair:
         return stock
 
     def execute(self, sql: str, *batch: tuple[SqlValue, ...]) -> Seen:
-        return self.run(Operation(sql, batch or None))
+        return self.run(Operation(sql, batch=batch or None))
+
+    def _switch(self) -> None:
+        if self.rome.in_transaction:  # its COMMIT was refused
+            self.execute("ROLLBACK")
+        if len(self._others) == 1:
+            self._others.append(rome.connect(self._url))
+        self._others.reverse()
+        self.rome = self._others[0]
+        last_rowid = self.stock.last_insert_rowid()
+        self.stock.set_last_insert_rowid(self._last_rowid)
+        self._last_rowid = last_rowid
 
     def check_tables(self) -> None:
         """Assert that all tables are the same: as this transaction sees them, and to a new client once it is over."""
@@ -121,8 +154,8 @@ class Pair:
         rows: Rows = []
         error, changes = None, 0
         try:
-            if connection.in_transaction:
-                for parameters in [()] if operation.batch is None else operation.batch:
+            if connection.in_transaction and not operation.sql.startswith(_ROMES_OWN):
+                for parameters in [operation.parameters] if operation.batch is None else operation.batch:
                     rows += connection.execute(operation.sql, parameters).fetchall()
                     changes += connection.changes()
         except apsw.Error as raised:
@@ -138,7 +171,7 @@ class Pair:
         rows: Rows = []
         try:
             if operation.batch is None:
-                cursor.execute(operation.sql)
+                cursor.execute(operation.sql, operation.parameters)
             else:
                 cursor.executemany(operation.sql, operation.batch)
             if cursor.description is not None:

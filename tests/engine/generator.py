@@ -326,7 +326,7 @@ def _many(draw: st.DrawFn, schema: SchemaUnderTest) -> Operation:
     else:
         sql = f"UPDATE {table.name} SET {columns[-1]} = ? WHERE {columns[0]} = ?"
         rows = st.tuples(domains[-1], domains[0])
-    return Operation(sql, tuple(draw(st.lists(rows, min_size=1, max_size=4))))
+    return Operation(sql, batch=tuple(draw(st.lists(rows, min_size=1, max_size=4))))
 
 
 def _value(literal: str) -> int | float | str | bytes | None:

@@ -1,0 +1,277 @@
+"""Random schemas: every kind of key, affinity, collation, index, generated column, foreign key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from fuzz.choices import Choices
+from rome.codec.values import SqlValue
+
+Pool = tuple[SqlValue, ...]
+Q = "§"
+"""Stands in a template for the qualifier of a column: nothing, or an alias and a dot."""
+
+_INTEGERS: Pool = (1, 2, 3, 1, 2, None, 0, -1, 5)
+_TEXTS: Pool = ("a", "b", "A", "a", None, "1", "a ", "B", "ab", "")
+_REALS: Pool = (1.0, 2.0, 1.5, 1, None, 0.0, -0.0, 0.1)
+_ANY: Pool = (1, "a", None, 2, "1", 1.0, "A", b"a", 1.5, "")
+BOUNDARY: Pool = (
+    *(2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), float(2**53), float(2**63), 1e308, -1e308, inf, -inf),
+    *(
+        -0.0,
+        "",
+        "01",
+        " 1",
+        "1.0",
+        "1e0",
+        "0x1",
+        str(2**53 + 1),
+        "9223372036854775808",
+        "0.1",
+        0.1,
+        1e15,
+        123456789012345.6,
+    ),
+    *(b"", b"a", b"1", "é", "É", "a\x00b", "%", "a_", 10**15),
+)
+_TYPES: tuple[tuple[str, Pool], ...] = (
+    *(("INTEGER", _INTEGERS), ("TEXT", _TEXTS), ("TEXT COLLATE NOCASE", _TEXTS), ("", _ANY), ("REAL", _REALS)),
+    *(("NUMERIC", _ANY), ("BLOB", _ANY), ("TEXT COLLATE RTRIM", _TEXTS), ("VARCHAR(5)", _TEXTS), ("INT", _INTEGERS)),
+    *(("BLOB COLLATE NOCASE", _ANY), ("DATETIME", _ANY), ("DOUBLE", _REALS)),
+)
+IDS: Pool = (1, 2, 3, 4, 5, 6, 7, -3, 2**53 + 1, 0)
+_EXPRESSIONS = (
+    *("lower({a})", "coalesce({a}, {b})", "{a} || 'x'", "typeof({a})", "{a} IS NULL", "{a} = {b}", "length({a})"),
+    *("substr({a}, 1, 1)", "{a} + 1", "CASE WHEN {a} > 1 THEN {b} END", "{a} COLLATE NOCASE", "-{a}"),
+)
+_PREDICATES = (
+    *("{a} IS NOT NULL", "{a} > 1", "{a} = 'a'", "{b} IS NULL AND {a} < 3", "{a} IN (1, 2)", "{a} = 1", "{a} <> {b}"),
+)
+_ACTIONS = (
+    "",
+    " ON DELETE CASCADE",
+    " ON DELETE SET NULL ON UPDATE CASCADE",
+    " ON DELETE SET DEFAULT ON UPDATE SET NULL",
+)
+_ACTIONS += (" ON DELETE RESTRICT", " ON UPDATE CASCADE", " ON DELETE CASCADE ON UPDATE SET DEFAULT")
+
+
+@dataclass(frozen=True)
+class RandomTable:
+    """A table: the values that its columns are given.
+
+    Attributes:
+        columns: what may be shown. A rowid that SQLite chooses is not: Rome may choose another.
+        generated: those of the columns that cannot be set.
+        given: those that every INSERT sets.
+        targets: what ON CONFLICT may name.
+        templates: conditions and expressions that its indexes are made of; `§` before every column.
+    """
+
+    name: str
+    sql: str
+    columns: Mapping[str, Pool]
+    generated: frozenset[str]
+    given: tuple[str, ...]
+    targets: tuple[str, ...]
+    conditions: tuple[str, ...]
+    expressions: tuple[str, ...]
+
+    @property
+    def settable(self) -> list[str]:
+        return [name for name in self.columns if name not in self.generated]
+
+
+@dataclass(frozen=True)
+class RandomSchema:
+    """Tables, indexes and views. `ids`: every INSERT sets the rowid, so that lastrowid can be compared."""
+
+    tables: tuple[RandomTable, ...]
+    indexes: tuple[str, ...]
+    views: tuple[tuple[str, str, Mapping[str, Pool]], ...]
+    ids: bool
+
+    @property
+    def statements(self) -> list[str]:
+        return [*(table.sql for table in self.tables), *self.indexes, *(sql for _, sql, _ in self.views)]
+
+
+def literal(value: SqlValue) -> str:
+    """A value as SQLite reads it."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'"
+    if isinstance(value, str):
+        return f"CAST(x'{value.encode().hex()}' AS TEXT)" if "\x00" in value else "'" + value.replace("'", "''") + "'"
+    if isinstance(value, float) and abs(value) == inf:
+        return "9e999" if value > 0 else "-9e999"
+    return str(value)
+
+
+def random_schema(choices: Choices) -> RandomSchema:
+    """Two or three tables, their indexes, and a view."""
+    ids = choices.once_in(2)
+    tables: list[RandomTable] = []
+    indexes: list[str] = []
+    for number in range(2 + choices.below(2)):
+        table, more = _table(choices, f"t{number}", tables, ids=ids)
+        tables.append(table)
+        indexes += more
+    views = (_view(choices, tables),) if choices.once_in(2) else ()
+    return RandomSchema(tuple(tables), tuple(indexes), views, ids)
+
+
+def _table(choices: Choices, name: str, others: Sequence[RandomTable], *, ids: bool) -> tuple[RandomTable, list[str]]:
+    made = _TableMaker(choices, name, others)
+    made.key(choices.pick(_KINDS_WITH_IDS if ids else _KINDS))
+    indexes, conditions, expressions = [], [], []
+    for number in range(choices.below(4)):
+        index, condition, expression = random_index(choices, f"i{name}{number}", name, made.names)
+        indexes.append(index)
+        conditions += [condition] if condition else []
+        expressions += [expression] if expression else []
+    return made.table(tuple(conditions), tuple(expressions)), indexes
+
+
+_KINDS_WITH_IDS = ("id", "id", "without rowid", "without rowid pair")
+_KINDS = ("id", "none", "text", "pair", "hidden id", "without rowid", "without rowid pair", "descending id")
+
+
+class _TableMaker:
+    """Writes one CREATE TABLE."""
+
+    def __init__(self, choices: Choices, name: str, others: Sequence[RandomTable]) -> None:
+        self._choices = choices
+        self._name = name
+        self._others = others
+        self._columns: dict[str, Pool] = {}
+        self._parts: list[str] = []
+        self._targets: list[str] = []
+        self._generated: set[str] = set()
+        self._tail = ""
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that indexes may hold."""
+        return [column for column in self._columns if column != "id"]
+
+    def key(self, kind: str) -> None:
+        """The columns, with a primary key of some kind."""
+        choices = self._choices
+        if kind in ("id", "descending id"):
+            self._columns["id"] = IDS
+            self._parts.append("id INTEGER PRIMARY KEY" + (" DESC" if kind == "descending id" else ""))
+            self._targets.append("id")
+        elif kind == "hidden id":
+            self._parts.append("id INTEGER PRIMARY KEY" + choices.pick(("", " AUTOINCREMENT")))
+        shared = choices.pick((1, 1, 9))  # which column has a name that other tables have, too: for USING and NATURAL
+        own = choices.pick(("c", f"{self._name}c"))
+        for number in range(2 + choices.below(3)):
+            column = "k" if number == shared else f"{own}{number}"
+            self._column(column, is_key=number == 0 and kind in ("text", "without rowid"))
+        names = self.names
+        if choices.once_in(4):
+            self._add_generated()
+        if kind in ("pair", "without rowid pair"):
+            self._targets.insert(0, f"{names[0]}, {names[1]}")
+            self._parts.append(f"PRIMARY KEY ({names[0]}, {names[1]}{choices.pick(('', ' DESC'))})")
+        if kind.startswith("without rowid"):
+            self._tail = " WITHOUT ROWID"
+
+    def _column(self, name: str, *, is_key: bool) -> None:
+        choices = self._choices
+        declared, pool = choices.pick(_TYPES)
+        definition = f"{name} {declared}".rstrip()
+        self._columns[name] = pool
+        if is_key:
+            definition += " PRIMARY KEY"
+            self._targets.append(name)
+        elif choices.once_in(6):
+            definition += " UNIQUE" + choices.pick(("", "", "", " ON CONFLICT REPLACE", " ON CONFLICT IGNORE"))
+            self._targets.append(name)
+        elif choices.once_in(8):
+            definition += f" NOT NULL DEFAULT {literal(pool[0])}"
+        elif choices.once_in(12):
+            definition += f" CHECK ({name} <> {literal(pool[1])})"
+        elif choices.once_in(4):
+            definition += self._reference(name)
+        self._parts.append(definition)
+
+    def _reference(self, name: str) -> str:
+        """A foreign key to one column of another table, or nothing."""
+        targets = [(o, target) for o in self._others for target in o.targets if "," not in target]
+        if not targets:
+            return ""
+        other, target = self._choices.pick(targets)
+        self._columns[name] = other.columns[target]
+        deferred = self._choices.pick(("", "", " DEFERRABLE INITIALLY DEFERRED"))
+        return f" REFERENCES {other.name} ({target}){self._choices.pick(_ACTIONS)}{deferred}"
+
+    def _add_generated(self) -> None:
+        choices = self._choices
+        expression = _filled(choices.pick(_EXPRESSIONS), choices, self.names).replace(Q, "")
+        declared = choices.pick(("", "TEXT ", "INTEGER "))
+        unique = choices.pick(("", "", " UNIQUE"))
+        self._parts.append(f"g {declared}AS ({expression}) {choices.pick(('VIRTUAL', 'STORED'))}{unique}")
+        self._generated.add("g")
+        self._columns["g"] = _ANY
+        if unique:
+            self._targets.append("g")
+
+    def table(self, conditions: tuple[str, ...], expressions: tuple[str, ...]) -> RandomTable:
+        """The table, once its columns are there."""
+        return RandomTable(
+            name=self._name,
+            sql=f"CREATE TABLE {self._name} ({', '.join(self._parts)}){self._tail}",
+            columns={
+                column: pool if pool is IDS else pool * 3 + BOUNDARY[at % 5 :: 5]
+                for at, (column, pool) in enumerate(self._columns.items())
+            },
+            generated=frozenset(self._generated),
+            given=("id",) if "id" in self._columns else (),
+            targets=tuple(self._targets),
+            conditions=conditions,
+            expressions=expressions,
+        )
+
+
+def random_index(
+    choices: Choices, name: str, table: str, columns: Sequence[str], exists: str = ""
+) -> tuple[str, str, str]:
+    """CREATE INDEX, and the condition and the expression in it, as templates, or ''."""
+    keys = [
+        column + choices.pick(("", "", "", " DESC", " COLLATE NOCASE", " COLLATE BINARY"))
+        for column in choices.some(columns, 1, 3)
+    ]
+    condition = expression = ""
+    if choices.once_in(3):
+        expression = _filled(choices.pick(_EXPRESSIONS), choices, columns)
+        keys[choices.below(len(keys))] = expression.replace(Q, "")
+    if choices.once_in(3):
+        condition = _filled(choices.pick(_PREDICATES), choices, columns)
+    where = f" WHERE {condition.replace(Q, '')}" if condition else ""
+    unique = choices.pick(("", "", "", "UNIQUE "))
+    return f"CREATE {unique}INDEX {exists}{name} ON {table} ({', '.join(keys)}){where}", condition, expression
+
+
+def _filled(template: str, choices: Choices, columns: Sequence[str]) -> str:
+    return template.format(a=Q + choices.pick(columns), b=Q + choices.pick(columns))
+
+
+def _view(choices: Choices, tables: Sequence[RandomTable]) -> tuple[str, str, Mapping[str, Pool]]:
+    one, other = choices.pick(tables), choices.pick(tables)
+    mine, theirs = choices.pick(list(one.columns)), choices.pick(list(other.columns))
+    shown = choices.pick(list(other.columns))
+    query = choices.pick(
+        (
+            f"SELECT a.{mine} AS v0, b.{shown} AS v1 FROM {one.name} a LEFT JOIN {other.name} b "
+            f"ON b.{theirs} = a.{mine}",
+            f"SELECT {mine} AS v0, count(*) AS v1 FROM {one.name} GROUP BY {mine}",
+            f"SELECT {mine} AS v0, {mine} AS v1 FROM {one.name} UNION ALL SELECT {theirs}, {shown} FROM {other.name}",
+            f"SELECT DISTINCT {mine} AS v0, typeof({mine}) AS v1 FROM {one.name} WHERE {mine} IS NOT NULL",
+        )
+    )
+    return "v", f"CREATE VIEW v AS {query}", {"v0": one.columns[mine], "v1": other.columns[shown]}
