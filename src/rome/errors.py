@@ -12,7 +12,8 @@
        │  ├─ ConflictError         40001, retryable: nothing was written
        │  │  ├─ SnapshotTooOldError    the snapshot is older than what the store still keeps
        │  │  ├─ SnapshotLostError      the snapshot belongs to a history the store no longer has
-       │  │  └─ CatalogChangedError    the schema changed after the snapshot
+       │  │  ├─ CatalogChangedError    the schema changed after the snapshot
+       │  │  └─ TurnTakenError         it is another transaction's turn to change the row
        │  ├─ CommitUnknownError    40003: sent, not answered; the outcome is not known
        │  ├─ CommitAbortedError    40001, retryable: the connection broke, and the commit never arrived
        │  ├─ NotReplicatedError    committed, but on fewer replicas than asked for
@@ -109,18 +110,21 @@ class ConflictError(OperationalError):
 
     Attributes:
         table: numeric id of the table, or None when no single table is to blame.
+        index: numeric id of the index of which a range changed; None: it was a row.
         key: the row key, or the start of the range, that changed.
     """
 
     sqlstate = "40001"
     retryable = True
 
-    def __init__(self, message: str, *, table: int | None = None, key: bytes | None = None) -> None:
+    def __init__(
+        self, message: str, *, table: int | None = None, index: int | None = None, key: bytes | None = None
+    ) -> None:
         super().__init__(message)
-        self.table, self.key = table, key
+        self.table, self.index, self.key = table, index, key
 
     def __reduce__(self) -> tuple[object, ...]:
-        return partial(type(self), table=self.table, key=self.key), self.args
+        return partial(type(self), table=self.table, index=self.index, key=self.key), self.args
 
 
 class SnapshotTooOldError(ConflictError):
@@ -133,6 +137,13 @@ class SnapshotLostError(ConflictError):
 
 class CatalogChangedError(ConflictError):
     """The schema changed after this transaction's snapshot."""
+
+
+class TurnTakenError(ConflictError):
+    """Nothing that was read has changed, but transactions that had lost before come first. Wait in line, and try again.
+
+    `key` is the row that somebody claims.
+    """
 
 
 class CommitAbortedError(OperationalError):

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from rome.errors import CatalogChangedError, CommitAbortedError, ConflictError
+from rome.errors import CatalogChangedError, CommitAbortedError, ConflictError, TurnTakenError
 from rome.store.location import Location
 from rome.store.spi import (
     ORDER_INDEX,
     Answer,
     Capabilities,
+    Claim,
     CommitRequest,
     Get,
     RangeCheck,
@@ -74,6 +75,8 @@ class _Database:
         self.states = [_State()]
         self.outcomes: dict[bytes, Version | None] = {}
         self.sequences: dict[int, int] = {}
+        self.line: dict[bytes, Sequence[Claim]] = {}
+        """Ticket -> claims, first come first. Nobody's time is ever over."""
 
     def answer(self, request: Request, version: Version) -> Answer:
         state = self.states[version]
@@ -160,7 +163,14 @@ class NaiveStore(Store):
         for check in request.ranges:
             if not database.valid(check):
                 raise ConflictError("a range changed", table=check.table_id, key=check.start)
+        for ticket, claims in database.line.items():
+            if ticket == request.ticket:
+                break
+            for table, key, _ in request.rows:
+                if Claim(table, key) in claims or Claim(table, None) in claims:
+                    raise TurnTakenError("somebody comes first", table=table, key=key)
         if request.rows or request.entries or request.drops or request.sequences:
+            database.line.pop(request.ticket, None)
             database.states.append(now.changed(request, len(database.states)))
             database.outcomes[request.transaction_id] = len(database.states) - 1
             for sequence, number in request.sequences.items():
@@ -169,6 +179,22 @@ class NaiveStore(Store):
 
     def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         return self._database.outcomes.setdefault(transaction_id, None)
+
+    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+        self._database.line[ticket] = claims
+        ahead = 0
+        for other, theirs in self._database.line.items():
+            if other == ticket:
+                break
+            ahead += any(
+                a.table_id == b.table_id and (a.key == b.key or a.key is None or b.key is None)
+                for a in theirs
+                for b in claims
+            )
+        return ahead
+
+    def leave_line(self, ticket: bytes) -> None:
+        self._database.line.pop(ticket, None)
 
     def trim(self) -> int:
         return 0

@@ -32,12 +32,14 @@ from rome.errors import (
     StoreUnavailableError,
 )
 from rome.store.diagnosis import Diagnosis, Finding, Level, Loss
+from rome.store.line import Line, Place
 from rome.store.location import Location
 from rome.store.spi import (
     CATALOG_TABLE,
     ORDER_INDEX,
     Answer,
     Capabilities,
+    Claim,
     CommitRequest,
     Count,
     Get,
@@ -177,6 +179,7 @@ class _Database:
         """Id -> commit version, None when aborted."""
         self._past: deque[_Commit] = deque()
         self._replaced_bytes = 0
+        self._places: list[Place] = []
         self._floor: Version = 0
         """Ids of transactions up to this version are forgotten, so no commit from below it is accepted."""
 
@@ -240,6 +243,11 @@ class _Database:
             return version
         self._validate(request)
         if request.rows or request.entries or request.drops or request.sequences:
+            if self._places:
+                line = Line(self._places, clock())
+                line.check(request)
+                line.leave(request.ticket)
+                self._places = line.places
             self._apply(request)
             self.trim(COMMITS_TRIMMED_PER_COMMIT)
         return self.version
@@ -264,6 +272,7 @@ class _Database:
                     f"table {check.table_id}, index {check.index_id}, range from {check.start.hex()}:"
                     f" changed after version {check.version}",
                     table=check.table_id,
+                    index=check.index_id,
                     key=check.start,
                 )
 
@@ -328,6 +337,17 @@ class _Database:
             self.version += 1
             self._remember(transaction_id, None, [], 0)
         return self._transactions[transaction_id]
+
+    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+        line = Line(self._places, clock())
+        line.take(ticket, claims, lease_s)
+        self._places = line.places
+        return line.ahead(ticket)
+
+    def leave_line(self, ticket: bytes) -> None:
+        line = Line(self._places, clock())
+        line.leave(ticket)
+        self._places = line.places
 
     def trim(self, limit: int | None = None) -> int:
         """Forget commits that are older than the retention or do not fit into its bytes, oldest first."""
@@ -441,6 +461,14 @@ class MemoryStore(Store):
     def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         with self._round_trip() as database:
             return database.resolve(transaction_id, snapshot)
+
+    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+        with self._round_trip() as database:
+            return database.line_up(ticket, claims, lease_s)
+
+    def leave_line(self, ticket: bytes) -> None:
+        with self._round_trip() as database:
+            database.leave_line(ticket)
 
     def trim(self) -> int:
         with self._round_trip() as database:

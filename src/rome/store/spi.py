@@ -177,6 +177,13 @@ class Drop(NamedTuple):
     index_id: int | None = None
 
 
+class Claim(NamedTuple):
+    """A row that a transaction in the line for the commit turn wants left alone; `key` None: all rows of the table."""
+
+    table_id: int
+    key: bytes | None
+
+
 @dataclass(frozen=True, slots=True)
 class CommitRequest:
     """One transaction's effects and what they rest on.
@@ -190,6 +197,7 @@ class CommitRequest:
         entries: at most one write per entry; an entry removed is there, one added is not.
         drops: applied before the rows and entries.
         sequences: sequence -> value that it must be raised to, at least.
+        ticket: of the place in the line for the commit turn, if there is one; given up when something was written.
     """
 
     transaction_id: bytes
@@ -200,6 +208,7 @@ class CommitRequest:
     entries: Sequence[EntryWrite] = ()
     drops: Sequence[Drop] = ()
     sequences: Mapping[int, int] = field(default_factory=dict)
+    ticket: bytes = b""
 
 
 class Retention(NamedTuple):
@@ -297,7 +306,8 @@ class Store(ABC):
         A repetition under the same transaction id returns the first one's version. The snapshot is ended.
 
         Raises:
-            ConflictError (and its subclasses): nothing was written, and this id was not used.
+            ConflictError (and its subclasses): nothing was written, and this id was not used. TurnTakenError, only if
+                all else is well: somebody before us in the line claims a row that this would write.
             CommitAbortedError: `resolve` was called for this id first.
             CommitUnknownError: the connection broke after sending; all was applied, or nothing.
             StoreUnavailableError: nothing was sent. StoreFullError, StoreReadOnlyError: nothing was written.
@@ -320,6 +330,25 @@ class Store(ABC):
             NotReplicatedError: applied, but on too few replicas.
             StoreUnavailableError: the store cannot be asked.
         """
+
+    @abstractmethod
+    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+        """Take a place in the line for the commit turn, or keep it; returns how many before it claim the same.
+
+        At 0 it is our turn: what others commit leaves the claimed rows alone, until we commit, or leave, or the lease
+        is over, which lasts from now for `lease_s` by the store's clock, or for half of that when we had a place
+        already. The line is only about who comes first: it makes no commit valid or invalid, and may be lost.
+
+        Args:
+            ticket: 16 bytes that nobody else has; the same as long as the place is to be kept.
+            claims: all of them, each time.
+
+        Cost: one round trip; O(places).
+        """
+
+    @abstractmethod
+    def leave_line(self, ticket: bytes) -> None:
+        """Give a place up; no error when there is none. One round trip."""
 
     @abstractmethod
     def trim(self) -> int:

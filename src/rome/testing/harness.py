@@ -81,10 +81,14 @@ class StoreUnderTest:
 
 
 class Client:
-    """A connection with a snapshot, and the defaults that tests would repeat. `table` is 1 where not said."""
+    """A connection with a snapshot, and the defaults that tests would repeat. `table` is 1 where not said.
+
+    `ticket` goes with all commits, for those who are in the line for the commit turn.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.ticket = b""
         self.snapshot = store.last_snapshot()
 
     def begin(self) -> Snapshot:
@@ -173,6 +177,7 @@ class Client:
             entries=[write for write in writes if isinstance(write, EntryWrite)],
             drops=[write for write in writes if isinstance(write, Drop)],
             sequences=sequences or {},
+            ticket=self.ticket,
         )
 
     def write(self, *writes: Write) -> Version:

@@ -16,11 +16,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from rome.errors import CommitAbortedError, ConflictError
+from rome.errors import CommitAbortedError, ConflictError, TurnTakenError
 from rome.store.location import Location
 from rome.store.spi import (
     BEYOND,
     ORDER_INDEX,
+    Claim,
     CommitRequest,
     Drop,
     EntryWrite,
@@ -80,6 +81,7 @@ class _Twin:
 
     def __init__(self, real: Client, model: Client) -> None:
         self.clients = real, model
+        real.ticket = model.ticket = token_bytes(16)
         self.open = False
         self.oldest = real.snapshot, model.snapshot
         self.reads: list[tuple[Point | RangeCheck, Point | RangeCheck]] = []
@@ -165,6 +167,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(connection=connections)
     def reopen(self, connection: int) -> None:
+        self.leave_line(connection)
         for client in self.twins[connection].clients:
             client.store.close()
         self.twins[connection] = self._connect()
@@ -332,6 +335,20 @@ class StoreMachine(RuleBasedStateMachine):
         for sent in self.sent:
             sent.expired = True
 
+    # Lining up
+
+    @rule(connection=connections, plain=st.booleans(), wanted=st.lists(keys | st.none(), min_size=1, max_size=3))
+    def line_up(self, connection: int, plain: bool, wanted: list[bytes | None]) -> None:
+        """Others that write such rows get a TurnTakenError from now on, until this one commits."""
+        claims = [Claim(PLAIN_TABLE if plain else self.table, key) for key in wanted]
+        real, model = (client.store.line_up(client.ticket, claims, 600.0) for client in self.twins[connection].clients)
+        assert real == model
+
+    @rule(connection=connections)
+    def leave_line(self, connection: int) -> None:
+        for client in self.twins[connection].clients:
+            client.store.leave_line(client.ticket)
+
     # How both sides are driven
 
     def _new_id(self) -> int:
@@ -429,6 +446,7 @@ class StoreMachine(RuleBasedStateMachine):
         if isinstance(real, Exception) or isinstance(model, Exception):
             assert isinstance(real, ConflictError) == isinstance(model, ConflictError)
             assert isinstance(real, CommitAbortedError) == isinstance(model, CommitAbortedError)
+            assert isinstance(real, TurnTakenError) == isinstance(model, TurnTakenError)
             return
         request = sent.requests[0]
         if request.rows or request.drops:

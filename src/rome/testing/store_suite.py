@@ -22,6 +22,7 @@ from rome.testing.harness import Client, Connect, StoreUnderTest
 from rome.testing.store_machine import TestRandomHistories
 from rome.testing.suite_commits import TestCatalogVersion, TestCommit, TestDrop, TestSequences, TestTransactionIds
 from rome.testing.suite_databases import TestConnection, TestDatabases, TestRetention
+from rome.testing.suite_line import TestLine
 from rome.testing.suite_read_sets import TestReadSet
 from rome.testing.suite_reads import TestKeysAndRecords, TestScan, TestSnapshot
 
@@ -32,6 +33,7 @@ __all__ = [
     "TestDatabases",
     "TestDrop",
     "TestKeysAndRecords",
+    "TestLine",
     "TestRandomHistories",
     "TestReadSet",
     "TestRetention",

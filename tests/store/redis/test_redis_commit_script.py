@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from hashlib import sha1
 from secrets import token_hex
 
@@ -15,7 +16,7 @@ from rome.store.location import Location
 from rome.store.redis import scripts
 from rome.store.redis.names import meta_key
 from rome.store.redis.scripts import Script
-from rome.store.spi import BEYOND, Drop, Point, RangeCheck, Reserve, Retention
+from rome.store.spi import BEYOND, Claim, Drop, Point, RangeCheck, Reserve, Retention
 from rome.testing.harness import Client, change_catalog, delete, enter, leave, put
 
 STEP = re.compile(r"^-- (?:Step|Last step)", re.MULTILINE)
@@ -56,6 +57,8 @@ def _fill(client: Client) -> None:
         change_catalog(b"first"),
     )
     client.write(put(b"a", b"2"))
+    client.ticket = b"t" * 16
+    client.store.line_up(client.ticket, [Claim(1, b"y")], 600.0)
 
 
 @pytest.mark.parametrize("step", range(STEPS))
@@ -132,6 +135,8 @@ def test_user_who_may_only_what_is_documented_can_do_everything(
         client.store.set_retention(Retention(1000.0))
         _everything(client)
         client.store.resolve(b"x" * 16, 0)
+        assert client.store.line_up(client.ticket, [Claim(1, b"a")], 600.0) == 0
+        client.store.leave_line(client.ticket)
         client.begin()
         assert client.keys() == [b"a", b"c"]
         assert client.count(1) == 2
@@ -142,6 +147,24 @@ def test_user_who_may_only_what_is_documented_can_do_everything(
         assert location.database not in client.store.list_databases(at)
     finally:
         admin.execute_command("ACL", "DELUSER", user)
+
+
+def test_line_takes_no_room_when_nobody_is_in_it(connect: Open, admin: redis.Redis, location: Location) -> None:
+    """So that commits pay for it only while somebody waits."""
+    first, dead, other = connect(), connect(), connect()
+    meta = meta_key(location.database)
+    first.ticket = b"t" * 16
+    first.store.line_up(first.ticket, [Claim(1, b"a")], 600.0)
+    first.write(put(b"a"))
+    assert not admin.hexists(meta, "line")
+    first.store.line_up(first.ticket, [Claim(1, b"a")], 600.0)
+    first.store.leave_line(first.ticket)
+    assert not admin.hexists(meta, "line")
+    dead.store.line_up(b"d" * 16, [Claim(1, b"a")], 0.02)
+    assert admin.hexists(meta, "line")
+    time.sleep(0.03)
+    other.write(put(b"a"))
+    assert not admin.hexists(meta, "line")
 
 
 def test_commit_of_more_values_than_lua_can_unpack(connect: Open) -> None:

@@ -16,11 +16,13 @@ from typing import Final, NamedTuple, Self
 import msgspec
 
 from rome.errors import CatalogChangedError, CommitAbortedError, ConflictError, SnapshotLostError, SnapshotTooOldError
+from rome.store.line import Line, Place
 from rome.store.lmdb import ordered
 from rome.store.lmdb.ordered import Transaction
 from rome.store.lmdb.read import row_key_of
 from rome.store.lmdb.state import (
     COMMITS_HEADER,
+    LINE_KEY,
     State,
     TableState,
     commit_key,
@@ -95,6 +97,7 @@ def validate(txn: Transaction, state: State, request: CommitRequest) -> None:
                 f"table {check.table_id}, index {check.index_id}, range from {check.start.hex()}:"
                 f" changed after version {check.version}",
                 table=check.table_id,
+                index=check.index_id,
                 key=check.start,
             )
 
@@ -214,6 +217,27 @@ def abort(txn: Transaction, state: State, transaction_id: bytes) -> State:
     state = _remember(txn, state, transaction_id, version, 0, [])
     txn.put(transaction_key(transaction_id), pack_number(_ABORTED))
     return state
+
+
+_encode_places = msgspec.msgpack.Encoder().encode
+_decode_places = msgspec.msgpack.Decoder(list[Place]).decode
+
+
+def read_line(txn: Transaction) -> Line | None:
+    """The line for the commit turn; None when nobody is in it."""
+    stored = txn.get(LINE_KEY)
+    return None if stored is None else Line(_decode_places(stored), clock())
+
+
+def new_line() -> Line:
+    return Line((), clock())
+
+
+def write_line(txn: Transaction, line: Line) -> None:
+    if line.places:
+        txn.put(LINE_KEY, _encode_places(line.places))
+    else:
+        txn.delete(LINE_KEY)
 
 
 class _Commit(NamedTuple):

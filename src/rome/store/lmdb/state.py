@@ -10,6 +10,7 @@
 | `S` | sequence | last number handed out |
 | `T` | transaction id | commit version; 0: aborted |
 | `Q` | version | commit: time, transaction id, bytes kept, keys in `L` |
+| `W` | | the line for the commit turn: msgpack of its places; not there when nobody waits |
 
 Numbers are big-endian: tables and indexes have 4 bytes, all others 8. Keys are those of rome.store.lmdb.ordered.
 """
@@ -26,6 +27,7 @@ from rome.store.spi import Retention, Version
 
 FORMAT = 1
 STATE_KEY = b"M"
+LINE_KEY = b"W"
 _MAGIC = b"rome"
 _STATE = struct.Struct(">4sI?16sQQQQdQ")
 pack_number = struct.Struct(">Q").pack

@@ -31,6 +31,7 @@ from rome.store.location import Location
 from rome.store.spi import (
     Answer,
     Capabilities,
+    Claim,
     CommitRequest,
     ReadResult,
     Request,
@@ -159,6 +160,11 @@ class LmdbStore(spi.Store):
             version = commit.outcome(txn, request.transaction_id)
             if version is None:
                 commit.validate(txn, state, request)
+                line = commit.read_line(txn)
+                if line is not None:
+                    line.check(request)
+                    if line.leave(request.ticket) or not line.places:
+                        commit.write_line(txn, line)
                 self._check_room(opened, request)
                 state = commit.apply(txn, state, request)
                 version = state.version
@@ -185,6 +191,26 @@ class LmdbStore(spi.Store):
                     raise CommitUnknownError.trimmed(transaction_id, snapshot)
                 commit.abort(txn, state, transaction_id).write(txn)
             return version
+
+    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+        with self._round_trip() as opened:
+            txn = opened.read()  # most often the place stays as it is, and a write costs an fsync
+            try:
+                line = commit.read_line(txn)
+            finally:
+                txn.abort()
+            if line is None or line.take(ticket, claims, lease_s):
+                with opened.write() as txn:
+                    line = commit.read_line(txn) or commit.new_line()
+                    line.take(ticket, claims, lease_s)
+                    commit.write_line(txn, line)
+            return line.ahead(ticket)
+
+    def leave_line(self, ticket: bytes) -> None:
+        with self._round_trip() as opened, opened.write() as txn:
+            line = commit.read_line(txn)
+            if line is not None and line.leave(ticket):
+                commit.write_line(txn, line)
 
     def trim(self) -> int:
         count = 0

@@ -1,8 +1,9 @@
 --[[ commit: validate a read set, then apply a write set, in one atomic call
   KEYS[1] the meta hash
   ARGV[1] transaction id   ARGV[2] incarnation and ARGV[3] version of the snapshot   ARGV[4] format of the caller
-  ARGV[5] msgpack {table ids of the ranges, points, ranges, puts, deletes, entries, drops, sequences}
-  ARGV[6..] what belongs to each of these in turn:
+  ARGV[5] ticket of the place in the line for the commit turn, '' for none
+  ARGV[6] msgpack {table ids of the ranges, points, ranges, puts, deletes, entries, drops, sequences}
+  ARGV[7..] what belongs to each of these in turn:
     points: {{table, count}..}: the row keys, their stamps ('' for absent)
     ranges: {{table, index, version, rows}..}: start, stop
     puts: {{table, count}..}: the row keys, their records   deletes: {{table, count}..}: the row keys
@@ -11,17 +12,18 @@
   Phase 1 reads, validates, builds every argument, asks the type of every key and the permission for every command;
   phase 2 only writes, and nothing in it can raise. The lines `-- Step` are where a test raises.
   Returns {'done', version, work}, or, with nothing written, {'dropped'} | {'aborted'} | {'lost'} | {'catalog', version} |
-    {'format', stored} | {'old', version, table or -1} | {'conflict', table, index or -1, row key or start} | {'forbidden', command}
+    {'format', stored} | {'old', version, table or -1} | {'conflict', table, index or -1, row key or start} |
+    {'turn', table, row key} | {'forbidden', command}
   Cost O(reads + writes + changes inside what was read), blocks the server ]]
 
 -- Step: decode
 local id, snapshot = ARGV[1], number(ARGV[3])
-local ids, points, ranges, puts, deletes, index_writes, drops, sequences = unpack(cmsgpack.unpack(ARGV[5]))
-local take = arguments_from(6)
+local ids, points, ranges, puts, deletes, index_writes, drops, sequences = unpack(cmsgpack.unpack(ARGV[6]))
+local take = arguments_from(7)
 
 -- Step: is this the database, and the first time?
 local meta = redis.call('HMGET', META, 'incarnation', 'version', 't0', 'floor', 'format', 'retention_ms', 'max_bytes',
-  'history_bytes')
+  'history_bytes', 'line')
 if not meta[1] then
   return { 'dropped' }
 end
@@ -132,6 +134,29 @@ local function touch(table_id)
   end
 end
 
+-- Step: the line for the commit turn: what those before us claim, and the line without us
+local claimed, line_has_us, line = {}, false, {}
+if meta[9] then
+  for _, place in ipairs(line_of(meta[9], now_ms())) do
+    if place[1] == ARGV[5] then
+      line_has_us = true
+    else
+      line[#line + 1] = place
+      for _, claim in ipairs(line_has_us and {} or place[3]) do
+        claimed[claim] = true
+      end
+    end
+  end
+  if #line == 0 then
+    table.insert(arguments('HDEL', 'm'), 'line')
+  elseif line_has_us then
+    set_meta('line', cmsgpack.pack(line))
+  end
+end
+local must_wait = next(claimed) and function(table_id, row_key)
+  return claimed[table_id .. ':'] or claimed[table_id .. ':' .. row_key]
+end
+
 -- Step: what trimming will have to remove, in elements of a bounded size
 local ELEMENT_MEMBERS = 100
 local elements, element, groups, members_left = {}, nil, nil, 0
@@ -226,6 +251,9 @@ for _, put in ipairs(puts) do
   local row_keys, records = take(count), take(count)
   local old = gather('HMGET', PREFIX .. 'r' .. table_id, row_keys)
   for n, row_key in ipairs(row_keys) do
+    if must_wait and must_wait(table_id, row_key) then
+      return { 'turn', table_id, row_key }
+    end
     change_row(table_id, row_key, not dropped[table_id] and old[n], records[n])
   end
 end
@@ -234,6 +262,9 @@ for _, delete in ipairs(deletes) do
   local row_keys = take(count)
   local old = gather('HMGET', PREFIX .. 'r' .. table_id, row_keys)
   for n, row_key in ipairs(row_keys) do
+    if must_wait and must_wait(table_id, row_key) then
+      return { 'turn', table_id, row_key }
+    end
     change_row(table_id, row_key, not dropped[table_id] and old[n], false)
   end
 end

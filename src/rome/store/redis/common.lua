@@ -219,3 +219,35 @@ local function discard(expired)
   end
   return count
 end
+
+-- The line for the commit turn: places {ticket, deadline in ms, claims}, first come first, without those whose time is
+-- over. A claim is the table's id, ':' and the row key; without a row key, all rows of the table.
+local function line_of(packed, time_ms)
+  local line = {}
+  for _, place in ipairs(packed and cmsgpack.unpack(packed) or {}) do
+    if place[2] > time_ms then
+      line[#line + 1] = place
+    end
+  end
+  return line
+end
+
+local function set_line(line)
+  if #line == 0 then
+    redis.call('HDEL', META, 'line')
+  else
+    redis.call('HSET', META, 'line', cmsgpack.pack(line))
+  end
+end
+
+local function overlap(ones, others)
+  for _, one in ipairs(ones) do
+    local of_table = string.match(one, '^%d+:')
+    for _, other in ipairs(others) do
+      if one == other or other == of_table or (one == of_table and string.match(other, '^%d+:') == of_table) then
+        return true
+      end
+    end
+  end
+  return false
+end

@@ -12,6 +12,7 @@ from rome.store.redis.names import escape, unescape
 from rome.store.spi import (
     BEYOND,
     Answer,
+    Claim,
     CommitRequest,
     Count,
     EntryWrite,
@@ -125,7 +126,7 @@ def reserve_arguments(reserves: Iterable[Reserve]) -> list[str]:
 
 
 def commit_arguments(request: CommitRequest) -> list[bytes]:
-    """What commit.lua takes from ARGV[5] on."""
+    """What commit.lua takes from ARGV[6] on."""
     points: dict[int, list[bytes]] = {}
     stamps: dict[int, list[bytes]] = {}
     for table_id, key, version in request.points:
@@ -177,6 +178,11 @@ def commit_arguments(request: CommitRequest) -> list[bytes]:
 def _entry(write: EntryWrite) -> bytes:
     row_key = escape(write.row_key)
     return escape(write.index_key) + row_key + len(row_key).to_bytes(_LENGTH_BYTES, "big")
+
+
+def claim_argument(claim: Claim) -> bytes:
+    """A claim as line.lua takes it."""
+    return b"%d:" % claim.table_id + escape(claim.key or b"")
 
 
 def only_deletes(request: CommitRequest) -> bool:

@@ -27,6 +27,7 @@ from rome.errors import (
     SnapshotTooOldError,
     StoreFullError,
     StoreUnavailableError,
+    TurnTakenError,
 )
 from rome.store.diagnosis import Diagnosis
 from rome.store.location import Location
@@ -37,6 +38,7 @@ from rome.store.redis.gets import get_commands, judge
 from rome.store.redis.health import SECTIONS, Health
 from rome.store.redis.link import Command, Link, Reply, greet
 from rome.store.redis.messages import (
+    claim_argument,
     commit_arguments,
     decode_answer,
     only_deletes,
@@ -49,6 +51,7 @@ from rome.store.spi import (
     CATALOG_TABLE,
     Answer,
     Capabilities,
+    Claim,
     CommitRequest,
     Get,
     ReadResult,
@@ -164,6 +167,7 @@ class RedisStore(Store):
             incarnation,
             version,
             FORMAT,
+            request.ticket,
             *commit_arguments(request),
         )
         try:
@@ -177,7 +181,19 @@ class RedisStore(Store):
                 _, table_id, index_id, escaped_key = reply
                 key = unescape(escaped_key)
                 what = f"row {key.hex()}" if index_id < 0 else f"index {index_id}, range from {key.hex()}:"
-                raise ConflictError(f"table {table_id}, {what} changed since it was read", table=table_id, key=key)
+                raise ConflictError(
+                    f"table {table_id}, {what} changed since it was read",
+                    table=table_id,
+                    index=None if index_id < 0 else index_id,
+                    key=key,
+                )
+            case b"turn":
+                key = unescape(reply[2])
+                raise TurnTakenError(
+                    f"table {reply[1]}, row {key.hex()}: it is another transaction's turn to change it",
+                    table=reply[1],
+                    key=key,
+                )
             case b"aborted":
                 raise CommitAbortedError(f"transaction {request.transaction_id.hex()} was aborted")
             case b"forbidden":
@@ -199,6 +215,12 @@ class RedisStore(Store):
             case b"dropped":
                 self._refuse(reply, 0)
         return int(reply[1]) if reply[0] == b"done" else None
+
+    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+        return int(self._run(scripts.LINE, ticket, max(1, round(lease_s * 1000)), *map(claim_argument, claims))[1])
+
+    def leave_line(self, ticket: bytes) -> None:
+        self._run(scripts.LINE, ticket, 0)
 
     def trim(self) -> int:
         trimmed: int = 0

@@ -1,0 +1,76 @@
+"""The line for the commit turn, as the stores that run in this process keep it.
+
+A transaction that has lost to others several times lines up, and says which rows it wants left alone. Whoever writes
+one of these is refused while somebody before it in the line claims it. Places are in the order in which they were
+taken, so everybody's turn comes; a place is kept until its deadline, so nobody waits for the dead for long.
+
+This is scheduling, and nothing rests on it: a commit is validated as if there were no line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rome.errors import TurnTakenError
+from rome.store.spi import Claim, CommitRequest
+
+
+class Place(NamedTuple):
+    """Where a transaction stands; `deadline` is in seconds of the store's clock."""
+
+    ticket: bytes
+    deadline: float
+    claims: tuple[Claim, ...]
+
+
+class Line:
+    """The places at one moment, first come first; those whose deadline is over are left out."""
+
+    def __init__(self, places: Iterable[Place], now: float) -> None:
+        self.places = [place for place in places if place.deadline > now]
+        self._now = now
+
+    def take(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> bool:
+        """Take a place, or keep it; returns False when it stays as it is, which spares a write."""
+        wanted = Place(ticket, self._now + lease_s, tuple(claims))
+        for position, place in enumerate(self.places):
+            if place.ticket == ticket:
+                if place.claims == wanted.claims and place.deadline >= self._now + lease_s / 2:
+                    return False
+                self.places[position] = wanted
+                return True
+        self.places.append(wanted)
+        return True
+
+    def leave(self, ticket: bytes) -> bool:
+        """Give a place up; returns False when there is none."""
+        left = [place for place in self.places if place.ticket != ticket]
+        gone = len(left) < len(self.places)
+        self.places = left
+        return gone
+
+    def ahead(self, ticket: bytes) -> int:
+        """How many of those before this one claim what it claims."""
+        position = next(position for position, place in enumerate(self.places) if place.ticket == ticket)
+        mine = self.places[position].claims
+        return sum(any(_overlap(a, b) for a in mine for b in place.claims) for place in self.places[:position])
+
+    def check(self, request: CommitRequest) -> None:
+        """Raises TurnTakenError when the request writes a row that somebody before it claims."""
+        claimed: set[Claim] = set()
+        for place in self.places:
+            if place.ticket == request.ticket:
+                break
+            claimed.update(place.claims)
+        for table_id, key, _ in request.rows if claimed else ():
+            if not claimed.isdisjoint((Claim(table_id, key), Claim(table_id, None))):
+                raise TurnTakenError(
+                    f"table {table_id}, row {key.hex()}: it is another transaction's turn to change it",
+                    table=table_id,
+                    key=key,
+                )
+
+
+def _overlap(one: Claim, other: Claim) -> bool:
+    return one.table_id == other.table_id and (one.key == other.key or None in (one.key, other.key))
