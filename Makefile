@@ -4,6 +4,7 @@
 PYTHON ?= python3
 COUNT ?= 3
 OUT ?= .demo/bench
+CLIENTS ?= 32
 DATA := $(CURDIR)/.demo/data
 LMDB := rome+lmdb:///$(DATA)/{db}.lmdb
 SLT ?= tests/slt/cases
@@ -29,11 +30,12 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot bench profile openstack-test test slt fuzz isolation sqlalchemy-test lint types layers clean
+.PHONY: help demo boot contention bench profile openstack-test test slt fuzz isolation sqlalchemy-test lint types layers clean
 
 help:
 	@echo 'make demo [URL=..] [COUNT=3]            a tour of the ORM, then real Nova and Placement boot servers on Rome'
 	@echo 'make boot [URL=..] [COUNT=3]            only the servers; without URL on LMDB, and on a Redis server of its own'
+	@echo 'make contention [URL=..] [CLIENTS=32]    many processes change one row: latency, fairness, failures, server CPU'
 	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance or placement'
 	@echo 'make bench [ONLY=..] [PEERS=..] [RUNS=..] [QUICK=1] [OUT=..]   Rome beside MariaDB, PostgreSQL and an SQLite file'
 	@echo 'make profile [URL=..] [COUNT=10]        where the time of a boot goes inside Rome'
@@ -63,6 +65,10 @@ bench: $(KIT_READY) $(KIT)/venv/bench-ready
 
 profile: $(KIT_READY) $(DATA)
 	@$(foreach url,$(or $(URL),$(PROFILED)),$(BENCH_PYTHON) -m romebench.boot_profile '$(url)' $(COUNT) 2> $(LOGS)/profile.log &&) true
+
+contention: URL ?= rome+lmdb:///$(CURDIR)/.cache/contention.rome
+contention: $(VENV)/ready
+	@$(VENV)/bin/python bench/contention.py '$(URL)' --clients $(CLIENTS) $(ARGS)
 
 openstack-test: $(KIT_READY)
 	@$(KIT_PYTHON) -m romekit.suites $(SUITE) $(if $(URL),--url '$(URL)') $(ARGS)

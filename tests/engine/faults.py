@@ -11,7 +11,7 @@ from rome.dbapi.url import parse_url
 from rome.engine.session import Session
 from rome.errors import CommitUnknownError, StoreUnavailableError
 from rome.store.memory import MemoryStore
-from rome.store.spi import CommitRequest, ReadResult, Request, Reserve, Snapshot, Version
+from rome.store.spi import Claim, CommitRequest, ReadResult, Request, Reserve, Snapshot, Version
 
 
 def nothing() -> None:
@@ -25,12 +25,15 @@ class FaultyStore(MemoryStore):
     answers_lost: that many commits are applied and then answered with CommitUnknownError; requests_lost: that many
     get no further than that.
     resolves_lost: that many times `resolve` finds the store unreachable.
+
+    And one that it sets: lined_up, the claims that the engine lined up with.
     """
 
     before_read: Callable[[], None] = staticmethod(nothing)
     before_commit: Callable[[], None] = staticmethod(nothing)
     answers_lost = requests_lost = resolves_lost = 0
     commits = resolves = 0
+    lined_up: list[Sequence[Claim]]
 
     def read(
         self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
@@ -50,6 +53,10 @@ class FaultyStore(MemoryStore):
             raise CommitUnknownError("the connection broke", transaction_id=request.transaction_id)
         return version
 
+    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+        self.lined_up.append(claims)
+        return super().line_up(ticket, claims, lease_s)
+
     def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         self.resolves += 1
         if self.resolves_lost:
@@ -62,4 +69,5 @@ def connect_faulty(url: str, **options: object) -> tuple[Connection, FaultyStore
     """A connection, and the store behind it."""
     location, engine_options = parse_url(sa.make_url(url), options)
     store = FaultyStore.open(location)
+    store.lined_up = []
     return Connection(Session(store, engine_options)), store

@@ -23,7 +23,7 @@ from rome.engine.session import Session
 from rome.errors import CommitUnknownError, StoreUnavailableError
 from rome.store import memory
 from rome.store.memory import MemoryStore
-from rome.store.spi import CommitRequest, ReadResult, Request, Reserve, Snapshot, Version
+from rome.store.spi import Claim, CommitRequest, ReadResult, Request, Reserve, Snapshot, Version
 from rome.testing.isolation import History, Setting, Transaction, make_history
 from rome.testing.isolation import client as clients
 from rome.testing.isolation.client import Client
@@ -98,7 +98,8 @@ class SteppingStore(MemoryStore):
 
     actor: Actor
     undelivered: list[CommitRequest]
-    cut = False
+    pass_time: Callable[[], None]
+    cut = dead = False
 
     def read(
         self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
@@ -132,8 +133,18 @@ class SteppingStore(MemoryStore):
             raise StoreUnavailableError("nobody there")
         return super().resolve(transaction_id, snapshot)
 
+    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+        self._wait()
+        self.pass_time()  # else the place of a client that has died would be there for ever
+        return super().line_up(ticket, claims, lease_s)
+
+    def leave_line(self, ticket: bytes) -> None:
+        if not self.dead:
+            super().leave_line(ticket)
+
     def _wait(self) -> Event:
         event = self.actor.wait()
+        self.dead = event in (Event.DIE, Event.DIE_AFTER)
         if event is Event.DIE:
             raise Killed
         return event
@@ -209,6 +220,9 @@ class Simulation:
             self._undelivered.clear()
             store.close()
 
+    def _pass_time(self) -> None:
+        self._seconds += 0.1
+
     def _workload(self, process: int) -> KeyedWorkload:
         return WORKLOADS[self._name](process, self._keys, single=self._level == "AUTOCOMMIT", seed=self._seed)
 
@@ -232,5 +246,5 @@ class Simulation:
     def _open(self, actor: Actor) -> Connection:
         location, options = parse_url(make_url(self._url), {"isolation_level": self._level, "max_replays": 2})
         store = self._store.open(location)
-        store.actor, store.undelivered = actor, self._undelivered
+        store.actor, store.undelivered, store.pass_time = actor, self._undelivered, self._pass_time
         return Connection(Session(store, options))

@@ -159,6 +159,7 @@ ENGINE_OPTIONS: dict[str, tuple[Callable[[str], object], str]] = {
     "max_replays": (_count, "a number, 0 or more"),
     "replay": (_flag, "on or off"),
     "max_working_set": (_size, "a number of bytes, as in 256MB"),
+    "commit_turn": (_flag, "on or off"),
 }
 """Name -> how to read it, and what may be written. `replay=off` is max_replays=0."""
 

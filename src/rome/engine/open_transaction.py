@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ class OpenTransaction:
 
     Attributes:
         base: the schema that the store has.
+        started: by time.monotonic().
         explicit: begun by BEGIN, so that AUTOCOMMIT waits for COMMIT.
         by_savepoint: begun by SAVEPOINT under AUTOCOMMIT: the release of the outermost one commits.
         locked: FOR UPDATE was used: COMMIT validates even if nothing was written.
@@ -41,6 +43,7 @@ class OpenTransaction:
     execution: Execution
     base: Schema
     counters: Counters
+    started: float = field(default_factory=time.monotonic)
     explicit: bool = False
     by_savepoint: bool = False
     locked: bool = False

@@ -26,6 +26,7 @@ class Options:
         isolation: the level that transactions begin with.
         full_scan: what to do with a statement that reads a whole table.
         foreign_keys: enforce foreign keys.
+        commit_turn: line up after several conflicts in a row (rome.engine.turn).
         max_replays: how often a conflicting transaction is replayed before the conflict is raised; 0: never.
         max_working_set: bytes that the rows which a transaction holds in memory may take, about.
     """
@@ -35,3 +36,4 @@ class Options:
     foreign_keys: bool = True
     max_replays: int = 5
     max_working_set: int = DEFAULT_MAX_BYTES
+    commit_turn: bool = True

@@ -26,7 +26,7 @@ class Result:
 
 @dataclass(slots=True)
 class Stats:
-    """Counters of one connection since it was opened. Rows and bytes: fetched from the store."""
+    """Counters of one connection since it was opened. Rows and bytes: fetched from the store; turns: lined up for."""
 
     statements: int = 0
     round_trips: int = 0
@@ -35,3 +35,4 @@ class Stats:
     commits: int = 0
     conflicts: int = 0
     replays: int = 0
+    turns: int = 0

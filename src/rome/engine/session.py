@@ -9,8 +9,6 @@ raised. A blind retry would lose updates.
 
 from __future__ import annotations
 
-import random
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -30,6 +28,7 @@ from rome.engine.reader import CatalogMoved
 from rome.engine.result import Result, Stats
 from rome.engine.schema import Schema
 from rome.engine.statements import Statements
+from rome.engine.turn import Turn
 from rome.engine.workspace import Workspace
 from rome.errors import (
     CatalogChangedError,
@@ -42,6 +41,7 @@ from rome.errors import (
     OperationalError,
     ProgrammingError,
     StoreUnavailableError,
+    TurnTakenError,
 )
 from rome.planner.statement import Kind, Statement, classify, split_script
 from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX, Store
@@ -64,6 +64,7 @@ class Session:
         self._open: OpenTransaction | None = None
         self._doomed: OperationalError | None = None
         self._stats = Stats()
+        self._turn = Turn(store, enabled=options.commit_turn)
         self._closed = False
 
     # ------------------------------------------------------------ state
@@ -86,6 +87,7 @@ class Session:
         """A copy of the counters, the open transaction's reads included."""
         stats = Stats(**{name: getattr(self._stats, name) for name in Stats.__slots__})
         stats.round_trips = self._store.round_trips
+        stats.turns = self._turn.taken
         if self._open is not None:
             stats.rows += self._open.transaction.rows_read
             stats.bytes += self._open.transaction.bytes_read
@@ -174,6 +176,7 @@ class Session:
 
     def _begin(self) -> OpenTransaction:
         if self._open is None:
+            self._turn.before_first_read()
             self._catch_up()
             self._open = OpenTransaction.begin(
                 self._store, self._workspace.working_set, self._workspace.schema, self._options.max_working_set
@@ -215,19 +218,22 @@ class Session:
                     self._refresh(current)
                 outcome = self._outcome(operation)
                 if self._open is not None:  # also after an error: INSERT OR FAIL keeps the rows before it
-                    self._commit_once()
+                    self._commit_when_it_is_our_turn()
                 if isinstance(outcome, Error):
                     raise outcome
             except (ConflictError, CommitAbortedError) as conflict:
-                self._give_up(conflict)
+                self._turn.met(conflict, current.started)
                 self._stats.conflicts += isinstance(conflict, ConflictError)
                 if attempt > self._options.max_replays:
+                    self._give_up(conflict)
                     raise
+                self._discard(conflict)
                 self._workspace.working_set.counters = current.counters
                 self._stats.replays += 1
-                _pause(attempt)
+                self._turn.before_replay(attempt)
             except BaseException:
                 self._end()
+                self._turn.leave()
                 self._doomed = None
                 raise
             else:
@@ -253,13 +259,13 @@ class Session:
                 raise
             except Error as error:
                 if isinstance(error, StoreUnavailableError):  # the connection is lost, and the transaction with it
-                    self._end()
+                    self.rollback()
                     self._doomed = error
                     raise
                 if current.transaction.snapshot is None and self._schema_is_stale(current):
                     continue
                 if not self._workspace.working_set.in_transaction:  # INSERT OR ROLLBACK
-                    self._end()
+                    self.rollback()
                 assert savepoints == len(current.savepoints)
                 return error
 
@@ -362,10 +368,22 @@ class Session:
             return
         while True:
             try:
-                self._commit_once()
+                self._commit_when_it_is_our_turn()
             except (ConflictError, CommitAbortedError) as conflict:
                 self._stats.conflicts += 1
                 self._replay(conflict)
+            else:
+                return
+
+    def _commit_when_it_is_our_turn(self) -> None:
+        """One attempt, as _commit_once; while others come first, it waits for them."""
+        while True:
+            try:
+                self._commit_once()
+            except TurnTakenError as taken:
+                assert self._open is not None
+                if not self._turn.before_commit_again(taken, self._open.started):
+                    raise
             else:
                 return
 
@@ -376,6 +394,7 @@ class Session:
         changed_schema = current.schema is not current.base
         if not (changed_schema or current.locked or self._workspace.working_set.contents.is_dirty()):
             self._end()
+            self._turn.committed(wrote=False)
             return
         check_deferred(current, self._statements.foreign_keys)
         transaction = current.transaction
@@ -388,9 +407,12 @@ class Session:
         )
         if not writes and not current.locked:
             self._end()
+            self._turn.committed(wrote=False)
             return
         try:
-            version = transaction.commit(writes)
+            version = transaction.commit(writes, self._turn.ticket)
+        except TurnTakenError:  # everything is as it was
+            raise
         except ConflictError as conflict:
             if conflict.table is not None:
                 IDENTIFIERS.discard(self._store.last_snapshot().incarnation, conflict.table)
@@ -398,8 +420,9 @@ class Session:
         except CommitAbortedError:  # nothing was written, and it may be replayed
             raise
         except BaseException:
-            self._end()
+            self.rollback()
             raise
+        self._turn.committed(wrote=bool(writes))
         self._stats.commits += 1
         incarnation = self._store.last_snapshot().incarnation
         for table_id, rowid in writes.sequences.items():
@@ -421,9 +444,10 @@ class Session:
         """Forget what is open. No round trip."""
         self._doomed = None
         self._end()
+        self._turn.leave()
 
     def _end(self) -> None:
-        """Empty the working set and give the snapshot back."""
+        """End an attempt: empty the working set and give the snapshot back."""
         current, self._open = self._open, None
         if current is None:
             return
@@ -435,7 +459,12 @@ class Session:
             self._workspace.open_mirror(self._workspace.schema)
 
     def _give_up(self, conflict: ConflictError | CommitAbortedError) -> None:
-        """End the transaction; after a change of the catalog the next one does not begin with the schema of this."""
+        """End the transaction: it has failed, and the application will be told."""
+        self._discard(conflict)
+        self._turn.failed()
+
+    def _discard(self, conflict: ConflictError | CommitAbortedError) -> None:
+        """End an attempt; after a change of the catalog the next one does not begin with the schema of this."""
         self._end()
         if isinstance(conflict, CatalogChangedError):
             self._workspace.take(Schema.empty())
@@ -457,11 +486,12 @@ class Session:
         while True:
             before = self._open
             assert before is not None
+            self._turn.met(conflict, before.started)
             if not self._may_replay(before):
                 self._give_up(conflict)
                 raise conflict
             self._end()
-            _pause(before.attempt)
+            self._turn.before_replay(before.attempt)
             self._stats.replays += 1
             try:
                 same = self._run_again(before)
@@ -471,6 +501,7 @@ class Session:
             if same:
                 return
             self._end()
+            self._turn.failed()
             raise conflict
 
     def _run_again(self, before: OpenTransaction) -> bool:
@@ -510,7 +541,7 @@ class Session:
         """Roll back and give everything back. Idempotent."""
         if not self._closed:
             self._closed = True
-            self._end()
+            self.rollback()
             self._store.close()
             self._workspace.close()
 
@@ -536,8 +567,3 @@ def _failed(reason: OperationalError) -> OperationalError:
     error = kind(f"the transaction has failed, and must be rolled back: {reason}")
     error.__cause__ = reason
     return error
-
-
-def _pause(attempt: int) -> None:
-    """Let others finish: up to 1 ms after the first attempt, doubled with every one."""
-    time.sleep(random.random() * 0.001 * (1 << min(attempt - 1, 6)))

@@ -212,13 +212,17 @@ class Transaction:
             version = 0 if self.snapshot is None else self.snapshot.version
             self.read_set.add_range(table_id, index_id, start, stop, version, rows=False)
 
-    def commit(self, writes: WriteSet) -> Version:
+    def commit(self, writes: WriteSet, ticket: bytes = b"") -> Version:
         """Validate the read set and apply the writes, as one atomic step.
 
         A commit whose answer is lost is asked after under its id, for some seconds while the store is away.
 
+        Args:
+            ticket: of the place in the line for the commit turn.
+
         Raises:
-            ConflictError: nothing was written. CommitAbortedError: the same, after a lost connection.
+            ConflictError: nothing was written; after a TurnTakenError the same commit may be tried again.
+            CommitAbortedError: nothing was written, after a lost connection.
             CommitUnknownError: the store could not be asked what became of it.
             TransactionTooLargeError: nothing was sent.
         """
@@ -236,6 +240,7 @@ class Transaction:
             entries=writes.entries(),
             drops=writes.drops,
             sequences=writes.sequences,
+            ticket=ticket,
         )
         try:
             return self._store.commit(request)

@@ -1,0 +1,170 @@
+"""The commit turn: what a transaction does that keeps losing to others, so that it comes through all the same.
+
+A conflict means that somebody else has committed, so all together get on. But one client may lose again and again. So
+after some setbacks in a row a transaction lines up in the store, and begins its next attempt when nobody before it
+wants the same rows; those who would write these rows are told to wait. Whoever has not lost as often does not line up:
+if all did, the line would never end, and every transaction would wait for it (4 clients and one row: 320 commits/s in
+place of 1,700).
+
+Attempts are of two kinds: those of one transaction, as Rome replays it; and transactions of one thread. When the
+application has seen what has changed since, no replay can help, and it runs the transaction again itself. For us that
+is a new one, so the thread remembers what it has lost until its next transaction.
+
+`make contention` measures all of this; what it found is in docs/commit-protocol.md.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from rome.errors import CommitAbortedError, ConflictError, Error, StoreUnavailableError, TurnTakenError
+from rome.store.spi import Claim, Store
+
+SETBACKS_BEFORE = 4
+"""So many in a row, and then the next attempt waits for its turn. With 2 or 3 the line is long, and throughput falls;
+with 6, replays run out first, and some applications give up."""
+
+MAX_CLAIMS = 16
+"""Rows that a place names; if it needs more, it names their tables."""
+
+MIN_LEASE_S, MAX_LEASE_S, LEASE_PER_SECOND = 0.5, 5.0, 4
+"""A place is kept for 4 times what the lost attempt took, within bounds: so long others wait for one who has died."""
+
+MAX_WAIT_S = 30.0
+MIN_TURN_S, FIRST_TURN_S, MAX_TURN_S = 0.0005, 0.002, 0.01
+"""How long one turn is thought to take before the line has shown it, and what is believed of what it shows."""
+
+
+@dataclass
+class _Lost:
+    """What was lost since the last commit. `setbacks`: how often; `longest_s`: the longest attempt."""
+
+    setbacks: int = 0
+    longest_s: float = 0.0
+    claims: dict[Claim, None] = field(default_factory=dict)
+
+    def add(self, conflict: ConflictError | CommitAbortedError, seconds: float) -> None:
+        self.setbacks += 1
+        self.longest_s = max(self.longest_s, seconds)
+        if isinstance(conflict, ConflictError) and conflict.table is not None and conflict.key is not None:
+            self.claims[Claim(conflict.table, conflict.key if conflict.index is None else None)] = None
+        if len(self.claims) > MAX_CLAIMS:
+            self.claims = dict.fromkeys(Claim(claim.table_id, None) for claim in self.claims)
+
+
+class _OfThread(threading.local):
+    """What the thread's last transaction has lost, if it failed; by the incarnation of its database."""
+
+    def __init__(self) -> None:
+        self.lost: dict[bytes, _Lost] = {}
+
+
+_of_thread = _OfThread()
+
+
+class Turn:
+    """One connection's part in it.
+
+    Attributes:
+        ticket: of the place in line, while there is one; the commit gives it up.
+        taken: how many places there have been.
+    """
+
+    def __init__(self, store: Store, *, enabled: bool) -> None:
+        self._store = store
+        self._enabled = enabled
+        self._lost = _Lost()
+        self._is_ours = False
+        self._waited_until = 0.0
+        self.ticket = b""
+        self.taken = 0
+
+    def before_first_read(self) -> None:
+        """When this thread's last transactions have failed, wait for the turn."""
+        if _of_thread.lost and self._enabled:
+            lost = _of_thread.lost.pop(self._store.last_snapshot().incarnation, None)
+            if lost is not None:
+                self._lost = lost
+                if self._is_due:
+                    self._wait()
+
+    def before_replay(self, number: int) -> None:
+        """Let others finish, or wait for the turn; not the first time, which shows whether a replay can help at all."""
+        if self._is_ours:
+            return
+        if not (self._enabled and self._is_due and number > 1 and self._wait()):
+            self._pause()
+
+    def before_commit_again(self, taken: TurnTakenError, since: float) -> bool:
+        """Wait after a commit was told to; returns False when it must not be tried again."""
+        self.met(taken, since)
+        if self._is_due:
+            return self._wait()
+        self._pause()
+        return True
+
+    def met(self, conflict: ConflictError | CommitAbortedError, since: float) -> None:
+        """An attempt, begun at `since` by time.monotonic(), has met a conflict."""
+        claims = len(self._lost.claims)
+        self._lost.add(conflict, time.monotonic() - max(since, self._waited_until))
+        self._is_ours = self._is_ours and len(self._lost.claims) == claims
+
+    @property
+    def _is_due(self) -> bool:
+        return self._lost.setbacks >= SETBACKS_BEFORE
+
+    def _pause(self) -> None:
+        """Up to 1 ms after the first setback, doubled with every one."""
+        time.sleep(random.random() * 0.001 * (1 << min(self._lost.setbacks - 1, 6)))
+
+    def _wait(self) -> bool:
+        """Wait in line until it is our turn; returns False when it did not come, or nothing is known to line up for.
+
+        It asks again when about two thirds of those ahead should be through: every question costs a trip.
+        """
+        lost = self._lost
+        if not lost.claims:
+            return False
+        if not self.ticket:
+            self.ticket = secrets.token_bytes(16)
+            self.taken += 1
+        lease_s = min(MAX_LEASE_S, max(MIN_LEASE_S, LEASE_PER_SECOND * lost.longest_s))
+        give_up = time.monotonic() + MAX_WAIT_S
+        turn_s, pause_s, before = FIRST_TURN_S, 0.0, 0
+        try:
+            while ahead := self._store.line_up(self.ticket, list(lost.claims), lease_s):
+                if time.monotonic() > give_up:
+                    return False
+                if before:
+                    turn_s = min(MAX_TURN_S, max(MIN_TURN_S, pause_s / max(1, before - ahead)))
+                pause_s, before = min(lease_s / 4, 0.7 * ahead * turn_s), ahead
+                time.sleep(pause_s)
+        except StoreUnavailableError:  # whoever reads next will say so
+            return False
+        self._is_ours, self._waited_until = True, time.monotonic()
+        return True
+
+    def committed(self, *, wrote: bool) -> None:
+        """The transaction is committed; if it wrote something, that has given the place up."""
+        if wrote:
+            self.ticket = b""
+        self.leave()
+
+    def failed(self) -> None:
+        """The application is told of a conflict: the thread will come with another transaction, perhaps the same."""
+        lost = self._lost
+        self.leave()
+        _of_thread.lost[self._store.last_snapshot().incarnation] = lost
+
+    def leave(self) -> None:
+        """The transaction is over; one round trip if there is a place to give up. If it fails, the lease will end."""
+        self._lost, self._is_ours = _Lost(), False
+        if self.ticket:
+            ticket, self.ticket = self.ticket, b""
+            with suppress(Error):
+                self._store.leave_line(ticket)
