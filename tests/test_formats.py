@@ -12,13 +12,13 @@ import pytest
 import redis
 
 import rome
-from fixtures.stored import load_lmdb, load_redis, statements, url_of
+from formats.stored import load_lmdb, load_redis, statements, url_of
 from rome.dbapi import Connection, IntegrityError
 from rome.store.lmdb import state as lmdb_state
 from rome.store.redis import store as redis_store
 from servers import Server, StartServer
 
-FOLDERS = sorted((Path(__file__).parent / "fixtures").glob("format-*"))
+FOLDERS = sorted((Path(__file__).parent / "formats").glob("format-*"))
 STORES = ("lmdb", "redis", "valkey")
 PERSISTENT = {"appendonly": "yes", "appendfsync": "no"}
 
@@ -145,6 +145,6 @@ def test_ids_that_were_used_are_not_used_again(stored: Connection) -> None:
 
 
 def test_the_present_format_is_among_them() -> None:
-    """Else a change of the format would go unnoticed: make a folder of the new one as fixtures/stored.py says."""
+    """Else a change of the format would go unnoticed: make a folder of the new one as formats/stored.py says."""
     assert lmdb_state.FORMAT == redis_store.FORMAT == len(FOLDERS)
     assert [folder.name for folder in FOLDERS] == [f"format-{number + 1}" for number in range(len(FOLDERS))]
