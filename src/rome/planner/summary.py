@@ -71,8 +71,8 @@ def read_summary(tree: exp.Expression, reader: Reader) -> Summary | None:
         if not isinstance(inside, exp.Select) or "where" in _given(tree) or not reader.is_simple(inside):
             return None
         rows, derived = inside, _source(inside)
-    if not isinstance(derived, exp.Table) or not isinstance(derived.this, exp.Identifier):
-        return None
+    if not isinstance(derived, exp.Table) or [source.leaf for source in reader.scope_of(rows).sources] != [leaf]:
+        return None  # a view may have more to say than its table's rows; a temporary table has other rows
     if not reader.says_all(rows):
         return None
     asked = [_asked(part, leaf, reader.scope_of(tree)) for part in tree.expressions]
