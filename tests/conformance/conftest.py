@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from acl import as_minimal_user
 from rome.store import memory
 from rome.store.location import Location
 from rome.testing.harness import StoreUnderTest
@@ -54,8 +55,14 @@ def _lmdb(directory: Path) -> StoreUnderTest:
 
 
 def _redis(server: Server) -> StoreUnderTest:
+    """As the user of docs/security.md, who may do no more than is needed."""
+
     def all_keys() -> Set[object]:
         with redis.Redis(server.host, server.port) as client:
             return {*client.scan_iter(count=1000)}
 
-    return StoreUnderTest(import_module("rome.store.redis").RedisStore, server.location, residue=all_keys)
+    return StoreUnderTest(
+        import_module("rome.store.redis").RedisStore,
+        lambda name: as_minimal_user(server, server.location(name)),
+        residue=all_keys,
+    )

@@ -22,13 +22,6 @@ from rome.testing.harness import Client, change_catalog, delete, enter, leave, p
 STEP = re.compile(r"^-- (?:Step|Last step)", re.MULTILINE)
 STEPS = len(STEP.findall(scripts.COMMIT.text))
 WRITES = ("hset", "hdel", "zadd", "zrem", "rpush", "unlink")
-USED = {
-    *("auth", "eval", "evalsha", "exists", "info", "scan", "select", "time", "unlink", "wait"),
-    *("hdel", "hget", "hincrby", "hkeys", "hlen", "hmget", "hset"),
-    *("lindex", "llen", "lpop", "rpush"),
-    *("zadd", "zcard", "zlexcount", "zrange", "zrem", "zscore"),
-}
-"""All commands that the store needs; docs/commit-protocol.md says so."""
 
 
 def _everything(client: Client) -> None:
@@ -116,35 +109,6 @@ def test_missing_permission_leaves_nothing_written(
         with pytest.raises(AuthenticationError, match=command.upper()):
             _everything(limited)
         assert dump(admin, location) == before
-    finally:
-        admin.execute_command("ACL", "DELUSER", user)
-
-
-def test_user_who_may_only_what_is_documented_can_do_everything(
-    connect: Open, admin: redis.Redis, location: Location
-) -> None:
-    user, password = f"user-{token_hex(8)}", token_hex(16)
-    allowed = [f"+{command}" for command in USED]
-    admin.execute_command("ACL", "SETUSER", user, "on", f">{password}", "resetkeys", "~rome:*", "-@all", *allowed)
-    try:
-        at = Location("redis", location.database, location.host, location.port, user, password)
-        client = connect(at)
-        _fill(client)
-        reader = connect(at)
-        reader.begin()
-        client.store.set_retention(Retention(1000.0))
-        _everything(client)
-        client.store.resolve(b"x" * 16, 0)
-        assert client.store.line_up(client.ticket, [Claim(1, b"a")], 600.0) == 0
-        client.store.leave_line(client.ticket)
-        client.begin()
-        assert client.keys() == [b"a", b"c"]
-        assert client.count(1) == 2
-        client.store.set_retention(Retention(0.0))
-        assert client.store.trim() > 0
-        assert location.database in client.store.list_databases(at)
-        client.store.drop_database(at)
-        assert location.database not in client.store.list_databases(at)
     finally:
         admin.execute_command("ACL", "DELUSER", user)
 
