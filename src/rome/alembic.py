@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from alembic.ddl.base import DropColumn, visit_drop_column
 from alembic.ddl.impl import DefaultImpl
 from alembic.ddl.sqlite import SQLiteImpl
-from sqlalchemy import PrimaryKeyConstraint
+from sqlalchemy import Integer, PrimaryKeyConstraint
 from sqlalchemy.ext.compiler import compiles
 
 from rome.dbapi.connection import Connection
@@ -84,6 +84,15 @@ class RomeImpl(SQLiteImpl):
             self._exec(DropColumnCascade(table_name, column, schema=schema, if_exists=if_exists))
         else:
             super().drop_column(table_name, column, schema=schema, if_exists=if_exists, **kw)
+
+    # ------------------------------------------------------------ autogenerate
+    def compare_type(self, inspector_column: Column[Any], metadata_column: Column[Any]) -> bool:
+        """Whether they differ; not for an INTEGER that `ddl=portable` has made of the BIGINT of a primary key."""
+        if getattr(self.dialect, "portable_ddl", False) and (
+            metadata_column.table.autoincrement_column is metadata_column and isinstance(inspector_column.type, Integer)
+        ):
+            return False
+        return bool(super().compare_type(inspector_column, metadata_column))
 
     # ------------------------------------------------------------ batch mode
     def requires_recreate_in_batch(self, batch_op: BatchOperationsImpl) -> bool:

@@ -478,6 +478,8 @@ class TestOddTables:
             ("ALTER TABLE t ADD UNIQUE", "incomplete input|syntax error"),
             ("ALTER TABLE t DROP CONSTRAINT t_a, b", 'near ",": syntax error'),
             ("ALTER TABLE t DROP CONSTRAINT", "incomplete input"),
+            ("ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "Unknown collation: 'utf8mb4_bin'"),
+            ("ALTER TABLE t CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "Unknown collation: 'utf8mb4_bin'"),
             ("ALTER TABLE other.t ADD CHECK (1)", "no such table: other.t"),
         ],
     )

@@ -135,6 +135,10 @@ def _full_scan(text: str) -> str:
     return {"allow": "allow", "warn": "warn", "error": "error"}[text.lower()]
 
 
+def _ddl(text: str) -> str:
+    return {"sqlite": "sqlite", "portable": "portable"}[text.lower()]
+
+
 def _count(text: str) -> int:
     number = int(text)
     if number < 0:
@@ -156,6 +160,7 @@ ENGINE_OPTIONS: dict[str, tuple[Callable[[str], object], str]] = {
     "isolation_level": (_isolation, " or ".join(LEVELS)),
     "full_scan": (_full_scan, "allow, warn or error"),
     "foreign_keys": (_flag, "on or off"),
+    "ddl": (_ddl, "sqlite or portable"),
     "max_replays": (_count, "a number, 0 or more"),
     "replay": (_flag, "on or off"),
     "max_working_set": (_size, "a number of bytes, as in 256MB"),

@@ -19,6 +19,7 @@ from rome import dbapi
 from rome.dbapi.isolation import LEVELS
 from rome.dbapi.private import drop_after, private_name
 from rome.dbapi.url import parse_url
+from rome.dialect.ddl import RomeDDLCompiler
 from rome.errors import ProgrammingError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class RomeDialect(SQLiteDialect):
     supports_statement_cache = True
     returns_native_bytes = True
     statement_compiler = RomeCompiler
+    ddl_compiler = RomeDDLCompiler
+    portable_ddl = False
+    """Whether the URL says `ddl=portable`; in offline mode, which hands on no URL, it does not."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -105,7 +109,7 @@ class RomeDialect(SQLiteDialect):
                 self._private_name = private
                 drop_after(self, url.set(database=private))
             url = url.set(database=self._private_name)
-        parse_url(url)
+        self.portable_ddl = parse_url(url).options.ddl == "portable"
         return [], {"url": url}
 
     # SQLAlchemy types a connection as what every driver has, and a level as one of those it knows: hence Any.

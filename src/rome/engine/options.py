@@ -28,6 +28,7 @@ class Options:
         foreign_keys: enforce foreign keys.
         commit_turn: line up after several conflicts in a row (rome.engine.turn).
         max_replays: how often a conflicting transaction is replayed before the conflict is raised; 0: never.
+        ddl: what SQLAlchemy's dialect writes (see rome.dialect.ddl); the engine takes it as it comes.
         max_working_set: bytes that the rows which a transaction holds in memory may take, about.
     """
 
@@ -35,5 +36,6 @@ class Options:
     full_scan: Literal["allow", "warn", "error"] = "allow"
     foreign_keys: bool = True
     max_replays: int = 5
+    ddl: Literal["sqlite", "portable"] = "sqlite"
     max_working_set: int = DEFAULT_MAX_BYTES
     commit_turn: bool = True

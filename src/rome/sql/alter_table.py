@@ -54,7 +54,7 @@ def parse(sql: str) -> Alteration | None:
     """What a statement alters; None when it is for SQLite.
 
     Raises:
-        OperationalError: it begins as one of these forms, and is none.
+        OperationalError: it begins as one of these forms, and is none; or it is MySQL's CHARACTER SET.
         NotSupportedError: TYPE .. USING.
     """
     tokens = [token for token in tokenize(sql) if token.word != ";"]
@@ -93,6 +93,8 @@ class _Parser:
                 self._at += 1
                 self._take("COLUMN")
                 return self._alter_column(table)
+            case ("CONVERT", "TO") | ("CHARACTER", "SET"):
+                raise self._unknown_collation()
         return None
 
     def _add(self, table: str) -> Alteration:
@@ -175,6 +177,13 @@ class _Parser:
         literal = start + (self._tokens[start].word in ("+", "-")) + 1 == stop
         wrapped = self._tokens[start].word == "(" and closing(self._tokens, start) == stop - 1
         return text if literal or wrapped else f"({text})"
+
+    def _unknown_collation(self) -> OperationalError:
+        """In MySQL's words, by which migrations tell that a server lacks a collation (Neutron's does, and goes on)."""
+        return OperationalError(
+            f"Unknown collation: '{identifier(self._tokens[-1])}'; text is UTF-8, and collations are the columns': "
+            "ALTER TABLE .. ALTER COLUMN .. TYPE .. COLLATE {BINARY | NOCASE | RTRIM}"
+        )
 
     # ------------------------------------------------------------ tokens
     def _token(self) -> Token | None:
