@@ -29,7 +29,7 @@ STREAMED = [
     "SELECT count(*), sum(kind) FROM t WHERE kind = '3' OR kind > '5'",
     "SELECT max(name), rowid FROM t WHERE +kind = 3",
     "SELECT id, name FROM t WHERE name LIKE 'n1%' ORDER BY r DESC, id LIMIT 5 OFFSET 2",
-    "SELECT id FROM t ORDER BY kind, id LIMIT 3",
+    "SELECT id FROM t ORDER BY r, id LIMIT 3",
     "SELECT max(total) FROM (SELECT sum(r) AS total FROM t GROUP BY kind)",
     "WITH x AS (SELECT kind AS k, r FROM t) SELECT k, sum(r) FROM x GROUP BY k",
     "SELECT id, n FROM (SELECT id, row_number() OVER (PARTITION BY kind ORDER BY id) AS n FROM t) WHERE n = 1",

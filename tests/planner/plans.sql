@@ -252,7 +252,48 @@ select count(id), min(launched) from instances where launched > ?;
 --> 1 | instances | count of index ix_launched | launched > ?1 | reads no rows
 --> 1 | instances | first of index ix_launched | launched > ?1 | reads one row
 select * from instances order by id limit 10;
+--> 1 | instances | key range | until LIMIT is reached
+select * from instances order by id desc limit 10 offset 20;
+--> 1 | instances | key range | backwards until LIMIT is reached
+select * from instances order by launched, memory limit 10;
+--> 1 | instances | index ix_launched | until LIMIT is reached
+select * from instances where host = ? order by node desc, deleted desc limit ?;
+--> 1 | instances | index ix_host_node | host = ?1 | backwards until LIMIT is reached
+select * from instances where launched < ? or (launched = ? and id < ?) order by launched desc, id desc limit ?;
+--> 1 | instances | index ix_launched | launched < ?1 | backwards until LIMIT is reached
+--> 1 | instances | index ix_launched | launched = ?2 AND id < ?3 | backwards until LIMIT is reached
+select * from (select * from instances where host = ? order by id limit 5) a left join metadata on instance_uuid = a.uuid;
+--> 1 | instances | index ix_host_node | host = ?1
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
+select i.id from instances i left join metadata m on m.instance_uuid = i.uuid where i.id > ? order by i.id, m.id limit 5;
+--> 1 | instances | key range | id > ?1 | until LIMIT is reached
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
+
+-- LIMIT that bounds nothing
+select * from instances order by memory limit 10;
 --> 1 | instances | whole table
+select * from instances order by project collate binary limit 10;
+--> 1 | instances | whole table
+select * from instances order by launched desc nulls first limit 10;
+--> 1 | instances | whole table
+select distinct launched from instances order by launched limit 10;
+--> 1 | instances | whole table
+select launched, count(*) from instances group by launched order by launched limit 10;
+--> 1 | instances | whole table
+select launched, count(*) over () from instances order by launched limit 10;
+--> 1 | instances | whole table
+select launched as x, memory as launched from instances order by launched limit 10;
+--> 1 | instances | whole table
+select uuid from instances limit 10;
+--> 1 | instances | whole table
+select * from instances where uuid > 'a' limit 10;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid > 'a'
+select i.id from instances i join metadata m on m.instance_uuid = i.uuid order by i.id limit 10;
+--> 1 | instances | whole table
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
+select id from instances where id > 3 union select id from wanted order by 1 limit 10;
+--> 1 | wanted | whole table
+--> 1 | instances | key range | id > 3
 select max(id) from instances;
 --> 1 | instances | last of whole table | reads one row
 select 1;

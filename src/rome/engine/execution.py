@@ -23,6 +23,7 @@ from rome.engine.prepared import Prepared
 from rome.engine.reader import Reader
 from rome.engine.streaming import stream
 from rome.engine.summary import answer
+from rome.engine.waves import gather
 from rome.errors import (
     DataError,
     ForeignKeyViolation,
@@ -74,7 +75,7 @@ class Execution:
         """
 
         def run() -> list[Row]:
-            self.reader.gather(prepared.plan.waves(parameters), check)
+            gather(self.reader, prepared.plan.waves(parameters), check)
             return self._working_set.query(prepared.statement.text, parameters)
 
         try:
@@ -153,7 +154,7 @@ class Execution:
             wants = guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys)
             needed = 1 if planned_rows is None else self._ids_needed(target, planned_rows)
             reserves = self._reserves(target, needed)
-        reserved = self.reader.gather(prepared.plan.waves(parameters), check, wants, reserves)
+        reserved = gather(self.reader, prepared.plan.waves(parameters), check, wants, reserves)
         if target is not None:
             self._add_block(target, reserves, reserved)
         first: int | None = None

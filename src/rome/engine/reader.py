@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from rome.catalog.rows import decode_row
 from rome.catalog.schema import Table
 from rome.engine.schema import Schema
 from rome.errors import ConflictError, InternalError, WorkingSetFullError
-from rome.planner.plan import Fetch, FetchedRows, Values, Wave
 from rome.store.spi import Count, Reserve, Row, Scan
-from rome.transaction.read_set import Check
 from rome.transaction.room import NoRoom
 from rome.transaction.transaction import Transaction, Want
+from rome.transaction.walk import Walk
 from rome.workingset.contents import Stored
 from rome.workingset.workingset import WorkingSet
 
@@ -60,17 +59,21 @@ class Reader:
         if version is not None and version != self.base_version:
             raise CatalogMoved(version)
 
-    def read(self, wants: Sequence[Want], reserves: Sequence[Reserve] = ()) -> list[int]:
+    def read(
+        self, wants: Sequence[Want], reserves: Sequence[Reserve] = (), walk: Walk | None = None, limit: int = 0
+    ) -> list[int]:
         """Read wants into the transaction's cache and its read set; nothing is hydrated. Returns the reserved.
+
+        A walk goes on for `limit` rows; it enters the read set when it is finished.
 
         Raises:
             WorkingSetFullError: more rows than there is room for.
         """
         wants = [want for want in wants if want.table_id < self.first_new_table]
-        if not wants and not reserves:
+        if not wants and not reserves and walk is None:
             return []
         try:
-            reserved = self.transaction.read(wants, reserves)
+            reserved = self.transaction.read(wants, reserves, walk, limit)
         except NoRoom as error:
             self._check_catalog()
             raise self._too_much(error, wants) from None
@@ -154,44 +157,3 @@ class Reader:
                 stored = self._decoded[place] = Stored(row.key, row.version, rowid, values)
             found.append(stored)
         return found
-
-    def gather(
-        self,
-        waves: Generator[Wave, FetchedRows, None],
-        check: Check,
-        extra: Sequence[Want] = (),
-        reserves: Sequence[Reserve] = (),
-    ) -> list[int]:
-        """Read and hydrate all waves of a plan; `extra` wants and reserves share the first trip."""
-        reserved: list[int] = []
-        wave = next(waves, None)
-        if wave is None:
-            reserved = self.read(extra, reserves)
-            self.hydrate(extra)
-            return reserved
-        while wave is not None:
-            wants = [to_want(fetch, check) for fetch in wave]
-            reserved += self.read([*wants, *extra], reserves)
-            self.hydrate([*wants, *extra])
-            extra, reserves = (), ()
-            try:
-                wave = waves.send([self._seen(fetch.table, want) for fetch, want in zip(wave, wants, strict=True)])
-            except StopIteration:
-                wave = None
-        return reserved
-
-    def _seen(self, table: Table, want: Want) -> list[Values]:
-        """What keys the next wave: the stored rows, and every row that this transaction has written."""
-        new = table.id >= self.first_new_table
-        rows: list[Values] = [] if new else [stored.values for stored in self.stored(table, want)]
-        contents = self.working_set.contents.tables.get(table.id)
-        if new or (contents is not None and contents.whole):
-            rows.extend(values for _, values in self.working_set.all_rows(table))
-        elif contents is not None:
-            finals = (self.working_set.final_row(table, where) for where in contents.touched.values())
-            rows.extend(final[1] for final in finals if final is not None)
-        return rows
-
-
-def to_want(fetch: Fetch, check: Check) -> Want:
-    return Want(fetch.table.id, fetch.path.id, fetch.keys, tuple((r.start, r.stop) for r in fetch.ranges), check)

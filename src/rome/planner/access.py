@@ -130,12 +130,34 @@ def _union(leaf: Leaf, rest: Sequence[Predicate], either: Either, known: Set[Lea
     return Choice(rank, tuple(accesses))
 
 
+def simple(leaf: Leaf, path: Index) -> Access:
+    """The use of one path, from constants alone."""
+    return _access(leaf, path, _Equalities(leaf, leaf.context, frozenset()), leaf.context)
+
+
+def along(leaf: Leaf, path: Index) -> tuple[Access, ...]:
+    """The accesses by one path, from constants alone, that together find a leaf's rows; an OR is used if it helps."""
+    return _all_along(leaf, path, list(leaf.context), _MAX_NESTED_ORS)
+
+
+def _all_along(leaf: Leaf, path: Index, context: Sequence[Predicate], depth: int) -> tuple[Access, ...]:
+    access = _access(leaf, path, _Equalities(leaf, context, frozenset()), context)
+    bounds = len(access.terms), len(access.limits)
+    for either in context:
+        if depth and isinstance(either, Either) and len(either.branches) <= MAX_BRANCHES:
+            rest = [predicate for predicate in context if predicate is not either]
+            union = [each for branch in either.branches for each in _all_along(leaf, path, [*rest, *branch], depth - 1)]
+            if all((len(each.terms), len(each.limits)) > bounds for each in union):
+                return tuple(union)
+    return (access,)
+
+
 def exact(leaf: Leaf, path: Index) -> Access | None:
     """The access by a path that finds the rows which satisfy the leaf's context, and no others; None: there is none.
 
     The context must be all of what the statement says of the leaf.
     """
-    access = _access(leaf, path, _Equalities(leaf, leaf.context, frozenset()), leaf.context)
+    access = simple(leaf, path)
     used = {(term.supplier, place) for term in access.terms for place in term.places}
     limits = 0
     for predicate in leaf.context:

@@ -155,6 +155,19 @@ def exact_ranges(access: Access, inputs: Inputs, *, present: bool) -> list[Bound
     return _disjoint(ranges)
 
 
+def ranges_of(accesses: Iterable[Access], inputs: Inputs) -> list[Bounds]:
+    """The parts of their one path that the accesses read, sorted and disjoint.
+
+    Raises:
+        UncertainValue, DataError: a value that makes no key.
+    """
+    keys: set[bytes] = set()
+    ranges: list[Bounds] = []
+    for access in accesses:
+        _read(access, inputs, keys, ranges)
+    return _disjoint([*ranges, *(Bounds(key, key + BEYOND) for key in keys)])
+
+
 def whole(table: Table) -> Fetch:
     """All rows of a table."""
     return Fetch(table, table.key, (), (WHOLE,))

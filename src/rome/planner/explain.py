@@ -10,6 +10,7 @@ from rome.planner.access import Access, Limit, Term
 from rome.planner.affinity import Uncertain
 from rome.planner.canonical import Constant, Slot
 from rome.planner.order import Step
+from rome.planner.page import Paging
 from rome.planner.plan import QuestionKind
 from rome.planner.predicates import Among, FixedValue, Leaf, Operand
 
@@ -20,17 +21,28 @@ _MAX_VALUES = 5
 
 
 def explain(
-    steps: Sequence[Step], whole: Iterable[Table], slots: Sequence[Slot], parameters: Sequence[SqlValue] | None
+    steps: Sequence[Step],
+    whole: Iterable[Table],
+    slots: Sequence[Slot],
+    parameters: Sequence[SqlValue] | None,
+    paging: Paging | None = None,
 ) -> list[Line]:
     """One line per access, in the order of the waves; a table that is read whole has one line.
 
     Args:
         parameters: shown in place of `?1` when given.
+        paging: of one of the steps.
     """
     writer = _Writer(slots, parameters)
-    lines: list[Line] = [(1, table.name, "whole table", "", "") for table in whole]
+    paged = None if paging is None else paging.leaf
+    lines: list[Line] = [
+        (1, table.name, "whole table", "", "") for table in whole if paged is None or table is not paged.table
+    ]
     for step in steps:
-        if step.choice is not None:
+        if paging is not None and step.leaf is paging.leaf:
+            remark = f"{'backwards ' if paging.reverse else ''}until LIMIT is reached"
+            lines += [(*writer.line(step.wave + 1, access)[:4], remark) for access in paging.accesses]
+        elif step.choice is not None:
             lines += [writer.line(step.wave + 1, access) for access in step.choice.accesses]
     return list(dict.fromkeys(lines))
 

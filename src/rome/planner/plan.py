@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from rome.catalog.schema import Index, Table
-from rome.codec.values import SqlValue
+from rome.codec.values import Collation, SqlValue
 
 
 class Bounds(NamedTuple):
@@ -22,16 +22,39 @@ class Bounds(NamedTuple):
     stop: bytes
 
 
+class Page(NamedTuple):
+    """How to read less than a fetch: rows of `path` in order, until `rows` of them are found that pass WHERE, and all
+    those that sort with the last of them.
+
+    Attributes:
+        ranges: disjoint and sorted; read one after the other, from the last one's end when `reverse`.
+        order: positions and collations of the columns that the rows are sorted by first.
+        first: how many rows to read at first.
+        probe: finds the rowids of the rows in the working set that pass WHERE; `parameters` are its own.
+    """
+
+    path: Index
+    ranges: tuple[Bounds, ...]
+    order: tuple[tuple[int, Collation], ...]
+    reverse: bool
+    rows: int
+    first: int
+    probe: str
+    parameters: tuple[SqlValue, ...]
+
+
 class Fetch(NamedTuple):
     """Stored rows of one table by one access path: row `keys` (of the order index only), and `ranges` of `path`.
 
-    Ranges are disjoint and sorted; keys are distinct. Both empty: no row can matter.
+    Ranges are disjoint and sorted; keys are distinct. Both empty: no row can matter. `page`: what may be read instead,
+    if this transaction has not changed the table.
     """
 
     table: Table
     path: Index
     keys: tuple[bytes, ...]
     ranges: tuple[Bounds, ...]
+    page: Page | None = None
 
 
 Wave = list[Fetch]

@@ -26,6 +26,7 @@ from rome.planner.canonical import RUN, Canonical, Constant, NotUnderstood, Slot
 from rome.planner.explain import Line, explain, explain_questions
 from rome.planner.insertion import Insertion, read_insertion
 from rome.planner.order import Step, order
+from rome.planner.page import Paging, Probe, probe_of, read_paging
 from rome.planner.plan import Bounds, Fetch, FetchedRows, FetchPlan, PlannedRow, Question, Values, Wave
 from rome.planner.predicates import FixedValue, Operand, SlotValue, columns_of
 from rome.planner.query import Reader, ViewText
@@ -48,13 +49,16 @@ _PLANNED = (Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE)
 class Template:
     """What the analysis of a canonical text found: how to read every table in it.
 
-    `steps`: sorted by wave. `whole`: tables read whole whatever the parameters are. `summary`: answers in their place.
+    `steps`: sorted by wave. `missed`: tables that no step reads. `whole`: those read whole whatever the parameters are.
+    `summary`: answers in their place. `paging`: how LIMIT bounds a step.
     """
 
     tables: tuple[Table, ...]
     steps: tuple[Step, ...]
+    missed: tuple[Table, ...]
     whole: tuple[Table, ...]
     summary: Summary | None = None
+    paging: Paging | None = None
 
 
 def plan_statement(sql: str, catalog: Catalog, base_tables: frozenset[str]) -> FetchPlan:
@@ -84,21 +88,31 @@ def plan_statement(sql: str, catalog: Catalog, base_tables: frozenset[str]) -> F
         template = _whole(tokens, base_tables, catalog)
     else:
         template = _template_of((), frozenset() if kind is Kind.EXPLAIN else base_tables, catalog)
-    return StatementPlan(template, slots, insertion)
+    probe = None if template.paging is None else probe_of(tokens, template.paging)
+    return StatementPlan(template, slots, insertion, probe)
 
 
 class StatementPlan(FetchPlan):
     """A template, and what the placeholders of one text stand for."""
 
-    def __init__(self, template: Template, slots: tuple[Slot, ...], insertion: Insertion | None) -> None:
+    def __init__(
+        self, template: Template, slots: tuple[Slot, ...], insertion: Insertion | None, probe: Probe | None
+    ) -> None:
         self.tables = template.tables
         self.full_scans = template.whole
+        self._missed = template.missed
+        self._paging = None if probe is None else template.paging
+        self._probe = probe
         self._steps = template.steps
         self._summary = template.summary
         self._slots = slots
         self._insertion = insertion
         self._point = None
-        if len(template.steps) == 1 and not template.whole and (choice := template.steps[0].choice) is not None:
+        if (
+            len(template.steps) == 1
+            and not (template.whole or probe)
+            and (choice := template.steps[0].choice) is not None
+        ):
             self._point = PointRead.of(choice.accesses, slots)
 
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
@@ -110,13 +124,13 @@ class StatementPlan(FetchPlan):
         inputs = Inputs(self._slots, parameters)
         steps = self._steps
         brought: dict[_FetchKey, list[Values]] = {}
-        if self.full_scans and not steps:
-            yield [whole(table) for table in self.full_scans]
+        if self._missed and not steps:
+            yield [whole(table) for table in self._missed]
         for number, group in groupby(steps, key=lambda step: step.wave):
             wanted = [(step.leaf, self._fetches(step, inputs)) for step in group]
             found = [fetch for _, leaf_fetches in wanted for fetch in leaf_fetches]
             if number == 0:
-                found += [whole(table) for table in self.full_scans]
+                found += [whole(table) for table in self._missed]
             wave_by_key = {_key(fetch): fetch for fetch in found}
             missing = {key: fetch for key, fetch in wave_by_key.items() if key not in brought}
             if missing:
@@ -129,7 +143,11 @@ class StatementPlan(FetchPlan):
 
     def _fetches(self, step: Step, inputs: Inputs) -> list[Fetch]:
         table = step.leaf.table
-        return [whole(table)] if step.choice is None else fetches(table, step.choice.accesses, inputs)
+        found = [whole(table)] if step.choice is None else fetches(table, step.choice.accesses, inputs)
+        if self._probe is not None and self._paging is not None and self._paging.leaf is step.leaf and len(found) == 1:
+            page = self._paging.page(inputs, self._probe)
+            found = [each if each.keys else each._replace(page=page) for each in found]
+        return found
 
     def questions(self, parameters: Sequence[SqlValue]) -> list[Question] | None:
         return None if self._summary is None else self._summary.questions(Inputs(self._slots, parameters))
@@ -156,14 +174,14 @@ class StatementPlan(FetchPlan):
         if self._summary is not None:
             asked = [(each.kind, each.access) for each in self._summary.asked]
             return explain_questions(asked, self._slots, parameters)
-        return explain(self._steps, self.full_scans, self._slots, parameters)
+        return explain(self._steps, self.full_scans, self._slots, parameters, self._paging)
 
 
-_FetchKey = tuple[int, int, tuple[bytes, ...], tuple[Bounds, ...]]
+_FetchKey = tuple[int, int, tuple[bytes, ...], tuple[Bounds, ...], bool]
 
 
 def _key(fetch: Fetch) -> _FetchKey:
-    return fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges
+    return fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, fetch.page is not None
 
 
 _templates: dict[int, dict[tuple[str, frozenset[str]], Template]] = {}
@@ -211,7 +229,24 @@ def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> 
         raise NotUnderstood("SQLite took a name for something else than we did")
     missed = base_tables - mentioned - written
     template = _template_of(order(reader.leaves, _tables(missed, catalog)), missed, catalog)
-    return template if missed else replace(template, summary=read_summary(tree, reader))
+    if missed or written:
+        return template
+    return _with_paging(replace(template, summary=read_summary(tree, reader)), tree, reader)
+
+
+def _with_paging(template: Template, tree: exp.Expression, reader: Reader) -> Template:
+    """The template with what LIMIT bounds, if the order of some index is the better way than the step's own."""
+    paging = read_paging(tree, reader)
+    if paging is None:
+        return template
+    step = next(step for step in template.steps if step.leaf is paging.leaf)
+    others = {other.leaf.table.id for other in template.steps if other is not step and other.choice is None}
+    if step.leaf.table.id in others or (step.choice is not None and not paging.is_preferred(step.choice)):
+        return template
+    whole = template.whole
+    if step.choice is None and (paging.is_bounded or not paging.filtered):
+        whole = tuple(table for table in whole if table is not step.leaf.table)
+    return replace(template, paging=paging, whole=whole)
 
 
 def _whole(tokens: Iterable[Token], base_tables: frozenset[str], catalog: Catalog) -> Template:
@@ -229,11 +264,10 @@ def _named(tokens: Iterable[Token], catalog: Catalog) -> set[str]:
 
 
 def _template_of(steps: Iterable[Step], missed: Iterable[str], catalog: Catalog) -> Template:
-    steps = tuple(steps)
-    scanned = [step.leaf.table for step in steps if step.choice is None] + _tables(missed, catalog)
-    unique = {table.id: table for table in scanned}
-    tables = {step.leaf.table.id: step.leaf.table for step in steps} | unique
-    return Template(tuple(tables.values()), steps, tuple(unique.values()))
+    steps, left = tuple(steps), tuple(_tables(missed, catalog))
+    scanned = {table.id: table for table in [*(step.leaf.table for step in steps if step.choice is None), *left]}
+    tables = {step.leaf.table.id: step.leaf.table for step in steps} | scanned
+    return Template(tuple(tables.values()), steps, left, tuple(scanned.values()))
 
 
 def _tables(names: Iterable[str], catalog: Catalog) -> list[Table]:

@@ -165,7 +165,7 @@ class Reader:
         for part in _parts(tree, "expressions", "group", "having", "order", "limit", "offset", "distinct", "windows"):
             self._scan(part, scope)
         grouped = tree.args.get("group") is not None
-        aggregates = any(map(_may_aggregate, _parts(tree, "expressions", "having", "order")))
+        aggregates = any(map(may_aggregate, _parts(tree, "expressions", "having", "order")))
         cut = any(tree.args.get(name) for name in _CUTTING) or any(tree.find_all(exp.Window))
         simple = not (grouped or aggregates or cut)
         node = Filter(source, plain + semi, simple, from_rows=grouped or not aggregates)
@@ -406,7 +406,7 @@ def _parts(tree: exp.Expression, *names: str) -> Iterable[exp.Expression]:
             yield value
 
 
-def _may_aggregate(expression: exp.Expression) -> bool:
+def may_aggregate(expression: exp.Expression) -> bool:
     """May the expression call an aggregate function, its own or, from a subquery in it, of the query around?"""
     for function in expression.find_all(exp.Anonymous):
         name = function.name.removeprefix(FUNCTION)

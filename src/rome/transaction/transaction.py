@@ -28,6 +28,7 @@ from rome.store.spi import (
 from rome.transaction.read_set import Check, ReadSet
 from rome.transaction.room import DEFAULT_MAX_BYTES, Room
 from rome.transaction.snapshot_cache import SnapshotCache
+from rome.transaction.walk import Walk
 from rome.transaction.write_set import WriteSet
 
 RESOLVE_PAUSES_S = [0.01 * 2**attempt for attempt in range(9)]
@@ -82,8 +83,12 @@ class Transaction:
         if self.snapshot is None:
             self._read([], ())
 
-    def read(self, wants: Sequence[Want], reserves: Sequence[Reserve] = ()) -> list[int]:
+    def read(
+        self, wants: Sequence[Want], reserves: Sequence[Reserve] = (), walk: Walk | None = None, limit: int = 0
+    ) -> list[int]:
         """Bring all that is wanted into the cache, in one round trip if nothing is cut short; returns the reserved.
+
+        With a walk, go on with it for `limit` rows, too; `check_walk` in the end.
 
         The wants enter the read set only by `check_want`: the caller looks at `catalog_version` first.
 
@@ -92,7 +97,7 @@ class Transaction:
             NoRoom: more rows than memory may be taken for; what came of them is forgotten.
         """
         requests = self._missing(wants)
-        return self._read(requests, reserves) if requests or reserves else []
+        return self._read(requests, reserves, walk, limit) if requests or reserves or walk else []
 
     def ask(self, requests: Sequence[Count | Scan]) -> list[int | list[Row]]:
         """Count entries, and find the first rows of ranges; nothing of it enters the cache or the read set.
@@ -101,7 +106,7 @@ class Transaction:
         """
         result = self._store.read(self.snapshot, requests)
         self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
-        rows = iter(self._finished(_scans(requests, result.answers)))
+        rows = (rows for rows, _ in self._finished(_scans(requests, result.answers)))
         return [answer if isinstance(answer, int) else next(rows) for answer in result.answers]
 
     def chunks(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> Iterator[list[Row]]:
@@ -117,7 +122,11 @@ class Transaction:
             self._count(rows)
             yield rows
 
-    def _read(self, requests: Sequence[Request], reserves: Sequence[Reserve]) -> list[int]:
+    def _read(
+        self, wanted: Sequence[Request], reserves: Sequence[Reserve], walk: Walk | None = None, limit: int = 0
+    ) -> list[int]:
+        steps = [] if walk is None else walk.scans(limit)
+        requests = [*wanted, *steps]
         result = self._store.read(self.snapshot, requests, reserves)
         self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
         for request, answer in zip(requests, result.answers, strict=True):
@@ -127,16 +136,23 @@ class Transaction:
                 self.room.take(answer, None)
                 self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
         scans = _scans(requests, result.answers)
-        for (scan, _), rows in zip(scans, self._finished(scans), strict=True):
+        finished = self._finished(scans)
+        whole = len(scans) - len(steps)
+        for (scan, _), (rows, _) in zip(scans[:whole], finished, strict=False):
             self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, rows)
+        if walk is not None:
+            self.cache.add_rows(walk.table_id, ((row.key, row) for row in walk.take(finished[whole:])))
         return result.reserved
 
-    def _finished(self, scans: Sequence[tuple[Scan, ScanResult]]) -> list[list[Row]]:
+    def _finished(self, scans: Sequence[tuple[Scan, ScanResult]]) -> list[tuple[list[Row], bytes | None]]:
         """All rows of scans, up to their limits, that were answered so far; those cut short go on together.
+
+        With the rows, where a scan stopped at its limit; None: it is exhausted.
 
         Once, with the second chunks, the store is asked how many rows there are in all.
         """
         found: list[list[Row]] = [[] for _ in scans]
+        stops: list[bytes | None] = [None] * len(scans)
         answers = list(enumerate(scans))
         first = True
         while answers:
@@ -145,6 +161,7 @@ class Transaction:
                 self._count(rows)
                 self.room.take(rows, scan)
                 found[position] += rows
+                stops[position] = resume
                 limit = None if scan.limit is None else scan.limit - len(rows)
                 if resume is not None and limit != 0:
                     bounds = (scan.start, resume) if scan.reverse else (resume, scan.stop)
@@ -161,7 +178,7 @@ class Transaction:
                 self.room.expect(count, scan, len(found[position]))
             pairs = _scans(rest, result.answers[: len(rest)])
             answers = [(position, pair) for (position, _), pair in zip(unfinished, pairs, strict=True)]
-        return found
+        return list(zip(found, stops, strict=True))
 
     def _count(self, rows: Iterable[Row]) -> None:
         for row in rows:
@@ -205,6 +222,14 @@ class Transaction:
         for start, stop in want.ranges:
             rows = want.check is Check.ROWS
             self.read_set.add_range(table_id, want.index_id, start, stop, version, rows=rows)
+
+    def check_walk(self, walk: Walk, check: Check) -> None:
+        """Enter what a walk has covered into the read set, as far as `check` says."""
+        if check is not Check.NOTHING:
+            version = 0 if self.snapshot is None else self.snapshot.version
+            for start, stop in walk.covered:
+                rows = check is Check.ROWS
+                self.read_set.add_range(walk.table_id, walk.index_id, start, stop, version, rows=rows)
 
     def check_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, check: Check) -> None:
         """Enter a range that was asked about into the read set: no entry may come into it or go, if `check` says so."""

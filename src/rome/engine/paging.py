@@ -1,0 +1,70 @@
+"""Reads a page: rows in the order of an index, until enough of them pass WHERE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rome.catalog.schema import ROWID, Table
+from rome.codec.keys import encode_key
+from rome.engine.reader import Reader
+from rome.planner.plan import Fetch, Page
+from rome.store.spi import Reserve
+from rome.transaction.read_set import Check
+from rome.transaction.transaction import Want
+from rome.transaction.walk import Walk
+from rome.workingset.contents import Stored
+
+_GROWTH = 4
+"""So many times as many rows are read each time: at most this much too many, in few trips."""
+
+
+def pages(reader: Reader, fetch: Fetch) -> bool:
+    """Whether a fetch can be read as a page: not where the transaction changed the table, or has the rows already."""
+    page, covering = fetch.page, reader.transaction.cache.covering
+    if page is None or not page.ranges or not reader.is_unchanged(fetch.table):
+        return False
+    return any(covering(fetch.table.id, page.path.id, *bounds) is None for bounds in page.ranges)
+
+
+def read_page(
+    reader: Reader, fetch: Fetch, check: Check, wants: Sequence[Want], reserves: Sequence[Reserve]
+) -> tuple[Want, list[int]]:
+    """Read and hydrate a page; `wants` and reserves share the first trip. Returns what was read, and the reserved.
+
+    The read set gets the part of the index that was walked through.
+
+    Cost: one round trip, and one more each time that too few of four times as many rows pass WHERE.
+    """
+    page, table = fetch.page, fetch.table
+    assert page is not None
+    walk = Walk(table.id, page.path.id, page.ranges, reverse=page.reverse)
+    limit = page.first
+    reserved = reader.read(wants, reserves, walk, limit)
+    reader.hydrate(wants)
+    while True:
+        read = Want(table.id, page.path.id, tuple(row.key for row in walk.rows), (), Check.NOTHING)
+        reader.hydrate([read])
+        if walk.is_finished or _is_enough(reader, table, page, reader.stored(table, read)):
+            break
+        limit *= _GROWTH
+        reader.read([], (), walk, limit)
+    reader.transaction.check_walk(walk, check)
+    return read, reserved
+
+
+def _is_enough(reader: Reader, table: Table, page: Page, rows: Sequence[Stored]) -> bool:
+    """Do enough rows pass WHERE, without those with which others may sort that were not read?"""
+    if not page.rows:
+        return True
+    last = len(rows)
+    while last and _order(table, page, rows[last - 1]) == _order(table, page, rows[-1]):
+        last -= 1
+    if last < page.rows:
+        return False
+    passing = {rowid for (rowid,) in reader.working_set.query(page.probe, page.parameters)}
+    return sum(row.rowid in passing for row in rows[:last]) >= page.rows
+
+
+def _order(table: Table, page: Page, row: Stored) -> bytes:
+    values = [row.rowid if position == ROWID else row.values[position] for position, _ in page.order]
+    return encode_key(values, [collation for _, collation in page.order])

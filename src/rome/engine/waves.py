@@ -1,0 +1,62 @@
+"""Reads and hydrates what a plan says, wave by wave: one round trip for each."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+from rome.catalog.schema import Table
+from rome.engine.paging import pages, read_page
+from rome.engine.reader import Reader
+from rome.planner.plan import Fetch, FetchedRows, Values, Wave
+from rome.store.spi import Reserve
+from rome.transaction.read_set import Check
+from rome.transaction.transaction import Want
+
+
+def gather(
+    reader: Reader,
+    waves: Generator[Wave, FetchedRows, None],
+    check: Check,
+    extra: Sequence[Want] = (),
+    reserves: Sequence[Reserve] = (),
+) -> list[int]:
+    """Read and hydrate all waves of a plan; `extra` wants and reserves share the first trip."""
+    reserved: list[int] = []
+    wave = next(waves, None)
+    if wave is None:
+        reserved = reader.read(extra, reserves)
+        reader.hydrate(extra)
+        return reserved
+    while wave is not None:
+        wants = [to_want(fetch, check) for fetch in wave]
+        page = next((number for number, fetch in enumerate(wave) if pages(reader, fetch)), None)
+        if page is None:
+            reserved += reader.read([*wants, *extra], reserves)
+            reader.hydrate([*wants, *extra])
+        else:
+            others = [*wants[:page], *wants[page + 1 :], *extra]
+            wants[page], ids = read_page(reader, wave[page], check, others, reserves)
+            reserved += ids
+        extra, reserves = (), ()
+        try:
+            wave = waves.send([_seen(reader, fetch.table, want) for fetch, want in zip(wave, wants, strict=True)])
+        except StopIteration:
+            wave = None
+    return reserved
+
+
+def _seen(reader: Reader, table: Table, want: Want) -> list[Values]:
+    """What keys the next wave: the stored rows, and every row that this transaction has written."""
+    new = table.id >= reader.first_new_table
+    rows: list[Values] = [] if new else [stored.values for stored in reader.stored(table, want)]
+    contents = reader.working_set.contents.tables.get(table.id)
+    if new or (contents is not None and contents.whole):
+        rows.extend(values for _, values in reader.working_set.all_rows(table))
+    elif contents is not None:
+        finals = (reader.working_set.final_row(table, where) for where in contents.touched.values())
+        rows.extend(final[1] for final in finals if final is not None)
+    return rows
+
+
+def to_want(fetch: Fetch, check: Check) -> Want:
+    return Want(fetch.table.id, fetch.path.id, fetch.keys, tuple((r.start, r.stop) for r in fetch.ranges), check)

@@ -1,0 +1,331 @@
+"""LIMIT: how to read a page of rows in the order of an index, and no more of it than the page takes.
+
+Invariant: a page is only made of a SELECT .. LIMIT whose rows are those of one table that pass WHERE, each at least
+once (LEFT JOINs may follow), sorted first by columns of that table in the order of one of its indexes. Then what is
+shown is among the first rows of the index that pass WHERE, as many as LIMIT and OFFSET say, and those that sort with
+the last of them. How many of the rows read pass WHERE is not judged here: SQLite says so, by the *probe*, which is the
+SELECT's own FROM and WHERE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from sqlglot import exp
+
+from rome.catalog.schema import ROWID, Index, Table
+from rome.catalog.shape import quote
+from rome.codec.values import Collation
+from rome.errors import DataError
+from rome.planner.access import Access, Choice, along, simple
+from rome.planner.bounds import Inputs, UncertainValue, ranges_of
+from rome.planner.canonical import number_parameters
+from rome.planner.conjuncts import queries_in, resolve
+from rome.planner.plan import Page
+from rome.planner.predicates import Among, Leaf, Operand
+from rome.planner.query import Reader, may_aggregate
+from rome.planner.scope import ROWID_NAMES, Scope
+from rome.sql.tokens import Token
+
+_MAX_RANGES = 8
+"""More ranges than this are not read one after the other."""
+
+_MARGIN, _FILTERED_MARGIN = 10, 100
+"""So many rows more than the page has are read at once, and twice the page if some may not pass WHERE: a row that is
+read in vain costs 10 µs, and a trip much more."""
+
+_ARGS = frozenset(["expressions", "from_", "joins", "where", "order", "limit", "offset"])
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """How the rows of a leaf are read in order.
+
+    Attributes:
+        accesses: all of one path.
+        order: the first columns that the rows are sorted by, positions and collations; rows equal in them are ties.
+        derived: the SELECT is the first FROM item of the statement's.
+        filtered: WHERE may drop some of the rows.
+    """
+
+    leaf: Leaf
+    accesses: tuple[Access, ...]
+    order: tuple[tuple[int, Collation], ...]
+    reverse: bool
+    limit: Operand
+    offset: Operand | None
+    derived: bool
+    filtered: bool
+
+    @property
+    def path(self) -> Index:
+        return self.accesses[0].path
+
+    @property
+    def is_bounded(self) -> bool:
+        """Does a condition bound what is walked through?"""
+        return all(access.terms or access.limits for access in self.accesses)
+
+    def is_preferred(self, other: Choice) -> bool:
+        """Is it better than reading all that another access finds? Not if that is bound by more equalities."""
+        fixed = min(len(access.terms) for access in self.accesses)
+        return other.rank[0] > 0 and not other.needs and fixed >= min(len(access.terms) for access in other.accesses)
+
+    def page(self, inputs: Inputs, probe: Probe) -> Page | None:
+        """What to read with the values of this run; None: these do not make a page."""
+        try:
+            limit = inputs.values(self.limit)[0]
+            offset = 0 if self.offset is None else inputs.values(self.offset)[0]
+            ranges = ranges_of(self.accesses, inputs)
+        except (UncertainValue, DataError):
+            return None
+        if type(limit) is not int or type(offset) is not int or limit < 0 or len(ranges) > _MAX_RANGES:
+            return None
+        rows = limit + max(offset, 0)
+        first = 2 * rows + _FILTERED_MARGIN if self.filtered else rows + _MARGIN
+        parameters = tuple(inputs.parameters[: probe.parameters])
+        return Page(self.path, tuple(ranges), self.order, self.reverse, rows, first, probe.sql, parameters)
+
+
+def read_paging(tree: exp.Expression, reader: Reader) -> Paging | None:
+    """How a statement's LIMIT bounds what it reads, or None.
+
+    Args:
+        reader: has read the statement, and set the contexts of its leaves.
+    """
+    if not isinstance(tree, exp.Select) or tree.args.get("with_"):
+        return None
+    derived = _first_item(tree)
+    if isinstance(derived, exp.Subquery) and isinstance(derived.this, exp.Select):
+        return _paging(derived.this, reader, derived=True)
+    return _paging(tree, reader, derived=False)
+
+
+def _paging(tree: exp.Select, reader: Reader, *, derived: bool) -> Paging | None:
+    given = {name for name, value in tree.args.items() if value}
+    if not given <= _ARGS or "limit" not in given or not isinstance(_first_item(tree), exp.Table):
+        return None
+    scope = reader.scope_of(tree)
+    leaf = scope.sources[0].leaf
+    if leaf is None or leaf.table.without_rowid or any(join.side != "LEFT" for join in tree.args.get("joins") or []):
+        return None
+    shown = [*tree.expressions, *([tree.args["order"]] if "order" in given else [])]
+    if any(may_aggregate(part) or part.find(exp.Window) for part in shown):
+        return None
+    compared = _columns(leaf, tree.args.get("where"), scope)
+    limit, offset = (_operand(tree.args.get(name), scope) for name in ("limit", "offset"))
+    if compared is None or limit is None or ("offset" in given and offset is None):
+        return None
+    wanted = (
+        _sorted_by(leaf, tree.args["order"], tree, scope) if "order" in given else _natural(leaf, compared, tree, scope)
+    )
+    paths = [_with_row_key(leaf.table, path) for path in leaf.table.paths]
+    kept = [each for path in paths if (each := _kept(leaf, path, wanted)) is not None]
+    if not kept:
+        return None
+    best = max(kept, key=lambda each: (len(each.access.terms), each.follows, len(each.access.limits)))
+    path = best.access.path
+    filtered = not compared <= {*path.columns}
+    return Paging(leaf, along(leaf, path), best.order, best.reverse, limit, offset, derived, filtered)
+
+
+def _with_row_key(table: Table, path: Index) -> Index:
+    """The path with the columns of the row key, which are in its entries behind its own."""
+    if path is table.key:
+        return path
+    return replace(
+        path, columns=(*path.columns, *table.key.columns), collations=(*path.collations, *table.key.collations)
+    )
+
+
+def _first_item(tree: exp.Select) -> exp.Expression | None:
+    from_ = tree.args.get("from_")
+    return None if from_ is None or from_.this.args.get("joins") else from_.this
+
+
+def _operand(clause: exp.Expression | None, scope: Scope) -> Operand | None:
+    value = None if clause is None else clause.args.get("expression")
+    return scope.names.slots(value.name) if isinstance(value, exp.Placeholder) else None
+
+
+def _columns(leaf: Leaf, where: exp.Expression | None, scope: Scope) -> set[int] | None:
+    """The columns of the leaf that WHERE speaks of; None: it speaks of more than these."""
+    if where is None:
+        return set()
+    if any(True for _ in queries_in(where)):
+        return None
+    origins = [_origin(column, leaf, scope) for column in where.find_all(exp.Column)]
+    return None if None in origins else {position for position in origins if position is not None}
+
+
+def _origin(part: exp.Expression, leaf: Leaf, scope: Scope) -> int | None:
+    """Which column of the leaf an expression is."""
+    if not isinstance(part, exp.Column) or not isinstance(part.this, exp.Identifier):
+        return None
+    column = resolve(scope, part)
+    origin = None if column is None else column.origin
+    return origin[1] if origin is not None and origin[0] is leaf else None
+
+
+class Sorted(NamedTuple):
+    """One term of ORDER BY: a column of the leaf."""
+
+    position: int
+    descending: bool
+    collation: Collation
+
+
+def _sorted_by(leaf: Leaf, order: exp.Expression, tree: exp.Select, scope: Scope) -> list[Sorted]:
+    """The first terms of ORDER BY, as far as they are columns of the leaf, NULLs where an index has them."""
+    aliases = {part.alias.lower(): part.this for part in tree.expressions if isinstance(part, exp.Alias)}
+    found: list[Sorted] = []
+    for term in order.expressions:
+        part, explicit = term.this, None
+        if isinstance(part, exp.Collate):
+            part, explicit = part.this, part.expression.name.upper()
+        if isinstance(part, exp.Column) and not part.table:  # a result column's name comes before a table's column
+            part = aliases.get(part.name.lower(), part)
+        position = _origin(part, leaf, scope)
+        if position is None or (explicit is not None and explicit not in _COLLATIONS):
+            break
+        descending = bool(term.args.get("desc"))
+        if bool(term.args.get("nulls_first")) is descending and not _never_null(leaf.table, position):
+            break
+        own: Collation = "BINARY" if position == ROWID else leaf.table.columns[position].collation
+        found.append(Sorted(position, descending, own if explicit is None else _COLLATIONS[explicit]))
+    return found
+
+
+_COLLATIONS: dict[str, Collation] = {"BINARY": "BINARY", "NOCASE": "NOCASE", "RTRIM": "RTRIM"}
+
+
+def _never_null(table: Table, position: int) -> bool:
+    return position in (ROWID, table.rowid_alias) or table.columns[position].not_null
+
+
+def _natural(leaf: Leaf, compared: set[int], tree: exp.Select, scope: Scope) -> list[Sorted]:
+    """Without ORDER BY: by rowid, where nothing else can tempt SQLite.
+
+    A unique index, which the working set has, too, may lead it to another order: if WHERE speaks of the index's first
+    column, or if the index has all columns that the SELECT mentions.
+    """
+    table = leaf.table
+    if table.key.columns not in ((ROWID,), (table.rowid_alias,)):
+        return []
+    mentioned = {_origin(column, leaf, scope) for column in tree.find_all(exp.Column)}
+    shows_all = any(part.find(exp.Star) for part in tree.expressions)
+    for index in table.indexes:
+        if index.unique and (
+            not index.stored
+            or index.columns[0] in compared
+            or (not shows_all and mentioned <= {*index.columns, *table.key.columns})
+        ):
+            return []
+    return [Sorted(table.key.columns[0], False, "BINARY")]
+
+
+class _Kept(NamedTuple):
+    """A path that keeps the order wanted, in the first `follows` terms that are not constant."""
+
+    access: Access
+    order: tuple[tuple[int, Collation], ...]
+    reverse: bool
+    follows: int
+
+
+def _kept(leaf: Leaf, path: Index, wanted: Sequence[Sorted]) -> _Kept | None:
+    access = simple(leaf, path)
+    columns = [*zip(path.columns, path.collations, strict=True)]
+    fixed = {
+        place
+        for place, term in enumerate(access.terms)
+        if isinstance(term.supplier, Among) and term.supplier.is_single and term.collation == "BINARY"
+    }
+    constant = {path.columns[place] for place in fixed}
+    at, follows, reverse = 0, 0, False
+    for term in wanted:
+        if term.position in constant:
+            continue
+        while at in fixed:
+            at += 1
+        if at == len(columns) or columns[at] != (term.position, term.collation):
+            break
+        if follows and term.descending is not reverse:
+            break
+        reverse = term.descending
+        at, follows = at + 1, follows + 1
+    return _Kept(access, tuple(columns[:at]), reverse, follows) if follows else None
+
+
+class Probe(NamedTuple):
+    """Finds the rowids of the rows in the working set that pass a SELECT's WHERE; takes the first parameters."""
+
+    sql: str
+    parameters: int
+
+
+def probe_of(tokens: Sequence[Token], paging: Paging) -> Probe | None:
+    """The probe of a statement; None: its text is not such that its parts can be told.
+
+    Args:
+        tokens: of the statement, whose paging this is.
+    """
+    numbers = {token.start: slot for token, slot in number_parameters(tokens)}
+    if paging.derived:
+        start = _clause(tokens, "FROM", 0)
+        if start is None or [token.word for token in tokens[start + 1 : start + 3]] != ["(", "SELECT"]:
+            return None
+        tokens = tokens[start + 2 :]
+    from_ = _clause(tokens, "FROM", 0)
+    if from_ is None:
+        return None
+    end = from_ + 1
+    while end < len(tokens) and tokens[end].word not in _AFTER_TABLE:
+        end += 1
+    table = [token.text for token in tokens[from_ + 1 : end]]
+    where = _clause(tokens, "WHERE", end)
+    condition = [] if where is None else tokens[where : _end_of_where(tokens, where + 1)]
+    texts, count = [], 0
+    for token in condition:
+        slot = numbers.get(token.start)
+        positions = (
+            [] if slot is None else [slot] if isinstance(slot, int) else list(slot) if isinstance(slot, range) else []
+        )
+        texts.append(", ".join(f"?{position + 1}" for position in positions) or token.text)
+        count = max([count, *(position + 1 for position in positions)])
+    return Probe(f"SELECT {_rowid(paging.leaf.table)} FROM {' '.join(table)} {' '.join(texts)}", count)
+
+
+_AFTER_TABLE = frozenset(["WHERE", "ORDER", "LIMIT", "LEFT", "NATURAL", "JOIN", ",", ")", ";"])
+_AFTER_WHERE = frozenset(["ORDER", "LIMIT", ")", ";"])
+
+
+def _clause(tokens: Sequence[Token], word: str, start: int) -> int | None:
+    """Where a clause of a SELECT begins; not one of a subquery in it, nor IS DISTINCT FROM."""
+    depth = 0
+    for at in range(start, len(tokens)):
+        found = tokens[at].word
+        if depth == 0 and found == word and tokens[at - 1].word not in ("DISTINCT", "."):
+            return at
+        depth += (found == "(") - (found == ")")
+        if depth < 0 or (depth == 0 and found == "LIMIT"):
+            return None
+    return None
+
+
+def _end_of_where(tokens: Sequence[Token], start: int) -> int:
+    depth = 0
+    for at in range(start, len(tokens)):
+        word = tokens[at].word
+        if depth == 0 and word in _AFTER_WHERE:
+            return at
+        depth += (word == "(") - (word == ")")
+    return len(tokens)
+
+
+def _rowid(table: Table) -> str:
+    if table.rowid_alias is not None:
+        return quote(table.columns[table.rowid_alias].name)
+    return next(name for name in ("rowid", *ROWID_NAMES) if name not in table.positions)

@@ -1,0 +1,60 @@
+"""Reads the rows of an index's ranges in order, or backwards, only as far as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import takewhile
+
+from rome.store.spi import Row, Scan
+
+Range = tuple[bytes, bytes]
+
+
+class Walk:
+    """How far a walk has come.
+
+    Attributes:
+        rows: those read, in the order of the walk; nothing between them was left out.
+        covered: the parts of the ranges in which they are all that there is.
+    """
+
+    def __init__(self, table_id: int, index_id: int, ranges: Sequence[Range], *, reverse: bool) -> None:
+        self.table_id, self.index_id = table_id, index_id
+        self.rows: list[Row] = []
+        self.covered: list[Range] = []
+        self._reverse = reverse
+        self._left: list[Range] = list(reversed(ranges)) if reverse else list(ranges)
+
+    @property
+    def is_finished(self) -> bool:
+        return not self._left
+
+    def scans(self, limit: int) -> list[Scan]:
+        """What to read for the next `limit` rows: of every range that is left, as the first may be short."""
+        return [Scan(self.table_id, self.index_id, *each, limit, self._reverse) for each in self._left]
+
+    def take(self, answers: Sequence[tuple[list[Row], bytes | None]]) -> list[Row]:
+        """Go as far as the answers to `scans` reach, up to the first that is not exhausted; returns the rows."""
+        exhausted = len(list(takewhile(lambda answer: answer[1] is None, answers)))
+        came = [row for rows, _ in answers[: exhausted + 1] for row in rows]
+        for each in self._left[:exhausted]:
+            self._cover(*each)
+        del self._left[:exhausted]
+        if self._left:
+            start, stop = self._left[0]
+            resume = answers[exhausted][1]
+            assert resume is not None
+            self._cover(*((resume, stop) if self._reverse else (start, resume)))
+            self._left[0] = (start, resume) if self._reverse else (resume, stop)
+        self.rows += came
+        return came
+
+    def _cover(self, start: bytes, stop: bytes) -> None:
+        """Note a part, as one with the part before if they touch."""
+        before = self.covered.pop() if self.covered else None
+        if before is not None and before[1] == start:
+            self.covered.append((before[0], stop))
+        elif before is not None and before[0] == stop:
+            self.covered.append((start, before[1]))
+        else:
+            self.covered += [(start, stop)] if before is None else [before, (start, stop)]
