@@ -151,6 +151,12 @@ BAD = {
         Kind.G_SINGLE,
         allowed=ONLY_READ_COMMITTED,
     ),
+    "read skew of a transaction that failed": Bad(
+        "lists",
+        [ok(append(1, 10), append(2, 20)), failed(read(1, []), read(2, [20]), append(2, 21))],
+        Kind.G_SINGLE,
+        allowed=ONLY_READ_COMMITTED,
+    ),
     "long fork": Bad(
         "lists",
         [
@@ -271,6 +277,7 @@ GOOD = {
             ok(find((1, [10, 11]), (2, [])), at=LAST),
         ],
     ),
+    "own write of a transaction that failed": ("lists", [failed(append(1, 10), read(1, [10])), ok(read(1, []))]),
     "what failed is not there": ("lists", [failed(read(1, []), append(1, 10)), ok(read(1, []), at=LATER)]),
     "an unknown outcome that was a commit": ("lists", [unknown(append(1, 10)), ok(read(1, [10]), at=LATER)]),
     "an unknown outcome that came later": (
@@ -329,6 +336,7 @@ def test_read_committed_is_checked_statement_by_statement() -> None:
     both = ok(append(1, 10), append(2, 20))
     assert check(history("lists", [both, ok(find((1, [])), find((2, [20])))], READ_COMMITTED)).valid
     assert not check(history("lists", [both, ok(find((1, []), (2, [20])))], READ_COMMITTED)).valid
+    assert not check(history("lists", [both, failed(find((1, []), (2, [20])))], READ_COMMITTED)).valid
 
 
 def test_story_tells_the_cycle_in_words() -> None:

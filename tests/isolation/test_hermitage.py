@@ -204,6 +204,15 @@ def p4_lost_increment(one: Client, two: Client, three: Client) -> bool:
     return three.get(1) != 10 + committed
 
 
+def p4_lost_update_of_a_row_taken_for_update(one: Client, two: Client, three: Client) -> bool:
+    taken = "SELECT value FROM test WHERE id = 1 FOR UPDATE"
+    seen = one.run(taken), two.run(taken)
+    one.set(1, 11)
+    first = one.commit()
+    two.set(1, 12)
+    return two.commit() and first and seen == ([(10,)], [(10,)])
+
+
 def g_single_read_skew(one: Client, two: Client, three: Client) -> bool:
     first = one.get(1)
     two.set(1, 12)
@@ -238,6 +247,24 @@ def g2_item_write_skew(one: Client, two: Client, three: Client) -> bool:
     two.set(2, 21)
     both = [one.commit(), two.commit()] == [True, True]
     return both and seen == ({1: 10, 2: 20},) * 2
+
+
+def g2_item_write_skew_of_rows_taken_for_update(one: Client, two: Client, three: Client) -> bool:
+    taken = "SELECT value FROM test WHERE id IN (1, 2) FOR UPDATE"
+    seen = one.run(taken), two.run(taken)
+    one.set(1, 11)
+    two.set(2, 21)
+    both = [one.commit(), two.commit()] == [True, True]
+    return both and seen == ([(10,), (20,)],) * 2
+
+
+def g2_phantom_write_skew_of_a_range_taken_for_update(one: Client, two: Client, three: Client) -> bool:
+    taken = "SELECT value FROM test WHERE value BETWEEN 30 AND 50 FOR UPDATE"
+    seen = one.run(taken), two.run(taken)
+    one.insert(3, 30)
+    two.insert(4, 42)
+    both = [one.commit(), two.commit()] == [True, True]
+    return both and seen == ([], [])
 
 
 def g2_phantom_write_skew(one: Client, two: Client, three: Client) -> bool:
@@ -298,10 +325,13 @@ CASES = [
     Case(p4_lost_update, BELOW_SNAPSHOT, "lost updates"),
     Case(p4_lost_update_of_interleaved_writes),
     Case(p4_lost_increment),
+    Case(p4_lost_update_of_a_row_taken_for_update),
     Case(g_single_read_skew, BELOW_SNAPSHOT, "read skew"),
     Case(g_single_by_a_predicate, BELOW_SNAPSHOT, "read skew"),
     Case(g_single_by_the_predicate_of_a_write, BELOW_SNAPSHOT, "read skew"),
     Case(g2_item_write_skew, BELOW_SERIALIZABLE, "write skew"),
+    Case(g2_item_write_skew_of_rows_taken_for_update),
+    Case(g2_phantom_write_skew_of_a_range_taken_for_update),
     Case(g2_phantom_write_skew, BELOW_SERIALIZABLE, "write skew"),
     Case(g2_phantom_write_skew_by_an_index, BELOW_SERIALIZABLE, "write skew"),
     Case(g2_phantom_write_skew_by_counts, BELOW_SERIALIZABLE, "write skew"),

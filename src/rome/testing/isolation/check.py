@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from rome.testing.isolation import banks, counters, lists, registers, sets
 from rome.testing.isolation.anomalies import Anomaly, allowed
 from rome.testing.isolation.graph import Cycle, Dependency, Edge, find_cycles
-from rome.testing.isolation.history import History, Operation, Setting, Statement, Transaction, make_history
+from rome.testing.isolation.history import History, Setting, Transaction
 from rome.testing.isolation.inference import Findings
+from rome.testing.isolation.parts import by_statements, with_reads_of_failed
 from rome.testing.isolation.time_order import time_edges
 
 INFERENCES: dict[str, Callable[[History], Findings]] = {
@@ -45,7 +46,8 @@ def check(history: History, *, realtime: bool = True) -> Verdict:
 
     SERIALIZABLE and AUTOCOMMIT are held to strict serializability, SNAPSHOT to strong snapshot isolation. READ
     COMMITTED is held to Adya's PL-2, and its statements, each taken by itself, to strict serializability (of registers
-    only as far as they were read: which version a transaction replaced is then not known).
+    only as far as they were read: which version a transaction replaced is then not known). What a transaction saw that
+    failed is held to the same as what one saw that only read.
 
     Args:
         realtime: the clocks of all processes can be compared. Counters need it.
@@ -57,13 +59,13 @@ def check(history: History, *, realtime: bool = True) -> Verdict:
     tolerated_kinds = allowed(level)
     if workload not in INFERENCES:
         raise ValueError(f"no workload {workload!r}; known: {', '.join(INFERENCES)}")
-    anomalies = _anomalies(history, realtime)
+    anomalies = _anomalies(with_reads_of_failed(history), realtime)
     forbidden = [each for each in anomalies if each.kind not in tolerated_kinds]
     if level == "READ COMMITTED":
-        forbidden += _anomalies(_by_statements(history), realtime)
+        forbidden += _anomalies(by_statements(history), realtime)
     return Verdict(
         history.setting,
-        dict(Counter(each.outcome for each in history.transactions)),
+        dict(Counter(each.outcome for each in history.transactions if each.part is None)),
         list(dict.fromkeys(forbidden)),
         [each for each in anomalies if each.kind in tolerated_kinds],
     )
@@ -77,39 +79,6 @@ def _anomalies(history: History, realtime: bool) -> list[Anomaly]:
             names = tuple(history.transactions[edge.before].name for edge in cycle)
             findings.anomalies.append(Anomaly(kind, names, tuple(_told(cycle, history.transactions)), order))
     return findings.anomalies
-
-
-def _by_statements(history: History) -> History:
-    """The history in which every statement's reads are a transaction of their own, and so is what COMMIT wrote.
-
-    Left out are a transaction's reads of what it had written itself.
-    """
-    parts: list[Transaction] = []
-    for transaction in history.transactions:
-        if transaction.outcome != "ok":
-            parts.append(transaction)
-            continue
-        written: set[int] = set()
-        writes: list[Statement] = []
-        for number, statement in enumerate(transaction.statements):
-            reads = [each for each in statement.operations if each.kind == "read" and each.key not in written]
-            if reads:
-                parts.append(_part(transaction, number, statement.begin, statement.end, [_only(statement, reads)]))
-            changes = [each for each in statement.operations if each.kind != "read"]
-            if changes:
-                written.update(each.key for each in changes)
-                writes.append(_only(statement, changes))
-        if writes:
-            parts.append(_part(transaction, len(transaction.statements), writes[-1].end, transaction.end, writes))
-    return make_history(history.setting, parts)
-
-
-def _part(whole: Transaction, part: int, begin: int, end: int | None, statements: list[Statement]) -> Transaction:
-    return Transaction(whole.process, whole.number, begin, end, whole.outcome, statements, part)
-
-
-def _only(statement: Statement, operations: list[Operation]) -> Statement:
-    return Statement(statement.begin, statement.end, statement.predicate, operations)
 
 
 def _told(cycle: Cycle, transactions: list[Transaction]) -> Iterator[str]:

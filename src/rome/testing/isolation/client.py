@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from rome.testing.isolation.history import Operation, Outcome, Statement, Transaction
+from rome.testing.isolation.history import UNDONE, Operation, Outcome, Statement, Transaction
 
 _NOTHING_WRITTEN = frozenset({"40001", "08006", "53200", "25006", "57P03"})
 """SQLSTATEs after which a COMMIT has surely not happened: rome.errors."""
@@ -30,6 +31,8 @@ class Attempt:
     def __init__(self, connection: sa.Connection, before_write: Callable[[], None]) -> None:
         self._connection, self._before_write = connection, before_write
         self.statements: list[Statement] = []
+        self.undone: list[Statement] = []
+        """What was written and rolled back to a savepoint."""
 
     def run(
         self,
@@ -54,6 +57,17 @@ class Attempt:
         operations = [*reads(rows), *(writes if result.rowcount else ())]
         self.statements[-1] = Statement(begin, clock(), predicate, operations)
         return -1 if result.returns_rows else result.rowcount
+
+    @contextmanager
+    def rolled_back(self) -> Iterator[None]:
+        """A savepoint; what is done inside is undone at the end."""
+        savepoint = self._connection.begin_nested()
+        before = len(self.statements)
+        yield
+        savepoint.rollback()
+        inside = self.statements[before:]
+        del self.statements[before:]
+        self.undone += [each for each in inside if any(done.kind != "read" for done in each.operations)]
 
 
 class Workload(Protocol):
@@ -113,6 +127,8 @@ class Client:
             self._connection.rollback()
         end = None if outcome == "unknown" else clock()
         self._record(self._transaction(number, begin, end, outcome, attempt))
+        if attempt.undone:
+            self._record(Transaction(self._process, number, begin, end, "fail", attempt.undone, UNDONE))
         return outcome
 
     def _outcome(self, error: DBAPIError, before: Outcome) -> Outcome:

@@ -19,6 +19,7 @@ from typing import Literal
 import msgspec
 
 FORMAT = 1
+UNDONE = -1
 
 Outcome = Literal["ok", "fail", "unknown"]
 """fail: surely nothing was written. unknown: all was written, or nothing."""
@@ -56,7 +57,7 @@ class Transaction(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         number: counts the process's transactions.
         end: None: nobody knows when, or whether, it ended.
-        part: the checker's own, of a transaction that it has taken apart.
+        part: of a transaction that was taken apart. UNDONE: its writes that were undone by a savepoint.
     """
 
     process: int

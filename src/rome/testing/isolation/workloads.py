@@ -81,7 +81,7 @@ def _part(key: int) -> range:
 class Lists(KeyedWorkload):
     """Lists in the text of one row each; rows come into being by the first append.
 
-    Read by key, by a range of keys, and by a secondary index; appended to by an upsert.
+    Read by key, by a range of keys, and by a secondary index; appended to by an upsert, which is sometimes undone.
     """
 
     tables = (
@@ -98,10 +98,12 @@ class Lists(KeyedWorkload):
 
     def step(self, attempt: Attempt, key: int) -> Iterator[None]:
         chance = self._random.random()
-        if chance < 0.4:
-            value = self.new_value()
-            parameters = {"key": key, "part": key // PART, "element": str(value)}
-            attempt.run(self._append, parameters, Operation("append", key, value))
+        if chance < 0.35:
+            self._append_one(attempt, key)
+        elif chance < 0.4 and not self._single:
+            with attempt.rolled_back():
+                self._append_one(attempt, key)
+                yield
         elif chance < 0.7:
             attempt.run(self._by_key, {"key": key}, reads=partial(self._found, [key]))
         elif chance < 0.85:
@@ -109,6 +111,11 @@ class Lists(KeyedWorkload):
         else:
             self.read_all(attempt, _part(key))
         yield
+
+    def _append_one(self, attempt: Attempt, key: int) -> None:
+        value = self.new_value()
+        parameters = {"key": key, "part": key // PART, "element": str(value)}
+        attempt.run(self._append, parameters, Operation("append", key, value))
 
     def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
         bounds = {"start": min(keys), "stop": max(keys) + 1}

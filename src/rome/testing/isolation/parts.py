@@ -1,0 +1,54 @@
+"""Histories taken apart: what parts of a transaction must look like, each as a transaction of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from rome.testing.isolation.history import History, Operation, Statement, Transaction, make_history
+
+
+def with_reads_of_failed(history: History) -> History:
+    """The same, and for each transaction that failed another one of what it had read.
+
+    Left out is what it read of keys that it had written itself.
+    """
+    parts = [_reads(each) for each in history.transactions if each.outcome == "fail"]
+    return make_history(history.setting, [*history.transactions, *(part for part in parts if part.statements)])
+
+
+def by_statements(history: History) -> History:
+    """The history in which every statement's reads are a transaction of their own, and so is what COMMIT wrote.
+
+    Left out are reads of keys that the transaction had written itself.
+    """
+    parts: list[Transaction] = []
+    for transaction in history.transactions:
+        for number, statement in enumerate(_reads(transaction).statements):
+            parts.append(_part(transaction, number, statement.begin, statement.end, [statement]))
+        writes = [only for each in transaction.statements for only in _only(each, each.operations, writes=True)]
+        if writes:
+            parts.append(replace(transaction, begin=writes[-1].end, statements=writes))
+    return make_history(history.setting, parts)
+
+
+def _reads(transaction: Transaction) -> Transaction:
+    """What it read before it wrote the same key, as a transaction that was committed."""
+    written: set[int] = set()
+    statements: list[Statement] = []
+    for statement in transaction.statements:
+        statements += _only(statement, [each for each in statement.operations if each.key not in written], writes=False)
+        written.update(each.key for each in statement.operations if each.kind != "read")
+    end = statements[-1].end if statements else transaction.begin
+    return _part(transaction, 0, transaction.begin, end, statements)
+
+
+def _part(whole: Transaction, part: int, begin: int, end: int, statements: list[Statement]) -> Transaction:
+    return Transaction(whole.process, whole.number, begin, end, "ok", statements, part)
+
+
+def _only(statement: Statement, operations: Iterable[Operation], *, writes: bool) -> list[Statement]:
+    """The statement with only its writes, or only its reads; nothing if there are none."""
+    kept = [each for each in operations if (each.kind != "read") is writes]
+    return [Statement(statement.begin, statement.end, statement.predicate, kept)] if kept else []
