@@ -366,6 +366,45 @@ class TestReadCommitted:
         with pytest.raises(ConflictError):
             one.commit()
 
+    @pytest.mark.parametrize(
+        ("change", "back"),
+        [
+            ("UPDATE account SET balance = 0 WHERE id = 1", "UPDATE account SET balance = 50 WHERE id = 1"),
+            ("UPDATE account SET balance = balance WHERE id = 1", "SELECT 1"),
+            ("DELETE FROM account WHERE id = 1", "INSERT INTO account VALUES (1, 'ann', 50)"),
+            ("SAVEPOINT s; UPDATE account SET balance = 0 WHERE id = 1", "ROLLBACK TO s"),
+            ("INSERT INTO account VALUES (3, 'new', 1)", "DELETE FROM account WHERE id = 3"),
+        ],
+    )
+    def test_own_change_that_was_seen_beside_newer_rows_is_validated_though_it_is_undone(
+        self, pair: Pair, change: str, back: str
+    ) -> None:
+        one, two = pair
+        for statement in change.split("; "):
+            one.execute(statement)
+        two.execute("UPDATE account SET balance = balance + CASE id WHEN 1 THEN 10 ELSE -10 END")
+        two.execute("INSERT INTO account VALUES (3, 'three', 0)")
+        two.commit()
+        one.execute("SELECT id, balance FROM account WHERE id < 3").fetchall()  # neither before nor after the transfer
+        with pytest.raises(ConflictError):
+            self.run_and_commit(one, back)
+
+    def run_and_commit(self, connection: Connection, sql: str) -> None:
+        connection.execute(sql)
+        connection.commit()
+
+    def test_own_change_that_is_undone_before_the_next_statement_needs_no_commit(self, pair: Pair) -> None:
+        one, two = pair
+        one.execute("SAVEPOINT s")
+        one.execute("UPDATE account SET balance = 0 WHERE id = 1")
+        one.execute("ROLLBACK TO s")
+        two.execute("UPDATE account SET balance = 7 WHERE id = 1")
+        two.commit()
+        assert balance(one, 1) == 7
+        trips = one.rome_stats.round_trips
+        one.commit()
+        assert one.rome_stats.round_trips == trips
+
     def test_rollback_to_brings_back_no_stale_row(self, pair: Pair) -> None:
         one, two = pair
         assert balance(one, 1) == 50

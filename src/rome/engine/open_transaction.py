@@ -33,7 +33,8 @@ class OpenTransaction:
         started: by time.monotonic().
         explicit: begun by BEGIN, so that AUTOCOMMIT waits for COMMIT.
         by_savepoint: begun by SAVEPOINT under AUTOCOMMIT: the release of the outermost one commits.
-        locked: FOR UPDATE was used: COMMIT validates even if nothing was written.
+        validated: COMMIT validates even if nothing was written: FOR UPDATE was used, or READ COMMITTED has shown what
+            this transaction wrote beside newer rows.
         attempt: 1 is the first run. The log and this number go on to the next attempt.
         counters: of the working set, when the transaction began; a replay begins with them.
     """
@@ -46,7 +47,7 @@ class OpenTransaction:
     started: float = field(default_factory=time.monotonic)
     explicit: bool = False
     by_savepoint: bool = False
-    locked: bool = False
+    validated: bool = False
     attempt: int = 1
     savepoints: list[Savepoint] = field(default_factory=list)
     log: Log = field(default_factory=Log)

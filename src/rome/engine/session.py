@@ -321,11 +321,18 @@ class Session:
         current.savepoints = [Savepoint(savepoint.name, Contents(), found) for savepoint in current.savepoints]
 
     def _new_statement_snapshot(self, current: OpenTransaction) -> None:
-        """READ COMMITTED: this statement sees what is committed now; rows only read leave the working set."""
+        """READ COMMITTED: this statement sees what is committed now; rows only read leave the working set.
+
+        It sees them beside rows that this transaction has changed on an older snapshot. So COMMIT validates those even
+        if they are changed back, or rolled back to a savepoint: what was seen was seen.
+        """
         if current.schema is not current.base or current.transaction.snapshot is None:
             return
-        self._workspace.working_set.evict_clean(current.schema.catalog.tables.values())
-        current.transaction.new_snapshot()
+        working_set, transaction = self._workspace.working_set, current.transaction
+        current.validated = current.validated or working_set.contents.is_dirty()
+        for table, row in working_set.evict_clean(current.schema.catalog.tables.values()):
+            transaction.read_set.add_point(table.id, row.key, row.version)
+        transaction.new_snapshot()
         current.reader.forget_decoded()
 
     def _switch(self, statement: Statement) -> Result:
@@ -392,7 +399,7 @@ class Session:
         current = self._open
         assert current is not None
         changed_schema = current.schema is not current.base
-        if not (changed_schema or current.locked or self._workspace.working_set.contents.is_dirty()):
+        if not (changed_schema or current.validated or self._workspace.working_set.contents.is_dirty()):
             self._end()
             self._turn.committed(wrote=False)
             return
@@ -405,7 +412,7 @@ class Session:
         writes = harvest(
             self._workspace.working_set, current.schema, current.base, transaction.read_set, current.execution.taken
         )
-        if not writes and not current.locked:
+        if not writes and not current.validated:
             self._end()
             self._turn.committed(wrote=False)
             return

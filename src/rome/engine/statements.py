@@ -66,7 +66,7 @@ class Statements:
                 return Result(prepared.inspection.columns, rows)
         self._check_full_scan(prepared)
         if statement.for_update:
-            check, current.locked = Check.ROWS, True
+            check, current.validated = Check.ROWS, True
         if not prepared.writes:
             rows = current.execution.query(prepared, prepared.bind(operation.parameters), check)
             return Result(prepared.inspection.columns or None, rows)

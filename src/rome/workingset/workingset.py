@@ -151,18 +151,22 @@ class WorkingSet:
             contents.hydrated[statements.identity(row.rowid, row.values)] = row
         return len(new)
 
-    def evict_clean(self, tables: Iterable[Table]) -> None:
-        """Take out the rows that were only read, for a statement with a snapshot of its own."""
+    def evict_clean(self, tables: Iterable[Table]) -> list[tuple[Table, Stored]]:
+        """Take out the rows that were only read, for a statement with its own snapshot; returns those that stay."""
+        dirty: list[tuple[Table, Stored]] = []
         for table in tables:
             contents = self.contents.tables.get(table.id)
             if contents is None or contents.whole:
                 continue
             statements = self.statements_of(table)
             for identity, row in list(contents.hydrated.items()):
-                if identity not in contents.touched:
+                if identity in contents.touched:
+                    dirty.append((table, row))
+                else:
                     self.connection.execute(statements.delete_one, statements.where(row.rowid, row.values))
                     del contents.hydrated[identity]
                     contents.keys.discard(row.key)
+        return dirty
 
     def final_row(self, table: Table, where: tuple[SqlValue, ...]) -> tuple[int, Row] | None:
         """Rowid and values of a row as it is now."""
