@@ -130,3 +130,20 @@ def test_rows_by_key_are_counted(narrow: Connection) -> None:
     keys = list(range(1, ROWS + 1))
     with pytest.raises(WorkingSetFullError, match="too many rows of t by their keys"):
         narrow.execute(f"SELECT * FROM t WHERE id IN ({', '.join('?' * ROWS)})", keys)
+
+
+@pytest.mark.parametrize(
+    "change", ["CREATE INDEX child_kind ON child (kind)", "ALTER TABLE child ADD UNIQUE (kind, id)"]
+)
+def test_rows_that_a_new_index_is_made_of_stay(narrow: Connection, connect: Connect, change: str) -> None:
+    narrow.execute("DROP TABLE child")
+    narrow.execute("CREATE TABLE child (id INTEGER PRIMARY KEY, kind INT)")
+    narrow.executemany("INSERT INTO child VALUES (?, ?)", [(number, number % 4) for number in range(40)])
+    narrow.commit()
+    narrow.execute(change)
+    with pytest.raises(WorkingSetFullError):
+        narrow.execute("SELECT a.note FROM t AS a, t AS b WHERE a.twice > 4")
+    counted = "SELECT count(*) FROM child WHERE kind = 3"
+    assert narrow.execute(counted).fetchall() == [(10,)]
+    narrow.commit()
+    assert connect().execute(counted).fetchall() == [(10,)]

@@ -127,6 +127,11 @@ class Table:
         """Every access path the store has entries for, the order index first."""
         return (self.key, *(index for index in self.indexes if index.stored))
 
+    def paths_beyond(self, before: Table) -> list[Index]:
+        """The access paths that an earlier form of the table lacks."""
+        had = {path.id for path in before.paths}
+        return [path for path in self.paths if path.id not in had]
+
 
 @dataclass(frozen=True)
 class View:

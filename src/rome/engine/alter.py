@@ -14,7 +14,6 @@ from rome.catalog.mirror import Master, Mirror
 from rome.catalog.schema import ForeignKey, Table
 from rome.catalog.shape import quote
 from rome.engine import guards
-from rome.engine.harvest import new_indexes
 from rome.engine.reader import Reader
 from rome.engine.schema import Schema
 from rome.errors import ForeignKeyViolation, OperationalError
@@ -96,7 +95,7 @@ def indexes_of_column(schema: Schema, table: Table, column: str) -> list[str]:
 
 def adds_index(old: Table, new: Table) -> bool:
     """Whether an index needs all rows: for its entries, or to see that it is unique."""
-    return bool(new_indexes(old, new)) or _checked_by_sqlite(old) != _checked_by_sqlite(new)
+    return bool(new.paths_beyond(old)) or _checked_by_sqlite(old) != _checked_by_sqlite(new)
 
 
 def _checked_by_sqlite(table: Table) -> set[str]:

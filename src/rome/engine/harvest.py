@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from rome.catalog.rows import encode_row, index_key, row_key
-from rome.catalog.schema import Index, Table
+from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
 from rome.engine.execution import Taken
 from rome.engine.schema import Schema
@@ -116,14 +116,8 @@ def _schema_change(working_set: WorkingSet, schema: Schema, base: Schema, writes
         now = schema.definition.tables_by_id.get(table_id)
         if now is None:
             continue
-        new = new_indexes(table, now)
+        new = now.paths_beyond(table)
         if new:
             for rowid, values in working_set.all_rows(now):
                 for index in new:
                     writes.add_entry(table_id, index.id, index_key(index, rowid, values), row_key(now, rowid, values))
-
-
-def new_indexes(before: Table, after: Table) -> list[Index]:
-    """The indexes whose entries the store does not have yet."""
-    had = {path.id for path in before.paths}
-    return [path for path in after.paths if path.id not in had]

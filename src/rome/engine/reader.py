@@ -39,6 +39,7 @@ class Reader:
         self.schema = schema
         self.base_version = schema.catalog.version
         self.first_new_table = schema.definition.header.next_id
+        self._stored_tables = schema.definition.tables_by_id
         self._decoded: dict[tuple[int, bytes], Stored] = {}
 
     def forget_decoded(self) -> None:
@@ -89,8 +90,12 @@ class Reader:
         return found
 
     def evict(self) -> None:
-        """Forget all rows that were only read, here and in the working set, to make room for others."""
-        self.working_set.evict_clean(self.schema.catalog.tables.values())
+        """Forget the rows that were only read, here and in the working set, to make room for others.
+
+        Not those of a table with a new index: it has no entries but the ones that COMMIT will make of these rows.
+        """
+        tables = self.schema.catalog.tables.values()
+        self.working_set.evict_clean(table for table in tables if not self._has_new_index(table))
         self.transaction.forget()
         self.forget_decoded()
 
@@ -115,7 +120,12 @@ class Reader:
         """Is the table as the store has it at the snapshot?"""
         contents = self.working_set.contents.tables.get(table.id)
         written = contents is not None and (contents.whole or contents.touched)
-        return table.id < self.first_new_table and not written
+        return table.id < self.first_new_table and not written and not self._has_new_index(table)
+
+    def _has_new_index(self, table: Table) -> bool:
+        """Has this transaction made an index of a table that the store has?"""
+        stored = self._stored_tables.get(table.id)
+        return stored is not None and bool(table.paths_beyond(stored))
 
     def hydrate(self, wants: Sequence[Want]) -> int:
         """Put the rows of wants that were read into the working set; returns how many were not there yet.
