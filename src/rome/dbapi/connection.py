@@ -18,6 +18,7 @@ from rome.dbapi.url import make_url, parse_url
 from rome.engine.result import Stats
 from rome.engine.session import Session
 from rome.store.registry import store_class
+from rome.workingset.sqlite_version import check_sqlite
 
 
 class Connection:
@@ -158,7 +159,7 @@ def connect(url: str | URL, **options: object) -> Connection:
 
     Raises:
         URLError: the message says what to write instead.
-        InterfaceError: the store's client library is not installed.
+        InterfaceError: the store's client library is not installed, or SQLite is too old.
         StoreUnavailableError, AuthenticationError, StoreConfigError, FormatError: as Store.open.
     """
     clean_up()
@@ -167,6 +168,7 @@ def connect(url: str | URL, **options: object) -> Connection:
     if private is not None:
         url = url.set(database=private)
     location, engine_options = parse_url(url, options)
+    check_sqlite()
     store = store_class(location.scheme).open(location)
     try:
         connection = Connection(Session(store, engine_options))
