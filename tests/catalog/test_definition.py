@@ -126,18 +126,36 @@ class TestShape:
         assert (script.table("t").key.columns, script.table("t").rowid_alias) == (key, alias)
 
     @pytest.mark.parametrize(
-        ("index", "stored_in_the_store"),
+        ("index", "computed"),
         [
-            ("(a)", True),
-            ("(a COLLATE NOCASE, b DESC)", True),
-            ("(a) WHERE b > 0", False),
-            ("(lower(a))", False),
-            ("(g)", False),
+            ("(a)", None),
+            ("(a COLLATE NOCASE, b DESC)", None),
+            ("(a) WHERE b > 0;", (("a",), "b > 0")),
+            (
+                "(lower(a) DESC, [b], (max(a, 'x,)')) COLLATE NOCASE)",
+                (("lower(a)", "[b]", "(max(a, 'x,)')) COLLATE NOCASE"), None),
+            ),
+            ("(g) where (a) and b", (("g",), "(a) and b")),
         ],
     )
-    def test_what_the_store_has_entries_of(self, script: Script, index: str, stored_in_the_store: bool) -> None:
+    def test_what_sqlite_must_compute(self, script: Script, index: str, computed: object) -> None:
         script.run("CREATE TABLE t (a, b, g AS (a + b))", f"CREATE INDEX i ON t {index}")
-        assert script.table("t").indexes[0].stored is stored_in_the_store
+        found = script.table("t").indexes[0]
+        assert (found.computed and found.computed[:2]) == computed
+
+    def test_what_sqlite_must_compute_for_a_constraint(self, script: Script) -> None:
+        script.run('CREATE TABLE t (a, "b c" AS (a + 1) UNIQUE)')
+        (index,) = script.table("t").indexes
+        assert index.computed is not None
+        assert index.computed.keys == ('"b c"',)
+
+    def test_index_whose_keys_change_has_other_entries(self, script: Script) -> None:
+        script.run("CREATE TABLE t (a INT, b)", "CREATE INDEX i ON t (lower(a))", "CREATE INDEX j ON t (lower(b))")
+        before = {index.name: index.id for index in script.table("t").indexes}
+        script.run("ALTER TABLE t ADD COLUMN c", "ALTER TABLE t RENAME COLUMN a TO d")
+        after = {index.name: index.id for index in script.table("t").indexes}
+        assert after["j"] == before["j"]
+        assert after["i"] not in before.values()
 
     def test_foreign_keys(self, script: Script) -> None:
         script.run(

@@ -12,6 +12,7 @@ from typing import Self
 import apsw
 
 import rome
+from engine.stored_entries import check_entries
 from rome.codec.values import SqlValue
 from rome.errors import Error
 from rome.workingset.functions import add_regexp
@@ -143,6 +144,7 @@ class Pair:
             for query in queries:
                 rows = other.execute(query).fetchall()
                 assert rows == self.stock.execute(query).fetchall(), self._story(query)
+            check_entries(other)
 
     def _story(self, *more: str) -> str:
         return "\n".join(["", *map(str, self.done), *more])

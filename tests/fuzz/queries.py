@@ -79,7 +79,8 @@ class Queries(Expressions):
             if width is None:
                 columns.append(self.name(items))
         else:
-            if width is None and choices.once_in(6):
+            has_more = any(item.table is not None and item.table.has_more for item in items)
+            if width is None and not has_more and choices.once_in(6):
                 columns = ["*"]
             else:
                 columns = [self.scalar(seen, depth - 1) for _ in range(width or 1 + choices.below(3))]

@@ -64,6 +64,7 @@ class RandomTable:
 
     Attributes:
         columns: what may be shown. A rowid that SQLite chooses is not: Rome may choose another.
+        has_more: it has such a rowid as a column, so that `*` shows too much.
         generated: those of the columns that cannot be set.
         given: those that every INSERT sets.
         targets: what ON CONFLICT may name.
@@ -75,6 +76,7 @@ class RandomTable:
     columns: Mapping[str, Pool]
     generated: frozenset[str]
     given: tuple[str, ...]
+    has_more: bool
     targets: tuple[str, ...]
     conditions: tuple[str, ...]
     expressions: tuple[str, ...]
@@ -152,6 +154,7 @@ class _TableMaker:
         self._targets: list[str] = []
         self._generated: set[str] = set()
         self._tail = ""
+        self._has_more = False
 
     @property
     def names(self) -> list[str]:
@@ -166,6 +169,7 @@ class _TableMaker:
             self._parts.append("id INTEGER PRIMARY KEY" + (" DESC" if kind == "descending id" else ""))
             self._targets.append("id")
         elif kind == "hidden id":
+            self._has_more = True
             self._parts.append("id INTEGER PRIMARY KEY" + choices.pick(("", " AUTOINCREMENT")))
         shared = choices.pick((1, 1, 9))  # which column has a name that other tables have, too: for USING and NATURAL
         own = choices.pick(("c", f"{self._name}c"))
@@ -232,6 +236,7 @@ class _TableMaker:
             },
             generated=frozenset(self._generated),
             given=("id",) if "id" in self._columns else (),
+            has_more=self._has_more,
             targets=tuple(self._targets),
             conditions=conditions,
             expressions=expressions,

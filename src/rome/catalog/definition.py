@@ -16,7 +16,7 @@ import msgspec
 
 from rome.catalog.mirror import Master, Mirror
 from rome.catalog.objects import Header, IndexObject, SchemaObject, TableObject, ViewObject, encode_object
-from rome.catalog.schema import Catalog, Column, Index, Table, View
+from rome.catalog.schema import Catalog, Column, Computed, Index, Table, View
 from rome.catalog.shape import IndexShape, TableShape, describe_table, evaluate_default
 from rome.errors import NotSupportedError
 
@@ -173,8 +173,8 @@ class Definition:
             (number, index.id)
             for number, table in old.tables_by_id.items()
             if number in self.tables_by_id
-            for index in table.paths
-            if index.id not in {path.id for path in self.tables_by_id[number].paths}
+            for index in table.indexes
+            if index.id not in {other.id for other in self.tables_by_id[number].indexes}
         ]
         return Change(rows, dropped_tables, dropped_indexes)
 
@@ -295,12 +295,12 @@ def _index_numbers(
     return numbers, next_index
 
 
-Entries = tuple[tuple[int, ...], tuple[str, ...], bool]
-"""What the entries of an index hold: ids of columns (negative: what is none), collations; whether there are any."""
+Entries = tuple[tuple[int, ...], tuple[str, ...], Computed | None]
+"""What the entries of an index hold: ids of columns (negative: what is none), collations, what is computed."""
 
 
 def _entries(index: Index | IndexShape, columns: tuple[int, ...]) -> Entries:
-    return tuple(columns[at] if at >= 0 else at for at in index.columns), index.collations, index.stored
+    return tuple(columns[at] if at >= 0 else at for at in index.columns), index.collations, index.computed
 
 
 def _stored_otherwise(before: Table, after: Table) -> bool:
@@ -328,7 +328,7 @@ def _table(mirror: Mirror, master: Mapping[tuple[str, str], Master], item: Table
                 index.unique,
                 index.columns,
                 index.collations,
-                index.stored,
+                index.computed,
             )
             for index in shape.indexes
         ),

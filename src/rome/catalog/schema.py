@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rome.codec.values import Collation, SqlValue
 
@@ -17,6 +17,9 @@ Action = Literal["NO ACTION", "RESTRICT", "SET NULL", "SET DEFAULT", "CASCADE"]
 
 ROWID = -1
 """Stands for the rowid where a column position is asked for."""
+
+EXPRESSION = -2
+"""Stands for what is no column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +38,29 @@ class Column:
     default: SqlValue
 
 
+class Computed(NamedTuple):
+    """What SQLite has to compute of a row to know its key in an index.
+
+    Attributes:
+        keys: the SQL of each key column. `condition`: a row has an entry only where it is true; None: every row has.
+        columns: name, affinity, collation of the table's columns that the texts may mean, on which a key depends, too.
+    """
+
+    keys: tuple[str, ...]
+    condition: str | None
+    columns: tuple[tuple[str, str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An access path whose entries are in the store, ordered by its columns and then by row key.
+    """An index; its entries in the store are ordered by its columns and then by row key.
 
     Attributes:
         id: number in the store; ORDER_INDEX (0) for the table's own key.
-        columns: positions in Table.columns, ROWID for the rowid.
+        columns: positions in Table.columns, ROWID for the rowid, EXPRESSION for an expression.
         collations: one per column; the entries are encoded under it.
-        stored: False for a partial or expression index and one over a generated column: SQLite enforces it if it is
-            unique, but the store has no entries for it, and no plan can use it.
+        computed: of a partial or expression index and one over a generated column; None: its entries are made of the
+            columns alone, and every row has one.
     """
 
     id: int
@@ -52,7 +68,7 @@ class Index:
     unique: bool
     columns: tuple[int, ...]
     collations: tuple[Collation, ...]
-    stored: bool = True
+    computed: Computed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +140,18 @@ class Table:
 
     @cached_property
     def paths(self) -> tuple[Index, ...]:
-        """Every access path the store has entries for, the order index first."""
-        return (self.key, *(index for index in self.indexes if index.stored))
+        """What leads to all rows by the values of columns, the order index first."""
+        return (self.key, *(index for index in self.indexes if index.computed is None))
 
-    def paths_beyond(self, before: Table) -> list[Index]:
-        """The access paths that an earlier form of the table lacks."""
-        had = {path.id for path in before.paths}
-        return [path for path in self.paths if path.id not in had]
+    @cached_property
+    def computed(self) -> tuple[Index, ...]:
+        """The indexes whose keys SQLite has to compute."""
+        return tuple(index for index in self.indexes if index.computed is not None)
+
+    def indexes_beyond(self, before: Table) -> list[Index]:
+        """The indexes that an earlier form of the table lacks, or has other entries of."""
+        had = {index.id for index in before.indexes}
+        return [index for index in self.indexes if index.id not in had]
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,15 @@ Everything here is asked from SQLite's PRAGMAs on a schema-only database, never 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from rome.catalog.schema import ROWID, Action, Affinity, Column, ForeignKey
+from rome.catalog.index_text import IndexText, read_index
+from rome.catalog.schema import ROWID, Action, Affinity, Column, Computed, ForeignKey
 from rome.codec.values import Collation, SqlValue
+from rome.sql.tokens import identifier, tokenize
 
 if TYPE_CHECKING:
     import apsw
@@ -42,7 +45,7 @@ class IndexShape:
     origin: str
     columns: tuple[int, ...]
     collations: tuple[Collation, ...]
-    stored: bool
+    computed: Computed | None
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def describe_table(database: apsw.Connection, name: str, sql: str) -> TableShape
     indexes.reverse()  # SQLite lists the newest first
     key_index = next((index for index in indexes if index.origin == "pk"), None)
     alias = primary[0][1] if primary and key_index is None and not without_rowid else None
-    if key_index is not None and (without_rowid or key_index.stored):
+    if key_index is not None and (without_rowid or key_index.computed is None):
         count = len(primary)  # a WITHOUT ROWID table's key index carries all columns
         key_columns, key_collations = key_index.columns[:count], key_index.collations[:count]
         indexes.remove(key_index)
@@ -144,10 +147,8 @@ def _describe_index(
         if key:
             positions.append(position)
             collations.append(collation.upper())
-    stored = (
-        not partial
-        and all(collation in _COLLATIONS for collation in collations)
-        and all(position == ROWID or (position >= 0 and not columns[position].generated) for position in positions)
+    is_plain = not partial and all(
+        position == ROWID or (position >= 0 and not columns[position].generated) for position in positions
     )
     return IndexShape(
         name=name,
@@ -155,8 +156,24 @@ def _describe_index(
         origin=origin,
         columns=tuple(positions),
         collations=cast("tuple[Collation, ...]", tuple(collations)),
-        stored=stored,
+        computed=None if is_plain else _computed(database, columns, name, positions),
     )
+
+
+def _computed(
+    database: apsw.Connection, columns: Sequence[ColumnShape], name: str, positions: Sequence[int]
+) -> Computed:
+    """What SQLite computes for an index; one of a constraint has no text, and columns only."""
+    (sql,) = next(database.execute("SELECT sql FROM main.sqlite_master WHERE type = 'index' AND name = ?", (name,)))
+    if sql is None:
+        text = IndexText(tuple(quote(columns[position].name) for position in positions), None)
+    else:
+        text = read_index(sql)
+    mentioned = {identifier(token).lower() for part in (*text.keys, text.condition or "") for token in tokenize(part)}
+    meant = [column for column in columns if column.name.lower() in mentioned]
+    if any(column.generated for column in meant):
+        meant = list(columns)
+    return Computed(*text, tuple((column.name.lower(), column.affinity, column.collation) for column in meant))
 
 
 def _foreign_keys(

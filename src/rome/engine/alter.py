@@ -94,13 +94,8 @@ def indexes_of_column(schema: Schema, table: Table, column: str) -> list[str]:
 
 
 def adds_index(old: Table, new: Table) -> bool:
-    """Whether an index needs all rows: for its entries, or to see that it is unique."""
-    return bool(new.paths_beyond(old)) or _checked_by_sqlite(old) != _checked_by_sqlite(new)
-
-
-def _checked_by_sqlite(table: Table) -> set[str]:
-    """Unique indexes of which the store has no entries."""
-    return {index.name.lower() for index in table.indexes if index.unique and not index.stored}
+    """Whether an index needs all rows: for its entries, and to see that it is unique."""
+    return bool(new.indexes_beyond(old))
 
 
 def _indexes(schema: Schema, table: Table) -> list[Master]:

@@ -303,6 +303,7 @@ class Execution:
             foreign_keys=foreign_keys,
             old_values=old_values,
             new_values=new_values,
+            computed_keys=working_set.computed_keys,
             failed=failed,
         )
         wants = list(dict.fromkeys(found))

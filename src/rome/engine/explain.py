@@ -29,7 +29,7 @@ def explain(prepared: Prepared, parameters: Sequence[SqlValue] | None, schema: S
         )
         for want in dict.fromkeys(wants):
             table = schema.definition.tables_by_id[want.table_id]
-            path = next(path for path in table.paths if path.id == want.index_id)
+            path = next(path for path in (table.key, *table.indexes) if path.id == want.index_id)
             access = "key" if want.keys else f"index {path.name}" if path.id else "whole table"
             rows.append((1, table.name, access, "", "guard of a constraint"))
     waves = max((int(row[0]) for row in rows if isinstance(row[0], int)), default=0)

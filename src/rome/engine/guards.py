@@ -21,6 +21,8 @@ from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want
 from rome.workingset.workingset import Event, Row
 
+ComputedKeys = Callable[[Table, int, Sequence[SqlValue]], Iterable[tuple[Index, Sequence[SqlValue]]]]
+"""A row's keys that SQLite has to compute: table, rowid and values -> index and key (see WorkingSet.computed_keys)."""
 Known = dict[int, SqlValue]
 """Values of a row by column position, ROWID for its rowid; what is missing is not known."""
 
@@ -53,6 +55,7 @@ def of_events(
     foreign_keys: bool,
     old_values: Callable[[Table, int], Row | None],
     new_values: Callable[[Table, int], Row | None],
+    computed_keys: ComputedKeys,
     failed: bool = False,
 ) -> list[Want]:
     """Guards of the rows that a run has written.
@@ -76,6 +79,9 @@ def of_events(
         after = None if new is None else {**dict(enumerate(new)), ROWID: event.rowid_after}
         if after is not None:
             wants += _unique(table, after, before)
+        if new is not None and table.computed:
+            had = [] if old is None else list(computed_keys(table, event.rowid_before, old))
+            wants += _unique_computed(table, had, computed_keys(table, event.rowid_after, new))
         if foreign_keys:
             if after is not None:
                 wants += _parents(catalog, table, after, None if failed else before)
@@ -98,15 +104,26 @@ def _unique(table: Table, known: Known, before: Known | None) -> list[Want]:
     if values is not None and None not in values and _changed(table.key.columns, known, before):
         wants.append(Want(table.id, ORDER_INDEX, (encode_key(values, table.key.collations),), (), Check.KEYS))
     for index in table.indexes:
-        if not index.unique:
-            continue
-        if not index.stored:
-            wants.append(whole(table))
+        if not index.unique or index.computed is not None:
             continue
         values = _values(index, known)
         if values is not None and None not in values and _changed(index.columns, known, before):
             wants.append(_range(table, index, values))
     return wants
+
+
+def _unique_computed(
+    table: Table,
+    had: Iterable[tuple[Index, Sequence[SqlValue]]],
+    has: Iterable[tuple[Index, Sequence[SqlValue]]],
+) -> list[Want]:
+    """Rows that have a unique key of this one which SQLite has computed; known once a statement has run."""
+    same = {index.id: encode_key(values, index.collations) for index, values in had}
+    return [
+        _range(table, index, values)
+        for index, values in has
+        if index.unique and None not in values and same.get(index.id) != encode_key(values, index.collations)
+    ]
 
 
 def _parents(catalog: Catalog, table: Table, known: Known, before: Known | None) -> list[Want]:

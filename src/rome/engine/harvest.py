@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from rome.catalog.rows import encode_row, index_key, row_key
+from rome.catalog.rows import encode_row, row_key
 from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
 from rome.engine.execution import Taken
@@ -85,18 +85,18 @@ def harvest(
             read_set.add_point(table.id, before.key, before.version)
             if after is None or row_key(table, *after) != before.key:
                 writes.delete(table.id, before.key)
-            had = {path.id for path in stored_tables[table.id].paths}
-            for index in table.paths[1:]:
+            had = {index.id for index in stored_tables[table.id].indexes}
+            for index, entry in working_set.entries(table, before.rowid, before.values):
                 if index.id in had:
-                    writes.remove_entry(table.id, index.id, index_key(index, before.rowid, before.values), before.key)
+                    writes.remove_entry(table.id, index.id, entry, before.key)
         if after is not None:
             rowid, values = after
             key = row_key(table, rowid, values)
             if table.id in stored_tables and key not in working_set.contents.of(table.id).keys:
                 read_set.add_point(table.id, key, 0)
             writes.put(table.id, key, encode_row(table, rowid, values))
-            for index in table.paths[1:]:
-                writes.add_entry(table.id, index.id, index_key(index, rowid, values), key)
+            for index, entry in working_set.entries(table, rowid, values):
+                writes.add_entry(table.id, index.id, entry, key)
             if not table.without_rowid and (before is None or before.rowid != rowid) and (table.id, rowid) not in ours:
                 writes.raise_sequence(table.id, rowid)
     return writes
@@ -116,8 +116,9 @@ def _schema_change(working_set: WorkingSet, schema: Schema, base: Schema, writes
         now = schema.definition.tables_by_id.get(table_id)
         if now is None:
             continue
-        new = now.paths_beyond(table)
+        new = now.indexes_beyond(table)
         if new:
             for rowid, values in working_set.all_rows(now):
-                for index in new:
-                    writes.add_entry(table_id, index.id, index_key(index, rowid, values), row_key(now, rowid, values))
+                for index, entry in working_set.entries(now, rowid, values):
+                    if index in new:
+                        writes.add_entry(table_id, index.id, entry, row_key(now, rowid, values))

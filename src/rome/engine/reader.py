@@ -125,7 +125,7 @@ class Reader:
     def _has_new_index(self, table: Table) -> bool:
         """Has this transaction made an index of a table that the store has?"""
         stored = self._stored_tables.get(table.id)
-        return stored is not None and bool(table.paths_beyond(stored))
+        return stored is not None and bool(table.indexes_beyond(stored))
 
     def hydrate(self, wants: Sequence[Want]) -> int:
         """Put the rows of wants that were read into the working set; returns how many were not there yet.

@@ -218,7 +218,7 @@ def _natural(leaf: Leaf, compared: set[int], tree: exp.Select, scope: Scope) -> 
     shows_all = any(part.find(exp.Star) for part in tree.expressions)
     for index in table.indexes:
         if index.unique and (
-            not index.stored
+            index.computed is not None
             or index.columns[0] in compared
             or (not shows_all and mentioned <= {*index.columns, *table.key.columns})
         ):

@@ -9,10 +9,13 @@ from typing import Any, NamedTuple, cast
 
 import apsw
 
-from rome.catalog.schema import Table
+from rome.catalog.rows import index_key
+from rome.catalog.schema import Index, Table
 from rome.catalog.shape import quote
+from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
 from rome.errors import InternalError
+from rome.workingset.computed import ComputedKeys
 from rome.workingset.contents import Contents, Identity, Stored
 from rome.workingset.functions import add_regexp, count_for_application
 from rome.workingset.sqlite_errors import not_unicode, translate
@@ -70,6 +73,7 @@ class WorkingSet:
         self.changes = 0
         self.total_changes = 0
         self._statements: dict[int, tuple[Table, TableStatements]] = {}
+        self._computed: dict[int, tuple[Table, ComputedKeys]] = {}
         self._foreign_keys = False
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
         add_regexp(self.connection)
@@ -129,6 +133,24 @@ class WorkingSet:
         if found is None or found[0] is not table:
             found = self._statements[table.id] = (table, TableStatements(table))
         return found[1]
+
+    def computed_keys(self, table: Table, rowid: int, values: Sequence[SqlValue]) -> Iterator[tuple[Index, Row]]:
+        """The values of a row's keys in the indexes whose keys SQLite has to compute, where it has an entry."""
+        if not table.computed:
+            return iter(())
+        found = self._computed.get(table.id)
+        if found is None or found[0] is not table:
+            if found is not None:
+                found[1].close()
+            found = self._computed[table.id] = (table, ComputedKeys(table))
+        return found[1].of_row(rowid, values)
+
+    def entries(self, table: Table, rowid: int, values: Sequence[SqlValue]) -> Iterator[tuple[Index, bytes]]:
+        """A row's keys in all indexes that the store has entries for."""
+        for index in table.paths[1:]:
+            yield index, index_key(index, rowid, values)
+        for index, key in self.computed_keys(table, rowid, values):
+            yield index, encode_key(key, index.collations)
 
     def hydrate(self, table: Table, rows: Sequence[Stored]) -> int:
         """Put stored rows in, except those that are in already or were touched; returns how many came in.
@@ -304,6 +326,8 @@ class WorkingSet:
 
     def close(self) -> None:
         self.connection.close()
+        for _, keys in self._computed.values():
+            keys.close()
 
 
 @lru_cache(maxsize=32)

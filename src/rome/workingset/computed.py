@@ -1,0 +1,53 @@
+"""Keys that SQLite has to compute: of partial and expression indexes, and of those over generated columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import apsw
+
+from rome.catalog.schema import Index, Table
+from rome.catalog.shape import quote
+from rome.codec.values import SqlValue
+from rome.workingset.functions import add_regexp
+from rome.workingset.tables import TableStatements
+
+
+class ComputedKeys:
+    """An empty twin of one table, into which rows are put one at a time, to ask SQLite for their keys.
+
+    The twin lies in a database of its own: in the working set it would show up in counts of changes and in hooks.
+
+    Cost: 15 µs for a row of 10 columns.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._indexes = table.computed
+        self._statements = TableStatements(table)
+        self._connection = apsw.Connection(":memory:")
+        add_regexp(self._connection)
+        self._connection.execute("PRAGMA ignore_check_constraints=ON")  # a row may be from before a constraint
+        self._connection.execute(table.sql)
+        name = quote(table.name)
+        texts: list[str] = []
+        for index in self._indexes:
+            assert index.computed is not None
+            condition = index.computed.condition
+            texts += ["1" if condition is None else f"({condition}) IS TRUE", *index.computed.keys]
+        self._select = f"SELECT {', '.join(texts)} FROM main.{name}"
+        self._delete = f"DELETE FROM main.{name}"
+
+    def of_row(self, rowid: int, values: Sequence[SqlValue]) -> Iterator[tuple[Index, tuple[SqlValue, ...]]]:
+        """The key's values in each index that has an entry for the row."""
+        self._connection.execute(self._statements.insert, self._statements.bindings(rowid, values))
+        found: tuple[SqlValue, ...] = next(self._connection.execute(self._select))
+        self._connection.execute(self._delete)
+        at = 0
+        for index in self._indexes:
+            stop = at + 1 + len(index.columns)
+            if found[at]:
+                yield index, found[at + 1 : stop]
+            at = stop
+
+    def close(self) -> None:
+        self._connection.close()
