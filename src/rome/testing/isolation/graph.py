@@ -52,8 +52,6 @@ _NAMED_ORDERS = ((Dependency.REALTIME, Order.REALTIME), (Dependency.PROCESS, Ord
 _TRIES = 100
 """How many edges of a tangle are tried for its shortest cycle. A tangle can have a million."""
 
-_Edges = dict[tuple[int, int], Edge]
-
 
 def find_cycles(edges: Iterable[Edge]) -> Iterator[tuple[Kind, Order, Cycle]]:
     """One short cycle for every tangle (strongly connected component) of every kind of graph.
@@ -65,8 +63,7 @@ def find_cycles(edges: Iterable[Edge]) -> Iterator[tuple[Kind, Order, Cycle]]:
     Cost: O(transactions + edges) when there is no cycle.
     """
     found: set[frozenset[int]] = set()
-    tangled = [edges_of for _, edges_of in _tangles(list(edges), frozenset(Dependency))]
-    for tangle in tangled:
+    for tangle in _tangles(list(edges), frozenset(Dependency)):
         for search in (_without_anti({Dependency.WW}), _without_anti(_FLOW), _single, _nonadjacent, _any):
             for times in _ORDERS:
                 for cycle in search(tangle, times):
@@ -93,32 +90,30 @@ def classify(cycle: Cycle) -> tuple[Kind, Order]:
     return (Kind.G2 if Dependency.PREDICATE_RW in why else Kind.G2_ITEM), order
 
 
-def _tangles(edges: Sequence[Edge], kinds: frozenset[Dependency]) -> Iterator[tuple[set[int], list[Edge]]]:
-    """The strongly connected components of more than one transaction, each with the edges inside it."""
+def _tangles(edges: Sequence[Edge], kinds: frozenset[Dependency]) -> list[list[Edge]]:
+    """Of each strongly connected component of more than one transaction the edges inside it."""
     chosen = [edge for edge in edges if edge.why in kinds]
     numbers = {place: number for number, place in enumerate({p for edge in chosen for p in edge[:2]})}
     graph: rustworkx.PyDiGraph[int, None] = rustworkx.PyDiGraph()
     graph.add_nodes_from(list(numbers))
     graph.add_edges_from_no_data([(numbers[edge.before], numbers[edge.after]) for edge in chosen])
     component: dict[int, int] = {}
-    inside: dict[int, tuple[set[int], list[Edge]]] = {}
     for which, members in enumerate(rustworkx.strongly_connected_components(graph)):
         if len(members) > 1:
-            places = {graph[member] for member in members}
-            component.update(dict.fromkeys(places, which))
-            inside[which] = places, []
+            component.update((graph[member], which) for member in members)
+    inside: dict[int, list[Edge]] = {}
     for edge in chosen:
-        which_one = component.get(edge.before)
-        if which_one is not None and which_one == component.get(edge.after):
-            inside[which_one][1].append(edge)
-    yield from inside.values()
+        place = component.get(edge.before)
+        if place is not None and place == component.get(edge.after):
+            inside.setdefault(place, []).append(edge)
+    return list(inside.values())
 
 
 class _Paths:
     """Shortest paths over some of the edges; where several join the same two, the strongest reason stands."""
 
     def __init__(self, edges: Iterable[Edge]) -> None:
-        self._edges: _Edges = {}
+        self._edges: dict[tuple[int, int], Edge] = {}
         strength = list(Dependency).index
         for edge in edges:
             known = self._edges.get(edge[:2])
@@ -163,7 +158,7 @@ def _without_anti(flow: Iterable[Dependency]) -> _Search:
 
     def search(tangle: Sequence[Edge], times: frozenset[Dependency]) -> list[Cycle]:
         cycles: list[Cycle] = []
-        for _, inside in _tangles(tangle, wanted | times):
+        for inside in _tangles(tangle, wanted | times):
             edges, places = _renumbered(inside)
             starts = [edge for edge in edges if edge.why not in times]
             cycles += _restored(_Paths(edges).shortest(starts), places)
@@ -193,7 +188,7 @@ def _nonadjacent(tangle: Sequence[Edge], times: frozenset[Dependency]) -> list[C
         elif edge.why in _FLOW | times:
             twice += [edge._replace(before=before, after=after), edge._replace(before=before + 1, after=after)]
     cycles: list[Cycle] = []
-    for _, inside in _tangles(twice, frozenset(Dependency)):
+    for inside in _tangles(twice, frozenset(Dependency)):
         edges, places = _renumbered(inside)
         places = [place // 2 for place in places]
         cycles += _restored(_Paths(edges).shortest(edges), places)
@@ -202,7 +197,7 @@ def _nonadjacent(tangle: Sequence[Edge], times: frozenset[Dependency]) -> list[C
 
 def _any(tangle: Sequence[Edge], times: frozenset[Dependency]) -> list[Cycle]:
     cycles: list[Cycle] = []
-    for _, inside in _tangles(tangle, _FLOW | _ANTI | times):
+    for inside in _tangles(tangle, _FLOW | _ANTI | times):
         edges, places = _renumbered(inside)
         starts = [edge for edge in edges if edge.why in _ANTI]
         cycles += _restored(_Paths(edges).shortest(starts), places)
