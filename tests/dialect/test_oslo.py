@@ -10,9 +10,10 @@ from contextlib import ExitStack
 import pytest
 import sqlalchemy as sa
 from oslo_db import api, exception
-from oslo_db.sqlalchemy import enginefacade, engines
+from oslo_db.sqlalchemy import enginefacade, engines, utils
 from sqlalchemy import Engine, pool
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_column, relationship
 
 from rome import errors
 from rome.store.memory import MemoryStore
@@ -259,3 +260,61 @@ class TestOthers:
         )
         found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert found.stdout.strip() == "True"
+
+
+class Base(DeclarativeBase): ...
+
+
+class Server(Base):
+    __tablename__ = "servers"
+    __table_args__ = (sa.Index("servers_created", "deleted", "created"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created: Mapped[int | None]
+    deleted: Mapped[int]
+    tags: Mapped[list[Tag]] = relationship()
+
+
+class Tag(Base):
+    __tablename__ = "tags"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    server: Mapped[int] = mapped_column(sa.ForeignKey("servers.id"), index=True)
+
+
+@pytest.fixture
+def servers(oslo_engine: Callable[..., Engine]) -> Engine:
+    engine = oslo_engine()
+    Base.metadata.create_all(engine)
+    with engine.begin() as connection:
+        rows = [{"id": n, "created": n // 3 if n > 20 else None, "deleted": n % 2} for n in range(1, 601)]
+        connection.execute(sa.insert(Server), rows)
+        connection.execute(sa.insert(Tag), [{"id": n, "server": n} for n in range(1, 601)])
+    return engine
+
+
+@pytest.mark.parametrize("directions", [["asc", "asc"], ["desc", "desc"], ["desc-nullslast", "desc"]], ids=str)
+def test_every_page_of_paginate_query_costs_the_same(servers: Engine, directions: list[str]) -> None:
+    """The ids of all pages are those of one long list, and each page is read for itself, with its tags."""
+    marker, seen, costs = None, [], []
+    with Session(servers) as session:
+        everything = sa.select(Server.id).where(Server.deleted == 0, Server.created.is_not(None))
+        order = [sa.asc, sa.desc][directions[1] == "desc"]
+        expected = session.scalars(everything.order_by(order(Server.created), order(Server.id))).all()
+    while True:
+        with Session(servers) as session:
+            stats = session.connection().connection.dbapi_connection.rome_stats
+            query = session.query(Server).options(joinedload(Server.tags)).filter_by(deleted=0)
+            query = query.filter(Server.created.is_not(None))
+            found = utils.paginate_query(
+                query, Server, 10, ["created", "id"], marker=marker, sort_dirs=directions
+            ).all()
+            after = session.connection().connection.dbapi_connection.rome_stats
+            costs.append((after.round_trips - stats.round_trips, after.rows - stats.rows))
+            assert all([tag.id for tag in server.tags] == [server.id] for server in found)
+            seen += [server.id for server in found]
+            if len(found) < 10:
+                break
+            marker = found[-1]
+            session.expunge_all()
+    assert seen == list(expected)
+    assert max(trips for trips, _ in costs) == 2
+    assert max(rows for _, rows in costs) <= 60

@@ -103,6 +103,8 @@ class Statements:
         where = " AND ".join(self.condition(t) for _ in range(random.choice([0, 1, 1, 2, 3])))
         keys = random.sample(["a", "b", "c", "d", "id", "r", "u", "c COLLATE BINARY", "rowid"], random.randrange(4))
         usual, others = random.choice(["", " DESC"]), ["", " DESC", " NULLS LAST", " NULLS FIRST"]
+        if keys and random.random() < 0.2:
+            keys.insert(0, f"{keys[0]} IS {random.choice(['', 'NOT '])}NULL DESC, {t}{keys[0]}")
         order = ", ".join(f"{t}{key}{usual if random.random() < 0.8 else random.choice(others)}" for key in keys)
         limit = random.choice([0, 1, 3, 10, 30, 1000, -1])
         offset = random.choice(["", "", " OFFSET 2", " OFFSET 40", " OFFSET -1"])

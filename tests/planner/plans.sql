@@ -269,7 +269,14 @@ select i.id from instances i left join metadata m on m.instance_uuid = i.uuid wh
 --> 1 | instances | key range | id > ?1 | until LIMIT is reached
 --> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
 
+select * from instances order by launched is null desc, launched limit 5;
+--> 1 | instances | index ix_launched | until LIMIT is reached
+select * from instances order by launched is not null desc, launched desc limit 5;
+--> 1 | instances | index ix_launched | backwards until LIMIT is reached
+
 -- LIMIT that bounds nothing
+select * from instances order by launched is not null desc, launched limit 5;
+--> 1 | instances | whole table
 select * from instances order by memory limit 10;
 --> 1 | instances | whole table
 select * from instances order by project collate binary limit 10;
@@ -286,6 +293,9 @@ select launched as x, memory as launched from instances order by launched limit 
 --> 1 | instances | whole table
 select uuid from instances limit 10;
 --> 1 | instances | whole table
+select i.id, m.* from instances i left join metadata m on m.instance_uuid = i.uuid limit 10;
+--> 1 | instances | whole table
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
 select * from instances where uuid > 'a' limit 10;
 --> 1 | instances | index sqlite_autoindex_instances_1 | uuid > 'a'
 select i.id from instances i join metadata m on m.instance_uuid = i.uuid order by i.id limit 10;

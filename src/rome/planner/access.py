@@ -24,6 +24,7 @@ from rome.planner.predicates import (
     Operand,
     Operator,
     Predicate,
+    Present,
     is_stored,
 )
 
@@ -62,12 +63,16 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Access:
-    """Rows of `table` by a path: its first columns equal `terms`, the next one lies within `limits`."""
+    """Rows of `table` by a path: its first columns equal `terms`, the next one lies within `limits`.
+
+    `present`: and is not NULL. That alone is no reason to read by a path, as most rows have a value.
+    """
 
     table: Table
     path: Index
     terms: tuple[Term, ...]
     limits: tuple[Limit, ...]
+    present: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +171,9 @@ def exact(leaf: Leaf, path: Index) -> Access | None:
                 return None
         elif isinstance(predicate, Bounded):
             limits += 1
-        else:
+        elif len(access.terms) == len(path.columns) or not _is_present(
+            predicate, leaf, path.columns[len(access.terms)]
+        ):
             return None
     alike = all(term.collation == collation for term, collation in zip(access.terms, path.collations, strict=False))
     return access if alike and limits == len(access.limits) else None
@@ -180,10 +187,16 @@ def _access(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[
         if term is None:
             break
         terms.append(term)
-    limits: tuple[Limit, ...] = ()
-    if len(terms) < len(path.columns):
-        limits = _limits(leaf, path.columns[len(terms)], path.collations[len(terms)], context)
-    return Access(leaf.table, path, tuple(terms), limits)
+    if len(terms) == len(path.columns):
+        return Access(leaf.table, path, tuple(terms), ())
+    position = path.columns[len(terms)]
+    limits = _limits(leaf, position, path.collations[len(terms)], context)
+    return Access(leaf.table, path, tuple(terms), limits, any(_is_present(each, leaf, position) for each in context))
+
+
+def _is_present(predicate: Predicate, leaf: Leaf, position: int) -> bool:
+    """Does it say just that the column is not NULL?"""
+    return isinstance(predicate, Present) and [column.origin for column in predicate.columns] == [(leaf, position)]
 
 
 def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[Predicate]) -> Choice | None:

@@ -147,7 +147,7 @@ def exact_ranges(access: Access, inputs: Inputs, *, present: bool) -> list[Bound
         return None
     ranges: list[Bounds] = []
     for values in tuples:
-        if access.limits or present:
+        if access.limits or access.present or present:
             ranges += _between(values, access.path, access.limits, inputs)
         else:
             key = encode_key(values, access.path.collations)
@@ -177,12 +177,12 @@ def _read(access: Access, inputs: Inputs, keys: set[bytes], ranges: list[Bounds]
     path, collations = access.path, access.path.collations
     tuples, limits = _tuples(access, inputs), access.limits
     width = len(tuples[0]) if tuples else 0
-    if limits and width == len(access.terms):
+    joined = any(not isinstance(term.supplier, Among) for term in access.terms)
+    if (limits or (access.present and not joined)) and width == len(access.terms):
         for values in tuples:
             ranges += _between(values, path, limits, inputs)
         return
     points = width == len(path.columns) and path.id == access.table.key.id
-    joined = any(not isinstance(term.supplier, Among) for term in access.terms)
     encoded = [(encode_key(values, collations), points and None not in values) for values in tuples]
     if joined and len(encoded) > MAX_WAVE_KEYS:
         ranges.append(Bounds(min(encoded)[0], max(encoded)[0] + BEYOND))

@@ -102,13 +102,17 @@ class ConjunctReader:
 
     def says_all(self, expression: exp.Expression) -> bool:
         """Whether the expression is true just when all of what `read` finds is: then nothing more is known of it."""
-        parts = list(conjuncts(expression))
-        return all(
+        return all(self._says_all(part) for part in conjuncts(expression))
+
+    def _says_all(self, part: exp.Expression) -> bool:
+        found = self._conjunct(part)
+        if isinstance(part, exp.Not):  # IS NOT NULL
+            return len(found) == 1
+        return (
             isinstance(part, _EXACT)
             and not any(isinstance(side, exp.Tuple) for side in part.iter_expressions())
-            and len(found := self._conjunct(part)) == (2 if isinstance(part, exp.Between) else 1)
+            and len(found) == (2 if isinstance(part, exp.Between) else 1)
             and all(isinstance(predicate, Among | Bounded) for predicate in found)
-            for part in parts
         )
 
     def _conjunct(self, part: exp.Expression) -> Sequence[Predicate]:

@@ -74,6 +74,8 @@ class _Writer:
         table, path = access.table, access.path
         names = [_column(table, position) for position in path.columns]
         bounds = [self._equality(name, term) for name, term in zip(names, access.terms, strict=False)]
+        if access.present and not access.limits:
+            bounds.append(f"{names[len(access.terms)]} IS NOT NULL")
         if access.limits:
             bounds += [self._limit(names[len(access.terms)], limit) for limit in access.limits]
         if path.id != table.key.id:

@@ -178,11 +178,21 @@ class Sorted(NamedTuple):
 
 
 def _sorted_by(leaf: Leaf, order: exp.Expression, tree: exp.Select, scope: Scope) -> list[Sorted]:
-    """The first terms of ORDER BY, as far as they are columns of the leaf, NULLs where an index has them."""
+    """The first terms of ORDER BY, as far as they are columns of the leaf, NULLs where an index has them.
+
+    `x IS NULL DESC` before `x ASC`, and `x IS NOT NULL DESC` before `x DESC`, as oslo.db writes it, say where they are.
+    """
     aliases = {part.alias.lower(): part.this for part in tree.expressions if isinstance(part, exp.Alias)}
     found: list[Sorted] = []
+    nulls: Sorted | None = None  # the term that must follow
     for term in order.expressions:
         part, explicit = term.this, None
+        if nulls is None and (tested := _null_test(part)) is not None and term.args.get("desc"):
+            position = _origin(tested.this, leaf, scope)
+            if position is None or position == ROWID:
+                break
+            nulls = Sorted(position, part.find(exp.Not) is not None, leaf.table.columns[position].collation)
+            continue
         if isinstance(part, exp.Collate):
             part, explicit = part.this, part.expression.name.upper()
         if isinstance(part, exp.Column) and not part.table:  # a result column's name comes before a table's column
@@ -194,8 +204,20 @@ def _sorted_by(leaf: Leaf, order: exp.Expression, tree: exp.Select, scope: Scope
         if bool(term.args.get("nulls_first")) is descending and not _never_null(leaf.table, position):
             break
         own: Collation = "BINARY" if position == ROWID else leaf.table.columns[position].collation
-        found.append(Sorted(position, descending, own if explicit is None else _COLLATIONS[explicit]))
+        sorted_by = Sorted(position, descending, own if explicit is None else _COLLATIONS[explicit])
+        if nulls not in (None, sorted_by):
+            break
+        found.append(sorted_by)
+        nulls = None
     return found
+
+
+def _null_test(part: exp.Expression) -> exp.Is | None:
+    """The IS NULL in `x IS NULL` or `x IS NOT NULL`."""
+    while isinstance(part, exp.Paren):
+        part = part.this
+    test = part.this if isinstance(part, exp.Not) else part
+    return test if isinstance(test, exp.Is) and isinstance(test.expression, exp.Null) else None
 
 
 _COLLATIONS: dict[str, Collation] = {"BINARY": "BINARY", "NOCASE": "NOCASE", "RTRIM": "RTRIM"}
@@ -214,8 +236,8 @@ def _natural(leaf: Leaf, compared: set[int], tree: exp.Select, scope: Scope) -> 
     table = leaf.table
     if table.key.columns not in ((ROWID,), (table.rowid_alias,)):
         return []
-    mentioned = {_origin(column, leaf, scope) for column in tree.find_all(exp.Column)}
-    shows_all = any(part.find(exp.Star) for part in tree.expressions)
+    mentioned = {_origin(column, leaf, scope) for column in tree.find_all(exp.Column)} - {None}
+    shows_all = any(_is_star(part, scope.sources[0].name) for part in tree.expressions)
     for index in table.indexes:
         if index.unique and (
             index.computed is not None
@@ -224,6 +246,12 @@ def _natural(leaf: Leaf, compared: set[int], tree: exp.Select, scope: Scope) -> 
         ):
             return []
     return [Sorted(table.key.columns[0], False, "BINARY")]
+
+
+def _is_star(part: exp.Expression, name: str) -> bool:
+    """Is it `*`, or `name.*`?"""
+    star = part.this if isinstance(part, exp.Column) else part
+    return isinstance(star, exp.Star) and part.text("table").lower() in ("", name)
 
 
 class _Kept(NamedTuple):
