@@ -134,6 +134,12 @@ class Table:
         return {number: tuple(by_id.get(column, -1) for column in ids) for number, ids in self.layouts.items()}
 
     @cached_property
+    def whole_layouts(self) -> dict[int, int]:
+        """Layouts whose records hold every column but the rowid's alias, in order -> how many values that is."""
+        every = tuple(position for position in range(len(self.columns)) if position != self.rowid_alias)
+        return {number: len(every) for number, positions in self.layout_positions.items() if positions == every}
+
+    @cached_property
     def blank_row(self) -> tuple[SqlValue, ...]:
         """What a record's row holds for columns that its layout does not know."""
         return tuple(column.default for column in self.columns)

@@ -40,7 +40,7 @@ class Reader:
         self.base_version = schema.catalog.version
         self.first_new_table = schema.definition.header.next_id
         self._stored_tables = schema.definition.tables_by_id
-        self._decoded: dict[tuple[int, bytes], Stored] = {}
+        self._decoded: dict[int, dict[bytes, Stored]] = {}
 
     def forget_decoded(self) -> None:
         """After a new snapshot, or a table whose layout has changed."""
@@ -158,12 +158,11 @@ class Reader:
 
     def stored(self, table: Table, want: Want) -> list[Stored]:
         """The stored rows of a want that was read, decoded."""
+        decoded = self._decoded.setdefault(table.id, {})
         found = []
-        for row in self.transaction.rows(want):
-            place = (table.id, row.key)
-            stored = self._decoded.get(place)
+        for key, version, record in self.transaction.rows(want):
+            stored = decoded.get(key)
             if stored is None:
-                rowid, values = decode_row(table, row.key, row.record)
-                stored = self._decoded[place] = Stored(row.key, row.version, rowid, values)
+                stored = decoded[key] = Stored(key, version, *decode_row(table, key, record))
             found.append(stored)
         return found

@@ -39,7 +39,7 @@ def gather(
             reserved += ids
         extra, reserves = (), ()
         try:
-            wave = waves.send([_seen(reader, fetch.table, want) for fetch, want in zip(wave, wants, strict=True)])
+            wave = waves.send(_seen(reader, fetch.table, want) for fetch, want in zip(wave, wants, strict=True))
         except StopIteration:
             wave = None
     return reserved

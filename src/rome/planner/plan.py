@@ -7,7 +7,7 @@ hold more. A predicate that is not understood widens the plan, never narrows it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -61,8 +61,8 @@ Wave = list[Fetch]
 Values = Sequence[SqlValue]
 """A row's values, in the order of Table.columns (a generated column's is None: it is not stored)."""
 
-FetchedRows = list[list[Values]]
-"""For each fetch of the wave, the rows in it."""
+FetchedRows = Iterable[list[Values]]
+"""For each fetch of the wave, the rows in it. Made when it is iterated: a plan does not look at its last wave."""
 
 
 @dataclass(frozen=True, slots=True)

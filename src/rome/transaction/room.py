@@ -64,4 +64,5 @@ class Room:
 
 def bytes_of(rows: Iterable[Row | None]) -> int:
     """What rows are going to take."""
-    return sum(ROW_BYTES + RECORD_FACTOR * len(row.record) for row in rows if row is not None)
+    sizes = [len(row.record) for row in rows if row is not None]
+    return ROW_BYTES * len(sizes) + RECORD_FACTOR * sum(sizes)

@@ -7,7 +7,7 @@ order index read in full covers every key and every range of its table.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -43,6 +43,10 @@ class SnapshotCache:
         """The row, or None when it is absent (or unknown: ask `knows` first)."""
         return self._rows.get(table_id, {}).get(key)
 
+    def rows(self, table_id: int) -> Mapping[bytes, Row | None]:
+        """What is known of a table, by row key; not to be changed."""
+        return self._rows.get(table_id, {})
+
     def knows(self, table_id: int, key: bytes) -> bool:
         return key in self._rows.get(table_id, ()) or self._whole(table_id) is not None
 
@@ -66,7 +70,7 @@ class SnapshotCache:
 
     def add_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, rows: list[Row]) -> None:
         """Note a range that was read in full."""
-        self.add_rows(table_id, ((row.key, row) for row in rows))
+        self.add_rows(table_id, [(row.key, row) for row in rows])
         ranges = self._ranges.setdefault((table_id, index_id), [])
         first = bisect_right(ranges, start, key=_start)
         if first and stop <= ranges[first - 1].stop:

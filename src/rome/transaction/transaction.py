@@ -132,7 +132,7 @@ class Transaction:
         for request, answer in zip(requests, result.answers, strict=True):
             if isinstance(request, Get):
                 assert isinstance(answer, list)
-                self._count(row for row in answer if row is not None)
+                self._count([row for row in answer if row is not None])
                 self.room.take(answer, None)
                 self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
         scans = _scans(requests, result.answers)
@@ -180,10 +180,9 @@ class Transaction:
             answers = [(position, pair) for (position, _), pair in zip(unfinished, pairs, strict=True)]
         return list(zip(found, stops, strict=True))
 
-    def _count(self, rows: Iterable[Row]) -> None:
-        for row in rows:
-            self.rows_read += 1
-            self.bytes_read += len(row.record)
+    def _count(self, rows: Sequence[Row]) -> None:
+        self.rows_read += len(rows)
+        self.bytes_read += sum([len(record) for _, _, record in rows])
 
     def _missing(self, wants: Sequence[Want]) -> list[Request]:
         keys: dict[int, dict[bytes, None]] = {}
@@ -202,8 +201,7 @@ class Transaction:
         found: dict[bytes, None] = dict.fromkeys(want.keys)
         for start, stop in want.ranges:
             found.update(dict.fromkeys(self.cache.covering(want.table_id, want.index_id, start, stop) or ()))
-        rows = (self.cache.row(want.table_id, key) for key in found)
-        return [row for row in rows if row is not None]
+        return [row for row in map(self.cache.rows(want.table_id).get, found) if row is not None]
 
     def check_want(self, want: Want) -> None:
         """Enter a want that was read into the read set, as far as its `check` says."""

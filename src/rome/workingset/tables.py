@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rome.catalog.rows import row_key
 from rome.catalog.schema import Table
@@ -59,10 +59,19 @@ class TableStatements:
             "rename one, or give it an INTEGER PRIMARY KEY"
         )
 
-    def bindings(self, rowid: int, values: Sequence[SqlValue]) -> Sequence[SqlValue]:
-        """The parameters of `insert`."""
-        stored = [values[i] for i in self._stored] if self.has_generated else values
-        return [rowid, *stored] if self._explicit else stored
+    def bindings(self, rows: Iterable[tuple[int, Sequence[SqlValue]]]) -> list[Sequence[SqlValue]]:
+        """The parameters of `insert` for rows, given by rowid and values."""
+        if self.has_generated:
+            rows = [(rowid, [values[i] for i in self._stored]) for rowid, values in rows]
+        if self._explicit:
+            return [[rowid, *values] for rowid, values in rows]
+        return [values for _, values in rows]
+
+    def identities(self, rows: Iterable[tuple[int, Sequence[SqlValue]]]) -> list[Identity]:
+        """What tells each of these rows apart."""
+        if self.table.without_rowid:
+            return [row_key(self.table, 0, values) for _, values in rows]
+        return [rowid for rowid, _ in rows]
 
     def identity(self, rowid: int, values: Sequence[SqlValue]) -> Identity:
         return row_key(self.table, 0, values) if self.table.without_rowid else rowid

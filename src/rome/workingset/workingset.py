@@ -158,19 +158,20 @@ class WorkingSet:
         Cost: some 10 µs for a row of 50 columns.
         """
         contents = self.contents.of(table.id)
-        new = [row for row in rows if row.key not in contents.keys]
+        keys = contents.keys
+        new = [row for row in rows if row.key not in keys]
         if not new:
             return 0
         statements = self.statements_of(table)
         last_rowid = self.connection.last_insert_rowid()
         try:
-            self.connection.executemany(statements.insert, (statements.bindings(row.rowid, row.values) for row in new))
+            pairs = [row[2:] for row in new]
+            self.connection.executemany(statements.insert, statements.bindings(pairs))
         except apsw.Error as error:
             raise InternalError(f"a stored row of table {table.name} does not fit its own schema: {error}") from error
         self.connection.set_last_insert_rowid(last_rowid)
-        for row in new:
-            contents.keys.add(row.key)
-            contents.hydrated[statements.identity(row.rowid, row.values)] = row
+        keys.update([row.key for row in new])
+        contents.hydrated.update(zip(statements.identities(pairs), new, strict=True))
         return len(new)
 
     def evict_clean(self, tables: Iterable[Table]) -> list[tuple[Table, Stored]]:
@@ -237,7 +238,7 @@ class WorkingSet:
             self.connection.execute(f"DROP TABLE main.{quote(old.name)}")
             for statement in statements:
                 self.connection.execute(statement)
-            self.connection.executemany(insert.insert, (insert.bindings(rowid, values) for rowid, values in rows))
+            self.connection.executemany(insert.insert, insert.bindings(rows))
         except apsw.Error as error:
             raise translate(error) from error
         self.connection.set_last_insert_rowid(last_rowid)
