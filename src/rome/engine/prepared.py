@@ -60,13 +60,21 @@ class Prepared:
                     f"and there are {len(parameters)} supplied."
                 )
             given = parameters
+        # In one expression, since most values are taken as they are: 0.1 us each, and 0.4 by a call.
         return tuple(
-            value if value is None or type(value) in _EXACT else _convert(value, number)  # type: ignore[misc]
-            for number, value in enumerate(given)
+            [
+                value  # type: ignore[misc]
+                if (kind := type(value)) in _EXACT
+                or (kind is str and value.isascii())  # type: ignore[attr-defined]
+                or (kind is int and _LEAST <= value <= _GREATEST)  # type: ignore[operator]
+                else _convert(value, number)
+                for number, value in enumerate(given)
+            ]
         )
 
 
-_EXACT = frozenset({float, bytes})
+_EXACT = frozenset({type(None), float, bytes})
+_LEAST, _GREATEST = -(1 << 63), (1 << 63) - 1
 
 
 def _named(parameters: Mapping[str, object], name: str | None, number: int) -> object:
@@ -82,7 +90,7 @@ def _named(parameters: Mapping[str, object], name: str | None, number: int) -> o
 
 def _convert(value: object, number: int) -> SqlValue:
     if isinstance(value, int):
-        if not -(1 << 63) <= value < 1 << 63:
+        if not _LEAST <= value <= _GREATEST:
             raise DataError(f"parameter {number + 1}: {value} does not fit into SQLite's 64-bit INTEGER")
         return int(value)
     if isinstance(value, str):

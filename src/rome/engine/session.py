@@ -141,24 +141,19 @@ class Session:
 
     def _dispatch(self, operation: Operation) -> Result:
         kind = operation.statement.kind
-        if kind is Kind.COMMIT:
+        rows = operation.statement.reads_or_writes_rows
+        if not rows and kind is Kind.COMMIT:
             self.commit()
             return Result()
-        if kind is Kind.ROLLBACK:
+        if not rows and kind is Kind.ROLLBACK:
             self.rollback()
             return Result()
         if self._doomed is not None:
             if kind in (Kind.ROLLBACK_TO, Kind.RELEASE):
                 return Result()
             raise _failed(self._doomed)
-        if kind is Kind.BEGIN:
-            return self._begin_explicitly()
-        if kind in _REFUSED:
-            raise NotSupportedError(_REFUSED[kind])
-        if kind in (Kind.VACUUM, Kind.ANALYZE, Kind.EMPTY):
-            return Result()  # the store needs none of them
-        if kind is Kind.PRAGMA and answer(operation.statement) is Answer.SWITCH:
-            return self._switch(operation.statement)
+        if not rows and (result := self._done_without_transaction(operation.statement)) is not None:
+            return result
         if self._isolation is Isolation.AUTOCOMMIT and (self._open is None or not self._open.explicit):
             if kind is not Kind.SAVEPOINT:
                 return self._autocommit(operation)
@@ -167,6 +162,19 @@ class Session:
         if self._open is not None and self._open.by_savepoint and not self._open.savepoints:
             self.commit()
         return result
+
+    def _done_without_transaction(self, statement: Statement) -> Result | None:
+        """The result of a statement that no transaction runs; None: it is another one."""
+        kind = statement.kind
+        if kind is Kind.BEGIN:
+            return self._begin_explicitly()
+        if kind in _REFUSED:
+            raise NotSupportedError(_REFUSED[kind])
+        if kind in (Kind.VACUUM, Kind.ANALYZE, Kind.EMPTY):
+            return Result()  # the store needs none of them
+        if kind is Kind.PRAGMA and answer(statement) is Answer.SWITCH:
+            return self._switch(statement)
+        return None
 
     def _begin_explicitly(self) -> Result:
         if self._open is not None and (self._open.explicit or self._open.log.begun):
@@ -250,7 +258,7 @@ class Session:
         savepoints = len(current.savepoints)
         while True:
             try:
-                if self._isolation is Isolation.READ_COMMITTED and operation.statement.kind in _READERS:
+                if self._isolation is Isolation.READ_COMMITTED and operation.statement.reads_or_writes_rows:
                     self._new_statement_snapshot(current)
                 return self._statements.run(current, operation, self._isolation)
             except CatalogMoved as moved:
@@ -553,7 +561,6 @@ class Session:
             self._workspace.close()
 
 
-_READERS = frozenset({Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE})
 _REFUSED = {
     Kind.ATTACH: "ATTACH is not supported: open a second connection to the other database",
     Kind.DETACH: "DETACH is not supported, as ATTACH is not",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Sequence
 from typing import Literal
 
 import apsw
 
+from rome.codec.values import SqlValue
 from rome.engine import ddl, guards
 from rome.engine.explain import explain
 from rome.engine.log import Operation, Parameters
@@ -45,6 +47,23 @@ class Statements:
             rome.errors.Error: what the statement gets wrong, or the store.
         """
         statement = operation.statement
+        if not statement.reads_or_writes_rows and (result := self._run_special(current, operation)) is not None:
+            return result
+        prepared = current.schema.prepare(statement, self._workspace.mirror)
+        if prepared.on_mirror:
+            return self._ask_mirror(current, statement, operation.parameters, prepared)
+        check = Check.ROWS if isolation in (Isolation.SERIALIZABLE, Isolation.AUTOCOMMIT) else Check.NOTHING
+        if statement.for_update:
+            check, current.validated = Check.ROWS, True
+        if prepared.writes:
+            self._check_full_scan(prepared)
+            batch = [operation.parameters] if operation.batch is None else operation.batch
+            return self._change(current, prepared, batch, check)
+        return self._query(current, prepared, prepared.bind(operation.parameters), check)
+
+    def _run_special(self, current: OpenTransaction, operation: Operation) -> Result | None:
+        """The result of a statement that is not about rows; None: it runs like one that is."""
+        statement = operation.statement
         match statement.kind:
             case Kind.SAVEPOINT | Kind.RELEASE | Kind.ROLLBACK_TO:
                 return self._savepoint(current, statement)
@@ -56,22 +75,17 @@ class Statements:
                 return self._ask_mirror(current, statement, operation.parameters)
             case Kind.EXPLAIN_ROME:
                 return self._explain(current, statement, operation.parameters)
-        prepared = current.schema.prepare(statement, self._workspace.mirror)
-        if prepared.on_mirror:
-            return self._ask_mirror(current, statement, operation.parameters, prepared)
-        check = Check.ROWS if isolation in (Isolation.SERIALIZABLE, Isolation.AUTOCOMMIT) else Check.NOTHING
-        if not (prepared.writes or statement.for_update or self._workspace.has_functions):
-            rows = current.execution.summary(prepared, prepared.bind(operation.parameters), check)
+        return None
+
+    def _query(
+        self, current: OpenTransaction, prepared: Prepared, parameters: Sequence[SqlValue], check: Check
+    ) -> Result:
+        if not (prepared.statement.for_update or self._workspace.has_functions):
+            rows = current.execution.summary(prepared, parameters, check)
             if rows is not None:
                 return Result(prepared.inspection.columns, rows)
         self._check_full_scan(prepared)
-        if statement.for_update:
-            check, current.validated = Check.ROWS, True
-        if not prepared.writes:
-            rows = current.execution.query(prepared, prepared.bind(operation.parameters), check)
-            return Result(prepared.inspection.columns or None, rows)
-        batch = [operation.parameters] if operation.batch is None else operation.batch
-        return self._change(current, prepared, batch, check)
+        return Result(prepared.inspection.columns or None, current.execution.query(prepared, parameters, check))
 
     def _change(self, current: OpenTransaction, prepared: Prepared, batch: list[Parameters], check: Check) -> Result:
         bound = [prepared.bind(parameters) for parameters in batch]

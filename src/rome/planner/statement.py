@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from rome.sql.tokens import Token, identifier, tokenize
@@ -41,7 +41,7 @@ class Kind(Enum):
     EMPTY = "EMPTY"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Statement:
     """One text, classified.
 
@@ -53,6 +53,8 @@ class Statement:
         returning: it is INSERT, UPDATE or DELETE with RETURNING.
         name: of the savepoint, unquoted; of the pragma, in lower case and without its schema.
         argument: of the pragma, unquoted; None when it has none.
+        reads_or_writes_rows: it is SELECT, INSERT, UPDATE or DELETE. Asked once per execution, in the place of a dozen
+            comparisons with members of Kind, each of which takes 0.1 us with Python 3.11.
     """
 
     kind: Kind
@@ -65,7 +67,12 @@ class Statement:
     name: str | None = None
     argument: str | None = None
 
+    @cached_property
+    def reads_or_writes_rows(self) -> bool:
+        return self.kind in _ROW_KINDS
 
+
+_ROW_KINDS = frozenset({Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE})
 _VERBS = {
     "SELECT": Kind.SELECT,
     "VALUES": Kind.SELECT,
