@@ -81,7 +81,8 @@ def _part(key: int) -> range:
 class Lists(KeyedWorkload):
     """Lists in the text of one row each; rows come into being by the first append.
 
-    Read by key, by a range of keys, and by a secondary index; appended to by an upsert, which is sometimes undone.
+    Read by key, by a range of keys or a page of it, and by a secondary index; appended to by an upsert, which is
+    sometimes undone.
     """
 
     tables = (
@@ -95,6 +96,8 @@ class Lists(KeyedWorkload):
     _by_key = sa.text("SELECT id, elements FROM list WHERE id = :key")
     _by_range = sa.text("SELECT id, elements FROM list WHERE id >= :start AND id < :stop")
     _by_index = sa.text("SELECT id, elements FROM list WHERE part = :part")
+    _first = sa.text("SELECT id, elements FROM list WHERE id >= :start AND id < :stop ORDER BY id LIMIT 2")
+    _last = sa.text("SELECT id, elements FROM list WHERE id >= :start AND id < :stop ORDER BY id DESC LIMIT 2")
 
     def step(self, attempt: Attempt, key: int) -> Iterator[None]:
         chance = self._random.random()
@@ -104,12 +107,14 @@ class Lists(KeyedWorkload):
             with attempt.rolled_back():
                 self._append_one(attempt, key)
                 yield
-        elif chance < 0.7:
+        elif chance < 0.65:
             attempt.run(self._by_key, {"key": key}, reads=partial(self._found, [key]))
-        elif chance < 0.85:
+        elif chance < 0.75:
             attempt.run(self._by_index, {"part": key // PART}, reads=partial(self._found, _part(key)), predicate=True)
-        else:
+        elif chance < 0.85:
             self.read_all(attempt, _part(key))
+        else:
+            self._read_page(attempt, _part(key), self._first if chance < 0.93 else self._last)
         yield
 
     def _append_one(self, attempt: Attempt, key: int) -> None:
@@ -120,6 +125,17 @@ class Lists(KeyedWorkload):
     def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
         bounds = {"start": min(keys), "stop": max(keys) + 1}
         attempt.run(self._by_range, bounds, reads=partial(self._found, keys), predicate=True)
+
+    def _read_page(self, attempt: Attempt, keys: range, sql: sa.TextClause) -> None:
+        """Read two lists from one end of `keys`; so none is there between that end and the second one."""
+
+        def seen(rows: Sequence[Row]) -> Iterable[Operation]:
+            start, stop = keys.start, keys.stop
+            if len(rows) == 2:
+                start, stop = (start, rows[-1][0] + 1) if sql is self._first else (rows[-1][0], stop)
+            return self._found(range(start, stop), rows)
+
+        attempt.run(sql, {"start": keys.start, "stop": keys.stop}, reads=seen, predicate=True)
 
     @staticmethod
     def _found(keys: Iterable[int], rows: Sequence[Row]) -> Iterable[Operation]:
