@@ -39,7 +39,7 @@ class ComputedKeys:
 
     def of_row(self, rowid: int, values: Sequence[SqlValue]) -> Iterator[tuple[Index, tuple[SqlValue, ...]]]:
         """The key's values in each index that has an entry for the row."""
-        self._connection.execute(self._statements.insert, self._statements.bindings(rowid, values))
+        self._connection.execute(self._statements.insert, *self._statements.bindings([(rowid, values)]))
         found: tuple[SqlValue, ...] = next(self._connection.execute(self._select))
         self._connection.execute(self._delete)
         at = 0
