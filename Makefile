@@ -14,6 +14,7 @@ PROFILED ?= $(LMDB) own-redis
 MINUTES ?= 10
 
 VENV := .venv
+LOWEST := .cache/lowest
 LOGS := .cache/log
 KIT := .demo
 KIT_READY := $(KIT)/venv/ready $(KIT)/src/ready
@@ -30,7 +31,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot contention bench profile openstack-test test slt fuzz isolation sqlalchemy-test lint types layers clean
+.PHONY: help demo boot contention bench profile openstack-test test test-lowest slt fuzz isolation sqlalchemy-test lint types layers clean
 
 help:
 	@echo 'make demo [URL=..] [COUNT=3]            a tour of the ORM, then real Nova and Placement boot servers on Rome'
@@ -40,6 +41,7 @@ help:
 	@echo 'make bench [ONLY=..] [PEERS=..] [RUNS=..] [QUICK=1] [OUT=..]   Rome beside MariaDB, PostgreSQL and an SQLite file'
 	@echo 'make profile [URL=..] [COUNT=10]        where the time of a boot goes inside Rome'
 	@echo 'make test [ARGS=..]                     the tests, with the servers that they need; ARGS goes to pytest'
+	@echo 'make test-lowest [ARGS=..]               the same with the lowest versions that pyproject.toml allows'
 	@echo 'make slt [SLT=..] [URL=..]              sqllogictest files below a folder; without SLT our own, without URL in memory'
 	@echo 'make isolation [URL=..] [LEVEL=..]       checks that transactions are isolated: TRANSACTIONS=200000 PROCESSES=8 per store;'
 	@echo '                                        without URL on LMDB, and on a Redis and a Valkey server of its own'
@@ -75,6 +77,9 @@ openstack-test: $(KIT_READY)
 
 test: $(VENV)/ready
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+test-lowest: $(LOWEST)/ready
+	@$(LOWEST)/bin/python -m pytest $(ARGS)
 
 sqlalchemy-test: $(VENV)/ready
 	@$(VENV)/bin/python tests/dialect/sqlalchemy_suite/upstream.py --folder .cache/sqlalchemy --workers 2 $(ARGS)
@@ -120,6 +125,15 @@ $(VENV)/bin/pip:
 
 $(VENV)/ready: pyproject.toml | $(VENV)/bin/pip
 	@tools/step $(LOGS)/test.log 2/2 'Rome and its test tools' $(VENV)/bin/pip install -e '.[test]'
+	@touch $@
+
+$(LOWEST)/bin/pip:
+	$(call new-venv,1/2,$(LOWEST))
+
+$(LOWEST)/ready: pyproject.toml tools/lowest | $(LOWEST)/bin/pip
+	@$(PYTHON) tools/lowest pyproject.toml > $(LOWEST)/constraints.txt
+	@tools/step $(LOGS)/lowest.log 2/2 'Rome, with the lowest versions of all that it depends on' \
+		$(LOWEST)/bin/pip install -c $(LOWEST)/constraints.txt -e '.[test]'
 	@touch $@
 
 $(KIT)/venv/bin/pip:

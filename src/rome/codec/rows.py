@@ -56,7 +56,7 @@ def decode_record(record: bytes) -> tuple[int, int, list[SqlValue]]:
             layout, rowid, *values = _decode_without_blobs(record)
         except msgspec.ValidationError:
             layout, rowid, *values = _checked(_decode_any(record))
-    except (ValueError, RecursionError) as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise CorruptRecordError(f"not a record: {error}") from error
     if type(layout) is not int or type(rowid) is not int:
         raise CorruptRecordError("not a record: it does not begin with a layout and a rowid")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rome.store.redis.names import PATTERN, database_name, escape, meta_key, unescape
@@ -14,6 +14,17 @@ suffixes = st.integers(0, 2**53).map(lambda number: number.to_bytes(8, "big"))
 @given(st.text(min_size=1))
 def test_name_is_found_again_in_its_key(name: str) -> None:
     assert database_name(meta_key(name)) == name
+
+
+@given(st.binary())
+@example(b"\xff")
+@example(b"a}")
+@example(b"%61")
+@example(b"")
+def test_key_that_is_none_of_ours_has_no_name(inside: bytes) -> None:
+    key = b"rome:{" + inside + b"}:m"
+    name = database_name(key)
+    assert name is None or meta_key(name) == key
 
 
 @given(st.text(min_size=1), st.text(min_size=1))

@@ -16,6 +16,9 @@ end
 -- type for bytes cmsgpack does not know.
 local function arguments_from(place)
   return function(count)
+    if place + count - 1 > #ARGV then
+      error('a malformed request: it announces more than it has')
+    end
     local taken = {}
     for n = 1, count do
       taken[n] = ARGV[place + n - 1]

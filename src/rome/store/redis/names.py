@@ -17,9 +17,13 @@ def meta_key(database: str) -> bytes:
     return f"rome:{{{quote_from_bytes(database.encode('utf-8', 'surrogatepass'), safe='')}}}:m".encode()
 
 
-def database_name(key: bytes) -> str:
-    """The inverse of meta_key()."""
-    return unquote_to_bytes(key[len(b"rome:{") : -len(b"}:m")]).decode("utf-8", "surrogatepass")
+def database_name(key: bytes) -> str | None:
+    """The inverse of meta_key(); None when the key is somebody else's, however much it looks like one of ours."""
+    try:
+        name = unquote_to_bytes(key[len(b"rome:{") : -len(b"}:m")]).decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return None
+    return name if name and meta_key(name) == key else None
 
 
 def escape(key: bytes) -> bytes:

@@ -5,6 +5,11 @@
 if redis.call('EXISTS', META) == 0 then
   return { 'dropped' }
 end
+for n = 1, 3 * math.ceil(#ARGV / 3) do
+  if not string.match(ARGV[n] or '', '^%d+$') then
+    error('a malformed request: not a number')
+  end
+end
 local key, answer = PREFIX .. 's', { 'done' }
 for n = 1, #ARGV, 3 do
   local sequence, size, above = ARGV[n], ARGV[n + 1], ARGV[n + 2]

@@ -110,9 +110,9 @@ class RedisStore(Store):
         cursor = b"0"
         try:
             while True:
-                command = (b"SCAN", cursor, b"MATCH", PATTERN, b"COUNT", KEYS_PER_SCAN)
+                command = (b"SCAN", cursor, b"MATCH", PATTERN, b"COUNT", KEYS_PER_SCAN, b"TYPE", b"hash")
                 cursor, keys = checked(link.call([command])[0], link.server)
-                names.update(map(database_name, keys))
+                names.update(filter(None, map(database_name, keys)))
                 if cursor == b"0":
                     return sorted(names)
         finally:
