@@ -537,3 +537,64 @@ class TestRoundTrips:
             two.execute("INSERT INTO child (parent) VALUES (77)")
         assert two.rome_stats.round_trips <= before.round_trips + 2
         assert two.rome_stats.rows == before.rows
+
+
+class TestFailedStatements:
+    """What a failed statement rested on need not stay, unless all that was seen must."""
+
+    @pytest.mark.parametrize(("level", "conflicts"), [(READ_COMMITTED, 0), (SNAPSHOT, 0), (SERIALIZABLE, 1)])
+    def test_guards_of_a_failed_insert(self, clients: Clients, level: str, conflicts: int) -> None:
+        one, two = clients(level)
+        with pytest.raises(UniqueViolation):
+            one.execute("INSERT INTO account VALUES (3, 'ann', 0)")
+        with pytest.raises(ForeignKeyViolation):
+            one.execute("INSERT INTO child VALUES (1, 9)")
+        one.execute("UPDATE account SET balance = 7 WHERE id = 2")
+        two.execute("DELETE FROM account WHERE owner = 'ann'")
+        two.execute("INSERT INTO parent VALUES (9, 'r')")
+        two.commit()
+        if conflicts:
+            with pytest.raises(ConflictError):
+                one.commit()
+        else:
+            one.commit()
+        assert one.rome_stats.conflicts == conflicts
+
+    @pytest.mark.parametrize("level", [READ_COMMITTED, SNAPSHOT])
+    def test_guards_of_a_failed_batch(self, clients: Clients, level: str) -> None:
+        one, two = clients(level)
+        with pytest.raises(UniqueViolation):
+            one.executemany("INSERT INTO account (owner) VALUES (?)", [("ann",), ("carl",)])
+        one.execute("UPDATE account SET balance = 7 WHERE id = 2")
+        two.execute("INSERT INTO account VALUES (3, 'carl', 0)")
+        two.commit()
+        one.commit()
+
+    @pytest.mark.parametrize("level", [READ_COMMITTED, SNAPSHOT])
+    @pytest.mark.parametrize(
+        ("statement", "rows"),
+        [
+            ("INSERT OR FAIL INTO account VALUES (?, ?, 0), (?, ?, 0)", [(5, "carl", 6, "bob")]),
+            ("INSERT INTO account VALUES (?, ?, 0)", [(5, "carl"), (6, "bob")]),
+        ],
+    )
+    def test_guards_of_what_a_failed_statement_left_are_kept(
+        self, clients: Clients, level: str, statement: str, rows: list[tuple[object, ...]]
+    ) -> None:
+        one, two = clients(level)
+        with pytest.raises(UniqueViolation):
+            one.executemany(statement, rows)
+        two.execute("INSERT INTO account VALUES (7, 'carl', 0)")
+        two.commit()
+        with pytest.raises(ConflictError):
+            one.commit()
+
+    def test_guards_of_an_earlier_statement_are_kept(self, clients: Clients) -> None:
+        one, two = clients(SNAPSHOT)
+        one.execute("INSERT INTO account VALUES (5, 'carl', 0)")
+        with pytest.raises(UniqueViolation):
+            one.execute("INSERT INTO account VALUES (6, 'carl', 0)")
+        two.execute("INSERT INTO account VALUES (7, 'carl', 0)")
+        two.commit()
+        with pytest.raises(ConflictError):
+            one.commit()

@@ -1,6 +1,7 @@
 """What a transaction rests on: rows and ranges that must not have changed when it commits.
 
-The read set never shrinks, not even by ROLLBACK TO: what was seen was seen.
+The read set does not shrink, not even by ROLLBACK TO: what was seen was seen. Only below SERIALIZABLE it forgets what a
+failed statement rested on, since nothing was written on the strength of it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,18 @@ class ReadSet:
         self, table_id: int, index_id: int, start: bytes, stop: bytes, version: Version, *, rows: bool
     ) -> None:
         self._ranges.setdefault((table_id, index_id, start, stop, rows), version)
+
+    def mark(self) -> tuple[int, int]:
+        """How much there is now, for `forget_since`."""
+        return len(self._points), len(self._ranges)
+
+    def forget_since(self, mark: tuple[int, int]) -> None:
+        """Take out what was added after the mark; what was read before and again after it stays."""
+        points, ranges = mark
+        while len(self._points) > points:
+            self._points.popitem()
+        while len(self._ranges) > ranges:
+            self._ranges.popitem()
 
     def __len__(self) -> int:
         return len(self._points) + len(self._ranges)
