@@ -1,0 +1,169 @@
+"""Checked replay, by search: whatever commits in between, a transaction that is committed has shown the application
+what stock SQLite shows when the committed transactions run one after the other, in the order of their commits.
+
+One connection runs a random transaction. At any call of its store, also those of its replays, another connection may
+first commit a random transaction of its own. The clock of the store runs fast, so leases of the commit turn end soon.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from unittest.mock import patch
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+import rome
+from engine.faults import connect_faulty
+from rome.dbapi import Connection
+from rome.engine import session
+from rome.errors import ConflictError, Error
+from rome.store import memory
+
+SCHEMA = (
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, n INT, name TEXT UNIQUE)",
+    "CREATE INDEX t_n ON t (n)",
+    "CREATE TABLE c (id INTEGER PRIMARY KEY, t INT REFERENCES t)",
+    "INSERT INTO t VALUES (1, 0, 'a'), (2, 1, 'b'), (3, 1, NULL)",
+    "INSERT INTO c VALUES (1, 1)",
+)
+SECONDS_PER_LOOK = 0.2
+
+_numbers = st.integers(0, 4)
+_names = st.sampled_from(["a", "b", "c", None])
+_statements: st.SearchStrategy[tuple[str, tuple[object, ...]]] = st.one_of(
+    st.tuples(st.just("SELECT id, n, name FROM t WHERE id = ?"), st.tuples(_numbers)),
+    st.tuples(st.just("SELECT count(*), sum(n) FROM t WHERE n >= ?"), st.tuples(_numbers)),
+    st.tuples(st.just("SELECT name FROM t ORDER BY id LIMIT ?"), st.tuples(_numbers)),
+    st.tuples(st.just("UPDATE t SET n = n + 1 WHERE id = ?"), st.tuples(_numbers)),
+    st.tuples(st.just("UPDATE t SET n = ?, name = ? WHERE id = ?"), st.tuples(_numbers, _names, _numbers)),
+    st.tuples(st.just("UPDATE t SET n = n + 1 WHERE n = ? RETURNING id, n"), st.tuples(_numbers)),
+    st.tuples(st.just("INSERT INTO t VALUES (?, ?, ?)"), st.tuples(_numbers, _numbers, _names)),
+    st.tuples(st.just("INSERT OR REPLACE INTO t VALUES (?, ?, ?)"), st.tuples(_numbers, _numbers, _names)),
+    st.tuples(st.just("INSERT INTO c VALUES (?, ?)"), st.tuples(_numbers, _numbers)),
+    st.tuples(st.just("DELETE FROM t WHERE id = ?"), st.tuples(_numbers)),
+    st.tuples(st.just("DELETE FROM c WHERE id = ?"), st.tuples(_numbers)),
+    st.tuples(st.sampled_from(["SAVEPOINT s", "ROLLBACK TO s", "RELEASE s"]), st.just(())),
+)
+_bumps = st.tuples(st.just("UPDATE t SET n = n + 1 WHERE id = ?"), st.tuples(st.integers(1, 2)))
+transactions = st.tuples(st.lists(_statements, max_size=4), st.lists(_bumps, min_size=1, max_size=2)).map(
+    lambda parts: [*parts[0], *parts[1]]
+)
+interferences = st.dictionaries(st.integers(0, 12), transactions, max_size=6)
+
+Script = list[tuple[str, tuple[object, ...]]]
+Seen = tuple[object, ...]
+
+
+@dataclass
+class Committed:
+    """A transaction that was committed, and what its application saw."""
+
+    script: Script
+    seen: list[Seen] = field(default_factory=list)
+
+
+def run(connection: Connection | sqlite3.Connection, script: Script) -> list[Seen]:
+    seen: list[Seen] = []
+    for sql, parameters in script:
+        try:
+            cursor = connection.execute(sql, parameters)
+            rows = cursor.fetchall() if cursor.description else []
+        except ConflictError:
+            raise
+        except (Error, sqlite3.Error) as error:
+            seen.append((str(error),))
+        else:
+            seen.append((rows, cursor.rowcount))
+    return seen
+
+
+def check(committed: list[Committed], final: list[Seen]) -> None:
+    """Raises AssertionError when stock SQLite shows something else."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as oracle:
+        oracle.execute("PRAGMA foreign_keys = ON")
+        for statement in SCHEMA:
+            oracle.execute(statement)
+        for transaction in committed:
+            oracle.execute("BEGIN")
+            assert run(oracle, transaction.script) == transaction.seen
+            oracle.execute("COMMIT")
+        assert run(oracle, [("SELECT * FROM t ORDER BY id", ()), ("SELECT * FROM c ORDER BY id", ())]) == final
+
+
+class Search:
+    """Runs random cases; `replayed` counts the transactions that were committed by a replay, `refused` the others."""
+
+    def __init__(self, url: str, **options: object) -> None:
+        self.url, self.options = url, options
+        self.replayed = self.refused = 0
+
+    def case(self, script: Script, between: dict[int, Script]) -> None:
+        ticks = itertools.count()
+        with patch.object(memory, "clock", lambda: next(ticks) * SECONDS_PER_LOOK):
+            try:
+                self._case(script, between)
+            finally:
+                rome.drop_database(self.url)
+
+    def _case(self, script: Script, between: dict[int, Script]) -> None:
+        committed: list[Committed] = []
+        with closing(rome.connect(self.url)) as other:
+            for statement in SCHEMA:
+                other.execute(statement)
+            other.commit()
+            one, store = connect_faulty(self.url, **self.options)
+            calls = itertools.count()
+
+            def interfere() -> None:
+                theirs = between.get(next(calls))
+                if theirs is not None:
+                    other.execute("BEGIN")
+                    committed.append(Committed(theirs, run(other, theirs)))
+                    other.commit()
+
+            with closing(one):
+                store.before_read = store.before_commit = interfere
+                try:
+                    one.execute("BEGIN")
+                    seen = run(one, script)
+                    one.commit()
+                except ConflictError:
+                    self.refused += 1
+                else:
+                    committed.append(Committed(script, seen))
+                    self.replayed += one.rome_stats.replays > 0
+                assert one.rome_stats.replays <= 5
+            final = run(other, [("SELECT * FROM t ORDER BY id", ()), ("SELECT * FROM c ORDER BY id", ())])
+        check(committed, final)
+
+
+def search(found: Callable[[Script, dict[int, Script]], None], examples: int, *, shrink: bool = True) -> None:
+    phases = [phase for phase in Phase if shrink or phase is Phase.generate]
+    given(transactions, interferences)(settings(max_examples=examples, deadline=None, phases=phases)(found))()
+
+
+def test_committed_transactions_saw_what_their_order_gives(url: str) -> None:
+    cases = Search(url)
+    search(lambda script, between: cases.case(script, between), 300)
+    assert cases.replayed > 10, "replays must come through, or nothing was tested"
+    assert cases.refused > 10
+
+
+def test_the_same_without_replays(url: str) -> None:
+    cases = Search(url, max_replays=0)
+    search(lambda script, between: cases.case(script, between), 100)
+    assert (cases.replayed, cases.refused > 10) == (0, True)
+
+
+def test_a_blind_retry_is_found(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the outcomes are not compared, the search says so."""
+    monkeypatch.setattr(session, "same_outcome", lambda one, other: True)
+    cases = Search(url)
+    with pytest.raises(AssertionError):
+        search(lambda script, between: cases.case(script, between), 300, shrink=False)
