@@ -8,7 +8,7 @@ from rome.errors import TransactionTooLargeError
 from rome.store.spi import BEYOND, MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, EntryWrite, Point, RangeCheck, Row, RowWrite
 from rome.transaction.read_set import ReadSet
 from rome.transaction.snapshot_cache import SnapshotCache
-from rome.transaction.write_set import WriteSet
+from rome.transaction.write_set import CommitLimits, WriteSet
 
 
 class TestReadSet:
@@ -70,16 +70,27 @@ class TestWriteSet:
         writes = WriteSet()
         for number in range(MAX_COMMIT_ROWS):
             writes.put(1, b"%d" % number, b"")
-        writes.check_size()
+        writes.check_size(CommitLimits())
         writes.delete(1, b"one more")
         with pytest.raises(TransactionTooLargeError, match="10,001 rows"):
-            writes.check_size()
+            writes.check_size(CommitLimits())
+        writes.check_size(CommitLimits(rows=10_001))
         writes = WriteSet()
         writes.put(1, b"", b"x" * MAX_COMMIT_BYTES)
-        writes.check_size()
+        writes.check_size(CommitLimits())
         writes.add_entry(1, 1, b"i", b"")
-        with pytest.raises(TransactionTooLargeError, match=r"1 rows and 16,777,217 bytes"):
-            writes.check_size()
+        with pytest.raises(TransactionTooLargeError, match=r"1 rows, 1 index entries and 16,777,217 bytes"):
+            writes.check_size(CommitLimits())
+        writes.check_size(CommitLimits(bytes=MAX_COMMIT_BYTES + 1))
+
+    def test_entries_are_limited_like_rows(self) -> None:
+        writes = WriteSet()
+        for number in range(20):
+            writes.add_entry(1, 1, b"%d" % number, b"key")
+        writes.check_size(CommitLimits(rows=2))
+        writes.remove_entry(1, 2, b"one more", b"key")
+        with pytest.raises(TransactionTooLargeError, match="at most 2 rows, 20 entries"):
+            writes.check_size(CommitLimits(rows=2))
 
 
 class TestSnapshotCache:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from rome.store.spi import MAX_COMMIT_BYTES, MAX_COMMIT_ROWS
 from rome.transaction.room import DEFAULT_MAX_BYTES
+from rome.transaction.write_set import CommitLimits
 
 
 class Isolation(Enum):
@@ -30,6 +32,7 @@ class Options:
         max_replays: how often a conflicting transaction is replayed before the conflict is raised; 0: never.
         ddl: what SQLAlchemy's dialect writes (see rome.dialect.ddl); the engine takes it as it comes.
         max_working_set: bytes that the rows which a transaction holds in memory may take, about.
+        max_commit_rows, max_commit_bytes: what one transaction may write; ten index entries for each row.
     """
 
     isolation: Isolation = Isolation.SERIALIZABLE
@@ -39,3 +42,9 @@ class Options:
     ddl: Literal["sqlite", "portable"] = "sqlite"
     max_working_set: int = DEFAULT_MAX_BYTES
     commit_turn: bool = True
+    max_commit_rows: int = MAX_COMMIT_ROWS
+    max_commit_bytes: int = MAX_COMMIT_BYTES
+
+    @property
+    def commit_limits(self) -> CommitLimits:
+        return CommitLimits(self.max_commit_rows, self.max_commit_bytes)

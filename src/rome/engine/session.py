@@ -425,7 +425,7 @@ class Session:
             self._turn.committed(wrote=False)
             return
         try:
-            version = transaction.commit(writes, self._turn.ticket)
+            version = transaction.commit(writes, self._turn.ticket, self._options.commit_limits)
         except TurnTakenError:  # everything is as it was
             raise
         except ConflictError as conflict:

@@ -29,10 +29,13 @@ from rome.transaction.read_set import Check, ReadSet
 from rome.transaction.room import DEFAULT_MAX_BYTES, Room
 from rome.transaction.snapshot_cache import SnapshotCache
 from rome.transaction.walk import Walk
-from rome.transaction.write_set import WriteSet
+from rome.transaction.write_set import CommitLimits, WriteSet
 
 RESOLVE_PAUSES_S = [0.01 * 2**attempt for attempt in range(9)]
 """Before the second and each later time that the store is asked what became of a commit: 5 seconds in all."""
+
+
+_DEFAULT_LIMITS = CommitLimits()
 
 
 class Want(NamedTuple):
@@ -235,7 +238,7 @@ class Transaction:
             version = 0 if self.snapshot is None else self.snapshot.version
             self.read_set.add_range(table_id, index_id, start, stop, version, rows=False)
 
-    def commit(self, writes: WriteSet, ticket: bytes = b"") -> Version:
+    def commit(self, writes: WriteSet, ticket: bytes = b"", limits: CommitLimits = _DEFAULT_LIMITS) -> Version:
         """Validate the read set and apply the writes, as one atomic step.
 
         A commit whose answer is lost is asked after under its id, for some seconds while the store is away.
@@ -249,7 +252,7 @@ class Transaction:
             CommitUnknownError: the store could not be asked what became of it.
             TransactionTooLargeError: nothing was sent.
         """
-        writes.check_size()
+        writes.check_size(limits)
         snapshot = self.snapshot or self._store.last_snapshot()
         oldest = self.read_set.oldest()
         if oldest is not None:

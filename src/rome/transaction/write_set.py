@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from rome.errors import TransactionTooLargeError
 from rome.store.spi import MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, Drop, EntryWrite, RowWrite
+
+ENTRIES_PER_ROW = 10
+
+
+class CommitLimits(NamedTuple):
+    """What one commit may write; `bytes` are those of rows and index entries together."""
+
+    rows: int = MAX_COMMIT_ROWS
+    bytes: int = MAX_COMMIT_BYTES
+
+    @property
+    def entries(self) -> int:
+        """Entries cost a store as much as rows, and CREATE INDEX writes nothing else."""
+        return ENTRIES_PER_ROW * self.rows
 
 
 class WriteSet:
@@ -50,16 +66,18 @@ class WriteSet:
     def entries(self) -> list[EntryWrite]:
         return [EntryWrite(*place, present) for place, present in self._entries.items()]
 
-    def check_size(self) -> None:
+    def check_size(self, limits: CommitLimits) -> None:
         """Refuse what would block a store for too long.
 
         Raises:
-            TransactionTooLargeError: more than MAX_COMMIT_ROWS rows, or MAX_COMMIT_BYTES bytes of rows and entries.
+            TransactionTooLargeError: the message says how much there is, how much may be, and what to do.
         """
         size = sum(len(key) + len(record or b"") for (_, key), record in self._rows.items())
         size += sum(len(index_key) + len(row_key) for _, _, index_key, row_key in self._entries)
-        if len(self._rows) > MAX_COMMIT_ROWS or size > MAX_COMMIT_BYTES:
+        if len(self._rows) > limits.rows or len(self._entries) > limits.entries or size > limits.bytes:
             raise TransactionTooLargeError(
-                f"the transaction writes {len(self._rows):,} rows and {size:,} bytes; at most {MAX_COMMIT_ROWS:,} rows "
-                f"and {MAX_COMMIT_BYTES:,} bytes can be committed at once. Commit in smaller parts"
+                f"the transaction writes {len(self._rows):,} rows, {len(self._entries):,} index entries and {size:,} "
+                f"bytes; at most {limits.rows:,} rows, {limits.entries:,} entries and {limits.bytes:,} bytes can be "
+                "committed at once. Commit in smaller parts, as in DELETE .. WHERE id IN (SELECT id .. LIMIT 5000); "
+                "or, for a migration, raise max_commit_rows or max_commit_bytes in the URL: all others wait meanwhile"
             )
