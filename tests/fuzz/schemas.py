@@ -47,7 +47,8 @@ _EXPRESSIONS = (
     *("substr({a}, 1, 1)", "{a} + 1", "CASE WHEN {a} > 1 THEN {b} END", "{a} COLLATE NOCASE", "-{a}"),
 )
 _PREDICATES = (
-    *("{a} IS NOT NULL", "{a} > 1", "{a} = 'a'", "{b} IS NULL AND {a} < 3", "{a} IN (1, 2)", "{a} = 1", "{a} <> {b}"),
+    *("{a} IS NOT NULL", "{a} IS NULL", "{a} IS NULL AND {b} IS NOT NULL", "{a} > 1", "{a} = 'a'", "{a} IN (1, 2)"),
+    *("{b} IS NULL AND {a} < 3", "{a} = 1", "{a} <> {b}"),
 )
 _ACTIONS = (
     "",

@@ -24,6 +24,8 @@ SCHEMA = [
     "create index n_p on n (p, b)",
     "create index n_r on n (r)",
     "create index n_partial on n (p) where b = 1",
+    "create index n_there on n (r) where p is not null and b is not null",
+    "create index t_open on t (a, c) where b is null",
     "create index n_expression on n (abs(p))",
     "create view v as select t.id as i, u.k, t.e from t left join u on u.id = t.id where t.b > 0",
     "create view v2 (x, y) as select a, count(*) from t group by a",

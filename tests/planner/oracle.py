@@ -14,6 +14,7 @@ from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
 from rome.planner.plan import Fetch, FetchPlan
 from rome.planner.planning import plan_statement
+from rome.workingset.computed import ComputedKeys
 
 Rows = Mapping[str, Mapping[int, tuple[SqlValue, ...]]]
 """Table name in lower case -> rowid -> values, in the order of Table.columns (of the stored columns)."""
@@ -116,6 +117,8 @@ def covers(fetch: Fetch, rowid: int, row: Sequence[SqlValue]) -> bool:
         row_key += encode_key([rowid], ["BINARY"])
     if row_key in fetch.keys:
         return True
+    if fetch.path.computed is not None and fetch.path not in dict(ComputedKeys(fetch.table).of_row(rowid, values)):
+        return False
     entry = row_key if fetch.path is fetch.table.key else _key(fetch.path, rowid, values) + row_key
     return any(start <= entry < stop for start, stop in fetch.ranges)
 
@@ -130,7 +133,7 @@ def _value(position: int, rowid: int, values: Sequence[SqlValue]) -> SqlValue:
 
 def _check_form(fetch: Fetch) -> None:
     """What plan.py promises of every fetch."""
-    assert fetch.path in fetch.table.paths
+    assert fetch.path in (*fetch.table.paths, *fetch.table.computed)
     assert len(set(fetch.keys)) == len(fetch.keys)
     assert not fetch.keys or fetch.path is fetch.table.key
     assert all(start < stop for start, stop in fetch.ranges)

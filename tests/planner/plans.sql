@@ -75,6 +75,40 @@ select * from instances where lower(host) = ?;
 select * from services where name = ? and weight > 0;
 --> 1 | services | index ix_weight | weight > 0
 
+-- partial indexes: where the statement implies the condition; expression indexes are not used
+select * from jobs where host = ? and done is null;
+--> 1 | jobs | index ix_open | host = ?1
+select * from jobs where done is null;
+--> 1 | jobs | index ix_open
+select * from jobs where kind = ? and done is null;
+--> 1 | jobs | index ix_open
+select * from jobs where host = ?;
+--> 1 | jobs | whole table
+select * from jobs where host = ? and done is ?;
+--> 1 | jobs | whole table
+select * from jobs where host = ? and done is not null;
+--> 1 | jobs | whole table
+select * from jobs where host = ? and (done is null or kind = 'x');
+--> 1 | jobs | index ix_open | host = ?1
+--> 1 | jobs | index ix_done
+select * from jobs where host = ? and kind > ? and done = ?;
+--> 1 | jobs | index ix_done | done = ?3
+select * from jobs where host is ? and kind = ? and done = ?;
+--> 1 | jobs | whole table
+select * from jobs join instances on jobs.host = instances.host and jobs.kind != 'x' where jobs.done > ?;
+--> 1 | jobs | index ix_done | done > ?1
+--> 2 | instances | index ix_host_node | host = jobs.host | keyed by jobs
+select * from instances left join jobs on jobs.host = instances.host where instances.id = ? and jobs.done is null;
+--> 1 | jobs | whole table
+--> 1 | instances | key | id = ?1
+select * from instances left join jobs on jobs.host = instances.host and jobs.done is null where instances.id = ?;
+--> 1 | instances | key | id = ?1
+--> 2 | jobs | index ix_open | host = instances.host | keyed by instances
+select * from jobs where lower(kind) = ?;
+--> 1 | jobs | whole table
+select * from services where name = ? and weight > 5;
+--> 1 | services | index ix_weight | weight > 5
+
 -- collation and affinity
 select * from instances where project = ?;
 --> 1 | instances | index ix_project | project = ?1

@@ -409,6 +409,18 @@ select t.id, u.uuid from t join u on u.gen = t.a;
 select t.id, u.uuid from t join u on u.gen = t.a where u.id = 1;
 select rowid from n where p = 1 and b = 1;
 select rowid from n where abs(p) = 1;
+select id from t where b is null;
+select id from t where a = 'a' and b is null;
+select id from t where a = 'a' and b is not null;
+select id from t where a = 'a' and (b is null or c = 1);
+select t.id, u.uuid from u left join t on t.a = u.k where t.b is null;
+select t.id, u.uuid from u left join t on t.a = u.k and t.b is null;
+select t.id, u.uuid from u full join t on t.a = u.k and t.b is null;
+select id from t where a not in (select a from t where b is null);
+select rowid from n where p = 1 and b > 0 and r = 'a';
+select rowid from n where p is 1 and b > 0 and r = 'a';
+select rowid from n where p in (1, null) and b <> 5 and r >= 'a';
+select n.rowid from n join t on t.b = n.p and n.b = t.c where r = 'a';
 
 -- statements that write
 update t set a = 'z' where id = 1;

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from rome.catalog.schema import ROWID, Affinity, Index, Table
 from rome.codec.values import Collation
 from rome.planner.affinity import Conversion, as_is, key_conversion
+from rome.planner.partial import usable
 from rome.planner.predicates import (
     Among,
     Bounded,
@@ -80,7 +81,8 @@ class Choice:
     """The accesses that together find a leaf's rows, and how good they are: a smaller rank is better.
 
     Ranks: 0 a unique key from constants, 1 a whole index key from constants, 2 and 3 the same from other leaves'
-    rows, 4 the first columns of an index from constants, 5 from other leaves' rows, 6 a range alone.
+    rows, 4 the first columns of an index from constants, 5 from other leaves' rows, 6 a range alone, 7 a whole partial
+    index.
     """
 
     rank: tuple[int, int]
@@ -110,7 +112,8 @@ def choose(leaf: Leaf, known: Set[Leaf]) -> Choice | None:
 
 def _choose(leaf: Leaf, context: Sequence[Predicate], known: Set[Leaf], depth: int) -> Choice | None:
     equalities = _Equalities(leaf, context, known)
-    choices = [choice for path in leaf.table.paths if (choice := _along(leaf, path, equalities, context))]
+    paths = [*leaf.table.paths, *usable(leaf, context)]
+    choices = [choice for path in paths if (choice := _along(leaf, path, equalities, context))]
     best = min(_narrower_as_good(choices), key=lambda choice: choice.rank, default=None)
     if depth == 0 or (best is not None and best.rank[0] < KEYED):
         return best
@@ -203,7 +206,7 @@ def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[P
     """How good the use of one path is; None when nothing bounds it."""
     access = _access(leaf, path, equalities, context)
     terms, limits = access.terms, access.limits
-    if not terms and not limits:
+    if not terms and not limits and path.computed is None:
         return None
     constant = all(isinstance(term.supplier, Among) for term in terms)
     whole = len(terms) == len(path.columns)
@@ -213,7 +216,7 @@ def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[P
     elif terms:
         rank = 4 if constant else 5
     else:
-        rank = 6
+        rank = 6 if limits else 7
     # Among equals: more columns, then a range behind them, then fewer lists of values.
     lists = sum(isinstance(term.supplier, Among) and not term.supplier.is_single for term in terms)
     finer = -8 * len(terms) - 4 * bool(limits) + min(lists, 3)
