@@ -533,8 +533,7 @@ class TestViewsAndCopies:
     ("sql", "advice"),
     [
         ("CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END", "application"),
-        ("CREATE TEMP TABLE g (a)", "ordinary table"),
-        ("CREATE TEMPORARY VIEW g AS SELECT 1", "ordinary table"),
+        ("CREATE TEMP TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END", "application"),
         ("CREATE VIRTUAL TABLE g USING fts5(a)", "would not be in the store"),
         ("ATTACH DATABASE 'x' AS x", "second connection"),
         ("DETACH DATABASE x", "ATTACH"),

@@ -16,10 +16,10 @@ from rome.planner.statement import split_script
 from slt.databases import STOCK, Database, Value, fresh
 from slt.records import Hashed, Kind, Record, parse
 
-_REFUSED = re.compile(r"\s*(CREATE\s+(?:TRIGGER|TEMP(?:ORARY)?\s+(?:TABLE|VIEW)))\s+(\w+)", re.IGNORECASE)
+_REFUSED = re.compile(r"\s*(CREATE\s+TRIGGER)\s+(\w+)", re.IGNORECASE)
 """The statements that Rome may refuse; docs/limitations.md says why. Nothing else is excused."""
 
-_DROP = re.compile(r"\s*(DROP\s+(?:TRIGGER|TABLE|VIEW))\s+(\w+)", re.IGNORECASE)
+_DROP = re.compile(r"\s*(DROP\s+TRIGGER)\s+(\w+)", re.IGNORECASE)
 
 _SHOWN_VALUES = 8
 

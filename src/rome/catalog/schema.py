@@ -171,11 +171,20 @@ class View:
 
 @dataclass(frozen=True)
 class Catalog:
-    """The schema of a database as of one catalog version."""
+    """The schema of a database as of one catalog version.
+
+    Attributes:
+        temporary: lower-case names of the connection's temporary tables and views, which hide those stored.
+    """
 
     version: int
     tables: Mapping[str, Table]
     views: Mapping[str, View]
+    temporary: frozenset[str] = frozenset()
+
+    def is_stored(self, schema: str, name: str) -> bool:
+        """Whether a name in lower case, with the schema that a statement gives it, or "", can be a stored object's."""
+        return schema == "main" or (not schema and name not in self.temporary)
 
     @cached_property
     def referencing(self) -> dict[str, list[tuple[Table, ForeignKey]]]:

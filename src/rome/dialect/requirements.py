@@ -20,6 +20,7 @@ OPEN = frozenset(
         "computed_columns_stored",
         "computed_columns_virtual",
         "create_table_as",
+        "create_temp_table_as",
         "ctes",
         "ctes_with_values",
         "date_historic",
@@ -37,6 +38,7 @@ OPEN = frozenset(
         "foreign_key_constraint_option_reflection_ondelete",
         "foreign_key_constraint_option_reflection_onupdate",
         "get_isolation_level_values",
+        "has_temp_table",
         "implicit_default_schema",
         "index_ddl_if_exists",
         "indexes_with_expressions",
@@ -63,6 +65,8 @@ OPEN = frozenset(
         "supports_bitwise_or",
         "supports_bitwise_shift",
         "table_ddl_if_exists",
+        "temp_table_names",
+        "temporary_views",
         "timestamp_microseconds",
         "timestamp_microseconds_implicit_bound",
         "tuple_in",
@@ -85,9 +89,6 @@ CLOSED = {
     "parens_in_union_contained_select_w_limit_offset": "not in SQLite's grammar",
     "parens_in_union_contained_select_wo_limit_offset": "not in SQLite's grammar",
     "schemas": "ATTACH is refused: a connection has one database",
-    "temp_table_reflect_indexes": "CREATE TEMP is refused",
-    "temp_table_reflection": "CREATE TEMP is refused",
-    "temporary_tables": "CREATE TEMP is refused: a working set, where they would live, lasts for one transaction",
 }
 """What the suite leaves open unless a dialect closes it, and why Rome does."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from rome.catalog.definition import Evolution
 from rome.catalog.mirror import Mirror
 from rome.catalog.schema import Table
 from rome.catalog.shape import quote
+from rome.codec.values import SqlValue
 from rome.engine import alter
 from rome.engine.guards import whole
 from rome.engine.reader import Reader
@@ -20,7 +22,6 @@ from rome.planner.statement import Kind, Statement, classify
 from rome.sql import alter_table
 from rome.sql.alter_table import Alteration
 from rome.sql.tokens import tokenize
-from rome.transaction.transaction import Want
 from rome.workingset import ddl as working_ddl
 from rome.workingset.contents import Stored
 from rome.workingset.sqlite_errors import translate
@@ -48,16 +49,30 @@ def refuse(statement: Statement) -> None:
             "CREATE TRIGGER is not supported: a trigger would read and write rows that no fetch plan foresees. Put its "
             "work into the application, a CHECK or DEFAULT clause, or foreign key actions"
         )
-    if words[0] == "CREATE" and words[1] in ("TEMP", "TEMPORARY"):
-        raise NotSupportedError(
-            "CREATE TEMP is not supported: create an ordinary table, and drop it when it is no longer needed"
-        )
     if words[0] == "CREATE" and words[1] == "VIRTUAL":
         raise NotSupportedError("CREATE VIRTUAL TABLE is not supported: its content would not be in the store")
 
 
-def run(statement: Statement, reader: Reader, mirror: Mirror, *, foreign_keys: bool) -> Schema:
-    """The schema after the statement; the reader's is replaced by it.
+@lru_cache(maxsize=1024)
+def source(statement: Statement) -> str | None:
+    """The query of CREATE TABLE .. AS, which also fills the table; None for every other statement."""
+    tokens = tokenize(statement.text)
+    words = [token.word for token in tokens]
+    at = 2 if words[1:2] in (["TEMP"], ["TEMPORARY"]) else 1
+    if [words[0], *words[at : at + 1]] != ["CREATE", "TABLE"]:
+        return None
+    at += 4 if words[at + 1 : at + 4] == ["IF", "NOT", "EXISTS"] else 1
+    at += 3 if words[at + 1 : at + 2] == ["."] else 1
+    return statement.text[tokens[at].stop :] if words[at : at + 1] == ["AS"] else None
+
+
+def run(
+    statement: Statement, parameters: Sequence[SqlValue], reader: Reader, mirror: Mirror, *, foreign_keys: bool
+) -> Schema:
+    """The schema after the statement; the reader's is replaced by it. Temporary objects are no part of it.
+
+    Args:
+        parameters: of the `source`, whose rows are in the working set.
 
     Raises:
         rome.errors.Error: what SQLite says against it; then the mirror may have changed, and must be opened again.
@@ -65,10 +80,9 @@ def run(statement: Statement, reader: Reader, mirror: Mirror, *, foreign_keys: b
     Cost: one round trip when the transaction has no snapshot yet; CREATE INDEX, and ALTER TABLE that adds a
     constraint or may convert values, read the whole table.
     """
-    refuse(statement)
     alteration = alter_table.parse(statement.text)
-    if alteration is None:
-        return _run(statement, reader, mirror, foreign_keys=foreign_keys)
+    if alteration is None or _is_temporary(alteration, statement, mirror):
+        return _run(statement, parameters, reader, mirror, foreign_keys=foreign_keys)
     if alteration.change != "DROP COLUMN":
         return alter.rewrite(alteration, reader, mirror, foreign_keys=foreign_keys)
     return _drop_column(alteration, reader, mirror, foreign_keys=foreign_keys)
@@ -81,44 +95,44 @@ def _drop_column(alteration: Alteration, reader: Reader, mirror: Mirror, *, fore
         return reader.schema
     if alteration.cascade:
         for index in alter.indexes_of_column(reader.schema, table, alteration.name):
-            _run(classify(f"DROP INDEX main.{quote(index)}"), reader, mirror, foreign_keys=foreign_keys)
+            _run(classify(f"DROP INDEX main.{quote(index)}"), (), reader, mirror, foreign_keys=foreign_keys)
         alter.rewrite(alteration, reader, mirror, foreign_keys=foreign_keys)
     last = classify(f"ALTER TABLE main.{quote(table.name)} DROP COLUMN {quote(alteration.name)}")
-    return _run(last, reader, mirror, foreign_keys=foreign_keys)
+    return _run(last, (), reader, mirror, foreign_keys=foreign_keys)
 
 
-def _run(statement: Statement, reader: Reader, mirror: Mirror, *, foreign_keys: bool) -> Schema:
+def _is_temporary(alteration: Alteration, statement: Statement, mirror: Mirror) -> bool:
+    """Whether a temporary table is altered, by SQLite's own means."""
+    name = alteration.table.lower()
+    return "." not in _words(statement.text)[:4] and any(item.name.lower() == name for item in mirror.temporary())
+
+
+def _run(
+    statement: Statement, parameters: Sequence[SqlValue], reader: Reader, mirror: Mirror, *, foreign_keys: bool
+) -> Schema:
     """One that SQLite has."""
     before = reader.schema
-    sources = _sources(statement, mirror, before)
-    reader.read(sources)
-    reader.hydrate(sources)
+    temporary = mirror.temporary()
     mark = mirror.mark() if _words(statement.text)[0] == "CREATE" else None
     try:
-        mirror.connection.execute(statement.text)
+        mirror.connection.execute(statement.text, parameters)
     except apsw.Error as error:
         raise translate(error) from error
     evolution = before.definition.evolve(mirror, mark)
-    if evolution.definition.master == before.definition.master:  # IF [NOT] EXISTS had nothing to do
+    made = [item for item in mirror.temporary() if item not in temporary]
+    if source(statement) is not None:
+        mirror.empty([("main", item.name) for item in evolution.came] + [("temp", item.name) for item in made])
+    stays = evolution.definition.master == before.definition.master
+    if made or mirror.temporary() != temporary:
+        reader.working_set.temporary_changed = True
+    elif stays:  # IF [NOT] EXISTS had nothing to do
         return before
-    after = Schema(evolution.definition)
+    after = before if stays else Schema(evolution.definition)
     _hydrate_what_is_checked(statement, reader, before, evolution, foreign_keys=foreign_keys)
-    _run_on_working_set(statement, reader, before, after, evolution, foreign_keys=foreign_keys)
+    _run_on_working_set(statement, parameters, reader, before, after, evolution, foreign_keys=foreign_keys)
     _move_contents(reader, evolution)
     reader.schema = after
     return after
-
-
-def _sources(statement: Statement, mirror: Mirror, schema: Schema) -> list[Want]:
-    """What CREATE TABLE .. AS SELECT reads: its tables, whole."""
-    words = _words(statement.text)
-    if "AS" not in words[:12] or words[1] == "VIEW":
-        return []
-    try:
-        read = mirror.inspect(statement.text).read
-    except apsw.Error as error:
-        raise translate(error) from error
-    return [whole(table) for name, table in schema.catalog.tables.items() if name in read]
 
 
 def _hydrate_what_is_checked(
@@ -160,6 +174,7 @@ def _referencing(schema: Schema, table: Table) -> dict[int, Table]:
 
 def _run_on_working_set(
     statement: Statement,
+    parameters: Sequence[SqlValue],
     reader: Reader,
     before: Schema,
     after: Schema,
@@ -171,14 +186,14 @@ def _run_on_working_set(
     dropped = {old.name.lower() for old, new in evolution.tables if old is not None and new is None}
     text = _text(statement, before, after, evolution)
     if text is not None:
-        with working_set.foreign_keys(foreign_keys and bool(dropped)):
-            done = working_set.run(text, (), before.with_generated if dropped else frozenset())
+        with working_set.foreign_keys(foreign_keys and _words(text)[0] == "DROP"):
+            done = working_set.run(text, parameters, before.with_generated if dropped else frozenset())
         if done.error is not None:
             raise done.error
         if dropped:  # DROP TABLE deletes its rows, and what foreign keys do then
             events = [event for event in done.events if event.table not in dropped]
             working_set.touch(dict(before.catalog.tables), events)
-    if _is_create_as(statement):
+    if source(statement) is not None:
         for old, new in evolution.tables:
             if old is None and new is not None:
                 working_set.contents.of(new.id).whole = True
@@ -187,18 +202,12 @@ def _run_on_working_set(
 def _text(statement: Statement, before: Schema, after: Schema, evolution: Evolution) -> str | None:
     """What the working set runs in the statement's place; None: nothing."""
     came, gone = evolution.came, evolution.gone
-    if not gone and len(came) == 1 and not _is_create_as(statement):
+    if not gone and len(came) == 1 and source(statement) is None:
         return working_ddl.statement(came[0], after.catalog)
     if not came and len(gone) == 1 and gone[0].type == "index":  # more than one: with their table
         kept = working_ddl.keeps_index(before.catalog.tables[gone[0].table.lower()], gone[0].name)
         return statement.text if kept else None
     return statement.text
-
-
-def _is_create_as(statement: Statement) -> bool:
-    """CREATE TABLE .. AS SELECT, which also fills the table."""
-    words = _words(statement.text)[:12]
-    return words[0] == "CREATE" and words[1] == "TABLE" and "AS" in words and "(" not in words[: words.index("AS")]
 
 
 def _move_contents(reader: Reader, evolution: Evolution) -> None:

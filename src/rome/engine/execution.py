@@ -67,6 +67,14 @@ class Execution:
         self.defer_foreign_keys = False
 
     # ------------------------------------------------------------ queries
+    def read(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> None:
+        """Read what a SELECT needs, for somebody else to run it.
+
+        Raises:
+            WorkingSetFullError: that is too much.
+        """
+        self._with_room(prepared, lambda: gather(self.reader, prepared.plan.waves(parameters), check))
+
     def query(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row]:
         """Read what a SELECT needs, and run it.
 
@@ -144,6 +152,8 @@ class Execution:
 
     def _change(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check, *, foreign_keys: bool) -> Run:
         foreign_keys = foreign_keys and prepared.foreign_keys
+        if prepared.inspection.temporary_written:
+            self._working_set.temporary_changed = True
         catalog = self.reader.schema.catalog
         target, planned_rows = prepared.target, None
         wants: list[Want] = []

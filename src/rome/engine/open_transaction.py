@@ -67,5 +67,6 @@ class OpenTransaction:
         return (
             self.schema is self.base
             and not self.reader.working_set.contents.is_dirty()
+            and not self.reader.working_set.temporary_changed
             and len(self.transaction.read_set) == 0
         )

@@ -28,7 +28,7 @@ class Prepared:
         plan: what it has to read.
         target: the table that INSERT adds rows to, or None.
         sets_rowid: it may set the rowid of a table that has no INTEGER PRIMARY KEY.
-        foreign_keys: it writes a table that has foreign keys, or that some refer to.
+        foreign_keys: it writes a table that has foreign keys, or that some refer to; or a temporary one.
         on_mirror: it asks for the schema, which the mirror answers.
     """
 
@@ -42,7 +42,7 @@ class Prepared:
 
     @property
     def writes(self) -> bool:
-        return bool(self.inspection.written)
+        return bool(self.inspection.written or self.inspection.temporary_written)
 
     def bind(self, parameters: Sequence[object] | Mapping[str, object]) -> tuple[SqlValue, ...]:
         """The parameters by number, as SQLite takes them.
@@ -128,10 +128,11 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
         plan=plan_statement(statement.text, catalog, frozenset(name for name in read if name in tables)),
         target=inserted[0] if inserted else None,
         sets_rowid=bool(inserted) and statement.kind is Kind.INSERT and _names_rowid(statement.text),
-        foreign_keys=any(
+        foreign_keys=bool(inspection.temporary_written)
+        or any(
             name in catalog.referencing or tables[name].foreign_keys for name in inspection.written if name in tables
         ),
-        on_mirror=any(name.startswith(("sqlite_", "pragma_")) for name in inspection.read),
+        on_mirror=any(name.startswith(("sqlite_", "pragma_")) for name in inspection.read | inspection.temporary_read),
     )
 
 

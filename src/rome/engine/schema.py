@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from threading import Lock
 
@@ -24,9 +25,9 @@ _MAX_SCHEMAS = 64
 class Schema:
     """One version of a database's schema."""
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: Definition, temporary: frozenset[str] = frozenset()) -> None:
         self.definition = definition
-        self.catalog = definition.catalog
+        self.catalog = replace(definition.catalog, temporary=temporary) if temporary else definition.catalog
         self._prepared: dict[str, Prepared] = {}
 
     @classmethod
@@ -42,6 +43,10 @@ class Schema:
     def with_generated(self) -> frozenset[str]:
         """Lower-case names of the tables with generated columns."""
         return frozenset(name for name, table in self.catalog.tables.items() if table.has_generated)
+
+    def behind(self, temporary: frozenset[str]) -> Schema:
+        """The same schema as a connection sees it that has temporary tables and views of these names."""
+        return Schema(self.definition, temporary)
 
     def open_mirror(self) -> Mirror:
         mirror = Mirror.of(self.definition.statements())

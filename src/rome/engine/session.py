@@ -297,13 +297,17 @@ class Session:
         self._reload(current, moved.version)
 
     def _schema_is_stale(self, current: OpenTransaction) -> bool:
-        """After an error on a schema that was not validated: is there a newer one, under which it may be none?"""
+        """After an error on a schema that was not validated: is there a newer one, under which it may be none?
+
+        Raises:
+            CatalogChangedError: there is, and temporary tables were changed under the old one.
+        """
         try:
             current.reader.refresh()
         except CatalogMoved as moved:
-            if not current.is_pristine():
+            if self._workspace.working_set.contents.is_dirty():
                 return False
-            self._reload(current, moved.version)
+            self._take_newer(current, moved)
             return True
         return False
 
@@ -407,8 +411,10 @@ class Session:
         current = self._open
         assert current is not None
         changed_schema = current.schema is not current.base
+        if self._statements.foreign_keys:
+            self._workspace.working_set.check_temporary_keys()
         if not (changed_schema or current.validated or self._workspace.working_set.contents.is_dirty()):
-            self._end()
+            self._end(committed=True)
             self._turn.committed(wrote=False)
             return
         check_deferred(current, self._statements.foreign_keys)
@@ -421,7 +427,7 @@ class Session:
             self._workspace.working_set, current.schema, current.base, transaction.read_set, current.execution.taken
         )
         if not writes and not current.validated:
-            self._end()
+            self._end(committed=True)
             self._turn.committed(wrote=False)
             return
         try:
@@ -444,11 +450,13 @@ class Session:
             IDENTIFIERS.discard(incarnation, table_id, rowid)
         if changed_schema:
             self._publish(current, incarnation, version)
-        self._end()
+        self._end(committed=True)
 
     def _publish(self, current: OpenTransaction, incarnation: bytes, version: int) -> None:
         """The schema that this commit made is the one to go on with."""
         self._workspace.schema = schemas.remember(incarnation, current.schema.definition.at_version(version))
+        if self._workspace.working_set.temporary_changed:
+            return  # the end of the transaction commits the working set
         if any(c.hydrated or c.touched or c.whole for c in self._workspace.working_set.contents.tables.values()):
             self._workspace.working_set.rollback()
             self._workspace.open_working_set(self._workspace.schema)
@@ -461,14 +469,14 @@ class Session:
         self._end()
         self._turn.leave()
 
-    def _end(self) -> None:
-        """End an attempt: empty the working set and give the snapshot back."""
+    def _end(self, *, committed: bool = False) -> None:
+        """End an attempt: empty the working set, but for temporary tables, and give the snapshot back."""
         current, self._open = self._open, None
         if current is None:
             return
         self._stats.rows += current.transaction.rows_read
         self._stats.bytes += current.transaction.bytes_read
-        self._workspace.working_set.rollback()
+        self._workspace.end(keep_temporary=committed)
         self._store.release()
         if current.schema is not current.base and self._workspace.schema is current.base:
             self._workspace.open_mirror(self._workspace.schema)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import apsw
 
+from rome.catalog.schema import Catalog
 from rome.codec.values import SqlValue
 from rome.engine import ddl, guards
 from rome.engine.explain import explain
@@ -49,7 +50,7 @@ class Statements:
         statement = operation.statement
         if not statement.reads_or_writes_rows and (result := self._run_special(current, operation)) is not None:
             return result
-        prepared = current.schema.prepare(statement, self._workspace.mirror)
+        prepared = self._workspace.prepare(current.schema, statement)
         if prepared.on_mirror:
             return self._ask_mirror(current, statement, operation.parameters, prepared)
         check = Check.ROWS if isolation in (Isolation.SERIALIZABLE, Isolation.AUTOCOMMIT) else Check.NOTHING
@@ -68,7 +69,7 @@ class Statements:
             case Kind.SAVEPOINT | Kind.RELEASE | Kind.ROLLBACK_TO:
                 return self._savepoint(current, statement)
             case Kind.DDL | Kind.CREATE_TRIGGER:
-                return self._ddl(current, statement)
+                return self._ddl(current, operation)
             case Kind.PRAGMA:
                 return self._pragma(current, statement)
             case Kind.EXPLAIN | Kind.REINDEX:  # there is nothing to rebuild, but a wrong name is an error
@@ -105,7 +106,7 @@ class Statements:
                 raise run.error
             rows += run.rows
             changes += run.changes
-            if prepared.target is not None:
+            if prepared.statement.kind is Kind.INSERT:
                 last_rowid = run.last_rowid
         return Result(prepared.inspection.columns or None, rows, changes, last_rowid)
 
@@ -131,11 +132,7 @@ class Statements:
         """What concerns the schema alone is answered by the mirror, once it is known to be current."""
         current.reader.refresh()
         if prepared is not None:
-            tables = [name for name in prepared.inspection.read if name in current.schema.catalog.tables]
-            if tables:
-                raise NotSupportedError(
-                    f"one statement cannot read both the schema and rows of {', '.join(tables)}: ask twice"
-                )
+            self._refuse_rows(prepared, current.schema.catalog)
             parameters = prepared.bind(parameters)
         try:
             inspection = self._workspace.mirror.inspect(statement.text)
@@ -144,8 +141,20 @@ class Statements:
             raise translate(error) from error
         return Result(inspection.columns or None, rows)
 
+    def _refuse_rows(self, prepared: Prepared, catalog: Catalog) -> None:
+        """Raise for a statement about the schema that is also about rows: the mirror has none."""
+        found = prepared.inspection
+        temporary = {item.name.lower() for item in self._workspace.mirror.temporary() if item.type == "table"}
+        tables = sorted((found.read & catalog.tables.keys()) | (found.temporary_read & temporary))
+        if tables:
+            raise NotSupportedError(
+                f"one statement cannot read both the schema and rows of {', '.join(tables)}: ask twice"
+            )
+        if prepared.writes:
+            raise NotSupportedError("one statement cannot read the schema and write rows: ask first, then write")
+
     def _explain(self, current: OpenTransaction, statement: Statement, parameters: Parameters) -> Result:
-        prepared = current.schema.prepare(classify(statement.text), self._workspace.mirror)
+        prepared = self._workspace.prepare(current.schema, classify(statement.text))
         bound = prepared.bind(parameters) if parameters or not prepared.inspection.parameter_count else None
         return explain(prepared, bound, current.schema, foreign_keys=self.foreign_keys)
 
@@ -169,15 +178,22 @@ class Statements:
             current.reader.schema = savepoint.schema
             self._workspace.open_mirror(savepoint.schema)
             current.reader.forget_decoded()
+        elif self._workspace.working_set.temporary_changed:
+            self._workspace.undo_temporary(savepoint.schema)
         return Result()
 
     # ------------------------------------------------------------ schema
-    def _ddl(self, current: OpenTransaction, statement: Statement) -> Result:
+    def _ddl(self, current: OpenTransaction, operation: Operation) -> Result:
+        statement = operation.statement
+        ddl.refuse(statement)
         current.reader.refresh()
+        parameters = self._read_source(current, operation)
         before, contents = current.schema, self._workspace.working_set.contents.copy()
         self._workspace.working_set.connection.execute("SAVEPOINT rome_ddl")
         try:
-            after = ddl.run(statement, current.reader, self._workspace.mirror, foreign_keys=self.foreign_keys)
+            after = ddl.run(
+                statement, parameters, current.reader, self._workspace.mirror, foreign_keys=self.foreign_keys
+            )
         except BaseException:
             self._workspace.working_set.connection.execute("ROLLBACK TO rome_ddl")
             self._workspace.working_set.contents = contents
@@ -189,7 +205,27 @@ class Statements:
             self._workspace.working_set.connection.execute("RELEASE rome_ddl")
         if after is not current.base:
             current.log.replayable = False
+        self._workspace.note_temporary()
         return Result()
+
+    def _read_source(self, current: OpenTransaction, operation: Operation) -> tuple[SqlValue, ...]:
+        """Read what CREATE TABLE .. AS selects from; returns the query's parameters."""
+        query = ddl.source(operation.statement)
+        if query is None:
+            return ()
+        try:
+            inspection = self._workspace.mirror.inspect(operation.statement.text)
+        except apsw.Error as error:
+            raise translate(error) from error
+        if not (inspection.written or inspection.temporary_written):  # IF NOT EXISTS, and it does
+            return ()
+        prepared = self._workspace.prepare(current.schema, classify(query))
+        if prepared.on_mirror:
+            raise NotSupportedError("CREATE TABLE .. AS cannot read the schema: read it, and insert what it says")
+        self._check_full_scan(prepared)
+        parameters = prepared.bind(operation.parameters)
+        current.execution.read(prepared, parameters, Check.ROWS)
+        return parameters
 
     def _pragma(self, current: OpenTransaction, statement: Statement) -> Result:
         match answer(statement):

@@ -36,7 +36,8 @@ def stream(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], c
     if fetch is None or fetch.table.has_generated or fetch.table.without_rowid:
         return None
     table, working_set, sql = fetch.table, reader.working_set, prepared.statement.text
-    if table.id >= reader.first_new_table:
+    hidden = any(item.name.lower() == table.name.lower() for item in working_set.temporary())
+    if table.id >= reader.first_new_table or hidden:
         return None
     with streamed(working_set.connection, table, lambda: _rows(reader, fetch)):
         if reads_stored(working_set.connection, sql, parameters, table):

@@ -1,4 +1,8 @@
-"""A connection's two SQLite databases of one schema: the mirror, and the working set."""
+"""A connection's two SQLite databases of one schema: the mirror, and the working set.
+
+Temporary tables live in the working set, in SQLite's own schema `temp`, and are the only content that outlives a
+transaction. The mirror has them without their rows.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ from collections.abc import Callable
 
 from rome.catalog.mirror import Mirror
 from rome.codec.values import SqlValue
+from rome.engine.prepared import Prepared
 from rome.engine.schema import Schema
+from rome.planner.statement import Statement
 from rome.workingset.functions import guarded
 from rome.workingset.workingset import WorkingSet
 
@@ -25,12 +31,22 @@ class Workspace:
         self.schema = schema
         self.mirror: Mirror
         self.working_set: WorkingSet
-        self.open_mirror(schema)
+        self._temporary_names: frozenset[str] = frozenset()
+        self._hidden: Schema | None = None
         self.working_set = schema.open_working_set()
+        self.open_mirror(schema)
 
     @property
     def has_functions(self) -> bool:
         return any(function is not None for function, _ in self._functions.values())
+
+    def prepare(self, schema: Schema, statement: Statement) -> Prepared:
+        """A statement under the schema and the temporary objects, which hide stored ones of their names."""
+        if self._temporary_names:
+            if self._hidden is None or self._hidden.definition is not schema.definition:
+                self._hidden = schema.behind(self._temporary_names)
+            schema = self._hidden
+        return schema.prepare(statement, self.mirror)
 
     def take(self, schema: Schema) -> None:
         """Go on with another schema, and an empty working set."""
@@ -42,11 +58,37 @@ class Workspace:
         self.mirror = schema.open_mirror()
         for (name, narg), (function, deterministic) in self._functions.items():
             self.mirror.connection.create_scalar_function(name, function, narg, deterministic=deterministic)
+        self.mirror.create_temporary(self.working_set.temporary())
+        self.note_temporary()
+
+    def note_temporary(self) -> None:
+        """Take note of the mirror's temporary objects."""
+        self._temporary_names = frozenset(i.name.lower() for i in self.mirror.temporary() if i.type != "index")
+        self._hidden = None
+
+    def end(self, *, keep_temporary: bool) -> None:
+        """End the working set's transaction, and with it what it did to temporary tables, unless that is to be kept."""
+        working_set = self.working_set
+        if not working_set.temporary_changed:
+            working_set.rollback()
+        elif not keep_temporary:
+            working_set.rollback()
+            self.undo_temporary(self.schema)
+        elif working_set.counts_violations:
+            self.open_working_set(self.schema)
+        else:
+            tables = self.schema.definition.tables_by_id
+            working_set.commit(tables[number] for number in working_set.contents.tables if number in tables)
+
+    def undo_temporary(self, schema: Schema) -> None:
+        """After the working set was rolled back: bring the mirror's temporary objects into line."""
+        if self.mirror.temporary() != self.working_set.temporary():
+            self.open_mirror(schema)
 
     def open_working_set(self, schema: Schema) -> None:
-        counters = self.working_set.counters
-        self.working_set = schema.open_working_set()
-        self.working_set.counters = counters
+        before, self.working_set = self.working_set, schema.open_working_set()
+        self.working_set.counters = before.counters
+        self.working_set.adopt_temporary(before)
         for (name, narg), (function, deterministic) in self._functions.items():
             self.working_set.create_function(name, narg, function, deterministic)
 

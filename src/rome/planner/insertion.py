@@ -65,12 +65,13 @@ def read_insertion(tokens: Sequence[Token], catalog: Catalog) -> Insertion | Non
         at = words.index("INTO") + 1
     except ValueError:
         return None
+    schema = ""
     if words[at + 1 : at + 2] == ["."]:
-        if identifier(tokens[at]).lower() != "main":
-            return None
+        schema = identifier(tokens[at]).lower()
         at += 2
-    table = catalog.tables.get(identifier(tokens[at]).lower()) if at < len(tokens) else None
-    if table is None:
+    name = identifier(tokens[at]).lower() if at < len(tokens) else ""
+    table = catalog.tables.get(name)
+    if table is None or not catalog.is_stored(schema, name):
         return None
     at += 1
     if words[at : at + 1] == ["AS"]:

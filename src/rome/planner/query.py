@@ -105,7 +105,7 @@ class Reader:
     def __init__(self, catalog: Catalog, slots: Callable[[str], Operand], view: Callable[[str], ViewText]) -> None:
         self.roots: list[Root] = []
         self.leaves: list[Leaf] = []
-        self.inserted: Table | None = None  # the table that INSERT adds to; nothing of it is read for that
+        self.inserted: Table | None = None  # the stored table that INSERT adds to; nothing of it is read for that
         self.changed: Table | None = None  # by UPDATE or DELETE
         self._catalog = catalog
         self._slots = slots
@@ -291,7 +291,7 @@ class Reader:
             common = scope.names.find(name)
             if common is not None:
                 return self._common(common, alias, scope)
-        if schema in ("", "main"):
+        if self._catalog.is_stored(schema, name):
             table = self._catalog.tables.get(name)
             if table is not None:
                 return self._base(table, alias, scope)
@@ -354,7 +354,8 @@ class Reader:
         target = tree.this
         self.changed = table = self._target(target)
         scope = Scope(names, None)
-        node: Node = self._base(table, target.alias or target.name, scope)
+        alias = target.alias or target.name
+        node: Node = self._derived(alias, None, None, scope) if table is None else self._base(table, alias, scope)
         from_ = tree.args.get("from_")
         if from_ is not None:
             others = Scope(names, None)
@@ -377,16 +378,22 @@ class Reader:
             self.roots.append(Root(self._query(tree.expression, names, None).node, None))
         self._scan_written(tree, table, target, names)
 
-    def _target(self, target: exp.Expression) -> Table:
-        table = self._catalog.tables.get(target.name.lower()) if isinstance(target, exp.Table) else None
-        if table is None or target.text("db").lower() not in ("", "main"):
+    def _target(self, target: exp.Expression) -> Table | None:
+        """The table written to; None for a temporary one."""
+        if not isinstance(target, exp.Table):
+            raise NotUnderstood("the table written to")
+        name, schema = target.name.lower(), target.text("db").lower()
+        if not self._catalog.is_stored(schema, name):
+            return None
+        table = self._catalog.tables.get(name)
+        if table is None:
             raise NotUnderstood("the table written to")
         return table
 
-    def _scan_written(self, tree: exp.Expression, table: Table, target: exp.Expression, names: Names) -> None:
+    def _scan_written(self, tree: exp.Expression, table: Table | None, target: exp.Expression, names: Names) -> None:
         """Subqueries of RETURNING and upsert: they see values that were not read."""
         scope = Scope(names, None)
-        scope.sources = [written_source(target.alias or target.name, table), written_source("excluded", table)]
+        scope.sources = [written_source(name, table) for name in (target.alias or target.name, "excluded")]
         for part in _parts(tree, "conflict", "returning"):
             self._scan(part, scope)
 

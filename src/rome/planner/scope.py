@@ -119,11 +119,12 @@ def table_source(name: str, leaf: Leaf) -> Source:
     return source
 
 
-def written_source(name: str, table: Table) -> Source:
-    """A table as RETURNING and upsert see it: its values are not those that were read."""
+def written_source(name: str, table: Table | None) -> Source:
+    """A table (None: a temporary one) as RETURNING and upsert see it: its values are not those that were read."""
     source = Source(name.lower())
-    source.order = [Column((source,)) for _ in table.columns]
-    source.columns = dict(zip(table.positions, source.order, strict=True))
+    if table is not None:
+        source.order = [Column((source,)) for _ in table.columns]
+        source.columns = dict(zip(table.positions, source.order, strict=True))
     source.complete = False
     return source
 

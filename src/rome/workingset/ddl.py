@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-from rome.catalog.mirror import Master
+from rome.catalog.mirror import Master, in_main
 from rome.catalog.schema import Catalog, Table
 from rome.sql.create_table import CreateTable
 
@@ -31,7 +31,7 @@ def statement(item: Master, catalog: Catalog) -> str | None:
         table = catalog.tables[item.name.lower()]
         return item.sql if table.rowid_alias is None else with_autoincrement(item.sql)
     if item.type == "index":
-        return item.sql if keeps_index(catalog.tables[item.table.lower()], item.name) else None
+        return in_main(item.sql) if keeps_index(catalog.tables[item.table.lower()], item.name) else None
     return item.sql
 
 
