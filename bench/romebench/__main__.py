@@ -48,19 +48,19 @@ FULL = Sizes(
     operations=300,
     rows=1_000_000,
     servers=100_000,
-    seconds=0.5,
+    seconds=0.4,
     clients=(1, 2, 4, 8, 16),
     budget_s=120,
 )
 QUICK = Sizes(
     runs=5,
     boots=5,
-    at_once=4,
-    round_trips_ms=(10,),
-    operations=100,
+    at_once=1,
+    round_trips_ms=(),
+    operations=50,
     rows=20_000,
-    servers=2_000,
-    seconds=0.2,
+    servers=1_000,
+    seconds=0.1,
     clients=(1, 4),
     budget_s=20,
 )
@@ -149,8 +149,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="romebench", description="Measure Rome beside its peers.")
     parser.add_argument("--only", type=_names(list(WORKLOADS)), default=list(WORKLOADS), help=", ".join(WORKLOADS))
     parser.add_argument("--peers", type=_names(list(by_key)), default=list(by_key), help=", ".join(by_key))
-    parser.add_argument("--durable", type=_names(["on", "off"]), default=["on", "off"], help="on, off or both")
-    parser.add_argument("--quick", action="store_true", help="small sizes, below five minutes")
+    parser.add_argument("--durable", type=_names(["on", "off"]), help="on, off or on,off, the default; quick: on")
+    parser.add_argument("--quick", action="store_true", help="small sizes, no delays, below five minutes")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder of what is written")
     for name in ("runs", "boots", "at-once", "operations", "rows", "servers"):
         parser.add_argument(f"--{name}", type=int)
@@ -160,7 +160,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--clients", type=lambda text: tuple(map(int, _numbers(text))), help="processes, such as 1,4")
     arguments = parser.parse_args()
     arguments.peers = [by_key[key] for key in arguments.peers]
-    arguments.durable = [word == "on" for word in arguments.durable]
+    chosen = arguments.durable or (["on"] if arguments.quick else ["on", "off"])
+    arguments.durable = [word == "on" for word in chosen]
     return arguments
 
 

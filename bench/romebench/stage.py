@@ -23,8 +23,8 @@ class Sizes:
 
     Attributes:
         runs: repetitions of every measurement.
-        boots: servers booted one at a time, for the medians of each request.
-        at_once: servers booted at once.
+        boots: servers booted one at a time, for the medians of each request; where commits are not durable: `runs`.
+        at_once: servers booted at once; 1: leave it out.
         round_trips_ms: delays under which servers are booted, besides none.
         operations: of a micro benchmark, in one repetition.
         rows: of the bulk load, and of the table that is paged through.

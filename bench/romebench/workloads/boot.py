@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -121,11 +122,11 @@ class Distance:
 
 
 def run(stage: Stage) -> None:
-    """Boots without a proxy, one at a time and some at once; then, if commits are durable, at each distance."""
+    """Boots without a proxy, one at a time; if commits are durable also some at once, and then at each distance."""
     near = _start(stage, {contender.key: contender.template for contender in stage.contenders}, "near")
     try:
-        _boots(stage, near, 1, round_trip_ms=0, boots=stage.sizes.boots)
-        if stage.durable:
+        _boots(stage, near, 1, round_trip_ms=0, boots=stage.sizes.boots if stage.durable else stage.sizes.runs)
+        if stage.durable and stage.sizes.at_once > 1:
             _boots(stage, near, stage.sizes.at_once, round_trip_ms=0, boots=stage.sizes.runs)
     finally:
         for session in near.values():
@@ -153,11 +154,15 @@ def _run_far(stage: Stage) -> None:
 
 
 def _start(stage: Stage, templates: dict[str, str], label: str) -> dict[str, NovaSession]:
+    """As many at once as there are CPUs: it takes a while, and is not measured."""
+
     def start(key: str) -> NovaSession:
-        print(f"  starting Nova, {label}: {key}", flush=True)
         return NovaSession(templates[key], stage.folder / f"nova-{label}-{key}.log", durable=stage.durable)
 
-    return stage.attempt(BOOT, templates, start)
+    print(f"  starting Nova for each, {label}", flush=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        starting = {key: pool.submit(start, key) for key in templates}
+        return stage.attempt(BOOT, templates, lambda key: starting[key].result())
 
 
 def _boots(
