@@ -13,6 +13,7 @@ TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a INT, b TEXT NOT NULL, r REAL,
 INDEXES = [
     f"CREATE INDEX t_{columns.replace(', ', '_')} ON t ({columns})" for columns in ("a", "a, b", "r", "n", "c", "n, a")
 ]
+VIEWS = ["CREATE VIEW different AS SELECT DISTINCT a FROM t", "CREATE VIEW two AS SELECT a FROM t LIMIT 2"]
 ROWS = [
     "INSERT INTO t VALUES (1, 1, 'x', -0.0, 1, 'a'), (2, 1, 'y', 0.0, 1.0, 'A'), (3, NULL, 'x', 1.5, 'q', 'b')",
     "INSERT INTO t VALUES (4, 2, 'z', NULL, NULL, NULL), (5, 3, 'x', -2.5, x'00', 'B'), (6, 3, 'y', 7.0, 2, 'ab')",
@@ -76,6 +77,9 @@ BY_READING = [
     "SELECT count(*) FROM (SELECT a FROM t LIMIT 2)",
     "SELECT count(*) FROM (SELECT max(a) FROM t)",
     "SELECT count(*) FROM (SELECT a FROM t) WHERE a = 1",
+    "SELECT count(*) FROM (SELECT * FROM different)",
+    "SELECT count(*) FROM different",
+    "SELECT count(*) FROM two",
     "SELECT min(a, r) FROM t WHERE id = 1",
     "SELECT max(a) FROM t WHERE a IN (1, 2)",
 ]
@@ -99,7 +103,7 @@ def cost(connection: Connection, sql: str) -> tuple[int, int]:
 
 @pytest.mark.parametrize("between", [[], ["UPDATE t SET a = 3, r = 9 WHERE id = 1"], ["DELETE FROM t"]], ids=repr)
 def test_answers_are_those_of_sqlite(between: list[str]) -> None:
-    with Pair([TABLE], ids=True) as pair:
+    with Pair([TABLE, *VIEWS], ids=True) as pair:
         for index in INDEXES:
             pair.rome.execute(index)
         for statement in [*ROWS, "COMMIT", *EVERY_ONE, "COMMIT", *between, *EVERY_ONE, "ROLLBACK"]:
