@@ -103,6 +103,22 @@ def test_ids_of_two_processes_never_collide(url: str, start: Start) -> None:
     assert ask(url, "SELECT count(DISTINCT rowid) FROM line") == [(600,)]
 
 
+def test_who_dies_in_its_turn_holds_nobody_up_for_longer_than_its_lease(counters: str, start: Start) -> None:
+    receiver, sender = multiprocessing.get_context("spawn").Pipe(duplex=False)
+    with closing(rome.connect(counters)) as connection:
+        connection.execute("UPDATE counter SET n = n + 1 WHERE id = 1")
+        process = start(workers.hold_the_turn, counters, 2.0, sender)
+        assert receiver.recv()
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        connection.commit()
+        assert (connection.rome_stats.conflicts, connection.rome_stats.turns) == (0, 1), "it was not held up"
+        connection.execute("UPDATE counter SET n = n + 1 WHERE id = 1")
+        connection.commit()
+        assert connection.rome_stats.turns == 1, "somebody is in the line still"
+    assert ask(counters, "SELECT n FROM counter WHERE id = 1") == [(2,)]
+
+
 def test_two_processes_change_the_schema_while_a_third_writes(url: str, start: Start) -> None:
     run_script(url, "CREATE TABLE shared (id INTEGER PRIMARY KEY, n INT DEFAULT 3)")
     finish(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import closing
 from multiprocessing.connection import Connection as Pipe
 
 import rome
 from rome.dbapi import Connection
+from rome.dbapi.url import make_url, parse_url
 from rome.errors import ConflictError
+from rome.store.registry import store_class
+from rome.store.spi import Claim
 
 
 def until_committed(connection: Connection, work: Callable[[Connection], object]) -> int:
@@ -102,3 +106,12 @@ def insert_into_shared(url: str, times: int) -> None:
     with closing(rome.connect(url)) as connection:
         for number in range(times):
             until_committed(connection, lambda c, n=number: c.execute("INSERT INTO shared (id) VALUES (?)", (n,)))
+
+
+def hold_the_turn(url: str, lease_s: float, held: Pipe) -> None:
+    """Claim all rows of the first tables, tell, and do nothing more."""
+    location, _ = parse_url(make_url(url))
+    store = store_class(location.scheme).open(location)
+    store.line_up(b"t" * 16, [Claim(table, None) for table in range(1, 10)], lease_s)
+    held.send(True)
+    time.sleep(3600)
