@@ -63,6 +63,7 @@ def test_walks_are_exact_and_in_order(
         within = sorted((key, value) for key, value in held.items() if start <= key < stop)
         assert list(ordered.between(txn, HEADER, start, stop)) == within
         assert list(ordered.between(txn, HEADER, start, stop, reverse=True)) == within[::-1]
+        assert ordered.count(txn, HEADER, start, stop) == len(within)
         assert {key: ordered.get(txn, HEADER, key) for key in held} == held
         ordered.clear(txn, HEADER)
         assert list(ordered.between(txn, HEADER, b"", b"\xff")) == []

@@ -32,7 +32,7 @@ def answer(txn: Transaction, requests: Sequence[Request]) -> list[Answer]:
                 answers.append(found)
             case Count():
                 header = _header(request.table_id, request.index_id)
-                answers.append(sum(1 for _ in ordered.between(txn, header, request.start, request.stop)))
+                answers.append(ordered.count(txn, header, request.start, request.stop))
     return answers
 
 
