@@ -64,6 +64,8 @@ class Queries(Expressions):
         seen = [*items, *items, *outer]
         kind = choices.below(12)
         where = "" if choices.once_in(7) else f" WHERE {self.condition(seen, depth)}"
+        if " LEFT " in text or " RIGHT " in text or " FULL " in text:
+            where = self._where_of_outer_join(items) if choices.once_in(2) else where
         head, tail = "", ""
         if kind == 0:
             group = self.name(items)
@@ -93,6 +95,12 @@ class Queries(Expressions):
         if may_cut and choices.once_in(6):
             tail += f" LIMIT {choices.below(4)}" + choices.pick(("", "", " OFFSET 1"))
         return f"SELECT {head}{', '.join(columns)} FROM {text}{where}{tail}"
+
+    def _where_of_outer_join(self, items: Items) -> str:
+        """About one side; it may keep, or want, the rows that have NULLs there."""
+        column, pool = self.column([self.choices.pick((items[-1], items[0]))])
+        what = self.choices.pick(("IS NULL", "IS NOT NULL", f"IS {self.constant(pool)}", f"= {self.constant(pool)}"))
+        return f" WHERE {column} {what}" + self.choices.pick(("", "", f" OR {self._atom(items, 1)}"))
 
     def _window(self, items: Items) -> str:
         function = self.choices.pick(_WINDOWS).format(self.name(items))

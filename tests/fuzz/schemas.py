@@ -131,7 +131,7 @@ def _table(choices: Choices, name: str, others: Sequence[RandomTable], *, ids: b
     made = _TableMaker(choices, name, others)
     made.key(choices.pick(_KINDS_WITH_IDS if ids else _KINDS))
     indexes, conditions, expressions = [], [], []
-    for number in range(choices.below(4)):
+    for number in range(1 + choices.below(4)):
         index, condition, expression = random_index(choices, f"i{name}{number}", name, made.names)
         indexes.append(index)
         conditions += [condition] if condition else []
@@ -201,7 +201,7 @@ class _TableMaker:
             definition += f" NOT NULL DEFAULT {literal(pool[0])}"
         elif choices.once_in(12):
             definition += f" CHECK ({name} <> {literal(pool[1])})"
-        elif choices.once_in(4):
+        elif choices.once_in(2):
             definition += self._reference(name)
         self._parts.append(definition)
 
