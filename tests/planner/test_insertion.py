@@ -11,8 +11,13 @@ from rome.planner.planning import plan_statement
 
 _, CATALOG = make_catalog(
     [
-        "create table t (id integer primary key, a text, b integer, c real, d, g as (a || b), e text default 'x')",
-        "create table u (a text)",
+        "create table t (id integer primary key, a text unique, b integer unique, c real unique, d unique, "
+        "g as (a || b), e text unique default 'x')",
+        "create table u (a text unique)",
+        "create table roles (k text, u text, f text references u (a), p text, c text, w text, primary key (k))",
+        "create unique index by_u on roles (u)",
+        "create unique index by_p on roles (p) where p > ''",
+        "create index by_c on roles (c)",
     ]
 )
 
@@ -52,6 +57,12 @@ def test_planned_rows(
     assert [(repr(row.values), row.rowid_given) for row in rows] == [
         (repr(values), given) for values, given in expected
     ]
+
+
+def test_only_what_a_row_is_checked_by_is_planned() -> None:
+    rows = planned("insert into roles (w, c, p, f, u, k) values (1, 2, 3, 4, 5, 6)")
+    assert rows is not None
+    assert [row.values for row in rows] == [{2: "4", 1: "5", 0: "6"}]
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,12 @@ class Table:
         return {number: len(every) for number, positions in self.layout_positions.items() if positions == every}
 
     @cached_property
+    def guarding(self) -> frozenset[int]:
+        """Positions, ROWID among them, whose values decide by which other rows a new row is checked."""
+        unique = (index.columns for index in self.indexes if index.unique and index.computed is None)
+        return frozenset().union(self.key.columns, *unique, *(key.columns for key in self.foreign_keys))
+
+    @cached_property
     def blank_row(self) -> tuple[SqlValue, ...]:
         """What a record's row holds for columns that its layout does not know."""
         return tuple(column.default for column in self.columns)

@@ -141,16 +141,40 @@ class Execution:
 
         self._with_room(prepared, run)
 
-    def change(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check, *, foreign_keys: bool) -> Run:
+    def change(
+        self,
+        prepared: Prepared,
+        parameters: Sequence[SqlValue],
+        check: Check,
+        *,
+        foreign_keys: bool,
+        prefetched: bool = False,
+    ) -> Run:
         """Run INSERT, UPDATE or DELETE; its error is in what is returned.
+
+        Args:
+            prefetched: it is one of a batch that `prefetch` has seen, so that its guards need not be read before it
+                runs. What became of them since shows after it has run, as for every other guard.
 
         Raises:
             DataError: it made a text that is not UTF-8; nothing of it is left.
             WorkingSetFullError: it needs too many rows; the same.
         """
-        return self._with_room(prepared, lambda: self._change(prepared, parameters, check, foreign_keys=foreign_keys))
 
-    def _change(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check, *, foreign_keys: bool) -> Run:
+        def run() -> Run:
+            return self._change(prepared, parameters, check, foreign_keys=foreign_keys, prefetched=prefetched)
+
+        return self._with_room(prepared, run)
+
+    def _change(
+        self,
+        prepared: Prepared,
+        parameters: Sequence[SqlValue],
+        check: Check,
+        *,
+        foreign_keys: bool,
+        prefetched: bool,
+    ) -> Run:
         foreign_keys = foreign_keys and prepared.foreign_keys
         if prepared.inspection.temporary_written:
             self._working_set.temporary_changed = True
@@ -161,7 +185,8 @@ class Execution:
         needed = 0
         if target is not None:
             planned_rows = prepared.plan.planned_rows(parameters)
-            wants = guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys)
+            if not prefetched:
+                wants = guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys)
             needed = 1 if planned_rows is None else self._ids_needed(target, planned_rows)
             reserves = self._reserves(target, needed)
         reserved = gather(self.reader, prepared.plan.waves(parameters), check, wants, reserves)

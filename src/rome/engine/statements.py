@@ -92,11 +92,14 @@ class Statements:
         bound = [prepared.bind(parameters) for parameters in batch]
         read_set = current.transaction.read_set
         before = read_set.mark()
-        if len(bound) > 1:
+        prefetched = len(bound) > 1
+        if prefetched:
             current.execution.prefetch(prepared, bound, foreign_keys=self.foreign_keys and prepared.foreign_keys)
         rows, changes, last_rowid = [], 0, None
         for parameters in bound:
-            run = current.execution.change(prepared, parameters, check, foreign_keys=self.foreign_keys)
+            run = current.execution.change(
+                prepared, parameters, check, foreign_keys=self.foreign_keys, prefetched=prefetched
+            )
             self._workspace.working_set.changes = run.changes
             self._workspace.working_set.total_changes += run.all_changes
             if run.error is not None:

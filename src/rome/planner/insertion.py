@@ -38,6 +38,8 @@ class Insertion:
         given = False
         for position, value in zip(self.columns, row, strict=False):
             is_key = position in (table.rowid_alias, ROWID)
+            if not is_key and position not in table.guarding:
+                continue
             if isinstance(value, Constant):
                 raw = value.value
             elif isinstance(value, int):

@@ -69,7 +69,8 @@ FetchedRows = Iterable[list[Values]]
 class PlannedRow:
     """A row that INSERT .. VALUES is going to write: column position -> value, as far as known before the run.
 
-    A value has the column's affinity applied. A position that is missing is not known (an expression, a default).
+    Only of the columns by which it is checked (Table.guarding). A value has the column's affinity applied. A position
+    that is missing is not known (an expression, a default).
     `rowid_given`: the INTEGER PRIMARY KEY is set by the statement, to something that is not the constant NULL.
     """
 
