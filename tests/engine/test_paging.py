@@ -9,7 +9,7 @@ import pytest
 from databases import Connect
 from engine.differential import Pair
 from rome.dbapi import Connection
-from rome.errors import ConflictError, FullScanError
+from rome.errors import ConflictError, FullScanError, OperationalError
 
 ROWS = 400
 TABLES = [
@@ -232,6 +232,17 @@ def test_only_what_was_walked_through_is_validated(
         with pytest.raises(ConflictError):
             connection.commit()
     else:
+        connection.commit()
+
+
+def test_an_error_in_the_middle_of_a_page_is_validated(filled: Connection, connect: Connect) -> None:
+    connection = connect(replay="off")
+    with pytest.raises(OperationalError, match="integer overflow"):
+        connection.execute("SELECT id FROM t WHERE abs(a - a + -9223372036854775807 - 1) > 0 ORDER BY id LIMIT 2")
+    connection.execute("INSERT INTO plain VALUES (1, 'mine')")
+    filled.execute("UPDATE t SET a = NULL WHERE id < 30")
+    filled.commit()
+    with pytest.raises(ConflictError):
         connection.commit()
 
 

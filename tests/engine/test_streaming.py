@@ -141,6 +141,16 @@ def test_what_was_streamed_is_validated(wide: Connection, narrow: Connection, ch
         narrow.commit()
 
 
+def test_an_error_is_validated_like_a_result(wide: Connection, narrow: Connection) -> None:
+    with pytest.raises(OperationalError, match="integer overflow"):
+        narrow.execute("SELECT sum(big) FROM t")
+    narrow.execute("INSERT INTO plain VALUES (0, 'mine')")
+    wide.execute("UPDATE t SET big = 0")
+    wide.commit()
+    with pytest.raises(ConflictError):
+        narrow.commit()
+
+
 def test_every_statement_of_read_committed_sees_what_is_committed(wide: Connection, narrow: Connection) -> None:
     narrow.rollback()
     narrow.isolation_level = "READ COMMITTED"

@@ -41,15 +41,16 @@ def read_page(
     limit = page.first
     reserved = reader.read(wants, reserves, walk, limit)
     reader.hydrate(wants)
-    while True:
-        read = Want(table.id, page.path.id, tuple(row.key for row in walk.rows), (), Check.NOTHING)
-        reader.hydrate([read])
-        if walk.is_finished or _is_enough(reader, table, page, reader.stored(table, read)):
-            break
-        limit *= _GROWTH
-        reader.read([], (), walk, limit)
-    reader.transaction.check_walk(walk, check)
-    return read, reserved
+    try:
+        while True:
+            read = Want(table.id, page.path.id, tuple(row.key for row in walk.rows), (), Check.NOTHING)
+            reader.hydrate([read])
+            if walk.is_finished or _is_enough(reader, table, page, reader.stored(table, read)):
+                return read, reserved
+            limit *= _GROWTH
+            reader.read([], (), walk, limit)
+    finally:  # an error in WHERE is seen by the application, too
+        reader.transaction.check_walk(walk, check)
 
 
 def _is_enough(reader: Reader, table: Table, page: Page, rows: Sequence[Stored]) -> bool:

@@ -42,9 +42,8 @@ def stream(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], c
     with streamed(working_set.connection, table, lambda: _rows(reader, fetch)):
         if reads_stored(working_set.connection, sql, parameters, table):
             return None
-        rows = _result(reader, sql, parameters, table.name)
-    reader.transaction.check_want(to_want(fetch, check))
-    return rows
+        reader.transaction.check_want(to_want(fetch, check))  # before: an error is seen by the application, too
+        return _result(reader, sql, parameters, table.name)
 
 
 def _rows(reader: Reader, fetch: Fetch) -> Iterator[tuple[int, Sequence[SqlValue]]]:
