@@ -28,8 +28,8 @@ clock: Callable[[], int] = time.monotonic_ns
 class Attempt:
     """One transaction under way: what its workload has it do, and the record of it."""
 
-    def __init__(self, connection: sa.Connection, before_write: Callable[[], None]) -> None:
-        self._connection, self._before_write = connection, before_write
+    def __init__(self, connection: sa.Connection, announce: Callable[[], None]) -> None:
+        self._connection, self._announce = connection, announce
         self.statements: list[Statement] = []
         self.undone: list[Statement] = []
         """What was written and rolled back to a savepoint."""
@@ -51,7 +51,7 @@ class Attempt:
         begin = clock()
         self.statements.append(Statement(begin, begin, predicate, list(writes)))
         if writes:
-            self._before_write()
+            self._announce()
         result = self._connection.execute(sql, parameters)
         rows = result.all() if result.returns_rows else ()
         operations = [*reads(rows), *(writes if result.rowcount else ())]
@@ -68,6 +68,7 @@ class Attempt:
         inside = self.statements[before:]
         del self.statements[before:]
         self.undone += [each for each in inside if any(done.kind != "read" for done in each.operations)]
+        self._announce()
 
 
 class Workload(Protocol):
@@ -82,7 +83,8 @@ class Client:
 
     Args:
         record: where finished transactions go.
-        announce: before every write record the transaction as unknown, for clients that may be killed.
+        announce: before every write, and after a rollback to a savepoint, record the transaction as unknown: the client
+            may be killed.
     """
 
     def __init__(
