@@ -48,13 +48,21 @@ class Schema:
         """The same schema as a connection sees it that has temporary tables and views of these names."""
         return Schema(self.definition, temporary)
 
+    @cached_property
+    def _mirror_statements(self) -> tuple[str, ...]:
+        return tuple(self.definition.statements())
+
+    @cached_property
+    def _working_statements(self) -> tuple[str, ...]:
+        return tuple(working_statements(self.definition.master, self.catalog))
+
     def open_mirror(self) -> Mirror:
-        mirror = Mirror.of(self.definition.statements())
+        mirror = Mirror.of(self._mirror_statements)
         add_regexp(mirror.connection)
         return mirror
 
     def open_working_set(self) -> WorkingSet:
-        return WorkingSet(working_statements(self.definition.master, self.catalog))
+        return WorkingSet(self._working_statements)
 
     def prepare(self, statement: Statement, mirror: Mirror) -> Prepared:
         """The prepared statement, from the cache by text if it was met before.

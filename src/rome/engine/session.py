@@ -59,7 +59,7 @@ class Session:
         self._store = store
         self._options = options
         self._isolation = options.isolation
-        self._workspace = Workspace(Schema.empty())
+        self._workspace = Workspace(schemas.newest(store.last_snapshot().incarnation) or Schema.empty())
         self._statements = Statements(self._workspace, foreign_keys=options.foreign_keys, full_scan=options.full_scan)
         self._open: OpenTransaction | None = None
         self._doomed: OperationalError | None = None
