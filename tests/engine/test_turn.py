@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from threading import Event, Thread
 
@@ -12,10 +13,17 @@ from engine.faults import FaultyStore, connect_faulty
 from rome.dbapi import Connection
 from rome.engine.turn import MAX_CLAIMS, SETBACKS_BEFORE, Turn
 from rome.errors import ConflictError
+from rome.store import memory
 from rome.store.spi import Claim
 
 ADD_ONE = "UPDATE counter SET n = n + 1 WHERE id = 1"
 LONG_S = 600.0
+
+
+@pytest.fixture(autouse=True)
+def no_lease_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is."""
+    monkeypatch.setattr(memory, "clock", lambda: 0.0)
 
 
 @pytest.fixture
@@ -172,8 +180,13 @@ def test_off(faulty: tuple[Connection, FaultyStore], other: Connection, url: str
 
 
 def test_a_place_of_somebody_who_died_is_waited_for_until_its_lease_ends(
-    faulty: tuple[Connection, FaultyStore], other: Connection, ticket: bytes, connect: Connect
+    faulty: tuple[Connection, FaultyStore],
+    other: Connection,
+    ticket: bytes,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(memory, "clock", time.monotonic)
     _, store = faulty
     off = connect(commit_turn="off")
     for connection in (other, off):
