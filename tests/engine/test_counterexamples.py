@@ -96,6 +96,24 @@ def test_or_rollback_names_the_first_key_that_conflicts() -> None:
         pair.check_tables()
 
 
+def test_a_row_that_loses_its_parent_does_not_make_up_for_one_that_never_had_it() -> None:
+    schema = [
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE child (id INTEGER PRIMARY KEY, parent INT REFERENCES parent)",
+    ]
+    with Pair(schema, ids=True) as pair:
+        pair.execute("INSERT INTO parent VALUES (1), (2)")
+        pair.execute("INSERT INTO child VALUES (1, NULL), (2, 1), (3, 1)")
+        pair.execute("COMMIT")
+        violation = "ForeignKeyViolation: FOREIGN KEY constraint failed"
+        assert pair.execute("UPDATE child SET parent = CASE id WHEN 1 THEN 9 ELSE 2 END").error == violation
+        pair.execute("ROLLBACK")
+        assert pair.execute("REPLACE INTO child SELECT id, id + 8 FROM child WHERE id = 1 UNION VALUES (2, 2)").error
+        pair.execute("ROLLBACK")
+        assert pair.execute("UPDATE child SET parent = 2 WHERE id > 1").error is None
+        pair.check_tables()
+
+
 def test_foreign_key_set_to_what_it_was() -> None:
     schema = [
         "CREATE TABLE parent (id INTEGER PRIMARY KEY)",

@@ -60,11 +60,17 @@ def of_events(
 ) -> list[Want]:
     """Guards of the rows that a run has written.
 
+    The parents of what rows were are among them where other rows name parents: SQLite counts a row whose parent is
+    not there when it comes, and takes one off when it goes, so that a row with an unread parent would make up for
+    another that has none.
+
     Args:
         failed: a foreign key was violated: it may be one that was set to what it was, which SQLite checks, too.
         old_values, new_values: the row's values before and after, for an event that has none (generated columns).
     """
     wants: list[Want] = []
+    parents: list[Want] = []
+    former_parents: list[Want] = []
     for event in events:
         table = catalog.tables[event.table]
         if table.without_rowid and event.old is None and event.new is None:
@@ -84,10 +90,11 @@ def of_events(
             wants += _unique_computed(table, had, computed_keys(table, event.rowid_after, new))
         if foreign_keys:
             if after is not None:
-                wants += _parents(catalog, table, after, None if failed else before)
+                parents += _parents(catalog, table, after, None if failed else before)
             if before is not None:
+                former_parents += _parents(catalog, table, before, after)
                 wants += _children(catalog, table, before, after)
-    return wants
+    return wants + parents + (former_parents if parents else [])
 
 
 def _everything_near(catalog: Catalog, table: Table) -> list[Want]:
