@@ -111,6 +111,12 @@ def test_table_has_a_column_for_each_peer() -> None:
         ("INSERT INTO t (a, b) VALUES (?, ?)", "INSERT INTO t (a, b) VALUES (%(a)s, %(b)s) RETURNING t.id"),
         ("SELECT a FROM t WHERE hidden = 0", "SELECT a FROM t WHERE hidden = false"),
         ("SELECT a FROM t WHERE c = ?", "SELECT a FROM t WHERE c = %(c_1)s::VARCHAR FOR UPDATE"),
+        ("SELECT a % 2 FROM t JOIN u ON t.a = u.a", "SELECT a %% 2 FROM t INNER JOIN u ON t.a = u.a"),
+        ("UPDATE t SET a=? WHERE t.b = ?", "UPDATE t SET id=last_insert_id(t.id), a=%s WHERE t.b = %s"),
+        (
+            "SELECT a FROM t WHERE t.b IN (SELECT 1 FROM (SELECT 1) WHERE 1!=1)",
+            "SELECT a FROM t WHERE t.b IN (NULL) AND (1 != 1)",
+        ),
     ],
 )
 def test_dialects_ask_the_same(sqlite: str, other: str) -> None:
