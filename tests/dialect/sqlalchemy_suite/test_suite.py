@@ -1,4 +1,4 @@
-"""SQLAlchemy's tests of dialects. What is not asked of Rome, and why: rome.dialect.requirements.
+"""SQLAlchemy's tests of dialects, for Rome and for stock SQLite. What is not asked: rome.dialect.requirements.
 
 Two of them ask for a second schema without looking at the requirements; here they do without it.
 """

@@ -1,4 +1,4 @@
-"""Run SQLAlchemy's own tests of its ORM, SQL and engine on Rome and on stock SQLite, and compare test by test.
+"""Run SQLAlchemy's tests of dialects, its ORM, SQL and engine on Rome and on stock SQLite, and compare test by test.
 
     python tests/dialect/sqlalchemy_suite/upstream.py --folder .cache/sqlalchemy --workers 2 [test/orm ..]
 
@@ -16,15 +16,15 @@ import sys
 import tarfile
 from collections import Counter
 from pathlib import Path
-from xml.etree import ElementTree
 
 import sqlalchemy
+from outcomes import NOT_THERE, REFUSED_BY_ROME, outcomes
 
-PARTS = ["test/engine", "test/sql", "test/orm"]
+SUITE = "test/dialect/test_suite.py"
+"""The dialect suite; on Rome it is the one beside this file, with Rome's own requirements."""
+
+PARTS = [SUITE, "test/engine", "test/sql", "test/orm"]
 URLS = {"sqlite": "sqlite:///:memory:", "rome": "rome+memory:///upstream?foreign_keys=off"}
-
-NOT_THERE = "not there"
-"""The test names the drivers that it is for, and Rome is none of them."""
 
 _PING = "it replaces the driver's ping by one that fails; Rome's looks at the socket, and has no statement that could"
 _CHECKOUT = "it lists all calls of a mock connection; Rome's pool asks each one that it gives out whether it is usable"
@@ -46,6 +46,9 @@ REMAINING = {
     "test.orm.test_versioning.VersioningTest::test_versioncheck": _ISOLATION,
 }
 """Tests that pass on SQLite and not on Rome, and why."""
+
+
+HERE = Path(__file__).parent
 
 
 def fetch(folder: Path) -> Path:
@@ -72,28 +75,17 @@ def run(sources: Path, name: str, part: str, workers: int) -> dict[str, str]:
     options = ["-q", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:warnings", "-p", "no:logging", "--tb=short"]
     if workers > 1:
         options += ["-n", str(workers)]
-    command = [sys.executable, "-m", "pytest", *options, "--dburi", URLS[name], f"--junitxml={report}", part]
+    folder, tests = (HERE, "test_suite.py") if (name, part) == ("rome", SUITE) else (sources, part)
+    command = [sys.executable, "-m", "pytest", *options, "--dburi", URLS[name], f"--junitxml={report}", tests]
     with report.with_suffix(".log").open("w") as log:
-        path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-        ended = subprocess.run(command, cwd=sources, env=path, stdout=log, stderr=subprocess.STDOUT, check=False)
+        path = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+        ended = subprocess.run(command, cwd=folder, env=path, stdout=log, stderr=subprocess.STDOUT, check=False)
     if ended.returncode not in (0, 1):
         sys.exit(f"pytest ended with {ended.returncode}: see {log.name}")
-    found = {}
-    for case in ElementTree.parse(report).iter("testcase"):
-        suite = re.sub(r"_sqlite\+[a-z]+_[0-9_]+$", "", case.get("classname", ""))
-        found[f"{suite}::{case.get('name')}"] = outcome(case)
+    found = outcomes(report)
     counts = Counter(found.values()).most_common()
     print(f"{name:6} {part}: {', '.join(f'{n} {what}' for what, n in counts)}", flush=True)
     return found
-
-
-def outcome(case: ElementTree.Element) -> str:
-    for child in case:
-        if child.tag == "skipped" and re.search(r" : not .*\+pysqlite\b", child.get("message", "")):
-            return NOT_THERE
-        if child.tag in ("failure", "error", "skipped"):
-            return child.tag
-    return "passed"
 
 
 def main() -> int:
@@ -109,12 +101,12 @@ def main() -> int:
     for part in options.parts:
         stock, rome = (run(sources, name, part, options.workers) for name in ("sqlite", "rome"))
         for test in sorted(stock.keys() | rome.keys()):
-            outcomes = stock.get(test, NOT_THERE), rome.get(test, NOT_THERE)
+            theirs, ours = stock.get(test, NOT_THERE), rome.get(test, NOT_THERE)
             # A test that names a driver is not there for another. One more that Rome can run is no difference to mend.
-            if outcomes[0] == outcomes[1] or outcomes == ("skipped", "passed") or outcomes[1] == NOT_THERE:
+            if theirs == ours or theirs in ("skipped", NOT_THERE) or ours in (NOT_THERE, REFUSED_BY_ROME):
                 continue
             unexpected += test not in REMAINING
-            print(f"  {test}: {outcomes[0]} on sqlite, {outcomes[1]} on rome: {REMAINING.get(test, 'NOT EXPECTED')}")
+            print(f"  {test}: {theirs} on sqlite, {ours} on rome: {REMAINING.get(test, 'NOT EXPECTED')}")
         for test in REMAINING.keys() & rome.keys():
             if rome[test] == "passed":
                 unexpected += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.testing import exclusions
 from test.requirements import DefaultRequirements  # in SQLAlchemy's sources
 
-from rome.dialect.requirements import CLOSED
+from rome.dialect.requirements import REFUSED, made_by, refused
 
 DRIVER_NAMED = ("dbapi_lastrowid", "emulated_lastrowid", "emulated_lastrowid_even_with_sequences")
 """What SQLAlchemy asks of SQLite's drivers by their names, and of no other."""
@@ -22,11 +22,7 @@ class Requirements(DefaultRequirements):  # type: ignore[misc]
         return True
 
 
-def _always(rule: exclusions.compound) -> property:
-    return property(lambda requirements: rule)
-
-
 for _name in DRIVER_NAMED:
-    setattr(Requirements, _name, _always(exclusions.open()))
-for _name, _reason in CLOSED.items():
-    setattr(Requirements, _name, _always(exclusions.closed(_reason)))
+    setattr(Requirements, _name, made_by(exclusions.open))
+for _name, _reason in REFUSED.items():
+    setattr(Requirements, _name, made_by(refused, _reason))
