@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rome.errors import URLError
@@ -46,6 +48,11 @@ def test_tls_options() -> None:
         ({"ssl_ca_certs": "/ca.pem"}, "option ssl_ca_certs does nothing without ssl=true"),
         ({"ssl": "true", "unix_socket": "/s"}, "a Unix socket has no TLS"),
         ({"wait_replicas": "1", "wait_timeout": "30"}, "wait_timeout must be less than read_timeout"),
+        ({"host": "a:1"}, "option host is for Sentinels"),
+        ({"sentinel_password": "p"}, "option sentinel_password is for Sentinels"),
+        ({"sentinel": "main", "unix_socket": "/s"}, "no place for unix_socket"),
+        ({"sentinel": "main", "host": "a:0"}, "option host of rome.* wants host:port"),
+        ({"sentinel": "main", "host": "a,"}, "option host of rome.* wants host:port"),
         ({"max_connections": "5"}, "no option 'max_connections'; known: allow_eviction, "),
     ],
 )
@@ -54,6 +61,15 @@ def test_wrong_options_say_what_is_wanted(options: dict[str, str], message: str)
         read_settings(_location(**options))
 
 
+def test_sentinels() -> None:
+    settings = read_settings(_location(sentinel="main", host="one:1,two,[::1]:3,[::2]"))
+    assert settings.sentinels == (("one", 1), ("two", 26379), ("::1", 3), ("::2", 26379))
+    assert settings.server == "one:1, two:26379, ::1:3, ::2:26379"
+    settings = read_settings(Location("redis", "nova", host="one", options={"sentinel": "main"}))
+    assert settings.sentinels == (("one", 26379),)
+
+
 def test_password_is_not_shown() -> None:
-    settings = read_settings(Location("redis", "nova", username="joe", password="secret"))
+    location = Location("redis", "nova", username="joe", password="secret", options={"sentinel": "main"})
+    settings = read_settings(replace(location, options={**location.options, "sentinel_password": "secret too"}))
     assert "secret" not in repr(settings)

@@ -14,6 +14,7 @@ from redis.retry import Retry
 
 from rome.errors import StoreUnavailableError
 from rome.store.redis.failures import checked, translate
+from rome.store.redis.sentinel import at_primary
 from rome.store.redis.settings import Settings
 
 Command = tuple[bytes | str | int, ...]
@@ -129,7 +130,7 @@ def greet(settings: Settings, commands: Sequence[Command]) -> tuple[Link, list[R
         hello.append((b"AUTH", settings.username or "default", settings.password or ""))
     if settings.db:
         hello.append((b"SELECT", settings.db))
-    link = Link(settings)
+    link = Link(at_primary(settings))
     try:
         replies = link.call([*hello, *commands])
         for reply in replies[: len(hello)]:

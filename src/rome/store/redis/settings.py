@@ -12,6 +12,9 @@ from rome.store.location import Location
 T = TypeVar("T")
 
 DEFAULT_PORT = 6379
+SENTINEL_PORT = 26379
+
+Address = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,8 @@ class Settings:
     """How to reach a server, and what to demand of it.
 
     Attributes:
+        sentinel: the name under which Sentinels know the primary; None: host and port are the server's own.
+        sentinels: where they are, (host, port).
         tls: keyword arguments of redis-py's SSLConnection; None: no TLS.
         wait_replicas: how many replicas must acknowledge a commit before it returns.
         wait_timeout_ms: how long to wait for them.
@@ -36,10 +41,16 @@ class Settings:
     allow_eviction: bool
     wait_replicas: int
     wait_timeout_ms: int
+    sentinel: str | None = None
+    sentinels: tuple[Address, ...] = ()
+    sentinel_username: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
 
     @property
     def server(self) -> str:
         """For messages."""
+        if self.sentinel is not None:
+            return ", ".join(f"{host}:{port}" for host, port in self.sentinels)
         return self.unix_socket or f"{self.host}:{self.port}"
 
 
@@ -67,6 +78,19 @@ def _cert_reqs(text: str) -> str:
     return {"none": "none", "optional": "optional", "required": "required"}[text.lower()]
 
 
+def _addresses(text: str) -> tuple[Address, ...]:
+    addresses = []
+    for part in text.split(","):
+        host, colon, port = part.rpartition(":")
+        if not colon or part.endswith("]"):
+            host, port = part, str(SENTINEL_PORT)
+        host = host.strip().removeprefix("[").removesuffix("]")
+        if not host or not 0 < int(port) < 65536:
+            raise ValueError
+        addresses.append((host, int(port)))
+    return tuple(addresses)
+
+
 _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "connect_timeout": (_seconds, "seconds, more than 0"),
     "read_timeout": (_seconds, "seconds, more than 0"),
@@ -81,6 +105,10 @@ _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "wait_replicas": (_count, "a number, 0 or more"),
     "wait_timeout": (_seconds, "seconds, more than 0"),
     "db": (_count, "a number, 0 or more"),
+    "sentinel": (str, "the name that Sentinels have for the primary"),
+    "sentinel_username": (str, "a name"),
+    "sentinel_password": (str, "a password"),
+    "host": (_addresses, "host:port of a Sentinel, or several with commas"),
 }
 OPTIONS = frozenset(_OPTIONS)
 
@@ -108,6 +136,12 @@ def read_settings(location: Location) -> Settings:
     unix_socket = values.get("unix_socket")
     if unix_socket and values.get("ssl"):
         raise URLError("ssl=true is for a host: a Unix socket has no TLS")
+    sentinel = values.get("sentinel")
+    sentinels = values.get("host") or ((location.host or "localhost", location.port or SENTINEL_PORT),)
+    if sentinel is None and (astray := sorted(values.keys() & {"host", "sentinel_username", "sentinel_password"})):
+        raise URLError(f"option {astray[0]} is for Sentinels: it does nothing without sentinel=<name of the primary>")
+    if sentinel is not None and unix_socket:
+        raise URLError("sentinel finds the server, so there is no place for unix_socket")
     settings = Settings(
         host=location.host or "localhost",
         port=location.port or DEFAULT_PORT,
@@ -121,6 +155,10 @@ def read_settings(location: Location) -> Settings:
         allow_eviction=values.get("allow_eviction", False),
         wait_replicas=values.get("wait_replicas", 0),
         wait_timeout_ms=max(1, round(values.get("wait_timeout", 1.0) * 1000)),
+        sentinel=sentinel,
+        sentinels=sentinels if sentinel is not None else (),
+        sentinel_username=values.get("sentinel_username"),
+        sentinel_password=values.get("sentinel_password"),
     )
     if settings.wait_replicas and settings.wait_timeout_ms >= settings.read_timeout_s * 1000:
         raise URLError("wait_timeout must be less than read_timeout, else no answer can come in time")

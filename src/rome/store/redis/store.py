@@ -25,6 +25,7 @@ from rome.errors import (
     NotReplicatedError,
     SnapshotLostError,
     SnapshotTooOldError,
+    StoreBusyError,
     StoreFullError,
     StoreUnavailableError,
     TurnTakenError,
@@ -478,6 +479,8 @@ def _greet(settings: Settings, more: Sequence[Command]) -> tuple[Link, Health, l
         info, *others = [checked(reply, link.server) for reply in replies]
         health = Health(info, link.server)
         health.check(allow_eviction=settings.allow_eviction)
+        if settings.sentinel is not None and health.is_replica:
+            raise StoreBusyError(f"{link.server}, which the Sentinels name, is a replica now: they are failing over")
     except BaseException:
         link.close()
         raise

@@ -1,0 +1,42 @@
+"""Which server is the primary now, as Sentinels know it. They promote replicas; Rome follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from redis import exceptions
+from redis.sentinel import MasterNotFoundError, Sentinel
+
+from rome.errors import StoreBusyError
+from rome.store.redis.failures import translate
+from rome.store.redis.settings import Settings
+
+
+def at_primary(settings: Settings) -> Settings:
+    """The settings, with the primary's address in the place of the Sentinels'; as they are without Sentinels.
+
+    Raises:
+        StoreBusyError: no Sentinel that answers knows a primary that is up.
+        AuthenticationError, StoreUnavailableError: as they answer, or do not.
+
+    Cost: two or three round trips to the first Sentinel that answers.
+    """
+    if settings.sentinel is None:
+        return settings
+    arguments = {
+        "socket_timeout": settings.connect_timeout_s,
+        "socket_connect_timeout": settings.connect_timeout_s,
+        "username": settings.sentinel_username,
+        "password": settings.sentinel_password,
+        **({"ssl": True, **settings.tls} if settings.tls is not None else {}),
+    }
+    with Sentinel(settings.sentinels, sentinel_kwargs=arguments) as sentinels:  # type: ignore[no-untyped-call]
+        try:
+            host, port = sentinels.discover_master(settings.sentinel)
+        except MasterNotFoundError as error:
+            raise StoreBusyError(
+                f"no Sentinel of {settings.server} knows a primary of {settings.sentinel!r} that is up: {error}"
+            ) from error
+        except exceptions.RedisError as error:
+            raise translate(error, settings.server) from error
+    return replace(settings, host=host, port=port, sentinel=None)
