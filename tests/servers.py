@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Self
@@ -121,7 +121,12 @@ class Server:
         arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self.program, *arguments], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [self.program, *self._before_options(), *arguments],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                restore_signals=False,  # like us, it gets an error and no signal when a file grows beyond its limit
             )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._answers(port):
@@ -131,6 +136,9 @@ class Server:
                 log_text = self.log.read_text(errors="replace")
                 raise RuntimeError(f"{self.program} did not start (status {status}):\n{log_text}")
             time.sleep(0.01)
+
+    def _before_options(self) -> Sequence[str]:
+        return ()
 
     def _answers(self, port: int) -> bool:
         """Whether it serves; a server that wants a password does."""
@@ -158,6 +166,23 @@ class Server:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(how)
             self._process.wait()
+
+
+class SentinelServer(Server):
+    """A Sentinel that watches one primary under the name `main`, and alone decides when it is down."""
+
+    def __init__(self, directory: Path, primary: Server, down_after_ms: int) -> None:
+        super().__init__("redis", directory)
+        self.options = {}
+        self._configuration = directory / "sentinel.conf"
+        self._configuration.write_text(
+            f"sentinel monitor main {primary.host} {primary.port} 1\n"
+            f"sentinel down-after-milliseconds main {down_after_ms}\n"
+            "sentinel failover-timeout main 2000\n"
+        )
+
+    def _before_options(self) -> Sequence[str]:
+        return str(self._configuration), "--sentinel"
 
 
 def _free_port() -> int:

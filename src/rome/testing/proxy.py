@@ -53,6 +53,7 @@ class Proxy:
         delay_s: round trip that is added, half of it each way; may change at any time. (That TCP's own handshake
             would take another one is left out, for all servers alike.)
         judge: decides what becomes of the bytes; may be replaced at any time.
+        target: the server that later connections go to, (host, port); may be replaced at any time.
         round_trips: of all connections so far.
     """
 
@@ -60,7 +61,7 @@ class Proxy:
         self.delay_s = delay_s
         self.judge = judge
         self.round_trips = 0
-        self._target = (host, port)
+        self.target = (host, port)
         self._lock = threading.Lock()
         self._connections: set[_Connection] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -96,7 +97,7 @@ class Proxy:
             except OSError:  # closed
                 return
             try:
-                server = socket.create_connection(self._target)
+                server = socket.create_connection(self.target)
             except OSError:
                 client.close()
                 continue

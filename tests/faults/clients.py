@@ -1,0 +1,115 @@
+"""Client processes of the ledger, and the rounds of faults that they live through."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from faults import ledger
+from faults.ledger import Told, Verdict
+
+ROUNDS = int(os.environ.get("ROUNDS", "2"))
+"""How often each fault strikes."""
+TIMEOUT_S = 120.0
+"""Generous: it is only ever used up by clients that hang."""
+
+
+class Clients:
+    """Processes that write the ledger of one database.
+
+    Args:
+        urls: where each client finds the database; through a proxy of its own, perhaps.
+    """
+
+    def __init__(self, url: str, folder: Path, urls: list[str]) -> None:
+        self.url = url
+        self._folder = folder
+        self._urls = urls
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._next = 1
+
+    def __enter__(self) -> Self:
+        ledger.create(self.url)
+        for url in self._urls:
+            self.start(url)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number in list(self._processes):
+            self.end(number)
+
+    @property
+    def running(self) -> list[int]:
+        return list(self._processes)
+
+    def start(self, url: str) -> int:
+        """Start one more client; returns its number."""
+        number, self._next = self._next, self._next + 1
+        ledger.join(self.url, number)
+        command = [sys.executable, "-m", "faults.client", url, str(self._notes(number)), str(number)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        self._processes[number] = subprocess.Popen(command, env=environment)
+        return number
+
+    def pid(self, number: int) -> int:
+        return self._processes[number].pid
+
+    def end(self, number: int) -> None:
+        """Kill a client, in the middle of whatever it does."""
+        process = self._processes.pop(number)
+        process.kill()
+        process.wait()
+
+    def committed(self, number: int) -> int:
+        """How many commits a client was told of."""
+        return sum(line.startswith(f"{Told.COMMITTED} ") for line in self._lines(number))
+
+    def sent(self, number: int) -> int:
+        """The number of a client's last entry so far."""
+        return max((int(line.partition(" ")[2]) for line in self._lines(number)), default=0)
+
+    def told(self, what: Told) -> int:
+        """How often all clients were told this."""
+        return sum(line.startswith(f"{what} ") for number in self.running for line in self._lines(number))
+
+    def progress(self, commits: int = 3) -> None:
+        """Wait until every client has committed some more.
+
+        Raises:
+            AssertionError: one does not, or has ended.
+        """
+        wanted = {number: self.committed(number) + commits for number in self.running}
+        deadline = time.monotonic() + TIMEOUT_S
+        while wanted:
+            time.sleep(0.01)
+            wanted = {number: count for number, count in wanted.items() if self.committed(number) < count}
+            ended = [number for number in wanted if self._processes[number].poll() is not None]
+            assert not ended, f"clients {ended} have ended"
+            assert time.monotonic() < deadline, f"clients {list(wanted)} make no progress"
+
+    def survive(self, strike: Callable[[int], None]) -> Verdict:
+        """Let the fault strike ROUNDS times, with progress in between; then end all clients, and judge."""
+        for number in range(ROUNDS):
+            self.progress()
+            strike(number)
+        self.progress()
+        return self.stop_and_judge()
+
+    def stop_and_judge(self) -> Verdict:
+        for number in self.running:
+            self.end(number)
+        verdict = ledger.judge(self.url, self._folder.glob("*.notes"))
+        print(f"\n{os.environ['PYTEST_CURRENT_TEST'].rpartition(' ')[0]}: {ROUNDS} rounds, {verdict}")
+        return verdict
+
+    def _notes(self, number: int) -> Path:
+        return self._folder / f"{number}.notes"
+
+    def _lines(self, number: int) -> list[str]:
+        path = self._notes(number)
+        return path.read_text().splitlines() if path.exists() else []

@@ -1,0 +1,74 @@
+"""A client of the ledger that dies at one step of its third commit: python -m faults.mortal URL NOTES NUMBER STEP.
+
+A step is a call of LMDB inside the write transaction; the last ones are before and after LMDB's own commit. It ends
+with status 3 when the commit has fewer steps, else at once and without a word.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from faults.client import Client
+from rome.store.lmdb.environment import Environment
+
+COMMIT = 3
+FEWER_STEPS = 3
+
+
+class Fate:
+    """Counts the steps of one commit."""
+
+    def __init__(self, last: int) -> None:
+        self.left = last
+
+    def step(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), 9)
+
+
+class MortalTransaction:
+    """Looks like LMDB's transaction, and counts."""
+
+    def __init__(self, txn: Any, fate: Fate) -> None:
+        self._txn = txn
+        self._fate = fate
+
+    def __getattr__(self, name: str) -> Any:
+        self._fate.step()
+        return getattr(self._txn, name)
+
+
+def main() -> None:
+    url, notes, number, last = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    write = Environment.write
+    commits = 0
+
+    @contextmanager
+    def mortal_write(self: Environment, transaction_id: bytes = b"") -> Iterator[Any]:
+        nonlocal commits
+        commits += bool(transaction_id)
+        if not transaction_id or commits != COMMIT:
+            with write(self, transaction_id) as txn:
+                yield txn
+            return
+        fate = Fate(last)
+        with write(self, transaction_id) as txn:
+            yield MortalTransaction(txn, fate)
+            fate.step()
+        fate.step()
+        sys.exit(FEWER_STEPS)
+
+    Environment.write = mortal_write  # type: ignore[method-assign]
+    warnings.simplefilter("ignore")
+    Client(url, notes, number).run()
+
+
+if __name__ == "__main__":
+    main()
