@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 import rome
-from engine.faults import connect_faulty
+from engine.faulty_store import connect_faulty
 from rome import dbapi
 from rome.errors import CommitUnknownError
 from rome.store.spi import Retention

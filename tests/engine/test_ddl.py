@@ -138,6 +138,7 @@ class TestTransactions:
 
     def test_if_exists_and_if_not_exists_change_nothing(self, filled: Connection) -> None:
         filled.execute("CREATE TABLE IF NOT EXISTS t (other)")
+        filled.execute("CREATE TABLE IF NOT EXISTS t AS SELECT x FROM nowhere")
         filled.execute("DROP TABLE IF EXISTS u")
         filled.execute("DROP VIEW IF EXISTS v")
         filled.execute("CREATE INDEX t_b ON t (b)")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from databases import Connect
-from engine.faults import FaultyStore, connect_faulty
+from engine.faulty_store import FaultyStore, connect_faulty
 from rome.dbapi import Connection
 from rome.errors import (
     CommitUnknownError,

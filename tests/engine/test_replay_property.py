@@ -19,7 +19,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import rome
-from engine.faults import connect_faulty
+from engine.faulty_store import connect_faulty
 from rome.dbapi import Connection
 from rome.engine import session
 from rome.errors import ConflictError, Error

@@ -9,7 +9,7 @@ from threading import Event, Thread
 import pytest
 
 from databases import Connect
-from engine.faults import FaultyStore, connect_faulty
+from engine.faulty_store import FaultyStore, connect_faulty
 from rome.dbapi import Connection
 from rome.engine.turn import MAX_CLAIMS, SETBACKS_BEFORE, Turn
 from rome.errors import ConflictError

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.faults import FaultyStore
+from engine.faulty_store import FaultyStore
 from rome.errors import CommitAbortedError, CommitUnknownError, ConflictError
 from rome.store.location import Location
 from rome.store.memory import MemoryStore

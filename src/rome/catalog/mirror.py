@@ -89,6 +89,15 @@ class Mirror:
         for statement in statements:
             self.connection.execute(in_main(statement))
 
+    def makes_table(self, sql: str) -> bool:
+        """Whether a CREATE TABLE would make one, by the program that SQLite makes of it; it is not run.
+
+        Raises:
+            apsw.Error: what SQLite says against the statement.
+        """
+        program = query_info(self.connection, sql, explain=True).explain or ()
+        return any(instruction.opcode == "CreateBtree" for instruction in program)
+
     def temporary(self) -> tuple[Master, ...]:
         """The connection's temporary tables, views and indexes."""
         return temporary_objects(self.connection)

@@ -217,11 +217,10 @@ class Statements:
         if query is None:
             return ()
         try:
-            inspection = self._workspace.mirror.inspect(operation.statement.text)
+            if not self._workspace.mirror.makes_table(operation.statement.text):  # IF NOT EXISTS, and it does
+                return ()
         except apsw.Error as error:
             raise translate(error) from error
-        if not (inspection.written or inspection.temporary_written):  # IF NOT EXISTS, and it does
-            return ()
         prepared = self._workspace.prepare(current.schema, classify(query))
         if prepared.on_mirror:
             raise NotSupportedError("CREATE TABLE .. AS cannot read the schema: read it, and insert what it says")
