@@ -23,6 +23,9 @@ Flavour = Literal["redis", "valkey"]
 StartServer = Callable[..., "Server"]
 """The fixture `start_server`: takes what Server takes, save the directory."""
 
+STOP_TIMEOUT_S = 20.0
+"""After this a server that will not end is killed."""
+
 START_TIMEOUT_S = 60.0
 """Generous: it is only ever used up by a server that will not start."""
 
@@ -150,8 +153,11 @@ class Server:
             return False
 
     def stop(self) -> None:
-        """End it in good order, so that it may save. Idempotent."""
-        self._end(signal.SIGTERM)
+        """End it in good order, so that it may save; by force if it will not. Idempotent."""
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while not self._end(signal.SIGTERM, timeout_s=1):  # refused once while it writes its first AOF file
+            if time.monotonic() > deadline:
+                self.kill()
 
     def kill(self) -> None:
         """End it as a power failure would: SIGKILL."""
@@ -162,10 +168,15 @@ class Server:
         self.stop()
         return self.start()
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end(self, how: signal.Signals, timeout_s: float | None = None) -> bool:
+        """Whether it has ended, in time."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(how)
-            self._process.wait()
+            try:
+                self._process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                return False
+        return True
 
 
 class SentinelServer(Server):
