@@ -47,8 +47,14 @@ class Pair:
         self.follow()
 
 
-def test_sentinel_promotes_the_replica(start_server: StartServer, tmp_path: Path) -> None:
+@pytest.fixture
+def pair(start_server: StartServer) -> Iterator[Pair]:
     pair = Pair(start_server)
+    with pair.proxy:
+        yield pair
+
+
+def test_sentinel_promotes_the_replica(pair: Pair, tmp_path: Path) -> None:
     directory = tmp_path / "sentinel"
     directory.mkdir()
     sentinel = SentinelServer(directory, pair.primary, down_after_ms=1000).start()
@@ -82,21 +88,19 @@ def wait_for(condition: Callable[[], bool]) -> None:
 @contextmanager
 def writing(pair: Pair, folder: Path, options: str) -> Iterator[Clients]:
     url = f"rome+redis://127.0.0.1:{pair.proxy.port}/ledger?connect_timeout=2{options}"
-    with pair.proxy, Clients(url, folder, [url] * CLIENTS) as clients:
+    with Clients(url, folder, [url] * CLIENTS) as clients:
         yield clients
 
 
-def test_replica_promoted_with_wait_replicas(start_server: StartServer, tmp_path: Path) -> None:
-    pair = Pair(start_server)
+def test_replica_promoted_with_wait_replicas(pair: Pair, tmp_path: Path) -> None:
     with writing(pair, tmp_path, "&wait_replicas=1&wait_timeout=1") as clients:
         verdict = clients.survive(lambda number: pair.fail_over())
     assert not verdict.lost
     assert not verdict.told[Told.MISSED]
 
 
-def test_replica_promoted_without(start_server: StartServer, tmp_path: Path) -> None:
+def test_replica_promoted_without(pair: Pair, tmp_path: Path) -> None:
     """What the replica had not received is lost; all else is there, and nothing is torn."""
-    pair = Pair(start_server)
     sent: dict[int, int] = {}
 
     def strike(number: int) -> None:
@@ -112,8 +116,7 @@ def test_replica_promoted_without(start_server: StartServer, tmp_path: Path) -> 
     assert all(n <= sent[client] for client, n in verdict.lost)
 
 
-def test_primary_says_when_no_replica_follows(start_server: StartServer, tmp_path: Path) -> None:
-    pair = Pair(start_server)
+def test_primary_says_when_no_replica_follows(pair: Pair, tmp_path: Path) -> None:
 
     def strike(number: int) -> None:
         with redis.Redis(pair.replica.host, pair.replica.port) as replica:
