@@ -256,3 +256,13 @@ def test_a_page_is_no_full_scan(filled: Connection, connect: Connect) -> None:
     assert len(connection.execute("SELECT * FROM t ORDER BY id LIMIT 5").fetchall()) == 5
     with pytest.raises(FullScanError):
         connection.execute("SELECT * FROM t WHERE r = 1 + 1 ORDER BY id LIMIT 5")
+
+
+def test_where_that_may_say_otherwise_when_it_is_asked_again_is_no_page(filled: Connection) -> None:
+    """The probe would find enough rows, and the statement then too few of those that were read."""
+    filled.create_function("coin", 0, lambda: 1)
+    for condition in ("coin() = 1", "abs(random()) % 9 = 0", "b < datetime('now')", "b < CURRENT_TIMESTAMP"):
+        sql = f"SELECT id FROM t WHERE {condition} ORDER BY d LIMIT 3"
+        assert "until LIMIT" not in str(filled.execute(f"EXPLAIN ROME {sql}").fetchall())
+    sql = "SELECT id FROM t WHERE length(b) = 1 ORDER BY d LIMIT 3"
+    assert "until LIMIT" in str(filled.execute(f"EXPLAIN ROME {sql}").fetchall())

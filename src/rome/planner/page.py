@@ -4,7 +4,8 @@ Invariant: a page is only made of a SELECT .. LIMIT whose rows are those of one 
 once (LEFT JOINs may follow), sorted first by columns of that table in the order of one of its indexes. Then what is
 shown is among the first rows of the index that pass WHERE, as many as LIMIT and OFFSET say, and those that sort with
 the last of them. How many of the rows read pass WHERE is not judged here: SQLite says so, by the *probe*, which is the
-SELECT's own FROM and WHERE.
+SELECT's own FROM and WHERE. So WHERE must say the same when it is asked again: no random(), no clock, and no function
+of which that is not known.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from rome.codec.values import Collation
 from rome.errors import DataError
 from rome.planner.access import Access, Choice, along, simple
 from rome.planner.bounds import Inputs, UncertainValue, ranges_of
-from rome.planner.canonical import number_parameters
+from rome.planner.canonical import FUNCTION, number_parameters
 from rome.planner.conjuncts import queries_in, resolve
 from rome.planner.plan import Page
 from rome.planner.predicates import Among, Leaf, Operand
@@ -35,6 +36,48 @@ _MAX_RANGES = 8
 _MARGIN, _FILTERED_MARGIN = 10, 100
 """So many rows more than the page has are read at once, and twice the page if some may not pass WHERE: a row that is
 read in vain costs 10 µs, and a trip much more."""
+
+_PURE = frozenset(
+    FUNCTION + name
+    for name in [
+        "abs",
+        "cast",
+        "char",
+        "coalesce",
+        "concat",
+        "concat_ws",
+        "glob",
+        "hex",
+        "if",
+        "ifnull",
+        "iif",
+        "instr",
+        "json_array_length",
+        "json_extract",
+        "json_type",
+        "json_valid",
+        "length",
+        "like",
+        "lower",
+        "ltrim",
+        "max",
+        "min",
+        "nullif",
+        "octet_length",
+        "quote",
+        "replace",
+        "round",
+        "rtrim",
+        "sign",
+        "substr",
+        "substring",
+        "trim",
+        "typeof",
+        "unicode",
+        "upper",
+    ]
+)
+"""SQLite's functions of which it is known that they give the same when they are asked again."""
 
 _ARGS = frozenset(["expressions", "from_", "joins", "where", "order", "limit", "offset"])
 
@@ -154,7 +197,7 @@ def _columns(leaf: Leaf, where: exp.Expression | None, scope: Scope) -> set[int]
     """The columns of the leaf that WHERE speaks of; None: it speaks of more than these."""
     if where is None:
         return set()
-    if any(True for _ in queries_in(where)):
+    if any(True for _ in queries_in(where)) or any(call.name not in _PURE for call in where.find_all(exp.Anonymous)):
         return None
     origins = [_origin(column, leaf, scope) for column in where.find_all(exp.Column)]
     return None if None in origins else {position for position in origins if position is not None}
