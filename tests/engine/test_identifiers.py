@@ -7,7 +7,7 @@ import pytest
 from databases import Connect
 from rome.dbapi import Connection
 from rome.engine.identifiers import Identifiers
-from rome.errors import IntegrityError, UniqueViolation
+from rome.errors import ConflictError, IntegrityError, UniqueViolation
 
 PLACE = (b"incarnation", 1)
 
@@ -167,3 +167,17 @@ def test_a_table_of_this_transaction_has_ids_at_once(connection: Connection) -> 
     connection.execute("INSERT INTO new (a) VALUES (3)")
     connection.commit()
     assert connection.execute("SELECT count(DISTINCT id), min(id) FROM new").fetchall() == [(3, 1)]
+
+
+@pytest.mark.parametrize("given", [70, 2**53, 2**62])
+def test_ids_after_one_that_the_same_statement_sets(one: Connection, two: Connection, given: int) -> None:
+    """No block of ours reaches there: SQLite counts on, and COMMIT validates. It once never ended."""
+    rows = one.execute(f"INSERT INTO t (id, u) VALUES (NULL, 'a'), ({given}, 'b'), (NULL, 'c'), (-1, 'd') RETURNING id")
+    (first,), *others = rows.fetchall()
+    assert others == [(given,), (given + 1,), (-1,)]
+    two.execute("INSERT INTO t (id, u) VALUES (?, 'e')", (given + 1,))
+    two.commit()
+    with pytest.raises(ConflictError):
+        one.commit()
+    one.execute("INSERT INTO t (id, u) SELECT ?, 'f' UNION ALL SELECT NULL, 'g'", (given - 1,))
+    assert ids(one)[:1] == [given - 1]

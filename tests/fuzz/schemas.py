@@ -189,6 +189,8 @@ class _TableMaker:
     def _column(self, name: str, *, is_key: bool) -> None:
         choices = self._choices
         declared, pool = choices.pick(_TYPES)
+        if is_key and declared == "INTEGER":  # it would be the rowid, and be shown with the gaps that Rome may leave
+            declared = "INT"
         definition = f"{name} {declared}".rstrip()
         self._columns[name] = pool
         if is_key:
