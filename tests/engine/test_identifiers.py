@@ -173,7 +173,7 @@ def test_a_table_of_this_transaction_has_ids_at_once(connection: Connection) -> 
 def test_ids_after_one_that_the_same_statement_sets(one: Connection, two: Connection, given: int) -> None:
     """No block of ours reaches there: SQLite counts on, and COMMIT validates. It once never ended."""
     rows = one.execute(f"INSERT INTO t (id, u) VALUES (NULL, 'a'), ({given}, 'b'), (NULL, 'c'), (-1, 'd') RETURNING id")
-    (first,), *others = rows.fetchall()
+    _, *others = rows.fetchall()
     assert others == [(given,), (given + 1,), (-1,)]
     two.execute("INSERT INTO t (id, u) VALUES (?, 'e')", (given + 1,))
     two.commit()
