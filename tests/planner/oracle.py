@@ -12,7 +12,7 @@ from planner.schema_from_sqlite import base_tables, make_catalog
 from rome.catalog.schema import ROWID, Index, Table
 from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
-from rome.planner.plan import Fetch, FetchPlan
+from rome.planner.plan import Fetch, FetchPlan, Line
 from rome.planner.planning import plan_statement
 from rome.workingset.computed import ComputedKeys
 
@@ -88,7 +88,9 @@ class Oracle:
         plan = self.plan(sql)
         fetched = self.fetched(plan, parameters, rows)
         part = self.run(sql, parameters, fetched)
-        lines = "\n".join(map(str, plan.explain(parameters)))
+        explained = plan.explain(parameters)
+        _check_explained(explained, fetched)
+        lines = "\n".join(map(str, explained))
         assert repr(part.results) == repr(whole.results), f"{sql}\n{parameters}\n{lines}"
         for name, before in rows.items():
             rest = {rowid: row for rowid, row in before.items() if rowid not in fetched[name]}
@@ -98,6 +100,16 @@ class Oracle:
                 same = {**rest, **part.rows[name]} == whole.rows[name]
             assert same, f"{sql}\n{parameters}\n{lines}"
         return fetched
+
+
+def _check_explained(lines: Sequence[Line], fetched: Rows) -> None:
+    """Assert that no more rows are read than are announced, and that a table is read whole for a reason."""
+    answered = any(line.remark in ("reads no rows", "reads one row") for line in lines)
+    for name, rows in fetched.items():
+        most_rows = [line.most_rows for line in lines if line.table.lower() == name]
+        known = [most for most in most_rows if most is not None]
+        assert len(known) < len(most_rows) or len(rows) <= sum(known) or answered, lines
+    assert all(line.remark for line in lines if line.access == "whole table"), lines
 
 
 def _names(table: Table) -> str:

@@ -34,4 +34,5 @@ def write_plans(path: Path, comment: Sequence[str], plans: Expected) -> None:
 def describe(sql: str, mirror: Mirror, catalog: Catalog) -> list[str]:
     """The plan in the form of these files: wave | table | access | bounds | remark."""
     plan = plan_statement(sql, catalog, base_tables(mirror, catalog, sql))
-    return [" | ".join([str(wave), *filter(None, parts)]) for wave, *parts in plan.explain(None)] or ["nothing"]
+    lines = [(str(line.wave), line.table, line.access, line.bounds, line.remark) for line in plan.explain(None)]
+    return [" | ".join(filter(None, line)) for line in lines] or ["nothing"]

@@ -24,7 +24,7 @@ select * from tags where resource_id = ?;
 select * from tags where resource_id = ? and tag > ?;
 --> 1 | tags | key range | resource_id = ?1 AND tag > ?2
 select * from tags where tag = ?;
---> 1 | tags | whole table
+--> 1 | tags | whole table | no index begins with tag
 select * from tags where (resource_id, tag) in ((?, ?), (?, ?));
 --> 1 | tags | key | resource_id IN (?1, ?3) AND tag IN (?2, ?4)
 select * from tags where resource_id = ? and tag is null;
@@ -51,13 +51,13 @@ select * from instances where host = ? and deleted = ?;
 select * from instances where host = ? and node > ?;
 --> 1 | instances | index ix_host_node | host = ?1 AND node > ?2
 select * from instances where node = ?;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no index begins with node
 select * from instances where host in (?, ?) and node = ?;
 --> 1 | instances | index ix_host_node | host IN (?1, ?2) AND node = ?3
 select * from instances where host is null;
 --> 1 | instances | index ix_host_node | host IS NULL
 select * from instances where host is not null;
---> 1 | instances | whole table
+--> 1 | instances | whole table | the conditions on host are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
 select * from instances where launched >= ? and launched < ?;
 --> 1 | instances | index ix_launched | launched >= ?1 AND launched < ?2
 select * from instances where launched < ? and host = ?;
@@ -65,13 +65,13 @@ select * from instances where launched < ? and host = ?;
 select * from instances where 'a' < launched;
 --> 1 | instances | index ix_launched | launched > 'a'
 select * from instances where host like 'a%';
---> 1 | instances | whole table
+--> 1 | instances | whole table | the conditions on host are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
 select * from instances where host != ?;
---> 1 | instances | whole table
+--> 1 | instances | whole table | the conditions on host are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
 select * from instances where not host = ?;
---> 1 | instances | whole table
+--> 1 | instances | whole table | the conditions on host are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
 select * from instances where lower(host) = ?;
---> 1 | instances | whole table
+--> 1 | instances | whole table | the conditions on host are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
 select * from services where name = ? and weight > 0;
 --> 1 | services | index ix_weight | weight > 0
 
@@ -83,29 +83,29 @@ select * from jobs where done is null;
 select * from jobs where kind = ? and done is null;
 --> 1 | jobs | index ix_open
 select * from jobs where host = ?;
---> 1 | jobs | whole table
+--> 1 | jobs | whole table | the index that begins with host has no entries of some of the rows asked for
 select * from jobs where host = ? and done is ?;
---> 1 | jobs | whole table
+--> 1 | jobs | whole table | the index that begins with host has no entries of some of the rows asked for; the index that begins with done has no entries of some of the rows asked for
 select * from jobs where host = ? and done is not null;
---> 1 | jobs | whole table
+--> 1 | jobs | whole table | the index that begins with host has no entries of some of the rows asked for
 select * from jobs where host = ? and (done is null or kind = 'x');
 --> 1 | jobs | index ix_open | host = ?1
 --> 1 | jobs | index ix_done
 select * from jobs where host = ? and kind > ? and done = ?;
 --> 1 | jobs | index ix_done | done = ?3
 select * from jobs where host is ? and kind = ? and done = ?;
---> 1 | jobs | whole table
+--> 1 | jobs | whole table | no index begins with kind; the index that begins with host has no entries of some of the rows asked for; the index that begins with done has no entries of some of the rows asked for
 select * from jobs join instances on jobs.host = instances.host and jobs.kind != 'x' where jobs.done > ?;
 --> 1 | jobs | index ix_done | done > ?1
 --> 2 | instances | index ix_host_node | host = jobs.host | keyed by jobs
 select * from instances left join jobs on jobs.host = instances.host where instances.id = ? and jobs.done is null;
---> 1 | jobs | whole table
+--> 1 | jobs | whole table | the index that begins with host has no entries of some of the rows asked for
 --> 1 | instances | key | id = ?1
 select * from instances left join jobs on jobs.host = instances.host and jobs.done is null where instances.id = ?;
 --> 1 | instances | key | id = ?1
 --> 2 | jobs | index ix_open | host = instances.host | keyed by instances
 select * from jobs where lower(kind) = ?;
---> 1 | jobs | whole table
+--> 1 | jobs | whole table | the conditions on kind are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
 select * from services where name = ? and weight > 5;
 --> 1 | services | index ix_weight | weight > 5
 
@@ -115,11 +115,11 @@ select * from instances where project = ?;
 select * from instances where project = ? collate binary;
 --> 1 | instances | index ix_project | project = ?1
 select * from instances where project > ? collate binary;
---> 1 | instances | whole table
+--> 1 | instances | whole table | project is compared under collation BINARY, and indexed under NOCASE
 select * from instances where project > ?;
 --> 1 | instances | index ix_project | project > ?1
 select * from instances where host = ? collate nocase;
---> 1 | instances | whole table
+--> 1 | instances | whole table | host is compared under collation NOCASE, and indexed under BINARY
 select * from instances where host = 5;
 --> 1 | instances | index ix_host_node | host = 5
 select * from services where data = 5 or weight = '5';
@@ -137,7 +137,7 @@ select * from instances where id = ? or uuid = ?;
 --> 1 | instances | key | id = ?1
 --> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?2
 select * from instances where host = ? or memory = ?;
---> 1 | instances | whole table
+--> 1 | instances | whole table | a part of an OR: no index begins with memory
 select * from instances where (host = ? and node = ?) or (host = ? and node = ?);
 --> 1 | instances | index ix_host_node | host = ?1 AND node = ?2
 --> 1 | instances | index ix_host_node | host = ?3 AND node = ?4
@@ -161,13 +161,13 @@ select * from instances left join metadata on instance_uuid = uuid and key = ? w
 --> 1 | instances | key | id = ?2
 --> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid AND key = ?1 | keyed by instances
 select * from instances left join metadata on instance_uuid = uuid where metadata.key = ?;
---> 1 | instances | whole table
+--> 1 | instances | whole table | it would be keyed by rows of metadata, which nothing bounds before
 --> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid AND key = ?1 | keyed by instances
 select * from instances left join metadata on instance_uuid = uuid where metadata.id = ?;
 --> 1 | metadata | key | id = ?1
 --> 2 | instances | index sqlite_autoindex_instances_1 | uuid = metadata.instance_uuid | keyed by metadata
 select * from instances left join metadata on instance_uuid = uuid where metadata.id is null;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no condition on it
 --> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
 select * from instances right join metadata on instance_uuid = uuid where uuid = ?;
 --> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
@@ -176,8 +176,8 @@ select * from instances full join metadata on instance_uuid = uuid where uuid = 
 --> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
 --> 1 | metadata | index ix_metadata | instance_uuid = ?1
 select * from instances full join metadata on instance_uuid = uuid;
---> 1 | instances | whole table
---> 1 | metadata | whole table
+--> 1 | instances | whole table | no condition on it
+--> 1 | metadata | whole table | no condition on it
 select * from metadata m, instances i where m.instance_uuid = i.uuid and m.id = ?;
 --> 1 | metadata | key | id = ?1
 --> 2 | instances | index sqlite_autoindex_instances_1 | uuid = metadata.instance_uuid | keyed by metadata
@@ -191,22 +191,22 @@ select * from instances join metadata on instance_uuid = uuid join tags on resou
 --> 1 | metadata | index ix_metadata | instance_uuid = ?1
 --> 1 | tags | key range | resource_id = ?1
 select * from instances left join (metadata join tags on tag = key) on instance_uuid = uuid where uuid = ?;
---> 1 | tags | whole table
+--> 1 | tags | whole table | no index begins with tag
 --> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
 --> 1 | metadata | index ix_metadata | instance_uuid = ?1
 select * from instances join metadata using (id) where id = ?;
 --> 1 | instances | key | id = ?1
 --> 1 | metadata | key | id = ?1
 select * from instances cross join services;
---> 1 | instances | whole table
---> 1 | services | whole table
+--> 1 | instances | whole table | no condition on it
+--> 1 | services | whole table | no condition on it
 
 -- subqueries
 select * from instances where uuid in (select instance_uuid from metadata where id = ?);
 --> 1 | metadata | key | id = ?1
 --> 2 | instances | index sqlite_autoindex_instances_1 | uuid = metadata.instance_uuid | keyed by metadata
 select * from instances where uuid not in (select instance_uuid from metadata where id = ?);
---> 1 | instances | whole table
+--> 1 | instances | whole table | the conditions on uuid are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
 --> 1 | metadata | key | id = ?1
 select * from instances where host = ? and uuid in (select instance_uuid from metadata where key = ?);
 --> 1 | instances | index ix_host_node | host = ?1
@@ -241,7 +241,7 @@ select * from instances where uuid in (select instance_uuid from metadata where 
 --> 1 | tags | key range | resource_id = ?1
 --> 2 | instances | index sqlite_autoindex_instances_1 | uuid IN (metadata.instance_uuid, tags.resource_id) | keyed by metadata, tags
 select * from instances where id in wanted;
---> 1 | instances | whole table
+--> 1 | instances | whole table | it would be keyed by rows of wanted, which nothing bounds before
 --> 2 | wanted | key | id = instances.id | keyed by instances
 
 -- derived tables, common table expressions, compounds, views
@@ -256,14 +256,14 @@ select * from (select uuid as u from instances) where u = ?;
 select * from (select distinct uuid as u from instances) where u = ?;
 --> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
 select * from (select host, count(*) from instances group by host) where host = ?;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no condition on it
 with i as (select * from instances where host = ?) select * from i join metadata on instance_uuid = i.uuid;
 --> 1 | instances | index ix_host_node | host = ?1
 --> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
 with instances as (select * from tags where resource_id = ?) select * from instances;
 --> 1 | tags | key range | resource_id = ?1
 with recursive r (n) as (select 1 union all select n + 1 from r where n < ?) select * from r join instances on id = n;
---> 1 | instances | whole table
+--> 1 | instances | whole table | id is compared with what is computed, and no table's column
 select uuid from instances where host = ? union select instance_uuid from metadata where id = ?;
 --> 1 | instances | index ix_host_node | host = ?1
 --> 1 | metadata | key | id = ?2
@@ -273,7 +273,7 @@ select * from live join metadata on instance_uuid = live.uuid where live.host = 
 --> 1 | instances | index ix_host_node | host = ?1
 --> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
 select * from per_host where h = ?;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no condition on it
 
 -- everything
 select count(*) from instances;
@@ -310,33 +310,33 @@ select * from instances order by launched is not null desc, launched desc limit 
 
 -- LIMIT that bounds nothing
 select * from instances order by launched is not null desc, launched limit 5;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no condition on it
 select * from instances order by memory limit 10;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no condition on it
 select * from instances order by project collate binary limit 10;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no condition on it
 select * from instances order by launched desc nulls first limit 10;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no condition on it
 select distinct launched from instances order by launched limit 10;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no condition on it
 select launched, count(*) from instances group by launched order by launched limit 10;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no condition on it
 select launched, count(*) over () from instances order by launched limit 10;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no condition on it
 select launched as x, memory as launched from instances order by launched limit 10;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no condition on it
 select uuid from instances limit 10;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no condition on it
 select i.id, m.* from instances i left join metadata m on m.instance_uuid = i.uuid limit 10;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no condition on it
 --> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
 select * from instances where uuid > 'a' limit 10;
 --> 1 | instances | index sqlite_autoindex_instances_1 | uuid > 'a'
 select i.id from instances i join metadata m on m.instance_uuid = i.uuid order by i.id limit 10;
---> 1 | instances | whole table
+--> 1 | instances | whole table | it would be keyed by rows of metadata, which nothing bounds before
 --> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
 select id from instances where id > 3 union select id from wanted order by 1 limit 10;
---> 1 | wanted | whole table
+--> 1 | wanted | whole table | no condition on it
 --> 1 | instances | key range | id > 3
 select max(id) from instances;
 --> 1 | instances | last of whole table | reads one row
@@ -353,7 +353,7 @@ explain query plan select * from instances;
 update instances set host = ? where uuid = ?;
 --> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?2
 update instances set host = ?;
---> 1 | instances | whole table
+--> 1 | instances | whole table | no condition on it
 update or ignore instances set (host, node) = (?, ?) where id in (?, ?);
 --> 1 | instances | key | id IN (?3, ?4)
 update instances set host = (select value from metadata where instance_uuid = uuid) where id = ?;
@@ -380,7 +380,7 @@ insert into instances (uuid) select uuid || '2' from instances where uuid = ?;
 replace into tags values (?, ?);
 --> nothing
 insert into tags values (1 in wanted, ?);
---> 1 | wanted | whole table
+--> 1 | wanted | whole table | no condition on it
 insert into tags values (?, ?) returning (select count(*) from instances where uuid = resource_id);
---> 1 | instances | whole table
+--> 1 | instances | whole table | the conditions on uuid are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
 

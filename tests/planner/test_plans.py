@@ -8,7 +8,7 @@ import pytest
 
 from planner import plan_files
 from planner.schema_from_sqlite import base_tables, make_catalog
-from rome.planner.plan import Fetch
+from rome.planner.plan import Fetch, Line
 from rome.planner.planning import plan_statement
 from rome.store.spi import BEYOND
 
@@ -177,8 +177,70 @@ def test_explain_shows_parameters() -> None:
     sql = "select * from instances where uuid = ? and id in (?, ?)"
     plan = plan_statement(sql, CATALOG, frozenset(["instances"]))
     assert plan.explain(["it's", 1, None]) == [
-        (1, "instances", "index sqlite_autoindex_instances_1", "uuid = 'it''s'", ""),
+        Line(1, "instances", "index sqlite_autoindex_instances_1", "uuid = 'it''s'", most_rows=1),
     ]
     sql = "select * from instances where id in (?, ?, ?, ?, ?, ?, ?)"
     plan = plan_statement(sql, CATALOG, frozenset(["instances"]))
     assert plan.explain(list(range(7)))[0][3] == "id IN (0, 1, 2, .., 6)"
+
+
+@pytest.mark.parametrize(
+    ("sql", "most_rows"),
+    [
+        ("select * from instances where uuid = ?", [1]),
+        ("select * from instances where uuid in (?, ?, 'c')", [3]),
+        ("select * from instances where id = ? or uuid in (?, ?)", [1, 2]),
+        ("select * from tags where resource_id in (?, ?) and tag in ('a', 'b', 'c')", [6]),
+        ("select * from tags where resource_id = ?", [None]),
+        ("select * from tags where resource_id = ? and tag is ?", [None]),
+        ("select * from instances where host = ?", [None]),
+        ("select * from metadata m join instances i on i.uuid = m.instance_uuid where m.id in (1, 2)", [2, 2]),
+        (
+            "select * from metadata m join instances i on i.uuid = m.instance_uuid where m.key = 'k' and i.id = 1",
+            [1, None],
+        ),
+        (
+            "select * from metadata m join instances i on i.uuid = m.instance_uuid where m.instance_uuid > ?",
+            [None, None],
+        ),
+        ("select * from instances", [None]),
+        ("select * from instances where id > 3 order by id limit 5", [None]),
+        ("select count(*) from instances", [0]),
+        ("select max(launched) from instances", [1]),
+    ],
+)
+def test_unique_keys_bound_how_many_rows_are_found(sql: str, most_rows: list[int | None]) -> None:
+    plan = plan_statement(sql, CATALOG, base_tables(MIRROR, CATALOG, sql))
+    assert [line.most_rows for line in plan.explain(None)] == most_rows
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("select * from instances where (", "the statement is not analysed: the parser does not know its syntax"),
+        (
+            f"select * from instances where {'(' * 5000}id = 1{')' * 5000}",
+            "the statement is not analysed: it is nested too deeply",
+        ),
+        ("create table x as select * from instances", "what this kind of statement reads is not analysed"),
+        (
+            " or ".join(["select * from instances where id = 0", *["id = 1"] * 300]),
+            "an OR of more than 200 parts bounds nothing",
+        ),
+        (
+            "select * from instances where deleted = id",
+            "no index begins with deleted; id is compared with a column of its own row",
+        ),
+        (
+            "select * from metadata where instance_uuid = (select id from instances where uuid = 'a')",
+            "instance_uuid is compared with values of another type than its own",
+        ),
+        (
+            "select * from instances i where i.host = 'a' or (i.memory = 1 or i.node = 2)",
+            "a part of an OR: no index begins with memory",
+        ),
+    ],
+)
+def test_why_a_table_is_read_whole(sql: str, reason: str) -> None:
+    plan = plan_statement(sql, CATALOG, frozenset(name for name in ("instances", "metadata") if name in sql))
+    assert [line.remark for line in plan.explain(None) if line.access == "whole table"] == [reason]

@@ -138,6 +138,15 @@ def _union(leaf: Leaf, rest: Sequence[Predicate], either: Either, known: Set[Lea
     return Choice(rank, tuple(accesses))
 
 
+def unserved_branch(leaf: Leaf, context: Sequence[Predicate], either: Either) -> Sequence[Predicate] | None:
+    """The first branch of an OR that, with the rest of the context, no path serves from constants; None: all are."""
+    rest = [predicate for predicate in context if predicate is not either]
+    for branch in either.branches:
+        if _choose(leaf, [*rest, *branch], frozenset(), _MAX_NESTED_ORS - 1) is None:
+            return branch
+    return None
+
+
 def simple(leaf: Leaf, path: Index) -> Access:
     """The use of one path, from constants alone."""
     return _access(leaf, path, _Equalities(leaf, leaf.context, frozenset()), leaf.context)
@@ -249,7 +258,7 @@ def _limits(leaf: Leaf, position: int, collation: Collation, context: Sequence[P
     limits = []
     for predicate in context:
         if isinstance(predicate, Bounded) and predicate.column.origin == (leaf, position):
-            conversion = key_conversion(_affinity((leaf, position)), None)
+            conversion = key_conversion(affinity_of((leaf, position)), None)
             if conversion is not None and predicate.collation == collation:
                 limits.append(Limit(predicate.operator, predicate.operand, conversion))
     return tuple(limits)
@@ -290,13 +299,13 @@ class _Equalities:
         steps: list[tuple[Origin, tuple[Conversion, ...], Collation]] = [(target, (), "BINARY")]
         for origin, conversions, collation in steps:
             for among, index in self._constants.get(origin, ()):
-                conversion = key_conversion(_affinity(origin), None)
+                conversion = key_conversion(affinity_of(origin), None)
                 joint = _joint(collation, among.collations[index])
                 if conversion is not None and joint is not None:
                     null_safe = among.null_safe and origin == target
                     terms.append(Term(among, (index,), _then(conversion, conversions), joint, null_safe))
             for _, other, under in self._joins.get(origin, ()):
-                conversion = key_conversion(_affinity(origin), other.affinity)
+                conversion = key_conversion(affinity_of(origin), other.affinity)
                 joint = _joint(collation, under)
                 if conversion is None or joint is None or not other.origins:
                     continue
@@ -317,7 +326,8 @@ def _preference(term: Term) -> int:
     return 2
 
 
-def _affinity(origin: Origin) -> Affinity:
+def affinity_of(origin: Origin) -> Affinity:
+    """The affinity of a stored column or the rowid."""
     leaf, position = origin
     return "INTEGER" if position == ROWID else leaf.table.columns[position].affinity
 

@@ -97,8 +97,21 @@ class ConjunctReader:
         """What follows from the expression's being true."""
         found: list[Predicate] = []
         for part in conjuncts(expression):
-            found += self._conjunct(part)
+            predicates = self._conjunct(part)
+            if not predicates:
+                self._note_opaque(part)
+            found += predicates
         return found
+
+    def _note_opaque(self, part: exp.Expression) -> None:
+        """Take note of the columns that a condition speaks of in vain; of an OR, its branches have done so."""
+        if isinstance(part, exp.Or):
+            return
+        for node in part.walk(prune=lambda node: isinstance(node, exp.Select | exp.SetOperation)):
+            if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier):
+                column = resolve(self._scope, node)
+                for leaf, position in () if column is None else column.origins:
+                    leaf.opaque = (*leaf.opaque, position)
 
     def says_all(self, expression: exp.Expression) -> bool:
         """Whether the expression is true just when all of what `read` finds is: then nothing more is known of it."""

@@ -11,18 +11,15 @@ from rome.planner.affinity import Uncertain
 from rome.planner.canonical import Constant, Slot
 from rome.planner.order import Step
 from rome.planner.page import Paging
-from rome.planner.plan import QuestionKind
+from rome.planner.plan import Line, QuestionKind
 from rome.planner.predicates import Among, FixedValue, Leaf, Operand
-
-Line = tuple[int, str, str, str, str]
-"""Wave (from 1), table, access, bounds, remark."""
 
 _MAX_VALUES = 5
 
 
 def explain(
     steps: Sequence[Step],
-    whole: Iterable[Table],
+    whole: Iterable[tuple[Table, str]],
     slots: Sequence[Slot],
     parameters: Sequence[SqlValue] | None,
     paging: Paging | None = None,
@@ -30,20 +27,26 @@ def explain(
     """One line per access, in the order of the waves; a table that is read whole has one line.
 
     Args:
+        whole: tables that are read whole, each with the reason.
         parameters: shown in place of `?1` when given.
         paging: of one of the steps.
     """
     writer = _Writer(slots, parameters)
     paged = None if paging is None else paging.leaf
-    lines: list[Line] = [
-        (1, table.name, "whole table", "", "") for table in whole if paged is None or table is not paged.table
+    lines = [
+        Line(1, table.name, "whole table", "", reason)
+        for table, reason in whole
+        if paged is None or table is not paged.table
     ]
     for step in steps:
         if paging is not None and step.leaf is paging.leaf:
             remark = f"{'backwards ' if paging.reverse else ''}until LIMIT is reached"
-            lines += [(*writer.line(step.wave + 1, access)[:4], remark) for access in paging.accesses]
+            found = [writer.line(step.wave + 1, access) for access in paging.accesses]
+            lines += [line._replace(remark=remark, most_rows=None) for line in found]
         elif step.choice is not None:
-            lines += [writer.line(step.wave + 1, access) for access in step.choice.accesses]
+            found = [writer.line(step.wave + 1, access) for access in step.choice.accesses]
+            writer.found(step.leaf, [line.most_rows for line in found])
+            lines += found
     return list(dict.fromkeys(lines))
 
 
@@ -54,20 +57,30 @@ def explain_questions(
     writer = _Writer(slots, parameters)
     lines = []
     for kind, access in asked:
-        wave, name, way, bounds, _ = writer.line(1, access)
-        whole = not bounds and access.path.id == access.table.key.id
-        lines.append((wave, name, f"{_QUESTIONS[kind]} {'whole table' if whole else way}", bounds, _COSTS[kind]))
+        line = writer.line(1, access)
+        whole = not line.bounds and access.path.id == access.table.key.id
+        way = f"{_QUESTIONS[kind]} {'whole table' if whole else line.access}"
+        remark, most_rows = _COSTS[kind]
+        lines.append(line._replace(access=way, remark=remark, most_rows=most_rows))
     return list(dict.fromkeys(lines))
 
 
 _QUESTIONS = {"count": "count of", "least": "first of", "greatest": "last of"}
-_COSTS = {"count": "reads no rows", "least": "reads one row", "greatest": "reads one row"}
+_COSTS = {"count": ("reads no rows", 0), "least": ("reads one row", 1), "greatest": ("reads one row", 1)}
 
 
 class _Writer:
     def __init__(self, slots: Sequence[Slot], parameters: Sequence[SqlValue] | None) -> None:
         self.slots = slots
         self.parameters = parameters
+        self._most_rows: dict[Leaf, int] = {}
+
+    def found(self, leaf: Leaf, most_rows: Iterable[int | None]) -> None:
+        """Say how many rows each access of a leaf finds at most; other leaves may be keyed by them."""
+        known = list(most_rows)
+        bounded = [most for most in known if most is not None]
+        if len(bounded) == len(known):
+            self._most_rows[leaf] = sum(bounded)
 
     def line(self, wave: int, access: Access) -> Line:
         """One access."""
@@ -84,7 +97,24 @@ class _Writer:
             kind = "key" if len(access.terms) == len(path.columns) else "key range"
         suppliers = [leaf.table.name for leaf in _suppliers(access.terms)]
         remark = f"keyed by {', '.join(dict.fromkeys(suppliers))}" if suppliers else ""
-        return wave, table.name, kind, " AND ".join(bounds), remark
+        return Line(wave, table.name, kind, " AND ".join(bounds), remark, self._most(access))
+
+    def _most(self, access: Access) -> int | None:
+        """How many rows an access finds at most: as many as it has keys, if they are unique."""
+        path, terms = access.path, access.terms
+        unique = path.unique or path.id == access.table.key.id
+        if not unique or len(terms) < len(path.columns) or any(term.null_safe for term in terms):
+            return None
+        most = 1
+        for rows in {(term.supplier, None if term.in_row else term.places): term for term in terms}.values():
+            if isinstance(rows.supplier, Among):
+                most *= sum(len(self._values(row[rows.places[0]])) for row in rows.supplier.rows)
+            else:
+                counts = [self._most_rows.get(leaf) for leaf in rows.supplier]
+                if None in counts:
+                    return None
+                most *= sum(count for count in counts if count is not None)
+        return most
 
     def _equality(self, name: str, term: Term) -> str:
         if not isinstance(term.supplier, Among):

@@ -23,13 +23,14 @@ from rome.catalog.schema import ROWID, Catalog, Table
 from rome.codec.values import SqlValue
 from rome.planner.bounds import Inputs, PointRead, fetches, whole
 from rome.planner.canonical import RUN, Canonical, Constant, NotUnderstood, Slot, canonical
-from rome.planner.explain import Line, explain, explain_questions
+from rome.planner.explain import explain, explain_questions
 from rome.planner.insertion import Insertion, read_insertion
 from rome.planner.order import Step, order
 from rome.planner.page import Paging, Probe, probe_of, read_paging
-from rome.planner.plan import Bounds, Fetch, FetchedRows, FetchPlan, PlannedRow, Question, Values, Wave
+from rome.planner.plan import Bounds, Fetch, FetchedRows, FetchPlan, Line, PlannedRow, Question, Values, Wave
 from rome.planner.predicates import FixedValue, Operand, SlotValue, columns_of
 from rome.planner.query import Reader, ViewText
+from rome.planner.reasons import why_whole
 from rome.planner.statement import Kind, classify
 from rome.planner.summary import Summary, read_summary
 from rome.planner.tree import set_contexts
@@ -50,7 +51,7 @@ class Template:
     """What the analysis of a canonical text found: how to read every table in it.
 
     `steps`: sorted by wave. `missed`: tables that no step reads. `whole`: those read whole whatever the parameters are.
-    `summary`: answers in their place. `paging`: how LIMIT bounds a step.
+    `summary`: answers in their place. `paging`: how LIMIT bounds a step. `doubt`: why `missed` are read.
     """
 
     tables: tuple[Table, ...]
@@ -59,6 +60,7 @@ class Template:
     whole: tuple[Table, ...]
     summary: Summary | None = None
     paging: Paging | None = None
+    doubt: str = "SQLite reads it, and the analysis does not find where"
 
 
 def plan_statement(sql: str, catalog: Catalog, base_tables: frozenset[str]) -> FetchPlan:
@@ -85,7 +87,7 @@ def plan_statement(sql: str, catalog: Catalog, base_tables: frozenset[str]) -> F
         else:
             template, slots = _analysed(tokens, catalog, base_tables)
     elif any(token.word == "SELECT" for token in tokens) and kind is not Kind.EXPLAIN:
-        template = _whole(tokens, base_tables, catalog)
+        template = _whole(tokens, base_tables, catalog, "what this kind of statement reads is not analysed")
     else:
         template = _template_of((), frozenset() if kind is Kind.EXPLAIN else base_tables, catalog)
     probe = None if template.paging is None else probe_of(tokens, template.paging)
@@ -101,6 +103,7 @@ class StatementPlan(FetchPlan):
         self.tables = template.tables
         self.full_scans = template.whole
         self._missed = template.missed
+        self._doubt = template.doubt
         self._paging = None if probe is None else template.paging
         self._probe = probe
         self._steps = template.steps
@@ -174,7 +177,8 @@ class StatementPlan(FetchPlan):
         if self._summary is not None:
             asked = [(each.kind, each.access) for each in self._summary.asked]
             return explain_questions(asked, self._slots, parameters)
-        return explain(self._steps, self.full_scans, self._slots, parameters, self._paging)
+        whole = [(table, why_whole(table, self._steps) or self._doubt) for table in self.full_scans]
+        return explain(self._steps, whole, self._slots, parameters, self._paging)
 
 
 _FetchKey = tuple[int, int, tuple[bytes, ...], tuple[Bounds, ...], bool]
@@ -201,8 +205,8 @@ def _analysed(
 ) -> tuple[Template, tuple[Slot, ...]]:
     try:
         text = canonical(tokens)
-    except NotUnderstood:
-        return _whole(tokens, base_tables, catalog), ()
+    except NotUnderstood as error:
+        return _whole(tokens, base_tables, catalog, _not_analysed(error)), ()
     templates = _templates_of(catalog)
     key = text.text, base_tables
     template = templates.get(key)
@@ -211,10 +215,15 @@ def _analysed(
             templates.clear()
         try:
             template = _analyse(text, catalog, base_tables)
-        except (NotUnderstood, RecursionError):
-            template = _whole(tokens, base_tables, catalog)
+        except (NotUnderstood, RecursionError) as error:
+            template = _whole(tokens, base_tables, catalog, _not_analysed(error))
         templates[key] = template
     return template, text.slots
+
+
+def _not_analysed(error: NotUnderstood | RecursionError) -> str:
+    reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return f"the statement is not analysed: {reason}"
 
 
 def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> Template:
@@ -249,8 +258,8 @@ def _with_paging(template: Template, tree: exp.Expression, reader: Reader) -> Te
     return replace(template, paging=paging, whole=whole)
 
 
-def _whole(tokens: Iterable[Token], base_tables: frozenset[str], catalog: Catalog) -> Template:
-    return _template_of((), base_tables | _named(tokens, catalog), catalog)
+def _whole(tokens: Iterable[Token], base_tables: frozenset[str], catalog: Catalog, doubt: str) -> Template:
+    return replace(_template_of((), base_tables | _named(tokens, catalog), catalog), doubt=doubt)
 
 
 def _named(tokens: Iterable[Token], catalog: Catalog) -> set[str]:
@@ -284,7 +293,7 @@ def _parse(text: str) -> exp.Expression:
     try:
         trees = sqlglot.parse(text, dialect=SQLite)
     except SqlglotError as error:
-        raise NotUnderstood(str(error)) from error
+        raise NotUnderstood("the parser does not know its syntax") from error
     if len(trees) != 1 or not isinstance(trees[0], exp.Expression):
         raise NotUnderstood("not one statement")
     return trees[0]

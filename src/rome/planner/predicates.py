@@ -19,13 +19,15 @@ class Leaf:
     """One mention of a base table in the statement.
 
     `context`: predicates of which a row must satisfy each, together with rows of the other tables, to matter.
+    `opaque`: positions of columns that conditions speak of which say nothing here; only EXPLAIN ROME tells of them.
     """
 
-    __slots__ = ("context", "table")
+    __slots__ = ("context", "opaque", "table")
 
     def __init__(self, table: Table) -> None:
         self.table = table
         self.context: Sequence[Predicate] = ()
+        self.opaque: tuple[int, ...] = ()
 
 
 class Source:
