@@ -24,14 +24,6 @@ def test_list_prints_the_databases(url: str, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.endswith("servers.rome\n")
 
 
-def test_explain_prints_the_plan(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", url, "SELECT * FROM server WHERE host = 'a'"]) == 0
-    head, fetch, trips = capsys.readouterr().out.splitlines()
-    assert head.split() == ["wave", "table", "access", "bounds", "remark"]
-    assert fetch.split() == ["1", "server", "index", "h", "host", "=", "'a'"]
-    assert "expected round trips" in trips
-
-
 def test_gc_trims(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     rome.set_retention(url, seconds=0)
     assert main(["gc", url]) == 0

@@ -248,7 +248,7 @@ def test_an_error_in_the_middle_of_a_page_is_validated(filled: Connection, conne
 
 def test_explain_shows_the_order(filled: Connection) -> None:
     shown = filled.execute("EXPLAIN ROME SELECT * FROM t WHERE d = 1 ORDER BY a DESC LIMIT 5").fetchall()
-    assert shown[0] == (1, "t", "index t_d_a", "d = 1", "backwards until LIMIT is reached")
+    assert shown[1][:5] == (1, "t", "index t_d_a", "d = 1", "backwards until LIMIT is reached")
 
 
 def test_a_page_is_no_full_scan(filled: Connection, connect: Connect) -> None:

@@ -1,4 +1,4 @@
-"""Statements that are not plain SQL on rows: EXPLAIN ROME, full_scan, PRAGMAs, functions, dumps, what is refused."""
+"""Statements that are not plain SQL on rows: full_scan, PRAGMAs, functions, dumps, what is refused."""
 
 from __future__ import annotations
 
@@ -42,51 +42,6 @@ def filled(connect: Connect) -> Connection:
 
 def rows(connection: Connection, sql: str, *parameters: object) -> list[tuple[object, ...]]:
     return list(connection.execute(sql, parameters).fetchall())
-
-
-class TestExplainRome:
-    def explain(self, connection: Connection, sql: str, *parameters: object) -> list[tuple[object, ...]]:
-        return rows(connection, f"EXPLAIN ROME {sql}", *parameters)
-
-    def test_names_table_access_and_round_trips(self, filled: Connection) -> None:
-        found = self.explain(filled, "SELECT * FROM child WHERE parent = ?", 1)
-        assert [row[:2] for row in found] == [(1, "child"), (None, "")]
-        assert "child_parent" in str(found[0][2])
-        assert found[-1][2:4] == ("expected round trips", "1")
-
-    def test_two_waves(self, filled: Connection) -> None:
-        found = self.explain(
-            filled, "SELECT child.* FROM parent JOIN child ON child.parent = parent.id WHERE name = 'ann'"
-        )
-        assert [row[:2] for row in found] == [(1, "parent"), (2, "child"), (None, "")]
-
-    def test_says_what_is_read_whole(self, filled: Connection) -> None:
-        found = self.explain(filled, "SELECT * FROM log WHERE line = 'first'")
-        assert found[0][:2] == (1, "log")
-        assert "whole" in str(found[0][2])
-
-    def test_shows_the_guards_of_an_insert(self, filled: Connection) -> None:
-        found = self.explain(filled, "INSERT INTO child VALUES ('u9', 2, NULL)")
-        guarded = [row[1:3] for row in found if row[4] == "guard of a constraint"]
-        assert sorted(guarded) == [("child", "key"), ("parent", "key")]
-
-    def test_does_not_run_the_statement_and_reads_nothing(self, filled: Connection) -> None:
-        before = filled.rome_stats.rows
-        self.explain(filled, "DELETE FROM child")
-        assert filled.rome_stats.rows == before
-        assert rows(filled, "SELECT count(*) FROM child") == [(3,)]
-
-    def test_parameters_may_be_left_out(self, filled: Connection) -> None:
-        assert self.explain(filled, "SELECT * FROM child WHERE uuid = ?")[0][1] == "child"
-
-    def test_of_a_wrong_statement_is_sqlites_error(self, filled: Connection) -> None:
-        with pytest.raises(OperationalError, match="no such column: nowhere"):
-            self.explain(filled, "SELECT nowhere FROM child")
-
-    def test_explain_without_rome_is_sqlites(self, filled: Connection) -> None:
-        [row] = rows(filled, "EXPLAIN QUERY PLAN SELECT * FROM child WHERE parent = 1")
-        assert "child_parent" in str(row[-1])
-        assert len(rows(filled, "EXPLAIN SELECT 1")[0]) == 8
 
 
 class TestFullScan:

@@ -164,7 +164,7 @@ def test_an_answer_that_is_no_longer_true_is_a_conflict(
 
 def test_explain_shows_that_no_rows_are_read(filled: Connection) -> None:
     shown = filled.execute("EXPLAIN ROME SELECT count(*), max(b) FROM t WHERE a = 3").fetchall()
-    assert shown[:-1] == [
-        (1, "t", "count of index t_a", "a = 3", "reads no rows"),
-        (1, "t", "last of index t_a_b", "a = 3", "reads one row"),
+    assert [(*row[1:5], row[6]) for row in shown if row[1]] == [
+        ("t", "count of index t_a", "a = 3", "reads no rows", 0),
+        ("t", "last of index t_a_b", "a = 3", "reads one row", 1),
     ]

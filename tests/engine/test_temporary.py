@@ -284,7 +284,7 @@ class TestPlans:
     def test_stored_table_beside_a_temporary_one(
         self, one: Connection, sql: str, plan: list[tuple[object, ...]]
     ) -> None:
-        assert [row[1:3] for row in rows(one, f"EXPLAIN ROME {sql}")[:-1]] == plan
+        assert [row[1:3] for row in rows(one, f"EXPLAIN ROME {sql}") if row[1]] == plan
 
     def test_query_of_create_table_as_is_planned(self, one: Connection) -> None:
         before = one.rome_stats.rows

@@ -1,7 +1,8 @@
 """The `rome` command: look at databases, and look after them.
 
     rome list URL                   names of the databases there
-    rome explain URL STATEMENT      what a statement would read, wave by wave
+    rome explain URL STATEMENT [--analyze] [PARAMETER ..]
+                                    what a statement would read, wave by wave; --analyze runs it, and counts
     rome gc URL                     discard superseded versions now
     rome drop URL                   delete a database
     rome doctor URL [--json]        what a store would lose in which event, and what is wrong with it
@@ -13,18 +14,26 @@ when there is a warning or something could not be looked at, and 2 when there is
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 
 import rome
 from rome.cli.doctor import run_doctor
-from rome.cli.table import table
+from rome.cli.explain import run_explain
 from rome.dbapi import Error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    parsed = _parser().parse_args(arguments)
+    parser = _parser()
+    parsed, more = parser.parse_known_args(arguments)
+    # argparse leaves over the parameters that stand behind --analyze, and "--".
+    options = more[: more.index("--")] if "--" in more else more
+    if more and (parsed.command != "explain" or any(re.match("-[^0-9.]", text) for text in options)):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    if more:
+        parsed.parameters += [*options, *more[len(options) + 1 :]]
     run: Callable[[argparse.Namespace], int | None] = parsed.run
     try:
         return run(parsed) or 0
@@ -44,8 +53,10 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     command("list", _list, "print the names of the databases where the URL points to")
-    explain = command("explain", _explain, "print what a statement would read, wave by wave; nothing is read")
+    explain = command("explain", run_explain, "print what a statement would read, wave by wave; nothing is read")
     explain.add_argument("statement", metavar="STATEMENT")
+    explain.add_argument("parameters", metavar="PARAMETER", nargs="*", help="a number, NULL, or a text")
+    explain.add_argument("--analyze", action="store_true", help="run it, count, and undo what it changed")
     command("gc", _gc, "discard superseded versions that are older than the retention")
     command("drop", _drop, "delete the database and everything in it")
     doctor = command("doctor", run_doctor, "tell what the store would lose in which event, and what is wrong with it")
@@ -57,15 +68,6 @@ def _parser() -> argparse.ArgumentParser:
 def _list(parsed: argparse.Namespace) -> None:
     for name in rome.list_databases(parsed.url):
         print(name)
-
-
-def _explain(parsed: argparse.Namespace) -> None:
-    connection = rome.connect(parsed.url)
-    try:
-        cursor = connection.execute(f"EXPLAIN ROME {parsed.statement}")
-        print(table([column[0] for column in cursor.description or ()], cursor.fetchall()))
-    finally:
-        connection.close()
 
 
 def _gc(parsed: argparse.Namespace) -> None:

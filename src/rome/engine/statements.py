@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Literal
 
 import apsw
@@ -12,7 +14,8 @@ import apsw
 from rome.catalog.schema import Catalog
 from rome.codec.values import SqlValue
 from rome.engine import ddl, guards
-from rome.engine.explain import explain
+from rome.engine.analysis import MeasuredPlan
+from rome.engine.explain import as_result, lines_of
 from rome.engine.log import Operation, Parameters
 from rome.engine.open_transaction import OpenTransaction, Savepoint
 from rome.engine.options import Isolation
@@ -48,12 +51,12 @@ class Statements:
             rome.errors.Error: what the statement gets wrong, or the store.
         """
         statement = operation.statement
-        if not statement.reads_or_writes_rows and (result := self._run_special(current, operation)) is not None:
+        check = Check.ROWS if isolation in (Isolation.SERIALIZABLE, Isolation.AUTOCOMMIT) else Check.NOTHING
+        if not statement.reads_or_writes_rows and (result := self._run_special(current, operation, check)) is not None:
             return result
         prepared = self._workspace.prepare(current.schema, statement)
         if prepared.on_mirror:
             return self._ask_mirror(current, statement, operation.parameters, prepared)
-        check = Check.ROWS if isolation in (Isolation.SERIALIZABLE, Isolation.AUTOCOMMIT) else Check.NOTHING
         if statement.for_update:
             check, current.validated = Check.ROWS, True
         if prepared.writes:
@@ -62,7 +65,7 @@ class Statements:
             return self._change(current, prepared, batch, check)
         return self._query(current, prepared, prepared.bind(operation.parameters), check)
 
-    def _run_special(self, current: OpenTransaction, operation: Operation) -> Result | None:
+    def _run_special(self, current: OpenTransaction, operation: Operation, check: Check) -> Result | None:
         """The result of a statement that is not about rows; None: it runs like one that is."""
         statement = operation.statement
         match statement.kind:
@@ -76,6 +79,8 @@ class Statements:
                 return self._ask_mirror(current, statement, operation.parameters)
             case Kind.EXPLAIN_ROME:
                 return self._explain(current, statement, operation.parameters)
+            case Kind.EXPLAIN_ROME_ANALYZE:
+                return self._analyze(current, statement, operation.parameters, check)
         return None
 
     def _query(
@@ -159,7 +164,40 @@ class Statements:
     def _explain(self, current: OpenTransaction, statement: Statement, parameters: Parameters) -> Result:
         prepared = self._workspace.prepare(current.schema, classify(statement.text))
         bound = prepared.bind(parameters) if parameters or not prepared.inspection.parameter_count else None
-        return explain(prepared, bound, current.schema, foreign_keys=self.foreign_keys)
+        lines = lines_of(prepared, bound, current.schema, foreign_keys=self.foreign_keys)
+        return as_result(lines, writes=prepared.writes)
+
+    def _analyze(self, current: OpenTransaction, statement: Statement, parameters: Parameters, check: Check) -> Result:
+        """Run a statement, and say what that did cost; what it changed is undone. Ids that it took are gone."""
+        prepared = self._workspace.prepare(current.schema, classify(statement.text))
+        if not prepared.statement.reads_or_writes_rows or prepared.on_mirror:
+            raise NotSupportedError("EXPLAIN ROME ANALYZE runs statements on rows: SELECT, INSERT, UPDATE and DELETE")
+        current.log.replayable = False  # it never shows the same again
+        bound = prepared.bind(parameters)
+        lines = lines_of(prepared, bound, current.schema, foreign_keys=self.foreign_keys)
+        plan = MeasuredPlan(prepared.plan, lines, current.transaction)
+        prepared = replace(prepared, plan=plan)
+        if not prepared.writes:
+            outcome = f"rows of the result: {len(self._query(current, prepared, bound, check).rows)}"
+        else:
+            with self._undone():
+                outcome = f"rows changed, and undone: {self._change(current, prepared, [parameters], check).rowcount}"
+        return as_result(lines, writes=prepared.writes, measured=plan.measured(outcome))
+
+    @contextmanager
+    def _undone(self) -> Iterator[None]:
+        """Undo what the block changes in the working set. Its reads stay in the read set, for they were shown."""
+        working_set = self._workspace.working_set
+        contents, counters = working_set.contents.copy(), working_set.counters
+        working_set.connection.execute("SAVEPOINT rome_analyze")
+        try:
+            yield
+        finally:
+            if working_set.in_transaction:  # else OR ROLLBACK has ended all of it
+                working_set.connection.execute("ROLLBACK TO rome_analyze")
+                working_set.connection.execute("RELEASE rome_analyze")
+                working_set.contents = contents
+                working_set.counters = counters
 
     # ------------------------------------------------------------ savepoints
     def _savepoint(self, current: OpenTransaction, statement: Statement) -> Result:

@@ -32,6 +32,7 @@ class Kind(Enum):
     PRAGMA = "PRAGMA"
     EXPLAIN = "EXPLAIN"
     EXPLAIN_ROME = "EXPLAIN ROME"
+    EXPLAIN_ROME_ANALYZE = "EXPLAIN ROME ANALYZE"
     ATTACH = "ATTACH"
     DETACH = "DETACH"
     VACUUM = "VACUUM"
@@ -115,7 +116,8 @@ def classify(sql: str) -> Statement:
         return Statement(Kind.EMPTY, sql, multiple)
     words = [token.word for token in first[:3]]
     if words[:2] == ["EXPLAIN", "ROME"]:
-        return Statement(Kind.EXPLAIN_ROME, classify(sql[first[1].stop :]).text, multiple)
+        kind = Kind.EXPLAIN_ROME_ANALYZE if words[2:] == ["ANALYZE"] else Kind.EXPLAIN_ROME
+        return Statement(kind, classify(sql[first[len(kind.value.split()) - 1].stop :]).text, multiple)
     kind = _kind(first)
     if kind in (Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE):
         text, clauses = _cut_locks(sql, first)

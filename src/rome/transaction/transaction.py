@@ -70,6 +70,11 @@ class Transaction:
         self.rows_read = 0
         self.bytes_read = 0
 
+    @property
+    def round_trips(self) -> int:
+        """How many times the connection has waited for the store, in all of its transactions."""
+        return self._store.round_trips
+
     def new_snapshot(self) -> None:
         """Forget the snapshot; the next read fixes a new one (READ COMMITTED, per statement)."""
         self.snapshot = None

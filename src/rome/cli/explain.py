@@ -1,0 +1,95 @@
+"""`rome explain`: what a statement reads, as a tree."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping, Sequence
+
+import rome
+from rome.codec.values import SqlValue
+
+Row = Mapping[str, object]
+"""A row of EXPLAIN ROME, by the names of its columns."""
+
+_NUMBER = re.compile(r"[+-]?[0-9]+")
+_REAL = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?")
+_BRANCHES = ("├─ ", "└─ ", "│  ")
+_PLAIN_BRANCHES = ("|- ", "`- ", "|  ")
+
+
+def run_explain(parsed: argparse.Namespace) -> None:
+    """Print it; what a statement changes is undone."""
+    connection = rome.connect(parsed.url)
+    try:
+        analyze = "ANALYZE " if parsed.analyze else ""
+        cursor = connection.execute(
+            f"EXPLAIN ROME {analyze}{parsed.statement}", [value_of(t) for t in parsed.parameters]
+        )
+        names = [column[0] for column in cursor.description or ()]
+        print(tree([dict(zip(names, row, strict=True)) for row in cursor], _branches(sys.stdout.encoding)))
+    finally:
+        connection.close()
+
+
+def value_of(text: str) -> SqlValue:
+    """A parameter as it is written on a command line: a number or NULL as in SQL, anything else is text.
+
+    A text in single quotes is the text inside of them, so that '5' can be told from 5.
+    """
+    if text.upper() == "NULL":
+        return None
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        return text[1:-1].replace("''", "'")
+    if _NUMBER.fullmatch(text):
+        return int(text)
+    return float(text) if _REAL.fullmatch(text) else text
+
+
+def tree(rows: Sequence[Row], branches: tuple[str, str, str] = _BRANCHES) -> str:
+    """One line per row: the waves, their accesses below them, and what it is in all."""
+    branch, last_branch, trunk = branches
+    lines = []
+    for at, row in enumerate(rows[:-1]):
+        if not row["table"]:
+            lines.append(f"{branch}{_head(row)}")
+        else:
+            ends = not rows[at + 1]["table"]
+            lines.append(f"{trunk}{last_branch if ends else branch}{_access(row)}")
+    return "\n".join([*lines, f"{last_branch}{_head(rows[-1])}"])
+
+
+def _head(row: Row) -> str:
+    """A wave, or what is counted beside and above them."""
+    name = f"wave {row['wave']}" if row["wave"] else str(row["access"])
+    expected = _count(row["expected_trips"], "trip")
+    if row.get("trips") is None:
+        figures = f"{expected} expected" if expected else ""
+    else:
+        counted = (
+            [_count(row[f"{what}s"], what) for what in ("trip", "row", "byte")] if row["trips"] or expected else []
+        )
+        figures = ", ".join([*counted, f"{row['ms']} ms"]) + (f" ({expected} expected)" if expected else "")
+    if row["wave"] and "trips" in row and row["trips"] is None:
+        figures = "nothing was left to read"
+    return ": ".join(filter(None, [name, "; ".join(filter(None, [figures, str(row["remark"])]))]))
+
+
+def _access(row: Row) -> str:
+    """A table and the way to its rows."""
+    most = row["most_rows"]
+    parts = [row["access"], row["bounds"], row["remark"], None if most is None else f"at most {_count(most, 'row')}"]
+    return f"{row['table']}: {', '.join(str(part) for part in parts if part)}"
+
+
+def _count(number: object, what: str) -> str:
+    return "" if number is None else f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _branches(encoding: str | None) -> tuple[str, str, str]:
+    try:
+        "".join(_BRANCHES).encode(encoding or "ascii")
+    except UnicodeEncodeError:
+        return _PLAIN_BRANCHES
+    return _BRANCHES
