@@ -70,6 +70,7 @@ class TestHydration:
         assert working_set.all_rows(table) == [(8, (8, "x8", None))]
 
     def test_ignores_foreign_keys(self, working_set: WorkingSet, table: Table) -> None:
+        working_set.enforce_foreign_keys(True)
         assert working_set.hydrate(table, [Stored(b"k", 1, 1, [1, "x", 99])]) == 1
 
     def test_rollback_takes_all_out(self, working_set: WorkingSet, table: Table) -> None:
@@ -117,8 +118,8 @@ def test_errors_are_returned_in_sqlites_words(
     working_set: WorkingSet, table: Table, sql: str, error: type[Exception], message: str
 ) -> None:
     working_set.hydrate(table, [row(7)])
-    with working_set.foreign_keys(True):
-        run = working_set.run(sql, (), frozenset())
+    working_set.enforce_foreign_keys(True)
+    run = working_set.run(sql, (), frozenset())
     assert type(run.error) is error
     assert str(run.error) == message
     assert (run.rows, run.changes, run.all_changes) == ([], 0, 0)

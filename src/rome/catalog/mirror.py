@@ -31,6 +31,7 @@ class Inspection(NamedTuple):
     Attributes:
         read: lower-case names of the tables and views of which it reads columns or counts rows, views expanded.
         written: those that it writes itself (not by foreign key actions); `inserted`: those it may add rows to.
+        updated: table and column in lower case, of those that UPDATE sets; `deleted`: tables that DELETE names.
         temporary_read, temporary_written: the same of temporary tables and views, which the others leave out.
         columns: name and declared type of each result column; empty when there is no result set.
         parameter_names: by number; None for a parameter without a name.
@@ -39,6 +40,8 @@ class Inspection(NamedTuple):
     read: frozenset[str]
     written: frozenset[str]
     inserted: frozenset[str]
+    updated: frozenset[tuple[str, str]]
+    deleted: frozenset[str]
     temporary_read: frozenset[str]
     temporary_written: frozenset[str]
     columns: tuple[tuple[str, str | None], ...]
@@ -124,9 +127,13 @@ class Mirror:
         touched: dict[int, set[str]] = {code: set() for code in (apsw.SQLITE_READ, *_WRITES)}
         temporary: dict[int, set[str]] = {code: set() for code in touched}
 
-        def note(code: int, table: str | None, _: str | None, schema: str | None, __: str | None) -> int:
+        updated: set[tuple[str, str]] = set()
+
+        def note(code: int, table: str | None, column: str | None, schema: str | None, __: str | None) -> int:
             if table and code in touched:
                 (temporary if schema == "temp" else touched)[code].add(table.lower())
+                if code == apsw.SQLITE_UPDATE and column and schema != "temp":
+                    updated.add((table.lower(), column.lower()))
             return apsw.SQLITE_OK
 
         # Not query_info's own actions: it fails on those which name an index, as REINDEX does.
@@ -139,6 +146,8 @@ class Mirror:
             read=frozenset(touched[apsw.SQLITE_READ]),
             written=frozenset().union(*(touched[code] for code in _WRITES)),
             inserted=frozenset(touched[apsw.SQLITE_INSERT]),
+            updated=frozenset(updated),
+            deleted=frozenset(touched[apsw.SQLITE_DELETE]),
             temporary_read=frozenset(temporary[apsw.SQLITE_READ]),
             temporary_written=frozenset().union(*(temporary[code] for code in _WRITES)),
             columns=tuple(info.description),

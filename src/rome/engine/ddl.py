@@ -186,8 +186,8 @@ def _run_on_working_set(
     dropped = {old.name.lower() for old, new in evolution.tables if old is not None and new is None}
     text = _text(statement, before, after, evolution)
     if text is not None:
-        with working_set.foreign_keys(foreign_keys and _words(text)[0] == "DROP"):
-            done = working_set.run(text, parameters, before.with_generated if dropped else frozenset())
+        working_set.enforce_foreign_keys(foreign_keys and _words(text)[0] == "DROP")
+        done = working_set.run(text, parameters, before.with_generated if dropped else frozenset())
         if done.error is not None:
             raise done.error
         if dropped:  # DROP TABLE deletes its rows, and what foreign keys do then

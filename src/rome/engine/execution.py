@@ -192,6 +192,14 @@ class Execution:
         reserved = gather(self.reader, prepared.plan.waves(parameters), check, wants, reserves)
         if target is not None:
             self._add_block(target, reserves, reserved)
+        parents_known = (
+            foreign_keys
+            and target is not None
+            and prepared.only_adds
+            and not prefetched  # for one of many rows SQLite's own look is cheaper
+            and planned_rows is not None
+            and self._have_parents(target, planned_rows)
+        )
         first: int | None = None
         while True:
             if target is not None and target.rowid_alias is not None and needed:
@@ -200,7 +208,9 @@ class Execution:
                     first = self._take(target, needed, above)
             last_rowid = self._working_set.connection.last_insert_rowid()
             try:
-                run, missing = self._attempt(prepared, parameters, (first, needed), foreign_keys, planned_rows)
+                run, missing = self._attempt(
+                    prepared, parameters, (first, needed), planned_rows, foreign_keys, parents_known
+                )
             except (DataError, WorkingSetFullError):  # a text that is not UTF-8; a guard that is too large
                 self._undo(last_rowid)
                 raise
@@ -216,13 +226,15 @@ class Execution:
         prepared: Prepared,
         parameters: Sequence[SqlValue],
         ids: tuple[int | None, int],
-        foreign_keys: bool,
         planned_rows: list[PlannedRow] | None,
+        foreign_keys: bool,
+        parents_known: bool,
     ) -> tuple[Run, int | None]:
         """One run; the second value is None when it stands, else how many ids the next attempt needs.
 
         Args:
             ids: the first id that is ours (None: none), and how many are.
+            parents_known: no foreign key can be violated.
         """
         working_set, target = self._working_set, prepared.target
         connection = working_set.connection
@@ -232,7 +244,8 @@ class Execution:
         connection.execute("SAVEPOINT rome_run")
         ends_transaction = rolls_back(prepared.statement.text)
         careful: ConflictClause | None = "ABORT" if ends_transaction else None
-        run = self._run(prepared, parameters, first, foreign_keys=foreign_keys, clause=careful)
+        enforced = None if parents_known else foreign_keys
+        run = self._run(prepared, parameters, first, foreign_keys=enforced, clause=careful)
         if isinstance(run.error, IntegrityError):
             unknown = self._guards_of_failure(run.error, prepared, parameters, first)
             connection.execute("ROLLBACK TO rome_run")
@@ -242,7 +255,7 @@ class Execution:
                 return run, needed
             if run.changes or ends_transaction:  # INSERT OR FAIL keeps the rows before the failure
                 connection.set_last_insert_rowid(last_rowid)
-                run = self._run(prepared, parameters, first, foreign_keys=foreign_keys)
+                run = self._run(prepared, parameters, first, foreign_keys=enforced)
                 if not connection.in_transaction:
                     return run, None
         events = run.events
@@ -281,20 +294,42 @@ class Execution:
         parameters: Sequence[SqlValue],
         first: int | None,
         *,
-        foreign_keys: bool,
+        foreign_keys: bool | None,
         deferred: bool = False,
         clause: ConflictClause | None = None,
     ) -> Run:
-        """Run the statement, its ids from `first` on; perhaps with foreign keys deferred, or a conflict clause."""
+        """Run the statement, its ids from `first` on; perhaps with foreign keys deferred, or a conflict clause.
+
+        Args:
+            foreign_keys: enforce them; None: none can be violated, so that it does not matter.
+        """
         working_set, text = self._working_set, prepared.statement.text
         if first is not None and prepared.target is not None:
             working_set.set_next_rowid(prepared.target, first)
         if clause is not None:
             text = with_conflict_clause(text, clause)
-        with working_set.foreign_keys(foreign_keys), working_set.deferred(deferred or self.defer_foreign_keys):
+        if clause is not None or (prepared.foreign_keys and foreign_keys is not None):
+            working_set.enforce_foreign_keys(bool(foreign_keys))  # by REPLACE any change may delete other rows
+        with working_set.deferred(deferred or self.defer_foreign_keys):
             return working_set.run(text, parameters, self.reader.schema.with_generated)
 
     # ------------------------------------------------------------ guards
+    def _have_parents(self, table: Table, rows: Sequence[PlannedRow]) -> bool:
+        """Are the rows that new ones refer to in the working set? Then SQLite need not enforce foreign keys."""
+        tables = self.reader.schema.catalog.tables
+        for key in table.foreign_keys:
+            parent = tables.get(key.parent.lower())
+            positions = () if parent is None else guards.parent_positions(parent, key)
+            if parent is None or len(positions) != len(key.columns):
+                return False
+            for row in rows:
+                if any(position not in row.values for position in key.columns):
+                    return False
+                values = [row.values[position] for position in key.columns]
+                if None not in values and not self._working_set.has_row(parent, positions, values):
+                    return False
+        return True
+
     def _guards_of_failure(
         self, error: IntegrityError, prepared: Prepared, parameters: Sequence[SqlValue], first: int | None
     ) -> list[Want]:

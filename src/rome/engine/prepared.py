@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import apsw
 
 from rome.catalog.mirror import Inspection, Mirror
-from rome.catalog.schema import Catalog, Table
+from rome.catalog.schema import ROWID, Catalog, Table
 from rome.codec.values import SqlValue
+from rome.engine.guards import parent_positions
 from rome.errors import DataError, NotSupportedError, ProgrammingError
 from rome.planner.plan import FetchPlan
 from rome.planner.planning import plan_statement
@@ -28,7 +29,9 @@ class Prepared:
         plan: what it has to read.
         target: the table that INSERT adds rows to, or None.
         sets_rowid: it may set the rowid of a table that has no INTEGER PRIMARY KEY.
-        foreign_keys: it writes a table that has foreign keys, or that some refer to; or a temporary one.
+        foreign_keys: it may concern some: it adds rows to a table that has foreign keys, sets columns of such a key, or
+            deletes rows that some may refer to; or it writes a temporary table.
+        only_adds: it neither updates nor replaces rows.
         on_mirror: it asks for the schema, which the mirror answers.
     """
 
@@ -38,6 +41,7 @@ class Prepared:
     target: Table | None
     sets_rowid: bool
     foreign_keys: bool
+    only_adds: bool
     on_mirror: bool
 
     @property
@@ -129,11 +133,36 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
         target=inserted[0] if inserted else None,
         sets_rowid=bool(inserted) and statement.kind is Kind.INSERT and _names_rowid(statement.text),
         foreign_keys=bool(inspection.temporary_written)
-        or any(
-            name in catalog.referencing or tables[name].foreign_keys for name in inspection.written if name in tables
-        ),
+        or any(_concerns_foreign_keys(statement, inspection, catalog, name) for name in inspection.written),
+        only_adds=inspection.written == inspection.inserted
+        and not inspection.updated
+        and not any(_may_replace(statement, table) for table in inserted),
         on_mirror=any(name.startswith(("sqlite_", "pragma_")) for name in inspection.read | inspection.temporary_read),
     )
+
+
+def _concerns_foreign_keys(statement: Statement, inspection: Inspection, catalog: Catalog, name: str) -> bool:
+    """Can what a statement does to a table of this name violate a foreign key, or set off its action?"""
+    table = catalog.tables.get(name)
+    referring = catalog.referencing.get(name, ())
+    if table is None or not (table.foreign_keys or referring):
+        return False
+    if name in inspection.deleted or table.has_generated or _may_replace(statement, table):
+        return True
+    if name in inspection.inserted and table.foreign_keys:
+        return True
+    keys = {position for key in table.foreign_keys for position in key.columns}
+    for _, key in referring:
+        keys.update(parent_positions(table, key))
+    updated = {table.positions.get(column, ROWID) for changed, column in inspection.updated if changed == name}
+    if table.rowid_alias is not None and not updated.isdisjoint({ROWID, table.rowid_alias}):
+        updated |= {ROWID, table.rowid_alias}
+    return not keys.isdisjoint(updated)
+
+
+def _may_replace(statement: Statement, table: Table) -> bool:
+    """Can INSERT or UPDATE delete rows that are in its way?"""
+    return "REPLACE" in statement.text.upper() or "REPLACE" in table.sql.upper()
 
 
 def _refuse(statement: Statement, inspection: Inspection, tables: Mapping[str, Table]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rome.catalog.rows import row_key
-from rome.catalog.schema import Table
+from rome.catalog.schema import ROWID, Table
 from rome.catalog.shape import quote
 from rome.codec.values import SqlValue
 from rome.errors import NotSupportedError
@@ -22,6 +22,7 @@ class TableStatements:
     def __init__(self, table: Table) -> None:
         self.table = table
         self._stored = [i for i, column in enumerate(table.columns) if not column.generated]
+        self._exists: dict[tuple[int, ...], str] = {}
         self.has_generated = len(self._stored) < len(table.columns)
         name = quote(table.name)
         names = [quote(table.columns[i].name) for i in self._stored]
@@ -58,6 +59,16 @@ class TableStatements:
             f"table {self.table.name} has columns named rowid, _rowid_ and oid, so that its rowid cannot be reached: "
             "rename one, or give it an INTEGER PRIMARY KEY"
         )
+
+    def exists(self, positions: tuple[int, ...]) -> str:
+        """The text that finds a row by the values of columns, ROWID among them."""
+        found = self._exists.get(positions)
+        if found is None:
+            columns = self.table.columns
+            names = [self._rowid if position == ROWID else quote(columns[position].name) for position in positions]
+            conditions = " AND ".join(f"{name} = ?" for name in names)
+            found = self._exists[positions] = f"SELECT 1 FROM main.{quote(self.table.name)} WHERE {conditions} LIMIT 1"
+        return found
 
     def bindings(self, rows: Iterable[tuple[int, Sequence[SqlValue]]]) -> list[Sequence[SqlValue]]:
         """The parameters of `insert` for rows, given by rowid and values."""
