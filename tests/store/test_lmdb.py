@@ -527,6 +527,16 @@ class TestDrop:
         client.begin()
         assert client.keys() == []
 
+    @pytest.mark.parametrize(("believed_s", "usable"), [(0.0, False), (3600.0, True)])
+    def test_a_deleted_file_is_missed_after_a_while(
+        self, connect: Connect, path: Path, monkeypatch: pytest.MonkeyPatch, believed_s: float, usable: bool
+    ) -> None:
+        client = connect()
+        monkeypatch.setattr(environment, "BELIEVED_S", believed_s)
+        assert client.store.is_usable()
+        path.unlink()
+        assert client.store.is_usable() is usable
+
     def test_file_that_was_deleted_by_hand_is_created_anew(self, connect: Connect, path: Path) -> None:
         connect().write(put(b"a"))
         path.unlink()

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
@@ -44,6 +45,8 @@ DEFAULT_MAX_SIZE: Final = 1 << 40
 MAX_READERS: Final = 1024
 _RESERVED_SHARE: Final = 8
 """One part in so many of the file is kept for what deletes and trimming need, and for what snapshots keep."""
+BELIEVED_S: Final = 0.1
+"""A file that was in its place is believed to be there still for so long."""
 _MAGIC, _MAGIC_AT = b"\xde\xc0\xef\xbe", (16, 24)  # on little-endian machines; the page header is longer in LMDB 1.0
 
 _ERRORS: Final[dict[type[lmdb.Error], type[Error]]] = {
@@ -99,6 +102,7 @@ class Environment:
         self.gone: str | None = None
         self.stale_readers = 0
         self.pins: set[Pin] = set()
+        self._seen_at = -BELIEVED_S
         self._writing = Lock()  # py-lmdb before 3.0 does not let a thread wait for another one's write transaction
         with self.errors():
             self._lmdb = lmdb.open(
@@ -230,7 +234,17 @@ class Environment:
 
     def is_current(self) -> bool:
         """Whether the path still leads to this file, and the file to a database."""
-        return self._identity == _identity(self.path) and not self.is_dropped()
+        if self._identity != _identity(self.path) or self.is_dropped():
+            return False
+        self._seen_at = time.monotonic()
+        return True
+
+    def seems_current(self) -> bool:
+        """Whether it is current, or was a moment ago (BELIEVED_S): a pool asks at every checkout.
+
+        Cost: 0.3 µs, or 15 µs.
+        """
+        return time.monotonic() < self._seen_at + BELIEVED_S or self.is_current()
 
     def is_dropped(self) -> bool:
         try:

@@ -234,7 +234,7 @@ class LmdbStore(spi.Store):
 
     def is_usable(self) -> bool:
         with self._pin.lock:
-            return not self._closed and not self._environment.gone and self._environment.is_current()
+            return not self._closed and not self._environment.gone and self._environment.seems_current()
 
     def close(self) -> None:
         if not self._closed:
