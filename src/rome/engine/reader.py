@@ -134,18 +134,18 @@ class Reader:
             ConflictError: READ COMMITTED: a row that came since has a key of one that this transaction has written.
         """
         tables = self.schema.definition.tables_by_id
+        came = 0
         try:
-            return sum(
-                self.working_set.hydrate(tables[want.table_id], self.stored(tables[want.table_id], want))
-                for want in wants
-                if want.table_id < self.first_new_table and want.table_id in tables
-            )
+            for want in wants:
+                if want.table_id < self.first_new_table and (table := tables.get(want.table_id)) is not None:
+                    came += self.working_set.hydrate(table, self.stored(table, want))
         except InternalError as error:
             if not self.transaction.renewed:
                 raise
             raise ConflictError(
                 "a row that was committed meanwhile has a key of a row that this transaction has written"
             ) from error
+        return came
 
     def brings_new(self, wants: Sequence[Want]) -> bool:
         """Whether hydrating wants that were read would add a row."""

@@ -29,7 +29,7 @@ def gather(
         return reserved
     while wave is not None:
         wants = [to_want(fetch, check) for fetch in wave]
-        page = next((number for number, fetch in enumerate(wave) if pages(reader, fetch)), None)
+        page = next((number for number, fetch in enumerate(wave) if fetch.page and pages(reader, fetch)), None)
         if page is None:
             reserved += reader.read([*wants, *extra], reserves)
             reader.hydrate([*wants, *extra])
@@ -59,4 +59,4 @@ def _seen(reader: Reader, table: Table, want: Want) -> list[Values]:
 
 
 def to_want(fetch: Fetch, check: Check) -> Want:
-    return Want(fetch.table.id, fetch.path.id, fetch.keys, tuple((r.start, r.stop) for r in fetch.ranges), check)
+    return Want(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check)

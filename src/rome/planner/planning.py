@@ -110,19 +110,19 @@ class StatementPlan(FetchPlan):
         self._summary = template.summary
         self._slots = slots
         self._insertion = insertion
-        self._point = None
-        if (
-            len(template.steps) == 1
-            and not (template.whole or probe)
-            and (choice := template.steps[0].choice) is not None
-        ):
-            self._point = PointRead.of(choice.accesses, slots)
+        self._points = {
+            step: point
+            for step in template.steps
+            if step.choice is not None and (point := PointRead.of(step.choice.accesses, slots)) is not None
+        }
+        alone = len(template.steps) == 1 and not (template.whole or probe)
+        self._only_point = self._points.get(template.steps[0]) if alone else None
 
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
-        if self._point is not None:
-            point = self._point.fetch(parameters)
-            if point is not None:
-                yield [point]
+        if self._only_point is not None:
+            only = self._only_point.fetch(parameters)
+            if only is not None:
+                yield [only]
             return
         inputs = Inputs(self._slots, parameters)
         steps = self._steps
@@ -145,8 +145,12 @@ class StatementPlan(FetchPlan):
                 inputs.rows[leaf] = [brought[_key(fetch)] for fetch in leaf_fetches]
 
     def _fetches(self, step: Step, inputs: Inputs) -> list[Fetch]:
-        table = step.leaf.table
-        found = [whole(table)] if step.choice is None else fetches(table, step.choice.accesses, inputs)
+        table, point = step.leaf.table, self._points.get(step)
+        if point is not None:
+            only = point.fetch(inputs.parameters)
+            found = [] if only is None else [only]
+        else:
+            found = [whole(table)] if step.choice is None else fetches(table, step.choice.accesses, inputs)
         if self._probe is not None and self._paging is not None and self._paging.leaf is step.leaf and len(found) == 1:
             page = self._paging.page(inputs, self._probe)
             found = [each if each.keys else each._replace(page=page) for each in found]

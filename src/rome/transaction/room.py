@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from rome.store.spi import Row, Scan
+from rome.store.spi import Scan
 
 ROW_BYTES = 1_000
 RECORD_FACTOR = 4
@@ -38,13 +36,13 @@ class Room:
         self.max_bytes = max_bytes
         self.used_bytes = 0
 
-    def take(self, rows: Iterable[Row | None], scan: Scan | None) -> None:
-        """Make room for rows.
+    def take(self, rows: int, record_bytes: int, scan: Scan | None) -> None:
+        """Make room for so many rows, with records of so many bytes in all.
 
         Raises:
             NoRoom: there is none.
         """
-        self.used_bytes += bytes_of(rows)
+        self.used_bytes += ROW_BYTES * rows + RECORD_FACTOR * record_bytes
         if self.used_bytes > self.max_bytes:
             raise NoRoom(scan)
 
@@ -60,9 +58,3 @@ class Room:
     def clear(self) -> None:
         """Nothing is held any more."""
         self.used_bytes = 0
-
-
-def bytes_of(rows: Iterable[Row | None]) -> int:
-    """What rows are going to take."""
-    sizes = [len(row.record) for row in rows if row is not None]
-    return ROW_BYTES * len(sizes) + RECORD_FACTOR * sum(sizes)

@@ -38,6 +38,7 @@ class SnapshotCache:
     def __init__(self) -> None:
         self._rows: dict[int, dict[bytes, Row | None]] = {}
         self._ranges: dict[tuple[int, int], list[Covered]] = {}
+        self._whole: dict[int, Covered] = {}
 
     def row(self, table_id: int, key: bytes) -> Row | None:
         """The row, or None when it is absent (or unknown: ask `knows` first)."""
@@ -48,22 +49,20 @@ class SnapshotCache:
         return self._rows.get(table_id, {})
 
     def knows(self, table_id: int, key: bytes) -> bool:
-        return key in self._rows.get(table_id, ()) or self._whole(table_id) is not None
+        return key in self._rows.get(table_id, ()) or table_id in self._whole
 
     def covering(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> list[bytes] | None:
         """Keys of the rows in a range that holds this one; None when some of the range was not read."""
-        whole = self._whole(table_id)
+        whole = self._whole.get(table_id)
         if whole is not None:
             return whole.keys
-        ranges = self._ranges.get((table_id, index_id), ())
+        ranges = self._ranges.get((table_id, index_id))
+        if ranges is None:
+            return None
         after = bisect_right(ranges, start, key=_start)
         if after and stop <= ranges[after - 1].stop:
             return ranges[after - 1].keys
         return None
-
-    def _whole(self, table_id: int) -> Covered | None:
-        ranges = self._ranges.get((table_id, ORDER_INDEX))
-        return ranges[0] if ranges and (ranges[0].start, ranges[0].stop) == EVERYTHING else None
 
     def add_rows(self, table_id: int, rows: Iterable[tuple[bytes, Row | None]]) -> None:
         self._rows.setdefault(table_id, {}).update(rows)
@@ -80,4 +79,7 @@ class SnapshotCache:
         last = first
         while last < len(ranges) and ranges[last].stop <= stop:
             last += 1
-        ranges[first:last] = [Covered(start, stop, [row.key for row in rows])]
+        covered = Covered(start, stop, [row.key for row in rows])
+        ranges[first:last] = [covered]
+        if index_id == ORDER_INDEX and (start, stop) == EVERYTHING:
+            self._whole[table_id] = covered

@@ -140,8 +140,7 @@ class Transaction:
         for request, answer in zip(requests, result.answers, strict=True):
             if isinstance(request, Get):
                 assert isinstance(answer, list)
-                self._count([row for row in answer if row is not None])
-                self.room.take(answer, None)
+                self._take([row for row in answer if row is not None], None)
                 self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
         scans = _scans(requests, result.answers)
         finished = self._finished(scans)
@@ -166,8 +165,7 @@ class Transaction:
         while answers:
             unfinished = []
             for position, (scan, (rows, resume)) in answers:
-                self._count(rows)
-                self.room.take(rows, scan)
+                self._take(rows, scan)
                 found[position] += rows
                 stops[position] = resume
                 limit = None if scan.limit is None else scan.limit - len(rows)
@@ -188,9 +186,15 @@ class Transaction:
             answers = [(position, pair) for (position, _), pair in zip(unfinished, pairs, strict=True)]
         return list(zip(found, stops, strict=True))
 
-    def _count(self, rows: Sequence[Row]) -> None:
+    def _count(self, rows: Sequence[Row]) -> int:
+        """Note rows that were read; returns the bytes of their records."""
+        record_bytes = sum([len(record) for _, _, record in rows])
         self.rows_read += len(rows)
-        self.bytes_read += sum([len(record) for _, _, record in rows])
+        self.bytes_read += record_bytes
+        return record_bytes
+
+    def _take(self, rows: Sequence[Row], scan: Scan | None) -> None:
+        self.room.take(len(rows), self._count(rows), scan)
 
     def _missing(self, wants: Sequence[Want]) -> list[Request]:
         keys: dict[int, dict[bytes, None]] = {}

@@ -68,9 +68,31 @@ def between(
 ) -> Iterator[tuple[bytes, bytes]]:
     """Key and value of everything with `start <= key < stop`, in the order of keys, or in the opposite one."""
     with txn.cursor() as cursor:
+        if not reverse and max(len(start), len(stop)) <= CUT:
+            yield from _upwards(cursor, header, start, stop)
+            return
         for key, value in _sorted_clusters(_walk(cursor, header, start, stop, reverse), len(header), reverse):
             if start <= key < stop:
                 yield key, value
+
+
+def _upwards(cursor: lmdb.Cursor[bytes], header: bytes, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The same upwards between bounds that need no cut, as most do not.
+
+    Cost: half of the general way's; from the first long key on it goes that way.
+    """
+    skip, last, cut = len(header), header + stop, len(header) + CUT
+    if not cursor.set_range(header + start):
+        return
+    for stored, value in cursor.iternext():
+        if stored >= last:
+            return
+        if len(stored) > cut:
+            shared = stored[skip:cut]  # a key of just these bytes has been yielded
+            rest = _sorted_clusters(_walk(cursor, header, shared, stop, reverse=False), skip, reverse=False)
+            yield from ((key, value) for key, value in rest if shared < key < stop)
+            return
+        yield stored[skip:], value
 
 
 def count(txn: Transaction, header: bytes, start: bytes, stop: bytes) -> int:

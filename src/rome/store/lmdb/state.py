@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import secrets
 import struct
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 from rome.errors import FormatError
@@ -41,10 +42,12 @@ def table_key(table_id: int) -> bytes:
     return _TABLE.pack(b"B", table_id)
 
 
+@lru_cache(maxsize=1024)
 def rows_header(table_id: int) -> bytes:
     return _TABLE.pack(b"R", table_id)
 
 
+@lru_cache(maxsize=1024)
 def entries_header(table_id: int, index_id: int) -> bytes:
     return _INDEX.pack(b"E", table_id, index_id)
 
