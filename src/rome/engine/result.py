@@ -26,13 +26,26 @@ class Result:
 
 @dataclass(slots=True)
 class Stats:
-    """Counters of one connection since it was opened. Rows and bytes: fetched from the store; turns: lined up for."""
+    """Counters of one connection since it was opened, or of a part of that time.
+
+    Attributes:
+        waves: reads, of which each is one round trip, and more when the store bounds what it answers at once.
+        rows, bytes: fetched from the store.
+        rows_written: put or deleted by commits.
+        turns: lined up for.
+    """
 
     statements: int = 0
     round_trips: int = 0
+    waves: int = 0
     rows: int = 0
     bytes: int = 0
     commits: int = 0
+    rows_written: int = 0
     conflicts: int = 0
     replays: int = 0
     turns: int = 0
+
+    def since(self, before: Stats) -> Stats:
+        """What has come to earlier counters."""
+        return Stats(*(getattr(self, name) - getattr(before, name) for name in Stats.__slots__))

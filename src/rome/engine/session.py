@@ -21,6 +21,7 @@ from rome.engine.dump import dump
 from rome.engine.harvest import harvest
 from rome.engine.identifiers import IDENTIFIERS
 from rome.engine.log import Operation, Parameters, copied, same_outcome
+from rome.engine.observing import Observer, Tracer
 from rome.engine.open_transaction import OpenTransaction, Savepoint
 from rome.engine.options import Isolation, Options
 from rome.engine.pragma import Answer, answer
@@ -55,7 +56,7 @@ _CATALOG = Want(CATALOG_TABLE, ORDER_INDEX, (), ((b"", BEYOND),), Check.NOTHING)
 class Session:
     """The engine behind one DBAPI connection. Used by one thread at a time."""
 
-    def __init__(self, store: Store, options: Options) -> None:
+    def __init__(self, store: Store, options: Options, tracer: Tracer | None = None) -> None:
         self._store = store
         self._options = options
         self._isolation = options.isolation
@@ -65,6 +66,7 @@ class Session:
         self._doomed: OperationalError | None = None
         self._stats = Stats()
         self._turn = Turn(store, enabled=options.commit_turn)
+        self._observer = Observer(tracer)
         self._closed = False
 
     # ------------------------------------------------------------ state
@@ -91,6 +93,7 @@ class Session:
         if self._open is not None:
             stats.rows += self._open.transaction.rows_read
             stats.bytes += self._open.transaction.bytes_read
+            stats.waves += self._open.transaction.waves
         return stats
 
     def is_usable(self) -> bool:
@@ -104,14 +107,20 @@ class Session:
         Raises:
             rome.errors.Error: see there. After a ConflictError the transaction must be rolled back.
         """
-        return self._dispatch(Operation(self._classify(sql), parameters))
+        operation = Operation(self._classify(sql), parameters)
+        if self._observer.hears_statements():
+            return self._observer.statement(self, sql, operation, self._dispatch)
+        return self._dispatch(operation)
 
     def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Result:
         """Run one INSERT, UPDATE or DELETE with many sets of parameters."""
         statement = self._classify(sql)
         if statement.kind not in (Kind.INSERT, Kind.UPDATE, Kind.DELETE):
             raise ProgrammingError("executemany() can only execute DML statements.")
-        return self._dispatch(Operation(statement, (), [copied(each) for each in parameters]))
+        operation = Operation(statement, (), [copied(each) for each in parameters])
+        if self._observer.hears_statements():
+            return self._observer.statement(self, sql, operation, self._dispatch)
+        return self._dispatch(operation)
 
     def executescript(self, script: str) -> None:
         """Commit what is open, then run every statement; what BEGIN opens stays open until COMMIT.
@@ -385,6 +394,12 @@ class Session:
             raise _failed(doomed)
         if self._open is None:
             return
+        if self._observer.hears_commits():
+            self._observer.commit(self, self._commit)
+        else:
+            self._commit()
+
+    def _commit(self) -> None:
         while True:
             try:
                 self._commit_when_it_is_our_turn()
@@ -445,6 +460,7 @@ class Session:
             raise
         self._turn.committed(wrote=bool(writes))
         self._stats.commits += 1
+        self._stats.rows_written += writes.row_count
         incarnation = self._store.last_snapshot().incarnation
         for table_id, rowid in writes.sequences.items():
             IDENTIFIERS.discard(incarnation, table_id, rowid)
@@ -476,6 +492,7 @@ class Session:
             return
         self._stats.rows += current.transaction.rows_read
         self._stats.bytes += current.transaction.bytes_read
+        self._stats.waves += current.transaction.waves
         self._workspace.end(keep_temporary=committed)
         self._store.release()
         if current.schema is not current.base and self._workspace.schema is current.base:

@@ -56,6 +56,7 @@ class Transaction:
         catalog_version: as the last read saw it; None until then.
         renewed: it has had more than one snapshot.
         bytes_read, rows_read: what came from the store.
+        waves: how many times it has read from the store, chunks of one answer not counted.
         room: for the rows in the cache.
     """
 
@@ -69,6 +70,7 @@ class Transaction:
         self.read_set = ReadSet()
         self.rows_read = 0
         self.bytes_read = 0
+        self.waves = 0
 
     @property
     def round_trips(self) -> int:
@@ -112,6 +114,7 @@ class Transaction:
 
         Cost: one round trip, and another one for each time that the store stops before a scan's limit.
         """
+        self.waves += 1
         result = self._store.read(self.snapshot, requests)
         self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
         rows = (rows for rows, _ in self._finished(_scans(requests, result.answers)))
@@ -122,6 +125,7 @@ class Transaction:
 
         Cost: a round trip for each chunk, of the size that the store thinks fit.
         """
+        self.waves += 1
         resume: bytes | None = start
         while resume is not None:
             result = self._store.read(self.snapshot, [Scan(table_id, index_id, resume, stop)])
@@ -135,6 +139,7 @@ class Transaction:
     ) -> list[int]:
         steps = [] if walk is None else walk.scans(limit)
         requests = [*wanted, *steps]
+        self.waves += 1
         result = self._store.read(self.snapshot, requests, reserves)
         self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
         for request, answer in zip(requests, result.answers, strict=True):

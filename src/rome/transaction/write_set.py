@@ -60,6 +60,11 @@ class WriteSet:
     def __bool__(self) -> bool:
         return bool(self._rows or self._entries or self.drops or self.sequences)
 
+    @property
+    def row_count(self) -> int:
+        """How many rows are put or deleted."""
+        return len(self._rows)
+
     def rows(self) -> list[RowWrite]:
         return [RowWrite(table, key, record) for (table, key), record in self._rows.items()]
 
