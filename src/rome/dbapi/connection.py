@@ -18,6 +18,7 @@ from rome.dbapi.url import make_url, parse_url
 from rome.engine.result import Stats
 from rome.engine.session import Session
 from rome.store.registry import store_class
+from rome.tracing import tracer_of
 from rome.workingset.sqlite_version import check_sqlite
 
 
@@ -169,9 +170,11 @@ def connect(url: str | URL, **options: object) -> Connection:
         url = url.set(database=private)
     location, engine_options = parse_url(url, options)
     check_sqlite()
-    store = store_class(location.scheme).open(location)
+    tracer = tracer_of(location) if engine_options.tracing else None
+    store_type = store_class(location.scheme)
+    store = store_type.open(location) if tracer is None else tracer.open_store(store_type)
     try:
-        connection = Connection(Session(store, engine_options))
+        connection = Connection(Session(store, engine_options, tracer))
     except BaseException:
         store.close()
         raise

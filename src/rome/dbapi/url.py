@@ -165,6 +165,7 @@ ENGINE_OPTIONS: dict[str, tuple[Callable[[str], object], str]] = {
     "replay": (_flag, "on or off"),
     "max_working_set": (_size, "a number of bytes, as in 256MB"),
     "commit_turn": (_flag, "on or off"),
+    "tracing": (_flag, "on or off"),
     "max_commit_rows": (_count, "a number, 0 or more"),
     "max_commit_bytes": (_size, "a number of bytes, as in 16MB"),
 }

@@ -1,0 +1,160 @@
+"""The spans: one for each statement and each COMMIT, and below it one for each time that it waits for the store.
+
+Names and attributes are those of OpenTelemetry's stable conventions for SQL databases; what they have no name for
+begins with `rome.`. A text is shown without any value, of its parameters or its own, and of an error the class.
+
+Source: https://opentelemetry.io/docs/specs/semconv/db/sql/
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache, wraps
+from importlib.metadata import version
+
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
+from opentelemetry.trace import Tracer as OpenTelemetryTracer
+
+from rome.engine.observing import Tracer, Work
+from rome.engine.result import Stats
+from rome.errors import Error
+from rome.store.location import Location
+from rome.store.spi import ReadResult, ScanResult, Store
+
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.33.0"
+"""The first version of the conventions in which those of databases are stable."""
+
+_WAITING = ("read", "commit", "resolve", "line_up", "leave_line")
+"""The methods of a store in which a statement or a COMMIT waits for it."""
+
+Attributes = Mapping[str, str | int]
+
+
+class SpanTracer(Tracer):
+    """Makes the spans of one connection."""
+
+    def __init__(self, provider: TracerProvider, location: Location) -> None:
+        self._tracer = _tracer(provider)
+        self._location = location
+        self._connection = _of_connection(location)
+
+    def open_store(self, store: type[Store]) -> Store:
+        """Open the location with a store of this class, and make a span of each time that somebody waits for it.
+
+        Raises:
+            rome.errors.Error: as Store.open.
+        """
+        return _traced(store, self._tracer).open(self._location)
+
+    @contextmanager
+    def span(self, work: Work) -> Iterator[None]:
+        name, attributes = _of_work(work)
+        with _span(self._tracer, name or "rome", SpanKind.CLIENT, {**self._connection, **attributes}) as span:
+            try:
+                yield
+            finally:
+                if span.is_recording():
+                    span.set_attributes(_of_cost(work.cost))
+                    if work.error is not None:
+                        _fail(span, work.error)
+
+
+def _of_connection(location: Location) -> Attributes:
+    found: dict[str, str | int] = {
+        "db.system.name": "rome",
+        "db.namespace": location.database,
+        "rome.store": location.scheme,
+    }
+    address = location.options.get("unix_socket") or location.host
+    if address is not None:
+        found["server.address"] = address
+    if location.port is not None:
+        found["server.port"] = location.port
+    return found
+
+
+def _of_work(work: Work) -> tuple[str, Attributes]:
+    """A span's name, and what is known when it begins: a sampler decides by that."""
+    if work.text is None:
+        return work.name, {"db.operation.name": work.name}
+    if work.batch_size is None or work.batch_size == 1:
+        return work.name, {"db.query.text": work.text, "db.query.summary": work.name}
+    name = f"BATCH {work.name}"
+    return name, {
+        "db.query.text": work.text,
+        "db.query.summary": name,
+        "db.operation.batch.size": work.batch_size,
+    }
+
+
+def _of_cost(cost: Stats) -> Attributes:
+    return {
+        "rome.round_trips": cost.round_trips,
+        "rome.waves": cost.waves,
+        "rome.rows_read": cost.rows,
+        "rome.bytes_read": cost.bytes,
+        "rome.rows_written": cost.rows_written,
+        "rome.conflicts": cost.conflicts,
+        "rome.replays": cost.replays,
+    }
+
+
+def _fail(span: Span, error: BaseException) -> None:
+    """Without the error's message, which may quote a value."""
+    status = error.sqlstate if isinstance(error, Error) else None
+    kind = type(error).__name__
+    span.set_status(Status(StatusCode.ERROR, kind))
+    span.set_attribute("error.type", status or kind)
+    if status is not None:
+        span.set_attribute("db.response.status_code", status)
+
+
+@lru_cache(maxsize=4)
+def _tracer(provider: TracerProvider) -> OpenTelemetryTracer:
+    return provider.get_tracer("rome", version("sqlalchemy-rome"), schema_url=SCHEMA_URL)
+
+
+@contextmanager
+def _span(tracer: OpenTelemetryTracer, name: str, kind: SpanKind, attributes: Attributes) -> Iterator[Span]:
+    with tracer.start_as_current_span(
+        name, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
+    ) as span:
+        yield span
+
+
+@lru_cache(maxsize=16)
+def _traced(store: type[Store], tracer: OpenTelemetryTracer) -> type[Store]:
+    """A store's class, with a span around each of the methods that wait."""
+    methods = {name: _spanned(getattr(store, name), f"rome.{name}", tracer) for name in _WAITING}
+    return types.new_class(f"Traced{store.__name__}", (store,), exec_body=lambda body: body.update(methods))
+
+
+def _spanned(method: Callable[..., object], name: str, tracer: OpenTelemetryTracer) -> Callable[..., object]:
+    @wraps(method)
+    def spanned(self: Store, *arguments: object) -> object:
+        with _span(tracer, name, SpanKind.INTERNAL, {}) as span:
+            before = self.round_trips
+            try:
+                answer = method(self, *arguments)
+                if isinstance(answer, ReadResult):
+                    span.set_attribute("rome.rows_read", _rows_in(answer))
+                return answer
+            except BaseException as error:
+                _fail(span, error)
+                raise
+            finally:
+                span.set_attribute("rome.round_trips", self.round_trips - before)
+
+    return spanned
+
+
+def _rows_in(result: ReadResult) -> int:
+    rows = 0
+    for answer in result.answers:
+        if isinstance(answer, ScanResult):
+            rows += len(answer.rows)
+        elif isinstance(answer, list):
+            rows += sum(row is not None for row in answer)
+    return rows
