@@ -78,8 +78,8 @@ def _head(row: Row) -> str:
 
 def _access(row: Row) -> str:
     """A table and the way to its rows."""
-    most = row["most_rows"]
-    parts = [row["access"], row["bounds"], row["remark"], None if most is None else f"at most {_count(most, 'row')}"]
+    most = "? rows" if row["most_rows"] is None else f"at most {_count(row['most_rows'], 'row')}"
+    parts = [row["access"], row["bounds"], row["remark"], most]
     return f"{row['table']}: {', '.join(str(part) for part in parts if part)}"
 
 

@@ -58,8 +58,12 @@ class Project:
         """How many statements need how many round trips before COMMIT, and how many read a table whole."""
         trips = Counter(max(_wave(line) for line in plan) for _, plan in self.expected)
         whole = sum(any("| whole table" in line for line in plan) for _, plan in self.expected)
+        no_condition = sum(any(line.endswith("| no condition on it") for line in plan) for _, plan in self.expected)
         counted = ", ".join(f"{count} in {waves}" for waves, count in sorted(trips.items()))
-        return [f"{self.name}: {len(self.expected)} statements. Waves of reads: {counted}. {whole} read a table whole."]
+        return [
+            f"{self.name}: {len(self.expected)} statements. Waves of reads: {counted}. {whole} read a table whole, "
+            f"{no_condition} of them one on which there is no condition."
+        ]
 
 
 def _wave(line: str) -> int:
