@@ -127,7 +127,7 @@ class TestLife:
     def test_a_session_that_cannot_start_leaves_no_store_open(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         stores = []
 
-        def refuse(store: object, options: object) -> None:
+        def refuse(store: object, *_: object) -> None:
             stores.append(store)
             raise dbapi.OperationalError("no session today")
 

@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from databases import Connect, database, on
 from rome.dbapi import Connection
-from rome.errors import ConflictError, UniqueViolation
+from rome.errors import ConflictError, OperationalError, UniqueViolation
 from rome.store.location import Location
 from rome.tracing import tracer_of
 from rome.tracing.spans import _of_connection
@@ -139,6 +139,14 @@ def test_an_error_is_told_without_values(connection: Connection, exporter: InMem
         assert span.events == ()
     assert len(failed) == 2
     assert "secret" not in "".join(span.to_json() for span in found)
+
+
+def test_an_error_without_sqlstate_is_told_by_its_class(connection: Connection, exporter: InMemorySpanExporter) -> None:
+    with pytest.raises(OperationalError):
+        connection.execute("SELECT * FROM nowhere")
+    [statement] = (span for span in spans(exporter) if span.kind is SpanKind.CLIENT)
+    found = attributes(statement)
+    assert (found["error.type"], "db.response.status_code" in found) == ("OperationalError", False)
 
 
 def test_conflicts_are_told(connection: Connection, exporter: InMemorySpanExporter, connect: Connect) -> None:

@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 
 from rome.engine.log import Operation
 from rome.engine.result import Result, Stats
+from rome.errors import Error
 from rome.planner.statement import Kind
 from rome.sql.display import summary, without_values
 
@@ -36,6 +37,7 @@ class Work:
         batch_size: how many times executemany runs it; None: not by executemany.
         cost: the counters of the connection, from its begin to its end.
         in_transaction: a transaction is open at its end.
+        error: the class of the error that it ended with. Not the error itself: that would hold all of its frames.
     """
 
     name: str
@@ -44,7 +46,8 @@ class Work:
     cost: Stats = field(default_factory=Stats)
     duration_s: float = 0.0
     in_transaction: bool = False
-    error: BaseException | None = None
+    error: str | None = None
+    sqlstate: str | None = None
 
 
 class Tracer(ABC):
@@ -53,6 +56,11 @@ class Tracer(ABC):
     @abstractmethod
     def span(self, work: Work) -> AbstractContextManager[None]:
         """Around a piece of work. When it ends, also by an error, `work` says all."""
+
+
+def name_of(error: BaseException) -> tuple[str, str | None]:
+    """An error's class and its SQLSTATE, if it has one."""
+    return type(error).__name__, error.sqlstate if isinstance(error, Error) else None
 
 
 class Watched(Protocol):
@@ -107,7 +115,7 @@ class Observer:
             try:
                 return run()
             except BaseException as error:
-                work.error = error
+                work.error, work.sqlstate = name_of(error)
                 raise
             finally:
                 work.duration_s = time.perf_counter() - began
@@ -126,7 +134,7 @@ def _log(logger: logging.Logger, work: Work, always: Sequence[str], if_any: Sequ
     fields: dict[str, object] = {name: getattr(work.cost, name) for name in (*always, *if_any)}
     fields["ms"] = round(work.duration_s * 1000, 3)
     fields["in_transaction"] = work.in_transaction
-    fields["error"] = None if work.error is None else type(work.error).__name__
+    fields["error"] = work.error
     said = " ".join(f"{name}={value}" for name, value in fields.items() if name in always or value)
     text = work.name if work.text is None else work.text
     logger.debug("%s | %s", said, text, extra={"rome": {**fields, "statement": text}})

@@ -17,9 +17,8 @@ from importlib.metadata import version
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
 from opentelemetry.trace import Tracer as OpenTelemetryTracer
 
-from rome.engine.observing import Tracer, Work
+from rome.engine.observing import Tracer, Work, name_of
 from rome.engine.result import Stats
-from rome.errors import Error
 from rome.store.location import Location
 from rome.store.spi import ReadResult, ScanResult, Store
 
@@ -58,7 +57,7 @@ class SpanTracer(Tracer):
                 if span.is_recording():
                     span.set_attributes(_of_cost(work.cost))
                     if work.error is not None:
-                        _fail(span, work.error)
+                        _fail(span, work.error, work.sqlstate)
 
 
 def _of_connection(location: Location) -> Attributes:
@@ -101,14 +100,12 @@ def _of_cost(cost: Stats) -> Attributes:
     }
 
 
-def _fail(span: Span, error: BaseException) -> None:
+def _fail(span: Span, error: str, sqlstate: str | None) -> None:
     """Without the error's message, which may quote a value."""
-    status = error.sqlstate if isinstance(error, Error) else None
-    kind = type(error).__name__
-    span.set_status(Status(StatusCode.ERROR, kind))
-    span.set_attribute("error.type", status or kind)
-    if status is not None:
-        span.set_attribute("db.response.status_code", status)
+    span.set_status(Status(StatusCode.ERROR, error))
+    span.set_attribute("error.type", sqlstate or error)
+    if sqlstate is not None:
+        span.set_attribute("db.response.status_code", sqlstate)
 
 
 @lru_cache(maxsize=4)
@@ -142,7 +139,7 @@ def _spanned(method: Callable[..., object], name: str, tracer: OpenTelemetryTrac
                     span.set_attribute("rome.rows_read", _rows_in(answer))
                 return answer
             except BaseException as error:
-                _fail(span, error)
+                _fail(span, *name_of(error))
                 raise
             finally:
                 span.set_attribute("rome.round_trips", self.round_trips - before)
