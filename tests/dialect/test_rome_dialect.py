@@ -376,6 +376,30 @@ class TestOrm:
             with pytest.raises(sa.exc.IntegrityError, match=r"UNIQUE constraint failed: hosts\.name"):
                 session.flush()
 
+    def test_new_objects_get_their_own_ids_in_one_statement(self, engine: Engine) -> None:
+        class Base(orm.DeclarativeBase):
+            pass
+
+        class Named(Base):
+            __tablename__ = "named"
+            id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+            name: orm.Mapped[str]
+
+        Base.metadata.create_all(engine)
+        statements: list[str] = []
+        sa.event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+        with orm.Session(engine) as session:
+            named = [Named(name=f"n{number}") for number in range(100)]
+            session.add_all(named)
+            session.flush()
+            ids = {one.name: one.id for one in named}
+            session.commit()
+        assert len(statements) == 1
+        with engine.connect() as connection:
+            stored = connection.execute(sa.select(Named.name, Named.id)).all()
+        assert dict(map(tuple, stored)) == ids
+        assert len(ids) == 100
+
 
 class TestReflection:
     def test_tables_columns_keys_and_indexes(self, engine: Engine) -> None:
