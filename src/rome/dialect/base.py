@@ -74,8 +74,8 @@ class RomeDialect(SQLiteDialect):
     returns_native_bytes = True
     statement_compiler = RomeCompiler
     ddl_compiler = RomeDDLCompiler
-    # Ids come from the store's sequence, in the order of VALUES: so SQLAlchemy may insert many rows by one statement, and
-    # tell by their order whose id is whose. With SQLite's own dialect it inserts them one by one, a round trip each.
+    # Ids come from the store's sequence, in the order of VALUES: so SQLAlchemy may insert many rows by one statement,
+    # and tell by their order whose id is whose. With SQLite's own dialect it inserts them one by one, a trip each.
     insertmanyvalues_implicit_sentinel = InsertmanyvaluesSentinelOpts.AUTOINCREMENT
     portable_ddl = False
     """Whether the URL says `ddl=portable`; in offline mode, which hands on no URL, it does not."""

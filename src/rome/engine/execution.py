@@ -8,19 +8,16 @@ statement, in the same words.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from rome.catalog.rows import row_key
 from rome.catalog.schema import Table
-from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
 from rome.engine import guards
 from rome.engine.conflict_clause import ConflictClause, rolls_back, with_conflict_clause
-from rome.engine.identifiers import BLOCK, IDENTIFIERS
 from rome.engine.prepared import Prepared
 from rome.engine.reader import Reader
+from rome.engine.row_ids import RowIds
 from rome.engine.streaming import stream
 from rome.engine.summary import answer
 from rome.engine.waves import gather
@@ -28,7 +25,6 @@ from rome.errors import (
     DataError,
     ForeignKeyViolation,
     IntegrityError,
-    NotSupportedError,
     UniqueViolation,
     WorkingSetFullError,
 )
@@ -41,29 +37,17 @@ from rome.workingset.workingset import Event, Row, Run
 Answer = TypeVar("Answer")
 
 
-class Taken(NamedTuple):
-    """Ids handed out: `size` of them, from `first` on, of a table's sequence."""
-
-    table_id: int
-    table: str
-    first: int
-    size: int
-
-
 class Execution:
     """Runs the statements of one transaction.
 
     Attributes:
-        taken: ids handed out, in order; a replay hands out the same again.
-        given: ids to hand out again, in order, when this transaction is a replay.
+        ids: of the rows that it inserts.
     """
 
     def __init__(self, reader: Reader, store: Store) -> None:
         self.reader = reader
-        self._store = store
         self._working_set = reader.working_set
-        self.taken: list[Taken] = []
-        self.given: deque[Taken] = deque()
+        self.ids = RowIds(reader, store)
         self.defer_foreign_keys = False
 
     # ------------------------------------------------------------ queries
@@ -131,12 +115,12 @@ class Execution:
             return
         rows = [row for parameters in batch for row in prepared.plan.planned_rows(parameters) or ()]
         wants = guards.planned(self.reader.schema.catalog, prepared.target, rows, foreign_keys=foreign_keys)
-        needed = self._ids_needed(prepared.target, rows)
-        reserves = self._reserves(prepared.target, needed)
+        needed = self.ids.needed(prepared.target, rows)
+        reserves = self.ids.reserves(prepared.target, needed)
         target = prepared.target
 
         def run() -> None:
-            self._add_block(target, reserves, self.reader.read(wants, reserves))
+            self.ids.add_block(target, reserves, self.reader.read(wants, reserves))
             self.reader.hydrate(wants)
 
         self._with_room(prepared, run)
@@ -187,11 +171,11 @@ class Execution:
             planned_rows = prepared.plan.planned_rows(parameters)
             if not prefetched:
                 wants = guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys)
-            needed = 1 if planned_rows is None else self._ids_needed(target, planned_rows)
-            reserves = self._reserves(target, needed)
+            needed = 1 if planned_rows is None else self.ids.needed(target, planned_rows)
+            reserves = self.ids.reserves(target, needed)
         reserved = gather(self.reader, prepared.plan.waves(parameters), check, wants, reserves)
         if target is not None:
-            self._add_block(target, reserves, reserved)
+            self.ids.add_block(target, reserves, reserved)
         parents_known = (
             foreign_keys
             and target is not None
@@ -205,7 +189,7 @@ class Execution:
             if target is not None and target.rowid_alias is not None and needed:
                 above = self._working_set.max_rowid(target)
                 if first is None or first <= above:
-                    first = self._take(target, needed, above)
+                    first = self.ids.take(target, needed, above)
             last_rowid = self._working_set.connection.last_insert_rowid()
             try:
                 run, missing = self._attempt(
@@ -218,7 +202,7 @@ class Execution:
                 return run
             if missing != needed:
                 if target is not None and first is not None:
-                    self._give_back(target, (), (first, needed))
+                    self.ids.give_back(target, (), (first, needed))
                 first, needed = None, missing
 
     def _attempt(
@@ -262,14 +246,14 @@ class Execution:
         if target is not None and not target.without_rowid:
             if target.rowid_alias is None:
                 if run.error is None or run.changes:
-                    events = self._renumber(target, events, above, prepared)
+                    events = self.ids.renumber(target, events, above, prepared)
                     run = run._replace(events=events, last_rowid=connection.last_insert_rowid())
             elif target.id < self.reader.first_new_table:
-                short = self._ids_short(target, events, ids, above, planned_rows)
+                short = self.ids.short(target, events, ids, above, planned_rows)
                 if short is not None:
                     self._undo(last_rowid)
                     return run, short
-                self._claim(target, events, ids)
+                self.ids.claim(target, events, ids)
         unknown = self._unknown_guards(events, foreign_keys=foreign_keys)
         if unknown:
             self._undo(last_rowid)
@@ -278,7 +262,7 @@ class Execution:
         connection.execute("RELEASE rome_run")
         connection.set_last_insert_rowid(run.last_rowid)
         if first is not None and target is not None:
-            self._give_back(target, events, ids)
+            self.ids.give_back(target, events, ids)
         working_set.touch(dict(self.reader.schema.catalog.tables), events)
         return run, None
 
@@ -379,157 +363,3 @@ class Execution:
         wants = list(dict.fromkeys(found))
         self.reader.read(wants)
         return wants if self.reader.brings_new(wants) else []
-
-    # ------------------------------------------------------------ ids
-    def _incarnation(self) -> bytes:
-        snapshot = self.reader.transaction.snapshot or self._store.last_snapshot()
-        return snapshot.incarnation
-
-    @staticmethod
-    def _ids_needed(table: Table, rows: Sequence[PlannedRow]) -> int:
-        if table.without_rowid:
-            return 0
-        if table.rowid_alias is None:
-            return len(rows)
-        return sum(not row.rowid_given for row in rows)
-
-    def _reserves(self, table: Table, needed: int) -> list[Reserve]:
-        """What to ask of the store so that so many ids are at hand."""
-        if not needed or table.without_rowid or table.id >= self.reader.first_new_table:
-            return []
-        above = self._working_set.max_rowid(table)
-        first = None if self.given else IDENTIFIERS.take(self._incarnation(), table.id, needed, above)
-        if self.given:
-            return []
-        if first is not None:
-            IDENTIFIERS.give_back(self._incarnation(), table.id, first, first + needed)
-            return []
-        return [Reserve(table.id, max(BLOCK, needed), above)]
-
-    def _add_block(self, table: Table, reserves: Sequence[Reserve], reserved: Sequence[int]) -> None:
-        for reserve, first in zip(reserves, reserved, strict=True):
-            IDENTIFIERS.add(self._incarnation(), table.id, first, reserve.size)
-
-    def _take(self, table: Table, size: int, above: int) -> int:
-        """Ids for this transaction alone; a trip only when the block at hand is too small."""
-        if table.id >= self.reader.first_new_table:
-            return above + 1  # nobody else knows the table yet
-        while self.given:
-            # By name: the table may have been dropped and made anew since. Then the ids are not from its sequence, and
-            # count as set by the statement: COMMIT validates that they are free, and raises the sequence.
-            again = self.given.popleft()
-            if again.table == table.name.lower() and again.size >= size:
-                self.taken.append(again)
-                return again.first
-        incarnation = self._incarnation()
-        first_free = IDENTIFIERS.take(incarnation, table.id, size, above)
-        while first_free is None:
-            block = max(BLOCK, size)
-            (reserved,) = self.reader.read([], [Reserve(table.id, block, above)])
-            incarnation = self._incarnation()
-            IDENTIFIERS.add(incarnation, table.id, reserved, block)
-            first_free = IDENTIFIERS.take(incarnation, table.id, size, above)
-        self.taken.append(Taken(table.id, table.name.lower(), first_free, size))
-        return first_free
-
-    def _ids_short(
-        self,
-        table: Table,
-        events: Sequence[Event],
-        ids: tuple[int | None, int],
-        above: int,
-        planned_rows: list[PlannedRow] | None,
-    ) -> int | None:
-        """How many ids the run would have needed, when it took some that are not ours; None when it did not.
-
-        SQLite takes the next id after the greatest so far; whatever is not that was set by the statement. What it takes
-        after one above ours counts as set, too: no block would ever reach there. A guard finds who has it.
-        """
-        if planned_rows is not None and all(row.rowid_given for row in planned_rows):
-            return None
-        first, size = ids
-        expected = above + 1 if first is None else first
-        stop = 0 if first is None else first + size
-        inserted = 0
-        short = follows_given = False
-        for event in events:
-            if event.kind != "INSERT" or event.table != table.name.lower():
-                continue
-            inserted += 1
-            if event.rowid_after > expected:
-                follows_given = True
-            elif event.rowid_after == expected and not follows_given:
-                short = short or first is None or not first <= expected < stop
-            expected = max(expected, event.rowid_after + 1)
-        return max(inserted, size + 1) if short else None
-
-    def _claim(self, table: Table, events: Sequence[Event], ids: tuple[int | None, int]) -> None:
-        """Take the rows of ids from our own block as absent in the store, unread: COMMIT validates it."""
-        for rowid in self._used(table, events, ids):
-            self._claim_key(table, encode_key([rowid], ["BINARY"]))
-
-    def _give_back(self, table: Table, events: Sequence[Event], ids: tuple[int | None, int]) -> None:
-        first, size = ids
-        if first is not None and table.id < self.reader.first_new_table and not self.given:
-            used = max(self._used(table, events, ids), default=first - 1) + 1
-            IDENTIFIERS.give_back(self._incarnation(), table.id, used, first + size)
-
-    @staticmethod
-    def _used(table: Table, events: Sequence[Event], ids: tuple[int | None, int]) -> list[int]:
-        first, size = ids
-        if first is None:
-            return []
-        name = table.name.lower()
-        return [
-            event.rowid_after
-            for event in events
-            if event.kind == "INSERT" and event.table == name and first <= event.rowid_after < first + size
-        ]
-
-    def _claim_key(self, table: Table, key: bytes) -> None:
-        transaction = self.reader.transaction
-        if not transaction.cache.knows(table.id, key):
-            transaction.cache.add_rows(table.id, [(key, None)])
-        if transaction.cache.row(table.id, key) is None and table.id < self.reader.first_new_table:
-            transaction.read_set.add_point(table.id, key, 0)
-
-    def _renumber(self, table: Table, events: list[Event], above: int, prepared: Prepared) -> list[Event]:
-        """Give new rows of a table without INTEGER PRIMARY KEY rowids from its sequence.
-
-        SQLite picks the next one in the working set, which another client's row may have.
-        """
-        mine = [event for event in events if event.table == table.name.lower()]
-        new = sorted({event.rowid_after for event in mine if event.kind == "INSERT"})
-        by_rowid = table.key.columns == (-1,)
-        moved = any(e.kind == "UPDATE" and e.rowid_before != e.rowid_after for e in mine)
-        if (prepared.sets_rowid and new) or moved:
-            if by_rowid:
-                return events
-            raise NotSupportedError(
-                f"setting the rowid of table {table.name} is not supported: its rows are told apart by its PRIMARY KEY"
-            )
-        if not new:
-            return events
-        first = self._take(table, len(new), above)
-        moves = dict(zip(new, range(first, first + len(new)), strict=True))
-        self._working_set.move_rowids(table, list(moves.items()))
-        if by_rowid:
-            for rowid in moves.values():
-                self._claim_key(table, row_key(table, rowid, [None] * len(table.columns)))
-        return self._with_rowids(table, events, moves)
-
-    @staticmethod
-    def _with_rowids(table: Table, events: Sequence[Event], moves: dict[int, int]) -> list[Event]:
-        """The events after the moves; an event before its row's INSERT is of another row, which had that rowid."""
-        name = table.name.lower()
-        inserted: set[int] = set()
-        changed = []
-        for event in events:
-            if event.table == name:
-                if event.kind == "INSERT":
-                    inserted.add(event.rowid_after)
-                if event.rowid_after in inserted:
-                    rowid = moves[event.rowid_after]
-                    event = event._replace(rowid_before=rowid, rowid_after=rowid)
-            changed.append(event)
-        return changed

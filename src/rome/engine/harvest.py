@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rome.catalog.rows import encode_row, row_key
 from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
-from rome.engine.execution import Taken
+from rome.engine.row_ids import Taken
 from rome.engine.schema import Schema
 from rome.store.spi import CATALOG_TABLE, Drop
 from rome.transaction.read_set import ReadSet

@@ -333,7 +333,7 @@ class Session:
         fresh = OpenTransaction.begin(self._store, self._workspace.working_set, found, self._options.max_working_set)
         fresh.reader.transaction = current.transaction
         fresh.execution.defer_foreign_keys = current.execution.defer_foreign_keys
-        fresh.execution.given = current.execution.given
+        fresh.execution.ids.given = current.execution.ids.given
         for name in ("reader", "execution", "base"):
             setattr(current, name, getattr(fresh, name))
         self._workspace.working_set.begin()
@@ -439,7 +439,7 @@ class Session:
             if not would_be_replayed or self._store.last_snapshot().version < current.base.catalog.version:
                 self._refresh(current)  # what this connection last heard may be, or is, too old
         writes = harvest(
-            self._workspace.working_set, current.schema, current.base, transaction.read_set, current.execution.taken
+            self._workspace.working_set, current.schema, current.base, transaction.read_set, current.execution.ids.taken
         )
         if not writes and not current.validated:
             self._end(committed=True)
@@ -551,7 +551,8 @@ class Session:
         current.explicit, current.by_savepoint = before.explicit, before.by_savepoint
         current.log, current.attempt = before.log, before.attempt + 1
         current.execution.defer_foreign_keys = before.execution.defer_foreign_keys
-        current.execution.given = deque([*before.execution.taken, *before.execution.given])
+        ids = before.execution.ids
+        current.execution.ids.given = deque([*ids.taken, *ids.given])
         self._refresh(current)
         return all(same_outcome(self._outcome(logged.operation), logged.outcome) for logged in current.log)
 

@@ -1,0 +1,199 @@
+"""Ids of the rows that one transaction inserts: from the store's sequences, by blocks that the process shares."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rome.catalog.rows import row_key
+from rome.catalog.schema import Table
+from rome.codec.keys import encode_key
+from rome.engine.identifiers import BLOCK, IDENTIFIERS
+from rome.engine.prepared import Prepared
+from rome.engine.reader import Reader
+from rome.errors import NotSupportedError
+from rome.planner.plan import PlannedRow
+from rome.store.spi import Reserve, Store
+from rome.workingset.workingset import Event
+
+
+class Taken(NamedTuple):
+    """Ids handed out: `size` of them, from `first` on, of a table's sequence."""
+
+    table_id: int
+    table: str
+    first: int
+    size: int
+
+
+class RowIds:
+    """What one transaction takes of the sequences.
+
+    Attributes:
+        taken: ids handed out, in order; a replay hands out the same again.
+        given: ids to hand out again, in order, when this transaction is a replay.
+    """
+
+    def __init__(self, reader: Reader, store: Store) -> None:
+        self._reader = reader
+        self._store = store
+        self._working_set = reader.working_set
+        self.taken: list[Taken] = []
+        self.given: deque[Taken] = deque()
+
+    def _incarnation(self) -> bytes:
+        snapshot = self._reader.transaction.snapshot or self._store.last_snapshot()
+        return snapshot.incarnation
+
+    @staticmethod
+    def needed(table: Table, rows: Sequence[PlannedRow]) -> int:
+        """How many ids INSERT .. VALUES of these rows takes."""
+        if table.without_rowid:
+            return 0
+        if table.rowid_alias is None:
+            return len(rows)
+        return sum(not row.rowid_given for row in rows)
+
+    def reserves(self, table: Table, needed: int) -> list[Reserve]:
+        """What to ask of the store so that so many ids are at hand."""
+        if not needed or table.without_rowid or table.id >= self._reader.first_new_table:
+            return []
+        above = self._working_set.max_rowid(table)
+        first = None if self.given else IDENTIFIERS.take(self._incarnation(), table.id, needed, above)
+        if self.given:
+            return []
+        if first is not None:
+            IDENTIFIERS.give_back(self._incarnation(), table.id, first, first + needed)
+            return []
+        return [Reserve(table.id, max(BLOCK, needed), above)]
+
+    def add_block(self, table: Table, reserves: Sequence[Reserve], reserved: Sequence[int]) -> None:
+        """Note the blocks that the store has reserved."""
+        for reserve, first in zip(reserves, reserved, strict=True):
+            IDENTIFIERS.add(self._incarnation(), table.id, first, reserve.size)
+
+    def take(self, table: Table, size: int, above: int) -> int:
+        """Ids for this transaction alone; a trip only when the block at hand is too small."""
+        if table.id >= self._reader.first_new_table:
+            return above + 1  # nobody else knows the table yet
+        while self.given:
+            # By name: the table may have been dropped and made anew since. Then the ids are not from its sequence, and
+            # count as set by the statement: COMMIT validates that they are free, and raises the sequence.
+            again = self.given.popleft()
+            if again.table == table.name.lower() and again.size >= size:
+                self.taken.append(again)
+                return again.first
+        incarnation = self._incarnation()
+        first_free = IDENTIFIERS.take(incarnation, table.id, size, above)
+        while first_free is None:
+            block = max(BLOCK, size)
+            (reserved,) = self._reader.read([], [Reserve(table.id, block, above)])
+            incarnation = self._incarnation()
+            IDENTIFIERS.add(incarnation, table.id, reserved, block)
+            first_free = IDENTIFIERS.take(incarnation, table.id, size, above)
+        self.taken.append(Taken(table.id, table.name.lower(), first_free, size))
+        return first_free
+
+    def short(
+        self,
+        table: Table,
+        events: Sequence[Event],
+        ids: tuple[int | None, int],
+        above: int,
+        planned_rows: list[PlannedRow] | None,
+    ) -> int | None:
+        """How many ids the run would have needed, when it took some that are not ours; None when it did not.
+
+        SQLite takes the next id after the greatest so far; whatever is not that was set by the statement. What it takes
+        after one above ours counts as set, too: no block would ever reach there. A guard finds who has it.
+        """
+        if planned_rows is not None and all(row.rowid_given for row in planned_rows):
+            return None
+        first, size = ids
+        expected = above + 1 if first is None else first
+        stop = 0 if first is None else first + size
+        inserted = 0
+        short = follows_given = False
+        for event in events:
+            if event.kind != "INSERT" or event.table != table.name.lower():
+                continue
+            inserted += 1
+            if event.rowid_after > expected:
+                follows_given = True
+            elif event.rowid_after == expected and not follows_given:
+                short = short or first is None or not first <= expected < stop
+            expected = max(expected, event.rowid_after + 1)
+        return max(inserted, size + 1) if short else None
+
+    def claim(self, table: Table, events: Sequence[Event], ids: tuple[int | None, int]) -> None:
+        """Take the rows of ids from our own block as absent in the store, unread: COMMIT validates it."""
+        for rowid in self._used(table, events, ids):
+            self._claim_key(table, encode_key([rowid], ["BINARY"]))
+
+    def give_back(self, table: Table, events: Sequence[Event], ids: tuple[int | None, int]) -> None:
+        """Return what a run has not used of ids (the first, None for none, and how many)."""
+        first, size = ids
+        if first is not None and table.id < self._reader.first_new_table and not self.given:
+            used = max(self._used(table, events, ids), default=first - 1) + 1
+            IDENTIFIERS.give_back(self._incarnation(), table.id, used, first + size)
+
+    @staticmethod
+    def _used(table: Table, events: Sequence[Event], ids: tuple[int | None, int]) -> list[int]:
+        first, size = ids
+        if first is None:
+            return []
+        name = table.name.lower()
+        return [
+            event.rowid_after
+            for event in events
+            if event.kind == "INSERT" and event.table == name and first <= event.rowid_after < first + size
+        ]
+
+    def _claim_key(self, table: Table, key: bytes) -> None:
+        transaction = self._reader.transaction
+        if not transaction.cache.knows(table.id, key):
+            transaction.cache.add_rows(table.id, [(key, None)])
+        if transaction.cache.row(table.id, key) is None and table.id < self._reader.first_new_table:
+            transaction.read_set.add_point(table.id, key, 0)
+
+    def renumber(self, table: Table, events: list[Event], above: int, prepared: Prepared) -> list[Event]:
+        """Give new rows of a table without INTEGER PRIMARY KEY rowids from its sequence.
+
+        SQLite picks the next one in the working set, which another client's row may have.
+        """
+        mine = [event for event in events if event.table == table.name.lower()]
+        new = sorted({event.rowid_after for event in mine if event.kind == "INSERT"})
+        by_rowid = table.key.columns == (-1,)
+        moved = any(e.kind == "UPDATE" and e.rowid_before != e.rowid_after for e in mine)
+        if (prepared.sets_rowid and new) or moved:
+            if by_rowid:
+                return events
+            raise NotSupportedError(
+                f"setting the rowid of table {table.name} is not supported: its rows are told apart by its PRIMARY KEY"
+            )
+        if not new:
+            return events
+        first = self.take(table, len(new), above)
+        moves = dict(zip(new, range(first, first + len(new)), strict=True))
+        self._working_set.move_rowids(table, list(moves.items()))
+        if by_rowid:
+            for rowid in moves.values():
+                self._claim_key(table, row_key(table, rowid, [None] * len(table.columns)))
+        return self._with_rowids(table, events, moves)
+
+    @staticmethod
+    def _with_rowids(table: Table, events: Sequence[Event], moves: dict[int, int]) -> list[Event]:
+        """The events after the moves; an event before its row's INSERT is of another row, which had that rowid."""
+        name = table.name.lower()
+        inserted: set[int] = set()
+        changed = []
+        for event in events:
+            if event.table == name:
+                if event.kind == "INSERT":
+                    inserted.add(event.rowid_after)
+                if event.rowid_after in inserted:
+                    rowid = moves[event.rowid_after]
+                    event = event._replace(rowid_before=rowid, rowid_after=rowid)
+            changed.append(event)
+        return changed
