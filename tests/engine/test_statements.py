@@ -412,3 +412,22 @@ class TestErrors:
             filled.commit()
         assert not filled.in_transaction
         assert rows(filled, "SELECT count(*) FROM log") == [(2,)]
+
+
+def test_refused_rowid_leaves_no_row(connection: Connection) -> None:
+    connection.execute("CREATE TABLE keyed (k TEXT PRIMARY KEY)")
+    with pytest.raises(NotSupportedError, match="setting the rowid"):
+        connection.execute("INSERT INTO keyed (rowid, k) VALUES (5, 'a')")
+    assert connection.execute("SELECT * FROM keyed").fetchall() == []
+
+
+@pytest.mark.parametrize("batch", [[(2, 1)], [(2, 2), (3, 1)]])
+def test_constraint_that_rolls_back(connection: Connection, batch: list[tuple[int, int]]) -> None:
+    connection.execute("CREATE TABLE strict (a, b UNIQUE ON CONFLICT ROLLBACK)")
+    connection.execute("INSERT INTO strict VALUES (1, 1)")
+    connection.commit()
+    connection.execute("INSERT INTO strict VALUES (0, 0)")
+    with pytest.raises(UniqueViolation, match=r"UNIQUE constraint failed: strict\.b"):
+        connection.executemany("INSERT INTO strict VALUES (?, ?)", batch)
+    assert not connection.in_transaction
+    assert connection.execute("SELECT * FROM strict").fetchall() == [(1, 1)]

@@ -133,8 +133,13 @@ class Changes(Queries):
         """executemany."""
         choices = self.choices
         table = choices.pick(self.schema.tables)
-        columns = table.settable
-        if choices.once_in(3):
+        columns = self._columns(table)
+        kind = choices.below(4)
+        if kind == 0:
+            columns = [choices.pick(list(table.columns))]
+            sql = f"DELETE FROM {table.name} WHERE {columns[0]} = ?"
+        elif kind == 1:
+            columns = table.settable
             one, other = choices.pick(columns), choices.pick(list(table.columns))
             columns = [one, other]
             sql = f"UPDATE {table.name} SET {one} = ? WHERE {other} = ?"

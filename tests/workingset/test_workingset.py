@@ -57,14 +57,14 @@ class TestHydration:
         before = working_set.counters
         assert working_set.hydrate(table, [row(7), row(8)]) == 2
         assert working_set.counters == before
-        run = working_set.run("UPDATE t SET a = 'y' WHERE id = 7", (), frozenset())
+        run = working_set.run("UPDATE t SET a = 'y' WHERE id = 7", [()], frozenset())
         assert [(event.kind, event.old, event.new) for event in run.events] == [
             ("UPDATE", (7, "x7", None), (7, "y", None))
         ]
 
     def test_a_row_is_put_in_once(self, working_set: WorkingSet, table: Table) -> None:
         assert working_set.hydrate(table, [row(7)]) == 1
-        run = working_set.run("DELETE FROM t", (), frozenset())
+        run = working_set.run("DELETE FROM t", [()], frozenset())
         working_set.touch({"t": table}, run.events)
         assert working_set.hydrate(table, [row(7), row(8)]) == 1
         assert working_set.all_rows(table) == [(8, (8, "x8", None))]
@@ -86,7 +86,7 @@ class TestHydration:
 
     def test_rows_that_were_touched_are_not_evicted(self, working_set: WorkingSet, table: Table) -> None:
         working_set.hydrate(table, [row(7), row(8)])
-        run = working_set.run("UPDATE t SET a = 'mine' WHERE id = 8", (), frozenset())
+        run = working_set.run("UPDATE t SET a = 'mine' WHERE id = 8", [()], frozenset())
         working_set.touch({"t": table}, run.events)
         working_set.evict_clean([table])
         assert working_set.all_rows(table) == [(8, (8, "mine", None))]
@@ -119,7 +119,7 @@ def test_errors_are_returned_in_sqlites_words(
 ) -> None:
     working_set.hydrate(table, [row(7)])
     working_set.enforce_foreign_keys(True)
-    run = working_set.run(sql, (), frozenset())
+    run = working_set.run(sql, [()], frozenset())
     assert type(run.error) is error
     assert str(run.error) == message
     assert (run.rows, run.changes, run.all_changes) == ([], 0, 0)

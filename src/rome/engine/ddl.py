@@ -187,7 +187,7 @@ def _run_on_working_set(
     text = _text(statement, before, after, evolution)
     if text is not None:
         working_set.enforce_foreign_keys(foreign_keys and _words(text)[0] == "DROP")
-        done = working_set.run(text, parameters, before.with_generated if dropped else frozenset())
+        done = working_set.run(text, [parameters], before.with_generated if dropped else frozenset())
         if done.error is not None:
             raise done.error
         if dropped:  # DROP TABLE deletes its rows, and what foreign keys do then

@@ -10,7 +10,7 @@ conflict with inserting its children. Where no index leads to the rows, the whol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rome.catalog.schema import ROWID, Catalog, ForeignKey, Index, Table
 from rome.codec.keys import encode_key
@@ -71,6 +71,7 @@ def of_events(
     wants: list[Want] = []
     parents: list[Want] = []
     former_parents: list[Want] = []
+    inserted: dict[str, list[tuple[int, Row]]] = {}
     for event in events:
         table = catalog.tables[event.table]
         if table.without_rowid and event.old is None and event.new is None:
@@ -81,20 +82,58 @@ def of_events(
             old = old_values(table, event.rowid_before)
         if new is None and event.kind != "DELETE":
             new = new_values(table, event.rowid_after)
-        before = None if old is None else {**dict(enumerate(old)), ROWID: event.rowid_before}
-        after = None if new is None else {**dict(enumerate(new)), ROWID: event.rowid_after}
-        if after is not None:
-            wants += _unique(table, after, before)
         if new is not None and table.computed:
             had = [] if old is None else list(computed_keys(table, event.rowid_before, old))
             wants += _unique_computed(table, had, computed_keys(table, event.rowid_after, new))
+        if old is None:
+            if new is not None:
+                inserted.setdefault(event.table, []).append((event.rowid_after, new))
+            continue
+        before = {**dict(enumerate(old)), ROWID: event.rowid_before}
+        after = None if new is None else {**dict(enumerate(new)), ROWID: event.rowid_after}
+        if after is not None:
+            wants += _unique(table, after, before)
         if foreign_keys:
             if after is not None:
                 parents += _parents(catalog, table, after, None if failed else before)
-            if before is not None:
-                former_parents += _parents(catalog, table, before, after)
-                wants += _children(catalog, table, before, after)
+            former_parents += _parents(catalog, table, before, after)
+            wants += _children(catalog, table, before, after)
+    for name, rows in inserted.items():
+        wants += _unique_of_new(catalog.tables[name], rows)
+        if foreign_keys:
+            parents += _parents_of_new(catalog, catalog.tables[name], rows)
     return wants + parents + (former_parents if parents else [])
+
+
+def _unique_of_new(table: Table, rows: Sequence[tuple[int, Row]]) -> list[Want]:
+    """What `_unique` says of inserted rows; of thousands of them in a third of the time, as one want for each index."""
+    wants = []
+    keys = [key for key in _keys(table.key, rows) if key is not None]
+    if keys:
+        wants.append(Want(table.id, ORDER_INDEX, tuple(keys), (), Check.KEYS))
+    for index in table.indexes:
+        if index.unique and index.computed is None:
+            ranges = [(key, key + b"\xff") for key in _keys(index, rows) if key is not None]
+            if ranges:
+                wants.append(Want(table.id, index.id, (), tuple(ranges), Check.KEYS))
+    return wants
+
+
+def _keys(index: Index, rows: Iterable[tuple[int, Row]]) -> Iterator[bytes | None]:
+    """Each row's key in an index; None where a NULL is in it, which equals nothing."""
+    columns, collations = index.columns, index.collations
+    for rowid, row in rows:
+        values = [rowid if position == ROWID else row[position] for position in columns]
+        yield None if None in values else encode_key(values, collations)
+
+
+def _parents_of_new(catalog: Catalog, table: Table, rows: Iterable[tuple[int, Row]]) -> list[Want]:
+    """What `_parents` says of inserted rows; once for those that name the same parents."""
+    named = sorted({position for key in table.foreign_keys for position in key.columns})
+    distinct = {tuple(row[position] for position in named): None for _, row in rows} if named else {}
+    return [
+        want for values in distinct for want in _parents(catalog, table, dict(zip(named, values, strict=True)), None)
+    ]
 
 
 def _everything_near(catalog: Catalog, table: Table) -> list[Want]:

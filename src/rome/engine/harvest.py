@@ -47,8 +47,9 @@ def changes(working_set: WorkingSet, schema: Schema, base: Schema) -> Iterator[C
             for identity in dict.fromkeys([*contents.hydrated, *now]):
                 yield from _changed(table, contents.hydrated.get(identity), now.get(identity))
         elif contents is not None:
-            for identity, where in contents.touched.items():
-                yield from _changed(table, contents.hydrated.get(identity), working_set.final_row(table, where))
+            finals = working_set.final_rows(table, list(contents.touched.values()))
+            for identity, final in zip(contents.touched, finals, strict=True):
+                yield from _changed(table, contents.hydrated.get(identity), final)
 
 
 def _changed(table: Table, before: Stored | None, after: tuple[int, Row] | None) -> Iterator[Changed]:

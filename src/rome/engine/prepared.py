@@ -10,6 +10,7 @@ import apsw
 from rome.catalog.mirror import Inspection, Mirror
 from rome.catalog.schema import ROWID, Catalog, Table
 from rome.codec.values import SqlValue
+from rome.engine.conflict_clause import rolls_back
 from rome.engine.guards import parent_positions
 from rome.errors import DataError, NotSupportedError, ProgrammingError
 from rome.planner.plan import FetchPlan
@@ -33,6 +34,8 @@ class Prepared:
             deletes rows that some may refer to; or it writes a temporary table.
         only_adds: it neither updates nor replaces rows.
         on_mirror: it asks for the schema, which the mirror answers.
+        in_batches: with many sets of parameters it may run as if it were one statement.
+        may_end_transaction: a row that breaks a constraint may make SQLite roll back.
     """
 
     statement: Statement
@@ -43,6 +46,8 @@ class Prepared:
     foreign_keys: bool
     only_adds: bool
     on_mirror: bool
+    in_batches: bool
+    may_end_transaction: bool
 
     @property
     def writes(self) -> bool:
@@ -126,10 +131,11 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
     _refuse(statement, inspection, tables)
     read = inspection.read | (inspection.written - inspection.inserted)
     inserted = [tables[name] for name in inspection.inserted if name in tables]
+    plan = plan_statement(statement.text, catalog, frozenset(name for name in read if name in tables))
     return Prepared(
         statement=statement,
         inspection=inspection,
-        plan=plan_statement(statement.text, catalog, frozenset(name for name in read if name in tables)),
+        plan=plan,
         target=inserted[0] if inserted else None,
         sets_rowid=bool(inserted) and statement.kind is Kind.INSERT and _names_rowid(statement.text),
         foreign_keys=bool(inspection.temporary_written)
@@ -138,6 +144,9 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
         and not inspection.updated
         and not any(_may_replace(statement, table) for table in inserted),
         on_mirror=any(name.startswith(("sqlite_", "pragma_")) for name in inspection.read | inspection.temporary_read),
+        in_batches=_runs_in_batches(statement, inspection, plan, tables),
+        may_end_transaction=rolls_back(statement.text)
+        or any("ROLLBACK" in tables[name].sql.upper() for name in inspection.written if name in tables),
     )
 
 
@@ -163,6 +172,28 @@ def _concerns_foreign_keys(statement: Statement, inspection: Inspection, catalog
 def _may_replace(statement: Statement, table: Table) -> bool:
     """Can INSERT or UPDATE delete rows that are in its way?"""
     return "REPLACE" in statement.text.upper() or "REPLACE" in table.sql.upper()
+
+
+def _runs_in_batches(
+    statement: Statement, inspection: Inspection, plan: FetchPlan, tables: Mapping[str, Table]
+) -> bool:
+    """Whether its runs with many sets of parameters give the same one by one and as one statement, if none fails.
+
+    The rows of INSERT must be known before. A conflict clause may delete rows, which nobody counts. And nothing may ask
+    what a run before has counted.
+    """
+    if not inspection.written or inspection.temporary_written or inspection.temporary_read:
+        return False
+    words = [token.word for token in tokenize(statement.text)]
+    if words[:1] not in (["INSERT"], ["UPDATE"], ["DELETE"]) or words[1] == "OR" or "CONFLICT" in words:
+        return False
+    if statement.kind is Kind.INSERT and not plan.inserts_only:
+        return False
+    texts = (statement.text, *(tables[name].sql for name in inspection.written if name in tables))
+    return not any(word in text.upper() for text in texts for word in _TELLS_RUNS_APART)
+
+
+_TELLS_RUNS_APART = ("REPLACE", "ROLLBACK", "CHANGES", "LAST_INSERT_ROWID")  # TOTAL_CHANGES among them
 
 
 def _refuse(statement: Statement, inspection: Inspection, tables: Mapping[str, Table]) -> None:

@@ -41,6 +41,7 @@ class RowIds:
         self._working_set = reader.working_set
         self.taken: list[Taken] = []
         self.given: deque[Taken] = deque()
+        self._again = False  # were the last ones taken from `given`?
 
     def _incarnation(self) -> bytes:
         snapshot = self._reader.transaction.snapshot or self._store.last_snapshot()
@@ -78,12 +79,12 @@ class RowIds:
         if table.id >= self._reader.first_new_table:
             return above + 1  # nobody else knows the table yet
         while self.given:
-            # By name: the table may have been dropped and made anew since. Then the ids are not from its sequence, and
-            # count as set by the statement: COMMIT validates that they are free, and raises the sequence.
             again = self.given.popleft()
-            if again.table == table.name.lower() and again.size >= size:
+            if self._fits(again, table, size):
                 self.taken.append(again)
+                self._again = True
                 return again.first
+        self._again = False
         incarnation = self._incarnation()
         first_free = IDENTIFIERS.take(incarnation, table.id, size, above)
         while first_free is None:
@@ -94,6 +95,31 @@ class RowIds:
             first_free = IDENTIFIERS.take(incarnation, table.id, size, above)
         self.taken.append(Taken(table.id, table.name.lower(), first_free, size))
         return first_free
+
+    def come_together(self, table: Table, needed: int, rows: int) -> bool:
+        """Whether a batch that inserts so many rows gets the ids that they would get one by one.
+
+        All of them must ask for one, or none; and a replay must have them in one piece, as they were taken.
+        """
+        if needed not in (0, rows):
+            return False
+        return not (needed and self.given) or self._fits(self.given[0], table, needed)
+
+    @staticmethod
+    def _fits(ids: Taken, table: Table, size: int) -> bool:
+        # By name: the table may have been dropped and made anew since. Then the ids are not from its sequence, and
+        # count as set by the statement: COMMIT validates that they are free, and raises the sequence.
+        return ids.table == table.name.lower() and ids.size >= size
+
+    def take_back(self, table: Table) -> None:
+        """Undo the last `take`; the rows that it was for are going to take their ids one by one."""
+        if table.id >= self._reader.first_new_table:
+            return
+        last = self.taken.pop()
+        if self._again:
+            self.given.extendleft(last._replace(first=last.first + n, size=1) for n in reversed(range(last.size)))
+        else:
+            IDENTIFIERS.give_back(self._incarnation(), table.id, last.first, last.first + last.size)
 
     def short(
         self,

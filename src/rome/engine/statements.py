@@ -97,15 +97,14 @@ class Statements:
         bound = [prepared.bind(parameters) for parameters in batch]
         read_set = current.transaction.read_set
         before = read_set.mark()
-        prefetched = len(bound) > 1
-        if prefetched:
-            current.execution.prefetch(prepared, bound, foreign_keys=self.foreign_keys and prepared.foreign_keys)
+        execution, runs = current.execution, None
+        if len(bound) > 1 and (run := execution.change_all(prepared, bound, check, foreign_keys=self.foreign_keys)):
+            runs = iter([run])
+        if runs is None:
+            runs = (execution.change(prepared, each, check, foreign_keys=self.foreign_keys) for each in bound)
         rows, changes, last_rowid = [], 0, None
-        for parameters in bound:
-            run = current.execution.change(
-                prepared, parameters, check, foreign_keys=self.foreign_keys, prefetched=prefetched
-            )
-            self._workspace.working_set.changes = run.changes
+        for run in runs:
+            self._workspace.working_set.changes = run.last_changes
             self._workspace.working_set.total_changes += run.all_changes
             if run.error is not None:
                 # What a statement that left nothing was told is worth validating only where all that was seen is.

@@ -51,7 +51,7 @@ def _rows(reader: Reader, fetch: Fetch) -> Iterator[tuple[int, Sequence[SqlValue
     or at the end when another index is read."""
     table, working_set = fetch.table, reader.working_set
     touched = working_set.contents.of(table.id).touched
-    finals = [final for where in touched.values() if (final := working_set.final_row(table, where)) is not None]
+    finals = [final for final in working_set.final_rows(table, list(touched.values())) if final is not None]
     written = deque(sorted((row_key(table, *final), final) for final in finals))
     for start, stop in fetch.ranges:
         for chunk in reader.transaction.chunks(table.id, fetch.path.id, start, stop):

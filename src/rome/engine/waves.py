@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 from rome.catalog.schema import Table
 from rome.engine.paging import pages, read_page
@@ -10,7 +10,7 @@ from rome.engine.reader import Reader
 from rome.planner.plan import Fetch, FetchedRows, Values, Wave
 from rome.store.spi import Reserve
 from rome.transaction.read_set import Check
-from rome.transaction.transaction import Want
+from rome.transaction.transaction import Want, merged
 
 
 def gather(
@@ -45,6 +45,35 @@ def gather(
     return reserved
 
 
+def gather_first(
+    reader: Reader,
+    plans: Iterable[Generator[Wave, FetchedRows, None]],
+    check: Check,
+    extra: Sequence[Want],
+    reserves: Sequence[Reserve],
+) -> tuple[bool, list[int]]:
+    """Read and hydrate the first waves of many plans, and `extra` wants, in one round trip.
+
+    Returns:
+        Whether that is all that the plans need; the reserved.
+    """
+    first = [(plan, wave) for plan in plans if (wave := next(plan, None)) is not None]
+    at_once = [(plan, wave) for plan, wave in first if not any(pages(reader, fetch) for fetch in wave)]
+    wants = merged([*(to_want(fetch, check) for _, wave in at_once for fetch in wave), *extra])
+    reserved = reader.read(wants, reserves)
+    reader.hydrate(wants)
+    finished = [_is_finished(reader, plan, wave, check) for plan, wave in at_once]
+    return len(at_once) == len(first) and all(finished), reserved
+
+
+def _is_finished(reader: Reader, plan: Generator[Wave, FetchedRows, None], wave: Wave, check: Check) -> bool:
+    try:
+        plan.send(_seen(reader, fetch.table, to_want(fetch, check)) for fetch in wave)
+    except StopIteration:
+        return True
+    return False
+
+
 def _seen(reader: Reader, table: Table, want: Want) -> list[Values]:
     """What keys the next wave: the stored rows, and every row that this transaction has written."""
     new = table.id >= reader.first_new_table
@@ -53,7 +82,7 @@ def _seen(reader: Reader, table: Table, want: Want) -> list[Values]:
     if new or (contents is not None and contents.whole):
         rows.extend(values for _, values in reader.working_set.all_rows(table))
     elif contents is not None:
-        finals = (reader.working_set.final_row(table, where) for where in contents.touched.values())
+        finals = reader.working_set.final_rows(table, list(contents.touched.values()))
         rows.extend(final[1] for final in finals if final is not None)
     return rows
 

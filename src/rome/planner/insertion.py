@@ -28,6 +28,11 @@ class Insertion:
     columns: tuple[int, ...]
     rows: tuple[tuple[Value, ...], ...]
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether all values are known before the run."""
+        return not any(value is None for row in self.rows for value in row)
+
     def planned(self, parameters: Sequence[SqlValue]) -> list[PlannedRow]:
         """The rows as they will be stored, as far as they are known."""
         return [self._planned(row, parameters) for row in self.rows]

@@ -120,6 +120,8 @@ class FetchPlan(ABC):
     """Every base table that the statement reads, in the order of their first mention."""
     full_scans: tuple[Table, ...]
     """Those of them that are read whole whatever the parameters are."""
+    inserts_only: bool
+    """It is INSERT .. VALUES of parameters and constants, and reads nothing."""
 
     @abstractmethod
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:

@@ -110,6 +110,7 @@ class StatementPlan(FetchPlan):
         self._summary = template.summary
         self._slots = slots
         self._insertion = insertion
+        self.inserts_only = insertion is not None and insertion.is_constant and not template.tables
         self._points = {
             step: point
             for step in template.steps

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rome.errors import CommitAbortedError, CommitUnknownError, NotReplicatedError, OperationalError
@@ -46,6 +46,23 @@ class Want(NamedTuple):
     keys: tuple[bytes, ...]
     ranges: tuple[tuple[bytes, bytes], ...]
     check: Check
+
+
+def merged(wants: Iterable[Want]) -> list[Want]:
+    """The same keys and ranges, each once, in as few wants as there are indexes and checks."""
+    groups: dict[tuple[int, int, Check], tuple[dict[bytes, None], dict[tuple[bytes, bytes], None]]] = {}
+    for table_id, index_id, keys, ranges, check in wants:
+        group = groups.get((table_id, index_id, check))
+        if group is None:
+            group = groups[table_id, index_id, check] = ({}, {})
+        for key in keys:
+            group[0][key] = None
+        for each in ranges:
+            group[1][each] = None
+    return [
+        Want(table_id, index_id, tuple(keys), tuple(ranges), check)
+        for (table_id, index_id, check), (keys, ranges) in groups.items()
+    ]
 
 
 class Transaction:

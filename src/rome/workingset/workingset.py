@@ -49,10 +49,17 @@ class Counters(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What running one statement gave; `all_changes` are those of foreign key actions, too."""
+    """What running a statement gave, or running it several times.
+
+    Attributes:
+        changes: of all runs; when there are several, those of foreign key actions are among them.
+        last_changes: of the last run.
+        all_changes: those of foreign key actions, too.
+    """
 
     rows: list[Row]
     changes: int
+    last_changes: int
     all_changes: int
     last_rowid: int
     events: list[Event]
@@ -249,6 +256,24 @@ class WorkingSet:
         found = self.query(self.statements_of(table).select_one, where)
         return (0 if table.without_rowid else cast(int, where[0]), found[0]) if found else None
 
+    def final_rows(self, table: Table, wheres: Sequence[tuple[SqlValue, ...]]) -> list[tuple[int, Row] | None]:
+        """The same of many rows.
+
+        Cost: if all of them are there, or none, half of the time.
+        """
+        statement = self.statements_of(table).select_one
+        try:
+            found = cast("list[Row]", self.connection.executemany(statement, wheres).fetchall())
+        except UnicodeDecodeError as error:
+            raise not_unicode(error) from error
+        if not found:
+            return [None] * len(wheres)
+        if len(found) < len(wheres):
+            return [self.final_row(table, where) for where in wheres]
+        if table.without_rowid:
+            return [(0, row) for row in found]
+        return [(cast(int, where[0]), row) for where, row in zip(wheres, found, strict=True)]
+
     def has_row(self, table: Table, positions: Sequence[int], values: Sequence[SqlValue]) -> bool:
         """Is there a row with these values, as the columns compare?"""
         return bool(self.query(self.statements_of(table).exists(tuple(positions)), values))
@@ -327,10 +352,11 @@ class WorkingSet:
         finally:
             cursor.close(force=True)
 
-    def run(self, sql: str, parameters: Sequence[SqlValue], generated: frozenset[str]) -> Run:
+    def run(self, sql: str, batch: Sequence[Sequence[SqlValue]], generated: frozenset[str]) -> Run:
         """Run a statement that may change rows; its error is returned, with what it did before.
 
         Args:
+            batch: parameters; it is run once with each.
             generated: lower-case names of the tables with generated columns.
 
         Raises:
@@ -350,7 +376,10 @@ class WorkingSet:
         failed: Exception | None = None
         before = self.connection.total_changes()
         try:
-            rows = cast("list[Row]", self.connection.execute(sql, parameters).fetchall())
+            if len(batch) == 1:
+                rows = cast("list[Row]", self.connection.execute(sql, batch[0]).fetchall())
+            else:
+                rows = cast("list[Row]", self.connection.executemany(sql, batch).fetchall())
         except apsw.Error as error:
             failed = translate(error)
             failed.__cause__ = error
@@ -358,8 +387,9 @@ class WorkingSet:
             raise not_unicode(error) from error
         finally:
             self.connection.preupdate_hook(None)
-        changes, total = self.connection.changes(), self.connection.total_changes()
-        return Run(rows, changes, total - before, self.connection.last_insert_rowid(), events, failed)
+        last, total = self.connection.changes(), self.connection.total_changes() - before
+        changes = last if len(batch) == 1 else total
+        return Run(rows, changes, last, total, self.connection.last_insert_rowid(), events, failed)
 
     def touch(self, tables: dict[str, Table], events: Iterable[Event]) -> None:
         """Note what a run that stands has touched."""
