@@ -5,7 +5,7 @@
   ARGV[6] msgpack {table ids of the ranges, points, ranges, puts, deletes, entries, drops, sequences}
   ARGV[7..] what belongs to each of these in turn:
     points: {{table, count}..}: the row keys, their stamps ('' for absent)
-    ranges: {{table, index, version, rows}..}: start, stop
+    ranges: {{table, index, version, rows, count}..}: start, stop, start, stop..
     puts: {{table, count}..}: the row keys, their records   deletes: {{table, count}..}: the row keys
     entries: {{table, index, how many removed, how many added}..}: the entries
     drops: {{table, index or -1}..}: nothing   sequences: {name, value, name, value..} in decimal: nothing
@@ -79,28 +79,34 @@ local function is_newer_row_behind(name, low, high, since)
   return false
 end
 
+local function has_changed(table_id, index, since, rows, start, stop)
+  local name, low, high, moved = table_id .. '.' .. index, '[' .. start, '(' .. stop, false
+  local function mark()
+    moved = true
+    return true
+  end
+  each_change(PREFIX .. 'l' .. name, low, high, since, mark)
+  if rows and not moved then
+    if index == 0 then
+      each_change(PREFIX .. 'u' .. table_id, low, high, since, mark)
+    else
+      moved = is_newer_row_behind(name, low, high, since)
+    end
+  end
+  return moved
+end
+
 for _, range in ipairs(ranges) do
-  local table_id, index, since, rows = unpack(range)
-  local start, stop = unpack(take(2))
+  local table_id, index, since, rows, count = unpack(range)
+  local bounds = take(2 * count)
   if changed[table_id] > since then
     if floor[table_id] > since then
       return { 'old', floor[table_id], table_id }
     end
-    local name, low, high, moved = table_id .. '.' .. index, '[' .. start, '(' .. stop, false
-    local function mark()
-      moved = true
-      return true
-    end
-    each_change(PREFIX .. 'l' .. name, low, high, since, mark)
-    if rows and not moved then
-      if index == 0 then
-        each_change(PREFIX .. 'u' .. table_id, low, high, since, mark)
-      else
-        moved = is_newer_row_behind(name, low, high, since)
+    for n = 1, 2 * count, 2 do
+      if has_changed(table_id, index, since, rows, bounds[n], bounds[n + 1]) then
+        return { 'conflict', table_id, index, bounds[n] }
       end
-    end
-    if moved then
-      return { 'conflict', table_id, index, start }
     end
   end
 end
@@ -109,17 +115,27 @@ if #puts + #deletes + #index_writes + #drops + #sequences == 0 then
   return { 'done', version, work }
 end
 
--- Step: build the arguments. Calls run in the order in which they are first named here.
+-- Step: build the arguments. Calls run in the order in which they are first named here. The loops over rows and entries
+-- are most of what a large commit costs: they keep what a name or the length of a list would have to be found for.
 version = version + 1
 local stamp = stamp_of(version)
 local calls, named = {}, {}
-local function arguments(command, name)
+local function call_of(command, name)
   local call = named[command .. name]
   if not call then
-    call = { command = command, key = PREFIX .. name, arguments = {} }
+    call = { command = command, key = PREFIX .. name, arguments = {}, count = 0 }
     calls[#calls + 1], named[command .. name] = call, call
   end
-  return call.arguments
+  return call
+end
+local function arguments(command, name)
+  return call_of(command, name).arguments
+end
+-- A pair of arguments, for the calls that have many and are given nothing else.
+local function add_pair(call, one, other)
+  local given, count = call.arguments, call.count
+  given[count + 1], given[count + 2] = one, other
+  call.count = count + 2
 end
 local meta_arguments = { 'version', version }
 local function set_meta(field, value)
@@ -157,26 +173,19 @@ local must_wait = next(claimed) and function(table_id, row_key)
   return claimed[table_id .. ':'] or claimed[table_id .. ':' .. row_key]
 end
 
--- Step: what trimming will have to remove, in elements of a bounded size
-local ELEMENT_MEMBERS = 100
-local elements, element, groups, members_left = {}, nil, nil, 0
-local function begin_element()
-  element = { id = #elements == 0 and id or '', bytes = COMMIT_BYTES, groups = {} }
-  groups, members_left = {}, ELEMENT_MEMBERS
-  elements[#elements + 1] = element
+-- Step: what trimming will have to remove
+local groups, group_of = {}, {}
+local function group(table_id, index, name)
+  local found = group_of[name]
+  if not found then
+    found = { table_id = table_id, index = index, members = {}, count = 0, bytes = {} }
+    groups[#groups + 1], group_of[name] = found, found
+  end
+  return found
 end
-begin_element()
-local function remember(table_id, index, name, member, bytes)
-  if members_left == 0 then
-    begin_element()
-  end
-  members_left = members_left - 1
-  if not groups[name] then
-    groups[name] = {}
-    element.groups[#element.groups + 1] = { table_id, index, groups[name] }
-  end
-  table.insert(groups[name], member)
-  element.bytes = element.bytes + MEMBER_BYTES + 2 * #member + bytes
+local function add_member(logged, member, bytes)
+  local count = logged.count + 1
+  logged.members[count], logged.bytes[count], logged.count = member, MEMBER_BYTES + 2 * #member + bytes, count
 end
 
 -- Step: drops
@@ -203,69 +212,88 @@ for _, each in ipairs(drops) do
 end
 
 -- Step: rows and the order index
-local function change_entry(table_id, index, entry, is_there)
+local plus, minus = stamp .. '+', stamp .. '-'
+
+-- What is done to the entries of one index: a function of an entry, and whether it is added.
+local function changes_of(table_id, index)
   local name = table_id .. '.' .. index
-  if is_there then
-    local added = arguments('ZADD', 'e' .. name)
-    added[#added + 1] = 0
-    added[#added + 1] = entry
-  else
-    table.insert(arguments('ZREM', 'e' .. name), entry)
+  local added, removed, log, logged
+  return function(entry, is_there)
+    local member
+    if is_there then
+      added = added or call_of('ZADD', 'e' .. name)
+      add_pair(added, 0, entry)
+      member = entry .. plus
+    else
+      removed = removed or arguments('ZREM', 'e' .. name)
+      removed[#removed + 1] = entry
+      member = entry .. minus
+    end
+    if not log then
+      log, logged = call_of('ZADD', 'l' .. name), group(table_id, index, 'l' .. name)
+    end
+    add_pair(log, 0, member)
+    add_member(logged, member, 0)
   end
-  local member = entry .. stamp .. (is_there and '+' or '-')
-  local log = arguments('ZADD', 'l' .. name)
-  log[#log + 1] = 0
-  log[#log + 1] = member
-  remember(table_id, index, 'l' .. name, member, 0)
 end
 
-local function change_row(table_id, row_key, old, record)
-  if not old and not record then
-    return
+-- What is done to the rows of one table: a function of a row key, what is stored there, and what is to be.
+local function row_changes_of(table_id)
+  local change_entry = changes_of(table_id, 0)
+  local rows, gone, log, history, logged
+  return function(row_key, old, record)
+    if record then
+      rows = rows or call_of('HSET', 'r' .. table_id)
+      add_pair(rows, row_key, stamp .. record)
+    elseif old then
+      gone = gone or arguments('HDEL', 'r' .. table_id)
+      gone[#gone + 1] = row_key
+    else
+      return
+    end
+    touch(table_id)
+    local entry = entry_of(row_key)
+    if not (old and record) then
+      change_entry(entry, record)
+    end
+    if old then
+      if not log then
+        log, history = call_of('ZADD', 'u' .. table_id), call_of('HSET', 'h' .. table_id)
+        logged = group(table_id, -1, 'u' .. table_id)
+      end
+      local member = entry .. stamp .. 'u'
+      add_pair(log, 0, member)
+      add_pair(history, member, old)
+      add_member(logged, member, #member + #old)
+    end
   end
-  touch(table_id)
-  if record then
-    local rows = arguments('HSET', 'r' .. table_id)
-    rows[#rows + 1] = row_key
-    rows[#rows + 1] = stamp .. record
-  else
-    table.insert(arguments('HDEL', 'r' .. table_id), row_key)
-  end
-  local entry = entry_of(row_key)
-  if not (old and record) then
-    change_entry(table_id, 0, entry, record)
-  end
-  if old then
-    local member = entry .. stamp .. 'u'
-    local log, history = arguments('ZADD', 'u' .. table_id), arguments('HSET', 'h' .. table_id)
-    log[#log + 1] = 0
-    log[#log + 1] = member
-    history[#history + 1] = member
-    history[#history + 1] = old
-    remember(table_id, -1, 'u' .. table_id, member, #member + #old)
+end
+
+local changers = {}
+local function change_rows(table_id, row_keys, records)
+  local old = dropped[table_id] and {} or gather('HMGET', PREFIX .. 'r' .. table_id, row_keys)
+  changers[table_id] = changers[table_id] or row_changes_of(table_id)
+  local change_row = changers[table_id]
+  for n, row_key in ipairs(row_keys) do
+    if must_wait and must_wait(table_id, row_key) then
+      return { 'turn', table_id, row_key }
+    end
+    change_row(row_key, old[n], records and records[n])
   end
 end
 
 for _, put in ipairs(puts) do
   local table_id, count = unpack(put)
-  local row_keys, records = take(count), take(count)
-  local old = gather('HMGET', PREFIX .. 'r' .. table_id, row_keys)
-  for n, row_key in ipairs(row_keys) do
-    if must_wait and must_wait(table_id, row_key) then
-      return { 'turn', table_id, row_key }
-    end
-    change_row(table_id, row_key, not dropped[table_id] and old[n], records[n])
+  local waiting = change_rows(table_id, take(count), take(count))
+  if waiting then
+    return waiting
   end
 end
 for _, delete in ipairs(deletes) do
   local table_id, count = unpack(delete)
-  local row_keys = take(count)
-  local old = gather('HMGET', PREFIX .. 'r' .. table_id, row_keys)
-  for n, row_key in ipairs(row_keys) do
-    if must_wait and must_wait(table_id, row_key) then
-      return { 'turn', table_id, row_key }
-    end
-    change_row(table_id, row_key, not dropped[table_id] and old[n], false)
+  local waiting = change_rows(table_id, take(count))
+  if waiting then
+    return waiting
   end
 end
 
@@ -274,11 +302,12 @@ for _, write in ipairs(index_writes) do
   local table_id, index, removed, added = unpack(write)
   touch(table_id)
   set_meta('i' .. table_id .. '.' .. index, 1)
+  local change_entry = changes_of(table_id, index)
   for _, entry in ipairs(take(removed)) do
-    change_entry(table_id, index, entry, false)
+    change_entry(entry, false)
   end
   for _, entry in ipairs(take(added)) do
-    change_entry(table_id, index, entry, true)
+    change_entry(entry, true)
   end
 end
 
@@ -292,19 +321,37 @@ for n = 1, #sequences, 2 do
   end
 end
 
--- Step: the transaction id and the trim queue
+-- Step: the transaction id and the trim queue, in elements of a bounded size
+local ELEMENT_MEMBERS = 100
+local elements, element, members_left = {}, nil, 0
+local function begin_element()
+  element = { id = #elements == 0 and id or '', bytes = COMMIT_BYTES, groups = {} }
+  elements[#elements + 1], members_left = element, ELEMENT_MEMBERS
+end
+begin_element()
+local member_count = 0
+for _, each in ipairs(groups) do
+  member_count = member_count + each.count
+  local first = 1
+  while first <= each.count do
+    if members_left == 0 then
+      begin_element()
+    end
+    local last = math.min(each.count, first + members_left - 1)
+    element.groups[#element.groups + 1] = { each.table_id, each.index, { unpack(each.members, first, last) } }
+    for n = first, last do
+      element.bytes = element.bytes + each.bytes[n]
+    end
+    members_left, first = members_left - (last - first + 1), last + 1
+  end
+end
 local bytes = 0
 for _, each in ipairs(elements) do
   bytes = bytes + each.bytes
 end
 local history_bytes = number(meta[8]) + bytes
 -- More than this commit adds, so that trimming catches up; not much more, so that no commit pays for many.
-local room = 200
-for _, each in ipairs(elements) do
-  for _, group in ipairs(each.groups) do
-    room = room + 2 * #group[3]
-  end
-end
+local room = 200 + 2 * member_count
 local expired = find_expired(number(meta[6]), number(meta[7]), history_bytes, 4 + #elements, room)
 local dropped_ids = {}
 for table_id in pairs(dropped) do

@@ -36,8 +36,15 @@ local function version_of(row)
   return (struct.unpack('>I8', row))
 end
 
+local length_bytes = {} -- most row keys of a table have one of a few lengths
 local function entry_of(row_key)
-  return row_key .. struct.pack('>I4', #row_key)
+  local length = #row_key
+  local packed = length_bytes[length]
+  if not packed then
+    packed = struct.pack('>I4', length)
+    length_bytes[length] = packed
+  end
+  return row_key .. packed
 end
 
 local function row_key_of(entry)

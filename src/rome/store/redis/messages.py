@@ -132,6 +132,9 @@ def commit_arguments(request: CommitRequest) -> list[bytes]:
     for table_id, key, version in request.points:
         points.setdefault(table_id, []).append(escape(key))
         stamps.setdefault(table_id, []).append(stamp(version) if version else b"")
+    ranges: dict[tuple[int, int, Version, bool], list[bytes]] = {}
+    for table_id, index_id, start, stop, version, rows in request.ranges:
+        ranges.setdefault((table_id, index_id, version, rows), []).extend((escape(start), escape(stop)))
     puts: dict[int, list[bytes]] = {}
     records: dict[int, list[bytes]] = {}
     deletes: dict[int, list[bytes]] = {}
@@ -149,9 +152,9 @@ def commit_arguments(request: CommitRequest) -> list[bytes]:
         added.setdefault(index, [])
         (added if write.present else removed)[index].append(_entry(write))
     shape = (
-        [*{check.table_id for check in request.ranges}],
+        [*{table_id for table_id, _, _, _ in ranges}],
         [(table_id, len(keys)) for table_id, keys in points.items()],
-        [(check.table_id, check.index_id, check.version, check.rows) for check in request.ranges],
+        [(*shape, len(bounds) // 2) for shape, bounds in ranges.items()],
         [(table_id, len(keys)) for table_id, keys in puts.items()],
         [(table_id, len(keys)) for table_id, keys in deletes.items()],
         [(*index, len(removed[index]), len(added[index])) for index in added],
@@ -162,8 +165,8 @@ def commit_arguments(request: CommitRequest) -> list[bytes]:
     for table_id, keys in points.items():
         arguments += keys
         arguments += stamps[table_id]
-    for check in request.ranges:
-        arguments += (escape(check.start), escape(check.stop))
+    for bounds in ranges.values():
+        arguments += bounds
     for table_id, keys in puts.items():
         arguments += keys
         arguments += records[table_id]
