@@ -19,6 +19,7 @@ from rome.errors import (
     OperationalError,
     ProgrammingError,
     TransactionTooLargeError,
+    UniqueViolation,
 )
 
 SCHEMA = """
