@@ -69,7 +69,8 @@ class SnapshotCache:
 
     def add_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, rows: list[Row]) -> None:
         """Note a range that was read in full."""
-        self.add_rows(table_id, [(row.key, row) for row in rows])
+        if rows:
+            self.add_rows(table_id, [(row.key, row) for row in rows])
         ranges = self._ranges.setdefault((table_id, index_id), [])
         first = bisect_right(ranges, start, key=_start)
         if first and stop <= ranges[first - 1].stop:

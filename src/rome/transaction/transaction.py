@@ -187,9 +187,10 @@ class Transaction:
         while answers:
             unfinished = []
             for position, (scan, (rows, resume)) in answers:
-                self._take(rows, scan)
-                found[position] += rows
                 stops[position] = resume
+                if rows:  # most ranges that must be unique have none
+                    self._take(rows, scan)
+                    found[position] += rows
                 limit = None if scan.limit is None else scan.limit - len(rows)
                 if resume is not None and limit != 0:
                     bounds = (scan.start, resume) if scan.reverse else (resume, scan.stop)
@@ -234,7 +235,9 @@ class Transaction:
         """The rows of a want that was read; a range may bring more rows than it holds."""
         found: dict[bytes, None] = dict.fromkeys(want.keys)
         for start, stop in want.ranges:
-            found.update(dict.fromkeys(self.cache.covering(want.table_id, want.index_id, start, stop) or ()))
+            covered = self.cache.covering(want.table_id, want.index_id, start, stop)
+            if covered:
+                found.update(dict.fromkeys(covered))
         return [row for row in map(self.cache.rows(want.table_id).get, found) if row is not None]
 
     def check_want(self, want: Want) -> None:

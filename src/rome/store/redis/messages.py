@@ -49,19 +49,23 @@ def decode_row(table_id: int, key: bytes, stored: bytes) -> Row:
 
 def request_arguments(requests: Sequence[Request]) -> list[bytes]:
     """What read.lua takes from ARGV[5] on."""
-    shapes: list[tuple[str | int | bool, ...]] = []
+    shapes: list[list[Any]] = []
     arguments: list[bytes] = []
     for request in requests:
         match request:
             case Get(table_id, keys):
-                shapes.append(("get", table_id, len(keys)))
+                shapes.append(["get", table_id, len(keys)])
                 arguments += map(escape, keys)
             case Scan(table_id, index_id, start, stop, limit, reverse):
                 # cmsgpack knows no infinity; no index has more entries than this.
-                shapes.append(("scan", table_id, index_id, 2**53 if limit is None else limit, reverse))
+                shape = ["scans", table_id, index_id, 2**53 if limit is None else limit, reverse]
+                if shapes and shapes[-1][:-1] == shape:
+                    shapes[-1][-1] += 1
+                else:
+                    shapes.append([*shape, 1])
                 arguments += (escape(start), escape(stop))
             case Count(table_id, index_id, start, stop):
-                shapes.append(("count", table_id, index_id))
+                shapes.append(["count", table_id, index_id])
                 arguments += (escape(start), escape(stop))
     return [_pack(([*{request.table_id for request in requests}], shapes)), *arguments]
 
@@ -79,7 +83,7 @@ def decode_answer(request: Request, answer: Any) -> Answer:
                 for key, stored in zip(keys, answer, strict=True)
             ]
         case Scan():
-            return _decode_scan(request, answer)
+            return ScanResult([], None) if answer is None else _decode_scan(request, answer)
         case Count():
             return int(answer)
 

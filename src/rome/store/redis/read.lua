@@ -3,12 +3,12 @@
   ARGV[1] incarnation   ARGV[2] version; both '' for now
   ARGV[3] stop scanning after so many rows in all   ARGV[4] or so many bytes
   ARGV[5] msgpack {table ids, requests}; a request: {'get', table, how many keys} |
-    {'scan', table, index, limit, reverse} | {'count', table, index}
-  ARGV[6..] what belongs to each request in turn: the keys, or start and stop
+    {'scans', table, index, limit, reverse, how many} | {'count', table, index}
+  ARGV[6..] what belongs to each request in turn: the keys, or each start and stop
   Returns {'done', incarnation, version, catalog version, answers, work}, or {'dropped'} | {'lost'} |
     {'catalog', version} | {'old', floor, table}
-  An answer: get: rows, false where there is none; count: a number; scan: {1 if there may be more, 1 if not in order, the
-    last entry that was looked at, entries, their rows, entries, their rows...}
+  An answer: get: rows, false where there is none; count: a number; each scan: {1 if there may be more, 1 if not in order,
+    the last entry that was looked at, entries, their rows, entries, their rows...}, or false for a range without any
   Cost O(log n + rows + changes since the version inside what is asked), blocks the server ]]
 local ids, requests = unpack(cmsgpack.unpack(ARGV[5]))
 local take = arguments_from(6)
@@ -81,18 +81,20 @@ local function undo(log, low, high, entries)
   return before
 end
 
-local function scan(id, index, limit, reverse)
-  local start, stop = unpack(take(2))
-  local name, moved = id .. '.' .. index, changed[id] > version
-  local low, high = '[' .. start, '(' .. stop
+local function scan(id, index, limit, reverse, moved, start, stop)
+  local name = id .. '.' .. index
+  local key, low, high = PREFIX .. 'e' .. name, '[' .. start, '(' .. stop
   local answer, count, covered, more = {}, 0, '', true
   while more and count <= limit and rows_left > 0 and bytes_left > 0 do
     local size = math.min(CHUNK, limit - count + 1) -- one more than asked, to know whether there is more
     local entries
     if reverse then
-      entries = redis.call('ZRANGE', PREFIX .. 'e' .. name, high, low, 'BYLEX', 'REV', 'LIMIT', 0, size)
+      entries = redis.call('ZRANGE', key, high, low, 'BYLEX', 'REV', 'LIMIT', 0, size)
     else
-      entries = redis.call('ZRANGE', PREFIX .. 'e' .. name, low, high, 'BYLEX', 'LIMIT', 0, size)
+      entries = redis.call('ZRANGE', key, low, high, 'BYLEX', 'LIMIT', 0, size)
+    end
+    if #entries == 0 and count == 0 and not moved then
+      return false -- as for most keys that must be unique: thousands of them, in a batch
     end
     more = #entries == size
     count = count + #entries
@@ -130,7 +132,17 @@ local function scan(id, index, limit, reverse)
   return { more and 1 or 0, moved and 1 or 0, covered, unpack(answer) }
 end
 
-local function count(id, index)
+local answers = {}
+
+local function add_scans(id, index, limit, reverse, how_many)
+  local moved = changed[id] > version
+  local bounds = take(2 * how_many)
+  for n = 1, 2 * how_many, 2 do
+    answers[#answers + 1] = scan(id, index, limit, reverse, moved, bounds[n], bounds[n + 1])
+  end
+end
+
+local function add_count(id, index)
   local start, stop = unpack(take(2))
   local name = id .. '.' .. index
   local low, high = '[' .. start, '(' .. stop
@@ -145,16 +157,15 @@ local function count(id, index)
       end
     end)
   end
-  return total
+  answers[#answers + 1] = total
 end
 
-local function get_each(id, key_count)
-  return get(id, take(key_count))
+local function add_get(id, key_count)
+  answers[#answers + 1] = get(id, take(key_count))
 end
 
-local answer_to = { get = get_each, scan = scan, count = count }
-local answers = {}
-for n, request in ipairs(requests) do
-  answers[n] = answer_to[request[1]](unpack(request, 2))
+local add_answer = { get = add_get, scans = add_scans, count = add_count }
+for _, request in ipairs(requests) do
+  add_answer[request[1]](unpack(request, 2))
 end
 return { 'done', meta[1], version, number(meta[3]), answers, work }
