@@ -135,8 +135,7 @@ class Execution:
 
         def run() -> Run | None:
             reserves = [] if target is None else self.ids.reserves(target, needed)
-            # Without ids and parents, the guards that show after the run are all, and most often bring nothing.
-            if not together or target is None or reserves or foreign_keys:
+            if not (together and self._guards_can_wait(prepared, reserves, foreign_keys=foreign_keys)):
                 wants = [] if target is None else guards.planned(catalog, target, rows, foreign_keys=foreign_keys)
                 plans = [prepared.plan.waves(parameters) for parameters in batch]
                 all_is_known, reserved = gather_first(self.reader, plans, check, wants, reserves)
@@ -152,6 +151,15 @@ class Execution:
             return self._with_room(prepared, run)
         except (DataError, WorkingSetFullError):
             return None
+
+    @staticmethod
+    def _guards_can_wait(prepared: Prepared, reserves: Sequence[Reserve], *, foreign_keys: bool) -> bool:
+        """Whether nothing need be read before an INSERT runs.
+
+        Its guards show when it has run, and most often bring nothing: so they are derived once, and not before it runs,
+        too. With ids or parents to be read that would be a second trip; and a conflict clause expects rows.
+        """
+        return prepared.target is not None and prepared.in_batches and not (reserves or foreign_keys)
 
     def change(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check, *, foreign_keys: bool) -> Run:
         """Run INSERT, UPDATE or DELETE; its error is in what is returned.
@@ -175,10 +183,11 @@ class Execution:
         needed = 0
         if target is not None:
             planned_rows = prepared.plan.planned_rows(parameters)
-            catalog = self.reader.schema.catalog
-            wants = merged(guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys))
             needed = 1 if planned_rows is None else self.ids.needed(target, planned_rows)
             reserves = self.ids.reserves(target, needed)
+            if not self._guards_can_wait(prepared, reserves, foreign_keys=foreign_keys):
+                catalog = self.reader.schema.catalog
+                wants = merged(guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys))
         reserved = gather(self.reader, prepared.plan.waves(parameters), check, wants, reserves)
         if target is not None:
             self.ids.add_block(target, reserves, reserved)
