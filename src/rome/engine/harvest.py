@@ -6,11 +6,13 @@ not written. A row that is written is validated as it was read, at every isolati
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from rome.catalog.rows import encode_row, row_key
-from rome.catalog.schema import Table
+from rome.catalog.schema import ROWID, Table
 from rome.codec.values import SqlValue
 from rome.engine.row_ids import Taken
 from rome.engine.schema import Schema
@@ -81,26 +83,40 @@ def harvest(
         _schema_change(working_set, schema, base, writes)
     ours = {(ids.table_id, rowid) for ids in taken for rowid in range(ids.first, ids.first + ids.size)}
     stored_tables = base.definition.tables_by_id
-    for table, before, after in changes(working_set, schema, base):
-        if before is not None:
-            read_set.add_point(table.id, before.key, before.version)
-            if after is None or row_key(table, *after) != before.key:
-                writes.delete(table.id, before.key)
-            had = {index.id for index in stored_tables[table.id].indexes}
-            for index, entry in working_set.entries(table, before.rowid, before.values):
-                if index.id in had:
-                    writes.remove_entry(table.id, index.id, entry, before.key)
-        if after is not None:
-            rowid, values = after
-            key = row_key(table, rowid, values)
-            if table.id in stored_tables and key not in working_set.contents.of(table.id).keys:
-                read_set.add_point(table.id, key, 0)
-            writes.put(table.id, key, encode_row(table, rowid, values))
-            for index, entry in working_set.entries(table, rowid, values):
-                writes.add_entry(table.id, index.id, entry, key)
-            if not table.without_rowid and (before is None or before.rowid != rowid) and (table.id, rowid) not in ours:
-                writes.raise_sequence(table.id, rowid)
+    for table, changed in groupby(changes(working_set, schema, base), key=attrgetter("table")):
+        stored = stored_tables.get(table.id)
+        had = frozenset() if stored is None else frozenset(index.id for index in stored.indexes)
+        known = working_set.contents.of(table.id).keys
+        for _, before, after in changed:
+            key = None if after is None else row_key(table, *after)
+            same = frozenset[int]()
+            if before is not None:
+                read_set.add_point(table.id, before.key, before.version)
+                if key == before.key and after is not None and before.rowid == after[0]:
+                    same = had.intersection(_same_entries(table, before.values, after[1]))
+                elif key != before.key:
+                    writes.delete(table.id, before.key)
+                for index, entry in working_set.entries(table, before.rowid, before.values, same):
+                    if index.id in had:
+                        writes.remove_entry(table.id, index.id, entry, before.key)
+            if after is not None and key is not None:
+                rowid, values = after
+                if stored is not None and key not in known:
+                    read_set.add_point(table.id, key, 0)
+                writes.put(table.id, key, encode_row(table, rowid, values))
+                for index, entry in working_set.entries(table, rowid, values, same):
+                    writes.add_entry(table.id, index.id, entry, key)
+                new = before is None or before.rowid != rowid
+                if new and not table.without_rowid and (table.id, rowid) not in ours:
+                    writes.raise_sequence(table.id, rowid)
     return writes
+
+
+def _same_entries(table: Table, before: Sequence[SqlValue], after: Sequence[SqlValue]) -> Iterator[int]:
+    """Ids of the indexes in which the entry of an updated row stays what it is: most updates change few columns."""
+    for index in table.paths[1:]:
+        if all(position == ROWID or same_values([before[position]], [after[position]]) for position in index.columns):
+            yield index.id
 
 
 def _schema_change(working_set: WorkingSet, schema: Schema, base: Schema, writes: WriteSet) -> None:

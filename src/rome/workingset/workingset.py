@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -202,10 +202,13 @@ class WorkingSet:
             found = self._computed[table.id] = (table, ComputedKeys(table))
         return found[1].of_row(rowid, values)
 
-    def entries(self, table: Table, rowid: int, values: Sequence[SqlValue]) -> Iterator[tuple[Index, bytes]]:
-        """A row's keys in all indexes that the store has entries for."""
+    def entries(
+        self, table: Table, rowid: int, values: Sequence[SqlValue], without: Container[int] = ()
+    ) -> Iterator[tuple[Index, bytes]]:
+        """A row's keys in all indexes that the store has entries for; not in those whose ids are in `without`."""
         for index in table.paths[1:]:
-            yield index, index_key(index, rowid, values)
+            if index.id not in without:
+                yield index, index_key(index, rowid, values)
         for index, key in self.computed_keys(table, rowid, values):
             yield index, encode_key(key, index.collations)
 
