@@ -19,19 +19,27 @@ Value = Slot | None
 
 @dataclass(frozen=True, slots=True)
 class Insertion:
-    """The rows of an INSERT .. VALUES.
+    """The rows of an INSERT .. VALUES, as far as others decide whether they may come in.
 
     `columns`: positions that the values are for, ROWID among them. `rows`: for DEFAULT VALUES one that is empty.
+    `is_constant`: all values are known before the run, those of other columns, too.
     """
 
     table: Table
     columns: tuple[int, ...]
     rows: tuple[tuple[Value, ...], ...]
+    is_constant: bool
 
-    @property
-    def is_constant(self) -> bool:
-        """Whether all values are known before the run."""
-        return not any(value is None for row in self.rows for value in row)
+    @classmethod
+    def of(cls, table: Table, columns: tuple[int, ...], rows: Sequence[Sequence[Value]]) -> Insertion:
+        """From all columns and values that the statement has; thousands of rows may be planned by what is kept."""
+        deciding = [i for i, position in enumerate(columns) if position in {*table.guarding, table.rowid_alias, ROWID}]
+        return cls(
+            table,
+            tuple(columns[i] for i in deciding),
+            tuple(tuple(row[i] for i in deciding if i < len(row)) for row in rows),
+            not any(value is None for row in rows for value in row),
+        )
 
     def planned(self, parameters: Sequence[SqlValue]) -> list[PlannedRow]:
         """The rows as they will be stored, as far as they are known."""
@@ -43,8 +51,6 @@ class Insertion:
         given = False
         for position, value in zip(self.columns, row, strict=False):
             is_key = position in (table.rowid_alias, ROWID)
-            if not is_key and position not in table.guarding:
-                continue
             if isinstance(value, Constant):
                 raw = value.value
             elif isinstance(value, int):
@@ -93,11 +99,11 @@ def read_insertion(tokens: Sequence[Token], catalog: Catalog) -> Insertion | Non
         columns = tuple(position for position in positions if position is not None)
         at = end + 1
     if words[at : at + 2] == ["DEFAULT", "VALUES"]:
-        return Insertion(table, (), ((),))
+        return Insertion.of(table, (), ((),))
     if words[at : at + 1] != ["VALUES"]:
         return None
     rows = _rows(tokens, at + 1)
-    return None if rows is None else Insertion(table, columns, rows)
+    return None if rows is None else Insertion.of(table, columns, rows)
 
 
 def _position(table: Table, name: str) -> int | None:
