@@ -76,7 +76,7 @@ class RomeDialect(SQLiteDialect):
     ddl_compiler = RomeDDLCompiler
     # Ids come from the store's sequence, in the order of VALUES: so SQLAlchemy may insert many rows by one statement,
     # and tell by their order whose id is whose. With SQLite's own dialect it inserts them one by one, a trip each.
-    insertmanyvalues_implicit_sentinel = InsertmanyvaluesSentinelOpts.AUTOINCREMENT
+    insertmanyvalues_implicit_sentinel = InsertmanyvaluesSentinelOpts.ANY_AUTOINCREMENT
     portable_ddl = False
     """Whether the URL says `ddl=portable`; in offline mode, which hands on no URL, it does not."""
 
