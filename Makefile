@@ -35,7 +35,8 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 help:
 	@echo 'make demo [URL=..] [COUNT=3]            a tour of the ORM, then real Nova and Placement boot servers on Rome'
-	@echo 'make boot [URL=..] [COUNT=3]            only the servers; without URL on LMDB, and on a Redis server of its own'
+	@echo 'make boot [URL=..] [COUNT=3]            only the servers; without URL on LMDB, and on a Redis server of its own;'
+	@echo '                                        ARGS="--at-once 8" boots so many at a time'
 	@echo 'make contention [URL=..] [CLIENTS=32]    many processes change one row: latency, fairness, failures, server CPU'
 	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance or placement'
 	@echo 'make bench [ONLY=..] [PEERS=..] [RUNS=..] [QUICK=1] [OUT=..]   Rome beside MariaDB, PostgreSQL and an SQLite file'
@@ -59,7 +60,7 @@ demo: $(KIT_READY) $(DATA)
 	@$(KIT_PYTHON) -m romekit.boot --count $(COUNT) '$(URL)'
 
 boot: $(KIT_READY) $(DATA)
-	@$(KIT_PYTHON) -m romekit.boot --count $(COUNT) $(if $(URL),'$(URL)','$(LMDB)' own-redis)
+	@$(KIT_PYTHON) -m romekit.boot --count $(COUNT) $(ARGS) $(if $(URL),'$(URL)','$(LMDB)' own-redis)
 
 bench: $(KIT_READY) $(KIT)/venv/bench-ready
 	@$(BENCH_PYTHON) -m romebench \

@@ -1,6 +1,6 @@
 """Boot servers through the real Nova and Placement, and tell what that cost the database.
 
-usage: python -m romekit.boot [--count N] [--out FILE] URL...
+usage: python -m romekit.boot [--count N] [--at-once N] [--out FILE] URL...
 
 A URL is any of SQLAlchemy's that holds `{db}`; `own-redis` stands for a Redis or Valkey server that is started for this
 boot and stopped after it. Ends with status 1 at the first URL on which a server does not become ACTIVE, or on which
@@ -31,12 +31,13 @@ _LINES_SHOWN = 40
 def main() -> int:
     parser = argparse.ArgumentParser(prog="romekit.boot", description="Boot servers through the real Nova.")
     parser.add_argument("--count", type=int, default=3, help="servers to boot and record")
+    parser.add_argument("--at-once", type=int, default=1, help="how many of them at a time")
     parser.add_argument("--out", type=Path, help="write every recorded request to this JSON file")
     parser.add_argument("urls", nargs="+", type=_url, metavar="URL", help=f"SQLAlchemy URL with {{db}}, or {OWN_REDIS}")
     arguments = parser.parse_args()
     for url in arguments.urls:
         with _served(url) as served_url:
-            if not boot(served_url, arguments.count, arguments.out):
+            if not boot(served_url, arguments.count, arguments.at_once, arguments.out):
                 return 1
     return 0
 
@@ -59,15 +60,16 @@ def _served(url: str) -> Iterator[str]:
             server.stop()
 
 
-def boot(url: str, count: int, out: Path | None = None) -> bool:
+def boot(url: str, count: int, at_once: int = 1, out: Path | None = None) -> bool:
     """Boot `count` servers with all databases on `url` and print what it cost; False, when there was any error."""
-    print(f"Real Nova and Placement boot {count} servers on {shown(url)}", flush=True)
+    together = f", {at_once} at once," if at_once > 1 else ""
+    print(f"Real Nova and Placement boot {count} servers{together} on {shown(url)}", flush=True)
     log_path = ROOT / "boot.log"
     with tempfile.TemporaryDirectory() as directory:
         recorded = out or Path(directory) / "requests.json"
         with log_path.open("w") as log:
             status = subprocess.run(
-                [sys.executable, "-W", "ignore", "-m", "romekit.scenario", url, str(count), str(recorded)],
+                [sys.executable, "-W", "ignore", "-m", "romekit.scenario", url, str(count), str(at_once), str(recorded)],
                 env={**os.environ, **nova_environment()},
                 stderr=log,
                 check=False,

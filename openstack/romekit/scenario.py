@@ -4,8 +4,8 @@ Nova's API, conductor, scheduler and compute (with Nova's own fake hypervisor) a
 functional tests, on native threads. Nothing of their code is changed; only where their test fixtures would make an
 SQLite file, they get a fresh database of the URL.
 
-Run by romekit.boot, which gives URL, COUNT and the file that the recorded requests go to. Prints its progress; Nova's
-log and the tracebacks go to stderr.
+Run by romekit.boot, which gives URL, COUNT, AT_ONCE and the file that the recorded requests go to. Prints its progress;
+Nova's log and the tracebacks go to stderr.
 """
 
 import nova.tests.functional  # noqa: F401, I001 (first of all: it decides between eventlet and native threads)
@@ -16,6 +16,7 @@ import re
 import sys
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fixtures
@@ -124,6 +125,12 @@ class Nova(integrated_helpers.ProviderUsageBaseTestCase):
         self._wait_for_state_change(server, "ACTIVE", max_retries=int(limit_s * _LOOKS_PER_S))
         return time.perf_counter() - started
 
+    def boot_at_once(self, count, limit_s=LIMIT_S):
+        """Boot so many servers, each asked for by a client of its own; returns the seconds that each took."""
+        servers = [self.new_server() for _ in range(count)]
+        with ThreadPoolExecutor(count) as clients:
+            return list(clients.map(lambda server: self.boot(server, limit_s), servers))
+
 
 def progress():
     """A function that prints a line to stdout; Nova, which logs there, is sent to stderr from now on."""
@@ -153,21 +160,22 @@ def run(url, tell, requests, conduct):
     return result.wasSuccessful()
 
 
-def main(url, count, out):
+def main(url, count, at_once, out):
     tell = progress()
     recording = Recording([], [])
 
-    def boot(nova, label):
-        seconds = nova.boot(nova.new_server())
-        tell(f"{label} is ACTIVE after {seconds:.2f} s")
-        return seconds
+    def boot(nova, label, count, at_once):
+        found = []
+        while len(found) < count:
+            for seconds in nova.boot_at_once(min(at_once, count - len(found))):
+                found.append(seconds)
+                tell(f"{label} {len(found)} of {count} is ACTIVE after {seconds:.2f} s")
+        return found
 
     def conduct(nova, recorder):
-        for number in range(1, WARM_UP + 1):
-            boot(nova, f"warm-up server {number} of {WARM_UP}")
+        boot(nova, "warm-up server", WARM_UP, 1)
         recorder.on = True
-        for number in range(1, int(count) + 1):
-            recording.boots_s.append(boot(nova, f"server {number} of {count}"))
+        recording.boots_s.extend(boot(nova, "server", int(count), int(at_once)))
         recorder.on = False
 
     if not run(url, tell, recording.requests, conduct):
