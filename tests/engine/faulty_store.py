@@ -22,6 +22,7 @@ class FaultyStore(MemoryStore):
     """Attributes that a test sets:
 
     before_read, before_commit: called first; what they raise is what the caller gets.
+    told_to_wait: called when `line_up` has answered that others come first.
     answers_lost: that many commits are applied and then answered with CommitUnknownError; requests_lost: that many
     get no further than that.
     resolves_lost: that many times `resolve` finds the store unreachable.
@@ -31,6 +32,7 @@ class FaultyStore(MemoryStore):
 
     before_read: Callable[[], None] = staticmethod(nothing)
     before_commit: Callable[[], None] = staticmethod(nothing)
+    told_to_wait: Callable[[], None] = staticmethod(nothing)
     answers_lost = requests_lost = resolves_lost = 0
     commits = resolves = 0
     lined_up: list[Sequence[Claim]]
@@ -55,7 +57,10 @@ class FaultyStore(MemoryStore):
 
     def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
         self.lined_up.append(claims)
-        return super().line_up(ticket, claims, lease_s)
+        ahead = super().line_up(ticket, claims, lease_s)
+        if ahead:
+            self.told_to_wait()
+        return ahead
 
     def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         self.resolves += 1

@@ -267,8 +267,10 @@ class Session:
         savepoints = len(current.savepoints)
         while True:
             try:
-                if self._isolation is Isolation.READ_COMMITTED and operation.statement.reads_or_writes_rows:
-                    self._new_statement_snapshot(current)
+                if operation.statement.reads_or_writes_rows:
+                    if self._isolation is Isolation.READ_COMMITTED:
+                        self._new_statement_snapshot(current)
+                    self._claim_rows(current, operation)
                 return self._statements.run(current, operation, self._isolation)
             except CatalogMoved as moved:
                 self._take_newer(current, moved)
@@ -285,6 +287,18 @@ class Session:
                     self.rollback()
                 assert savepoints == len(current.savepoints)
                 return error
+
+    def _claim_rows(self, current: OpenTransaction, operation: Operation) -> None:
+        """Before rows are read that are to stay as they are until the end: wait for whoever claimed them first.
+
+        Raises:
+            ConflictError: they have probably changed meanwhile, so the transaction goes on with a new snapshot.
+        """
+        claims = self._statements.claims(current, operation, self._isolation)
+        if claims and (self._isolation is not Isolation.AUTOCOMMIT or current.explicit):
+            waited = self._turn.claim(claims)
+            if waited and current.transaction.snapshot is not None and self._may_replay(current):
+                raise ConflictError("rows that this statement locks have been another transaction's since the snapshot")
 
     def _refresh(self, current: OpenTransaction) -> None:
         """Fix the snapshot, and take its schema."""

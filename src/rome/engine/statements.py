@@ -25,6 +25,7 @@ from rome.engine.result import Result
 from rome.engine.workspace import Workspace
 from rome.errors import FullScanError, FullScanWarning, NotSupportedError
 from rome.planner.statement import Kind, Statement, classify
+from rome.store.spi import Claim
 from rome.transaction.read_set import Check
 from rome.workingset.sqlite_errors import translate
 
@@ -64,6 +65,28 @@ class Statements:
             batch = [operation.parameters] if operation.batch is None else operation.batch
             return self._change(current, prepared, batch, check)
         return self._query(current, prepared, prepared.bind(operation.parameters), check)
+
+    def claims(self, current: OpenTransaction, operation: Operation, isolation: Isolation) -> list[Claim]:
+        """The rows that nobody else is to change from this statement on until the transaction's end, as far as known.
+
+        Those that it names by their primary key: of SELECT .. FOR UPDATE, and at READ COMMITTED of UPDATE and DELETE,
+        which act on the newest version of a row. (Where a transaction has one snapshot, a row that changes between
+        that and the statement is a conflict in any case.) None for a transaction that has changed the schema, as it
+        has no newer snapshot to go on with.
+        """
+        statement = operation.statement
+        changes = isolation is Isolation.READ_COMMITTED and statement.kind in (Kind.UPDATE, Kind.DELETE)
+        if not (changes or (statement.for_update and not statement.nowait)) or current.schema is not current.base:
+            return []
+        prepared = self._workspace.prepare(current.schema, statement)
+        batch = [operation.parameters] if operation.batch is None else operation.batch
+        fetches = [fetch for parameters in batch for fetch in next(prepared.plan.waves(prepared.bind(parameters)), ())]
+        return [
+            Claim(fetch.table.id, key)
+            for fetch in fetches
+            if statement.for_update or fetch.table.name.lower() in prepared.inspection.written
+            for key in fetch.keys
+        ]
 
     def _run_special(self, current: OpenTransaction, operation: Operation, check: Check) -> Result | None:
         """The result of a statement that is not about rows; None: it runs like one that is."""

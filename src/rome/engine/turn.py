@@ -19,8 +19,10 @@ import random
 import secrets
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 from rome.errors import CommitAbortedError, ConflictError, Error, StoreUnavailableError, TurnTakenError
 from rome.store.spi import Claim, Store
@@ -42,7 +44,10 @@ MIN_TURN_S, FIRST_TURN_S, MAX_TURN_S = 0.0005, 0.002, 0.01
 
 @dataclass
 class _Lost:
-    """What was lost since the last commit. `setbacks`: how often; `longest_s`: the longest attempt."""
+    """What was lost since the last commit. `setbacks`: how often; `longest_s`: the longest attempt.
+
+    `claims`: the rows to line up for, those on which it was lost and those that statements have asked for.
+    """
 
     setbacks: int = 0
     longest_s: float = 0.0
@@ -56,12 +61,23 @@ class _Lost:
         if len(self.claims) > MAX_CLAIMS:
             self.claims = dict.fromkeys(Claim(claim.table_id, None) for claim in self.claims)
 
+    @property
+    def lease_s(self) -> float:
+        """For how long a place is kept."""
+        return min(MAX_LEASE_S, max(MIN_LEASE_S, LEASE_PER_SECOND * self.longest_s))
+
 
 class _OfThread(threading.local):
-    """What the thread's last transaction has lost, if it failed; by the incarnation of its database."""
+    """What is known of the transactions of one thread.
+
+    Attributes:
+        lost: by the last one, if it failed; by the incarnation of its database.
+        holders: those that have a place in a line.
+    """
 
     def __init__(self) -> None:
         self.lost: dict[bytes, _Lost] = {}
+        self.holders: WeakSet[Turn] = WeakSet()
 
 
 _of_thread = _OfThread()
@@ -79,6 +95,7 @@ class Turn:
         self._store = store
         self._enabled = enabled
         self._lost = _Lost()
+        self._holders = _of_thread.holders
         self._is_ours = False
         self._waited_until = 0.0
         self.ticket = b""
@@ -91,20 +108,60 @@ class Turn:
             if lost is not None:
                 self._lost = lost
                 if self._is_due:
-                    self._wait()
+                    self._wait(lost.lease_s)
 
     def before_replay(self, number: int) -> None:
         """Let others finish, or wait for the turn; not the first time, which shows whether a replay can help at all."""
         if self._is_ours:
             return
-        if not (self._enabled and self._is_due and number > 1 and self._wait()):
+        if not (self._enabled and self._is_due and number > 1 and self._wait(self._lost.lease_s)):
             self._pause()
+
+    def claim(self, claims: Iterable[Claim]) -> bool:
+        """Before rows are read to be changed or locked: wait until nobody before us has claimed them.
+
+        Whoever claims them after us waits until this transaction ends, for MAX_LEASE_S at most. They are not claimed
+        when they are too many for a place.
+
+        Returns:
+            whether somebody was waited for, so that what was read of these rows before may be old.
+
+        Cost: one round trip if we have not claimed them all yet, and one for each time that it asks again.
+        """
+        wanted = dict.fromkeys([*self._lost.claims, *claims])
+        held = bool(self.ticket) and len(wanted) == len(self._lost.claims)
+        if held or not self._enabled or not wanted or len(wanted) > MAX_CLAIMS:
+            return False
+        self._withdraw(wanted)
+        self._lost.claims = wanted
+        return self._wait(MAX_LEASE_S) > 1
+
+    def _withdraw(self, claims: Iterable[Claim]) -> bool:
+        """Give up the places of this thread's other transactions that claim one of these; returns whether any did.
+
+        A thread that has two transactions would wait for itself until the lease is over. Their tickets are given back
+        by this connection, since nobody but its owner may use the other.
+        """
+        mine = self._store.last_snapshot().incarnation
+        found = [
+            turn
+            for turn in _of_thread.holders
+            if turn is not self
+            and turn._store.last_snapshot().incarnation == mine
+            and any(held.overlaps(claim) for held in turn._lost.claims for claim in claims)
+        ]
+        for turn in found:
+            with suppress(Error):  # whoever asks the store next will be told
+                self._store.leave_line(turn.ticket)
+        return bool(found)
 
     def before_commit_again(self, taken: TurnTakenError, since: float) -> bool:
         """Wait after a commit was told to; returns False when it must not be tried again."""
+        if taken.table is not None and self._withdraw([Claim(taken.table, taken.key)]):
+            return True
         self.met(taken, since)
         if self._is_due:
-            return self._wait()
+            return bool(self._wait(self._lost.lease_s))
         self._pause()
         return True
 
@@ -122,32 +179,35 @@ class Turn:
         """Up to 1 ms after the first setback, doubled with every one."""
         time.sleep(random.random() * 0.001 * (1 << min(self._lost.setbacks - 1, 6)))
 
-    def _wait(self) -> bool:
-        """Wait in line until it is our turn; returns False when it did not come, or nothing is known to line up for.
+    def _wait(self, lease_s: float) -> int:
+        """Wait in line until it is our turn; returns how often it asked, 0 when it did not come.
 
-        It asks again when about two thirds of those ahead should be through: every question costs a trip.
+        Nor does it when nothing is known to line up for. It asks again when about two thirds of those ahead should be
+        through: every question costs a trip.
         """
         lost = self._lost
         if not lost.claims:
-            return False
+            return 0
         if not self.ticket:
             self.ticket = secrets.token_bytes(16)
             self.taken += 1
-        lease_s = min(MAX_LEASE_S, max(MIN_LEASE_S, LEASE_PER_SECOND * lost.longest_s))
-        give_up = time.monotonic() + MAX_WAIT_S
+            self._holders = _of_thread.holders
+            self._holders.add(self)
+        give_up, asked = time.monotonic() + MAX_WAIT_S, 1
         turn_s, pause_s, before = FIRST_TURN_S, 0.0, 0
         try:
             while ahead := self._store.line_up(self.ticket, list(lost.claims), lease_s):
                 if time.monotonic() > give_up:
-                    return False
+                    return 0
                 if before:
                     turn_s = min(MAX_TURN_S, max(MIN_TURN_S, pause_s / max(1, before - ahead)))
                 pause_s, before = min(lease_s / 4, 0.7 * ahead * turn_s), ahead
                 time.sleep(pause_s)
+                asked += 1
         except StoreUnavailableError:  # whoever reads next will say so
-            return False
+            return 0
         self._is_ours, self._waited_until = True, time.monotonic()
-        return True
+        return asked
 
     def committed(self, *, wrote: bool) -> None:
         """The transaction is committed; if it wrote something, that has given the place up."""
@@ -164,6 +224,7 @@ class Turn:
     def leave(self) -> None:
         """The transaction is over; one round trip if there is a place to give up. If it fails, the lease will end."""
         self._lost, self._is_ours = _Lost(), False
+        self._holders.discard(self)
         if self.ticket:
             ticket, self.ticket = self.ticket, b""
             with suppress(Error):

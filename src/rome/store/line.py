@@ -54,7 +54,7 @@ class Line:
         """How many of those before this one claim what it claims."""
         position = next(position for position, place in enumerate(self.places) if place.ticket == ticket)
         mine = self.places[position].claims
-        return sum(any(_overlap(a, b) for a in mine for b in place.claims) for place in self.places[:position])
+        return sum(any(a.overlaps(b) for a in mine for b in place.claims) for place in self.places[:position])
 
     def check(self, request: CommitRequest) -> None:
         """Raises TurnTakenError when the request writes a row that somebody before it claims."""
@@ -70,7 +70,3 @@ class Line:
                     table=table_id,
                     key=key,
                 )
-
-
-def _overlap(one: Claim, other: Claim) -> bool:
-    return one.table_id == other.table_id and (one.key == other.key or None in (one.key, other.key))

@@ -183,6 +183,10 @@ class Claim(NamedTuple):
     table_id: int
     key: bytes | None
 
+    def overlaps(self, other: Claim) -> bool:
+        """Whether there is a row that both want."""
+        return self.table_id == other.table_id and (self.key == other.key or None in (self.key, other.key))
+
 
 @dataclass(frozen=True, slots=True)
 class CommitRequest:
