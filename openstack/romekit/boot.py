@@ -69,7 +69,17 @@ def boot(url: str, count: int, at_once: int = 1, out: Path | None = None) -> boo
         recorded = out or Path(directory) / "requests.json"
         with log_path.open("w") as log:
             status = subprocess.run(
-                [sys.executable, "-W", "ignore", "-m", "romekit.scenario", url, str(count), str(at_once), str(recorded)],
+                [
+                    sys.executable,
+                    "-W",
+                    "ignore",
+                    "-m",
+                    "romekit.scenario",
+                    url,
+                    str(count),
+                    str(at_once),
+                    str(recorded),
+                ],
                 env={**os.environ, **nova_environment()},
                 stderr=log,
                 check=False,

@@ -43,6 +43,9 @@ LIMIT_S = 60.0
 """How long a server may take to become ACTIVE."""
 _LOOKS_PER_S = 2  # of Nova's client
 
+_ON_ROME = {"placement": {"isolation_level": "READ COMMITTED"}}
+"""Options of a service's URL, as README recommends them."""
+
 _ERROR_LINE = re.compile(r"^\S+ \S+ (ERROR|CRITICAL) \[(?!stevedore)")
 """In Nova's log; stevedore only tells which optional drivers are not installed."""
 
@@ -74,6 +77,8 @@ def use_databases(databases, tell, *, one_writer):
         name = next(names)
         tell(f"database {name}")
         url = databases.create(name)
+        if url.get_backend_name() == "rome":
+            url = url.update_query_dict({**_ON_ROME.get(name, {}), **url.query})
         return text(url), url.database
 
     def create_nova_schema(fixture):
