@@ -54,9 +54,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.fixture
 def player(connect: Connect, url: str, request: pytest.FixtureRequest) -> Open:
     setup = connect()
-    setup.execute("CREATE TABLE provider (id INTEGER PRIMARY KEY, generation INT)")
+    setup.execute("CREATE TABLE provider (id INTEGER PRIMARY KEY, generation INT, name TEXT UNIQUE)")
     setup.execute("CREATE TABLE used (provider INT REFERENCES provider, amount INT)")
-    setup.executemany("INSERT INTO provider VALUES (?, 0)", [(number,) for number in range(1, MAX_CLAIMS + 2)])
+    setup.executemany("INSERT INTO provider VALUES (?, 0, NULL)", [(number,) for number in range(2, MAX_CLAIMS + 2)])
+    setup.execute("INSERT INTO provider VALUES (1, 0, 'a')")
     setup.commit()
 
     def open_player(level: str = "READ COMMITTED", **options: object) -> Player:
@@ -149,6 +150,39 @@ def test_for_update_lets_read_and_write_follow_each_other(player: Open, level: s
     while_it_waits(two, lambda: (add_one(two), two.commit()), one.commit).result()
     assert one.run("SELECT generation FROM provider WHERE id = 1") == [(2,)]
     assert one.connection.rome_stats.conflicts == two.connection.rome_stats.conflicts == 0
+
+
+@pytest.mark.parametrize("condition", ["name = 'a'", "id = 1", "name IN ('a', 'x')", "name = 'a' AND id < 9"])
+def test_update_waits_however_its_rows_are_found(player: Open, condition: str) -> None:
+    one, two = player(), player()
+    change = f"UPDATE provider SET generation = 1 WHERE {condition} AND generation = 0"
+    one.run("UPDATE provider SET generation = 1 WHERE name = 'a'")
+    assert while_it_waits(two, lambda: two.run(change), one.commit).result() == [(0,)]
+    two.commit()
+    assert one.connection.rome_stats.conflicts == two.connection.rome_stats.conflicts == 0
+
+
+def test_row_that_came_while_it_waited_is_claimed_too(player: Open) -> None:
+    one, two, three = player(), player(), player()
+    one.run("UPDATE provider SET name = 'b' WHERE id = 2")
+    one.run(RAISE)
+    change = "UPDATE provider SET generation = 1 WHERE name IN ('a', 'b')"
+    assert while_it_waits(two, lambda: two.run(change), one.commit).result() == [(2,)]
+    raised = "UPDATE provider SET generation = generation + 1 WHERE id = 2"
+    assert while_it_waits(three, lambda: three.run(raised), two.commit).result() == [(1,)]
+    three.commit()
+    assert one.run("SELECT id, generation FROM provider WHERE id < 3") == [(1, 1), (2, 2)]
+
+
+@pytest.mark.parametrize("level", TRANSACTIONAL)
+def test_for_update_waits_however_its_rows_are_found(player: Open, level: str) -> None:
+    one, two = player(level), player(level)
+    locking = "SELECT generation FROM provider WHERE name = 'a' FOR UPDATE"
+    assert one.run(locking) == [(0,)]
+    one.run(RAISE)
+    assert while_it_waits(two, lambda: two.run(locking), one.commit).result() == [(1,)]
+    two.run("UPDATE provider SET generation = 2 WHERE id = 1")
+    two.commit()
 
 
 @pytest.mark.parametrize("level", ["SERIALIZABLE", "SNAPSHOT"])
@@ -247,8 +281,10 @@ def test_end_of_the_transaction_gives_the_rows_back(player: Open, end: str) -> N
         ("AUTOCOMMIT", "SELECT * FROM provider WHERE id = 1 FOR UPDATE"),
         ("SERIALIZABLE", "SELECT * FROM provider WHERE id = 1 FOR UPDATE NOWAIT"),
         ("READ COMMITTED", "SELECT * FROM provider WHERE id = 1"),
-        ("READ COMMITTED", "INSERT INTO provider VALUES (99, 1)"),
-        ("READ COMMITTED", f"UPDATE provider SET generation = 1 WHERE id <= {MAX_CLAIMS}"),
+        ("READ COMMITTED", "INSERT INTO provider VALUES (99, 1, NULL)"),
+        ("READ COMMITTED", "UPDATE provider SET generation = 1 WHERE generation = 0"),
+        ("READ COMMITTED", "UPDATE provider SET generation = 1 WHERE name = 'nobody'"),
+        ("READ COMMITTED", f"UPDATE provider SET generation = 1 WHERE id <= {MAX_CLAIMS + 1}"),
     ],
 )
 def test_nothing_else_is_claimed(player: Open, level: str, sql: str) -> None:

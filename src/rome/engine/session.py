@@ -289,16 +289,22 @@ class Session:
                 return error
 
     def _claim_rows(self, current: OpenTransaction, operation: Operation) -> None:
-        """Before rows are read that are to stay as they are until the end: wait for whoever claimed them first.
+        """Before a statement locks or changes rows: wait for whoever claimed them first.
 
         Raises:
             ConflictError: they have probably changed meanwhile, so the transaction goes on with a new snapshot.
         """
-        claims = self._statements.claims(current, operation, self._isolation)
-        if claims and (self._isolation is not Isolation.AUTOCOMMIT or current.explicit):
-            waited = self._turn.claim(claims)
-            if waited and current.transaction.snapshot is not None and self._may_replay(current):
+        if self._isolation is Isolation.AUTOCOMMIT and not current.explicit:
+            return
+        while claims := self._statements.claims(current, operation, self._isolation):
+            if not self._turn.claim(claims) or current.transaction.snapshot is None:
+                return
+            if self._isolation is Isolation.READ_COMMITTED:  # other rows may be found now
+                self._new_statement_snapshot(current)
+            elif self._may_replay(current):
                 raise ConflictError("rows that this statement locks have been another transaction's since the snapshot")
+            else:
+                return
 
     def _refresh(self, current: OpenTransaction) -> None:
         """Fix the snapshot, and take its schema."""

@@ -15,6 +15,7 @@ from rome.catalog.schema import Catalog
 from rome.codec.values import SqlValue
 from rome.engine import ddl, guards
 from rome.engine.analysis import MeasuredPlan
+from rome.engine.claims import claims
 from rome.engine.explain import as_result, lines_of
 from rome.engine.log import Operation, Parameters
 from rome.engine.open_transaction import OpenTransaction, Savepoint
@@ -67,26 +68,21 @@ class Statements:
         return self._query(current, prepared, prepared.bind(operation.parameters), check)
 
     def claims(self, current: OpenTransaction, operation: Operation, isolation: Isolation) -> list[Claim]:
-        """The rows that nobody else is to change from this statement on until the transaction's end, as far as known.
+        """The rows that nobody else is to change from this statement on until the transaction ends.
 
-        Those that it names by their primary key: of SELECT .. FOR UPDATE, and at READ COMMITTED of UPDATE and DELETE,
-        which act on the newest version of a row. (Where a transaction has one snapshot, a row that changes between
-        that and the statement is a conflict in any case.) None for a transaction that has changed the schema, as it
-        has no newer snapshot to go on with.
+        Those of SELECT .. FOR UPDATE, and at READ COMMITTED of UPDATE and DELETE, which act on the newest version of a
+        row. (Where a transaction has one snapshot, a row that changes between that and the statement is a conflict in
+        any case.) None for a transaction that has changed the schema, as it has no newer snapshot to go on with.
         """
         statement = operation.statement
         changes = isolation is Isolation.READ_COMMITTED and statement.kind in (Kind.UPDATE, Kind.DELETE)
         if not (changes or (statement.for_update and not statement.nowait)) or current.schema is not current.base:
             return []
         prepared = self._workspace.prepare(current.schema, statement)
+        if prepared.on_mirror:
+            return []
         batch = [operation.parameters] if operation.batch is None else operation.batch
-        fetches = [fetch for parameters in batch for fetch in next(prepared.plan.waves(prepared.bind(parameters)), ())]
-        return [
-            Claim(fetch.table.id, key)
-            for fetch in fetches
-            if statement.for_update or fetch.table.name.lower() in prepared.inspection.written
-            for key in fetch.keys
-        ]
+        return claims(current, prepared, [prepared.bind(parameters) for parameters in batch])
 
     def _run_special(self, current: OpenTransaction, operation: Operation, check: Check) -> Result | None:
         """The result of a statement that is not about rows; None: it runs like one that is."""
