@@ -1,8 +1,8 @@
 """Many processes change one row: does everybody get on, how fast, and at what cost to the server?
 
-Three workloads. `update`: UPDATE .. SET n = n + 1, which Rome can replay. `read`: SELECT n, then UPDATE .. SET n = <n+1>,
-which it cannot, since the application has seen n: the application runs such a transaction again until it is committed.
-`lock`: the same with SELECT n .. FOR UPDATE, which waits for the others first.
+Three workloads. `update`: UPDATE .. SET n = n + 1, which Rome can replay. `read`: SELECT n, then UPDATE .. SET
+n = <n+1>, which it cannot, since the application has seen n: the application runs such a transaction again until it is
+committed. `lock`: the same with SELECT n .. FOR UPDATE, which waits for the others first.
 What is measured is that whole: from its first attempt to its commit.
 
     python bench/contention.py 'rome+redis://127.0.0.1:6379/contention' --clients 32 --seconds 5

@@ -169,6 +169,14 @@ class TestSerializationFailure:
             assert caught.value.inner_exception.orig is error
             assert not connection.invalidated
 
+    def test_at_the_end_of_a_savepoint(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+        with engine.connect() as connection:
+            savepoint = connection.begin_nested()
+            raw = connection.connection.dbapi_connection
+            monkeypatch.setattr(raw.session, "execute", failing(errors.ConflictError("row changed")))  # type: ignore[union-attr]
+            with pytest.raises(exception.DBDeadlock):
+                savepoint.commit()
+
     def test_is_retried_by_oslo(self, engine: Engine) -> None:
         attempts = []
 

@@ -13,7 +13,7 @@ from databases import Connect
 from engine.faulty_store import FaultyStore, connect_faulty
 from rome.dbapi import Connection
 from rome.engine.turn import MAX_CLAIMS, MAX_LEASE_S
-from rome.errors import ConflictError
+from rome.errors import ConflictError, StoreReadOnlyError
 from rome.store import memory
 from rome.store.spi import Claim
 
@@ -248,6 +248,19 @@ def test_one_that_has_died_is_waited_for_until_its_lease_is_over(player: Open, c
     two.commit()
     with pytest.raises(ConflictError):
         one.commit()
+
+
+def test_store_that_takes_no_claim_is_used_without(player: Open) -> None:
+    """A replica, or a full disk: the statement may be right all the same, and what is wrong COMMIT will say."""
+
+    def refuse() -> None:
+        raise StoreReadOnlyError("a replica")
+
+    one, two = player(), player()
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(one.run, RAISE).result()
+    two.store.told_to_wait = refuse
+    assert two.run(RAISE) == [(1,)]
 
 
 @pytest.mark.parametrize("waits_at", ["statement", "COMMIT"])

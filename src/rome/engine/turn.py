@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from weakref import WeakSet
 
-from rome.errors import CommitAbortedError, ConflictError, Error, StoreUnavailableError, TurnTakenError
+from rome.errors import CommitAbortedError, ConflictError, Error, OperationalError, TurnTakenError
 from rome.store.spi import Claim, Store
 
 SETBACKS_BEFORE = 4
@@ -204,7 +204,7 @@ class Turn:
                 pause_s, before = min(lease_s / 4, 0.7 * ahead * turn_s), ahead
                 time.sleep(pause_s)
                 asked += 1
-        except StoreUnavailableError:  # whoever reads next will say so
+        except OperationalError:  # this is about order only; what matters comes up at the next read, or at COMMIT
             return 0
         self._is_ours, self._waited_until = True, time.monotonic()
         return asked
