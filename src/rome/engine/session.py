@@ -143,7 +143,7 @@ class Session:
             raise ProgrammingError("You can only execute one statement at a time.")
         if statement.skip_locked:
             raise NotSupportedError(
-                "SKIP LOCKED is not supported: Rome takes no locks that could be skipped; conflicts show at COMMIT"
+                "SKIP LOCKED is not supported: which rows others have claimed is not known when rows are read"
             )
         self._stats.statements += 1
         return statement

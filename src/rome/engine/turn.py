@@ -10,6 +10,9 @@ Attempts are of two kinds: those of one transaction, as Rome replays it; and tra
 application has seen what has changed since, no replay can help, and it runs the transaction again itself. For us that
 is a new one, so the thread remembers what it has lost until its next transaction.
 
+A statement that locks rows, or changes their newest version, lines up before anything is lost (rome.engine.claims):
+what the application has been told by then cannot be taken back at COMMIT. A transaction has one place, whatever for.
+
 `make contention` measures all of this; what it found is in docs/commit-protocol.md.
 """
 
