@@ -6,6 +6,7 @@ unchanged, so that SQLite says why.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property, lru_cache
@@ -155,7 +156,7 @@ def split_script(sql: str) -> tuple[str, ...]:
     return tuple(statements)
 
 
-def _first_statement(tokens: list[Token]) -> tuple[list[Token], list[Token]]:
+def _first_statement(tokens: Sequence[Token]) -> tuple[Sequence[Token], Sequence[Token]]:
     """The tokens of the first statement, and those behind its semicolon (without further bare semicolons)."""
     begin, end, after = _bounds([token.word for token in tokens], 0)
     return tokens[begin:end], tokens[after:]
@@ -185,7 +186,7 @@ def _trigger_end(words: list[str], begin: int) -> int:
     return end
 
 
-def _kind(tokens: list[Token]) -> Kind:
+def _kind(tokens: Sequence[Token]) -> Kind:
     words = [token.word for token in tokens]
     if words[0] == "WITH":
         return _main_verb(words)
@@ -210,7 +211,7 @@ def _main_verb(words: list[str]) -> Kind:
     return Kind.OTHER
 
 
-def _has_returning(tokens: list[Token]) -> bool:
+def _has_returning(tokens: Sequence[Token]) -> bool:
     depth = 0
     for token in tokens:
         if token.word == "(":
@@ -222,7 +223,7 @@ def _has_returning(tokens: list[Token]) -> bool:
     return False
 
 
-def _cut_locks(sql: str, tokens: list[Token]) -> tuple[str, set[str]]:
+def _cut_locks(sql: str, tokens: Sequence[Token]) -> tuple[str, set[str]]:
     """The text without `FOR UPDATE|SHARE|NO KEY UPDATE|KEY SHARE [OF a, b] [NOWAIT|SKIP LOCKED]`; its words.
 
     No valid SQLite statement has FOR before one of these words, so that no alias is taken for a clause.
@@ -252,7 +253,7 @@ def _cut_locks(sql: str, tokens: list[Token]) -> tuple[str, set[str]]:
     return "".join(kept), clauses
 
 
-def _pragma(tokens: list[Token]) -> tuple[str | None, str | None]:
+def _pragma(tokens: Sequence[Token]) -> tuple[str | None, str | None]:
     """`PRAGMA [schema.]name [= value | (value)]`."""
     words = [token.word for token in tokens]
     at = 3 if words[2:3] == ["."] else 1

@@ -6,6 +6,7 @@ though SQLite takes it for a string where nothing has that name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from rome.sql.tokens import Token, identifier, tokenize
@@ -66,7 +67,7 @@ def summary(sql: str) -> str:
     return found if len(found) <= _MAX_SUMMARY else found[:_MAX_SUMMARY].rpartition(" ")[0]
 
 
-def _of_schema(tokens: list[Token], words: list[str]) -> list[str]:
+def _of_schema(tokens: Sequence[Token], words: list[str]) -> list[str]:
     """`CREATE TEMP TABLE IF NOT EXISTS t` as CREATE TABLE t."""
     at = next((at for at, word in enumerate(words) if word in _OBJECTS), len(words))
     if at == len(words):
@@ -77,7 +78,7 @@ def _of_schema(tokens: list[Token], words: list[str]) -> list[str]:
     return [words[0], words[at], *_target(tokens, name)[0]]
 
 
-def _of_rows(tokens: list[Token], words: list[str]) -> list[str]:
+def _of_rows(tokens: Sequence[Token], words: list[str]) -> list[str]:
     parts = []
     for at, word in enumerate(words):
         before = words[at - 1] if at else ""
@@ -95,7 +96,7 @@ def _of_rows(tokens: list[Token], words: list[str]) -> list[str]:
     return parts
 
 
-def _target(tokens: list[Token], at: int) -> tuple[list[str], int]:
+def _target(tokens: Sequence[Token], at: int) -> tuple[list[str], int]:
     """The name at a place, perhaps with its schema, and where it ends; none when it is something else."""
     if at >= len(tokens) or tokens[at].kind not in ("word", "quoted") or tokens[at].word in _VERBS:
         return [], at
@@ -104,7 +105,7 @@ def _target(tokens: list[Token], at: int) -> tuple[list[str], int]:
     return [identifier(tokens[at])], at + 1
 
 
-def _comma(tokens: list[Token], at: int) -> int | None:
+def _comma(tokens: Sequence[Token], at: int) -> int | None:
     """Where the comma is behind a FROM item and its alias."""
     for token in tokens[at : at + 3]:
         if token.word == ",":

@@ -8,6 +8,7 @@ since a list of 32,766 of them is met in practice.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 _TOKEN = re.compile(
@@ -44,10 +45,12 @@ class Token(NamedTuple):
     stop: int
 
 
-def tokenize(sql: str) -> list[Token]:
+@lru_cache(maxsize=2)
+def tokenize(sql: str) -> tuple[Token, ...]:
     """The tokens of a text, without blanks and comments. What SQLite would refuse is one last "illegal" token.
 
-    Cost: 0.8 µs per token.
+    Cost: 0.8 µs per token; none for a text that was just met. A statement that is new is looked at by six questioners
+    in a row, and INSERT .. VALUES of 1,000 rows has 4,000 tokens.
     """
     tokens = []
     position, end = 0, len(sql)
@@ -63,7 +66,7 @@ def tokenize(sql: str) -> list[Token]:
         kind, text = found.lastgroup or "", found[0]
         word = text.upper() if kind == "word" else text if kind == "op" else ""
         tokens.append(Token(kind, word, text, position, position := found.end()))
-    return tokens
+    return tuple(tokens)
 
 
 def identifier(token: Token) -> str:
