@@ -194,6 +194,7 @@ def test_explain_shows_parameters() -> None:
         ("select * from tags where resource_id = ?", [None]),
         ("select * from tags where resource_id = ? and tag is ?", [None]),
         ("select * from instances where host = ?", [None]),
+        ("select * from instances where uuid = 1.2345678901234567e-30", [None]),  # no key: what text is it stored as?
         ("select * from metadata m join instances i on i.uuid = m.instance_uuid where m.id in (1, 2)", [2, 2]),
         (
             "select * from metadata m join instances i on i.uuid = m.instance_uuid where m.key = 'k' and i.id = 1",
@@ -212,6 +213,11 @@ def test_explain_shows_parameters() -> None:
 def test_unique_keys_bound_how_many_rows_are_found(sql: str, most_rows: list[int | None]) -> None:
     plan = plan_statement(sql, CATALOG, base_tables(MIRROR, CATALOG, sql))
     assert [line.most_rows for line in plan.explain(None)] == most_rows
+
+
+def test_a_parameter_of_which_no_key_is_made_bounds_no_rows() -> None:
+    plan = plan_statement("select * from instances where uuid = ?", CATALOG, frozenset(["instances"]))
+    assert [plan.explain([value])[0].most_rows for value in ("a", 1.2345678901234567e-30)] == [1, None]
 
 
 @pytest.mark.parametrize(

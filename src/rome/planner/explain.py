@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from rome.catalog.schema import ROWID, Table
 from rome.codec.values import SqlValue
 from rome.planner.access import Access, Limit, Term
-from rome.planner.affinity import Uncertain
+from rome.planner.affinity import UNCERTAIN, Uncertain
 from rome.planner.canonical import Constant, Slot
 from rome.planner.order import Step
 from rome.planner.page import Paging
 from rome.planner.plan import Line, QuestionKind
-from rome.planner.predicates import Among, FixedValue, Leaf, Operand
+from rome.planner.predicates import Among, FixedValue, Leaf, Operand, SlotValue
 
 _MAX_VALUES = 5
 
@@ -105,6 +105,8 @@ class _Writer:
         unique = path.unique or path.id == access.table.key.id
         if not unique or len(terms) < len(path.columns) or any(term.null_safe for term in terms):
             return None
+        if not all(self._is_certain(term) for term in terms):
+            return None
         most = 1
         for rows in {(term.supplier, None if term.in_row else term.places): term for term in terms}.values():
             if isinstance(rows.supplier, Among):
@@ -115,6 +117,15 @@ class _Writer:
                     return None
                 most *= sum(count for count in counts if count is not None)
         return most
+
+    def _is_certain(self, term: Term) -> bool:
+        """Whether keys are made of all constants of a term; for one that may be converted otherwise all is read."""
+        if not isinstance(term.supplier, Among):
+            return True
+        values = [value for row in term.supplier.rows for value in self._known(row[term.places[0]])]
+        for conversion in term.conversions:
+            values = [value if value is UNCERTAIN else conversion(value) for value in values]
+        return UNCERTAIN not in values
 
     def _equality(self, name: str, term: Term) -> str:
         if not isinstance(term.supplier, Among):
@@ -134,13 +145,19 @@ class _Writer:
         return f"{name} {limit.operator} {self._values(limit.operand)[0]}"
 
     def _values(self, operand: Operand) -> list[str]:
+        if self.parameters is None and isinstance(operand, SlotValue):
+            slot = self.slots[operand.slot]
+            if not isinstance(slot, Constant):
+                return [f"?{position + 1}" for position in ([slot] if isinstance(slot, int) else slot)]
+        return [_literal(value) for value in self._known(operand)] or ["NULL"]
+
+    def _known(self, operand: Operand) -> list[SqlValue | Uncertain]:
+        """The values that are known: of parameters none, when they are not."""
         slot = Constant(operand.value) if isinstance(operand, FixedValue) else self.slots[operand.slot]
         if isinstance(slot, Constant):
-            return [_literal(slot.value)]
-        positions = [slot] if isinstance(slot, int) else slot
-        if self.parameters is None:
-            return [f"?{position + 1}" for position in positions]
-        return [_literal(value) for value in self.parameters[positions[0] : positions[-1] + 1]] or ["NULL"]
+            return [slot.value]
+        positions = range(slot, slot + 1) if isinstance(slot, int) else slot
+        return list((self.parameters or ())[positions.start : positions.stop])
 
 
 def _suppliers(terms: Iterable[Term]) -> list[Leaf]:
