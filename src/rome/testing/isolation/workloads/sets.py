@@ -1,0 +1,39 @@
+"""Sets of one row per element, read by a secondary index: every element that is missed is a phantom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
+import sqlalchemy as sa
+
+from rome.testing.isolation.client import Attempt, Row
+from rome.testing.isolation.history import Operation
+from rome.testing.isolation.workloads.keyed import KeyedWorkload
+
+
+class Sets(KeyedWorkload):
+    """An element is added to a set, or a set is read."""
+
+    tables = (
+        "CREATE TABLE element (value INTEGER PRIMARY KEY, of INTEGER NOT NULL)",
+        "CREATE INDEX element_of ON element (of)",
+    )
+    _add = sa.text("INSERT INTO element (value, of) VALUES (:value, :key)")
+    _by_index = sa.text("SELECT value FROM element WHERE of = :key")
+
+    def step(self, attempt: Attempt, key: int) -> Iterator[None]:
+        if self._random.random() < 0.4:
+            value = self.new_value()
+            attempt.run(self._add, {"value": value, "key": key}, Operation("append", key, value))
+        else:
+            self.read_all(attempt, [key])
+        yield
+
+    def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
+        for key in keys:
+            attempt.run(self._by_index, {"key": key}, reads=partial(self._found, key), predicate=True)
+
+    @staticmethod
+    def _found(key: int, rows: Sequence[Row]) -> Iterable[Operation]:
+        return [Operation("read", key, [row[0] for row in rows])]
