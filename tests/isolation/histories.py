@@ -24,6 +24,10 @@ def append(key: int, value: int) -> Statement:
     return Statement(0, 0, False, [Operation("append", key, value)])
 
 
+def remove(key: int, value: int) -> Statement:
+    return Statement(0, 0, False, [Operation("remove", key, value)])
+
+
 def write(key: int, value: int) -> Statement:
     return Statement(0, 0, False, [Operation("write", key, value)])
 

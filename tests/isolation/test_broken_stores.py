@@ -52,6 +52,14 @@ class Forgetful(SteppingStore):
         return super().commit(request)
 
 
+class WithoutDeletes(SteppingStore):
+    """Acknowledges deletes, and keeps the rows."""
+
+    def commit(self, request: CommitRequest) -> Version:
+        kept = tuple(row for row in request.rows if row[2] is not None)
+        return super().commit(replace(request, rows=kept, entries=tuple(e for e in request.entries if e[4])))
+
+
 class WithoutIds(SteppingStore):
     """Says of every commit whose answer was lost that it was never applied."""
 
@@ -71,12 +79,20 @@ FAULTS: list[tuple[type[SteppingStore], str, str, set[Kind]]] = [
     (WithoutValidation, "counters", "READ COMMITTED", {Kind.LOST_WRITE, Kind.STALE_READ}),
     (WithoutValidation, "counters", "AUTOCOMMIT", {Kind.LOST_WRITE}),
     (WithoutValidation, "bank", "SNAPSHOT", {Kind.INVARIANT}),
+    (WithoutValidation, "stock", "SERIALIZABLE", {Kind.DOUBLE_REMOVAL, Kind.G2}),
+    (WithoutValidation, "stock", "SNAPSHOT", {Kind.DOUBLE_REMOVAL}),
+    (WithoutValidation, "stock", "READ COMMITTED", {Kind.DOUBLE_REMOVAL}),
     (WithoutRanges, "lists", "SERIALIZABLE", {Kind.G2}),
     (WithoutRanges, "sets", "SERIALIZABLE", {Kind.G2}),
+    (WithoutRanges, "stock", "SERIALIZABLE", {Kind.G2}),
+    (WithoutSnapshots, "stock", "READ COMMITTED", {Kind.G_SINGLE}),
     (WithoutSnapshots, "sets", "SNAPSHOT", {Kind.G_SINGLE}),
     (WithoutSnapshots, "bank", "SNAPSHOT", {Kind.G_SINGLE}),
     (Forgetful, "lists", "SERIALIZABLE", {Kind.STALE_READ}),
     (Forgetful, "sets", "AUTOCOMMIT", {Kind.STALE_READ}),
+    (Forgetful, "stock", "SERIALIZABLE", {Kind.STALE_READ}),
+    (WithoutDeletes, "stock", "SERIALIZABLE", {Kind.STALE_READ}),
+    (WithoutDeletes, "stock", "READ COMMITTED", {Kind.STALE_READ}),
     (Forgetful, "counters", "READ COMMITTED", {Kind.LOST_WRITE}),
     (WithoutIds, "lists", "SERIALIZABLE", {Kind.DUPLICATE}),
     (WithoutIds, "counters", "SNAPSHOT", {Kind.GARBAGE_READ}),

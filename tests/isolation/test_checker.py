@@ -18,6 +18,7 @@ from isolation.histories import (
     increment,
     ok,
     read,
+    remove,
     unknown,
     write,
 )
@@ -250,6 +251,84 @@ BAD = {
         Kind.STALE_READ,
         Order.REALTIME,
     ),
+    "removed twice": Bad(
+        "stock", [ok(append(1, 10)), ok(remove(1, 10), at=LATER), ok(remove(1, 10), at=LAST)], Kind.DOUBLE_REMOVAL
+    ),
+    "removed what nobody added": Bad("stock", [ok(remove(1, 10))], Kind.GARBAGE_READ),
+    "removed what had failed": Bad("stock", [failed(append(1, 10)), ok(remove(1, 10))], Kind.G1A),
+    "own removal not seen": Bad(
+        "stock", [ok(append(1, 10)), ok(remove(1, 10), find((1, [10])), at=LATER)], Kind.INTERNAL
+    ),
+    "own element not on the shelf": Bad("stock", [ok(append(1, 10), find((1, [])))], Kind.INTERNAL),
+    "element twice on the shelf": Bad("stock", [ok(append(1, 10)), ok(find((1, [10, 10])))], Kind.DUPLICATE),
+    "removed between two reads": Bad(
+        "stock",
+        [ok(append(1, 10)), ok(remove(1, 10), at=LATER), ok(find((1, [10])), find((1, [])), at=LATER)],
+        Kind.NON_REPEATABLE_READ,
+        allowed=ONLY_READ_COMMITTED,
+    ),
+    "removal lost": Bad(
+        "stock",
+        [ok(append(1, 10)), ok(remove(1, 10), at=LATER), ok(find((1, [10])), at=LAST)],
+        Kind.STALE_READ,
+        Order.REALTIME,
+    ),
+    "never removed and not there": Bad(
+        "stock", [ok(append(1, 10)), ok(find((1, [])), at=LATER)], Kind.STALE_READ, Order.REALTIME
+    ),
+    "missed by a failed removal": Bad(
+        "stock",
+        [ok(append(1, 10)), failed(remove(1, 10)), ok(find((1, [])), at=LATER)],
+        Kind.STALE_READ,
+        Order.REALTIME,
+    ),
+    "missed before it was removed": Bad(
+        "stock",
+        [ok(append(1, 10)), ok(find((1, [])), at=LATER), ok(remove(1, 10), at=LAST)],
+        Kind.STALE_READ,
+        Order.REALTIME,
+    ),
+    "half of a removal": Bad(
+        "stock",
+        [
+            ok(append(1, 10), append(2, 10)),
+            ok(remove(1, 10), remove(2, 10), at=LATER),
+            ok(find((1, [10])), find((2, [])), at=LATER),
+        ],
+        Kind.G_SINGLE,
+        allowed=ONLY_READ_COMMITTED,
+    ),
+    "half of a removal whose outcome is not known": Bad(
+        "stock",
+        [
+            ok(append(1, 10), append(2, 10)),
+            unknown(remove(1, 10), remove(2, 10), begin=2000),
+            ok(find((1, [10])), find((2, [])), at=LATER),
+            ok(find((1, [])), at=LAST),
+        ],
+        Kind.G_SINGLE,
+        allowed=ONLY_READ_COMMITTED,
+    ),
+    "write skew by removals": Bad(
+        "stock",
+        [
+            ok(append(1, 10), append(2, 20)),
+            ok(find((1, [10])), remove(2, 20), at=LATER),
+            ok(find((2, [20])), remove(1, 10), at=LATER),
+        ],
+        Kind.G2_ITEM,
+        allowed=SKEW,
+    ),
+    "cleared without what was put there": Bad(
+        "stock",
+        [
+            ok(append(1, 10)),
+            ok(find((1, [10])), append(2, 20), at=LATER),
+            ok(find((2, [])), remove(1, 10), at=LATER),
+        ],
+        Kind.G2,
+        allowed=SKEW,
+    ),
     "money lost": Bad("bank", [ok(find((0, 90), (1, 100)))], Kind.INVARIANT),
     "overdrawn": Bad("bank", [ok(find((0, -10), (1, 210)))], Kind.INVARIANT),
     "skewed sum": Bad("bank", [ok(find((0, 90)), find((1, 100)))], Kind.G_SINGLE, allowed=ONLY_READ_COMMITTED),
@@ -306,6 +385,34 @@ GOOD = {
         "sets",
         [ok(append(1, 10)), ok(find((1, [10])), append(1, 11), find((1, [10, 11])), at=LATER), ok(find((1, [])))],
     ),
+    "items that come and go": (
+        "stock",
+        [
+            ok(append(1, 10)),
+            ok(find((1, [10])), append(1, 11), remove(1, 10), find((1, [11])), at=LATER),
+            ok(find((1, [10])), at=LATER),
+            ok(find((1, [11])), at=LAST),
+            ok(append(1, 12), remove(1, 12)),
+            failed(remove(1, 11), at=LAST),
+        ],
+    ),
+    "a removal of which nothing is known": (
+        "stock",
+        [ok(append(1, 10)), unknown(remove(1, 10), begin=2000), ok(find((1, [10])), at=LATER)],
+    ),
+    "one of two removals of which nothing is known": (
+        "stock",
+        [
+            ok(append(1, 10)),
+            unknown(remove(1, 10), begin=2000),
+            unknown(remove(1, 10), begin=2000),
+            ok(find((1, [])), at=LAST),
+        ],
+    ),
+    "concurrently put there and taken away": (
+        "stock",
+        [ok(append(1, 10), at=(0, 9000)), ok(remove(1, 10), at=(0, 9000)), ok(find((1, [])), at=LATER)],
+    ),
     "a counter": (
         "counters",
         [ok(increment(1, 2)), unknown(increment(1, 5)), ok(read(1, 2), increment(1, 1), read(1, 3), at=LATER)],
@@ -350,6 +457,24 @@ def test_story_tells_the_cycle_in_words() -> None:
         "    T1.0 wrote 20 to key 2, and T2.0 read it",
         "    so T2.0 comes before itself",
     ]
+
+
+def test_story_tells_of_removals() -> None:
+    """Of each cycle that has one edge of a removal."""
+    put = ok(append(1, 10), append(2, 10), process=1)
+    gone = ok(remove(1, 10), remove(2, 10), process=2, at=LATER)
+    seen = ok(find((1, [10])), find((2, [])), process=3, at=LATER)
+    [anomaly] = check(history("stock", [put, gone, seen])).forbidden
+    assert str(anomaly).splitlines() == [
+        "G-single, read skew: one transaction saw part of another",
+        "    T3.2000 found 10 in key 1, and T2.2000 then removed it",
+        "    T2.2000 removed 10 from key 2, and T3.2000 did not find it",
+        "    so T3.2000 comes before itself",
+    ]
+    early = ok(remove(1, 10), process=0)
+    late = ok(append(1, 10), process=1, at=LATER)
+    [anomaly] = check(history("stock", [early, late])).forbidden
+    assert "T1.2000 wrote 10 to key 1, and T0.0 then removed it" in anomaly.story
 
 
 def test_shortest_cycle_of_a_tangle_is_told() -> None:

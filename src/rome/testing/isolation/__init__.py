@@ -6,9 +6,9 @@
 Dependencies between transactions are inferred from values that are written only once, as Elle does (Kingsbury and
 Alvaro, VLDB 2020); anomalies are cycles in their graph (Adya 1999), or show in single reads.
 
-The modules: `history` (the format); `lists`, `registers`, `sets`, `counters`, `banks` (one inference per workload);
-`time_order`; `graph` (cycles); `anomalies` (what each level allows); `check`. Those that make histories: `workloads`,
-`client`, `load`.
+The modules: `history` (the format); `lists`, `registers`, `sets`, `counters`, `banks`, `stock` (one inference per
+workload); `time_order`; `graph` (cycles); `anomalies` (what each level allows); `check`. Those that make histories:
+`workloads`, `client`, `load`.
 """
 
 from rome.testing.isolation.anomalies import Anomaly, Kind, Order, allowed

@@ -22,6 +22,7 @@ class Kind(Enum):
     DIRTY_UPDATE = "dirty update: a committed write on top of one that had failed"
     INCOMPATIBLE_ORDER = "incompatible orders: one key's versions were seen in two orders"
     LOST_UPDATE = "lost update: two transactions replaced the same version"
+    DOUBLE_REMOVAL = "double removal: two transactions were told that they removed the same row"
     LOST_WRITE = "lost write: acknowledged, and not there"
     INVARIANT = "broken invariant: a total that no statement may see"
     STALE_READ = "stale read: a transaction missed what was committed before it began"

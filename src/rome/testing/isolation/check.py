@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from rome.testing.isolation import banks, counters, lists, registers, sets
+from rome.testing.isolation import banks, counters, lists, registers, sets, stock
 from rome.testing.isolation.anomalies import Anomaly, allowed
 from rome.testing.isolation.graph import Cycle, Dependency, Edge, find_cycles
 from rome.testing.isolation.history import History, Setting, Transaction
@@ -20,6 +20,7 @@ INFERENCES: dict[str, Callable[[History], Findings]] = {
     "sets": sets.infer,
     "counters": counters.infer,
     "bank": banks.infer,
+    "stock": stock.infer,
 }
 """By the name of the workload."""
 
@@ -50,7 +51,7 @@ def check(history: History, *, realtime: bool = True) -> Verdict:
     failed is held to the same as what one saw that only read.
 
     Args:
-        realtime: the clocks of all processes can be compared. Counters need it.
+        realtime: the clocks of all processes can be compared. Counters and stock need it.
 
     Raises:
         ValueError: no such level or workload; or the same value was written twice.
@@ -90,6 +91,8 @@ def _told(cycle: Cycle, transactions: list[Transaction]) -> Iterator[str]:
 
 
 def _reason(edge: Edge, before: Transaction, after: Transaction) -> str:
+    if edge.new is None and edge.old is not None:
+        return _reason_of_removal(edge, before, after)
     old = "empty" if edge.old is None else f"up to {edge.old}"
     match edge.why:
         case Dependency.WW:
@@ -105,3 +108,13 @@ def _reason(edge: Edge, before: Transaction, after: Transaction) -> str:
         case Dependency.REALTIME:
             assert before.end is not None
             return f"{before.name} ended {(after.begin - before.end) / 1000:.0f} µs before {after.name} began"
+
+
+def _reason_of_removal(edge: Edge, before: Transaction, after: Transaction) -> str:
+    match edge.why:
+        case Dependency.WW:
+            return f"{before.name} wrote {edge.old} to key {edge.key}, and {after.name} then removed it"
+        case Dependency.WR:
+            return f"{before.name} removed {edge.old} from key {edge.key}, and {after.name} did not find it"
+        case _:
+            return f"{before.name} found {edge.old} in key {edge.key}, and {after.name} then removed it"

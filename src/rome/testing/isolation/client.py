@@ -46,7 +46,8 @@ class Attempt:
 
         Args:
             writes: what it writes, if it changes any row. If it raises, it may have been carried out.
-            reads: what the rows that it returns mean.
+            reads: what the rows that it returns mean: what it read, and what it wrote if only they tell that; then it
+                must not be a transaction by itself.
         """
         begin = clock()
         self.statements.append(Statement(begin, begin, predicate, list(writes)))
@@ -54,8 +55,11 @@ class Attempt:
             self._announce()
         result = self._connection.execute(sql, parameters)
         rows = result.all() if result.returns_rows else ()
-        operations = [*reads(rows), *(writes if result.rowcount else ())]
+        told = [*reads(rows)]
+        operations = [*told, *(writes if result.rowcount else ())]
         self.statements[-1] = Statement(begin, clock(), predicate, operations)
+        if any(operation.kind != "read" for operation in told):
+            self._announce()
         return -1 if result.returns_rows else result.rowcount
 
     @contextmanager

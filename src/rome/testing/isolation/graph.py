@@ -30,7 +30,10 @@ class Dependency(Enum):
 
 
 class Edge(NamedTuple):
-    """`before` and `after` are places in the history; `old` and `new` are the versions of `key` that they met on."""
+    """`before` and `after` are places in the history; `old` and `new` are the versions of `key` that they met on.
+
+    An old one without a new one: it was removed.
+    """
 
     before: int
     after: int

@@ -24,6 +24,7 @@ UNDONE = -1
 Outcome = Literal["ok", "fail", "unknown"]
 """fail: surely nothing was written. unknown: all was written, or nothing."""
 
+Action = Literal["read", "append", "remove", "write", "increment"]
 Value = int | list[int] | None
 
 
@@ -31,10 +32,10 @@ class Operation(msgspec.Struct, frozen=True, array_like=True):
     """One thing that a statement read or wrote.
 
     read: `value` is what was there: a list (lists, sets), a number (registers, counters, accounts), or None for no row.
-    append: to a list, or to a set. write: a register's new number. increment: `value` was added.
+    append: to a list, or to a set. remove: from a set. write: a register's new number. increment: `value` was added.
     """
 
-    kind: Literal["read", "append", "write", "increment"]
+    kind: Action
     key: int
     value: Value
 

@@ -41,7 +41,7 @@ class Writers:
         last: dict[tuple[int, int], int] = {}
         for place, transaction in enumerate(history.transactions):
             for _, operation in transaction.operations():
-                if operation.kind == "read":
+                if operation.kind in ("read", "remove"):
                     continue
                 key, value = operation.key, operation.value
                 assert isinstance(value, int)

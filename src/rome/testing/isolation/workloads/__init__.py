@@ -12,6 +12,7 @@ from rome.testing.isolation.workloads.keyed import KeyedWorkload, LastRead
 from rome.testing.isolation.workloads.lists import Lists
 from rome.testing.isolation.workloads.registers import Registers
 from rome.testing.isolation.workloads.sets import Sets
+from rome.testing.isolation.workloads.stock import Stock
 
 __all__ = ["WORKLOADS", "KeyedWorkload", "LastRead"]
 
@@ -21,5 +22,6 @@ WORKLOADS: dict[str, type[KeyedWorkload]] = {
     "sets": Sets,
     "counters": Counters,
     "bank": Bank,
+    "stock": Stock,
 }
 """By the name that a history's setting gives."""
