@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from typing import Self
 
 import pytest
 import redis
@@ -65,3 +69,42 @@ def keys_of(admin: redis.Redis, location: Location) -> list[bytes]:
 def dump(admin: redis.Redis, location: Location) -> dict[bytes, bytes]:
     """All of a database. Equal states give equal bytes, since sorted sets and hashes keep their order."""
     return {key: admin.dump(key) or b"" for key in keys_of(admin, location)}
+
+
+class Listener:
+    """Takes connections on a free port; by itself it says nothing to anybody."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._threads = [threading.Thread(target=self._accept)]
+
+    def serve(self, taken: socket.socket) -> None:
+        """What to do with a connection; it is closed afterwards."""
+        with suppress(OSError):
+            while taken.recv(65_536):
+                pass
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                taken, _ = self._socket.accept()
+                self.connections += 1
+                self._threads.append(threading.Thread(target=self._serve, args=(taken,)))
+                self._threads[-1].start()
+
+    def _serve(self, taken: socket.socket) -> None:
+        with taken:
+            self.serve(taken)
+
+    def __enter__(self) -> Self:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Waits for all connections to be closed by the other side."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        for thread in self._threads:
+            thread.join()

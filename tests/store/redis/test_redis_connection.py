@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
-import ssl
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
-from typing import Self
 
 import pytest
 import redis
-from redis_kit import Open, Start, admin_of, link_of, lose_answers, with_options
+from redis_kit import Listener, Open, Start, admin_of, link_of, lose_answers, with_options
 
 from rome.errors import (
     AuthenticationError,
@@ -36,8 +32,6 @@ from rome.store.redis.health import Health
 from rome.store.redis.names import meta_key
 from rome.store.spi import Get, Reserve
 from rome.testing.harness import Client, put
-
-CERTIFICATES = Path(__file__).parent / "certificates"
 
 
 def _cut(admin: redis.Redis, client: Client) -> None:
@@ -131,7 +125,7 @@ class TestLoss:
     def test_answer_that_does_not_come_in_time_is_unavailable_and_not_asked_for_twice(
         self, connect: Open, location: Location
     ) -> None:
-        with _Listener() as deaf:
+        with Listener() as deaf:
             at = with_options(replace(location, port=deaf.port), read_timeout="0.2")
             with pytest.raises(StoreUnavailableError, match="Timeout"):
                 RedisStore.open(at)
@@ -174,45 +168,6 @@ class TestLoss:
         assert client.store.is_usable()
         client.begin()
         assert client.keys() == [b"a", b"b"]
-
-
-class _Listener:
-    """Takes connections on a free port; by itself it says nothing to anybody."""
-
-    def __init__(self) -> None:
-        self.connections = 0
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        self._threads = [threading.Thread(target=self._accept)]
-
-    def serve(self, taken: socket.socket) -> None:
-        """What to do with a connection; it is closed afterwards."""
-        with suppress(OSError):
-            while taken.recv(65_536):
-                pass
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                taken, _ = self._socket.accept()
-                self.connections += 1
-                self._threads.append(threading.Thread(target=self._serve, args=(taken,)))
-                self._threads[-1].start()
-
-    def _serve(self, taken: socket.socket) -> None:
-        with taken:
-            self.serve(taken)
-
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Waits for all connections to be closed by the other side."""
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        for thread in self._threads:
-            thread.join()
 
 
 class TestRoundTrips:
@@ -276,50 +231,6 @@ class TestAddress:
         over_tcp = connect(server.location("nova"))
         over_tcp.begin()
         assert over_tcp.keys() == [b"a"]
-
-    def test_tls(self, connect: Open, location: Location) -> None:
-        with _Tls(location) as tls:
-            at = replace(location, port=tls.port)
-            ca, pair = str(CERTIFICATES / "ca.pem"), str(CERTIFICATES / "client.pem")
-            client = connect(with_options(at, ssl="true", ssl_ca_certs=ca, ssl_certfile=pair, ssl_keyfile=pair))
-            client.write(put(b"a"))
-            client.begin()
-            assert client.keys() == [b"a"]
-            assert client.store.is_usable()
-            client.store.close()
-            with pytest.raises(StoreUnavailableError, match="certificate verify failed"):
-                RedisStore.open(with_options(at, ssl="true", ssl_certfile=pair, ssl_keyfile=pair))
-            with pytest.raises(StoreUnavailableError):  # it wants to see a certificate
-                RedisStore.open(with_options(at, ssl="true", ssl_ca_certs=ca))
-            elsewhere = replace(at, host="localhost")
-            with pytest.raises(StoreUnavailableError, match="certificate is not valid for 'localhost'"):
-                RedisStore.open(
-                    with_options(elsewhere, ssl="true", ssl_ca_certs=ca, ssl_certfile=pair, ssl_keyfile=pair)
-                )
-
-
-class _Tls(_Listener):
-    """A TLS front of a server, since the server of a wheel may be built without. Wants a certificate of its clients."""
-
-    def __init__(self, location: Location) -> None:
-        self._address = location.host, location.port
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=CERTIFICATES / "ca.pem")
-        self._context.verify_mode = ssl.CERT_REQUIRED
-        self._context.load_cert_chain(CERTIFICATES / "server.pem")
-        super().__init__()
-
-    def serve(self, taken: socket.socket) -> None:
-        with (
-            suppress(OSError),
-            self._context.wrap_socket(taken, server_side=True) as secure,
-            socket.create_connection(self._address) as plain,
-        ):
-            while True:
-                for ready in [secure] if secure.pending() else select.select([secure, plain], [], [])[0]:
-                    data = ready.recv(65_536)
-                    if not data:
-                        return
-                    (plain if ready is secure else secure).sendall(data)
 
 
 class TestUsers:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from socket import socket
+from ssl import SSLSocket
 from typing import Any, cast
 
 from hiredis import pack_command
@@ -20,6 +22,19 @@ from rome.store.redis.settings import Settings
 Command = tuple[bytes | str | int, ...]
 Reply = Any
 """What hiredis makes of RESP2: bytes, int, None, lists of them; an exceptions.ResponseError stands for itself."""
+
+
+class _TlsConnection(SSLConnection):
+    """The handshake is part of connecting: redis-py would give it the time that an answer may take.
+
+    Each of its waits, of which there are two, may last for the connect timeout.
+    """
+
+    def _wrap_socket_with_ssl(self, sock: socket) -> SSLSocket:
+        sock.settimeout(self.socket_connect_timeout)
+        secure: SSLSocket = super()._wrap_socket_with_ssl(sock)  # type: ignore[no-untyped-call]
+        secure.settimeout(self.socket_timeout)
+        return secure
 
 
 class Link:
@@ -153,7 +168,7 @@ def _make_connection(settings: Settings) -> Connection | UnixDomainSocketConnect
         # redis-py's base class declares properties abstract that this subclass does without.
         connection = UnixDomainSocketConnection(path=settings.unix_socket, **common)  # type: ignore[abstract, no-untyped-call]
     elif settings.tls is not None:
-        connection = SSLConnection(host=settings.host, port=settings.port, **settings.tls, **common)
+        connection = _TlsConnection(host=settings.host, port=settings.port, **settings.tls, **common)
     else:
         connection = Connection(host=settings.host, port=settings.port, **common)  # type: ignore[no-untyped-call]
     # Else each connection costs two round trips more, to tell the server the name of the library.
