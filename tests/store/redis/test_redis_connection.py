@@ -7,14 +7,17 @@ import socket
 import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
 import pytest
 import redis
+import sqlalchemy as sa
 from redis_kit import Listener, Open, Start, admin_of, link_of, lose_answers, with_options
 
+import rome
 from rome.errors import (
     AuthenticationError,
     CommitUnknownError,
@@ -203,6 +206,14 @@ class TestRoundTrips:
         assert client.store.round_trips == before + 2
 
 
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 class TestAddress:
     def test_refused(self, location: Location) -> None:
         with socket.create_server(("127.0.0.1", 0)) as unused:
@@ -222,6 +233,22 @@ class TestAddress:
             assert other.keys() == []
         finally:
             RedisStore.drop_database(with_options(location, db="1"))
+
+    @pytest.mark.skipif(not _has_ipv6(), reason="this machine has no ::1")
+    def test_ipv6(self, start: Start) -> None:
+        server = start({"bind": "127.0.0.1 ::1"})
+        url = f"rome+redis://[::1]:{server.port}/nova"
+        engine = sa.create_engine(url)
+        with engine.connect() as connection:
+            connection.execute(sa.text("CREATE TABLE t (a INTEGER PRIMARY KEY)"))
+            connection.execute(sa.text("INSERT INTO t VALUES (6)"))
+            connection.commit()
+        engine.dispose()
+        with closing(rome.connect(f"rome+redis://{server.host}:{server.port}/nova")) as connection:
+            assert connection.execute("SELECT a FROM t").fetchall() == [(6,)]
+        server.stop()
+        with pytest.raises(StoreUnavailableError, match=rf"\[::1\]:{server.port}"):
+            rome.connect(url)
 
     def test_unix_socket(self, start: Start, connect: Open, tmp_path: Path) -> None:
         path = f"/tmp/rome-{token_hex(8)}.sock"  # a socket's path is short, and pytest's are not

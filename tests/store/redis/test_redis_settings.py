@@ -64,7 +64,7 @@ def test_wrong_options_say_what_is_wanted(options: dict[str, str], message: str)
 def test_sentinels() -> None:
     settings = read_settings(_location(sentinel="main", host="one:1,two,[::1]:3,[::2]"))
     assert settings.sentinels == (("one", 1), ("two", 26379), ("::1", 3), ("::2", 26379))
-    assert settings.server == "one:1, two:26379, ::1:3, ::2:26379"
+    assert settings.server == "one:1, two:26379, [::1]:3, [::2]:26379"
     settings = read_settings(Location("redis", "nova", host="one", options={"sentinel": "main"}))
     assert settings.sentinels == (("one", 26379),)
 

@@ -105,7 +105,7 @@ def test_without_verification_anybody_will_do(
     assert client.keys() == [b"a"]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(60, method="thread")
 def test_handshake_is_part_of_connecting(location: Location) -> None:
     """Somebody takes the connection and never says a word: it is given up long before the hour of `read_timeout`."""
     with Listener() as mute, pytest.raises(StoreUnavailableError, match=f"127.0.0.1:{mute.port}"):
@@ -119,7 +119,7 @@ def test_handshake_is_part_of_connecting(location: Location) -> None:
         )
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(60, method="thread")
 def test_after_the_handshake_reads_have_their_own_timeout(front: Front, connect: Open, location: Location) -> None:
     client = connect(at(location, front, **AUTHORITY, connect_timeout="3600", read_timeout="0.2"))
     front.silent = True

@@ -50,8 +50,12 @@ class Settings:
     def server(self) -> str:
         """For messages."""
         if self.sentinel is not None:
-            return ", ".join(f"{host}:{port}" for host, port in self.sentinels)
-        return self.unix_socket or f"{self.host}:{self.port}"
+            return ", ".join(_shown(host, port) for host, port in self.sentinels)
+        return self.unix_socket or _shown(self.host, self.port)
+
+
+def _shown(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _flag(text: str) -> bool:
