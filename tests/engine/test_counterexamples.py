@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine.differential import Pair
 
 
@@ -16,6 +18,26 @@ def test_changes_counts_what_or_fail_has_kept() -> None:
     with Pair(["CREATE TABLE t (id INTEGER PRIMARY KEY)"], ids=True) as pair:
         pair.execute("INSERT OR FAIL INTO t VALUES (1), (2), (1)")
         assert pair.execute("SELECT changes(), total_changes()").rows == [(2, 2)]
+
+
+@pytest.mark.parametrize(
+    "ddl",
+    [
+        ["CREATE TABLE copy AS SELECT * FROM t"],
+        ["CREATE UNIQUE INDEX i ON t (id)", "DROP INDEX i"],
+        ["ALTER TABLE t ADD COLUMN a DEFAULT 3", "ALTER TABLE t DROP COLUMN a"],
+        ["ALTER TABLE t RENAME TO u"],
+        ["CREATE TEMP TABLE copy AS SELECT * FROM t"],
+        ["SAVEPOINT s", "DROP TABLE t", "ROLLBACK TO s"],
+    ],
+)
+def test_changes_are_not_moved_by_schema_changes(ddl: list[str]) -> None:
+    with Pair(["CREATE TABLE t (id INTEGER PRIMARY KEY)"], ids=True) as pair:
+        pair.execute("INSERT INTO t VALUES (1), (2), (3)")
+        pair.execute("DELETE FROM t WHERE id > 1")
+        for statement in ddl:
+            pair.execute(statement)
+            assert pair.execute("SELECT changes(), total_changes()").rows == [(2, 5)]
 
 
 def test_total_changes_counts_what_foreign_key_actions_do() -> None:
