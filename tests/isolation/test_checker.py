@@ -25,8 +25,10 @@ from isolation.histories import (
 from rome.testing.isolation import (
     HistoryWriter,
     Kind,
+    Operation,
     Order,
     Setting,
+    Statement,
     Transaction,
     check,
     read_history,
@@ -428,6 +430,17 @@ def test_good_history_shows_nothing(name: str, level: str) -> None:
     verdict = check(history(workload, transactions, level, **BANK))
     assert verdict.valid
     assert verdict.tolerated == []
+
+
+def test_read_of_a_replayed_transaction_may_be_later_than_its_statement() -> None:
+    """It misses what came and went after its statement, and before its COMMIT; the same at its last attempt."""
+    come, go = ok(append(1, 10), append(2, 20), at=LATER), ok(remove(1, 10), at=LAST)
+    missed = Statement(0, 100, True, [Operation("read", 1, [])])
+    seen = Statement(5500, 5600, True, [Operation("read", 2, [20])])
+    replayed = Transaction(0, 0, 0, 9000, "ok", [missed, seen])
+    assert check(history("stock", [come, go, replayed])).valid
+    quick = Transaction(0, 0, 0, 4000, "ok", [missed, seen])
+    assert not check(history("stock", [come, go, quick])).valid
 
 
 def test_real_time_may_be_left_out() -> None:

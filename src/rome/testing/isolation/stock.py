@@ -1,8 +1,9 @@
 """Stock: elements of sets are added once and removed once; a read is of a whole set.
 
 Who finds an element came after the one that added it, and before the one that removes it. Who misses it came before
-both or after both, and nothing in the set tells which. So that is concluded from time: nobody can miss what was there
-before his transaction began, but for a removal; nor for one that began after he had read.
+both or after both, and nothing in the set tells which. So that is concluded from time: what was there before a
+transaction began it can miss only for a removal, and for none that began after it had ended. (Not: after it had read.
+A replayed transaction saw the same again, later.)
 """
 
 from __future__ import annotations
@@ -17,14 +18,10 @@ from rome.testing.isolation.inference import Findings, Writers
 
 
 class _Read(NamedTuple):
-    """A set as a committed transaction found it, without what it had added or removed itself, which is `own`.
-
-    `end`: of the statement.
-    """
+    """A set as a committed transaction found it, without what it had added or removed itself, which is `own`."""
 
     place: int
     key: int
-    end: int
     elements: frozenset[int]
     own: frozenset[int]
 
@@ -67,7 +64,7 @@ class _Inference:
         added: dict[int, set[int]] = {}
         removed: dict[int, set[int]] = {}
         found: dict[int, frozenset[int]] = {}
-        for statement, operation in transaction.operations():
+        for _, operation in transaction.operations():
             key, value = operation.key, operation.value
             mine, gone = added.setdefault(key, set()), removed.setdefault(key, set())
             if operation.kind != "read":
@@ -85,7 +82,7 @@ class _Inference:
             if before != elements - own:
                 later = f"{sorted(before)}, and later as {sorted(elements - own)}"
                 self._report(Kind.NON_REPEATABLE_READ, transaction, f"read set {key} as {later}")
-            yield _Read(place, key, statement.end, elements - own, own)
+            yield _Read(place, key, elements - own, own)
 
     def _report(self, kind: Kind, transaction: Transaction, what: str) -> None:
         self._findings.report(kind, [transaction], f"{transaction.name} {what}")
@@ -127,18 +124,21 @@ class _Inference:
                     self._add(Edge(read.place, remover, Dependency.RW, read.key, element, None))
 
     def _add_edge_of_missed(self, read: _Read, element: int, adder: int) -> None:
-        key = read.key
-        remover = self._removed.get((key, element))
-        may_have = self._removers.get((key, element), []) if remover is None else [remover]
-        removers = [at for at in may_have if at != read.place and self._transactions[at].begin <= read.end]
+        key, reader = read.key, self._transactions[read.place]
+        sure = self._removed.get((key, element))
+        places = self._removers.get((key, element), []) if sure is None else [sure]
+        removers = [at for at in places if at != read.place and not _is_after(self._transactions[at], reader)]
         if not removers:
             self._add(Edge(read.place, adder, Dependency.PREDICATE_RW, key, None, element))
-            return
-        added = self._transactions[adder].end
-        if len(removers) == 1 and added is not None and added < self._transactions[read.place].begin:
+        elif len(removers) == 1 and _is_after(reader, self._transactions[adder]):
             self._removed[key, element] = removers[0]
             self._add(Edge(removers[0], read.place, Dependency.WR, key, element, None))
 
     def _add(self, edge: Edge) -> None:
         if edge.before != edge.after:
             self._findings.edges.append(edge)
+
+
+def _is_after(later: Transaction, earlier: Transaction) -> bool:
+    """Whether one surely began when the other had ended."""
+    return earlier.end is not None and earlier.end < later.begin
