@@ -24,6 +24,7 @@
        │  ├─ StoreConfigError      55000: the server is set up in a way that can lose data
        │  ├─ AuthenticationError   28000: wrong password, or not permitted
        │  ├─ TransactionTooLargeError  54000
+       │  ├─ IdsExhaustedError     2200H: a table's ids have reached 2^63 - 1
        │  ├─ WorkingSetFullError   54000: a statement needs more rows than max_working_set has room for
        │  └─ FullScanError         the statement reads a whole table (full_scan=error)
        ├─ IntegrityError
@@ -240,6 +241,17 @@ class TransactionTooLargeError(OperationalError):
     """The transaction writes more than the limit; nothing was written."""
 
     sqlstate = "54000"
+
+
+class IdsExhaustedError(OperationalError):
+    """No id is left for a new row; nothing of the statement was done. Rows that name their ids can still come in."""
+
+    sqlstate = "2200H"
+
+    @classmethod
+    def of(cls, whose: str) -> Self:
+        """The error, with the words of SQLite's AUTOINCREMENT; the sequences of a store have no names."""
+        return cls(f"database or disk is full: {whose} has no id left below 2^63; name the ids of new rows")
 
 
 class WorkingSetFullError(OperationalError):

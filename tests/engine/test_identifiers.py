@@ -7,7 +7,7 @@ import pytest
 from databases import Connect
 from rome.dbapi import Connection
 from rome.engine.identifiers import Identifiers
-from rome.errors import ConflictError, IntegrityError, UniqueViolation
+from rome.errors import ConflictError, IdsExhaustedError, IntegrityError, NotSupportedError, UniqueViolation
 
 PLACE = (b"incarnation", 1)
 
@@ -181,3 +181,89 @@ def test_ids_after_one_that_the_same_statement_sets(one: Connection, two: Connec
         one.commit()
     one.execute("INSERT INTO t (id, u) SELECT ?, 'f' UNION ALL SELECT NULL, 'g'", (given - 1,))
     assert ids(one)[:1] == [given - 1]
+
+
+GREATEST, LEAST = 2**63 - 1, -(2**63)
+EXHAUSTED = r"database or disk is full: table t has no id left below 2\^63"
+
+
+def test_greatest_and_least_ids(one: Connection, two: Connection) -> None:
+    assert one.execute("INSERT INTO t VALUES (?, 'max')", (GREATEST,)).lastrowid == GREATEST
+    assert one.execute("INSERT INTO t VALUES (?, 'min')", (LEAST,)).lastrowid == LEAST
+    one.commit()
+    assert ids(two) == [LEAST, GREATEST]
+    assert ids(two, f"id > {GREATEST - 1}") == [GREATEST]
+    assert two.execute(f"UPDATE t SET id = {GREATEST - 1} WHERE id = {GREATEST}").rowcount == 1
+    assert two.execute(f"DELETE FROM t WHERE id = {LEAST}").rowcount == 1
+    two.commit()
+    assert ids(one) == [GREATEST - 1]
+
+
+@pytest.mark.parametrize(
+    "insert",
+    [
+        "INSERT INTO t (u) VALUES ('a')",
+        "INSERT INTO t (u) VALUES ('a'), ('b')",
+        "INSERT INTO t (u) SELECT u FROM source",
+        "INSERT INTO t DEFAULT VALUES",
+        "REPLACE INTO t (u) VALUES ('kept')",
+    ],
+)
+def test_no_id_is_left(one: Connection, two: Connection, insert: str) -> None:
+    """Of the statement nothing is done, and the transaction goes on."""
+    one.execute("INSERT INTO t VALUES (?, 'max')", (GREATEST,))
+    one.commit()
+    for connection in (one, two):
+        connection.execute("INSERT INTO t VALUES (1, 'kept') ON CONFLICT DO NOTHING")
+        with pytest.raises(IdsExhaustedError, match=EXHAUSTED):
+            connection.execute(insert)
+        connection.execute("INSERT INTO t VALUES (2, 'given') ON CONFLICT DO NOTHING")
+        connection.commit()
+    assert two.execute("SELECT * FROM t").fetchall() == [(1, "kept"), (2, "given"), (GREATEST, "max")]
+
+
+def test_no_id_is_left_for_a_batch(one: Connection) -> None:
+    one.execute("INSERT INTO t VALUES (?, 'max')", (GREATEST - 1,))
+    one.commit()
+    with pytest.raises(IdsExhaustedError, match=EXHAUSTED):
+        one.executemany("INSERT INTO t (u) VALUES (?)", [("a",), ("b",)])
+    one.commit()
+    assert ids(one) == [GREATEST - 1]
+
+
+def test_no_id_is_left_in_a_table_of_this_transaction(connection: Connection) -> None:
+    connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    connection.execute("INSERT INTO t VALUES (?)", (GREATEST,))
+    with pytest.raises(IdsExhaustedError, match=EXHAUSTED):
+        connection.execute("INSERT INTO t DEFAULT VALUES")
+    connection.commit()
+    assert connection.execute("SELECT id FROM t").fetchall() == [(GREATEST,)]
+
+
+def test_no_id_is_left_in_a_table_without_integer_primary_key(connection: Connection) -> None:
+    connection.execute("CREATE TABLE t (a)")
+    connection.execute("INSERT INTO t (rowid, a) VALUES (?, 1)", (GREATEST,))
+    connection.commit()
+    with pytest.raises(IdsExhaustedError, match=EXHAUSTED):
+        connection.execute("INSERT INTO t VALUES (2)")
+    assert connection.execute("SELECT a FROM t").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("rest", ["VALUES (?, 'max'), (NULL, 'next')", "SELECT ?, 'max' UNION ALL SELECT NULL, 'next'"])
+def test_no_id_is_left_after_one_that_the_same_statement_sets(one: Connection, two: Connection, rest: str) -> None:
+    with pytest.raises(IdsExhaustedError, match="database or disk is full"):
+        one.execute(f"INSERT INTO t {rest}", (GREATEST,))
+    one.execute("INSERT INTO t (u) VALUES ('first')")
+    one.commit()
+    assert two.execute("SELECT u FROM t").fetchall() == [("first",)]
+
+
+def test_refused_rowid_leaves_no_row(connection: Connection) -> None:
+    connection.execute("CREATE TABLE t (name TEXT PRIMARY KEY)")
+    connection.commit()
+    with pytest.raises(NotSupportedError, match="setting the rowid"):
+        connection.execute("INSERT INTO t (rowid, name) VALUES (7, 'a')")
+    assert connection.execute("SELECT * FROM t").fetchall() == []
+    connection.execute("INSERT INTO t VALUES ('b')")
+    connection.commit()
+    assert connection.execute("SELECT * FROM t").fetchall() == [("b",)]

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from rome.errors import CatalogChangedError, CommitAbortedError, ConflictError, TurnTakenError
+from rome.errors import CatalogChangedError, CommitAbortedError, ConflictError, IdsExhaustedError, TurnTakenError
 from rome.store.location import Location
 from rome.store.spi import (
+    MAX_NUMBER,
     ORDER_INDEX,
     Answer,
     Capabilities,
@@ -139,6 +140,8 @@ class NaiveStore(Store):
 
     def _take(self, reserve: Reserve) -> int:
         last = max(self._database.sequences.get(reserve.sequence, 0), reserve.above)
+        if last + reserve.size > MAX_NUMBER:
+            raise IdsExhaustedError.of(f"sequence {reserve.sequence}")
         self._database.sequences[reserve.sequence] = last + reserve.size
         return last + 1
 

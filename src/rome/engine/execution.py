@@ -8,7 +8,8 @@ statement, in the same words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rome.catalog.schema import Table
@@ -26,6 +27,7 @@ from rome.errors import (
     DataError,
     Error,
     ForeignKeyViolation,
+    IdsExhaustedError,
     IntegrityError,
     InternalError,
     UniqueViolation,
@@ -144,12 +146,12 @@ class Execution:
                 if not (together and all_is_known):
                     return None
             ran = self._until_it_stands(prepared, batch, needed, rows, foreign_keys=foreign_keys)
-            return ran if ran.error is None else None
+            return ran if ran.error is None or not self._working_set.in_transaction else None
 
         catalog = self.reader.schema.catalog
         try:
             return self._with_room(prepared, run)
-        except (DataError, WorkingSetFullError):
+        except (DataError, IdsExhaustedError, WorkingSetFullError):
             return None
 
     @staticmethod
@@ -166,11 +168,12 @@ class Execution:
 
         Raises:
             DataError: it made a text that is not UTF-8; nothing of it is left.
-            WorkingSetFullError: it needs too many rows; the same.
+            WorkingSetFullError, IdsExhaustedError: it needs too many rows, or ids; the same.
         """
 
         def run() -> Run:
-            return self._change(prepared, parameters, check, foreign_keys=foreign_keys and prepared.foreign_keys)
+            with _naming(prepared.target):
+                return self._change(prepared, parameters, check, foreign_keys=foreign_keys and prepared.foreign_keys)
 
         return self._with_room(prepared, run)
 
@@ -230,7 +233,7 @@ class Execution:
                 )
             except (ConflictError, InternalError):  # it was undone before, or all of the transaction will be
                 raise
-            except Error:  # a text that is not UTF-8; a guard that is too large; a rowid that was set; a busy store
+            except Error:  # a text that is not UTF-8; a guard that is too large; no id; a rowid that is set; a busy store
                 self._undo(last_rowid)
                 raise
             if missing is None:
@@ -266,6 +269,8 @@ class Execution:
         careful: ConflictClause | None = "ABORT" if prepared.may_end_transaction else None
         enforced = None if parents_known else foreign_keys
         run = self._run(prepared, batch, first, foreign_keys=enforced, clause=careful)
+        if isinstance(run.error, IdsExhaustedError) and not connection.in_transaction:
+            return run, None  # SQLite has ended the transaction, as it does for AUTOINCREMENT
         if run.error is not None and len(batch) > 1:
             self._undo(last_rowid)
             return run, None
@@ -402,3 +407,14 @@ class Execution:
         wants = merged(found)
         self.reader.read(wants)
         return wants if self.reader.brings_new(wants) else []
+
+
+@contextmanager
+def _naming(target: Table | None) -> Iterator[None]:
+    """Say of which table the ids are at an end: a store knows numbers only."""
+    try:
+        yield
+    except IdsExhaustedError as error:
+        if target is None:
+            raise
+        raise IdsExhaustedError.of(f"table {target.name}") from error

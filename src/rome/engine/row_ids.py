@@ -12,9 +12,9 @@ from rome.codec.keys import encode_key
 from rome.engine.identifiers import BLOCK, IDENTIFIERS
 from rome.engine.prepared import Prepared
 from rome.engine.reader import Reader
-from rome.errors import NotSupportedError
+from rome.errors import IdsExhaustedError, NotSupportedError
 from rome.planner.plan import PlannedRow
-from rome.store.spi import Reserve, Store
+from rome.store.spi import MAX_NUMBER, Reserve, Store
 from rome.workingset.workingset import Event
 
 
@@ -75,8 +75,14 @@ class RowIds:
             IDENTIFIERS.add(self._incarnation(), table.id, first, reserve.size)
 
     def take(self, table: Table, size: int, above: int) -> int:
-        """Ids for this transaction alone; a trip only when the block at hand is too small."""
+        """Ids for this transaction alone; a trip only when the block at hand is too small.
+
+        Raises:
+            IdsExhaustedError: so many are not left.
+        """
         if table.id >= self._reader.first_new_table:
+            if above + size > MAX_NUMBER:
+                raise IdsExhaustedError.of(f"table {table.name}")
             return above + 1  # nobody else knows the table yet
         while self.given:
             again = self.given.popleft()

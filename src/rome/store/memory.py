@@ -27,6 +27,7 @@ from rome.errors import (
     CommitUnknownError,
     ConflictError,
     CorruptRecordError,
+    IdsExhaustedError,
     SnapshotLostError,
     SnapshotTooOldError,
     StoreUnavailableError,
@@ -36,6 +37,7 @@ from rome.store.line import Line, Place
 from rome.store.location import Location
 from rome.store.spi import (
     CATALOG_TABLE,
+    MAX_NUMBER,
     ORDER_INDEX,
     Answer,
     Capabilities,
@@ -232,6 +234,8 @@ class _Database:
 
     def reserve(self, reserve: Reserve) -> int:
         last = max(self.sequences[reserve.sequence], reserve.above)
+        if last + reserve.size > MAX_NUMBER:
+            raise IdsExhaustedError.of(f"sequence {reserve.sequence}")
         self.sequences[reserve.sequence] = last + reserve.size
         return last + 1
 

@@ -85,10 +85,14 @@ class Count(NamedTuple):
 Request = Get | Scan | Count
 
 
+MAX_NUMBER = 2**63 - 1
+"""SQLite's greatest rowid."""
+
+
 class Reserve(NamedTuple):
     """Take `size` numbers of a sequence, all greater than `above`; answered by the first. Never rolled back.
 
-    A sequence that was never used stands at 0, so its first number is 1.
+    A sequence that was never used stands at 0, so its first number is 1. It ends at MAX_NUMBER.
     """
 
     sequence: int
@@ -291,6 +295,7 @@ class Store(ABC):
             SnapshotTooOldError: trimmed away. SnapshotLostError: of another incarnation, above the store's version,
             or not this connection's. CatalogChangedError: the catalog changed after `snapshot`.
             StoreUnavailableError: the connection is lost, and the snapshot with it.
+            IdsExhaustedError: a block would go beyond MAX_NUMBER.
 
         Cost: one round trip; O(log n + rows returned + changes since the snapshot within what is asked).
         """

@@ -7,9 +7,17 @@ from secrets import token_bytes
 
 import pytest
 
-from rome.errors import CatalogChangedError, CommitAbortedError, CommitUnknownError, ConflictError, SnapshotLostError
+from rome.errors import (
+    CatalogChangedError,
+    CommitAbortedError,
+    CommitUnknownError,
+    ConflictError,
+    IdsExhaustedError,
+    SnapshotLostError,
+)
 from rome.store.spi import (
     BEYOND,
+    MAX_NUMBER,
     ORDER_INDEX,
     CommitRequest,
     Count,
@@ -233,6 +241,15 @@ class TestSequences:
         assert _reserve(client, Reserve(1, 1)) == [2**62 + 3]
         assert _reserve(client, Reserve(2, 1), Reserve(2, 1, above=2**53 + 2)) == [2**53 + 1, 2**53 + 3]
         assert _reserve(client, Reserve(3, 2, above=2**60 + 1), Reserve(3, 1, above=2**60)) == [2**60 + 2, 2**60 + 4]
+
+    def test_sequence_ends_at_2_to_the_63(self, connect: Connect) -> None:
+        client = connect()
+        client.begin()
+        client.commit(put(b"a"), sequences={1: MAX_NUMBER, 2: MAX_NUMBER - 2})
+        for reserve in (Reserve(1, 1), Reserve(2, 3), Reserve(3, 1, above=MAX_NUMBER)):
+            with pytest.raises(IdsExhaustedError, match=f"sequence {reserve.sequence} has no id left"):
+                _reserve(client, reserve)
+        assert _reserve(client, Reserve(2, 2), Reserve(4, 1)) == [MAX_NUMBER - 1, 1]
 
     def test_reserved_numbers_are_not_given_back(self, connect: Connect) -> None:
         client = connect()

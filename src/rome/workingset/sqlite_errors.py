@@ -20,6 +20,7 @@ _CLASSES: list[tuple[type[apsw.Error], type[errors.Error]]] = [
     (apsw.ConstraintError, errors.IntegrityError),
     (apsw.MismatchError, errors.IntegrityError),
     (apsw.TooBigError, errors.DataError),
+    (apsw.FullError, errors.IdsExhaustedError),  # a working set is in memory: nothing else can be full
     (apsw.CorruptError, errors.DatabaseError),
     (apsw.InternalError, errors.InternalError),
     (apsw.NotFoundError, errors.InternalError),

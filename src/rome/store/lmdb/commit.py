@@ -15,7 +15,14 @@ from typing import Final, NamedTuple, Self
 
 import msgspec
 
-from rome.errors import CatalogChangedError, CommitAbortedError, ConflictError, SnapshotLostError, SnapshotTooOldError
+from rome.errors import (
+    CatalogChangedError,
+    CommitAbortedError,
+    ConflictError,
+    IdsExhaustedError,
+    SnapshotLostError,
+    SnapshotTooOldError,
+)
 from rome.store.line import Line, Place
 from rome.store.lmdb import ordered
 from rome.store.lmdb.ordered import Transaction
@@ -38,7 +45,17 @@ from rome.store.lmdb.state import (
     transaction_key,
     unpack_versions,
 )
-from rome.store.spi import CATALOG_TABLE, ORDER_INDEX, CommitRequest, Drop, RangeCheck, Reserve, Snapshot, Version
+from rome.store.spi import (
+    CATALOG_TABLE,
+    MAX_NUMBER,
+    ORDER_INDEX,
+    CommitRequest,
+    Drop,
+    RangeCheck,
+    Reserve,
+    Snapshot,
+    Version,
+)
 
 clock: Callable[[], float] = time.time
 """Seconds; what the retention is measured by. All processes share it, and it goes on while none runs."""
@@ -198,10 +215,16 @@ def _drop(txn: Transaction, drop: Drop) -> None:
 
 
 def reserve(txn: Transaction, wanted: Reserve) -> int:
-    """Take numbers of a sequence; returns the first."""
+    """Take numbers of a sequence; returns the first.
+
+    Raises:
+        IdsExhaustedError: so many are not left.
+    """
     key = sequence_key(wanted.sequence)
     stored = int.from_bytes(txn.get(key, b""), "big")
     last = max(stored, wanted.above)
+    if wanted.size and last + wanted.size > MAX_NUMBER:
+        raise IdsExhaustedError.of(f"sequence {wanted.sequence}")
     if last + wanted.size != stored:
         txn.put(key, pack_number(last + wanted.size))
     return last + 1

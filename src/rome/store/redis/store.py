@@ -22,6 +22,7 @@ from rome.errors import (
     CommitUnknownError,
     ConflictError,
     FormatError,
+    IdsExhaustedError,
     NotReplicatedError,
     SnapshotLostError,
     SnapshotTooOldError,
@@ -344,7 +345,7 @@ class RedisStore(Store):
     def _reserved(self, reserves: Sequence[Reserve], reply: Reply) -> list[int]:
         reply = self._finish(scripts.RESERVE, reserve_arguments(reserves), reply)
         if reply[0] == b"exhausted":
-            raise StoreFullError(f"sequence {reply[1].decode()} has no numbers left: they have 63 bits")
+            raise IdsExhaustedError.of(f"sequence {reply[1].decode()}")
         return [int(last) - reserve.size + 1 for reserve, last in zip(reserves, reply[1:], strict=True)]
 
     def _commit(self, script: scripts.Script, arguments: Sequence[bytes | str | int]) -> Reply:
