@@ -231,6 +231,76 @@ def test_autocommit_keeps_what_or_fail_has_inserted(clients: Clients) -> None:
     assert balance(two, 3) == 1
 
 
+NO_CHANGE = [
+    "REPLACE INTO account VALUES (1, 'ann', 50)",
+    "INSERT INTO account VALUES (1, 'x', 50) ON CONFLICT (id) DO UPDATE SET balance = excluded.balance",
+    "INSERT INTO account VALUES (3, 'ann', 50) ON CONFLICT (owner) DO UPDATE SET balance = balance",
+    "UPDATE account SET balance = 50 WHERE id = 1",
+    "DELETE FROM account WHERE id = 1; INSERT INTO account VALUES (1, 'ann', 50)",
+]
+
+
+@pytest.mark.parametrize("level", TRANSACTIONAL)
+@pytest.mark.parametrize("statements", NO_CHANGE)
+def test_row_that_is_made_what_it_is_already_counts_as_written(clients: Clients, level: str, statements: str) -> None:
+    """Else what others made of it meanwhile would stand beside what else the transaction writes."""
+    one, two = clients(level)
+    for statement in statements.split("; "):
+        one.execute(statement)
+    assert balance(two, 2) == 50
+    two.execute("UPDATE account SET balance = 7 WHERE id = 1")
+    two.commit()
+    one.execute("UPDATE account SET balance = 60 WHERE id = 2")
+    with pytest.raises(ConflictError):
+        one.commit()
+
+
+LEFT_ALONE = [
+    "INSERT INTO account VALUES (1, 'x', 9) ON CONFLICT (id) DO UPDATE SET balance = 9 WHERE balance < 9",
+    "INSERT INTO account VALUES (8, 'ann', 9) ON CONFLICT (owner) DO UPDATE SET balance = 9 WHERE balance < 9",
+    "INSERT INTO account SELECT 1, 'x', 9 WHERE 1 ON CONFLICT DO UPDATE SET balance = 9 WHERE balance < 9",
+]
+
+
+@pytest.mark.parametrize("statement", LEFT_ALONE)
+@pytest.mark.parametrize(("level", "allowed"), [(SERIALIZABLE, False), (SNAPSHOT, True), (READ_COMMITTED, True)])
+def test_row_that_an_upsert_looked_at_and_left(clients: Clients, level: str, allowed: bool, statement: str) -> None:
+    """Its WHERE read the balance: that another one changes it, having missed what this one writes, is write skew."""
+    one, two = clients(level)
+    assert one.execute(statement).rowcount == 0
+    assert balance(two, 2) == 50
+    two.execute("UPDATE account SET balance = 7 WHERE id = 1")
+    two.commit()
+    one.execute("UPDATE account SET balance = 60 WHERE id = 2")
+    if allowed:
+        one.commit()
+    else:
+        with pytest.raises(ConflictError):
+            one.commit()
+
+
+def test_upsert_looks_at_rows_that_are_known_already(clients: Clients) -> None:
+    """Of rows from a SELECT nobody knows before which are in the way; this one was met by an INSERT that it refused."""
+    one, two = clients(SERIALIZABLE)
+    one.execute("INSERT OR IGNORE INTO account VALUES (1, 'x', 0)")
+    assert one.execute(LEFT_ALONE[2]).rowcount == 0
+    two.execute("UPDATE account SET balance = 7 WHERE id = 1")
+    two.commit()
+    one.execute("UPDATE account SET balance = 60 WHERE id = 2")
+    with pytest.raises(ConflictError):
+        one.commit()
+
+
+def test_batch_of_upserts_looks_at_rows_too(clients: Clients) -> None:
+    one, two = clients(SERIALIZABLE)
+    one.executemany(LEFT_ALONE[0].replace("1, 'x', 9", "?, ?, 9"), [(1, "x"), (2, "y")])
+    two.execute("UPDATE account SET balance = 7 WHERE id = 1")
+    two.commit()
+    one.execute("INSERT INTO account VALUES (3, 'z', 0)")
+    with pytest.raises(ConflictError):
+        one.commit()
+
+
 class TestGuards:
     """Constraints hold at every level, whoever comes first."""
 

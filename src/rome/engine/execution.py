@@ -138,14 +138,15 @@ class Execution:
         def run() -> Run | None:
             reserves = [] if target is None else self.ids.reserves(target, needed)
             if not (together and self._guards_can_wait(prepared, reserves, foreign_keys=foreign_keys)):
-                wants = [] if target is None else guards.planned(catalog, target, rows, foreign_keys=foreign_keys)
+                found = [] if target is None else guards.planned(catalog, target, rows, foreign_keys=foreign_keys)
+                wants = _as_reads(found, prepared, check)
                 plans = [prepared.plan.waves(parameters) for parameters in batch]
                 all_is_known, reserved = gather_first(self.reader, plans, check, wants, reserves)
                 if target is not None:
                     self.ids.add_block(target, reserves, reserved)
                 if not (together and all_is_known):
                     return None
-            ran = self._until_it_stands(prepared, batch, needed, rows, foreign_keys=foreign_keys)
+            ran = self._until_it_stands(prepared, batch, check, needed, rows, foreign_keys=foreign_keys)
             return ran if ran.error is None or not self._working_set.in_transaction else None
 
         catalog = self.reader.schema.catalog
@@ -190,16 +191,25 @@ class Execution:
             reserves = self.ids.reserves(target, needed)
             if not self._guards_can_wait(prepared, reserves, foreign_keys=foreign_keys):
                 catalog = self.reader.schema.catalog
-                wants = merged(guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys))
+                found = guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys)
+                wants = merged(_as_reads(found, prepared, check))
+            if planned_rows is None and prepared.upserts and check is Check.ROWS:
+                self._validate_known(target)
         reserved = gather(self.reader, prepared.plan.waves(parameters), check, wants, reserves)
         if target is not None:
             self.ids.add_block(target, reserves, reserved)
-        return self._until_it_stands(prepared, [parameters], needed, planned_rows, foreign_keys=foreign_keys)
+        return self._until_it_stands(prepared, [parameters], check, needed, planned_rows, foreign_keys=foreign_keys)
+
+    def _validate_known(self, table: Table) -> None:
+        """Validate the rows in the working set: guards show those that are missing, and an upsert looks at any."""
+        for stored in self._working_set.contents.of(table.id).hydrated.values():
+            self.reader.transaction.read_set.add_point(table.id, stored.key, stored.version)
 
     def _until_it_stands(
         self,
         prepared: Prepared,
         batch: Sequence[Sequence[SqlValue]],
+        check: Check,
         needed: int,
         planned_rows: list[PlannedRow] | None,
         *,
@@ -229,11 +239,11 @@ class Execution:
             last_rowid = self._working_set.connection.last_insert_rowid()
             try:
                 run, missing = self._attempt(
-                    prepared, batch, (first, needed), planned_rows, foreign_keys, parents_known
+                    prepared, batch, check, (first, needed), planned_rows, foreign_keys, parents_known
                 )
             except (ConflictError, InternalError):  # it was undone before, or all of the transaction will be
                 raise
-            except Error:  # a text that is not UTF-8; a guard that is too large; no id; a rowid that is set; a busy store
+            except Error:  # a text that is not UTF-8; a guard that is too large; no id; a rowid that is set; ..
                 self._undo(last_rowid)
                 raise
             if missing is None:
@@ -249,6 +259,7 @@ class Execution:
         self,
         prepared: Prepared,
         batch: Sequence[Sequence[SqlValue]],
+        check: Check,
         ids: tuple[int | None, int],
         planned_rows: list[PlannedRow] | None,
         foreign_keys: bool,
@@ -275,7 +286,7 @@ class Execution:
             self._undo(last_rowid)
             return run, None
         if isinstance(run.error, IntegrityError):
-            unknown = self._guards_of_failure(run.error, prepared, batch, first)
+            unknown = self._guards_of_failure(run.error, prepared, batch, check, first)
             connection.execute("ROLLBACK TO rome_run")
             if unknown:
                 self._undo(last_rowid)
@@ -298,7 +309,7 @@ class Execution:
                     self._undo(last_rowid)
                     return run, short
                 self.ids.claim(target, events, ids)
-        unknown = self._unknown_guards(events, foreign_keys=foreign_keys)
+        unknown = self._unknown_guards(events, prepared, check, foreign_keys=foreign_keys)
         if unknown:
             self._undo(last_rowid)
             self.reader.hydrate(unknown)
@@ -359,7 +370,12 @@ class Execution:
         return True
 
     def _guards_of_failure(
-        self, error: IntegrityError, prepared: Prepared, batch: Sequence[Sequence[SqlValue]], first: int | None
+        self,
+        error: IntegrityError,
+        prepared: Prepared,
+        batch: Sequence[Sequence[SqlValue]],
+        check: Check,
+        first: int | None,
     ) -> list[Want]:
         """The unknown guards of a statement that failed; what it leaves in the working set is to be undone.
 
@@ -370,7 +386,7 @@ class Execution:
         if isinstance(error, ForeignKeyViolation):
             self._working_set.connection.execute("ROLLBACK TO rome_run")
             run = self._run(prepared, batch, first, foreign_keys=True, deferred=True)
-            return self._unknown_guards(run.events, foreign_keys=True, failed=True)
+            return self._unknown_guards(run.events, prepared, check, foreign_keys=True, failed=True)
         clauses: list[ConflictClause] = []
         if not self.reader.schema.with_generated.isdisjoint(prepared.inspection.written):
             clauses.append("FAIL")
@@ -380,10 +396,12 @@ class Execution:
         for clause in clauses:
             self._working_set.connection.execute("ROLLBACK TO rome_run")
             run = self._run(prepared, batch, first, foreign_keys=False, clause=clause)
-            unknown += self._unknown_guards(run.events, foreign_keys=False)
+            unknown += self._unknown_guards(run.events, prepared, check, foreign_keys=False)
         return unknown
 
-    def _unknown_guards(self, events: Sequence[Event], *, foreign_keys: bool, failed: bool = False) -> list[Want]:
+    def _unknown_guards(
+        self, events: Sequence[Event], prepared: Prepared, check: Check, *, foreign_keys: bool, failed: bool = False
+    ) -> list[Want]:
         """Read the guards of these events; they are returned if they bring rows that the run did not have."""
         working_set = self._working_set
 
@@ -404,9 +422,16 @@ class Execution:
             computed_keys=working_set.computed_keys,
             failed=failed,
         )
-        wants = merged(found)
+        wants = merged(_as_reads(found, prepared, check))
         self.reader.read(wants)
         return wants if self.reader.brings_new(wants) else []
+
+
+def _as_reads(wants: Sequence[Want], prepared: Prepared, check: Check) -> Sequence[Want]:
+    """Guards, validated as what ON CONFLICT DO UPDATE reads: its WHERE and CHECK may say no to the row in the way."""
+    if check is not Check.ROWS or prepared.target is None or not prepared.upserts:
+        return wants
+    return [want._replace(check=check) if want.table_id == prepared.target.id else want for want in wants]
 
 
 @contextmanager

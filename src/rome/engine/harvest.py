@@ -1,7 +1,8 @@
 """What the working set changed, as what the store is to write.
 
 Every row that was touched is read as it is now and compared with the stored row it came from; what is the same is
-not written. A row that is written is validated as it was read, at every isolation level.
+not written. A row that was touched is validated as it was read, at every isolation level, also when it is not written:
+whoever made it what it is already relies on it.
 """
 
 from __future__ import annotations
@@ -23,16 +24,27 @@ from rome.workingset.contents import Stored
 from rome.workingset.workingset import Row, WorkingSet
 
 
-class Changed(NamedTuple):
+class Touched(NamedTuple):
     """One row's way: None before: inserted; None after: deleted."""
 
     table: Table
     before: Stored | None
     after: tuple[int, Row] | None
 
+    @property
+    def changed(self) -> bool:
+        """Whether it is another row now."""
+        before, after = self.before, self.after
+        return before is None or after is None or before.rowid != after[0] or not same_values(before.values, after[1])
 
-def changes(working_set: WorkingSet, schema: Schema, base: Schema) -> Iterator[Changed]:
-    """The rows that differ from what the store holds.
+
+def changes(working_set: WorkingSet, schema: Schema, base: Schema) -> Iterator[Touched]:
+    """The rows that differ from what the store holds; see `touched`."""
+    return (row for row in touched(working_set, schema, base) if row.changed)
+
+
+def touched(working_set: WorkingSet, schema: Schema, base: Schema) -> Iterator[Touched]:
+    """The rows that statements have written, also those that are as they were before; those of a table together.
 
     Args:
         base: the schema as the store has it; a table that it lacks is new, and all of its rows are.
@@ -42,24 +54,21 @@ def changes(working_set: WorkingSet, schema: Schema, base: Schema) -> Iterator[C
         contents = working_set.contents.tables.get(table.id)
         if table.id not in stored_tables:
             for rowid, values in working_set.all_rows(table):
-                yield Changed(table, None, (rowid, values))
+                yield Touched(table, None, (rowid, values))
         elif contents is not None and contents.whole:
             statements = working_set.statements_of(table)
             now = {statements.identity(rowid, values): (rowid, values) for rowid, values in working_set.all_rows(table)}
             for identity in dict.fromkeys([*contents.hydrated, *now]):
-                yield from _changed(table, contents.hydrated.get(identity), now.get(identity))
+                yield from _touched(table, contents.hydrated.get(identity), now.get(identity))
         elif contents is not None:
             finals = working_set.final_rows(table, list(contents.touched.values()))
             for identity, final in zip(contents.touched, finals, strict=True):
-                yield from _changed(table, contents.hydrated.get(identity), final)
+                yield from _touched(table, contents.hydrated.get(identity), final)
 
 
-def _changed(table: Table, before: Stored | None, after: tuple[int, Row] | None) -> Iterator[Changed]:
-    if before is None and after is None:
-        return
-    if before is not None and after is not None and before.rowid == after[0] and same_values(before.values, after[1]):
-        return
-    yield Changed(table, before, after)
+def _touched(table: Table, before: Stored | None, after: tuple[int, Row] | None) -> Iterator[Touched]:
+    if before is not None or after is not None:
+        yield Touched(table, before, after)
 
 
 def same_values(one: Iterable[SqlValue], other: Iterable[SqlValue]) -> bool:
@@ -83,15 +92,19 @@ def harvest(
         _schema_change(working_set, schema, base, writes)
     ours = {(ids.table_id, rowid) for ids in taken for rowid in range(ids.first, ids.first + ids.size)}
     stored_tables = base.definition.tables_by_id
-    for table, changed in groupby(changes(working_set, schema, base), key=attrgetter("table")):
+    for table, rows in groupby(touched(working_set, schema, base), key=attrgetter("table")):
         stored = stored_tables.get(table.id)
         had = frozenset() if stored is None else frozenset(index.id for index in stored.indexes)
         known = working_set.contents.of(table.id).keys
-        for _, before, after in changed:
+        for row in rows:
+            _, before, after = row
+            if before is not None:
+                read_set.add_point(table.id, before.key, before.version)
+            if not row.changed:
+                continue
             key = None if after is None else row_key(table, *after)
             same = frozenset[int]()
             if before is not None:
-                read_set.add_point(table.id, before.key, before.version)
                 if key == before.key and after is not None and before.rowid == after[0]:
                     same = had.intersection(_same_entries(table, before.values, after[1]))
                 elif key != before.key:

@@ -32,6 +32,7 @@ class Prepared:
         sets_rowid: it may set the rowid of a table that has no INTEGER PRIMARY KEY.
         foreign_keys: it may concern some: it adds rows to a table that has foreign keys, sets columns of such a key, or
             deletes rows that some may refer to; or it writes a temporary table.
+        upserts: it has ON CONFLICT DO UPDATE, which looks into the rows that are in the way of new ones.
         only_adds: it neither updates nor replaces rows.
         on_mirror: it asks for the schema, which the mirror answers.
         in_batches: with many sets of parameters it may run as if it were one statement.
@@ -44,6 +45,7 @@ class Prepared:
     target: Table | None
     sets_rowid: bool
     foreign_keys: bool
+    upserts: bool
     only_adds: bool
     on_mirror: bool
     in_batches: bool
@@ -140,6 +142,7 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
         sets_rowid=bool(inserted) and statement.kind is Kind.INSERT and _names_rowid(statement.text),
         foreign_keys=bool(inspection.temporary_written)
         or any(_concerns_foreign_keys(statement, inspection, catalog, name) for name in inspection.written),
+        upserts=bool(inspection.inserted and inspection.updated),
         only_adds=inspection.written == inspection.inserted
         and not inspection.updated
         and not any(_may_replace(statement, table) for table in inserted),
