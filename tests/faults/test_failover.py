@@ -60,11 +60,13 @@ def test_sentinel_promotes_the_replica(pair: Pair, tmp_path: Path) -> None:
     sentinel = SentinelServer(directory, pair.primary, down_after_ms=1000).start()
 
     def strike(number: int) -> None:
-        """Kill the primary; it comes back as the new one's replica, as the Sentinel tells it."""
+        """Kill the primary; it comes back as the new one's replica, as the Sentinel tells it after 8 s, or we do."""
         wait_for(lambda: len(admin.sentinel_slaves("main")) == 1)
         pair.primary.kill()
         wait_for(lambda: admin.sentinel_get_master_addr_by_name("main") == (pair.replica.host, pair.replica.port))
         pair.primary, pair.replica = pair.replica, pair.primary.start()
+        if number:
+            pair.follow()
         clients.progress()
 
     admin = redis.Redis(sentinel.host, sentinel.port, decode_responses=True)
@@ -87,8 +89,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def writing(pair: Pair, folder: Path, options: str) -> Iterator[Clients]:
-    url = f"rome+redis://127.0.0.1:{pair.proxy.port}/ledger?connect_timeout=2{options}"
-    with Clients(url, folder, [url] * CLIENTS) as clients:
+    """Only the clients have the options: what prepares and judges the ledger must not fail of them."""
+    url = f"rome+redis://127.0.0.1:{pair.proxy.port}/ledger?connect_timeout=2"
+    with Clients(url, folder, [url + options] * CLIENTS) as clients:
         yield clients
 
 
