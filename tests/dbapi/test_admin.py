@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import pickle
 import weakref
+from contextlib import closing
 
 import pytest
 
@@ -14,6 +15,7 @@ from rome import dbapi
 from rome.errors import CommitUnknownError
 from rome.store.spi import Retention
 from rome.transaction import transaction
+from servers import Server
 
 
 @pytest.fixture
@@ -69,6 +71,25 @@ class TestAdmin:
         with pytest.raises(ValueError, match="cannot be negative"):
             rome.set_retention(filled, seconds=-1)
         assert rome.set_retention(filled) == Retention()
+
+
+@pytest.mark.redis
+def test_hundreds_of_databases_on_a_server(redis_server: Server) -> None:
+    """Each has its own rows, and one that is dropped takes nothing of the others along."""
+    at = f"rome+redis://{redis_server.host}:{redis_server.port}/many"
+    names = [f"many{number}" for number in range(300)]
+    for name in names:
+        with closing(rome.connect(f"{at}{name[4:]}")) as connection:
+            connection.execute("CREATE TABLE t (name TEXT)")
+            connection.execute("INSERT INTO t VALUES (?)", (name,))
+            connection.commit()
+    assert set(names) <= set(rome.list_databases(at))
+    rome.drop_database(f"{at}29")
+    with closing(rome.connect(f"{at}299")) as connection:
+        assert connection.execute("SELECT name FROM t").fetchall() == [("many299",)]
+    for name in names:
+        rome.drop_database(f"{at}{name[4:]}")
+    assert set(names).isdisjoint(rome.list_databases(at))
 
 
 class TestPrivateDatabase:

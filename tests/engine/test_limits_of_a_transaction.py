@@ -12,7 +12,7 @@ import pytest
 import rome
 from databases import Connect, database, on
 from rome.dbapi import Connection
-from rome.errors import ConflictError, SnapshotTooOldError, TransactionTooLargeError
+from rome.errors import ConflictError, SnapshotTooOldError, TransactionTooLargeError, WorkingSetFullError
 
 ROWS = 30
 """What one commit may write in these tests; the default is 10,000."""
@@ -65,11 +65,23 @@ def test_more_than_a_commit_may_write(small: Connection, connect: Connect, state
     assert state(small) == state(large) != before
 
 
-def test_the_way_out_that_the_message_names(small: Connection) -> None:
-    deleted = 1
-    while deleted:
-        deleted = small.execute("DELETE FROM t WHERE id IN (SELECT id FROM t LIMIT 30)").rowcount
-        small.commit()
+@pytest.mark.parametrize("statement", ["DELETE FROM t", "DELETE FROM t WHERE n < 9", "UPDATE t SET n = n + 1"])
+def test_more_than_a_statement_may_read(connect: Connect, small: Connection, statement: str) -> None:
+    """So many rows that not even the statement that changes them can hold them: it says at once what helps."""
+    before = state(small)
+    narrow = connect(max_commit_rows=ROWS, max_working_set="100KB")
+    with pytest.raises(WorkingSetFullError, match=r"reads 310 rows of table t, .*change it in parts: .* LIMIT 5000"):
+        narrow.execute(statement)
+    narrow.commit()
+    assert state(small) == before
+
+
+@pytest.mark.parametrize("room", ["256MB", "100KB"])
+def test_the_way_out_that_the_messages_name(small: Connection, connect: Connect, room: str) -> None:
+    narrow = connect(max_commit_rows=ROWS, max_working_set=room)
+    while ids := [row[0] for row in narrow.execute("SELECT id FROM t LIMIT 30").fetchall()]:
+        narrow.execute(f"DELETE FROM t WHERE id IN ({', '.join('?' * len(ids))})", ids)
+        narrow.commit()
     assert small.execute("SELECT count(*) FROM t").fetchall() == [(0,)]
 
 

@@ -37,6 +37,7 @@ from rome.planner.plan import PlannedRow
 from rome.store.spi import Reserve, Store
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want, merged
+from rome.transaction.write_set import IN_PARTS
 from rome.workingset.workingset import Event, Row, Run
 
 Answer = TypeVar("Answer")
@@ -105,7 +106,8 @@ class Execution:
         """What would let a statement read less of a table."""
         columns = prepared.plan.unindexed_columns(table)
         less = f"An index that begins with {' or '.join(columns)}" if columns else "A narrower condition on an index"
-        return f"{less} would let it read less (EXPLAIN ROME shows what it reads); or raise max_working_set"
+        parts = f"; or change it in parts: {IN_PARTS}" if table.lower() in prepared.inspection.written else ""
+        return f"{less} would let it read less (EXPLAIN ROME shows what it reads){parts}; or raise max_working_set"
 
     def summary(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row] | None:
         """The row of a SELECT whose answer the store knows without showing rows; None: it is another one."""

@@ -10,6 +10,10 @@ from rome.store.spi import MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, Drop, EntryWrite, 
 ENTRIES_PER_ROW = 10
 
 
+IN_PARTS = "SELECT id .. LIMIT 5000, then DELETE .. WHERE id IN (those ids), COMMIT, and so on"
+"""In two statements: a subquery's LIMIT would not bound what is read."""
+
+
 class CommitLimits(NamedTuple):
     """What one commit may write; `bytes` are those of rows and index entries together."""
 
@@ -83,6 +87,6 @@ class WriteSet:
             raise TransactionTooLargeError(
                 f"the transaction writes {len(self._rows):,} rows, {len(self._entries):,} index entries and {size:,} "
                 f"bytes; at most {limits.rows:,} rows, {limits.entries:,} entries and {limits.bytes:,} bytes can be "
-                "committed at once. Commit in smaller parts, as in DELETE .. WHERE id IN (SELECT id .. LIMIT 5000); "
+                f"committed at once. Commit in smaller parts: {IN_PARTS}; "
                 "or, for a migration, raise max_commit_rows or max_commit_bytes in the URL: all others wait meanwhile"
             )
