@@ -143,31 +143,26 @@ def non_repeatable_read(one: Client, two: Client, three: Client) -> bool:
     return before != after
 
 
-def pmp_phantom(one: Client, two: Client, three: Client) -> bool:
-    before = one.all("value = 30")
+def _changes_under(one: Client, two: Client, read: Callable[[], object], again: Callable[[], object]) -> bool:
+    """Whether `one` sees the row that `two` inserts between its reads."""
+    before = read()
     two.insert(3, 30)
     two.commit()
-    after = one.all("value % 3 = 0")
+    after = again()
     one.commit()
     return before != after
+
+
+def pmp_phantom(one: Client, two: Client, three: Client) -> bool:
+    return _changes_under(one, two, lambda: one.all("value = 30"), lambda: one.all("value % 3 = 0"))
 
 
 def pmp_phantom_in_a_range(one: Client, two: Client, three: Client) -> bool:
-    before = one.all("id > 1")
-    two.insert(3, 30)
-    two.commit()
-    after = one.all("id > 1")
-    one.commit()
-    return before != after
+    return _changes_under(one, two, lambda: one.all("id > 1"), lambda: one.all("id > 1"))
 
 
 def pmp_phantom_in_a_count(one: Client, two: Client, three: Client) -> bool:
-    before = one.count("value >= 20")
-    two.insert(3, 30)
-    two.commit()
-    after = one.count("value >= 20")
-    one.commit()
-    return before != after
+    return _changes_under(one, two, lambda: one.count("value >= 20"), lambda: one.count("value >= 20"))
 
 
 def pmp_predicate_of_a_write(one: Client, two: Client, three: Client) -> bool:
@@ -179,12 +174,17 @@ def pmp_predicate_of_a_write(one: Client, two: Client, three: Client) -> bool:
     return three.all() not in ({1: 20, 2: 30}, {2: 30})
 
 
-def p4_lost_update(one: Client, two: Client, three: Client) -> bool:
-    seen = one.get(1), two.get(1)
+def _both_replace(one: Client, two: Client, read: Callable[[Client], object], found: object) -> bool:
+    """Whether both replace what both have read, one after the other."""
+    seen = read(one), read(two)
     one.set(1, 11)
     first = one.commit()
     two.set(1, 12)
-    return two.commit() and first and seen == (10, 10)
+    return two.commit() and first and seen == (found, found)
+
+
+def p4_lost_update(one: Client, two: Client, three: Client) -> bool:
+    return _both_replace(one, two, lambda client: client.get(1), 10)
 
 
 def p4_lost_update_of_interleaved_writes(one: Client, two: Client, three: Client) -> bool:
@@ -206,11 +206,7 @@ def p4_lost_increment(one: Client, two: Client, three: Client) -> bool:
 
 def p4_lost_update_of_a_row_taken_for_update(one: Client, two: Client, three: Client) -> bool:
     taken = "SELECT value FROM test WHERE id = 1 FOR UPDATE"
-    seen = one.run(taken), two.run(taken)
-    one.set(1, 11)
-    first = one.commit()
-    two.set(1, 12)
-    return two.commit() and first and seen == ([(10,)], [(10,)])
+    return _both_replace(one, two, lambda client: client.run(taken), [(10,)])
 
 
 def g_single_read_skew(one: Client, two: Client, three: Client) -> bool:
@@ -241,54 +237,49 @@ def g_single_by_the_predicate_of_a_write(one: Client, two: Client, three: Client
     return first == 10 and one.commit() and 2 not in three.all()
 
 
-def g2_item_write_skew(one: Client, two: Client, three: Client) -> bool:
-    seen = one.all("id IN (1, 2)"), two.all("id IN (1, 2)")
-    one.set(1, 11)
-    two.set(2, 21)
+def _each_misses_the_other(
+    one: Client, two: Client, read: Callable[[Client], object], found: object, write: Callable[[Client, int], None]
+) -> bool:
+    """Whether both read the same, then write different things, and both are committed."""
+    seen = read(one), read(two)
+    write(one, 1)
+    write(two, 2)
     both = [one.commit(), two.commit()] == [True, True]
-    return both and seen == ({1: 10, 2: 20},) * 2
+    return both and seen == (found, found)
+
+
+def _replace(client: Client, number: int) -> None:
+    client.set(number, 10 * number + 1)
+
+
+def _insert(client: Client, number: int) -> None:
+    client.insert(number + 2, 30 if number == 1 else 42)
+
+
+def g2_item_write_skew(one: Client, two: Client, three: Client) -> bool:
+    return _each_misses_the_other(one, two, lambda client: client.all("id IN (1, 2)"), {1: 10, 2: 20}, _replace)
 
 
 def g2_item_write_skew_of_rows_taken_for_update(one: Client, two: Client, three: Client) -> bool:
     taken = "SELECT value FROM test WHERE id IN (1, 2) FOR UPDATE"
-    seen = one.run(taken), two.run(taken)
-    one.set(1, 11)
-    two.set(2, 21)
-    both = [one.commit(), two.commit()] == [True, True]
-    return both and seen == ([(10,), (20,)],) * 2
+    return _each_misses_the_other(one, two, lambda client: client.run(taken), [(10,), (20,)], _replace)
 
 
 def g2_phantom_write_skew_of_a_range_taken_for_update(one: Client, two: Client, three: Client) -> bool:
     taken = "SELECT value FROM test WHERE value BETWEEN 30 AND 50 FOR UPDATE"
-    seen = one.run(taken), two.run(taken)
-    one.insert(3, 30)
-    two.insert(4, 42)
-    both = [one.commit(), two.commit()] == [True, True]
-    return both and seen == ([], [])
+    return _each_misses_the_other(one, two, lambda client: client.run(taken), [], _insert)
 
 
 def g2_phantom_write_skew(one: Client, two: Client, three: Client) -> bool:
-    seen = one.all("value % 3 = 0"), two.all("value % 3 = 0")
-    one.insert(3, 30)
-    two.insert(4, 42)
-    both = [one.commit(), two.commit()] == [True, True]
-    return both and seen == ({}, {})
+    return _each_misses_the_other(one, two, lambda client: client.all("value % 3 = 0"), {}, _insert)
 
 
 def g2_phantom_write_skew_by_an_index(one: Client, two: Client, three: Client) -> bool:
-    seen = one.all("value BETWEEN 30 AND 50"), two.all("value BETWEEN 30 AND 50")
-    one.insert(3, 30)
-    two.insert(4, 42)
-    both = [one.commit(), two.commit()] == [True, True]
-    return both and seen == ({}, {})
+    return _each_misses_the_other(one, two, lambda client: client.all("value BETWEEN 30 AND 50"), {}, _insert)
 
 
 def g2_phantom_write_skew_by_counts(one: Client, two: Client, three: Client) -> bool:
-    seen = one.count("value >= 30"), two.count("value >= 30")
-    one.insert(3, 30)
-    two.insert(4, 42)
-    both = [one.commit(), two.commit()] == [True, True]
-    return both and seen == (0, 0)
+    return _each_misses_the_other(one, two, lambda client: client.count("value >= 30"), 0, _insert)
 
 
 def g2_read_only_transaction(one: Client, two: Client, three: Client) -> bool:
