@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis_kit import Open, link_of
 
-from rome.errors import CatalogChangedError, ConflictError, CorruptRecordError, StoreFullError
+from rome.errors import CatalogChangedError, ConflictError, CorruptRecordError
 from rome.store.location import Location
 from rome.store.memory import MemoryStore
 from rome.store.redis import RedisStore, store
@@ -165,14 +165,6 @@ def _is_valid(client: Client, check: RangeCheck) -> bool:
     except ConflictError:
         return False
     return True
-
-
-class TestSequences:
-    def test_number_beyond_63_bits_is_refused(self, connect: Open) -> None:
-        client = connect()
-        assert client.store.read(None, (), [Reserve(1, 1, above=2**63 - 2)]).reserved == [2**63 - 1]
-        with pytest.raises(StoreFullError, match="sequence 1 has no numbers left"):
-            client.store.read(None, (), [Reserve(1, 1)])
 
 
 class TestStoppingEarly:
