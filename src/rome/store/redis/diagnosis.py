@@ -47,8 +47,8 @@ def _lost_when_killed(facts: Facts) -> str:
         return UNKNOWN
     if facts.appends:
         # Redis puts a write off while an fsync of everysec is under way, for at most two seconds.
-        slow = facts.config.get("appendfsync", "everysec") == "everysec"
-        return "nothing; the last 2 seconds if the disk is too slow for it" if slow else NOTHING
+        put_off = facts.config.get("appendfsync", "everysec") == "everysec"
+        return "what came while an fsync was under way: mostly milliseconds, 2 seconds at most" if put_off else NOTHING
     return _lost_without_log(facts)
 
 
