@@ -52,7 +52,7 @@ class TestPersistence:
         ("options", "level", "kill", "power"),
         [
             ({"appendonly": "yes", "appendfsync": "always"}, Level.OK, "nothing", "nothing"),
-            ({"appendonly": "yes", "appendfsync": "everysec"}, Level.WARNING, "what came while an fsync", "the last second"),
+            ({"appendonly": "yes", "appendfsync": "everysec"}, Level.WARNING, "what came while", "the last second"),
             ({"appendonly": "yes", "appendfsync": "no"}, Level.WARNING, "nothing", "what the operating system had"),
             ({"appendonly": "no", "save": "3600 1"}, Level.WARNING, "all commits since the last RDB", "all commits"),
             ({"appendonly": "no", "save": ""}, Level.PROBLEM, "everything", "everything"),
