@@ -53,6 +53,18 @@ def test_total_changes_counts_what_foreign_key_actions_do() -> None:
         assert pair.execute("SELECT changes(), total_changes()").rows == [(1, 6)]
 
 
+@pytest.mark.parametrize("target", ["", "(id)", "(n)"])
+@pytest.mark.parametrize("condition", ["", " WHERE n > 3"])
+def test_upsert_meets_an_unknown_row_before_a_known_one(target: str, condition: str) -> None:
+    """Of rows from a SELECT nothing is known before; this one has a key of each of two rows."""
+    with Pair(["CREATE TABLE t (id INTEGER PRIMARY KEY, n INT UNIQUE)"], ids=True) as pair:
+        pair.execute("INSERT INTO t VALUES (1, 2), (2, 4)")
+        pair.execute("COMMIT")
+        pair.execute("SELECT * FROM t WHERE id = 1")
+        pair.execute(f"INSERT INTO t SELECT 2, 2 WHERE 1 ON CONFLICT {target} DO UPDATE SET n = 6{condition}")
+        pair.check_tables()
+
+
 def test_lastrowid_is_not_moved_by_the_ids_that_rome_hands_out() -> None:
     with Pair(["CREATE TABLE t (id INTEGER PRIMARY KEY)"], ids=True) as pair:
         assert pair.execute("INSERT INTO t SELECT id FROM t").last_rowid == 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from unittest.mock import patch
@@ -89,18 +89,20 @@ def run(connection: Connection | sqlite3.Connection, script: Script) -> list[See
     return seen
 
 
-def explains(committed: list[Committed], final: list[Seen]) -> bool:
-    """Whether stock SQLite shows the same."""
+def explains(
+    committed: list[Committed], final: list[Seen], schema: Sequence[str] = SCHEMA, question: Script = FINAL
+) -> bool:
+    """Whether stock SQLite shows the same, in this order; `final` answers the question that is asked at the end."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as oracle:
         oracle.execute("PRAGMA foreign_keys = ON")
-        for statement in SCHEMA:
+        for statement in schema:
             oracle.execute(statement)
         for transaction in committed:
             oracle.execute("BEGIN")
             if run(oracle, transaction.script) != transaction.seen:
                 return False
             oracle.execute("COMMIT")
-        return run(oracle, FINAL) == final
+        return run(oracle, question) == final
 
 
 class Search:

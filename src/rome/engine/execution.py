@@ -195,8 +195,13 @@ class Execution:
                 catalog = self.reader.schema.catalog
                 found = guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys)
                 wants = merged(_as_reads(found, prepared, check))
-            if planned_rows is None and prepared.upserts and check is Check.ROWS:
-                self._validate_known(target)
+            if planned_rows is None and prepared.upserts:
+                # Guards show what is in the way of rows that come in. One that meets a known row by one key does not
+                # come in, whatever is in its way by another key, which may be what it should have met first.
+                if any(index.unique for index in target.indexes):
+                    wants.append(guards.whole(target)._replace(check=check))
+                elif check is Check.ROWS:
+                    self._validate_known(target)
         reserved = gather(self.reader, prepared.plan.waves(parameters), check, wants, reserves)
         if target is not None:
             self.ids.add_block(target, reserves, reserved)
