@@ -171,7 +171,8 @@ class _TableMaker:
             self._targets.append("id")
         elif kind == "hidden id":
             self._has_more = True
-            self._parts.append("id INTEGER PRIMARY KEY" + choices.pick(("", " AUTOINCREMENT")))
+            # With a name that no other table has: NATURAL JOIN would show the gaps that Rome may leave.
+            self._parts.append(f"{self._name}id INTEGER PRIMARY KEY" + choices.pick(("", " AUTOINCREMENT")))
         shared = choices.pick((1, 1, 9))  # which column has a name that other tables have, too: for USING and NATURAL
         own = choices.pick(("c", f"{self._name}c"))
         for number in range(2 + choices.below(3)):
