@@ -45,5 +45,5 @@ def test_any_text_is_understood_or_refused(text: str) -> None:
     assert refusal or target
     if refusal:
         assert PASSWORD not in "".join(traceback.format_exception(refusal)).replace(text, "")
-    elif target and target.location.username != PASSWORD:
+    elif target and PASSWORD not in (target.location.username or ""):
         assert PASSWORD not in repr(target)

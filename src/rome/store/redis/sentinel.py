@@ -30,13 +30,16 @@ def at_primary(settings: Settings) -> Settings:
         "password": settings.sentinel_password,
         **({"ssl": True, **settings.tls} if settings.tls is not None else {}),
     }
-    with Sentinel(settings.sentinels, sentinel_kwargs=arguments) as sentinels:  # type: ignore[no-untyped-call]
-        try:
-            host, port = sentinels.discover_master(settings.sentinel)
-        except MasterNotFoundError as error:
-            raise StoreBusyError(
-                f"no Sentinel of {settings.server} knows a primary of {settings.sentinel!r} that is up: {error}"
-            ) from error
-        except exceptions.RedisError as error:
-            raise translate(error, settings.server) from error
+    sentinels = Sentinel(settings.sentinels, sentinel_kwargs=arguments)  # type: ignore[no-untyped-call]
+    try:
+        host, port = sentinels.discover_master(settings.sentinel)  # type: ignore[no-untyped-call]
+    except MasterNotFoundError as error:
+        raise StoreBusyError(
+            f"no Sentinel of {settings.server} knows a primary of {settings.sentinel!r} that is up: {error}"
+        ) from error
+    except exceptions.RedisError as error:
+        raise translate(error, settings.server) from error
+    finally:
+        for each in sentinels.sentinels:  # that it closes them itself is newer than redis-py 6
+            each.close()
     return replace(settings, host=host, port=port, sentinel=None)
