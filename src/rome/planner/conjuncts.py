@@ -136,7 +136,9 @@ class ConjunctReader:
         if isinstance(part, exp.NullSafeEQ):
             return self._null_safe(part.this, part.expression)
         if isinstance(part, exp.Is):
-            return self._null_safe(part.this, part.expression) if isinstance(part.expression, exp.Null) else ()
+            # Newer sqlglots call `x IS ?` NullSafeEQ; `x IS TRUE` is about something else.
+            compares = isinstance(part.expression, exp.Null | exp.Placeholder)
+            return self._null_safe(part.this, part.expression) if compares else ()
         if type(part) in _OPERATORS:
             return self._ordered(part.this, _OPERATORS[type(part)], part.expression)
         if isinstance(part, exp.Between):
