@@ -74,6 +74,7 @@ def test_msgpack_that_is_no_storage_class_is_corrupt(value: object, blob: list[o
 @pytest.mark.parametrize(
     "record",
     [
+        b"\x93\x01\x01\x81\x80\x01",
         b"",
         b"\x90",
         b"\x91\x01",
@@ -87,6 +88,7 @@ def test_msgpack_that_is_no_storage_class_is_corrupt(value: object, blob: list[o
         b"\x94\x01\x01\xc4\x00" + b"\x91" * 100_000,
     ],
     ids=[
+        "a map for a key",
         "nothing",
         "no layout",
         "no rowid",

@@ -56,7 +56,8 @@ def decode_record(record: bytes) -> tuple[int, int, list[SqlValue]]:
             layout, rowid, *values = _decode_without_blobs(record)
         except msgspec.ValidationError:
             layout, rowid, *values = _checked(_decode_any(record))
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        # UnicodeDecodeError is a ValueError; a map whose key is a map is a TypeError.
         raise CorruptRecordError(f"not a record: {error}") from error
     if type(layout) is not int or type(rowid) is not int:
         raise CorruptRecordError("not a record: it does not begin with a layout and a rowid")
