@@ -108,3 +108,55 @@ def test_switched_off_by_the_application(connect: Connect) -> None:
     connection.execute("PRAGMA foreign_keys=ON")
     with pytest.raises(ForeignKeyViolation):
         connection.execute("INSERT INTO c VALUES (5, 9, NULL, 0)")
+
+
+UNSOUND = [
+    "CREATE TABLE p (id INTEGER PRIMARY KEY, a, b TEXT UNIQUE COLLATE NOCASE)",
+    "CREATE TABLE q (a)",
+    "CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES {parent}{deferred})",
+    "CREATE TABLE o (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p)",
+]
+"""Keys that name what is no key of their parent, or wait for COMMIT: SQLite refuses some statements for them."""
+
+
+@pytest.mark.parametrize("deferred", ["", " DEFERRABLE INITIALLY DEFERRED"], ids=["immediate", "deferred"])
+@pytest.mark.parametrize("parent", ["p (a)", "q", "nowhere", "p (gone)", "p (b)"])
+@pytest.mark.parametrize("leaves", [["INSERT INTO o SELECT 5, 1", "SELECT * FROM p"], ["SELECT * FROM o, p"]])
+def test_keys_that_are_none(leaves: list[str], parent: str, deferred: str) -> None:
+    schema = [sql.format(parent=parent, deferred=deferred) for sql in UNSOUND]
+    statements = [
+        "INSERT INTO p VALUES (1, 1, 'x')",
+        "INSERT INTO p VALUES (2, 2, 'y'), (3, 3, 'z')",
+        "INSERT INTO p SELECT 4, 4, 'w'",
+        "INSERT INTO q VALUES (1)",
+        "INSERT INTO q VALUES (1), (2)",
+        "INSERT INTO o VALUES (1, 1)",
+        "COMMIT",
+        "INSERT INTO c VALUES (1, NULL)",
+        "INSERT INTO c VALUES (2, 1)",
+        "INSERT INTO c VALUES (3, 'X')",
+        "UPDATE p SET b = 'v' WHERE id = 2",
+        "UPDATE p SET a = 7",
+        "UPDATE c SET id = 9",
+        "DELETE FROM q",
+        "DELETE FROM p WHERE id = 3",
+        "COMMIT",
+    ]
+    with Pair(schema, ids=True, tables={"p": "id, a, b", "c": "id, p", "o": "id, p"}) as pair:
+        for sql in statements:
+            pair.run(Operation(sql))
+            for left in leaves:
+                pair.run(Operation(left))
+        pair.check_tables()
+
+
+def test_rows_come_in_whatever_refers_to_them(connect: Connect) -> None:
+    connection = connect()
+    refers = {"parent": "p (a)", "deferred": " DEFERRABLE INITIALLY DEFERRED"}
+    for sql in [*(sql.format(**refers) for sql in UNSOUND), "COMMIT", "PRAGMA foreign_keys=OFF"]:
+        connection.execute(sql)
+    connection.execute("INSERT INTO p VALUES (1, 1, 'x')")
+    connection.commit()
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("INSERT INTO o SELECT 6, NULL")
+    assert connection.execute("SELECT * FROM p").fetchall() == [(1, 1, "x")]

@@ -364,10 +364,8 @@ class Execution:
         """Are the rows that new ones refer to in the working set? Then SQLite need not enforce foreign keys."""
         tables = self.reader.schema.catalog.tables
         for key in table.foreign_keys:
-            parent = tables.get(key.parent.lower())
-            positions = () if parent is None else guards.parent_positions(parent, key)
-            if parent is None or len(positions) != len(key.columns):
-                return False
+            parent = tables[key.parent.lower()]
+            positions = guards.parent_positions(parent, key)
             for row in rows:
                 if any(position not in row.values for position in key.columns):
                     return False

@@ -205,6 +205,32 @@ def parent_positions(parent: Table, key: ForeignKey) -> tuple[int, ...]:
     return tuple(parent.positions[name.lower()] for name in key.parent_columns if name.lower() in parent.positions)
 
 
+def are_usual(catalog: Catalog, table: Table) -> bool:
+    """Whether all foreign keys from and to a table are immediate, and name parent keys that SQLite knows as such.
+
+    Then to add a row whose parents are there violates none, and SQLite has nothing to say against it.
+    """
+    keys = [(catalog.tables.get(key.parent.lower()), key) for key in table.foreign_keys]
+    keys += [(table, key) for _, key in catalog.referencing.get(table.name.lower(), ())]
+    return all(parent is not None and not key.deferred and _is_unique(parent, key) for parent, key in keys)
+
+
+def _is_unique(parent: Table, key: ForeignKey) -> bool:
+    """Whether a foreign key refers to the primary key, or to a unique index, under the columns' own collations."""
+    positions = parent_positions(parent, key)
+    if len(positions) != len(key.columns) or ROWID in positions:
+        return False
+    return any(
+        (path is parent.key or path.unique)
+        and sorted(path.columns) == sorted(positions)
+        and all(
+            collation == parent.columns[position].collation
+            for position, collation in zip(path.columns, path.collations, strict=True)
+        )
+        for path in parent.paths
+    )
+
+
 def rows_by(
     table: Table, positions: Sequence[int], values: Sequence[SqlValue], other: Table, other_positions: Sequence[int]
 ) -> Want:

@@ -11,7 +11,7 @@ from rome.catalog.mirror import Inspection, Mirror
 from rome.catalog.schema import ROWID, Catalog, Table
 from rome.codec.values import SqlValue
 from rome.engine.conflict_clause import rolls_back
-from rome.engine.guards import parent_positions
+from rome.engine.guards import are_usual, parent_positions
 from rome.errors import DataError, NotSupportedError, ProgrammingError
 from rome.planner.plan import FetchPlan
 from rome.planner.planning import plan_statement
@@ -33,7 +33,7 @@ class Prepared:
         foreign_keys: it may concern some: it adds rows to a table that has foreign keys, sets columns of such a key, or
             deletes rows that some may refer to; or it writes a temporary table.
         upserts: it has ON CONFLICT DO UPDATE, which looks into the rows that are in the way of new ones.
-        only_adds: it neither updates nor replaces rows.
+        only_adds: it neither updates nor replaces rows, and no foreign key of its tables is of an unusual kind.
         on_mirror: it asks for the schema, which the mirror answers.
         in_batches: with many sets of parameters it may run as if it were one statement.
         may_end_transaction: a row that breaks a constraint may make SQLite roll back.
@@ -145,7 +145,7 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
         upserts=bool(inspection.inserted and inspection.updated),
         only_adds=inspection.written == inspection.inserted
         and not inspection.updated
-        and not any(_may_replace(statement, table) for table in inserted),
+        and all(are_usual(catalog, table) and not _may_replace(statement, table) for table in inserted),
         on_mirror=any(name.startswith(("sqlite_", "pragma_")) for name in inspection.read | inspection.temporary_read),
         in_batches=_runs_in_batches(statement, inspection, plan, tables),
         may_end_transaction=rolls_back(statement.text)
@@ -161,7 +161,7 @@ def _concerns_foreign_keys(statement: Statement, inspection: Inspection, catalog
         return False
     if name in inspection.deleted or table.has_generated or _may_replace(statement, table):
         return True
-    if name in inspection.inserted and table.foreign_keys:
+    if name in inspection.inserted and (table.foreign_keys or not are_usual(catalog, table)):
         return True
     keys = {position for key in table.foreign_keys for position in key.columns}
     for _, key in referring:
