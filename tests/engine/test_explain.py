@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from databases import Connect
+from engine.family import SCHEMA
 from rome.dbapi import Connection
 from rome.errors import (
     ConflictError,
@@ -15,16 +16,6 @@ from rome.errors import (
     ProgrammingError,
 )
 
-SCHEMA = """
-    CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT);
-    CREATE UNIQUE INDEX parent_name ON parent (name);
-    CREATE TABLE child (uuid TEXT PRIMARY KEY, parent INT REFERENCES parent, note TEXT);
-    CREATE INDEX child_parent ON child (parent);
-    CREATE TABLE log (line);
-    INSERT INTO parent VALUES (1, 'ann'), (2, 'bob');
-    INSERT INTO child VALUES ('u1', 1, 'x'), ('u2', 1, NULL), ('u3', 2, 'z');
-    INSERT INTO log VALUES ('first'), ('second');
-"""
 JOIN = "SELECT child.* FROM parent JOIN child ON child.parent = parent.id WHERE name = 'ann'"
 Row = dict[str, object]
 

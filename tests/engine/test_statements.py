@@ -9,6 +9,7 @@ import pytest
 
 import rome
 from databases import Connect
+from engine.family import SCHEMA
 from rome.dbapi import Connection
 from rome.errors import (
     DataError,
@@ -21,17 +22,6 @@ from rome.errors import (
     TransactionTooLargeError,
     UniqueViolation,
 )
-
-SCHEMA = """
-    CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT);
-    CREATE UNIQUE INDEX parent_name ON parent (name);
-    CREATE TABLE child (uuid TEXT PRIMARY KEY, parent INT REFERENCES parent, note TEXT);
-    CREATE INDEX child_parent ON child (parent);
-    CREATE TABLE log (line);
-    INSERT INTO parent VALUES (1, 'ann'), (2, 'bob');
-    INSERT INTO child VALUES ('u1', 1, 'x'), ('u2', 1, NULL), ('u3', 2, 'z');
-    INSERT INTO log VALUES ('first'), ('second');
-"""
 
 
 @pytest.fixture
