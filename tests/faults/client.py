@@ -1,12 +1,14 @@
 """A client that writes the ledger until it is ended: python -m faults.client URL NOTES NUMBER.
 
 It knows nothing of what breaks. On an error it notes what it was told, and goes on; when it was told that the outcome
-is unknown, it asks until it knows.
+is unknown, it asks until it knows. What it was told in full, and on SIGUSR1 where it stands, is on stderr.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
 import sys
 import time
 import warnings
@@ -47,7 +49,8 @@ class Client:
                 self.ask(error, n)
             except NotReplicatedError:
                 self.learn(Told.NOT_REPLICATED, n)
-            except OperationalError:  # whatever it is: nothing was committed
+            except OperationalError as error:  # whatever it is: nothing was committed
+                complain(error)
                 self.learn(Told.NOT_COMMITTED, n)
                 time.sleep(PAUSE_S)
             else:
@@ -84,7 +87,8 @@ class Client:
                 self.learn(Told.UNKNOWN, n)
             except NotReplicatedError:
                 self.learn(Told.NOT_REPLICATED, n)
-            except OperationalError:
+            except OperationalError as failure:
+                complain(failure)
                 time.sleep(PAUSE_S)
                 continue
             else:
@@ -97,6 +101,11 @@ class Client:
         self.most += told is not Told.NOT_COMMITTED
 
 
+def complain(error: OperationalError) -> None:
+    print(f"{time.strftime('%T')} {error!r}", file=sys.stderr)
+
+
 if __name__ == "__main__":
+    faulthandler.register(signal.SIGUSR1)
     warnings.simplefilter("ignore")  # what a server may lose is said by the test
     Client(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])).run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,8 +16,18 @@ from faults.ledger import Told, Verdict
 
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
 """How often each fault strikes."""
-TIMEOUT_S = 120.0
-"""Generous: it is only ever used up by clients that hang."""
+POLL_S, POLLS = 0.01, 12_000
+"""How long to wait, two minutes and more: it is only ever used up by what hangs. Counted in polls, since a clock also
+runs on while a machine stands still, clients and all."""
+
+
+def comes(condition: Callable[[], bool]) -> bool:
+    """Wait until something holds; returns False when it does not come to it."""
+    for _ in range(POLLS):
+        if condition():
+            return True
+        time.sleep(POLL_S)
+    return False
 
 
 class Clients:
@@ -53,7 +64,8 @@ class Clients:
         ledger.join(self.url, number)
         command = [sys.executable, "-m", "faults.client", url, str(self._notes(number)), str(number)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        self._processes[number] = subprocess.Popen(command, env=environment)
+        with self._errors(number).open("ab") as errors:
+            self._processes[number] = subprocess.Popen(command, env=environment, stderr=errors)
         return number
 
     def pid(self, number: int) -> int:
@@ -84,13 +96,21 @@ class Clients:
             AssertionError: one does not, or has ended.
         """
         wanted = {number: self.committed(number) + commits for number in self.running}
-        deadline = time.monotonic() + TIMEOUT_S
-        while wanted:
-            time.sleep(0.01)
-            wanted = {number: count for number, count in wanted.items() if self.committed(number) < count}
-            ended = [number for number in wanted if self._processes[number].poll() is not None]
-            assert not ended, f"clients {ended} have ended"
-            assert time.monotonic() < deadline, f"clients {list(wanted)} make no progress"
+
+        def has_come() -> bool:
+            for number in list(wanted):
+                if self.committed(number) >= wanted[number]:
+                    del wanted[number]
+                elif self._processes[number].poll() is not None:
+                    raise AssertionError(f"client {number} has ended: {self._last_words(number)}")
+            return not wanted
+
+        if not comes(has_come):
+            for number in wanted:  # it answers by a traceback
+                os.kill(self.pid(number), signal.SIGUSR1)
+            time.sleep(1)
+            words = "\n".join(f"{number}: {self._last_words(number)}" for number in wanted)
+            raise AssertionError(f"clients {list(wanted)} make no progress\n{words}")
 
     def survive(self, strike: Callable[[int], None]) -> Verdict:
         """Let the fault strike ROUNDS times, with progress in between; then end all clients, and judge."""
@@ -109,6 +129,12 @@ class Clients:
 
     def _notes(self, number: int) -> Path:
         return self._folder / f"{number}.notes"
+
+    def _errors(self, number: int) -> Path:
+        return self._folder / f"{number}.errors"
+
+    def _last_words(self, number: int) -> str:
+        return self._errors(number).read_text()[-4000:]
 
     def _lines(self, number: int) -> list[str]:
         path = self._notes(number)

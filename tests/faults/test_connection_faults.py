@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.clients import TIMEOUT_S, Clients
+from faults.clients import Clients, comes
 from faults.ledger import Told
 from rome.store.redis import scripts
 from rome.testing.proxy import Direction, Proxy, Verdict
@@ -53,7 +53,7 @@ class Ambush:
         """What happens at that moment, beside what becomes of the bytes."""
 
     def wait(self) -> None:
-        assert self.struck.wait(TIMEOUT_S), "there was no commit to strike at"
+        assert comes(self.struck.is_set), "there was no commit to strike at"
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from faults.clients import TIMEOUT_S, Clients
+from faults.clients import Clients, comes
 from faults.ledger import Told
 from rome.testing.proxy import Proxy
 from servers import SentinelServer, Server, StartServer
@@ -81,10 +80,7 @@ def test_sentinel_promotes_the_replica(pair: Pair, tmp_path: Path) -> None:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.02)
+    assert comes(condition), "it does not happen"
 
 
 @contextmanager

@@ -94,8 +94,10 @@ class Proxy:
         while True:
             try:
                 client, _ = self._listener.accept()
-            except OSError:  # closed
-                return
+            except OSError:
+                if self._listener.fileno() < 0:
+                    return
+                continue  # the client has given up, or there are too many sockets: the next one may be luckier
             try:
                 server = socket.create_connection(self.target)
             except OSError:
