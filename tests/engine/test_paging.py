@@ -206,6 +206,17 @@ def test_few_that_pass_take_more_trips(filled: Connection) -> None:
     assert rows <= ROWS
 
 
+@pytest.mark.parametrize(("name", "where"), [("lower", "LOWER(c) = 'x'"), ("like", "c LIKE 'x'")])
+def test_a_function_that_may_change_its_mind_is_asked_once(filled: Connection, name: str, where: str) -> None:
+    sql = f"SELECT id FROM t WHERE {where} ORDER BY id LIMIT 3"
+    mind = Random(1)
+    assert rows_read(filled, sql)[1] < ROWS
+    filled.create_function("other", 1, lambda value: mind.random())
+    assert rows_read(filled, sql)[1] < ROWS
+    filled.create_function(name, 2 if name == "like" else 1, lambda *values: mind.choice(["x", "0", "1"]))
+    assert rows_read(filled, sql)[1] == ROWS
+
+
 def test_a_changed_table_is_read_as_before(filled: Connection) -> None:
     filled.execute("UPDATE t SET a = 100 WHERE id = 3")
     assert filled.execute("SELECT id FROM t WHERE a > 0 ORDER BY a DESC LIMIT 1").fetchall() == [(3,)]

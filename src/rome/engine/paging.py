@@ -19,9 +19,15 @@ _GROWTH = 4
 
 
 def pages(reader: Reader, fetch: Fetch) -> bool:
-    """Whether a fetch can be read as a page: not where the transaction changed the table, or has the rows already."""
+    """Whether a fetch can be read as a page.
+
+    Not where the transaction changed the table, or has the rows already; nor where WHERE may say something else when it
+    is asked again, for all that the plan knows of its functions.
+    """
     page, covering = fetch.page, reader.transaction.cache.covering
     if page is None or not page.ranges or not reader.is_unchanged(fetch.table):
+        return False
+    if any(name in page.probe.lower() for name in reader.working_set.fickle):
         return False
     return any(covering(fetch.table.id, page.path.id, *bounds) is None for bounds in page.ranges)
 

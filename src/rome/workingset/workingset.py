@@ -73,6 +73,8 @@ class WorkingSet:
         contents: which stored rows it holds.
         temporary_changed: the transaction may have changed temporary tables, or made some.
         changes, total_changes: what the SQL functions of these names answer.
+        fickle: names, in lower case, of the application's functions that may not say the same twice. They may stand in
+            the place of SQLite's own, or of an operator.
     """
 
     def __init__(self, statements: Iterable[str]) -> None:
@@ -83,6 +85,7 @@ class WorkingSet:
         self.temporary_changed = False
         self.changes = 0
         self.total_changes = 0
+        self.fickle: set[str] = set()
         self._statements: dict[int, tuple[Table, TableStatements]] = {}
         self._computed: dict[int, tuple[Table, ComputedKeys]] = {}
         self._enforcing = False
@@ -414,6 +417,8 @@ class WorkingSet:
     def create_function(
         self, name: str, narg: int, function: Callable[..., SqlValue] | None, deterministic: bool
     ) -> None:
+        if function is not None and not deterministic:
+            self.fickle.add(name.lower())
         self.connection.create_scalar_function(name, function, narg, deterministic=deterministic)
 
     def close(self) -> None:
