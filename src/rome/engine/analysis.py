@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 
 from rome.codec.values import SqlValue
 from rome.engine.explain import Cost, Measured
-from rome.planner.plan import Fetch, FetchedRows, FetchPlan, Line, PlannedRow, Question, Wave
+from rome.planner.plan import Fetch, FetchedRows, FetchPlan, Line, PlainRows, PlannedRow, Question, Wave
 from rome.transaction.transaction import Transaction
 
 
@@ -73,6 +73,9 @@ class MeasuredPlan(FetchPlan):
     # ------------------------------------------------------------ as the plan says
     def questions(self, parameters: Sequence[SqlValue]) -> list[Question] | None:
         return self._plan.questions(parameters)
+
+    def plain_rows(self, parameters: Sequence[SqlValue]) -> PlainRows | None:
+        return None  # waves are what is measured
 
     def only_fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
         return self._plan.only_fetch(parameters)

@@ -16,6 +16,7 @@ from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
 from rome.engine import guards
 from rome.engine.conflict_clause import ConflictClause, with_conflict_clause
+from rome.engine.plain import show
 from rome.engine.prepared import Prepared
 from rome.engine.reader import Reader
 from rome.engine.row_ids import RowIds
@@ -115,6 +116,14 @@ class Execution:
         row = None if questions is None else answer(self.reader, questions, check)
         return None if row is None else [row]
 
+    def plain(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row] | None:
+        """What a SELECT shows that shows stored rows as they are; None: it is another one, or needs more room."""
+        rows = prepared.plan.plain_rows(parameters)
+        try:
+            return None if rows is None else show(self.reader, rows, check)
+        except WorkingSetFullError:
+            return None
+
     # ------------------------------------------------------------ changes
     def change_all(
         self, prepared: Prepared, batch: Sequence[Sequence[SqlValue]], check: Check, *, foreign_keys: bool
@@ -149,7 +158,7 @@ class Execution:
                 if not (together and all_is_known):
                     return None
             ran = self._until_it_stands(prepared, batch, check, needed, rows, foreign_keys=foreign_keys)
-            return ran if ran.error is None or not self._working_set.in_transaction else None
+            return ran if ran.error is None or self._working_set.was_ended else None
 
         catalog = self.reader.schema.catalog
         try:

@@ -198,7 +198,6 @@ class Session:
             self._open = OpenTransaction.begin(
                 self._store, self._workspace.working_set, self._workspace.schema, self._options.max_working_set
             )
-            self._workspace.working_set.begin()
         return self._open
 
     def _catch_up(self) -> None:
@@ -283,7 +282,7 @@ class Session:
                     raise
                 if current.transaction.snapshot is None and self._schema_is_stale(current):
                     continue
-                if not self._workspace.working_set.in_transaction:  # INSERT OR ROLLBACK
+                if self._workspace.working_set.was_ended:  # INSERT OR ROLLBACK
                     self.rollback()
                 assert savepoints == len(current.savepoints)
                 return error

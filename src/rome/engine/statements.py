@@ -63,6 +63,7 @@ class Statements:
             check, current.validated = Check.ROWS, True
         if prepared.writes:
             self._check_full_scan(prepared)
+            self._workspace.working_set.begin()
             batch = [operation.parameters] if operation.batch is None else operation.batch
             return self._change(current, prepared, batch, check)
         return self._query(current, prepared, prepared.bind(operation.parameters), check)
@@ -87,6 +88,7 @@ class Statements:
     def _run_special(self, current: OpenTransaction, operation: Operation, check: Check) -> Result | None:
         """The result of a statement that is not about rows; None: it runs like one that is."""
         statement = operation.statement
+        self._workspace.working_set.begin()
         match statement.kind:
             case Kind.SAVEPOINT | Kind.RELEASE | Kind.ROLLBACK_TO:
                 return self._savepoint(current, statement)
@@ -105,12 +107,17 @@ class Statements:
     def _query(
         self, current: OpenTransaction, prepared: Prepared, parameters: Sequence[SqlValue], check: Check
     ) -> Result:
+        columns, execution = prepared.inspection.columns, current.execution
         if not (prepared.statement.for_update or self._workspace.has_functions):
-            rows = current.execution.summary(prepared, parameters, check)
-            if rows is not None:
-                return Result(prepared.inspection.columns, rows)
+            row = execution.summary(prepared, parameters, check)
+            if row is not None:
+                return Result(columns, row)
         self._check_full_scan(prepared)
-        return Result(prepared.inspection.columns or None, current.execution.query(prepared, parameters, check))
+        rows = execution.plain(prepared, parameters, check)
+        if rows is None:
+            self._workspace.working_set.begin()
+            rows = execution.query(prepared, parameters, check)
+        return Result(columns or None, rows)
 
     def _change(self, current: OpenTransaction, prepared: Prepared, batch: list[Parameters], check: Check) -> Result:
         bound = [prepared.bind(parameters) for parameters in batch]
@@ -211,7 +218,7 @@ class Statements:
         try:
             yield
         finally:
-            if working_set.in_transaction:  # else OR ROLLBACK has ended all of it
+            if not working_set.was_ended:  # by OR ROLLBACK
                 working_set.connection.execute("ROLLBACK TO rome_analyze")
                 working_set.connection.execute("RELEASE rome_analyze")
                 working_set.contents = contents

@@ -72,7 +72,8 @@ class PointRead:
 
     def __init__(self, access: Access, slots: Sequence[Slot]) -> None:
         self._table, self._path = access.table, access.path
-        self._row = len(access.terms) == len(access.path.columns) and access.path.id == access.table.key.id
+        whole_key = len(access.terms) == len(access.path.columns) and access.path.id == access.table.key.id
+        self._row = whole_key and not any(term.null_safe for term in access.terms)  # with a NULL there may be several
         self._parts = [_single(term, slots) for term in access.terms]
 
     @classmethod
@@ -83,8 +84,29 @@ class PointRead:
         single = all(isinstance(term.supplier, Among) and term.supplier.is_single for term in accesses[0].terms)
         return cls(accesses[0], slots) if single else None
 
+    def finds(self, compared: Index) -> bool:
+        """Is it a row's own key, and would the row found have no other key in an index of these columns?"""
+        one, other = (set(zip(index.columns, index.collations, strict=True)) for index in (compared, self._path))
+        return self._row and one == other
+
     def fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
         """What is read; None: no row can match."""
+        try:
+            key = self.key(parameters)
+        except (UncertainValue, DataError):
+            return whole(self._table)
+        if key is None:
+            return None
+        if self._row:
+            return Fetch(self._table, self._path, (key,), ())
+        return Fetch(self._table, self._path, (), (Bounds(key, key + BEYOND),))
+
+    def key(self, parameters: Sequence[SqlValue]) -> bytes | None:
+        """The key of the constants; None: one that must not be NULL is.
+
+        Raises:
+            UncertainValue, DataError: there is none.
+        """
         values = []
         for position, value, conversions, null_safe in self._parts:
             if position is not None:
@@ -92,18 +114,10 @@ class PointRead:
             for conversion in conversions:
                 if value is not UNCERTAIN:
                     value = conversion(value)
-            if value is UNCERTAIN:
-                return whole(self._table)
             if value is None and not null_safe:
                 return None
-            values.append(value)
-        try:
-            key = encode_key(values, self._path.collations)
-        except DataError:
-            return whole(self._table)
-        if self._row and None not in values:
-            return Fetch(self._table, self._path, (key,), ())
-        return Fetch(self._table, self._path, (), (Bounds(key, key + BEYOND),))
+            values.append(_certain(value))
+        return encode_key(values, self._path.collations)
 
 
 def _single(term: Term, slots: Sequence[Slot]) -> tuple[int | None, SqlValue | Uncertain, tuple[Conversion, ...], bool]:

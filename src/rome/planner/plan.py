@@ -78,6 +78,25 @@ class PlannedRow:
     rowid_given: bool
 
 
+class PlainRows(NamedTuple):
+    """All that a SELECT shows: columns `shown` of those rows of `fetch` whose key in the index `compared` is `key`.
+
+    Attributes:
+        compared: an index of all columns that WHERE speaks of; no store has it.
+        key: None: all rows of the fetch have the same.
+        by_rowid: several of them are shown in the order of their rowids; else it is not known in which.
+        start, stop: of the rows that remain, only these are shown.
+    """
+
+    fetch: Fetch
+    compared: Index
+    key: bytes | None
+    shown: tuple[int, ...]
+    by_rowid: bool
+    start: int
+    stop: int
+
+
 QuestionKind = Literal["count", "least", "greatest"]
 
 
@@ -137,6 +156,10 @@ class FetchPlan(ABC):
     @abstractmethod
     def questions(self, parameters: Sequence[SqlValue]) -> list[Question] | None:
         """Whose answers are the columns of the statement's only row; None: it needs its rows read."""
+
+    @abstractmethod
+    def plain_rows(self, parameters: Sequence[SqlValue]) -> PlainRows | None:
+        """What the statement shows, if that is stored rows as they are; None: SQLite has to find out."""
 
     @abstractmethod
     def only_fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:

@@ -27,7 +27,19 @@ from rome.planner.explain import explain, explain_questions
 from rome.planner.insertion import Insertion, read_insertion
 from rome.planner.order import Step, order
 from rome.planner.page import Paging, Probe, probe_of, read_paging
-from rome.planner.plan import Bounds, Fetch, FetchedRows, FetchPlan, Line, PlannedRow, Question, Values, Wave
+from rome.planner.plain import Plain, PlainRead, read_plain
+from rome.planner.plan import (
+    Bounds,
+    Fetch,
+    FetchedRows,
+    FetchPlan,
+    Line,
+    PlainRows,
+    PlannedRow,
+    Question,
+    Values,
+    Wave,
+)
 from rome.planner.predicates import FixedValue, Operand, SlotValue, columns_of
 from rome.planner.query import Reader, ViewText
 from rome.planner.reasons import why_whole
@@ -51,7 +63,8 @@ class Template:
     """What the analysis of a canonical text found: how to read every table in it.
 
     `steps`: sorted by wave. `missed`: tables that no step reads. `whole`: those read whole whatever the parameters are.
-    `summary`: answers in their place. `paging`: how LIMIT bounds a step. `doubt`: why `missed` are read.
+    `summary`: answers in their place. `plain`: what it shows, if that is rows as they are. `paging`: how LIMIT
+    bounds a step. `doubt`: why `missed` are read.
     """
 
     tables: tuple[Table, ...]
@@ -59,6 +72,7 @@ class Template:
     missed: tuple[Table, ...]
     whole: tuple[Table, ...]
     summary: Summary | None = None
+    plain: Plain | None = None
     paging: Paging | None = None
     doubt: str = "SQLite reads it, and the analysis does not find where"
 
@@ -116,8 +130,11 @@ class StatementPlan(FetchPlan):
             for step in template.steps
             if step.choice is not None and (point := PointRead.of(step.choice.accesses, slots)) is not None
         }
-        alone = len(template.steps) == 1 and not (template.whole or probe)
-        self._only_point = self._points.get(template.steps[0]) if alone else None
+        alone = template.steps[0] if len(template.steps) == 1 and not (template.missed or probe) else None
+        self._only_point = None if alone is None else self._points.get(alone)
+        self._plain = None
+        if template.plain is not None and (self._only_point or (alone and template.plain.is_whole)):
+            self._plain = PlainRead(template.plain, self._only_point, slots)
 
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
         if self._only_point is not None:
@@ -159,6 +176,9 @@ class StatementPlan(FetchPlan):
 
     def questions(self, parameters: Sequence[SqlValue]) -> list[Question] | None:
         return None if self._summary is None else self._summary.questions(Inputs(self._slots, parameters))
+
+    def plain_rows(self, parameters: Sequence[SqlValue]) -> PlainRows | None:
+        return None if self._plain is None else self._plain.rows(parameters)
 
     def only_fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
         if len(self._steps) != 1 or len(self.tables) != 1:
@@ -245,7 +265,8 @@ def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> 
     template = _template_of(order(reader.leaves, _tables(missed, catalog)), missed, catalog)
     if missed or written:
         return template
-    return _with_paging(replace(template, summary=read_summary(tree, reader)), tree, reader)
+    template = replace(template, summary=read_summary(tree, reader), plain=read_plain(tree, reader))
+    return _with_paging(template, tree, reader)
 
 
 def _with_paging(template: Template, tree: exp.Expression, reader: Reader) -> Template:

@@ -88,7 +88,7 @@ class WorkingSet:
         self.fickle: set[str] = set()
         self._statements: dict[int, tuple[Table, TableStatements]] = {}
         self._computed: dict[int, tuple[Table, ComputedKeys]] = {}
-        self._enforcing = False
+        self._begun = self._enforcing = False
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
         # apsw's SQLite has STAT4: without this it prepares a statement anew whenever a value is bound that its plan
         # could depend on. That took 155 of the 170 us of Nova's largest SELECT; there are no statistics to look into.
@@ -108,14 +108,18 @@ class WorkingSet:
 
     # ------------------------------------------------------------ transactions
     def begin(self) -> None:
-        self.connection.execute("BEGIN")
+        """Begin its transaction, if it has not begun: many transactions show rows that never come in here."""
+        if not self._begun:
+            self.connection.execute("BEGIN")
+            self._begun = True
 
     def rollback(self) -> None:
         """Empty it; temporary tables are as before. The transaction may have ended already, by INSERT OR ROLLBACK."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
-        self.contents = Contents()
-        self.temporary_changed = False
+        if self._begun:
+            self.contents = Contents()
+            self.temporary_changed = self._begun = False
 
     def commit(self, tables: Iterable[Table]) -> None:
         """Empty it of the rows of `tables`; temporary tables stay as they are now.
@@ -128,11 +132,12 @@ class WorkingSet:
             self.connection.execute(f"DELETE FROM main.{quote(table.name)}", can_cache=False)
         self.connection.execute("COMMIT")
         self.contents = Contents()
-        self.temporary_changed = False
+        self.temporary_changed = self._begun = False
 
     @property
-    def in_transaction(self) -> bool:
-        return self.connection.in_transaction
+    def was_ended(self) -> bool:
+        """SQLite has ended the transaction by itself, as INSERT OR ROLLBACK does."""
+        return self._begun and not self.connection.in_transaction
 
     def enforce_foreign_keys(self, enforced: bool) -> None:
         """Enforce foreign keys from now on, or no longer. (The PRAGMA is a no-op inside a transaction.)
@@ -225,6 +230,7 @@ class WorkingSet:
         new = [row for row in rows if row.key not in keys]
         if not new:
             return 0
+        self.begin()
         if table.foreign_keys:  # a parent that comes in is no matter to immediate keys
             self.enforce_foreign_keys(False)
         statements = self.statements_of(table)

@@ -1,0 +1,40 @@
+"""Shows stored rows as they are, without SQLite.
+
+Only of a table in which this transaction has changed nothing: what it has written is in the working set alone.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+
+from rome.catalog.rows import index_key
+from rome.codec.values import SqlValue
+from rome.engine.reader import Reader
+from rome.engine.waves import to_want
+from rome.planner.plan import PlainRows
+from rome.transaction.read_set import Check
+
+_by_rowid = attrgetter("rowid")
+
+
+def show(reader: Reader, plain: PlainRows, check: Check) -> list[tuple[SqlValue, ...]] | None:
+    """The result of a statement; None: SQLite must be asked.
+
+    The read set gets what was read: the answer stands while that stays as it is.
+
+    Cost: one round trip. Of many rows a third of the time that hydrating them and running the statement takes.
+    """
+    table, compared, key, shown = plain.fetch.table, plain.compared, plain.key, plain.shown
+    if not reader.is_unchanged(table):
+        return None
+    want = to_want(plain.fetch, check)
+    reader.read([want])
+    found = reader.stored(table, want)
+    if key is not None:
+        found = [row for row in found if index_key(compared, row.rowid, row.values) == key]
+    if len(found) > 1:
+        if not plain.by_rowid:
+            return None
+        found.sort(key=_by_rowid)
+    rows = [tuple([row.values[position] for position in shown]) for row in found]
+    return rows[plain.start : plain.stop]
