@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -62,7 +63,7 @@ def filled(connect: Connect) -> Connection:
 def rows_read(connection: Connection, sql: str, *parameters: object) -> tuple[int, int]:
     """Round trips, and rows."""
     before = connection.rome_stats
-    connection.execute(sql, parameters).fetchall()
+    connection.execute(sql, parameters)
     after = connection.rome_stats
     connection.rollback()
     return after.round_trips - before.round_trips, after.rows - before.rows
@@ -126,22 +127,82 @@ class Statements:
             return self.select("t.", "t.id, child.id", "t LEFT OUTER JOIN child ON child.t = t.id")
         return f"SELECT n, s, rowid FROM plain WHERE n > {self.random.randrange(9)} ORDER BY n, rowid LIMIT 7"
 
+    def around(self) -> str:
+        """A statement that has a SELECT with LIMIT inside."""
+        shown = self.random.choice(["id", "id", "id", "a", "c"])
+        inner = self.select("t.", f"t.{shown}", "t")
+        if self.random.random() < 0.3:
+            inner = self.select("x.", f"x.{shown}", "t AS x")
+        more = f"{self.condition('t.')} AND " if self.random.random() < 0.3 else ""
+        return self.random.choice(
+            [
+                f"SELECT t.id, t.a FROM t WHERE {more}t.{shown} IN ({inner}) ORDER BY t.id",
+                f"SELECT count(*) FROM t WHERE {more}t.{shown} NOT IN ({inner})",
+                f"SELECT child.id FROM child WHERE child.t IN ({inner})",
+                f"SELECT child.id, ({inner}) FROM child WHERE child.t > 1100",
+                f"SELECT id FROM child WHERE t = ({inner}) OR id < 3",
+                f"WITH few AS ({inner}) SELECT child.* FROM few JOIN child ON child.t = few.{shown} ORDER BY child.id",
+                f"SELECT id FROM t WHERE d = 2 AND EXISTS ({inner}) UNION SELECT id FROM child",
+                f"DELETE FROM t WHERE {more}{shown} IN ({inner})",
+                f"DELETE FROM child WHERE t IN ({inner})",
+                f"UPDATE t SET a = a + 5, d = id % 2 WHERE {more}{shown} IN ({inner})",
+                f"UPDATE t SET d = 1, b = ({inner}) WHERE id < 40",
+                f"UPDATE t SET a = (SELECT max(a) FROM t) WHERE id = ({inner})",
+                f"INSERT INTO child (t) {inner}",
+                f"INSERT INTO t (id, a, d) SELECT t.id + 5000, t.a, 1 FROM t WHERE t.{shown} IN ({inner})",
+                f"DELETE FROM t WHERE id < 90 AND d = 1 RETURNING ({inner})",
+            ]
+        )
 
-@pytest.mark.parametrize("seed", range(8))
-def test_pages_are_those_of_sqlite(seed: int) -> None:
-    statements = Statements(seed)
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
     with Pair(TABLES, ids=False) as pair:
         for index in INDEXES:
             pair.rome.execute(index)
         for sql, rows in data():
             pair.execute(sql, *rows)
         pair.execute("COMMIT")
-        for number in range(60):
-            pair.execute(statements.statement())
-            if number % 20 == 19:
-                pair.execute("UPDATE t SET a = 4 WHERE id = 300")
-            if number % 3 == 2:
-                pair.execute("ROLLBACK" if number % 20 else "COMMIT")
+        yield pair
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_pages_are_those_of_sqlite(pair: Pair, seed: int) -> None:
+    statements = Statements(seed)
+    for number in range(60):
+        pair.execute(statements.statement())
+        if number % 20 == 19:
+            pair.execute("UPDATE t SET a = 4 WHERE id = 300")
+        if number % 3 == 2:
+            pair.execute("ROLLBACK" if number % 20 else "COMMIT")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pages_inside_other_statements_are_those_of_sqlite(pair: Pair, seed: int) -> None:
+    statements = Statements(seed)
+    for _ in range(60):
+        pair.execute(statements.around())
+        pair.execute("SELECT id, a, b, c, d FROM t ORDER BY id")
+        pair.execute("SELECT t FROM child ORDER BY t")
+        pair.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize(
+    ("sql", "most"),
+    [
+        ("DELETE FROM t WHERE id IN (SELECT id FROM t ORDER BY id LIMIT 5)", 20),
+        ("DELETE FROM t WHERE id IN (SELECT t.id FROM t WHERE t.d = 1 ORDER BY t.a, t.id LIMIT 5)", 20),
+        ("UPDATE t SET b = 'new' WHERE id IN (SELECT id FROM t WHERE a > 3 ORDER BY a, id LIMIT 5)", 20),
+        ("INSERT INTO plain SELECT id, b FROM t ORDER BY id LIMIT 5", 20),
+        ("SELECT * FROM t WHERE id = (SELECT id FROM t ORDER BY id DESC LIMIT 1)", 20),
+        ("SELECT * FROM child WHERE t IN (SELECT id FROM t ORDER BY id LIMIT 5)", 40),
+        ("WITH few AS (SELECT id FROM t ORDER BY id LIMIT 5) SELECT t.* FROM few JOIN t ON t.id = few.id", 20),
+    ],
+)
+def test_a_page_inside_a_statement_is_no_more(filled: Connection, sql: str, most: int) -> None:
+    trips, rows = rows_read(filled, sql)
+    assert trips <= 2
+    assert rows <= most
 
 
 @pytest.mark.parametrize(

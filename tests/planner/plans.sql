@@ -308,7 +308,27 @@ select * from instances order by launched is null desc, launched limit 5;
 select * from instances order by launched is not null desc, launched desc limit 5;
 --> 1 | instances | index ix_launched | backwards until LIMIT is reached
 
+-- LIMIT inside
+delete from instances where id in (select id from instances where deleted = ? order by id limit ?);
+--> 1 | instances | key range | until LIMIT is reached
+--> 2 | instances | key | id = instances.id | keyed by instances
+update instances set host = ? where id in (select i.id from instances i order by launched, memory limit 5);
+--> 1 | instances | index ix_launched | until LIMIT is reached
+--> 2 | instances | key | id = instances.id | keyed by instances
+insert into tags select id, uuid from instances order by launched limit 5;
+--> 1 | instances | index ix_launched | until LIMIT is reached
+select * from metadata where instance_uuid in (select uuid from instances order by id limit 5);
+--> 1 | instances | key range | until LIMIT is reached
+--> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
+with few as (select id from instances order by launched desc limit 5) select i.* from few join instances i on i.id = few.id;
+--> 1 | instances | index ix_launched | backwards until LIMIT is reached
+--> 2 | instances | key | id = instances.id | keyed by instances
+
 -- LIMIT that bounds nothing
+update instances set host = (select host from instances order by id limit 1) where id > 5;
+--> 1 | instances | whole table | no condition on it
+update instances set host = ? where id in (select m.id from instances m where m.host = instances.host order by m.id limit 1);
+--> 1 | instances | whole table | it would be keyed by rows of instances, which nothing bounds before
 select * from instances order by launched is not null desc, launched limit 5;
 --> 1 | instances | whole table | no condition on it
 select * from instances order by memory limit 10;

@@ -23,11 +23,12 @@ class Step:
     wave: int = 0
 
 
-def order(leaves: Sequence[Leaf], whole: Iterable[Table]) -> list[Step]:
+def order(leaves: Sequence[Leaf], whole: Iterable[Table], first: Leaf | None = None) -> list[Step]:
     """Decide how every leaf is read.
 
     Args:
         whole: tables that are read whole in any case.
+        first: of this leaf only a page is read, so it comes before all that its rows may key.
 
     Returns:
         A step per leaf, sorted by wave. All leaves of a table that is read whole are so, in the first wave.
@@ -36,6 +37,8 @@ def order(leaves: Sequence[Leaf], whole: Iterable[Table]) -> list[Step]:
     """
     scanned = {table.id for table in whole}
     steps: dict[Leaf, Step] = {leaf: Step(leaf, None) for leaf in leaves if leaf.table.id in scanned}
+    if first is not None and first not in steps:
+        steps[first] = Step(first, choose(first, frozenset()))
     open_leaves = [leaf for leaf in leaves if leaf not in steps]
     while open_leaves:
         choices = [(leaf, choose(leaf, steps.keys())) for leaf in open_leaves]

@@ -1,5 +1,8 @@
 """LIMIT: how to read a page of rows in the order of an index, and no more of it than the page takes.
 
+A SELECT .. LIMIT may stand by itself, be the first derived table of FROM, or be anywhere else in the statement, as
+often in `DELETE .. WHERE id IN (SELECT ..)`.
+
 Invariant: a page is only made of a SELECT .. LIMIT whose rows are those of one table that pass WHERE, each at least
 once (LEFT JOINs may follow), sorted first by columns of that table in the order of one of its indexes. Then what is
 shown is among the first rows of the index that pass WHERE, as many as LIMIT and OFFSET say, and those that sort with
@@ -12,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sqlglot import exp
 
@@ -82,6 +85,9 @@ _PURE = frozenset(
 _ARGS = frozenset(["expressions", "from_", "joins", "where", "order", "limit", "offset"])
 
 
+Place = Literal["top", "derived", "nested"]
+
+
 @dataclass(frozen=True, slots=True)
 class Paging:
     """How the rows of a leaf are read in order.
@@ -89,7 +95,7 @@ class Paging:
     Attributes:
         accesses: all of one path.
         order: the first columns that the rows are sorted by, positions and collations; rows equal in them are ties.
-        derived: the SELECT is the first FROM item of the statement's.
+        place: whether the SELECT is the statement's, the first FROM item of that, or the only one with a LIMIT.
         filtered: WHERE may drop some of the rows.
     """
 
@@ -99,7 +105,7 @@ class Paging:
     reverse: bool
     limit: Operand
     offset: Operand | None
-    derived: bool
+    place: Place
     filtered: bool
 
     @property
@@ -138,15 +144,38 @@ def read_paging(tree: exp.Expression, reader: Reader) -> Paging | None:
     Args:
         reader: has read the statement, and set the contexts of its leaves.
     """
-    if not isinstance(tree, exp.Select) or tree.args.get("with_"):
+    found = None
+    if isinstance(tree, exp.Select) and not tree.args.get("with_"):
+        derived = _first_item(tree)
+        if isinstance(derived, exp.Subquery) and isinstance(derived.this, exp.Select):
+            found = _paging(derived.this, reader, "derived")
+        else:
+            found = _paging(tree, reader, "top")
+    return found or _nested(tree, reader)
+
+
+def _nested(tree: exp.Expression, reader: Reader) -> Paging | None:
+    """The page of the only SELECT with a LIMIT inside a statement.
+
+    One that writes must not change what the SELECT shows while it runs: SQLite runs the source of INSERT before, and a
+    subquery of WHERE that speaks of its own table alone once.
+    """
+    limited = [select for select in tree.find_all(exp.Select) if select.args.get("limit")]
+    if len(limited) != 1 or limited[0] is tree or not reader.has_read(limited[0]):
         return None
-    derived = _first_item(tree)
-    if isinstance(derived, exp.Subquery) and isinstance(derived.this, exp.Select):
-        return _paging(derived.this, reader, derived=True)
-    return _paging(tree, reader, derived=False)
+    select = limited[0]
+    paging = _paging(select, reader, "nested")
+    if paging is None or isinstance(tree, exp.Select | exp.SetOperation):
+        return paging
+    if isinstance(tree, exp.Insert):
+        return paging if tree.expression is select else None
+    scope, where = reader.scope_of(select), tree.args.get("where")
+    in_where = where is not None and any(each is select for each in where.find_all(exp.Select))
+    of_itself = all(_origin(column, paging.leaf, scope) is not None for column in select.find_all(exp.Column))
+    return paging if in_where and of_itself else None
 
 
-def _paging(tree: exp.Select, reader: Reader, *, derived: bool) -> Paging | None:
+def _paging(tree: exp.Select, reader: Reader, place: Place) -> Paging | None:
     given = {name for name, value in tree.args.items() if value}
     if not given <= _ARGS or "limit" not in given or not isinstance(_first_item(tree), exp.Table):
         return None
@@ -171,7 +200,7 @@ def _paging(tree: exp.Select, reader: Reader, *, derived: bool) -> Paging | None
     best = max(kept, key=lambda each: (len(each.access.terms), each.follows, len(each.access.limits)))
     path = best.access.path
     filtered = not compared <= {*path.columns}
-    return Paging(leaf, along(leaf, path), best.order, best.reverse, limit, offset, derived, filtered)
+    return Paging(leaf, along(leaf, path), best.order, best.reverse, limit, offset, place, filtered)
 
 
 def _with_row_key(table: Table, path: Index) -> Index:
@@ -344,7 +373,12 @@ def probe_of(tokens: Sequence[Token], paging: Paging) -> Probe | None:
         tokens: of the statement, whose paging this is.
     """
     numbers = {token.start: slot for token, slot in number_parameters(tokens)}
-    if paging.derived:
+    if paging.place == "nested":
+        start = _select_of_limit(tokens)
+        if start is None:
+            return None
+        tokens = tokens[start:]
+    elif paging.place == "derived":
         start = _clause(tokens, "FROM", 0)
         if start is None or [token.word for token in tokens[start + 1 : start + 3]] != ["(", "SELECT"]:
             return None
@@ -371,6 +405,20 @@ def probe_of(tokens: Sequence[Token], paging: Paging) -> Probe | None:
 
 _AFTER_TABLE = frozenset(["WHERE", "ORDER", "LIMIT", "LEFT", "NATURAL", "JOIN", ",", ")", ";"])
 _AFTER_WHERE = frozenset(["ORDER", "LIMIT", ")", ";"])
+
+
+def _select_of_limit(tokens: Sequence[Token]) -> int | None:
+    """Where the SELECT begins that the only LIMIT belongs to."""
+    limits = [at for at, token in enumerate(tokens) if token.word == "LIMIT"]
+    depth = 0
+    for at in range(limits[0], -1, -1) if len(limits) == 1 else ():
+        word = tokens[at].word
+        depth += (word == ")") - (word == "(")
+        if depth < 0:
+            return None
+        if depth == 0 and word == "SELECT":
+            return at
+    return None
 
 
 def _clause(tokens: Sequence[Token], word: str, start: int) -> int | None:

@@ -262,18 +262,17 @@ def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> 
     if not mentioned - written <= base_tables and not _USING.search(text.text):
         raise NotUnderstood("SQLite took a name for something else than we did")
     missed = base_tables - mentioned - written
-    template = _template_of(order(reader.leaves, _tables(missed, catalog)), missed, catalog)
-    if missed or written:
+    paging = None if missed else read_paging(tree, reader)
+    first = paging.leaf if paging is not None and paging.place == "nested" else None
+    template = _template_of(order(reader.leaves, _tables(missed, catalog), first), missed, catalog)
+    if missed:
         return template
     template = replace(template, summary=read_summary(tree, reader), plain=read_plain(tree, reader))
-    return _with_paging(template, tree, reader)
+    return template if paging is None else _with_paging(template, paging)
 
 
-def _with_paging(template: Template, tree: exp.Expression, reader: Reader) -> Template:
+def _with_paging(template: Template, paging: Paging) -> Template:
     """The template with what LIMIT bounds, if the order of some index is the better way than the step's own."""
-    paging = read_paging(tree, reader)
-    if paging is None:
-        return template
     step = next(step for step in template.steps if step.leaf is paging.leaf)
     others = {other.leaf.table.id for other in template.steps if other is not step and other.choice is None}
     if step.leaf.table.id in others or (step.choice is not None and not paging.is_preferred(step.choice)):

@@ -127,6 +127,10 @@ class Reader:
 
     # -- afterwards, of a SELECT that was read once
 
+    def has_read(self, tree: exp.Select) -> bool:
+        """Was it understood as a part of the statement?"""
+        return id(tree) in self._selects
+
     def scope_of(self, tree: exp.Select) -> Scope:
         """What the names in it mean."""
         return self._selects[id(tree)][0]
