@@ -67,15 +67,20 @@ class Execution:
         self._with_room(prepared, lambda: gather(self.reader, prepared.plan.waves(parameters), check))
 
     def query(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row]:
-        """Read what a SELECT needs, and run it.
+        """Read what a SELECT needs, and run it; or show what it shows without SQLite, if it is so simple.
 
         Raises:
             WorkingSetFullError: that is too much.
         """
+        plain = prepared.plan.plain_rows(parameters)
 
         def run() -> list[Row]:
-            gather(self.reader, prepared.plan.waves(parameters), check)
-            return self._working_set.query(prepared.statement.text, parameters)
+            rows = None if plain is None else show(self.reader, plain, check)
+            if rows is None:
+                self._working_set.begin()
+                gather(self.reader, prepared.plan.waves(parameters), check)
+                rows = self._working_set.query(prepared.statement.text, parameters)
+            return rows
 
         try:
             return self._with_room(prepared, run)
@@ -115,14 +120,6 @@ class Execution:
         questions = prepared.plan.questions(parameters)
         row = None if questions is None else answer(self.reader, questions, check)
         return None if row is None else [row]
-
-    def plain(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row] | None:
-        """What a SELECT shows that shows stored rows as they are; None: it is another one, or needs more room."""
-        rows = prepared.plan.plain_rows(parameters)
-        try:
-            return None if rows is None else show(self.reader, rows, check)
-        except WorkingSetFullError:
-            return None
 
     # ------------------------------------------------------------ changes
     def change_all(

@@ -107,17 +107,12 @@ class Statements:
     def _query(
         self, current: OpenTransaction, prepared: Prepared, parameters: Sequence[SqlValue], check: Check
     ) -> Result:
-        columns, execution = prepared.inspection.columns, current.execution
         if not (prepared.statement.for_update or self._workspace.has_functions):
-            row = execution.summary(prepared, parameters, check)
-            if row is not None:
-                return Result(columns, row)
+            rows = current.execution.summary(prepared, parameters, check)
+            if rows is not None:
+                return Result(prepared.inspection.columns, rows)
         self._check_full_scan(prepared)
-        rows = execution.plain(prepared, parameters, check)
-        if rows is None:
-            self._workspace.working_set.begin()
-            rows = execution.query(prepared, parameters, check)
-        return Result(columns or None, rows)
+        return Result(prepared.inspection.columns or None, current.execution.query(prepared, parameters, check))
 
     def _change(self, current: OpenTransaction, prepared: Prepared, batch: list[Parameters], check: Check) -> Result:
         bound = [prepared.bind(parameters) for parameters in batch]
