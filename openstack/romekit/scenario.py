@@ -2,7 +2,7 @@
 
 Nova's API, conductor, scheduler and compute (with Nova's own fake hypervisor) and the real Placement run as in Nova's
 functional tests, on native threads. Nothing of their code is changed; only where their test fixtures would make an
-SQLite file, they get a fresh database of the URL.
+SQLite file, they get a fresh database of the URL; and how the fixtures end the services may be tried again.
 
 Run by romekit.boot, which gives URL, COUNT, AT_ONCE and the file that the recorded requests go to. Prints its progress;
 Nova's log and the tracebacks go to stderr.
@@ -22,9 +22,11 @@ from pathlib import Path
 import fixtures
 import sqlalchemy as sa
 from nova.db.api import models as api_models
+from nova.db.main import api as main_db
 from nova.db.main import models as main_models
 from nova.tests.functional import fixtures as functional_fixtures
 from nova.tests.functional import integrated_helpers
+from oslo_db.api import wrap_db_retry
 from placement import db_api as placement_db
 from placement import deploy
 from placement.db.sqlalchemy import migration as placement_migration
@@ -98,6 +100,15 @@ def use_databases(databases, tell, *, one_writer):
         nova_fixtures.DatabaseWriteLock = _NoLock
 
 
+def end_services_again_on_conflict():
+    """Give Nova's service_destroy the decorator that its other functions have, to run again after a conflict.
+
+    Only fixtures call it. It reads the service's record, which the service's heartbeat, the first of which is 5 s after
+    the start, may change at that moment: SERIALIZABLE refuses one of the two.
+    """
+    main_db.service_destroy = wrap_db_retry(max_retries=5, retry_on_deadlock=True)(main_db.service_destroy)
+
+
 class Nova(integrated_helpers.ProviderUsageBaseTestCase):
     """The services, up and running while `conduct` is called with this, to boot servers on them."""
 
@@ -157,6 +168,7 @@ def run(url, tell, requests, conduct):
     databases = Databases(url)
     dialect = sa.make_url(url).get_dialect()
     use_databases(databases, tell, one_writer=dialect.name == "sqlite" and dialect.driver != "rome")
+    end_services_again_on_conflict()
     recorder = Recorder(sa.Engine, dialect, requests)
     try:
         result = unittest.TextTestRunner(stream=sys.stderr).run(Nova(lambda nova: conduct(nova, recorder)))
