@@ -145,6 +145,8 @@ class Statements:
                 f"SELECT id FROM t WHERE d = 2 AND EXISTS ({inner}) UNION SELECT id FROM child",
                 f"DELETE FROM t WHERE {more}{shown} IN ({inner})",
                 f"DELETE FROM child WHERE t IN ({inner})",
+                f"DELETE FROM t WHERE id < 90 OR {shown} IN ({inner})",
+                f"UPDATE t SET id = -id, a = -1 WHERE b = 'a' OR {shown} IN ({inner})",
                 f"UPDATE t SET a = a + 5, d = id % 2 WHERE {more}{shown} IN ({inner})",
                 f"UPDATE t SET d = 1, b = ({inner}) WHERE id < 40",
                 f"UPDATE t SET a = (SELECT max(a) FROM t) WHERE id = ({inner})",

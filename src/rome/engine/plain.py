@@ -22,7 +22,7 @@ def show(reader: Reader, plain: PlainRows, check: Check) -> list[tuple[SqlValue,
 
     The read set gets what was read: the answer stands while that stays as it is.
 
-    Cost: one round trip. Of many rows a third of the time that hydrating them and running the statement takes.
+    Cost: one round trip; about three quarters of the CPU that hydrating the rows and running the statement take.
     """
     table, compared, key, shown = plain.fetch.table, plain.compared, plain.key, plain.shown
     if not reader.is_unchanged(table):

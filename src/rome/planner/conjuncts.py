@@ -22,6 +22,7 @@ from rome.planner.predicates import (
     Either,
     FixedValue,
     Joined,
+    Leaf,
     Operand,
     Operator,
     Predicate,
@@ -375,6 +376,21 @@ def resolve(scope: Scope, column: exp.Column) -> Column | None:
     if column.args.get("catalog") is not None or column.text("db").lower() not in ("", "main"):
         return None
     return scope.resolve(column.name, column.table or None)
+
+
+def position_of(part: exp.Expression | None, leaf: Leaf, scope: Scope) -> int | None:
+    """Which column of the leaf an expression is; None: it is something else."""
+    if not isinstance(part, exp.Column) or not isinstance(part.this, exp.Identifier):
+        return None
+    column = resolve(scope, part)
+    origin = None if column is None else column.origin
+    return origin[1] if origin is not None and origin[0] is leaf else None
+
+
+def operand_of(clause: exp.Expression | None, scope: Scope) -> Operand | None:
+    """The value of LIMIT or OFFSET; None: it is not there, or no single value."""
+    value = None if clause is None else clause.args.get("expression")
+    return scope.names.slots(value.name) if isinstance(value, exp.Placeholder) else None
 
 
 def _present(*sides: _Side) -> Sequence[Predicate]:

@@ -26,7 +26,7 @@ from rome.errors import DataError
 from rome.planner.access import Access, Choice, along, simple
 from rome.planner.bounds import Inputs, UncertainValue, ranges_of
 from rome.planner.canonical import FUNCTION, number_parameters
-from rome.planner.conjuncts import queries_in, resolve
+from rome.planner.conjuncts import operand_of, position_of, queries_in
 from rome.planner.plan import Page
 from rome.planner.predicates import Among, Leaf, Operand
 from rome.planner.query import Reader, may_aggregate
@@ -171,7 +171,7 @@ def _nested(tree: exp.Expression, reader: Reader) -> Paging | None:
         return paging if tree.expression is select else None
     scope, where = reader.scope_of(select), tree.args.get("where")
     in_where = where is not None and any(each is select for each in where.find_all(exp.Select))
-    of_itself = all(_origin(column, paging.leaf, scope) is not None for column in select.find_all(exp.Column))
+    of_itself = all(position_of(column, paging.leaf, scope) is not None for column in select.find_all(exp.Column))
     return paging if in_where and of_itself else None
 
 
@@ -187,7 +187,7 @@ def _paging(tree: exp.Select, reader: Reader, place: Place) -> Paging | None:
     if any(may_aggregate(part) or part.find(exp.Window) for part in shown):
         return None
     compared = _columns(leaf, tree.args.get("where"), scope)
-    limit, offset = (_operand(tree.args.get(name), scope) for name in ("limit", "offset"))
+    limit, offset = (operand_of(tree.args.get(name), scope) for name in ("limit", "offset"))
     if compared is None or limit is None or ("offset" in given and offset is None):
         return None
     wanted = (
@@ -217,28 +217,14 @@ def _first_item(tree: exp.Select) -> exp.Expression | None:
     return None if from_ is None or from_.this.args.get("joins") else from_.this
 
 
-def _operand(clause: exp.Expression | None, scope: Scope) -> Operand | None:
-    value = None if clause is None else clause.args.get("expression")
-    return scope.names.slots(value.name) if isinstance(value, exp.Placeholder) else None
-
-
 def _columns(leaf: Leaf, where: exp.Expression | None, scope: Scope) -> set[int] | None:
     """The columns of the leaf that WHERE speaks of; None: it speaks of more than these."""
     if where is None:
         return set()
     if any(True for _ in queries_in(where)) or any(call.name not in _PURE for call in where.find_all(exp.Anonymous)):
         return None
-    origins = [_origin(column, leaf, scope) for column in where.find_all(exp.Column)]
+    origins = [position_of(column, leaf, scope) for column in where.find_all(exp.Column)]
     return None if None in origins else {position for position in origins if position is not None}
-
-
-def _origin(part: exp.Expression, leaf: Leaf, scope: Scope) -> int | None:
-    """Which column of the leaf an expression is."""
-    if not isinstance(part, exp.Column) or not isinstance(part.this, exp.Identifier):
-        return None
-    column = resolve(scope, part)
-    origin = None if column is None else column.origin
-    return origin[1] if origin is not None and origin[0] is leaf else None
 
 
 class Sorted(NamedTuple):
@@ -260,7 +246,7 @@ def _sorted_by(leaf: Leaf, order: exp.Expression, tree: exp.Select, scope: Scope
     for term in order.expressions:
         part, explicit = term.this, None
         if nulls is None and (tested := _null_test(part)) is not None and term.args.get("desc"):
-            position = _origin(tested.this, leaf, scope)
+            position = position_of(tested.this, leaf, scope)
             if position is None or position == ROWID:
                 break
             nulls = Sorted(position, part.find(exp.Not) is not None, leaf.table.columns[position].collation)
@@ -269,7 +255,7 @@ def _sorted_by(leaf: Leaf, order: exp.Expression, tree: exp.Select, scope: Scope
             part, explicit = part.this, part.expression.name.upper()
         if isinstance(part, exp.Column) and not part.table:  # a result column's name comes before a table's column
             part = aliases.get(part.name.lower(), part)
-        position = _origin(part, leaf, scope)
+        position = position_of(part, leaf, scope)
         if position is None or (explicit is not None and explicit not in _COLLATIONS):
             break
         descending = bool(term.args.get("desc"))
@@ -308,7 +294,7 @@ def _natural(leaf: Leaf, compared: set[int], tree: exp.Select, scope: Scope) -> 
     table = leaf.table
     if table.key.columns not in ((ROWID,), (table.rowid_alias,)):
         return []
-    mentioned = {_origin(column, leaf, scope) for column in tree.find_all(exp.Column)} - {None}
+    mentioned = {position_of(column, leaf, scope) for column in tree.find_all(exp.Column)} - {None}
     shows_all = any(_is_star(part, scope.sources[0].name) for part in tree.expressions)
     for index in table.indexes:
         if index.unique and (

@@ -18,7 +18,7 @@ from rome.errors import DataError
 from rome.planner.access import Access, exact
 from rome.planner.bounds import Inputs, PointRead, UncertainValue, whole
 from rome.planner.canonical import Slot
-from rome.planner.conjuncts import resolve
+from rome.planner.conjuncts import operand_of, position_of
 from rome.planner.plan import PlainRows
 from rome.planner.predicates import Among, Leaf, Operand
 from rome.planner.query import Reader
@@ -69,7 +69,7 @@ def read_plain(tree: exp.Expression, reader: Reader) -> Plain | None:
         return None
     shown = [position for part in tree.expressions if (position := _stored_column(part, leaf, scope)) is not None]
     compared = _compared(leaf)
-    limit, offset = (_operand(tree.args.get(name), scope) for name in ("limit", "offset"))
+    limit, offset = (operand_of(tree.args.get(name), scope) for name in ("limit", "offset"))
     if compared is None or len(shown) < len(tree.expressions):
         return None
     if ("limit" in given and limit is None) or ("offset" in given and offset is None):
@@ -111,17 +111,8 @@ def _by_rowid(leaf: Leaf, shown: set[int], compared: set[int]) -> bool:
 
 def _stored_column(part: exp.Expression, leaf: Leaf, scope: Scope) -> int | None:
     """Which column of the leaf a result column is; the rowid is none."""
-    column = part.this if isinstance(part, exp.Alias) else part
-    if not isinstance(column, exp.Column) or not isinstance(column.this, exp.Identifier):
-        return None
-    found = resolve(scope, column)
-    origin = None if found is None else found.origin
-    return origin[1] if origin is not None and origin[0] is leaf and origin[1] != ROWID else None
-
-
-def _operand(clause: exp.Expression | None, scope: Scope) -> Operand | None:
-    value = None if clause is None else clause.args.get("expression")
-    return scope.names.slots(value.name) if isinstance(value, exp.Placeholder) else None
+    position = position_of(part.this if isinstance(part, exp.Alias) else part, leaf, scope)
+    return None if position == ROWID else position
 
 
 class PlainRead:

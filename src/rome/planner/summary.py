@@ -17,7 +17,7 @@ from rome.errors import DataError
 from rome.planner.access import Access, exact
 from rome.planner.bounds import Inputs, UncertainValue, exact_ranges
 from rome.planner.canonical import FUNCTION
-from rome.planner.conjuncts import resolve
+from rome.planner.conjuncts import position_of
 from rome.planner.plan import Question, QuestionKind
 from rome.planner.predicates import Leaf
 from rome.planner.query import Reader
@@ -105,11 +105,11 @@ def _asked(part: exp.Expression, leaf: Leaf, scope: Scope) -> Asked | None:
         return None
     argument = call.expressions[0] if call.expressions else None
     if call.name == _COUNT:
-        if argument is None or isinstance(argument, exp.Star) or _is_present(_position(argument, leaf, scope), leaf):
+        if argument is None or isinstance(argument, exp.Star) or _is_present(position_of(argument, leaf, scope), leaf):
             access = _best(leaf, leaf.table.paths)
             return None if access is None else Asked("count", access, ROWID)
         return None
-    position = _position(argument, leaf, scope)
+    position = position_of(argument, leaf, scope)
     if call.name not in _KINDS or position is None:
         return None
     if position != ROWID and leaf.table.columns[position].collation != "BINARY":
@@ -126,15 +126,6 @@ def _asked(part: exp.Expression, leaf: Leaf, scope: Scope) -> Asked | None:
 def _best(leaf: Leaf, paths: Iterable[Index]) -> Access | None:
     accesses = [access for path in paths if (access := exact(leaf, path)) is not None]
     return max(accesses, key=lambda access: len(access.terms), default=None)
-
-
-def _position(argument: exp.Expression | None, leaf: Leaf, scope: Scope) -> int | None:
-    """Which of the leaf's columns an argument is."""
-    if not isinstance(argument, exp.Column) or not isinstance(argument.this, exp.Identifier):
-        return None
-    column = resolve(scope, argument)
-    origin = None if column is None else column.origin
-    return origin[1] if origin is not None and origin[0] is leaf else None
 
 
 def _is_present(position: int | None, leaf: Leaf) -> bool:
