@@ -159,3 +159,50 @@ def test_foreign_key_set_to_what_it_was() -> None:
         pair.execute("COMMIT")
         assert pair.execute("UPDATE child SET id = 1, parent = 1").error is None
         pair.check_tables()
+
+
+PARENT = "CREATE TABLE p (id INTEGER PRIMARY KEY, c INTEGER, g INTEGER AS (c + 1) {} UNIQUE)"
+
+
+@pytest.mark.parametrize("action", ["", "ON DELETE CASCADE", "DEFERRABLE INITIALLY DEFERRED"])
+@pytest.mark.parametrize("kind", ["VIRTUAL", "STORED"])
+@pytest.mark.parametrize(
+    "child", ["k INTEGER REFERENCES p (g) {0}, a AS (k)", "a INTEGER, k INTEGER AS (a + 0) {1} REFERENCES p (g) {0}"]
+)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM p",
+        "UPDATE p SET c = c + 5 WHERE id = 1",
+        "INSERT OR REPLACE INTO p (id, c) VALUES (1, 50)",
+        "INSERT INTO c (id, {0}) VALUES (9, 3)",
+        "INSERT INTO c (id, {0}) VALUES (9, 77)",
+        "UPDATE c SET {0} = 99 WHERE id = 1",
+    ],
+)
+def test_foreign_keys_of_generated_columns(action: str, kind: str, child: str, sql: str) -> None:
+    schema = [PARENT.format(kind), f"CREATE TABLE c (id INTEGER PRIMARY KEY, {child.format(action, kind)})"]
+    own = "k" if child.startswith("k") else "a"
+    with Pair(schema, ids=True) as pair:
+        pair.execute("INSERT INTO p (id, c) VALUES (1, 1), (2, 2)")
+        pair.execute(f"INSERT INTO c (id, {own}) VALUES (1, 2)")
+        pair.execute("COMMIT")
+        pair.execute(sql.format(own))
+        pair.check_tables()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO t (id, c) VALUES (2, 0), (3, 1), (2, 1) ON CONFLICT DO UPDATE SET c = NULL",
+        "INSERT INTO t (id, c) VALUES (2, 0), (2, 1) ON CONFLICT (id) DO UPDATE SET c = 1.5",
+        "INSERT OR REPLACE INTO t (id, c) VALUES (2, 0), (2, 'x')",
+        "INSERT OR REPLACE INTO t (id, c) SELECT 2, 0 UNION ALL SELECT 2, 'x'",
+    ],
+)
+def test_unique_generated_column_of_a_row_that_is_written_twice(sql: str) -> None:
+    with Pair(["CREATE TABLE t (id INTEGER PRIMARY KEY, c, g AS (typeof(c)) VIRTUAL UNIQUE)"], ids=True) as pair:
+        pair.execute("INSERT INTO t (id, c) VALUES (1, 1)")
+        pair.execute("COMMIT")
+        pair.execute(sql)
+        pair.check_tables()

@@ -63,6 +63,8 @@ def _parent(
     table: Table, parent: Table, key: ForeignKey, before: Stored | None, row: Sequence[SqlValue]
 ) -> list[Question]:
     """A row must have its parent, unless it lacked it before this transaction."""
+    if guards.are_computed(table, key.columns):
+        return [_orphans(parent, table, key)]
     values = [row[position] for position in key.columns]
     if None in values or (before is not None and same_values(values, [before.values[i] for i in key.columns])):
         return []
@@ -78,27 +80,36 @@ def _children(
     """Children of what a row was may only remain while some row still has its key.
 
     Compared as foreign keys are: under the parent's affinity (the plus takes the child's away) and collation (that of
-    the left side). Where the child compares otherwise, which rows are its children is not asked by value, but of all.
+    the left side). Where the child compares otherwise, or a column is computed, it is asked of all rows.
     """
     positions = guards.parent_positions(table, key)
+    if guards.are_computed(table, positions):
+        return [_orphans(table, child, key)]
     values = _values(positions, before.rowid, before.values)
     if None in values or (after is not None and same_values(values, _values(positions, *after))):
         return []
-    wants = [guards.rows_by(child, key.columns, values, table, positions)]
+    if not guards.compare_alike(child, key.columns, table, positions):
+        return [_orphans(table, child, key)]
+    want = guards.rows_by(child, key.columns, values, table, positions)
+    return [Question([want], _orphans_where("= ?", table, child, key), values, False)]
+
+
+def _orphans(table: Table, child: Table, key: ForeignKey) -> Question:
+    """No row of `child` may lack its parent in `table`, whatever this transaction has done to it."""
+    wants = [guards.whole(child), guards.whole(table)]
+    return Question(wants, _orphans_where("IS NOT NULL", table, child, key), (), False)
+
+
+def _orphans_where(condition: str, table: Table, child: Table, key: ForeignKey) -> str:
+    """Finds the rows of `child` whose columns of the key all meet the condition, and that have no parent."""
     names = _names(child, key.columns)
-    if guards.compare_alike(child, key.columns, table, positions):
-        conditions = [f"child.{name} = ?" for name in names]
-    else:
-        wants.append(guards.whole(table))
-        conditions, values = [f"child.{name} IS NOT NULL" for name in names], []
-    same = " AND ".join(
-        f"parent.{mine} = +child.{theirs}" for mine, theirs in zip(_names(table, positions), names, strict=True)
-    )
-    sql = (
-        f"SELECT 1 FROM main.{quote(child.name)} AS child WHERE {' AND '.join(conditions)} "
+    conditions = " AND ".join(f"child.{name} {condition}" for name in names)
+    pairs = zip(_names(table, guards.parent_positions(table, key)), names, strict=True)
+    same = " AND ".join(f"parent.{mine} = +child.{theirs}" for mine, theirs in pairs)
+    return (
+        f"SELECT 1 FROM main.{quote(child.name)} AS child WHERE {conditions} "
         f"AND NOT EXISTS (SELECT 1 FROM main.{quote(table.name)} AS parent WHERE {same})"
     )
-    return [Question(wants, sql, values, False)]
 
 
 def _values(positions: Sequence[int], rowid: int, row: Sequence[SqlValue]) -> list[SqlValue]:

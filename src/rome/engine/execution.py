@@ -201,7 +201,9 @@ class Execution:
                 catalog = self.reader.schema.catalog
                 found = guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys)
                 wants = merged(_as_reads(found, prepared, check))
-            if planned_rows is None and prepared.upserts:
+            if prepared.rewrites_unseen and (planned_rows is None or len(planned_rows) > 1):
+                wants.append(guards.whole(target)._replace(check=check))
+            elif planned_rows is None and prepared.upserts:
                 # Guards show what is in the way of rows that come in. One that meets a known row by one key does not
                 # come in, whatever is in its way by another key, which may be what it should have met first.
                 if any(index.unique for index in target.indexes):

@@ -176,10 +176,12 @@ def _parents(catalog: Catalog, table: Table, known: Known, before: Known | None)
     """The rows that this row's foreign keys name."""
     wants = []
     for key in table.foreign_keys:
+        parent = catalog.tables.get(key.parent.lower())
+        if parent is not None and are_computed(table, key.columns):
+            wants.append(whole(parent))
         if not _changed(key.columns, known, before):
             continue
         values = [known.get(position) for position in key.columns]
-        parent = catalog.tables.get(key.parent.lower())
         if None not in values and parent is not None:
             wants.append(rows_by(parent, parent_positions(parent, key), values, table, key.columns))
     return wants
@@ -190,12 +192,21 @@ def _children(catalog: Catalog, table: Table, before: Known, after: Known | None
     wants = []
     for child, key in catalog.referencing.get(table.name.lower(), ()):
         positions = parent_positions(table, key)
+        if are_computed(table, positions):
+            wants.append(whole(child))
         if after is not None and not _changed(positions, after, before):
             continue
         values = [before.get(position) for position in positions]
         if None not in values:
             wants.append(rows_by(child, key.columns, values, table, positions))
     return wants
+
+
+def are_computed(table: Table, positions: Iterable[int]) -> bool:
+    """Is there a generated column among them, of which a row's values do not show what it is?"""
+    return table.has_generated and any(
+        position != ROWID and bool(table.columns[position].generated) for position in positions
+    )
 
 
 def parent_positions(parent: Table, key: ForeignKey) -> tuple[int, ...]:

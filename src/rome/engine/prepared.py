@@ -33,6 +33,7 @@ class Prepared:
         foreign_keys: it may concern some: it adds rows to a table that has foreign keys, sets columns of such a key, or
             deletes rows that some may refer to; or it writes a temporary table.
         upserts: it has ON CONFLICT DO UPDATE, which looks into the rows that are in the way of new ones.
+        rewrites_unseen: it may write a row several times, of whose unique keys only the last ones are shown.
         only_adds: it neither updates nor replaces rows, and no foreign key of its tables is of an unusual kind.
         on_mirror: it asks for the schema, which the mirror answers.
         in_batches: with many sets of parameters it may run as if it were one statement.
@@ -46,6 +47,7 @@ class Prepared:
     sets_rowid: bool
     foreign_keys: bool
     upserts: bool
+    rewrites_unseen: bool
     only_adds: bool
     on_mirror: bool
     in_batches: bool
@@ -143,6 +145,12 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
         foreign_keys=bool(inspection.temporary_written)
         or any(_concerns_foreign_keys(statement, inspection, catalog, name) for name in inspection.written),
         upserts=bool(inspection.inserted and inspection.updated),
+        rewrites_unseen=any(
+            table.has_generated
+            and any(index.unique and index.computed is not None for index in table.indexes)
+            and (bool(inspection.updated) or _may_replace(statement, table))
+            for table in inserted
+        ),
         only_adds=inspection.written == inspection.inserted
         and not inspection.updated
         and all(are_usual(catalog, table) and not _may_replace(statement, table) for table in inserted),
