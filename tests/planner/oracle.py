@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 
 import apsw
 
@@ -12,7 +13,7 @@ from planner.schema_from_sqlite import base_tables, make_catalog
 from rome.catalog.schema import ROWID, Index, Table
 from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
-from rome.planner.plan import Fetch, FetchPlan, Line
+from rome.planner.plan import Fetch, FetchPlan, Line, Many, Values
 from rome.planner.planning import plan_statement
 from rome.workingset.computed import ComputedKeys
 
@@ -34,6 +35,7 @@ class Oracle:
     def __init__(self, schema: Sequence[str]) -> None:
         self.mirror, self.catalog = make_catalog(schema)
         self._image = self.mirror.image()
+        self._random = Random(1)
 
     def plan(self, sql: str) -> FetchPlan:
         return plan_statement(sql, self.catalog, base_tables(self.mirror, self.catalog, sql))
@@ -74,13 +76,21 @@ class Oracle:
                 wave = next(waves) if answer is None else waves.send(answer)
             except StopIteration:
                 return found
-            answer = []
-            for fetch in wave:
+            answer: list[list[Values] | Many] = []
+            for fetch in map(self._one_way, wave):
+                if isinstance(fetch, Many):
+                    answer.append(fetch)
+                    continue
                 _check_form(fetch)
                 name = fetch.table.name.lower()
                 covered = {rowid: row for rowid, row in rows[name].items() if covers(fetch, rowid, row)}
                 found[name].update(covered)
                 answer.append([_with_generated(fetch.table, row) for row in covered.values()])
+
+    def _one_way(self, fetch: Fetch) -> Fetch | Many:
+        """A store may find the fewest rows by any of the ways of a fetch, and many or few of them."""
+        way = self._random.choice([fetch, *fetch.instead])._replace(instead=(), may_wait=False)
+        return Many(self._random.choice([1, 3, 1000]), way) if fetch.may_wait and self._random.random() < 0.6 else way
 
     def check(self, sql: str, parameters: Sequence[SqlValue], rows: Rows) -> Rows:
         """Assert that the plan's rows give the result of all rows; returns them."""

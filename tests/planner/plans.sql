@@ -62,6 +62,7 @@ select * from instances where launched >= ? and launched < ?;
 --> 1 | instances | index ix_launched | launched >= ?1 AND launched < ?2
 select * from instances where launched < ? and host = ?;
 --> 1 | instances | index ix_host_node | host = ?2
+--> 1 | instances | or index ix_launched | launched < ?1 | if it finds fewer
 select * from instances where 'a' < launched;
 --> 1 | instances | index ix_launched | launched > 'a'
 select * from instances where host like 'a%';
@@ -307,6 +308,38 @@ select * from instances order by launched is null desc, launched limit 5;
 --> 1 | instances | index ix_launched | until LIMIT is reached
 select * from instances order by launched is not null desc, launched desc limit 5;
 --> 1 | instances | index ix_launched | backwards until LIMIT is reached
+
+-- several ways
+select * from instances where project = ? and host = ?;
+--> 1 | instances | index ix_project | project = ?1
+--> 1 | instances | or index ix_host_node | host = ?2 | if it finds fewer
+select * from instances where project = ? and host = ? and node = ? and launched > ?;
+--> 1 | instances | index ix_project | project = ?1
+--> 1 | instances | or index ix_host_node | host = ?2 AND node = ?3 | if it finds fewer
+--> 1 | instances | or index ix_launched | launched > ?4 | if it finds fewer
+select * from instances where uuid = ? and project = ?;
+--> 1 | instances | index sqlite_autoindex_instances_1 | uuid = ?1
+select * from instances where host = ? and host > ? and node > ?;
+--> 1 | instances | index ix_host_node | host = ?1 AND node > ?3
+update instances set node = ? where project = ? and host = ?;
+--> 1 | instances | index ix_project | project = ?2
+--> 1 | instances | or index ix_host_node | host = ?3 | if it finds fewer
+select * from jobs j join parts p on p.node = j.host where j.id = ? and p.kind = ?;
+--> 1 | jobs | key | id = ?1
+--> 1 | parts | index ix_kind | kind = ?2
+--> 1 | parts | or index ix_node_kind_size | node = jobs.host AND kind = ?2 | keyed by jobs, if they are fewer
+select * from parts p left join parts q on q.node = p.node and q.kind = ? where p.kind = ?;
+--> 1 | parts | index ix_kind | kind = ?2
+--> 1 | parts | index ix_kind | kind = ?1
+--> 1 | parts | or index ix_node_kind_size | node = parts.node AND kind = ?1 | keyed by parts, if they are fewer
+select * from parts p where p.kind = ? and p.node in (select host from instances where project = ?);
+--> 1 | parts | index ix_kind | kind = ?1
+--> 1 | parts | or index ix_node_kind_size | node = instances.host AND kind = ?1 | keyed by instances, if they are fewer
+--> 1 | instances | index ix_project | project = ?2
+--> 1 | instances | or index ix_host_node | host = parts.node | keyed by parts, if they are fewer
+select * from instances where project = ? and launched > ? order by launched limit 5;
+--> 1 | instances | index ix_project | project = ?1
+--> 1 | instances | or index ix_launched | launched > ?2 | if it finds fewer
 
 -- LIMIT inside
 delete from instances where id in (select id from instances where deleted = ? order by id limit ?);

@@ -61,10 +61,13 @@ class MeasuredPlan(FetchPlan):
                 return
 
     def _number(self, wave: Wave, previous: int) -> int:
-        """Which of the lines' waves it is: one of which nothing is left to read is not there."""
+        """Which of the lines' waves it is: one of which nothing is left to read is not there.
+
+        None of the next ones: it belongs to the one before, where a first look found too many rows.
+        """
         tables = {fetch.table.name for fetch in wave}
         later = (number for number in sorted(self._tables) if number > previous and tables <= self._tables[number])
-        return next(later, previous + 1)
+        return next(later, max(previous, 1))
 
     def _now(self) -> Cost:
         transaction = self._transaction

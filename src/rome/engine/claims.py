@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rome.codec.values import SqlValue
 from rome.engine.open_transaction import OpenTransaction
 from rome.engine.prepared import Prepared
-from rome.engine.waves import to_want
+from rome.engine.reader import to_want
 from rome.errors import WorkingSetFullError
 from rome.store.spi import Claim
 from rome.transaction.read_set import Check
@@ -31,7 +31,8 @@ def claims(current: OpenTransaction, prepared: Prepared, batch: Sequence[Sequenc
         if tables is None or fetch.table.name.lower() in tables
     ]
     found = [Claim(fetch.table.id, key) for fetch in fetches for key in fetch.keys]
-    ranges = [to_want(fetch, Check.NOTHING) for fetch in fetches if fetch.ranges]
+    ways = [way for fetch in fetches for way in (fetch, *fetch.instead)]
+    ranges = [to_want(way, Check.NOTHING) for way in ways if way.ranges]
     if ranges and len(batch) == 1 and not prepared.plan.full_scans:
         try:
             current.execution.read(prepared, batch[0], Check.NOTHING)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from rome.catalog.schema import ROWID, Table
 from rome.codec.keys import encode_key
+from rome.engine.fewest import read_few
 from rome.engine.reader import Reader
-from rome.planner.plan import Fetch, Page
+from rome.planner.plan import Fetch, Many, Page, Wave
 from rome.store.spi import Reserve
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want
@@ -33,9 +34,12 @@ def pages(reader: Reader, fetch: Fetch) -> bool:
 
 
 def read_page(
-    reader: Reader, fetch: Fetch, check: Check, wants: Sequence[Want], reserves: Sequence[Reserve]
-) -> tuple[Want, list[int]]:
-    """Read and hydrate a page; `wants` and reserves share the first trip. Returns what was read, and the reserved.
+    reader: Reader, fetch: Fetch, wave: Wave, check: Check, extra: Sequence[Want], reserves: Sequence[Reserve]
+) -> tuple[list[Want | Many], list[int]]:
+    """Read and hydrate a wave, and of one of its fetches a page; `extra` wants and reserves share the first trip.
+
+    Returns:
+        See read_few.
 
     The read set gets the part of the index that was walked through.
 
@@ -45,14 +49,15 @@ def read_page(
     assert page is not None
     walk = Walk(table.id, page.path.id, page.ranges, reverse=page.reverse)
     limit = page.first
-    reserved = reader.read(wants, reserves, walk, limit)
-    reader.hydrate(wants)
+    others = [other for other in wave if other is not fetch]
+    found, reserved = read_few(reader, others, check, extra, reserves, walk, limit)
     try:
         while True:
             read = Want(table.id, page.path.id, tuple(row.key for row in walk.rows), (), Check.NOTHING)
             reader.hydrate([read])
             if walk.is_finished or _is_enough(reader, table, page, reader.stored(table, read)):
-                return read, reserved
+                found.insert(wave.index(fetch), read)
+                return found, reserved
             limit *= _GROWTH
             reader.read([], (), walk, limit)
     finally:  # an error in WHERE is seen by the application, too

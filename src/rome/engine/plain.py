@@ -9,8 +9,7 @@ from operator import attrgetter
 
 from rome.catalog.rows import index_key
 from rome.codec.values import SqlValue
-from rome.engine.reader import Reader
-from rome.engine.waves import to_want
+from rome.engine.reader import Reader, to_want
 from rome.planner.plan import PlainRows
 from rome.transaction.read_set import Check
 

@@ -8,7 +8,9 @@ from rome.catalog.rows import decode_row
 from rome.catalog.schema import Table
 from rome.engine.schema import Schema
 from rome.errors import ConflictError, InternalError, WorkingSetFullError
+from rome.planner.plan import Fetch
 from rome.store.spi import Count, Reserve, Row, Scan
+from rome.transaction.read_set import Check
 from rome.transaction.room import NoRoom
 from rome.transaction.transaction import Transaction, Want
 from rome.transaction.walk import Walk
@@ -61,11 +63,17 @@ class Reader:
             raise CatalogMoved(version)
 
     def read(
-        self, wants: Sequence[Want], reserves: Sequence[Reserve] = (), walk: Walk | None = None, limit: int = 0
+        self,
+        wants: Sequence[Want],
+        reserves: Sequence[Reserve] = (),
+        walk: Walk | None = None,
+        limit: int = 0,
+        counts: Sequence[Count] = (),
     ) -> list[int]:
         """Read wants into the transaction's cache and its read set; nothing is hydrated. Returns the reserved.
 
-        A walk goes on for `limit` rows; it enters the read set when it is finished.
+        A walk goes on for `limit` rows; it enters the read set when it is finished. So do wants of which not all is
+        read: when they are read as a whole.
 
         Raises:
             WorkingSetFullError: more rows than there is room for.
@@ -74,14 +82,19 @@ class Reader:
         if not wants and not reserves and walk is None:
             return []
         try:
-            reserved = self.transaction.read(wants, reserves, walk, limit)
+            reserved = self.transaction.read(wants, reserves, walk, limit, counts)
         except NoRoom as error:
             self._check_catalog()
             raise self._too_much(error, wants) from None
         self._check_catalog()
         for want in wants:
-            self.transaction.check_want(want)
+            if want.most is None:
+                self.transaction.check_want(want)
         return reserved
+
+    def has_read(self, want: Want) -> bool:
+        """Has all of it been read?"""
+        return self.transaction.has_read(want)
 
     def ask(self, requests: Sequence[Count | Scan]) -> list[int | list[Row]]:
         """Counts, and the first rows of ranges, which are not hydrated; nothing of it enters the read set."""
@@ -168,3 +181,8 @@ class Reader:
                 stored = decoded[key] = Stored(key, version, *decode_row(table, key, record))
             found.append(stored)
         return found
+
+
+def to_want(fetch: Fetch, check: Check) -> Want:
+    """All that a fetch reads by its own path."""
+    return Want(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check)

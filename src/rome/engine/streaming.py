@@ -14,8 +14,7 @@ from sys import getsizeof
 from rome.catalog.rows import decode_row, row_key
 from rome.codec.values import SqlValue
 from rome.engine.prepared import Prepared
-from rome.engine.reader import Reader
-from rome.engine.waves import to_want
+from rome.engine.reader import Reader, to_want
 from rome.errors import WorkingSetFullError
 from rome.planner.plan import Fetch
 from rome.store.spi import ORDER_INDEX

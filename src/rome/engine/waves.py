@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from rome.catalog.schema import Table
+from rome.engine.fewest import read_few
 from rome.engine.paging import pages, read_page
-from rome.engine.reader import Reader
-from rome.planner.plan import Fetch, FetchedRows, Values, Wave
+from rome.engine.reader import Reader, to_want
+from rome.planner.plan import FetchedRows, Many, Values, Wave
 from rome.store.spi import Reserve
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want, merged
@@ -28,21 +29,23 @@ def gather(
         reader.hydrate(extra)
         return reserved
     while wave is not None:
-        wants = [to_want(fetch, check) for fetch in wave]
-        page = next((number for number, fetch in enumerate(wave) if fetch.page and pages(reader, fetch)), None)
+        page = next((fetch for fetch in wave if fetch.page and pages(reader, fetch)), None)
         if page is None:
-            reserved += reader.read([*wants, *extra], reserves)
-            reader.hydrate([*wants, *extra])
+            found, ids = read_few(reader, wave, check, extra, reserves)
         else:
-            others = [*wants[:page], *wants[page + 1 :], *extra]
-            wants[page], ids = read_page(reader, wave[page], check, others, reserves)
-            reserved += ids
+            found, ids = read_page(reader, page, wave, check, extra, reserves)
+        reserved += ids
         extra, reserves = (), ()
         try:
-            wave = waves.send(_seen(reader, fetch.table, want) for fetch, want in zip(wave, wants, strict=True))
+            wave = waves.send(_answers(reader, wave, found))
         except StopIteration:
             wave = None
     return reserved
+
+
+def _answers(reader: Reader, wave: Wave, found: Iterable[Want | Many]) -> Iterator[list[Values] | Many]:
+    for fetch, each in zip(wave, found, strict=True):
+        yield each if isinstance(each, Many) else _seen(reader, fetch.table, each)
 
 
 def gather_first(
@@ -85,7 +88,3 @@ def _seen(reader: Reader, table: Table, want: Want) -> list[Values]:
         finals = reader.working_set.final_rows(table, list(contents.touched.values()))
         rows.extend(final[1] for final in finals if final is not None)
     return rows
-
-
-def to_want(fetch: Fetch, check: Check) -> Want:
-    return Want(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check)

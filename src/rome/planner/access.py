@@ -147,6 +147,25 @@ def unserved_branch(leaf: Leaf, context: Sequence[Predicate], either: Either) ->
     return None
 
 
+def alternatives(leaf: Leaf, choice: Choice, known: Set[Leaf]) -> list[Choice]:
+    """Other ways to find a leaf's rows, each along one path, which may find fewer than `choice`; the best one first.
+
+    Left out are those that bound no column which `choice`, or a better one of them, does not bound.
+
+    Args:
+        known: leaves whose rows are there. None: those keyed by constants; else those that need some of these rows.
+    """
+    context = list(leaf.context)
+    equalities = _Equalities(leaf, context, known)
+    others = [other for path in leaf.table.paths if (other := _along(leaf, path, equalities, context))]
+    bounds, found = [_bound(choice)], []
+    for other in sorted(others, key=lambda other: other.rank):
+        if bool(other.needs) is bool(known) and not any(_bound(other) <= bound for bound in bounds):
+            bounds.append(_bound(other))
+            found.append(other)
+    return found
+
+
 def simple(leaf: Leaf, path: Index) -> Access:
     """The use of one path, from constants alone."""
     return _access(leaf, path, _Equalities(leaf, leaf.context, frozenset()), leaf.context)
@@ -252,6 +271,12 @@ def _fixed(choice: Choice) -> set[int]:
     """The columns that are fixed by the first access, which is the only one along a path."""
     access = choice.accesses[0]
     return set(access.path.columns[: len(access.terms)])
+
+
+def _bound(choice: Choice) -> set[int]:
+    """The columns that are fixed or lie within limits."""
+    access = choice.accesses[0]
+    return set(access.path.columns[: len(access.terms) + bool(access.limits)])
 
 
 def _limits(leaf: Leaf, position: int, collation: Collation, context: Sequence[Predicate]) -> tuple[Limit, ...]:

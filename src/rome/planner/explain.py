@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rome.catalog.schema import ROWID, Table
 from rome.codec.values import SqlValue
@@ -46,8 +46,18 @@ def explain(
         elif step.choice is not None:
             found = [writer.line(step.wave + 1, access) for access in step.choice.accesses]
             writer.found(step.leaf, [line.most_rows for line in found])
-            lines += found
+            lines += [*found, *_others(writer, step)]
     return list(dict.fromkeys(lines))
+
+
+def _others(writer: _Writer, step: Step) -> Iterator[Line]:
+    """What may be read in the place of what a step reads at first."""
+    for choice in step.instead:
+        line = writer.line(step.wave + 1, choice.accesses[0])
+        yield line._replace(access=f"or {line.access}", remark="if it finds fewer", most_rows=None)
+    if step.later is not None:
+        line = writer.line(step.wave + 1, step.later.accesses[0])
+        yield line._replace(access=f"or {line.access}", remark=f"{line.remark}, if they are fewer", most_rows=None)
 
 
 def explain_questions(

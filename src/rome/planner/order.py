@@ -6,21 +6,27 @@ nothing keys is read whole, as late as possible: it may still be keyed by what o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from rome.catalog.schema import Table
-from rome.planner.access import KEYED, Choice, choose
+from rome.planner.access import KEYED, Choice, alternatives, choose
 from rome.planner.predicates import Leaf
 
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """How one leaf is read, and in which wave (from 0). `choice` None: its table is read whole."""
+    """How one leaf is read, and in which wave (from 0). `choice` None: its table is read whole.
+
+    `instead`: other ways, which may find fewer rows; that shows when it runs. `later`: one from other leaves' rows, for
+    the case that all of these find many.
+    """
 
     leaf: Leaf
     choice: Choice | None
     wave: int = 0
+    instead: tuple[Choice, ...] = ()
+    later: Choice | None = None
 
 
 def order(leaves: Sequence[Leaf], whole: Iterable[Table], first: Leaf | None = None) -> list[Step]:
@@ -59,7 +65,36 @@ def order(leaves: Sequence[Leaf], whole: Iterable[Table], first: Leaf | None = N
                 table = _least_keyed(open_leaves).table
                 steps |= {leaf: Step(leaf, None) for leaf in leaves if leaf.table.id == table.id}
         open_leaves = [leaf for leaf in open_leaves if leaf not in steps]
+    _add_alternatives([step for step in steps.values() if step.leaf is not first])
     return _in_waves(steps, leaves)
+
+
+def _add_alternatives(steps: Sequence[Step]) -> None:
+    """Note what else may find the rows of those leaves of which constants may find many."""
+    several = {step.leaf: step for step in steps if step.choice is not None and _may_find_many(step.choice)}
+    needs = {step.leaf: step.choice.needs for step in steps if step.choice is not None}
+    for leaf, step in several.items():
+        assert step.choice is not None
+        step.instead = tuple(alternatives(leaf, step.choice, frozenset()))
+        others = {other for other in needs if leaf not in _all_needs(other, needs)}
+        for known in (others - several.keys(), others):
+            later = alternatives(leaf, step.choice, known) if known else ()
+            if later:
+                step.later = later[0]
+                break
+
+
+def _all_needs(leaf: Leaf, needs: Mapping[Leaf, Set[Leaf]]) -> list[Leaf]:
+    """The leaf, and all whose rows it needs, or that those need."""
+    found = [leaf]
+    for each in found:
+        found += needs.get(each, frozenset()) - set(found)
+    return found
+
+
+def _may_find_many(choice: Choice) -> bool:
+    """Is it one path, keyed by constants that are no unique key?"""
+    return len(choice.accesses) == 1 and choice.rank[0] > 0 and not choice.needs
 
 
 def _least_keyed(leaves: Sequence[Leaf]) -> Leaf:

@@ -46,8 +46,12 @@ class Page(NamedTuple):
 class Fetch(NamedTuple):
     """Stored rows of one table by one access path: row `keys` (of the order index only), and `ranges` of `path`.
 
-    Ranges are disjoint and sorted; keys are distinct. Both empty: no row can matter. `page`: what may be read instead,
-    if this transaction has not changed the table.
+    Ranges are disjoint and sorted; keys are distinct. Both empty: no row can matter.
+
+    Attributes:
+        page: what may be read instead, if this transaction has not changed the table.
+        instead: other ranges in which all rows lie that matter: whichever hold the fewest may be read.
+        may_wait: if all of them hold many, their number is answer enough.
     """
 
     table: Table
@@ -55,14 +59,26 @@ class Fetch(NamedTuple):
     keys: tuple[bytes, ...]
     ranges: tuple[Bounds, ...]
     page: Page | None = None
+    instead: tuple[Fetch, ...] = ()
+    may_wait: bool = False
+
+
+class Many(NamedTuple):
+    """The answer to a fetch that may wait: so many `rows` are found by the best way, `fetch`. None were read."""
+
+    rows: int
+    fetch: Fetch
 
 
 Wave = list[Fetch]
 Values = Sequence[SqlValue]
 """A row's values, in the order of Table.columns (a generated column's is None: it is not stored)."""
 
-FetchedRows = Iterable[list[Values]]
-"""For each fetch of the wave, the rows in it. Made when it is iterated: a plan does not look at its last wave."""
+FetchedRows = Iterable[list[Values] | Many]
+"""For each fetch of the wave, the rows in it, or how many they are.
+
+Made when it is iterated: a plan does not look at its last wave.
+"""
 
 
 @dataclass(frozen=True, slots=True)

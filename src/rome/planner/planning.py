@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import groupby
 
 import sqlglot
 from sqlglot import exp
@@ -21,7 +20,7 @@ from sqlglot.errors import SqlglotError
 
 from rome.catalog.schema import ROWID, Catalog, Table
 from rome.codec.values import SqlValue
-from rome.planner.bounds import Inputs, PointRead, fetches, whole
+from rome.planner.bounds import MAX_WAVE_KEYS, Inputs, PointRead, fetches, whole
 from rome.planner.canonical import RUN, Canonical, Constant, NotUnderstood, Slot, canonical
 from rome.planner.explain import explain, explain_questions
 from rome.planner.insertion import Insertion, read_insertion
@@ -29,11 +28,11 @@ from rome.planner.order import Step, order
 from rome.planner.page import Paging, Probe, probe_of, read_paging
 from rome.planner.plain import Plain, PlainRead, read_plain
 from rome.planner.plan import (
-    Bounds,
     Fetch,
     FetchedRows,
     FetchPlan,
     Line,
+    Many,
     PlainRows,
     PlannedRow,
     Question,
@@ -121,6 +120,8 @@ class StatementPlan(FetchPlan):
         self._paging = None if probe is None else template.paging
         self._probe = probe
         self._steps = template.steps
+        self._needs = {step: needs for step in template.steps if step.choice and (needs := step.choice.needs)}
+        self._later_needs = {step: step.later.needs for step in template.steps if step.later}
         self._summary = template.summary
         self._slots = slots
         self._insertion = insertion
@@ -131,6 +132,8 @@ class StatementPlan(FetchPlan):
             if step.choice is not None and (point := PointRead.of(step.choice.accesses, slots)) is not None
         }
         alone = template.steps[0] if len(template.steps) == 1 and not (template.missed or probe) else None
+        if alone is not None and alone.instead:
+            alone = None
         self._only_point = None if alone is None else self._points.get(alone)
         self._plain = None
         if template.plain is not None and (self._only_point or (alone and template.plain.is_whole)):
@@ -143,32 +146,73 @@ class StatementPlan(FetchPlan):
                 yield [only]
             return
         inputs = Inputs(self._slots, parameters)
-        steps = self._steps
         brought: dict[_FetchKey, list[Values]] = {}
-        if self._missed and not steps:
+        many: dict[Step, Many] = {}
+        if self._missed and not self._steps:
             yield [whole(table) for table in self._missed]
-        for number, group in groupby(steps, key=lambda step: step.wave):
-            wanted = [(step.leaf, self._fetches(step, inputs)) for step in group]
-            found = [fetch for _, leaf_fetches in wanted for fetch in leaf_fetches]
-            if number == 0:
+        waiting, first = list(self._steps), True
+        while waiting:
+            ready = self._ready(waiting, inputs, many) if self._needs or many else list(waiting)
+            wanted = [(step, self._fetches(step, inputs, many.get(step))) for step in ready]
+            found = [fetch for _, step_fetches in wanted for fetch in step_fetches]
+            if first:
                 found += [whole(table) for table in self._missed]
+            first = False
             wave_by_key = {_key(fetch): fetch for fetch in found}
             missing = {key: fetch for key, fetch in wave_by_key.items() if key not in brought}
+            counted: dict[_FetchKey, Many] = {}
             if missing:
-                rows = yield list(missing.values())
-                if number == steps[-1].wave:
+                answers = yield list(missing.values())
+                if len(ready) == len(waiting) and not any(fetch.may_wait for fetch in missing.values()):
                     return
-                brought.update(zip(missing, rows, strict=True))
-            for leaf, leaf_fetches in wanted:
-                inputs.rows[leaf] = [brought[_key(fetch)] for fetch in leaf_fetches]
+                for key, answer in zip(missing, answers, strict=True):
+                    if isinstance(answer, Many):
+                        counted[key] = answer
+                    else:
+                        brought[key] = answer
+            for step, step_fetches in wanted:
+                keys = [_key(fetch) for fetch in step_fetches]
+                if len(keys) == 1 and keys[0] in counted:
+                    many[step] = counted[keys[0]]
+                else:
+                    inputs.rows[step.leaf] = [brought[key] for key in keys]
+                    waiting.remove(step)
 
-    def _fetches(self, step: Step, inputs: Inputs) -> list[Fetch]:
+    def _ready(self, waiting: Sequence[Step], inputs: Inputs, many: Mapping[Step, Many]) -> list[Step]:
+        """The steps that can be read next: those for which the rows are there that they need.
+
+        Of steps that wait for each other, as all of them find many rows, the one that finds the fewest.
+        """
+        ready = []
+        for step in waiting:
+            needs = self._later_needs[step] if step in many else self._needs.get(step)
+            if needs is None or needs <= inputs.rows.keys():
+                ready.append(step)
+        return ready or [min((step for step in waiting if step in many), key=lambda step: many[step].rows)]
+
+    def _fetches(self, step: Step, inputs: Inputs, many: Many | None = None) -> list[Fetch]:
+        """What a step reads.
+
+        Args:
+            many: what it was to read first, and how much that is: then by the rows that other leaves have, if they are
+                there and fewer.
+        """
         table, point = step.leaf.table, self._points.get(step)
+        if many is not None:
+            keyed = [inputs.rows.get(leaf) for leaf in self._later_needs[step]]
+            rows = [len(rows) for supplied in keyed if supplied is not None for rows in supplied]
+            if None in keyed or sum(rows) >= min(many.rows, MAX_WAVE_KEYS):
+                return [many.fetch]
+            assert step.later is not None
+            return fetches(table, step.later.accesses, inputs)
         if point is not None:
             only = point.fetch(inputs.parameters)
             found = [] if only is None else [only]
         else:
             found = [whole(table)] if step.choice is None else fetches(table, step.choice.accesses, inputs)
+        if (step.instead or step.later) and len(found) == 1 and not found[0].keys:
+            ways = [way for choice in step.instead for way in fetches(table, choice.accesses, inputs)]
+            found = [found[0]._replace(instead=tuple(ways), may_wait=step.later is not None)]
         if self._probe is not None and self._paging is not None and self._paging.leaf is step.leaf and len(found) == 1:
             page = self._paging.page(inputs, self._probe)
             found = [each if each.keys else each._replace(page=page) for each in found]
@@ -206,11 +250,15 @@ class StatementPlan(FetchPlan):
         return explain(self._steps, whole, self._slots, parameters, self._paging)
 
 
-_FetchKey = tuple[int, int, tuple[bytes, ...], tuple[Bounds, ...], bool]
+_FetchKey = tuple[Hashable, ...]
 
 
 def _key(fetch: Fetch) -> _FetchKey:
-    return fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, fetch.page is not None
+    table, path, keys, ranges, page, instead, may_wait = fetch
+    if page is None and not instead and not may_wait:  # as most are
+        return table.id, path.id, keys, ranges
+    others = tuple([(way.path.id, way.ranges) for way in instead])
+    return table.id, path.id, keys, ranges, page is not None, may_wait, others
 
 
 _templates: dict[int, dict[tuple[str, frozenset[str]], Template]] = {}
@@ -280,6 +328,7 @@ def _with_paging(template: Template, paging: Paging) -> Template:
     whole = template.whole
     if step.choice is None and (paging.is_bounded or not paging.filtered):
         whole = tuple(table for table in whole if table is not step.leaf.table)
+    step.instead, step.later = (), None  # a page finds few rows
     return replace(template, paging=paging, whole=whole)
 
 

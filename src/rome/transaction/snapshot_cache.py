@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import NamedTuple
 
-from rome.store.spi import BEYOND, ORDER_INDEX, Row
+from rome.store.spi import BEYOND, ORDER_INDEX, Count, Row
 
 EVERYTHING = (b"", BEYOND)
 
@@ -33,9 +33,13 @@ class SnapshotCache:
     The ranges of an index are in order, and none holds another; so both their starts and their stops ascend, and of
     those that begin before a key the last one reaches furthest. An IN list makes a range of each of its values: to
     look through all of them for each of them took 45 s for 32,765.
+
+    Attributes:
+        sizes: how many entries a range has, where the store was asked.
     """
 
     def __init__(self) -> None:
+        self.sizes: dict[Count, int] = {}
         self._rows: dict[int, dict[bytes, Row | None]] = {}
         self._ranges: dict[tuple[int, int], list[Covered]] = {}
         self._whole: dict[int, Covered] = {}

@@ -39,19 +39,23 @@ _DEFAULT_LIMITS = CommitLimits()
 
 
 class Want(NamedTuple):
-    """Stored rows that a statement needs: row keys, or a range of an index; and what must stay as it is."""
+    """Stored rows that a statement needs: row keys, or a range of an index; and what must stay as it is.
+
+    `most`: of each range no more rows are read than these, to see whether there are more.
+    """
 
     table_id: int
     index_id: int
     keys: tuple[bytes, ...]
     ranges: tuple[tuple[bytes, bytes], ...]
     check: Check
+    most: int | None = None
 
 
 def merged(wants: Iterable[Want]) -> list[Want]:
-    """The same keys and ranges, each once, in as few wants as there are indexes and checks."""
+    """The same keys and ranges, each once and in full, in as few wants as there are indexes and checks."""
     groups: dict[tuple[int, int, Check], tuple[dict[bytes, None], dict[tuple[bytes, bytes], None]]] = {}
-    for table_id, index_id, keys, ranges, check in wants:
+    for table_id, index_id, keys, ranges, check, _ in wants:
         group = groups.get((table_id, index_id, check))
         if group is None:
             group = groups[table_id, index_id, check] = ({}, {})
@@ -111,11 +115,16 @@ class Transaction:
             self._read([], ())
 
     def read(
-        self, wants: Sequence[Want], reserves: Sequence[Reserve] = (), walk: Walk | None = None, limit: int = 0
+        self,
+        wants: Sequence[Want],
+        reserves: Sequence[Reserve] = (),
+        walk: Walk | None = None,
+        limit: int = 0,
+        counts: Sequence[Count] = (),
     ) -> list[int]:
         """Bring all that is wanted into the cache, in one round trip if nothing is cut short; returns the reserved.
 
-        With a walk, go on with it for `limit` rows, too; `check_walk` in the end.
+        With a walk, go on with it for `limit` rows, too; `check_walk` in the end. `counts`: sizes to bring, too.
 
         The wants enter the read set only by `check_want`: the caller looks at `catalog_version` first.
 
@@ -124,7 +133,7 @@ class Transaction:
             NoRoom: more rows than memory may be taken for; what came of them is forgotten.
         """
         requests = self._missing(wants)
-        return self._read(requests, reserves, walk, limit) if requests or reserves or walk else []
+        return self._read(requests, reserves, walk, limit, counts) if requests or reserves or walk else []
 
     def ask(self, requests: Sequence[Count | Scan]) -> list[int | list[Row]]:
         """Count entries, and find the first rows of ranges; nothing of it enters the cache or the read set.
@@ -152,10 +161,15 @@ class Transaction:
             yield rows
 
     def _read(
-        self, wanted: Sequence[Request], reserves: Sequence[Reserve], walk: Walk | None = None, limit: int = 0
+        self,
+        wanted: Sequence[Request],
+        reserves: Sequence[Reserve],
+        walk: Walk | None = None,
+        limit: int = 0,
+        counts: Sequence[Count] = (),
     ) -> list[int]:
         steps = [] if walk is None else walk.scans(limit)
-        requests = [*wanted, *steps]
+        requests = [*wanted, *steps, *counts]
         self.waves += 1
         result = self._store.read(self.snapshot, requests, reserves)
         self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
@@ -164,11 +178,16 @@ class Transaction:
                 assert isinstance(answer, list)
                 self._take([row for row in answer if row is not None], None)
                 self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
+            elif isinstance(answer, int) and isinstance(request, Count):
+                self.cache.sizes[request] = answer
         scans = _scans(requests, result.answers)
         finished = self._finished(scans)
         whole = len(scans) - len(steps)
-        for (scan, _), (rows, _) in zip(scans[:whole], finished, strict=False):
-            self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, rows)
+        for (scan, _), (rows, resume) in zip(scans[:whole], finished, strict=False):
+            if resume is None:
+                self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, rows)
+            else:
+                self.cache.add_rows(scan.table_id, ((row.key, row) for row in rows))
         if walk is not None:
             self.cache.add_rows(walk.table_id, ((row.key, row) for row in walk.take(finished[whole:])))
         return result.reserved
@@ -228,8 +247,12 @@ class Transaction:
                 keys.setdefault(want.table_id, {}).update(dict.fromkeys(unknown))
             for start, stop in want.ranges:
                 if self.cache.covering(want.table_id, want.index_id, start, stop) is None:
-                    scans[Scan(want.table_id, want.index_id, start, stop)] = None
+                    scans[Scan(want.table_id, want.index_id, start, stop, want.most)] = None
         return [*(Get(table_id, tuple(found)) for table_id, found in keys.items()), *scans]
+
+    def has_read(self, want: Want) -> bool:
+        """Has all of it been read?"""
+        return not self._missing([want])
 
     def rows(self, want: Want) -> list[Row]:
         """The rows of a want that was read; a range may bring more rows than it holds."""
