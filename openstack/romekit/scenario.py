@@ -11,6 +11,7 @@ Nova's log and the tracebacks go to stderr.
 import nova.tests.functional  # noqa: F401, I001 (first of all: it decides between eventlet and native threads)
 
 import importlib
+import logging
 import os
 import re
 import sys
@@ -109,6 +110,14 @@ def end_services_again_on_conflict():
     main_db.service_destroy = wrap_db_retry(max_retries=5, retry_on_deadlock=True)(main_db.service_destroy)
 
 
+def make_no_records_of_statements():
+    """Let Rome's loggers be as quiet as in a deployment, and as the drivers beside it are, which have none.
+
+    Nova's fixtures have every library make and format its records of DEBUG, only to throw them away.
+    """
+    logging.getLogger("rome").setLevel(logging.INFO)
+
+
 class Nova(integrated_helpers.ProviderUsageBaseTestCase):
     """The services, up and running while `conduct` is called with this, to boot servers on them."""
 
@@ -169,6 +178,7 @@ def run(url, tell, requests, conduct):
     dialect = sa.make_url(url).get_dialect()
     use_databases(databases, tell, one_writer=dialect.name == "sqlite" and dialect.driver != "rome")
     end_services_again_on_conflict()
+    make_no_records_of_statements()
     recorder = Recorder(sa.Engine, dialect, requests)
     try:
         result = unittest.TextTestRunner(stream=sys.stderr).run(Nova(lambda nova: conduct(nova, recorder)))
