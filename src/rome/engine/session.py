@@ -369,9 +369,13 @@ class Session:
         if current.schema is not current.base or current.transaction.snapshot is None:
             return
         working_set, transaction = self._workspace.working_set, current.transaction
-        current.validated = current.validated or working_set.contents.is_dirty()
-        for table, row in working_set.evict_clean(current.schema.catalog.tables.values()):
-            transaction.read_set.add_point(table.id, row.key, row.version)
+        dirty = working_set.contents.is_dirty()
+        current.validated = current.validated or dirty
+        if not (dirty or current.savepoints or working_set.temporary_changed):
+            working_set.rollback()  # all at once
+        else:
+            for table, row in working_set.evict_clean(current.schema.catalog.tables.values()):
+                transaction.read_set.add_point(table.id, row.key, row.version)
         transaction.new_snapshot()
         current.reader.forget_decoded()
 

@@ -98,7 +98,7 @@ class Turn:
         self._store = store
         self._enabled = enabled
         self._lost = _Lost()
-        self._holders = _of_thread.holders
+        self._holders: WeakSet[Turn] | None = None  # of the thread in which the ticket was taken
         self._is_ours = False
         self._waited_until = 0.0
         self.ticket = b""
@@ -226,8 +226,12 @@ class Turn:
 
     def leave(self) -> None:
         """The transaction is over; one round trip if there is a place to give up. If it fails, the lease will end."""
-        self._lost, self._is_ours = _Lost(), False
-        self._holders.discard(self)
+        if self._lost.setbacks or self._lost.claims:
+            self._lost = _Lost()
+        self._is_ours = False
+        if self._holders is not None:
+            self._holders.discard(self)
+            self._holders = None
         if self.ticket:
             ticket, self.ticket = self.ticket, b""
             with suppress(Error):

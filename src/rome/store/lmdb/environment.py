@@ -39,7 +39,7 @@ from rome.errors import (
 )
 from rome.store.lmdb.ordered import Transaction
 from rome.store.lmdb.reaper import Reaper
-from rome.store.lmdb.state import State
+from rome.store.lmdb.state import STATE_KEY, State
 
 DEFAULT_MAX_SIZE: Final = 1 << 40
 MAX_READERS: Final = 1024
@@ -102,6 +102,7 @@ class Environment:
         self.gone: str | None = None
         self.stale_readers = 0
         self.pins: set[Pin] = set()
+        self._decoded: tuple[bytes | None, State | None] = None, None  # the state that was read last
         self._seen_at = -BELIEVED_S
         self._writing = Lock()  # py-lmdb before 3.0 does not let a thread wait for another one's write transaction
         with self.errors():
@@ -190,7 +191,11 @@ class Environment:
             txn.abort()
 
     def state_in(self, txn: Transaction) -> State:
-        state = State.read(txn)
+        stored = txn.get(STATE_KEY)
+        known, state = self._decoded
+        if stored != known:
+            state = State.read(txn)
+            self._decoded = stored, state
         if state is None or state.dropped:
             raise StoreUnavailableError(f"{self.path} was dropped")
         return state
