@@ -55,16 +55,27 @@ class Recording:
 
 
 class _Mark(NamedTuple):
+    """A moment, and a connection's counters. To read these takes time, which is not the request's: it is taken before
+    the one mark's moment, and after the other's.
+    """
+
     seconds: float
     round_trips: int | None
     rows: int | None
 
     @classmethod
-    def now(cls, dbapi_connection: Any) -> _Mark:
-        stats = getattr(dbapi_connection, "rome_stats", None)
-        if stats is None:
-            return cls(time.perf_counter(), None, None)
-        return cls(time.perf_counter(), stats.round_trips, stats.rows)
+    def begin(cls, dbapi_connection: Any) -> _Mark:
+        counters = _counters(dbapi_connection)
+        return cls(time.perf_counter(), *counters)
+
+    @classmethod
+    def end(cls, dbapi_connection: Any) -> _Mark:
+        return cls(time.perf_counter(), *_counters(dbapi_connection))
+
+
+def _counters(dbapi_connection: Any) -> tuple[int | None, int | None]:
+    stats = getattr(dbapi_connection, "rome_stats", None)
+    return (None, None) if stats is None else (stats.round_trips, stats.rows)
 
 
 class Recorder:
@@ -90,7 +101,7 @@ class Recorder:
     def _add(self, kind: str, database: str, text: str, before: _Mark, dbapi_connection: Any) -> None:
         if not self.on:
             return
-        after = _Mark.now(dbapi_connection)
+        after = _Mark.end(dbapi_connection)
         self._requests.append(
             Request(
                 kind,
@@ -103,7 +114,7 @@ class Recorder:
         )
 
     def _before(self, connection: sa.Connection, *_: object) -> None:
-        connection.info["kit_mark"] = _Mark.now(connection.connection.dbapi_connection)
+        connection.info["kit_mark"] = _Mark.begin(connection.connection.dbapi_connection)
 
     def _after(self, connection: sa.Connection, cursor: object, statement: str, *_: object) -> None:
         before = connection.info.pop("kit_mark")
@@ -117,7 +128,7 @@ class Recorder:
     def _timed(self, method: Callable[..., Any], kind: str) -> Callable[..., Any]:
         @functools.wraps(method)
         def timed(dialect: sa.Dialect, dbapi_connection: Any) -> Any:
-            before = _Mark.now(dbapi_connection)
+            before = _Mark.begin(dbapi_connection)
             try:
                 return method(dialect, dbapi_connection)
             finally:

@@ -19,6 +19,7 @@ from rome.workingset.functions import add_regexp
 from rome.workingset.sqlite_errors import translate
 
 MEMORY = "rome+memory:///{db}"
+_VIOLATIONS = "PRAGMA foreign_key_check"
 _ROMES_OWN = "CREATE INDEX"
 _serial = itertools.count(1)
 Rows = list[tuple[SqlValue, ...]]
@@ -54,9 +55,10 @@ class Seen:
 
 
 class MiscountedError(Exception):
-    """SQLite refuses a COMMIT, and finds no violation when it is asked to look for one.
+    """SQLite refuses a COMMIT, and finds no violation when it is asked to look for one; or the other way round.
 
-    A statement of one row that fails by an immediate foreign key leaves what it has counted for a deferred one.
+    A statement of one row that fails by an immediate foreign key leaves what it has counted for a deferred one. Where
+    child and parent have different affinities, it takes a violation off for a parent that is another child's.
     """
 
 
@@ -113,9 +115,11 @@ class Pair:
             self._switch()
             return Seen([], -1, None, None, False)
         stock = self._on_stock(operation)
-        if operation.sql == "COMMIT" and stock.error and not self.stock.execute("PRAGMA foreign_key_check").fetchall():
+        if operation.sql == "COMMIT" and stock.error and not self.stock.execute(_VIOLATIONS).fetchall():
             raise MiscountedError
         ours = self._on_rome(operation)
+        if operation.sql == "COMMIT" and ours.error and not stock.error and self.stock.execute(_VIOLATIONS).fetchall():
+            raise MiscountedError
         assert ours == stock, self._story(f"stock: {stock}", f"rome:  {ours}")
         return stock
 
