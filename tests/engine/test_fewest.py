@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from databases import Connect
+from engine.cost import cost
 from engine.differential import Pair
 from rome.dbapi import Connection
 from rome.engine import fewest
@@ -54,15 +55,6 @@ def filled(connect: Connect) -> Connection:
         connection.executemany(sql, rows)
     connection.commit()
     return connection
-
-
-def cost(connection: Connection, sql: str, *parameters: object) -> tuple[int, int]:
-    """Round trips, and rows."""
-    before = connection.rome_stats
-    connection.execute(sql, parameters)
-    after = connection.rome_stats
-    connection.rollback()
-    return after.round_trips - before.round_trips, after.rows - before.rows
 
 
 OF_ONE_IMAGE = "SELECT id FROM member WHERE image = ? AND deleted = 0"

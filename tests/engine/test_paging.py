@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from databases import Connect
+from engine.cost import cost
 from engine.differential import Pair
 from rome.dbapi import Connection
 from rome.errors import ConflictError, FullScanError, OperationalError
@@ -58,15 +59,6 @@ def filled(connect: Connect) -> Connection:
         connection.executemany(sql, rows)
     connection.commit()
     return connection
-
-
-def rows_read(connection: Connection, sql: str, *parameters: object) -> tuple[int, int]:
-    """Round trips, and rows."""
-    before = connection.rome_stats
-    connection.execute(sql, parameters)
-    after = connection.rome_stats
-    connection.rollback()
-    return after.round_trips - before.round_trips, after.rows - before.rows
 
 
 class Statements:
@@ -202,7 +194,7 @@ def test_pages_inside_other_statements_are_those_of_sqlite(pair: Pair, seed: int
     ],
 )
 def test_a_page_inside_a_statement_is_no_more(filled: Connection, sql: str, most: int) -> None:
-    trips, rows = rows_read(filled, sql)
+    trips, rows = cost(filled, sql)
     assert trips <= 2
     assert rows <= most
 
@@ -226,7 +218,7 @@ def test_a_page_inside_a_statement_is_no_more(filled: Connection, sql: str, most
     ],
 )  # fmt: skip
 def test_a_page_reads_little(filled: Connection, sql: str, most: int) -> None:
-    trips, rows = rows_read(filled, sql)
+    trips, rows = cost(filled, sql)
     assert trips == 1
     assert rows <= most
 
@@ -240,7 +232,7 @@ def test_every_page_costs_the_same(filled: Connection) -> None:
         seen += len(page)
         if len(page) < 10:
             break
-        costs.add(rows_read(filled, sql, marker[0], *marker, 10))
+        costs.add(cost(filled, sql, marker[0], *marker, 10))
         marker = page[-1]
     assert (seen,) == filled.execute("SELECT count(*) FROM t WHERE d = 1 AND a >= 0").fetchone()
     assert all(trips == 1 and rows <= 40 for trips, rows in costs)
@@ -252,19 +244,19 @@ def test_a_joined_collection_takes_a_second_trip(filled: Connection) -> None:
         "ORDER BY t.a DESC, t.id DESC LIMIT ? OFFSET ?) AS anon_1 LEFT OUTER JOIN child AS child_1 ON "
         "child_1.t = anon_1.t_id ORDER BY anon_1.t_a DESC, anon_1.t_id DESC"
     )
-    trips, rows = rows_read(filled, sql, 1, 10, 0)
+    trips, rows = cost(filled, sql, 1, 10, 0)
     assert trips == 2
     assert rows <= 60
 
 
 def test_ties_of_the_last_row_are_read(filled: Connection) -> None:
-    trips, rows = rows_read(filled, "SELECT id FROM t WHERE d >= 0 ORDER BY d LIMIT 3")
+    trips, rows = cost(filled, "SELECT id FROM t WHERE d >= 0 ORDER BY d LIMIT 3")
     assert trips > 1
     assert rows > 100
 
 
 def test_few_that_pass_take_more_trips(filled: Connection) -> None:
-    trips, rows = rows_read(filled, "SELECT id FROM t WHERE id % 600 = 3 ORDER BY id LIMIT 2")
+    trips, rows = cost(filled, "SELECT id FROM t WHERE id % 600 = 3 ORDER BY id LIMIT 2")
     assert trips == 3
     assert rows <= ROWS
 
@@ -273,11 +265,11 @@ def test_few_that_pass_take_more_trips(filled: Connection) -> None:
 def test_a_function_that_may_change_its_mind_is_asked_once(filled: Connection, name: str, where: str) -> None:
     sql = f"SELECT id FROM t WHERE {where} ORDER BY id LIMIT 3"
     mind = Random(1)
-    assert rows_read(filled, sql)[1] < ROWS
+    assert cost(filled, sql)[1] < ROWS
     filled.create_function("other", 1, lambda value: mind.random())
-    assert rows_read(filled, sql)[1] < ROWS
+    assert cost(filled, sql)[1] < ROWS
     filled.create_function(name, 2 if name == "like" else 1, lambda *values: mind.choice(["x", "0", "1"]))
-    assert rows_read(filled, sql)[1] == ROWS
+    assert cost(filled, sql)[1] == ROWS
 
 
 def test_a_changed_table_is_read_as_before(filled: Connection) -> None:
