@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -17,7 +18,7 @@ integers = st.integers(-(2**63), 2**63 - 1)
 values = st.none() | integers | st.floats(allow_nan=False) | st.text() | st.binary()
 
 
-def _exact(row: list[SqlValue]) -> list[tuple[type, str]]:
+def _exact(row: Sequence[SqlValue]) -> list[tuple[type, str]]:
     """Told apart by type and, for reals, by sign of zero."""
     return [(type(value), repr(value)) for value in row]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from isolation.simulation import Event, Simulation, SteppingStore
 from rome.store.spi import CommitRequest, ReadResult, Request, Reserve, Snapshot, Version
@@ -56,8 +56,8 @@ class WithoutDeletes(SteppingStore):
     """Acknowledges deletes, and keeps the rows."""
 
     def commit(self, request: CommitRequest) -> Version:
-        kept = tuple(row for row in request.rows if row[2] is not None)
-        return super().commit(replace(request, rows=kept, entries=tuple(e for e in request.entries if e[4])))
+        rows = tuple(row for row in request.rows if row.record is not None)
+        return super().commit(replace(request, rows=rows, entries=tuple(e for e in request.entries if e.present)))
 
 
 class WithoutIds(SteppingStore):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 import apsw
+from msgspec.structs import replace
 
 from planner.schema_from_sqlite import base_tables, make_catalog
 from rome.catalog.schema import ROWID, Index, Table
@@ -89,7 +90,7 @@ class Oracle:
 
     def _one_way(self, fetch: Fetch) -> Fetch | Many:
         """A store may find the fewest rows by any of the ways of a fetch, and many or few of them."""
-        way = self._random.choice([fetch, *fetch.instead])._replace(instead=(), may_wait=False)
+        way = replace(self._random.choice([fetch, *fetch.instead]), instead=(), may_wait=False)
         return Many(self._random.choice([1, 3, 1000]), way) if fetch.may_wait and self._random.random() < 0.6 else way
 
     def check(self, sql: str, parameters: Sequence[SqlValue], rows: Rows) -> Rows:
@@ -159,4 +160,4 @@ def _check_form(fetch: Fetch) -> None:
     assert len(set(fetch.keys)) == len(fetch.keys)
     assert not fetch.keys or fetch.path is fetch.table.key
     assert all(start < stop for start, stop in fetch.ranges)
-    assert all(one.stop <= other.start for one, other in zip(fetch.ranges, fetch.ranges[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in zip(fetch.ranges, fetch.ranges[1:], strict=False))

@@ -59,15 +59,16 @@ class _State:
         rows = {place: row for place, row in self.rows.items() if kept(place[0], ORDER_INDEX)}
         entries = {entry for entry in self.entries if kept(entry[0], entry[1])}
         catalog_version = self.catalog_version
-        for table, key, record in request.rows:
-            if table == 0:
+        for row in request.rows:
+            if row.table_id == 0:
                 catalog_version = version
-            if record is None:
-                rows.pop((table, key), None)
+            if row.record is None:
+                rows.pop((row.table_id, row.key), None)
             else:
-                rows[table, key] = Row(key, version, record)
-        for table, index, index_key, row_key, present in request.entries:
-            (entries.add if present else entries.discard)((table, index, index_key + row_key, row_key))
+                rows[row.table_id, row.key] = Row(row.key, version, row.record)
+        for write in request.entries:
+            entry = (write.table_id, write.index_id, write.index_key + write.row_key, write.row_key)
+            (entries.add if write.present else entries.discard)(entry)
         return _State(rows, entries, catalog_version)
 
 
@@ -95,12 +96,12 @@ class _Database:
         return ScanResult(rows, page[-1][0] if request.reverse else found[len(page)][0])
 
     def valid(self, check: RangeCheck) -> bool:
-        table_id, index_id, start, stop, since, rows = check
-        then, *later = (state.range(table_id, index_id, start, stop) for state in self.states[since:])
+        place = (check.table_id, check.index_id, check.start, check.stop)
+        then, *later = (state.range(*place) for state in self.states[check.version :])
         if any(found != then for found in later):
             return False
         now = self.states[-1].rows
-        return not rows or all(now[table_id, key].version <= since for _, key in then)
+        return not check.rows or all(now[check.table_id, key].version <= check.version for _, key in then)
 
     def check_catalog(self, snapshot: Snapshot) -> None:
         if snapshot.version < self.states[-1].catalog_version:
@@ -159,19 +160,19 @@ class NaiveStore(Store):
                 raise CommitAbortedError("aborted")
             return version
         database.check_catalog(request.snapshot)
-        for table, key, version in request.points:
-            row = now.rows.get((table, key))
-            if version != (row.version if row else 0):
-                raise ConflictError("a row changed", table=table, key=key)
+        for point in request.points:
+            row = now.rows.get((point.table_id, point.key))
+            if point.version != (row.version if row else 0):
+                raise ConflictError("a row changed", table=point.table_id, key=point.key)
         for check in request.ranges:
             if not database.valid(check):
                 raise ConflictError("a range changed", table=check.table_id, key=check.start)
         for ticket, claims in database.line.items():
             if ticket == request.ticket:
                 break
-            for table, key, _ in request.rows:
-                if Claim(table, key) in claims or Claim(table, None) in claims:
-                    raise TurnTakenError("somebody comes first", table=table, key=key)
+            for write in request.rows:
+                if Claim(write.table_id, write.key) in claims or Claim(write.table_id, None) in claims:
+                    raise TurnTakenError("somebody comes first", table=write.table_id, key=write.key)
         if request.rows or request.entries or request.drops or request.sequences:
             database.line.pop(request.ticket, None)
             database.states.append(now.changed(request, len(database.states)))

@@ -17,6 +17,7 @@ from textwrap import dedent
 
 import lmdb
 import pytest
+from msgspec.structs import replace
 
 from rome import errors
 from rome.errors import (
@@ -520,7 +521,7 @@ class TestDrop:
         store = client.store
         assert isinstance(store, LmdbStore)
         with store._environment.write() as txn:
-            store._environment.state_in(txn)._replace(dropped=True).write(txn)
+            replace(store._environment.state_in(txn), dropped=True).write(txn)
         store.close()
         assert LmdbStore.list_databases(locate(path)) == []
         client = connect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from engine.faulty_store import FaultyStore
 from rome.errors import CommitAbortedError, CommitUnknownError, ConflictError
@@ -97,7 +98,7 @@ def test_what_a_check_holds_on_to(
     store: FaultyStore, want: Want, check: Check, change: dict[str, bytes | None], conflicts: bool
 ) -> None:
     transaction = Transaction(store)
-    assert read(transaction, want._replace(check=check))[0] == b"1"
+    assert read(transaction, replace(want, check=check))[0] == b"1"
     others(**change)
     if conflicts:
         with pytest.raises(ConflictError):
@@ -110,7 +111,7 @@ def test_what_a_check_holds_on_to(
 @pytest.mark.parametrize("want", [get(b"x", Check.ROWS), Want(1, 0, (), ((b"w", b"y"),), Check.ROWS)])
 def test_a_row_that_comes_where_there_was_none(store: FaultyStore, want: Want, check: Check) -> None:
     transaction = Transaction(store)
-    assert read(transaction, want._replace(check=check)) == []
+    assert read(transaction, replace(want, check=check)) == []
     others(x=b"came")
     with pytest.raises(ConflictError):
         transaction.commit(writes(c=b"3"))

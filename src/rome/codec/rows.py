@@ -15,6 +15,7 @@ import msgspec
 from rome.codec.values import SqlValue
 from rome.errors import CorruptRecordError, DataError
 
+_HEAD = 2  # layout and rowid
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 _STORED_TYPES = frozenset((type(None), int, float, str, bytes))
 
@@ -22,8 +23,9 @@ _STORED_TYPES = frozenset((type(None), int, float, str, bytes))
 # checks in Python take another 0.8 µs), but it knows no union of str and bytes. So rows with a blob take two steps.
 _Integer = Annotated[int, msgspec.Meta(ge=_MIN_INTEGER, le=_MAX_INTEGER)]
 _NoBlob = _Integer | float | str | None
-_decode_without_blobs: Callable[[bytes], list[Any]] = msgspec.msgpack.Decoder(list[_NoBlob]).decode
-_decode_any = msgspec.msgpack.Decoder(list[Any]).decode
+# Tuples of plain values are out of the garbage collector's sight after its first look; lists never are.
+_decode_without_blobs: Callable[[bytes], tuple[Any, ...]] = msgspec.msgpack.Decoder(tuple[_NoBlob, ...]).decode
+_decode_any = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -43,7 +45,7 @@ def encode_record(layout: int, rowid: int, values: Sequence[SqlValue]) -> bytes:
         raise DataError("an integer beyond 64 bits cannot be stored") from error
 
 
-def decode_record(record: bytes) -> tuple[int, int, list[SqlValue]]:
+def decode_record(record: bytes) -> tuple[int, int, tuple[SqlValue, ...]]:
     """Take a record apart: layout, rowid, values.
 
     Raises:
@@ -53,18 +55,18 @@ def decode_record(record: bytes) -> tuple[int, int, list[SqlValue]]:
     """
     try:
         try:
-            layout, rowid, *values = _decode_without_blobs(record)
+            found = _decode_without_blobs(record)
         except msgspec.ValidationError:
-            layout, rowid, *values = _checked(_decode_any(record))
+            found = _checked(_decode_any(record))
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         # UnicodeDecodeError is a ValueError; a map whose key is a map is a TypeError.
         raise CorruptRecordError(f"not a record: {error}") from error
-    if type(layout) is not int or type(rowid) is not int:
+    if len(found) < _HEAD or type(found[0]) is not int or type(found[1]) is not int:
         raise CorruptRecordError("not a record: it does not begin with a layout and a rowid")
-    return layout, rowid, values
+    return found[0], found[1], found[_HEAD:]
 
 
-def _checked(values: list[Any]) -> list[Any]:
+def _checked(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if not _STORED_TYPES.issuperset(map(type, values)):
         raise ValueError("a value of a type that is never stored")
     if any(type(value) is int and value > _MAX_INTEGER for value in values):

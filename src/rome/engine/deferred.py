@@ -34,7 +34,8 @@ def check_deferred(current: OpenTransaction, enforced: bool) -> None:
         return
     reader = current.reader
     questions: list[Question] = []
-    for table, before, after in changes(reader.working_set, current.schema, current.base):
+    for row in changes(reader.working_set, current.schema, current.base):
+        table, before, after = row.table, row.before, row.after
         for key in table.foreign_keys:
             parent = catalog.tables.get(key.parent.lower())
             if after is not None and parent is not None and (key.deferred or everything):

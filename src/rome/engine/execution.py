@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
 from rome.engine import guards
@@ -202,12 +204,12 @@ class Execution:
                 found = guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys)
                 wants = merged(_as_reads(found, prepared, check))
             if prepared.rewrites_unseen and (planned_rows is None or len(planned_rows) > 1):
-                wants.append(guards.whole(target)._replace(check=check))
+                wants.append(replace(guards.whole(target), check=check))
             elif planned_rows is None and prepared.upserts:
                 # Guards show what is in the way of rows that come in. One that meets a known row by one key does not
                 # come in, whatever is in its way by another key, which may be what it should have met first.
                 if any(index.unique for index in target.indexes):
-                    wants.append(guards.whole(target)._replace(check=check))
+                    wants.append(replace(guards.whole(target), check=check))
                 elif check is Check.ROWS:
                     self._validate_known(target)
         reserved = gather(self.reader, prepared.plan.waves(parameters), check, wants, reserves)
@@ -317,7 +319,7 @@ class Execution:
             if target.rowid_alias is None:
                 if run.error is None or run.changes:
                     events = self.ids.renumber(target, events, above, prepared)
-                    run = run._replace(events=events, last_rowid=connection.last_insert_rowid())
+                    run = replace(run, events=events, last_rowid=connection.last_insert_rowid())
             elif target.id < self.reader.first_new_table:
                 short = self.ids.short(target, events, ids, above, planned_rows)
                 if short is not None:
@@ -444,7 +446,7 @@ def _as_reads(wants: Sequence[Want], prepared: Prepared, check: Check) -> Sequen
     """Guards, validated as what ON CONFLICT DO UPDATE reads: its WHERE and CHECK may say no to the row in the way."""
     if check is not Check.ROWS or prepared.target is None or not prepared.upserts:
         return wants
-    return [want._replace(check=check) if want.table_id == prepared.target.id else want for want in wants]
+    return [replace(want, check=check) if want.table_id == prepared.target.id else want for want in wants]
 
 
 @contextmanager

@@ -7,7 +7,9 @@ brings the sizes of all, too. If these rows are all, as most often, that was it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rome.engine.reader import Reader, to_want
 from rome.planner.plan import Fetch, Many
@@ -23,7 +25,7 @@ _MAX_RANGES = 50
 """A way of more ranges is not compared with others: each costs the store as much as a row."""
 
 
-class Trial(NamedTuple):
+class Trial(Struct, frozen=True, gc=False):
     """A fetch that several ways lead to: a few rows are read of one of them."""
 
     fetch: Fetch
@@ -74,14 +76,14 @@ def read_few(
 
 def _trial(reader: Reader, fetch: Fetch, check: Check) -> Trial | None:
     """What to try; None: the fetch is read as it is."""
-    ways = (fetch._replace(instead=(), may_wait=False), *fetch.instead)
+    ways = (replace(fetch, instead=(), may_wait=False), *fetch.instead)
     if fetch.table.id >= reader.first_new_table or sum(len(way.ranges) for way in ways) > _MAX_RANGES:
         return None
     known = next((way for way in ways if reader.has_read(to_want(way, check))), None)
     if known is not None:
         return Trial(fetch, (), known, to_want(known, check))
     tried = ways[reader.schema.fewest.get(_paths(ways), 0)]
-    return Trial(fetch, ways, tried, to_want(tried, check)._replace(most=FEW))
+    return Trial(fetch, ways, tried, replace(to_want(tried, check), most=FEW))
 
 
 def _chosen(reader: Reader, trial: Trial, check: Check) -> Want | Many:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from rome.catalog.rows import encode_row, row_key
 from rome.catalog.schema import ROWID, Table
@@ -24,7 +25,7 @@ from rome.workingset.contents import Stored
 from rome.workingset.workingset import Row, WorkingSet
 
 
-class Touched(NamedTuple):
+class Touched(Struct, frozen=True, gc=False):
     """One row's way: None before: inserted; None after: deleted."""
 
     table: Table
@@ -97,7 +98,7 @@ def harvest(
         had = frozenset() if stored is None else frozenset(index.id for index in stored.indexes)
         known = working_set.contents.of(table.id).keys
         for row in rows:
-            _, before, after = row
+            before, after = row.before, row.after
             if before is not None:
                 read_set.add_point(table.id, before.key, before.version)
             if not row.changed:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from rome.engine.result import Result
 from rome.errors import Error
@@ -17,7 +17,7 @@ MAX_ROWS = 100_000
 Parameters = Sequence[object] | Mapping[str, object]
 
 
-class Operation(NamedTuple):
+class Operation(Struct, frozen=True):
     """One thing the application asked for; `batch` is executemany's, else None."""
 
     statement: Statement
@@ -25,7 +25,7 @@ class Operation(NamedTuple):
     batch: list[Parameters] | None = None
 
 
-class Logged(NamedTuple):
+class Logged(Struct, frozen=True):
     """An operation, and what the application saw of it."""
 
     operation: Operation
@@ -57,8 +57,8 @@ class Log:
         if self._rows > MAX_ROWS:
             self.replayable = False
         if self.replayable:
-            statement, parameters, batch = operation
-            self._logged.append(Logged(Operation(statement, copied(parameters), batch), outcome))
+            kept = Operation(operation.statement, copied(operation.parameters), operation.batch)
+            self._logged.append(Logged(kept, outcome))
         else:
             self._logged.clear()
 

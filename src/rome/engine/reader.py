@@ -175,10 +175,11 @@ class Reader:
         """The stored rows of a want that was read, decoded."""
         decoded = self._decoded.setdefault(table.id, {})
         found = []
-        for key, version, record in self.transaction.rows(want):
-            stored = decoded.get(key)
+        for row in self.transaction.rows(want):
+            stored = decoded.get(row.key)
             if stored is None:
-                stored = decoded[key] = Stored(key, version, *decode_row(table, key, record))
+                rowid, values = decode_row(table, row.key, row.record)
+                stored = decoded[row.key] = Stored(row.key, row.version, rowid, values)
             found.append(stored)
         return found
 

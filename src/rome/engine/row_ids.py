@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rome.catalog.rows import row_key
 from rome.catalog.schema import Table
@@ -18,7 +20,7 @@ from rome.store.spi import MAX_NUMBER, Reserve, Store
 from rome.workingset.workingset import Event
 
 
-class Taken(NamedTuple):
+class Taken(Struct, frozen=True, gc=False):
     """Ids handed out: `size` of them, from `first` on, of a table's sequence."""
 
     table_id: int
@@ -123,7 +125,7 @@ class RowIds:
             return
         last = self.taken.pop()
         if self._again:
-            self.given.extendleft(last._replace(first=last.first + n, size=1) for n in reversed(range(last.size)))
+            self.given.extendleft(replace(last, first=last.first + n, size=1) for n in reversed(range(last.size)))
         else:
             IDENTIFIERS.give_back(self._incarnation(), table.id, last.first, last.first + last.size)
 
@@ -226,6 +228,6 @@ class RowIds:
                     inserted.add(event.rowid_after)
                 if event.rowid_after in inserted:
                     rowid = moves[event.rowid_after]
-                    event = event._replace(rowid_before=rowid, rowid_after=rowid)
+                    event = replace(event, rowid_before=rowid, rowid_after=rowid)
             changed.append(event)
         return changed

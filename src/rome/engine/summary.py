@@ -12,7 +12,7 @@ from rome.catalog.rows import decode_row, index_key
 from rome.catalog.schema import ROWID, Table
 from rome.codec.values import SqlValue
 from rome.engine.reader import Reader
-from rome.planner.plan import Bounds, Question
+from rome.planner.plan import Question
 from rome.store.spi import ORDER_INDEX, Count, Row, Scan
 from rome.transaction.read_set import Check
 
@@ -46,19 +46,19 @@ def answer(reader: Reader, questions: Sequence[Question], check: Check) -> tuple
             values.append(value)
             if entry is not None:
                 ((start, stop),) = question.ranges
-                checked = [Bounds(start, entry + b"\x00") if question.kind == "least" else Bounds(entry, stop)]
+                checked = [(start, entry + b"\x00") if question.kind == "least" else (entry, stop)]
         ranges += [(question, bounds) for bounds in checked]
-    for question, bounds in ranges:
-        reader.transaction.check_range(question.table.id, question.path.id, bounds.start, bounds.stop, check)
+    for question, (start, stop) in ranges:
+        reader.transaction.check_range(question.table.id, question.path.id, start, stop, check)
     return tuple(values)
 
 
 def _are_read(reader: Reader, questions: Sequence[Question]) -> bool:
     covering = reader.transaction.cache.covering
     return all(
-        covering(question.table.id, question.path.id, bounds.start, bounds.stop) is not None
+        covering(question.table.id, question.path.id, start, stop) is not None
         for question in questions
-        for bounds in question.ranges
+        for start, stop in question.ranges
     )
 
 

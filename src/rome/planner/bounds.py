@@ -27,7 +27,7 @@ MAX_COMBINATIONS = 1_000
 MAX_WAVE_KEYS = 2_000
 """So many keys may come from other tables' rows; beyond it, one range is read from the smallest to the largest."""
 
-WHOLE = Bounds(b"", BEYOND)
+WHOLE: Bounds = (b"", BEYOND)
 
 
 class UncertainValue(Exception):
@@ -99,7 +99,7 @@ class PointRead:
             return None
         if self._row:
             return Fetch(self._table, self._path, (key,), ())
-        return Fetch(self._table, self._path, (), (Bounds(key, key + BEYOND),))
+        return Fetch(self._table, self._path, (), ((key, key + BEYOND),))
 
     def key(self, parameters: Sequence[SqlValue]) -> bytes | None:
         """The key of the constants; None: one that must not be NULL is.
@@ -165,7 +165,7 @@ def exact_ranges(access: Access, inputs: Inputs, *, present: bool) -> list[Bound
             ranges += _between(values, access.path, access.limits, inputs)
         else:
             key = encode_key(values, access.path.collations)
-            ranges.append(Bounds(key, key + BEYOND))
+            ranges.append((key, key + BEYOND))
     return _disjoint(ranges)
 
 
@@ -179,7 +179,7 @@ def ranges_of(accesses: Iterable[Access], inputs: Inputs) -> list[Bounds]:
     ranges: list[Bounds] = []
     for access in accesses:
         _read(access, inputs, keys, ranges)
-    return _disjoint([*ranges, *(Bounds(key, key + BEYOND) for key in keys)])
+    return _disjoint([*ranges, *((key, key + BEYOND) for key in keys)])
 
 
 def whole(table: Table) -> Fetch:
@@ -199,13 +199,13 @@ def _read(access: Access, inputs: Inputs, keys: set[bytes], ranges: list[Bounds]
     points = width == len(path.columns) and path.id == access.table.key.id
     encoded = [(encode_key(values, collations), points and None not in values) for values in tuples]
     if joined and len(encoded) > MAX_WAVE_KEYS:
-        ranges.append(Bounds(min(encoded)[0], max(encoded)[0] + BEYOND))
+        ranges.append((min(encoded)[0], max(encoded)[0] + BEYOND))
         return
     for key, point in encoded:
         if point:
             keys.add(key)
         else:
-            ranges.append(Bounds(key, key + BEYOND))
+            ranges.append((key, key + BEYOND))
 
 
 def _tuples(access: Access, inputs: Inputs) -> list[tuple[SqlValue, ...]]:
@@ -283,16 +283,16 @@ def _between(values: tuple[SqlValue, ...], path: Index, limits: Sequence[Limit],
             stop = min(stop, key)
         else:
             stop = min(stop, key + BEYOND)
-    return [Bounds(start, stop)] if start < stop else []
+    return [(start, stop)] if start < stop else []
 
 
 def _disjoint(ranges: list[Bounds]) -> list[Bounds]:
     """Sorted, and those that overlap or touch made one."""
     found: list[Bounds] = []
-    for bounds in sorted(ranges):
-        if found and bounds.start <= found[-1].stop:
-            if bounds.stop > found[-1].stop:
-                found[-1] = Bounds(found[-1].start, bounds.stop)
+    for start, stop in sorted(ranges):
+        if found and start <= found[-1][1]:
+            if stop > found[-1][1]:
+                found[-1] = (found[-1][0], stop)
         else:
-            found.append(bounds)
+            found.append((start, stop))
     return found

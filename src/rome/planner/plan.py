@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from msgspec import Struct
 
 from rome.catalog.schema import Index, Table
 from rome.codec.values import Collation, SqlValue
 
-
-class Bounds(NamedTuple):
-    """A range of an index, `[start, stop)`."""
-
-    start: bytes
-    stop: bytes
+Bounds = tuple[bytes, bytes]
+"""A range of an index: from the first, up to the second."""
 
 
-class Page(NamedTuple):
+class Page(Struct, frozen=True, gc=False):
     """How to read less than a fetch: rows of `path` in order, until `rows` of them are found that pass WHERE, and all
     those that sort with the last of them.
 
@@ -43,7 +40,7 @@ class Page(NamedTuple):
     parameters: tuple[SqlValue, ...]
 
 
-class Fetch(NamedTuple):
+class Fetch(Struct, frozen=True, gc=False):
     """Stored rows of one table by one access path: row `keys` (of the order index only), and `ranges` of `path`.
 
     Ranges are disjoint and sorted; keys are distinct. Both empty: no row can matter.
@@ -63,7 +60,7 @@ class Fetch(NamedTuple):
     may_wait: bool = False
 
 
-class Many(NamedTuple):
+class Many(Struct, frozen=True, gc=False):
     """The answer to a fetch that may wait: so many `rows` are found by the best way, `fetch`. None were read."""
 
     rows: int
@@ -81,8 +78,7 @@ Made when it is iterated: a plan does not look at its last wave.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedRow:
+class PlannedRow(Struct, frozen=True, gc=False):
     """A row that INSERT .. VALUES is going to write: column position -> value, as far as known before the run.
 
     Only of the columns by which it is checked (Table.guarding). A value has the column's affinity applied. A position
@@ -94,7 +90,7 @@ class PlannedRow:
     rowid_given: bool
 
 
-class PlainRows(NamedTuple):
+class PlainRows(Struct, frozen=True, gc=False):
     """All that a SELECT shows: columns `shown` of those rows of `fetch` whose key in the index `compared` is `key`.
 
     Attributes:
@@ -116,7 +112,7 @@ class PlainRows(NamedTuple):
 QuestionKind = Literal["count", "least", "greatest"]
 
 
-class Question(NamedTuple):
+class Question(Struct, frozen=True, gc=False):
     """What the store can tell of the rows in `ranges` of `path`, in the place of showing them.
 
     How many there are, or the least or greatest value of the column at `position`, which is not NULL in any of them;

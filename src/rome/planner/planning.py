@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import sqlglot
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlglot import exp
 from sqlglot.dialects.sqlite import SQLite
 from sqlglot.errors import SqlglotError
@@ -57,8 +58,7 @@ _USING = re.compile(r"\b(USING|NATURAL)\b")
 _PLANNED = (Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE)
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """What the analysis of a canonical text found: how to read every table in it.
 
     `steps`: sorted by wave. `missed`: tables that no step reads. `whole`: those read whole whatever the parameters are.
@@ -212,10 +212,10 @@ class StatementPlan(FetchPlan):
             found = [whole(table)] if step.choice is None else fetches(table, step.choice.accesses, inputs)
         if (step.instead or step.later) and len(found) == 1 and not found[0].keys:
             ways = [way for choice in step.instead for way in fetches(table, choice.accesses, inputs)]
-            found = [found[0]._replace(instead=tuple(ways), may_wait=step.later is not None)]
+            found = [replace(found[0], instead=tuple(ways), may_wait=step.later is not None)]
         if self._probe is not None and self._paging is not None and self._paging.leaf is step.leaf and len(found) == 1:
             page = self._paging.page(inputs, self._probe)
-            found = [each if each.keys else each._replace(page=page) for each in found]
+            found = [each if each.keys else replace(each, page=page) for each in found]
         return found
 
     def questions(self, parameters: Sequence[SqlValue]) -> list[Question] | None:
@@ -254,11 +254,10 @@ _FetchKey = tuple[Hashable, ...]
 
 
 def _key(fetch: Fetch) -> _FetchKey:
-    table, path, keys, ranges, page, instead, may_wait = fetch
-    if page is None and not instead and not may_wait:  # as most are
-        return table.id, path.id, keys, ranges
-    others = tuple([(way.path.id, way.ranges) for way in instead])
-    return table.id, path.id, keys, ranges, page is not None, may_wait, others
+    if fetch.page is None and not fetch.instead and not fetch.may_wait:  # as most are
+        return fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges
+    others = tuple([(way.path.id, way.ranges) for way in fetch.instead])
+    return fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, fetch.page is not None, fetch.may_wait, others
 
 
 _templates: dict[int, dict[tuple[str, frozenset[str]], Template]] = {}

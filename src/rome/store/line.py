@@ -63,10 +63,10 @@ class Line:
             if place.ticket == request.ticket:
                 break
             claimed.update(place.claims)
-        for table_id, key, _ in request.rows if claimed else ():
-            if not claimed.isdisjoint((Claim(table_id, key), Claim(table_id, None))):
+        for row in request.rows if claimed else ():
+            if not claimed.isdisjoint((Claim(row.table_id, row.key), Claim(row.table_id, None))):
                 raise TurnTakenError(
-                    f"table {table_id}, row {key.hex()}: it is another transaction's turn to change it",
-                    table=table_id,
-                    key=key,
+                    f"table {row.table_id}, row {row.key.hex()}: it is another transaction's turn to change it",
+                    table=row.table_id,
+                    key=row.key,
                 )

@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from threading import Lock
-from typing import NamedTuple, Self
+from typing import Self
+
+from msgspec import Struct
 
 from rome.errors import (
     CatalogChangedError,
@@ -68,7 +70,7 @@ COMMITS_TRIMMED_PER_COMMIT = 4
 """More than one, so that trimming catches up; few, so that no commit pays for a long idle time before it."""
 
 
-class _Change(NamedTuple):
+class _Change(Struct, frozen=True, gc=False):
     """What a key became at a version; `value` None: it was deleted."""
 
     version: Version
@@ -155,7 +157,7 @@ class _Table:
                 yield entry, entry if index_id == ORDER_INDEX else value
 
 
-class _Commit(NamedTuple):
+class _Commit(Struct, frozen=True):
     """What trimming needs to know of a commit, or of an aborted transaction (which touched nothing)."""
 
     version: Version
@@ -262,13 +264,14 @@ class _Database:
             raise SnapshotTooOldError(
                 f"commit from version {request.snapshot.version}: database {self.name!r} is trimmed up to {self._floor}"
             )
-        for table_id, key, version in request.points:
-            found = self.tables[table_id].rows.get(key, self.version)
-            if (0 if found.value is None else found.version) != version:
+        for point in request.points:
+            found = self.tables[point.table_id].rows.get(point.key, self.version)
+            if (0 if found.value is None else found.version) != point.version:
                 raise ConflictError(
-                    f"table {table_id}, row {key.hex()}: read at version {version}, changed at {found.version}",
-                    table=table_id,
-                    key=key,
+                    f"table {point.table_id}, row {point.key.hex()}: read at version {point.version},"
+                    f" changed at {found.version}",
+                    table=point.table_id,
+                    key=point.key,
                 )
         for check in request.ranges:
             if self._range_changed(check):
@@ -281,15 +284,14 @@ class _Database:
                 )
 
     def _range_changed(self, check: RangeCheck) -> bool:
-        table_id, index_id, start, stop, since, rows = check
-        table = self.tables[table_id]
-        if table.changed <= since:
+        table = self.tables[check.table_id]
+        if table.changed <= check.version:
             return False
-        if table.index(index_id).came_or_went(start, stop, since):
+        if table.index(check.index_id).came_or_went(check.start, check.stop, check.version):
             return True
-        return rows and any(
-            table.rows.get(key, self.version).version > since
-            for _, key in table.entries(index_id, start, stop, self.version)
+        return check.rows and any(
+            table.rows.get(key, self.version).version > check.version
+            for _, key in table.entries(check.index_id, check.start, check.stop, self.version)
         )
 
     def _apply(self, request: CommitRequest) -> None:
@@ -311,12 +313,13 @@ class _Database:
                 table.changed = self.version
                 touched.append((table, history, key))
 
-        for table_id, key, record in request.rows:
-            table = self.tables[table_id]
-            put(table, table.rows, key, record)
-        for table_id, index_id, index_key, row_key, present in request.entries:
-            table = self.tables[table_id]
-            put(table, table.indexes[index_id], index_key + row_key, row_key if present else None)
+        for row in request.rows:
+            table = self.tables[row.table_id]
+            put(table, table.rows, row.key, row.record)
+        for entry in request.entries:
+            table = self.tables[entry.table_id]
+            row_key = entry.row_key if entry.present else None
+            put(table, table.indexes[entry.index_id], entry.index_key + entry.row_key, row_key)
         for sequence, value in request.sequences.items():
             self.sequences[sequence] = max(self.sequences[sequence], value)
         self._remember(request.transaction_id, self.version, touched, replaced_bytes)

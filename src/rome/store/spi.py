@@ -21,14 +21,20 @@ maintains it from the rows written; all other entries are written by the committ
 
 Table 0 is the catalog: its last change is the *catalog version*, which every read returns and every read and commit
 validates.
+
+Values are msgspec's Structs, here and in the layers above: one is made in 0.03 µs, a named tuple in 0.15. With
+`gc=False`, where no cycle can lead through them, Python's garbage collector does not see them. It collects after so
+many objects have come: in a large application thousands of rows as named tuples cost more by that than by all else.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Self
+
+from msgspec import Struct, field
 
 from rome.store.diagnosis import Diagnosis, Finding, Level
 from rome.store.location import Location
@@ -45,21 +51,21 @@ MAX_COMMIT_ROWS = 10_000
 MAX_COMMIT_BYTES = 16 * 1024 * 1024
 
 
-class Snapshot(NamedTuple):
+class Snapshot(Struct, frozen=True, gc=False):
     """The store at one version. `incarnation` changes when a store's history may have run backwards."""
 
     incarnation: bytes
     version: Version
 
 
-class Get(NamedTuple):
+class Get(Struct, frozen=True, gc=False):
     """Rows by key. Answered by a list of `Row | None`, in the order of `keys`."""
 
     table_id: int
     keys: tuple[bytes, ...]
 
 
-class Scan(NamedTuple):
+class Scan(Struct, frozen=True, gc=False):
     """Rows by a range of an index, `start <= index key + row key < stop`. Answered by a ScanResult.
 
     `limit` bounds the rows returned; `reverse` walks down from `stop`.
@@ -73,7 +79,7 @@ class Scan(NamedTuple):
     reverse: bool = False
 
 
-class Count(NamedTuple):
+class Count(Struct, frozen=True, gc=False):
     """The number of entries in a range of an index. Answered by an int."""
 
     table_id: int
@@ -89,7 +95,7 @@ MAX_NUMBER = 2**63 - 1
 """SQLite's greatest rowid."""
 
 
-class Reserve(NamedTuple):
+class Reserve(Struct, frozen=True, gc=False):
     """Take `size` numbers of a sequence, all greater than `above`; answered by the first. Never rolled back.
 
     A sequence that was never used stands at 0, so its first number is 1. It ends at MAX_NUMBER.
@@ -100,7 +106,7 @@ class Reserve(NamedTuple):
     above: int = 0
 
 
-class Row(NamedTuple):
+class Row(Struct, frozen=True, gc=False):
     """A record and the version of the commit that wrote it."""
 
     key: bytes
@@ -108,7 +114,7 @@ class Row(NamedTuple):
     record: bytes
 
 
-class ScanResult(NamedTuple):
+class ScanResult(Struct, frozen=True, gc=False):
     """Rows in index order (descending when asked so).
 
     `resume` is None when the range is exhausted; else where to go on: the `start` of the next scan (its `stop` when
@@ -122,7 +128,7 @@ class ScanResult(NamedTuple):
 Answer = list[Row | None] | ScanResult | int
 
 
-class ReadResult(NamedTuple):
+class ReadResult(Struct, frozen=True, gc=False):
     """`answers` and `reserved` are in the order of the requests and reserves."""
 
     snapshot: Snapshot
@@ -131,7 +137,7 @@ class ReadResult(NamedTuple):
     reserved: list[int]
 
 
-class Point(NamedTuple):
+class Point(Struct, frozen=True, gc=False):
     """A row as it was read: valid while the row's version is still this one. Version 0: it was absent."""
 
     table_id: int
@@ -139,7 +145,7 @@ class Point(NamedTuple):
     version: Version
 
 
-class RangeCheck(NamedTuple):
+class RangeCheck(Struct, frozen=True, gc=False):
     """A range of an index as of `version`: valid while no entry in it came or went since.
 
     With `rows`, also no row that the range leads to was updated since.
@@ -153,7 +159,7 @@ class RangeCheck(NamedTuple):
     rows: bool
 
 
-class RowWrite(NamedTuple):
+class RowWrite(Struct, frozen=True, gc=False):
     """Put a record, or delete the row (`record` None)."""
 
     table_id: int
@@ -161,7 +167,7 @@ class RowWrite(NamedTuple):
     record: bytes | None
 
 
-class EntryWrite(NamedTuple):
+class EntryWrite(Struct, frozen=True, gc=False):
     """Add an index entry, or remove it. Never of the order index, which follows from the rows."""
 
     table_id: int
@@ -171,7 +177,7 @@ class EntryWrite(NamedTuple):
     present: bool
 
 
-class Drop(NamedTuple):
+class Drop(Struct, frozen=True, gc=False):
     """Delete a table with its rows, indexes and history (`index_id` None), or one index. No snapshot keeps it.
 
     It comes with a write to table 0, so that every older snapshot is refused.
@@ -192,8 +198,7 @@ class Claim(NamedTuple):
         return self.table_id == other.table_id and (self.key == other.key or None in (self.key, other.key))
 
 
-@dataclass(frozen=True, slots=True)
-class CommitRequest:
+class CommitRequest(Struct, frozen=True, gc=False):
     """One transaction's effects and what they rest on.
 
     Args:

@@ -7,7 +7,6 @@ commits that made them, since a store may count in steps other than one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from secrets import token_bytes, token_hex
 from typing import ClassVar, TypeVar
@@ -15,6 +14,7 @@ from typing import ClassVar, TypeVar
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from msgspec.structs import replace
 
 from rome.errors import CommitAbortedError, ConflictError, TurnTakenError
 from rome.store.location import Location

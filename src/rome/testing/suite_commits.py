@@ -26,7 +26,9 @@ from rome.store.spi import (
     RangeCheck,
     Reserve,
     Retention,
+    Row,
     Scan,
+    ScanResult,
     Version,
 )
 from rome.testing.harness import Client, Connect, change_catalog, delete, enter, leave, put
@@ -102,7 +104,7 @@ class TestTransactionIds:
         assert other.store.commit(request) == version
         assert connect().store.commit(request) == version
         other.begin()
-        assert other.get(b"a") == [(b"a", later, b"2")]
+        assert other.get(b"a") == [Row(b"a", later, b"2")]
         assert other.snapshot.version == later
 
     def test_repeated_commit_answers_the_same_after_the_catalog_changed(self, connect: Connect) -> None:
@@ -155,7 +157,7 @@ class TestTransactionIds:
                 store.commit(request)
             assert store.resolve(request.transaction_id, request.snapshot.version) is None
         result = client.store.read(None, [Scan(1, 1, b"", BEYOND), Count(1, 0, b"", BEYOND)], [Reserve(5, 1)])
-        assert result.answers == [([], None), 0]
+        assert result.answers == [ScanResult([], None), 0]
         assert result.reserved == [1]
 
     def test_resolve_of_one_does_not_disturb_others(self, connect: Connect) -> None:
@@ -382,7 +384,7 @@ class TestDrop:
             Drop(1), put(b"new"), enter(b"k", b"new"), Drop(2, 1), enter(b"k", b"0005", 1, 2), change_catalog()
         )
         client.begin()
-        assert client.scan() == client.scan(1) == [(b"new", version, b"record")]
+        assert client.scan() == client.scan(1) == [Row(b"new", version, b"record")]
         assert client.keys(1, table=2) == [b"0005"]
 
     def test_dropping_what_is_not_there_is_no_error(self, client: Client) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from rome.errors import ConflictError
-from rome.store.spi import BEYOND, Drop, Point, RangeCheck, Reserve
+from rome.store.spi import BEYOND, Drop, Point, RangeCheck, Reserve, Row
 from rome.testing.harness import Client, Connect, Write, delete, enter, leave, put
 
 
@@ -180,7 +180,7 @@ class TestReadSet:
             second.commit(put(b"c", b"second"), read=[Point(1, b"c", 0)])
         writer.begin()
         [row] = writer.get(b"c")
-        assert row == (b"c", version, b"first")
+        assert row == Row(b"c", version, b"first")
 
     def test_write_skew_is_a_conflict(self, connect: Connect) -> None:
         """Each reads the range that the other writes into."""

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from operator import itemgetter
-from typing import NamedTuple
+from operator import attrgetter
+
+from msgspec import Struct
 
 from rome.store.spi import BEYOND, ORDER_INDEX, Count, Row
 
 EVERYTHING = (b"", BEYOND)
 
 
-class Covered(NamedTuple):
+class Covered(Struct, frozen=True, gc=False):
     """A range of an index that was read in full, and the keys of the rows found in it."""
 
     start: bytes
@@ -24,7 +25,7 @@ class Covered(NamedTuple):
     keys: list[bytes]
 
 
-_start = itemgetter(0)
+_start = attrgetter("start")
 
 
 class SnapshotCache:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rome.errors import CommitAbortedError, CommitUnknownError, NotReplicatedError, OperationalError
 from rome.store.spi import (
@@ -38,7 +40,7 @@ RESOLVE_PAUSES_S = [0.01 * 2**attempt for attempt in range(9)]
 _DEFAULT_LIMITS = CommitLimits()
 
 
-class Want(NamedTuple):
+class Want(Struct, frozen=True, gc=False):
     """Stored rows that a statement needs: row keys, or a range of an index; and what must stay as it is.
 
     `most`: of each range no more rows are read than these, to see whether there are more.
@@ -55,13 +57,14 @@ class Want(NamedTuple):
 def merged(wants: Iterable[Want]) -> list[Want]:
     """The same keys and ranges, each once and in full, in as few wants as there are indexes and checks."""
     groups: dict[tuple[int, int, Check], tuple[dict[bytes, None], dict[tuple[bytes, bytes], None]]] = {}
-    for table_id, index_id, keys, ranges, check, _ in wants:
-        group = groups.get((table_id, index_id, check))
+    for want in wants:
+        place = (want.table_id, want.index_id, want.check)
+        group = groups.get(place)
         if group is None:
-            group = groups[table_id, index_id, check] = ({}, {})
-        for key in keys:
+            group = groups[place] = ({}, {})
+        for key in want.keys:
             group[0][key] = None
-        for each in ranges:
+        for each in want.ranges:
             group[1][each] = None
     return [
         Want(table_id, index_id, tuple(keys), tuple(ranges), check)
@@ -156,9 +159,10 @@ class Transaction:
         while resume is not None:
             result = self._store.read(self.snapshot, [Scan(table_id, index_id, resume, stop)])
             self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
-            ((_, (rows, resume)),) = _scans([Scan(table_id, index_id, start, stop)], result.answers)
-            self._count(rows)
-            yield rows
+            ((_, found),) = _scans([Scan(table_id, index_id, start, stop)], result.answers)
+            resume = found.resume
+            self._count(found.rows)
+            yield found.rows
 
     def _read(
         self,
@@ -205,15 +209,17 @@ class Transaction:
         first = True
         while answers:
             unfinished = []
-            for position, (scan, (rows, resume)) in answers:
+            for position, (scan, answer) in answers:
+                rows, resume = answer.rows, answer.resume
                 stops[position] = resume
                 if rows:  # most ranges that must be unique have none
                     self._take(rows, scan)
                     found[position] += rows
                 limit = None if scan.limit is None else scan.limit - len(rows)
                 if resume is not None and limit != 0:
-                    bounds = (scan.start, resume) if scan.reverse else (resume, scan.stop)
-                    unfinished.append((position, Scan(scan.table_id, scan.index_id, *bounds, limit, scan.reverse)))
+                    start, stop = (scan.start, resume) if scan.reverse else (resume, scan.stop)
+                    left = Scan(scan.table_id, scan.index_id, start, stop, limit, scan.reverse)
+                    unfinished.append((position, left))
             if not unfinished:
                 break
             rest = [scan for _, scan in unfinished]
@@ -230,7 +236,7 @@ class Transaction:
 
     def _count(self, rows: Sequence[Row]) -> int:
         """Note rows that were read; returns the bytes of their records."""
-        record_bytes = sum([len(record) for _, _, record in rows])
+        record_bytes = sum([len(row.record) for row in rows])
         self.rows_read += len(rows)
         self.bytes_read += record_bytes
         return record_bytes
@@ -313,7 +319,7 @@ class Transaction:
         snapshot = self.snapshot or self._store.last_snapshot()
         oldest = self.read_set.oldest()
         if oldest is not None:
-            snapshot = snapshot._replace(version=min(oldest, snapshot.version))
+            snapshot = replace(snapshot, version=min(oldest, snapshot.version))
         request = CommitRequest(
             transaction_id=secrets.token_bytes(16),
             snapshot=snapshot,

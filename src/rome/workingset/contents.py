@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from rome.codec.values import SqlValue
 
@@ -11,7 +12,7 @@ Identity = int | bytes
 """What tells the rows of a table apart inside the working set: the rowid; WITHOUT ROWID: the row key."""
 
 
-class Stored(NamedTuple):
+class Stored(Struct, frozen=True, gc=False):
     """A row as the store holds it at the transaction's snapshot."""
 
     key: bytes

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import apsw
+from msgspec import Struct
 
 from rome.catalog.mirror import Master, temporary_objects
 from rome.catalog.rows import index_key
@@ -25,7 +26,7 @@ from rome.workingset.tables import TableStatements
 Row = tuple[SqlValue, ...]
 
 
-class Event(NamedTuple):
+class Event(Struct, frozen=True, gc=False):
     """One row that a run inserted, updated or deleted, as SQLite's preupdate hook saw it.
 
     `old` and `new` are None when there is no such row, and for tables with generated columns, of which the hook
@@ -40,7 +41,7 @@ class Event(NamedTuple):
     new: Row | None
 
 
-class Counters(NamedTuple):
+class Counters(Struct, frozen=True, gc=False):
     """What a connection remembers of its last changes."""
 
     last_rowid: int
@@ -48,7 +49,7 @@ class Counters(NamedTuple):
     total_changes: int
 
 
-class Run(NamedTuple):
+class Run(Struct, frozen=True):
     """What running a statement gave, or running it several times.
 
     Attributes:
@@ -236,7 +237,7 @@ class WorkingSet:
         statements = self.statements_of(table)
         last_rowid = self.connection.last_insert_rowid()
         try:
-            pairs = [row[2:] for row in new]
+            pairs = [(row.rowid, row.values) for row in new]
             self.connection.executemany(statements.insert, statements.bindings(pairs))
         except apsw.Error as error:
             raise InternalError(f"a stored row of table {table.name} does not fit its own schema: {error}") from error

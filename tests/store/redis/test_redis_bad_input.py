@@ -38,7 +38,8 @@ junk = st.binary(max_size=20) | numbers.map(lambda number: b"%d" % number) | st.
 
 def _valid_arguments(client: Client) -> dict[str, list[bytes | str | int]]:
     """What a well-formed call of each script has in ARGV."""
-    incarnation, version = client.begin()
+    snapshot = client.begin()
+    incarnation, version = snapshot.incarnation, snapshot.version
     row = client.get(b"a")[0]
     assert row
     request = client.request(

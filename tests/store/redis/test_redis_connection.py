@@ -33,7 +33,7 @@ from rome.store.location import Location
 from rome.store.redis import RedisStore, health
 from rome.store.redis.health import Health
 from rome.store.redis.names import meta_key
-from rome.store.spi import Get, Reserve
+from rome.store.spi import Get, Reserve, Row
 from rome.testing.harness import Client, put
 
 
@@ -119,7 +119,7 @@ class TestLoss:
                 version = client.write(put(b"a", b"%d" % number))
                 admin.script_flush()
                 result = other.store.read(None, [Get(1, (b"a",))], [Reserve(1, 1)])
-                assert result.answers == [[(b"a", version, b"%d" % number)]]
+                assert result.answers == [[Row(b"a", version, b"%d" % number)]]
                 assert result.reserved == [number + 1]
                 admin.script_flush()
                 other.snapshot = result.snapshot

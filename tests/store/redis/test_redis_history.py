@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from secrets import token_bytes
 
 import pytest
 import redis
+from msgspec.structs import replace
 from redis_kit import Open, Start, admin_of, keys_of, lose_answers
 
 from rome.errors import (
@@ -23,7 +23,7 @@ from rome.errors import (
 from rome.store.location import Location
 from rome.store.redis import RedisStore
 from rome.store.redis.names import meta_key
-from rome.store.spi import BEYOND, Drop, Point, RangeCheck, Retention
+from rome.store.spi import BEYOND, Drop, Point, RangeCheck, Retention, Row
 from rome.testing.harness import Write, change_catalog, delete, enter, leave, put
 
 
@@ -110,8 +110,8 @@ class TestRetention:
         client.write(put(b"a"), put(b"b"))
         version = client.write(Drop(1), put(b"a", b"new"), delete(b"b"))
         client.begin()
-        assert client.scan() == [(b"a", version, b"new")]
-        assert client.get(b"a", b"b") == [(b"a", version, b"new"), None]
+        assert client.scan() == [Row(b"a", version, b"new")]
+        assert client.get(b"a", b"b") == [Row(b"a", version, b"new"), None]
 
     def test_dropped_table_leaves_nothing_once_its_drop_is_trimmed(
         self, connect: Open, admin: redis.Redis, location: Location

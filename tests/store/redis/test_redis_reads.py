@@ -9,6 +9,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from redis_kit import Open, link_of
 
 from rome.errors import CatalogChangedError, ConflictError, CorruptRecordError
@@ -206,7 +207,7 @@ class TestStoppingEarly:
                 resume = answer.resume
                 field = "stop" if scans[position].reverse else "start"
                 nowhere = scans[position].start if scans[position].reverse else scans[position].stop
-                scans[position] = scans[position]._replace(**{field: nowhere if resume is None else resume})
+                scans[position] = structs.replace(scans[position], **{field: nowhere if resume is None else resume})
         assert found == [keys, keys[::-1]]
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rome.errors import (
     CatalogChangedError,
@@ -51,8 +53,10 @@ from rome.store.spi import (
     ORDER_INDEX,
     CommitRequest,
     Drop,
+    EntryWrite,
     RangeCheck,
     Reserve,
+    RowWrite,
     Snapshot,
     Version,
 )
@@ -101,12 +105,14 @@ def check_snapshot(state: State, snapshot: Snapshot) -> None:
 def validate(txn: Transaction, state: State, request: CommitRequest) -> None:
     """Raises ConflictError when anything that the request names as read has changed."""
     check_snapshot(state, request.snapshot)
-    for table_id, key, version in request.points:
-        stored = ordered.get(txn, rows_header(table_id), key)
+    for point in request.points:
+        stored = ordered.get(txn, rows_header(point.table_id), point.key)
         found = 0 if stored is None else int.from_bytes(stored[:8], "big")
-        if found != version:
+        if found != point.version:
             raise ConflictError(
-                f"table {table_id}, row {key.hex()}: read at version {version}, now at {found}", table=table_id, key=key
+                f"table {point.table_id}, row {point.key.hex()}: read at version {point.version}, now at {found}",
+                table=point.table_id,
+                key=point.key,
             )
     for check in request.ranges:
         if _range_changed(txn, check):
@@ -120,7 +126,7 @@ def validate(txn: Transaction, state: State, request: CommitRequest) -> None:
 
 
 def _range_changed(txn: Transaction, check: RangeCheck) -> bool:
-    table_id, index_id, start, stop, since, rows = check
+    table_id, index_id, since = check.table_id, check.index_id, check.version
     table = TableState.read(txn, table_id)
     if table.changed <= since:
         return False
@@ -128,14 +134,14 @@ def _range_changed(txn: Transaction, check: RangeCheck) -> bool:
         raise SnapshotTooOldError(
             f"range read at version {since}: table {table_id} is trimmed up to {table.floor}", table=table_id
         )
-    for _, value in ordered.between(txn, log_header(table_id, index_id), start, stop):
+    for _, value in ordered.between(txn, log_header(table_id, index_id), check.start, check.stop):
         came_or_went, written = unpack_versions(value)
-        if came_or_went > since or (rows and written > since):
+        if came_or_went > since or (check.rows and written > since):
             return True
-    if not rows or index_id == ORDER_INDEX:
+    if not check.rows or index_id == ORDER_INDEX:
         return False
     header = rows_header(table_id)
-    for entry, value in ordered.between(txn, entries_header(table_id, index_id), start, stop):
+    for entry, value in ordered.between(txn, entries_header(table_id, index_id), check.start, check.stop):
         row = ordered.get(txn, header, row_key_of(entry, value))
         if row is not None and int.from_bytes(row[:8], "big") > since:
             return True
@@ -147,16 +153,16 @@ def apply(txn: Transaction, state: State, request: CommitRequest) -> State:
     changes = _Changes(txn, state.version + 1)
     for drop in request.drops:
         _drop(txn, drop)
-    for table_id, key, record in request.rows:
-        changes.write_row(table_id, key, record)
-    for table_id, index_id, index_key, row_key, present in request.entries:
-        changes.write_entry(table_id, index_id, index_key, row_key, present)
+    for row in request.rows:
+        changes.write_row(row)
+    for entry in request.entries:
+        changes.write_entry(entry)
     for table_id in changes.tables:
-        TableState.read(txn, table_id)._replace(changed=changes.version).write(txn, table_id)
+        replace(TableState.read(txn, table_id), changed=changes.version).write(txn, table_id)
     for sequence, value in request.sequences.items():
         reserve(txn, Reserve(sequence, 0, value))
     if CATALOG_TABLE in changes.tables:
-        state = state._replace(catalog_version=changes.version)
+        state = replace(state, catalog_version=changes.version)
     return _remember(txn, state, request.transaction_id, changes.version, changes.kept_bytes, changes.log_keys)
 
 
@@ -171,26 +177,26 @@ class _Changes:
         self._txn = txn
         self._version_bytes = pack_number(version)
 
-    def write_row(self, table_id: int, key: bytes, record: bytes | None) -> None:
-        header = rows_header(table_id)
-        old = ordered.get(self._txn, header, key)
-        if record is not None:
-            ordered.put(self._txn, header, key, self._version_bytes + record)
+    def write_row(self, row: RowWrite) -> None:
+        header = rows_header(row.table_id)
+        old = ordered.get(self._txn, header, row.key)
+        if row.record is not None:
+            ordered.put(self._txn, header, row.key, self._version_bytes + row.record)
         elif old is not None:
-            ordered.delete(self._txn, header, key)
+            ordered.delete(self._txn, header, row.key)
         else:
             return
         self.kept_bytes += 0 if old is None else len(old)
-        self._log(table_id, ORDER_INDEX, key, updated=old is not None and record is not None)
+        self._log(row.table_id, ORDER_INDEX, row.key, updated=old is not None and row.record is not None)
 
-    def write_entry(self, table_id: int, index_id: int, index_key: bytes, row_key: bytes, present: bool) -> None:
-        header, entry = entries_header(table_id, index_id), index_key + row_key
-        if present:
-            changed = ordered.put(self._txn, header, entry, len(row_key).to_bytes(4, "big"), overwrite=False)
+    def write_entry(self, write: EntryWrite) -> None:
+        header, entry = entries_header(write.table_id, write.index_id), write.index_key + write.row_key
+        if write.present:
+            changed = ordered.put(self._txn, header, entry, len(write.row_key).to_bytes(4, "big"), overwrite=False)
         else:
             changed = ordered.delete(self._txn, header, entry)
         if changed:
-            self._log(table_id, index_id, entry, updated=False)
+            self._log(write.table_id, write.index_id, entry, updated=False)
 
     def _log(self, table_id: int, index_id: int, entry: bytes, *, updated: bool) -> None:
         header = log_header(table_id, index_id)
@@ -263,7 +269,7 @@ def write_line(txn: Transaction, line: Line) -> None:
         txn.delete(LINE_KEY)
 
 
-class _Commit(NamedTuple):
+class _Commit(Struct, frozen=True, gc=False):
     """What trimming needs to know of a commit, or of an aborted transaction (which has no log)."""
 
     time: float
@@ -292,7 +298,7 @@ def _remember(
     txn.put(transaction_key(transaction_id), pack_number(version))
     commit = _Commit(clock(), transaction_id, kept_bytes, _encode_log_keys(log_keys))
     txn.put(commit_key(version), commit.pack())
-    return state._replace(version=version, kept_bytes=state.kept_bytes + kept_bytes)
+    return replace(state, version=version, kept_bytes=state.kept_bytes + kept_bytes)
 
 
 def trim(txn: Transaction, state: State, limit: int) -> tuple[State, int]:
@@ -308,7 +314,7 @@ def trim(txn: Transaction, state: State, limit: int) -> tuple[State, int]:
             cursor.delete()
             txn.delete(transaction_key(commit.transaction_id))
             _forget(txn, version, _decode_log_keys(commit.log_keys))
-            state = state._replace(floor=version, kept_bytes=state.kept_bytes - commit.kept_bytes)
+            state = replace(state, floor=version, kept_bytes=state.kept_bytes - commit.kept_bytes)
             count += 1
     return state, count
 
@@ -321,4 +327,4 @@ def _forget(txn: Transaction, version: Version, log_keys: list[bytes]) -> None:
             txn.delete(stored)
     for table_id in {table_of_log_key(stored) for stored in log_keys}:
         if txn.get(table_key(table_id)) is not None:  # else the table was dropped
-            TableState.read(txn, table_id)._replace(floor=version).write(txn, table_id)
+            replace(TableState.read(txn, table_id), floor=version).write(txn, table_id)

@@ -25,6 +25,7 @@ from typing import Final, NamedTuple
 from weakref import ref
 
 import lmdb
+from msgspec.structs import replace
 
 from rome.errors import (
     CommitUnknownError,
@@ -373,7 +374,7 @@ def drop(path: str) -> None:
         try:
             with _folder_locked(path):
                 with suppress(StoreFullError), environment.write() as txn:  # a full file can be deleted, too
-                    environment.state_in(txn)._replace(dropped=True).write(txn)
+                    replace(environment.state_in(txn), dropped=True).write(txn)
                 _unlink(path)
         finally:
             if in_use is None:

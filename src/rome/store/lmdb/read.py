@@ -28,7 +28,7 @@ def answer(txn: Transaction, requests: Sequence[Request]) -> list[Answer]:
             case Scan():
                 found = _scan(txn, request, rows_left, bytes_left)
                 rows_left -= len(found.rows)
-                bytes_left -= sum([len(record) for _, _, record in found.rows])
+                bytes_left -= sum([len(row.record) for row in found.rows])
                 answers.append(found)
             case Count():
                 header = _header(request.table_id, request.index_id)

@@ -20,7 +20,9 @@ from __future__ import annotations
 import secrets
 import struct
 from functools import lru_cache
-from typing import NamedTuple, Self
+from typing import Self
+
+from msgspec import Struct
 
 from rome.errors import FormatError
 from rome.store.lmdb.ordered import Transaction
@@ -80,7 +82,7 @@ def commit_key(version: Version) -> bytes:
     return COMMITS_HEADER + pack_number(version)
 
 
-class TableState(NamedTuple):
+class TableState(Struct, frozen=True, gc=False):
     """`changed`: the last commit that changed the table. `floor`: the last such commit that is trimmed away."""
 
     changed: Version
@@ -91,13 +93,13 @@ class TableState(NamedTuple):
         return cls(*unpack_versions(txn.get(table_key(table_id), _NO_TABLE)))
 
     def write(self, txn: Transaction, table_id: int) -> None:
-        txn.put(table_key(table_id), pack_versions(*self))
+        txn.put(table_key(table_id), pack_versions(self.changed, self.floor))
 
 
 _NO_TABLE = pack_versions(0, 0)
 
 
-class State(NamedTuple):
+class State(Struct, frozen=True, gc=False):
     """One version of the database.
 
     Attributes:
@@ -134,5 +136,7 @@ class State(NamedTuple):
         return cls(dropped, incarnation, version, catalog_version, floor, kept, Retention(seconds, max_bytes))
 
     def write(self, txn: Transaction) -> None:
-        *fields, retention = self
-        txn.put(STATE_KEY, _STATE.pack(_MAGIC, FORMAT, *fields, *retention))
+        retention = self.retention
+        numbers = self.version, self.catalog_version, self.floor, self.kept_bytes
+        head = _MAGIC, FORMAT, self.dropped, self.incarnation
+        txn.put(STATE_KEY, _STATE.pack(*head, *numbers, retention.seconds, retention.max_bytes))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Final, Self, TypedDict
 
 import lmdb
+from msgspec.structs import replace
 
 from rome.errors import (
     CommitAbortedError,
@@ -230,7 +231,7 @@ class LmdbStore(spi.Store):
 
     def set_retention(self, retention: Retention) -> None:
         with self._round_trip() as opened, opened.write() as txn:
-            opened.state_in(txn)._replace(retention=retention).write(txn)
+            replace(opened.state_in(txn), retention=retention).write(txn)
 
     def is_usable(self) -> bool:
         with self._pin.lock:

@@ -10,7 +10,8 @@ What is left is *in doubt*, and is asked again of read.lua, which looks into the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from rome.store.redis.link import Command, Reply
 from rome.store.redis.messages import decode_row
@@ -20,7 +21,7 @@ from rome.store.spi import Get, Row, Snapshot, Version
 _STATE = (b"incarnation", b"version", b"t0")
 
 
-class Found(NamedTuple):
+class Found(Struct, frozen=True, gc=False):
     """What the commands brought.
 
     Attributes:

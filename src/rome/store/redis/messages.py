@@ -126,28 +126,29 @@ def _resume(scan: Scan, last: bytes | None) -> bytes | None:
 
 def reserve_arguments(reserves: Iterable[Reserve]) -> list[str]:
     """What reserve.lua takes."""
-    return [str(number) for sequence, size, above in reserves for number in (sequence, size, max(0, above))]
+    return [str(number) for each in reserves for number in (each.sequence, each.size, max(0, each.above))]
 
 
 def commit_arguments(request: CommitRequest) -> list[bytes]:
     """What commit.lua takes from ARGV[6] on."""
     points: dict[int, list[bytes]] = {}
     stamps: dict[int, list[bytes]] = {}
-    for table_id, key, version in request.points:
-        points.setdefault(table_id, []).append(escape(key))
-        stamps.setdefault(table_id, []).append(stamp(version) if version else b"")
+    for point in request.points:
+        points.setdefault(point.table_id, []).append(escape(point.key))
+        stamps.setdefault(point.table_id, []).append(stamp(point.version) if point.version else b"")
     ranges: dict[tuple[int, int, Version, bool], list[bytes]] = {}
-    for table_id, index_id, start, stop, version, rows in request.ranges:
-        ranges.setdefault((table_id, index_id, version, rows), []).extend((escape(start), escape(stop)))
+    for check in request.ranges:
+        place = (check.table_id, check.index_id, check.version, check.rows)
+        ranges.setdefault(place, []).extend((escape(check.start), escape(check.stop)))
     puts: dict[int, list[bytes]] = {}
     records: dict[int, list[bytes]] = {}
     deletes: dict[int, list[bytes]] = {}
-    for table_id, key, record in request.rows:
-        if record is None:
-            deletes.setdefault(table_id, []).append(escape(key))
+    for row in request.rows:
+        if row.record is None:
+            deletes.setdefault(row.table_id, []).append(escape(row.key))
         else:
-            puts.setdefault(table_id, []).append(escape(key))
-            records.setdefault(table_id, []).append(record)
+            puts.setdefault(row.table_id, []).append(escape(row.key))
+            records.setdefault(row.table_id, []).append(row.record)
     removed: dict[tuple[int, int], list[bytes]] = {}
     added: dict[tuple[int, int], list[bytes]] = {}
     for write in request.entries:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NoReturn, Self
 
+from msgspec import Struct
 from redis import exceptions
 
 from rome.errors import (
@@ -163,7 +164,7 @@ class RedisStore(Store):
     def commit(self, request: CommitRequest) -> Version:
         self._snapshot = None
         script = scripts.COMMIT_DELETES if only_deletes(request) else scripts.COMMIT
-        incarnation, version = request.snapshot
+        incarnation, version = request.snapshot.incarnation, request.snapshot.version
         arguments: tuple[bytes | str | int, ...] = (
             request.transaction_id,
             incarnation,
@@ -302,14 +303,11 @@ class RedisStore(Store):
             commands.append(self._script(scripts.RESERVE, *reserve_arguments(reserves)))
         replies = self._call(commands)
         reserved = self._reserved(reserves, replies.pop()) if reserves else []
-        if plain:
-            at, catalog_version, answers = self._judge(gets, snapshot, replies)
-        else:
-            at, catalog_version, answers = self._answers(snapshot, requests, replies[0])
+        found = self._judge(gets, snapshot, replies) if plain else self._answers(snapshot, requests, replies[0])
         if snapshot is None:
-            self._snapshot = at
-            self._heard_of(at)
-        return ReadResult(at, catalog_version, answers, reserved)
+            self._snapshot = found.snapshot
+            self._heard_of(found.snapshot)
+        return ReadResult(found.snapshot, found.catalog_version, found.answers, reserved)
 
     def _judge(self, gets: Sequence[Get], snapshot: Snapshot | None, replies: list[Reply]) -> _Answered:
         for reply in replies:
@@ -325,8 +323,8 @@ class RedisStore(Store):
             for get, doubts in zip(gets, found.doubts, strict=True)
         ]
         if any(found.doubts):
-            _, _, answers = self._answers(found.snapshot, again, None)
-            for rows, doubts, answer in zip(found.rows, found.doubts, answers, strict=True):
+            asked = self._answers(found.snapshot, again, None)
+            for rows, doubts, answer in zip(found.rows, found.doubts, asked.answers, strict=True):
                 assert isinstance(answer, list)
                 for position, row in zip(doubts, answer, strict=True):
                     rows[position] = row
@@ -463,7 +461,7 @@ class RedisStore(Store):
                 raise AssertionError(f"unknown answer {reply!r}")
 
 
-class _Answered(NamedTuple):
+class _Answered(Struct, frozen=True, gc=False):
     snapshot: Snapshot
     catalog_version: Version
     answers: list[Answer]
@@ -489,8 +487,8 @@ def _greet(settings: Settings, more: Sequence[Command]) -> tuple[Link, Health, l
 
 
 def _read_arguments(snapshot: Snapshot | None, requests: Sequence[Request]) -> tuple[bytes | str | int, ...]:
-    incarnation, version = (b"", "") if snapshot is None else snapshot
-    return incarnation, version, SCAN_ROWS, SCAN_BYTES, *request_arguments(requests)
+    at = (b"", "") if snapshot is None else (snapshot.incarnation, snapshot.version)
+    return *at, SCAN_ROWS, SCAN_BYTES, *request_arguments(requests)
 
 
 def _retention_arguments(retention: Retention) -> tuple[int, int]:
