@@ -41,7 +41,6 @@ def read_few(
     extra: Sequence[Want] = (),
     reserves: Sequence[Reserve] = (),
     walk: Walk | None = None,
-    limit: int = 0,
 ) -> tuple[list[Want | Many], list[int]]:
     """Read and hydrate fetches, each by one of its ways; the other arguments are as those of `Reader.read`.
 
@@ -58,7 +57,7 @@ def read_few(
             trials[number] = trial
         wants.append(to_want(fetch, check) if trial is None else trial.want)
     counts = [count for trial in trials.values() for way in trial.ways for count in _counts(way)]
-    reserved = reader.read([*wants, *extra], reserves, walk, limit, counts)
+    reserved = reader.read([*wants, *extra], reserves, walk, counts)
     if not trials:
         reader.hydrate([*wants, *extra])
         return list(wants), reserved

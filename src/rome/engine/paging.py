@@ -15,9 +15,6 @@ from rome.transaction.transaction import Want
 from rome.transaction.walk import Walk
 from rome.workingset.contents import Stored
 
-_GROWTH = 4
-"""So many times as many rows are read each time: at most this much too many, in few trips."""
-
 
 def pages(reader: Reader, fetch: Fetch) -> bool:
     """Whether a fetch can be read as a page.
@@ -47,10 +44,9 @@ def read_page(
     """
     page, table = fetch.page, fetch.table
     assert page is not None
-    walk = Walk(table.id, page.path.id, page.ranges, reverse=page.reverse)
-    limit = page.first
+    walk = Walk(table.id, page.path.id, page.ranges, page.first, reverse=page.reverse)
     others = [other for other in wave if other is not fetch]
-    found, reserved = read_few(reader, others, check, extra, reserves, walk, limit)
+    found, reserved = read_few(reader, others, check, extra, reserves, walk)
     try:
         while True:
             read = Want(table.id, page.path.id, tuple(row.key for row in walk.rows), (), Check.NOTHING)
@@ -58,8 +54,7 @@ def read_page(
             if walk.is_finished or _is_enough(reader, table, page, reader.stored(table, read)):
                 found.insert(wave.index(fetch), read)
                 return found, reserved
-            limit *= _GROWTH
-            reader.read([], (), walk, limit)
+            reader.read([], walk=walk)
     finally:  # an error in WHERE is seen by the application, too
         reader.transaction.check_walk(walk, check)
 

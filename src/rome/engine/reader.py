@@ -67,12 +67,11 @@ class Reader:
         wants: Sequence[Want],
         reserves: Sequence[Reserve] = (),
         walk: Walk | None = None,
-        limit: int = 0,
         counts: Sequence[Count] = (),
     ) -> list[int]:
         """Read wants into the transaction's cache and its read set; nothing is hydrated. Returns the reserved.
 
-        A walk goes on for `limit` rows; it enters the read set when it is finished. So do wants of which not all is
+        A walk goes on; it enters the read set when it is finished. So do wants of which not all is
         read: when they are read as a whole.
 
         Raises:
@@ -82,7 +81,7 @@ class Reader:
         if not wants and not reserves and walk is None:
             return []
         try:
-            reserved = self.transaction.read(wants, reserves, walk, limit, counts)
+            reserved = self.transaction.read(wants, reserves, walk, counts)
         except NoRoom as error:
             self._check_catalog()
             raise self._too_much(error, wants) from None

@@ -122,12 +122,11 @@ class Transaction:
         wants: Sequence[Want],
         reserves: Sequence[Reserve] = (),
         walk: Walk | None = None,
-        limit: int = 0,
         counts: Sequence[Count] = (),
     ) -> list[int]:
         """Bring all that is wanted into the cache, in one round trip if nothing is cut short; returns the reserved.
 
-        With a walk, go on with it for `limit` rows, too; `check_walk` in the end. `counts`: sizes to bring, too.
+        With a walk, go on with it, too; `check_walk` in the end. `counts`: sizes to bring, too.
 
         The wants enter the read set only by `check_want`: the caller looks at `catalog_version` first.
 
@@ -136,7 +135,7 @@ class Transaction:
             NoRoom: more rows than memory may be taken for; what came of them is forgotten.
         """
         requests = self._missing(wants)
-        return self._read(requests, reserves, walk, limit, counts) if requests or reserves or walk else []
+        return self._read(requests, reserves, walk, counts) if requests or reserves or walk else []
 
     def ask(self, requests: Sequence[Count | Scan]) -> list[int | list[Row]]:
         """Count entries, and find the first rows of ranges; nothing of it enters the cache or the read set.
@@ -169,10 +168,9 @@ class Transaction:
         wanted: Sequence[Request],
         reserves: Sequence[Reserve],
         walk: Walk | None = None,
-        limit: int = 0,
         counts: Sequence[Count] = (),
     ) -> list[int]:
-        steps = [] if walk is None else walk.scans(limit)
+        steps = [] if walk is None else walk.scans()
         requests = [*wanted, *steps, *counts]
         self.waves += 1
         result = self._store.read(self.snapshot, requests, reserves)

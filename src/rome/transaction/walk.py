@@ -10,18 +10,23 @@ from rome.store.spi import Row, Scan
 Range = tuple[bytes, bytes]
 
 
+_GROWTH = 4
+"""So many times as many rows are read each time: at most this much too many, in few trips."""
+
+
 class Walk:
-    """How far a walk has come.
+    """How far a walk has come. It reads `first` rows at first, and then more each time.
 
     Attributes:
         rows: those read, in the order of the walk; nothing between them was left out.
         covered: the parts of the ranges in which they are all that there is.
     """
 
-    def __init__(self, table_id: int, index_id: int, ranges: Sequence[Range], *, reverse: bool) -> None:
+    def __init__(self, table_id: int, index_id: int, ranges: Sequence[Range], first: int, *, reverse: bool) -> None:
         self.table_id, self.index_id = table_id, index_id
         self.rows: list[Row] = []
         self.covered: list[Range] = []
+        self._rows_next = first
         self._reverse = reverse
         self._left: list[Range] = list(reversed(ranges)) if reverse else list(ranges)
 
@@ -29,9 +34,10 @@ class Walk:
     def is_finished(self) -> bool:
         return not self._left
 
-    def scans(self, limit: int) -> list[Scan]:
-        """What to read for the next `limit` rows: of every range that is left, as the first may be short."""
-        return [Scan(self.table_id, self.index_id, *each, limit, self._reverse) for each in self._left]
+    def scans(self) -> list[Scan]:
+        """What to read next: so many rows of every range that is left, as the first may be short."""
+        place, limit = (self.table_id, self.index_id), self._rows_next
+        return [Scan(*place, start, stop, limit, self._reverse) for start, stop in self._left]
 
     def take(self, answers: Sequence[tuple[list[Row], bytes | None]]) -> list[Row]:
         """Go as far as the answers to `scans` reach, up to the first that is not exhausted; returns the rows."""
@@ -47,6 +53,7 @@ class Walk:
             self._cover(*((resume, stop) if self._reverse else (start, resume)))
             self._left[0] = (start, resume) if self._reverse else (resume, stop)
         self.rows += came
+        self._rows_next *= _GROWTH
         return came
 
     def _cover(self, start: bytes, stop: bytes) -> None:
