@@ -23,6 +23,7 @@ READ, MODIFY = "read", "read-modify-write"
 LOAD, COUNT = "load", "count"
 
 LIST, ROWS = "1,000 servers, Nova's objects", "rows of 1,000 servers, driver alone"
+OPEN, HELD = "open a connection, Nova's schema", "memory of a connection that has read all of Nova's tables"
 PAGE_ROWS = 1_000
 """Rows of a page: the most that Nova's API returns at once."""
 

@@ -1,4 +1,4 @@
-"""What must be reached: each a ratio of figures of one run, taken round by round."""
+"""What must be reached: ratios of figures of one run, taken round by round, and what a connection may cost."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from romebench.cases import (
     BOOT_DATABASE,
     BOOT_TRIPS,
     BULK,
+    HELD,
     LIST,
     LISTS,
     LOAD,
     MICRO,
     MICRO_CASES,
+    OPEN,
     ROWS,
 )
 from romebench.figures import Figure, Requests, Results, ratios, shown_value
@@ -33,7 +35,7 @@ class Finding:
 
     Attributes:
         target: the limit, with the word that says on which side to be.
-        runs: the ratio in each round; empty: it was not measured.
+        runs: the ratio in each round, or the figure itself; empty: it was not measured.
     """
 
     what: str
@@ -90,6 +92,9 @@ def findings(results: Results) -> list[Finding]:
     found.append(Finding(f"bulk load, Redis / {PYMYSQL}'s executemany", "at least 0.5", 0.5, runs, at_least=True))
     runs = _ratio(results, BOOT, BOOT_DATABASE, LMDB, SQLITE)
     found.append(_at_most("database time of a boot, LMDB / SQLite file", 1.2, runs))
+    for key in (LMDB, REDIS):
+        found.append(_at_most(f"{OPEN}, {key}: ms", 1.0, [1e3 * run for run in _runs(results, OPEN, key)]))
+        found.append(_at_most(f"{HELD}, {key}: MB", 5.0, [run / 1e6 for run in _runs(results, HELD, key)]))
     return found
 
 
@@ -103,6 +108,11 @@ def _both(one: Figure | None, other: Figure | None) -> list[float]:
 
 def _ratio(results: Results, workload: str, case: str, one: str, other: str) -> list[float]:
     return _both(results.find(workload, case, one), results.find(workload, case, other))
+
+
+def _runs(results: Results, case: str, key: str) -> list[float]:
+    figure = results.find(LISTS, case, key)
+    return [] if figure is None else figure.runs
 
 
 def _trips(results: Results) -> list[float]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from romebench.cases import LIST, LISTS, PAGE_ROWS, ROWS, nova_page_case, page_case
+from romebench.cases import HELD, LIST, LISTS, OPEN, PAGE_ROWS, ROWS, nova_page_case, page_case
 from romebench.stage import Stage
 from romebench.worker import Worker
 from romebench.workloads import bulk
 from romebench.workloads.nova_lists import NovaLists
+
+_CONNECTIONS = 10
 
 
 def page_numbers(pages: int) -> list[int]:
@@ -49,6 +51,10 @@ def _nova(stage: Stage) -> None:
         return worker
 
     workers = stage.attempt(LISTS, contenders, start)
+    stage.measure(LISTS, OPEN, "s", workers, lambda key: workers[key].call("open", _CONNECTIONS))
+    held = stage.attempt(LISTS, workers, lambda key: workers[key].call("held", _CONNECTIONS))
+    for key, found in held.items():
+        stage.add(LISTS, HELD, key, "bytes", [found])
     print(f"  {LIST}", flush=True)
     stage.measure(LISTS, LIST, "s", workers, lambda key: workers[key].call("list"))
     stage.measure(LISTS, ROWS, "s", workers, lambda key: workers[key].call("rows"))

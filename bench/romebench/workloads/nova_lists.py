@@ -9,7 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from romekit.databases import shorten_mysql_indexes
+from sqlalchemy.pool import NullPool
 
+from romebench import usage
 from romebench.peers import tune_sqlite
 
 _CHUNK = 1_000
@@ -92,6 +94,42 @@ class NovaLists:
             cursor.close()
         assert len(found) == _CHUNK
         return seconds
+
+    def open(self, count: int) -> float:
+        """Seconds until a connection is open, as a mean of `count` of them."""
+        engine = sa.create_engine(self._engine.url, poolclass=NullPool)
+        opened = [engine.raw_connection()]  # SQLAlchemy asks the first one for the server's version
+        started = time.perf_counter()
+        opened += [engine.raw_connection() for _ in range(count)]
+        seconds = time.perf_counter() - started
+        for connection in opened:
+            connection.close()
+        return seconds / count
+
+    def held(self, count: int) -> float:
+        """Bytes that a connection takes in the client, once it has read a row of each table; a mean of `count`.
+
+        Only the first answer says so: later connections take the memory of earlier ones.
+        """
+        engine = sa.create_engine(self._engine.url, poolclass=NullPool)
+        queries = [sa.select(table).limit(1) for table in self._models.BASE.metadata.sorted_tables]
+        opened: list[sa.Connection] = []
+
+        def open_one() -> None:
+            connection = engine.connect()
+            opened.append(connection)
+            for query in queries:
+                connection.execute(query).all()
+            connection.rollback()
+
+        open_one()  # what all connections share
+        before = usage.memory_bytes(os.getpid())
+        for _ in range(count):
+            open_one()
+        taken = usage.memory_bytes(os.getpid()) - before
+        for connection in opened:
+            connection.close()
+        return taken / count
 
     def page(self, number: int, size: int) -> float:
         """Seconds of Nova's own query for a page of all servers, by its marker."""

@@ -64,7 +64,7 @@ class Prepared:
             ProgrammingError: too many, too few, or of a type that SQLite does not know.
         """
         wanted, names = self.inspection.parameter_count, self.inspection.parameter_names
-        if isinstance(parameters, Mapping):
+        if type(parameters) is not tuple and isinstance(parameters, Mapping):  # a tuple is told in a tenth of the time
             given: Sequence[object] = [_named(parameters, name, i) for i, name in enumerate(names)]
         else:
             if len(parameters) != wanted:
