@@ -192,7 +192,7 @@ def _run_on_working_set(
             raise done.error
         if dropped:  # DROP TABLE deletes its rows, and what foreign keys do then
             events = [event for event in done.events if event.table not in dropped]
-            working_set.touch(dict(before.catalog.tables), events)
+            working_set.touch(before.catalog.tables, events)
     if source(statement) is not None:
         for old, new in evolution.tables:
             if old is None and new is not None:

@@ -335,7 +335,7 @@ class Execution:
         connection.set_last_insert_rowid(run.last_rowid)
         if first is not None and target is not None:
             self.ids.give_back(target, events, ids)
-        working_set.touch(dict(self.reader.schema.catalog.tables), events)
+        working_set.touch(self.reader.schema.catalog.tables, events)
         return run, None
 
     def _undo(self, last_rowid: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
@@ -404,7 +404,7 @@ class WorkingSet:
         changes = last if len(batch) == 1 else total
         return Run(rows, changes, last, total, self.connection.last_insert_rowid(), events, failed)
 
-    def touch(self, tables: dict[str, Table], events: Iterable[Event]) -> None:
+    def touch(self, tables: Mapping[str, Table], events: Iterable[Event]) -> None:
         """Note what a run that stands has touched."""
         for event in events:
             table = tables[event.table]
