@@ -211,6 +211,61 @@ class TestStoppingEarly:
         assert found == [keys, keys[::-1]]
 
 
+class TestShortRanges:
+    def test_ranges_of_a_batch_share_the_commands_that_show_their_rows(
+        self, connect: Open, admin: redis.Redis, location: Location
+    ) -> None:
+        client = connect()
+        keys = [b"%05d" % number for number in range(1_000)]
+        client.write(*map(put, keys), *(enter(key[:-1], key) for key in keys))
+        client.begin()
+        scans = [Scan(1, 1, b"%04d" % number, b"%04d" % number + BEYOND) for number in range(110)]
+        before = _calls(admin, "hmget")
+        answers = client.read(*scans)
+        # One for the meta hash, one for the table's state, and one for each chunk of 128 rows.
+        assert _calls(admin, "hmget") - before <= 2 + 1_000 // 128 + 1
+        rows = [[row.key for row in answer.rows] for answer in answers if isinstance(answer, ScanResult)]
+        assert rows == [keys[10 * number : 10 * number + 10] for number in range(100)] + [[]] * 10
+
+    @pytest.mark.parametrize("long_at", [0, 5, 9])
+    def test_long_range_among_short_ones(self, connect: Open, long_at: int) -> None:
+        client = connect()
+        keys = [b"%d.%03d" % (digit, n) for digit in range(10) for n in range(300 if digit == long_at else 3)]
+        client.write(*(put(key, key) for key in keys), *(enter(key, key) for key in keys))
+        client.begin()
+        answers = client.read(
+            *(Scan(1, 1, b"%d" % digit, b"%d" % digit + BEYOND) for digit in range(10)), Get(1, (b"0.000",))
+        )
+        found = [row.record for answer in answers if isinstance(answer, ScanResult) for row in answer.rows]
+        assert found == keys
+        assert answers[-1] == client.get(b"0.000")
+
+    def test_ranges_of_large_rows_stop_by_bytes_and_get_on(self, connect: Open) -> None:
+        client = connect()
+        keys = [b"%05d" % number for number in range(600)]
+        client.write(*(put(key, b"x" * 10_000) for key in keys), *(enter(key, key) for key in keys))
+        client.begin()
+        scans = [Scan(1, 1, key, key + BEYOND) for key in keys]
+        answers = [answer for answer in client.read(*scans) if isinstance(answer, ScanResult)]
+        read = [answer.rows[0].key for answer in answers if answer.rows]
+        assert store.SCAN_BYTES <= 10_000 * len(read) < 3 * store.SCAN_BYTES
+        left = [scan.start for scan, answer in zip(scans, answers, strict=True) if answer.resume is not None]
+        assert read + left == keys
+
+    def test_entry_without_its_row_among_others(self, connect: Open, admin: redis.Redis, location: Location) -> None:
+        client = connect()
+        client.write(*map(put, (b"a", b"b", b"c")))
+        admin.hdel(meta_key(location.database)[:-1] + b"r1", b"b")
+        client.begin()
+        with pytest.raises(CorruptRecordError, match="index 0 names row 62, which is not there"):
+            client.read(*(Scan(1, 0, key, key + BEYOND) for key in (b"a", b"b", b"c")))
+
+
+def _calls(admin: redis.Redis, command: str) -> int:
+    """How often a server has run a command, scripts included."""
+    return int(admin.info("commandstats").get(f"cmdstat_{command}", {}).get("calls", 0))
+
+
 class TestCorruption:
     def test_entry_without_its_row_names_table_and_key(
         self, connect: Open, admin: redis.Redis, location: Location

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -70,8 +71,11 @@ def request_arguments(requests: Sequence[Request]) -> list[bytes]:
     return [_pack(([*{request.table_id for request in requests}], shapes)), *arguments]
 
 
-def decode_answer(request: Request, answer: Any) -> Answer:
+def decode_answer(request: Request, answer: Any, found: Iterator[tuple[bytes, bytes | None]]) -> Answer:
     """One answer of read.lua.
+
+    Args:
+        found: entries and their rows, of which a scan that has no more than a few takes its own.
 
     Raises:
         CorruptRecordError: an index leads to a row that is not there, or a row is no row.
@@ -83,7 +87,9 @@ def decode_answer(request: Request, answer: Any) -> Answer:
                 for key, stored in zip(keys, answer, strict=True)
             ]
         case Scan():
-            return ScanResult([], None) if answer is None else _decode_scan(request, answer)
+            if isinstance(answer, list):
+                return _decode_scan(request, answer)
+            return ScanResult([_row(request, _row_key(entry), stored) for entry, stored in islice(found, answer)], None)
         case Count():
             return int(answer)
 
@@ -93,8 +99,7 @@ def _decode_scan(scan: Scan, answer: list[Any]) -> ScanResult:
     found: list[tuple[bytes, bytes, bytes | None]] = []
     for entries, rows in zip(chunks[::2], chunks[1::2], strict=True):
         for entry, stored in zip(entries, rows, strict=True):
-            start_of_key = -_LENGTH_BYTES - int.from_bytes(entry[-_LENGTH_BYTES:], "big")
-            found.append((entry[:-_LENGTH_BYTES], entry[start_of_key:-_LENGTH_BYTES], stored))
+            found.append((entry[:-_LENGTH_BYTES], _row_key(entry), stored))
     if unordered:
         found.sort(reverse=scan.reverse)
     # Entries are escaped here and in `covered`; the server put their row key's length behind it.
@@ -102,17 +107,23 @@ def _decode_scan(scan: Scan, answer: list[Any]) -> ScanResult:
     if scan.limit is not None and len(found) > scan.limit:
         del found[scan.limit :]
         last = found[-1][0] if found else b""
-    rows_found: list[Row] = []
-    for _, escaped_key, stored in found:
-        key = unescape(escaped_key)
-        if stored is None:
-            raise CorruptRecordError(
-                f"table {scan.table_id}: index {scan.index_id} names row {key.hex()}, which is not there",
-                table=scan.table_id,
-                key=key,
-            )
-        rows_found.append(decode_row(scan.table_id, key, stored))
-    return ScanResult(rows_found, _resume(scan, last))
+    return ScanResult([_row(scan, key, stored) for _, key, stored in found], _resume(scan, last))
+
+
+def _row_key(entry: bytes) -> bytes:
+    """The row key in an entry, escaped as it is."""
+    return entry[-_LENGTH_BYTES - int.from_bytes(entry[-_LENGTH_BYTES:], "big") : -_LENGTH_BYTES]
+
+
+def _row(scan: Scan, escaped_key: bytes, stored: bytes | None) -> Row:
+    key = unescape(escaped_key)
+    if stored is None:
+        raise CorruptRecordError(
+            f"table {scan.table_id}: index {scan.index_id} names row {key.hex()}, which is not there",
+            table=scan.table_id,
+            key=key,
+        )
+    return decode_row(scan.table_id, key, stored)
 
 
 def _resume(scan: Scan, last: bytes | None) -> bytes | None:

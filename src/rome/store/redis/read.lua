@@ -5,10 +5,11 @@
   ARGV[5] msgpack {table ids, requests}; a request: {'get', table, how many keys} |
     {'scans', table, index, limit, reverse, how many} | {'count', table, index}
   ARGV[6..] what belongs to each request in turn: the keys, or each start and stop
-  Returns {'done', incarnation, version, catalog version, answers, work}, or {'dropped'} | {'lost'} |
+  Returns {'done', incarnation, version, catalog version, answers, entries, rows, work}, or {'dropped'} | {'lost'} |
     {'catalog', version} | {'old', floor, table}
-  An answer: get: rows, false where there is none; count: a number; each scan: {1 if there may be more, 1 if not in order,
-    the last entry that was looked at, entries, their rows, entries, their rows...}, or false for a range without any
+  An answer: get: rows, false where there is none; count: a number; each scan: how many of `entries` and `rows` are its
+    own, in order and all that it has; or {1 if there may be more, 1 if not in order, the last entry that was looked at,
+    entries, their rows, entries, their rows...}
   Cost O(log n + rows + changes since the version inside what is asked), blocks the server ]]
 local ids, requests = unpack(cmsgpack.unpack(ARGV[5]))
 local take = arguments_from(6)
@@ -93,9 +94,6 @@ local function scan(id, index, limit, reverse, moved, start, stop)
     else
       entries = redis.call('ZRANGE', key, low, high, 'BYLEX', 'LIMIT', 0, size)
     end
-    if #entries == 0 and count == 0 and not moved then
-      return false -- as for most keys that must be unique: thousands of them, in a batch
-    end
     more = #entries == size
     count = count + #entries
     rows_left = rows_left - #entries
@@ -132,14 +130,50 @@ local function scan(id, index, limit, reverse, moved, start, stop)
   return { more and 1 or 0, moved and 1 or 0, covered, unpack(answer) }
 end
 
-local answers = {}
+local answers, all_entries, all_rows = {}, {}, {}
+
+-- A list of keys is a list of short ranges, thousands of them in a batch: they share the commands that show their rows,
+-- a chunk at a time.
+local function short_ranges(id, index, limit)
+  local key, size, waiting = PREFIX .. 'e' .. id .. '.' .. index, math.min(CHUNK, limit + 1), {}
+  local function show_rows()
+    local rows = gather('HMGET', PREFIX .. 'r' .. id, waiting)
+    for _, row in ipairs(rows) do
+      all_rows[#all_rows + 1] = row
+      bytes_left = bytes_left - (row and #row or 0)
+    end
+    waiting = {}
+  end
+  local function find(start, stop)
+    local entries = redis.call('ZRANGE', key, '[' .. start, '(' .. stop, 'BYLEX', 'LIMIT', 0, size)
+    if #entries == size then
+      return nil -- it may be a long one
+    end
+    rows_left = rows_left - #entries
+    for _, entry in ipairs(entries) do
+      all_entries[#all_entries + 1] = entry
+      waiting[#waiting + 1] = row_key_of(entry)
+    end
+    if #waiting >= CHUNK then
+      show_rows()
+    end
+    return #entries
+  end
+  return find, show_rows
+end
 
 local function add_scans(id, index, limit, reverse, how_many)
   local moved = changed[id] > version
   local bounds = take(2 * how_many)
+  local find, show_rows = short_ranges(id, index, limit)
   for n = 1, 2 * how_many, 2 do
-    answers[#answers + 1] = scan(id, index, limit, reverse, moved, bounds[n], bounds[n + 1])
+    local found
+    if not moved and not reverse and rows_left > 0 and bytes_left > 0 then
+      found = find(bounds[n], bounds[n + 1])
+    end
+    answers[#answers + 1] = found or scan(id, index, limit, reverse, moved, bounds[n], bounds[n + 1])
   end
+  show_rows()
 end
 
 local function add_count(id, index)
@@ -168,4 +202,4 @@ local add_answer = { get = add_get, scans = add_scans, count = add_count }
 for _, request in ipairs(requests) do
   add_answer[request[1]](unpack(request, 2))
 end
-return { 'done', meta[1], version, number(meta[3]), answers, work }
+return { 'done', meta[1], version, number(meta[3]), answers, all_entries, all_rows, work }

@@ -336,8 +336,9 @@ class RedisStore(Store):
         reply = self._run(scripts.READ, *arguments) if reply is None else self._finish(scripts.READ, arguments, reply)
         if reply[0] != b"done":
             self._refuse(reply, 0 if snapshot is None else snapshot.version)
-        _, incarnation, version, catalog_version, answers, _ = reply
-        decoded = [decode_answer(request, answer) for request, answer in zip(requests, answers, strict=True)]
+        _, incarnation, version, catalog_version, answers, entries, rows, _ = reply
+        found = zip(entries, rows, strict=True)
+        decoded = [decode_answer(request, answer, found) for request, answer in zip(requests, answers, strict=True)]
         return _Answered(Snapshot(incarnation, version), catalog_version, decoded)
 
     def _reserved(self, reserves: Sequence[Reserve], reply: Reply) -> list[int]:
