@@ -162,6 +162,9 @@ def _make_connection(settings: Settings) -> Connection | UnixDomainSocketConnect
         "socket_connect_timeout": settings.connect_timeout_s,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
+        # Else redis-py looks its own version up in the file system, for every connection: half of the time to open one.
+        "lib_name": None,
+        "lib_version": None,
     }
     connection: Connection | UnixDomainSocketConnection
     if settings.unix_socket:
