@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from inspect import signature
 from socket import socket
 from ssl import SSLSocket
 from typing import Any, cast
@@ -11,7 +12,7 @@ from typing import Any, cast
 from hiredis import pack_command
 from redis import exceptions
 from redis.backoff import NoBackoff
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.retry import Retry
 
 from rome.errors import StoreUnavailableError
@@ -156,15 +157,22 @@ def greet(settings: Settings, commands: Sequence[Command]) -> tuple[Link, list[R
     return link, replies[len(hello) :]
 
 
+_NAMELESS: dict[str, None] = (
+    {"driver_info": None}
+    if "driver_info" in signature(AbstractConnection).parameters
+    else {"lib_name": None, "lib_version": None}  # redis-py 6
+)
+"""Else each connection tells the server the name of the library and its version. That is two round trips more, and
+redis-py looks the version up in the file system: half of the time that it takes to open one."""
+
+
 def _make_connection(settings: Settings) -> Connection | UnixDomainSocketConnection:
     common: dict[str, Any] = {
         "socket_timeout": settings.read_timeout_s,
         "socket_connect_timeout": settings.connect_timeout_s,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
-        # Else redis-py looks its own version up in the file system, for every connection: half of the time to open one.
-        "lib_name": None,
-        "lib_version": None,
+        **_NAMELESS,
     }
     connection: Connection | UnixDomainSocketConnection
     if settings.unix_socket:
@@ -174,7 +182,4 @@ def _make_connection(settings: Settings) -> Connection | UnixDomainSocketConnect
         connection = _TlsConnection(host=settings.host, port=settings.port, **settings.tls, **common)
     else:
         connection = Connection(host=settings.host, port=settings.port, **common)  # type: ignore[no-untyped-call]
-    # Else each connection costs two round trips more, to tell the server the name of the library.
-    for attribute in ("driver_info", "lib_name", "lib_version"):
-        setattr(connection, attribute, None)
     return connection
