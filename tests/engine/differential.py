@@ -169,7 +169,7 @@ class Pair:
                     changes += connection.changes()
         except apsw.Error as raised:
             error = _describe(translate(raised))
-            if error == _NO_PARENT and before not in (None, self._stock_rows()):
+            if error == _NO_PARENT and before is not None and before != self._stock_rows():
                 raise MiscountedError from raised
         is_change = _is_change(operation) and error is None
         is_insert = is_change and operation.sql.startswith(("INSERT", "REPLACE"))

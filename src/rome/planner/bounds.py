@@ -17,9 +17,9 @@ from rome.errors import DataError
 from rome.planner.access import Access, Limit, Term
 from rome.planner.affinity import UNCERTAIN, Conversion, Uncertain
 from rome.planner.canonical import Constant, Slot
-from rome.planner.plan import Bounds, Fetch, Values
+from rome.planner.plan import Fetch, Values
 from rome.planner.predicates import Among, FixedValue, Leaf, Operand
-from rome.store.spi import BEYOND
+from rome.store.spi import BEYOND, Bounds
 
 MAX_COMBINATIONS = 1_000
 """Several lists of values (`a IN (..) AND b IN (..)`) make at most so many keys; beyond it, fewer columns are used."""

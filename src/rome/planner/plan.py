@@ -14,9 +14,7 @@ from msgspec import Struct
 
 from rome.catalog.schema import Index, Table
 from rome.codec.values import Collation, SqlValue
-
-Bounds = tuple[bytes, bytes]
-"""A range of an index: from the first, up to the second."""
+from rome.store.spi import Bounds
 
 
 class Page(Struct, frozen=True, gc=False):

@@ -47,6 +47,9 @@ ORDER_INDEX = 0
 BEYOND = b"\xff"
 """Greater than every key: the stop of a range that has no upper bound."""
 
+Bounds = tuple[bytes, bytes]
+"""A range of an index: from the first, up to the second."""
+
 MAX_COMMIT_ROWS = 10_000
 MAX_COMMIT_BYTES = 16 * 1024 * 1024
 
@@ -188,7 +191,10 @@ class Drop(Struct, frozen=True, gc=False):
 
 
 class Claim(NamedTuple):
-    """A row that a transaction in the line for the commit turn wants left alone; `key` None: all rows of the table."""
+    """A row that a transaction in the line for the commit turn wants left alone; `key` None: all rows of the table.
+
+    A named tuple, since a store's file has it as an array.
+    """
 
     table_id: int
     key: bytes | None

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from rome.errors import CommitAbortedError, CommitUnknownError, NotReplicatedError, OperationalError
 from rome.store.spi import (
     Answer,
+    Bounds,
     CommitRequest,
     Count,
     Get,
@@ -49,14 +50,14 @@ class Want(Struct, frozen=True, gc=False):
     table_id: int
     index_id: int
     keys: tuple[bytes, ...]
-    ranges: tuple[tuple[bytes, bytes], ...]
+    ranges: tuple[Bounds, ...]
     check: Check
     most: int | None = None
 
 
 def merged(wants: Iterable[Want]) -> list[Want]:
     """The same keys and ranges, each once and in full, in as few wants as there are indexes and checks."""
-    groups: dict[tuple[int, int, Check], tuple[dict[bytes, None], dict[tuple[bytes, bytes], None]]] = {}
+    groups: dict[tuple[int, int, Check], tuple[dict[bytes, None], dict[Bounds, None]]] = {}
     for want in wants:
         place = (want.table_id, want.index_id, want.check)
         group = groups.get(place)

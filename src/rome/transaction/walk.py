@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-from rome.store.spi import Row, Scan
-
-Range = tuple[bytes, bytes]
-
+from rome.store.spi import Bounds, Row, Scan
 
 _GROWTH = 4
 """So many times as many rows are read each time: at most this much too many, in few trips."""
@@ -22,13 +19,13 @@ class Walk:
         covered: the parts of the ranges in which they are all that there is.
     """
 
-    def __init__(self, table_id: int, index_id: int, ranges: Sequence[Range], first: int, *, reverse: bool) -> None:
+    def __init__(self, table_id: int, index_id: int, ranges: Sequence[Bounds], first: int, *, reverse: bool) -> None:
         self.table_id, self.index_id = table_id, index_id
         self.rows: list[Row] = []
-        self.covered: list[Range] = []
+        self.covered: list[Bounds] = []
         self._rows_next = first
         self._reverse = reverse
-        self._left: list[Range] = list(reversed(ranges)) if reverse else list(ranges)
+        self._left: list[Bounds] = list(reversed(ranges)) if reverse else list(ranges)
 
     @property
     def is_finished(self) -> bool:

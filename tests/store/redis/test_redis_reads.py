@@ -212,9 +212,7 @@ class TestStoppingEarly:
 
 
 class TestShortRanges:
-    def test_ranges_of_a_batch_share_the_commands_that_show_their_rows(
-        self, connect: Open, admin: redis.Redis, location: Location
-    ) -> None:
+    def test_ranges_of_a_batch_share_the_commands_that_show_their_rows(self, connect: Open, admin: redis.Redis) -> None:
         client = connect()
         keys = [b"%05d" % number for number in range(1_000)]
         client.write(*map(put, keys), *(enter(key[:-1], key) for key in keys))
