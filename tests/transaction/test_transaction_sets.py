@@ -21,14 +21,29 @@ class TestReadSet:
 
     def test_a_range_is_kept_once_for_each_strength(self) -> None:
         reads = ReadSet()
-        reads.add_range(1, 2, b"a", b"b", 7, rows=False)
-        reads.add_range(1, 2, b"a", b"b", 8, rows=False)
-        reads.add_range(1, 2, b"a", b"b", 9, rows=True)
+        reads.add_range(1, 2, (b"a", b"b"), 7, rows=False)
+        reads.add_range(1, 2, (b"a", b"b"), 8, rows=False)
+        reads.add_range(1, 2, (b"a", b"b"), 9, rows=True)
         assert reads.ranges() == [
             RangeCheck(1, 2, b"a", b"b", 7, False),
             RangeCheck(1, 2, b"a", b"b", 9, True),
         ]
         assert (reads.oldest(), len(reads)) == (7, 2)
+
+    def test_what_came_after_a_mark_can_be_forgotten(self) -> None:
+        reads = ReadSet()
+        reads.add_point(1, b"k", 5)
+        reads.add_range(1, 2, (b"a", b"b"), 5, rows=False)
+        mark = reads.mark()
+        for table_id in (1, 2):
+            reads.add_point(table_id, b"k", 6)
+            reads.add_point(table_id, b"l", 6)
+            reads.add_range(table_id, 2, (b"a", b"b"), 6, rows=False)
+            reads.add_range(table_id, 2, (b"a", b"b"), 6, rows=True)
+        reads.forget_since(mark)
+        assert reads.points() == [Point(1, b"k", 5)]
+        assert reads.ranges() == [RangeCheck(1, 2, b"a", b"b", 5, False)]
+        assert (reads.oldest(), len(reads)) == (5, 2)
 
     def test_empty(self) -> None:
         assert (ReadSet().oldest(), len(ReadSet())) == (None, 0)

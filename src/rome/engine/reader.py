@@ -95,7 +95,7 @@ class Reader:
         """Has all of it been read?"""
         return self.transaction.has_read(want)
 
-    def ask(self, requests: Sequence[Count | Scan]) -> list[int | list[Row]]:
+    def ask(self, requests: Sequence[Count | Scan]) -> list[int | Sequence[Row]]:
         """Counts, and the first rows of ranges, which are not hydrated; nothing of it enters the read set."""
         found = self.transaction.ask(requests)
         self._check_catalog()

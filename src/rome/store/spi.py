@@ -124,9 +124,12 @@ class ScanResult(Struct, frozen=True, gc=False):
     reverse). A store may stop before `limit`, to bound what one call costs: the caller goes on from `resume`.
     """
 
-    rows: list[Row]
+    rows: Sequence[Row]
     resume: bytes | None
 
+
+NOTHING_FOUND = ScanResult([], None)
+"""What most scans for a unique key find; thousands of a batch may share it, as nobody changes an answer."""
 
 Answer = list[Row | None] | ScanResult | int
 

@@ -6,9 +6,13 @@ failed statement rested on, since nothing was written on the strength of it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from enum import Enum
 
-from rome.store.spi import Point, RangeCheck, Version
+from rome.store.spi import Bounds, Point, RangeCheck, Version
+
+Mark = tuple[dict[int, int], dict[tuple[int, int, bool], int]]
+"""How many points of each table, and how many ranges of each place."""
 
 
 class Check(Enum):
@@ -22,45 +26,53 @@ class Check(Enum):
 
 
 class ReadSet:
-    """Points and ranges, each with the version at which it was read; the first reading of a thing counts."""
+    """Points and ranges, each with the version at which it was read; the first reading of a thing counts.
+
+    Thousands of rows of a batch enter it: grouped by what is the same for many, each needs no tuple of its own, which
+    Python's garbage collector would go through.
+    """
 
     def __init__(self) -> None:
-        self._points: dict[tuple[int, bytes], Version] = {}
-        self._ranges: dict[tuple[int, int, bytes, bytes, bool], Version] = {}
+        self._points: defaultdict[int, dict[bytes, Version]] = defaultdict(dict)
+        self._ranges: defaultdict[tuple[int, int, bool], dict[Bounds, Version]] = defaultdict(dict)
 
     def add_point(self, table_id: int, key: bytes, version: Version) -> None:
         """The row must keep this version; 0: it must stay absent."""
-        self._points.setdefault((table_id, key), version)
+        self._points[table_id].setdefault(key, version)
 
-    def add_range(
-        self, table_id: int, index_id: int, start: bytes, stop: bytes, version: Version, *, rows: bool
-    ) -> None:
-        self._ranges.setdefault((table_id, index_id, start, stop, rows), version)
+    def add_range(self, table_id: int, index_id: int, bounds: Bounds, version: Version, *, rows: bool) -> None:
+        self._ranges[table_id, index_id, rows].setdefault(bounds, version)
 
-    def mark(self) -> tuple[int, int]:
+    def mark(self) -> Mark:
         """How much there is now, for `forget_since`."""
-        return len(self._points), len(self._ranges)
+        return (
+            {table_id: len(points) for table_id, points in self._points.items()},
+            {place: len(ranges) for place, ranges in self._ranges.items()},
+        )
 
-    def forget_since(self, mark: tuple[int, int]) -> None:
+    def forget_since(self, mark: Mark) -> None:
         """Take out what was added after the mark; what was read before and again after it stays."""
-        points, ranges = mark
-        while len(self._points) > points:
-            self._points.popitem()
-        while len(self._ranges) > ranges:
-            self._ranges.popitem()
+        had_points, had_ranges = mark
+        for table_id, points in self._points.items():
+            while len(points) > had_points.get(table_id, 0):
+                points.popitem()
+        for place, ranges in self._ranges.items():
+            while len(ranges) > had_ranges.get(place, 0):
+                ranges.popitem()
 
     def __len__(self) -> int:
-        return len(self._points) + len(self._ranges)
+        return sum(map(len, self._points.values())) + sum(map(len, self._ranges.values()))
 
     def oldest(self) -> Version | None:
         """The oldest version at which a range was read."""
-        return min(self._ranges.values(), default=None)
+        return min((version for ranges in self._ranges.values() for version in ranges.values()), default=None)
 
     def points(self) -> list[Point]:
-        return [Point(table, key, version) for (table, key), version in self._points.items()]
+        return [Point(table, key, version) for table, points in self._points.items() for key, version in points.items()]
 
     def ranges(self) -> list[RangeCheck]:
         return [
             RangeCheck(table, index, start, stop, version, rows)
-            for (table, index, start, stop, rows), version in self._ranges.items()
+            for (table, index, rows), ranges in self._ranges.items()
+            for (start, stop), version in ranges.items()
         ]

@@ -7,7 +7,7 @@ order index read in full covers every key and every range of its table.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
 from msgspec import Struct
@@ -22,7 +22,7 @@ class Covered(Struct, frozen=True, gc=False):
 
     start: bytes
     stop: bytes
-    keys: list[bytes]
+    keys: Sequence[bytes]
 
 
 _start = attrgetter("start")
@@ -56,7 +56,7 @@ class SnapshotCache:
     def knows(self, table_id: int, key: bytes) -> bool:
         return key in self._rows.get(table_id, ()) or table_id in self._whole
 
-    def covering(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> list[bytes] | None:
+    def covering(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> Sequence[bytes] | None:
         """Keys of the rows in a range that holds this one; None when some of the range was not read."""
         whole = self._whole.get(table_id)
         if whole is not None:
@@ -72,7 +72,7 @@ class SnapshotCache:
     def add_rows(self, table_id: int, rows: Iterable[tuple[bytes, Row | None]]) -> None:
         self._rows.setdefault(table_id, {}).update(rows)
 
-    def add_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, rows: list[Row]) -> None:
+    def add_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, rows: Sequence[Row]) -> None:
         """Note a range that was read in full."""
         if rows:
             self.add_rows(table_id, [(row.key, row) for row in rows])
@@ -85,7 +85,7 @@ class SnapshotCache:
         last = first
         while last < len(ranges) and ranges[last].stop <= stop:
             last += 1
-        covered = Covered(start, stop, [row.key for row in rows])
+        covered = Covered(start, stop, [row.key for row in rows] if rows else ())
         ranges[first:last] = [covered]
         if index_id == ORDER_INDEX and (start, stop) == EVERYTHING:
             self._whole[table_id] = covered

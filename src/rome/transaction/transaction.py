@@ -138,7 +138,7 @@ class Transaction:
         requests = self._missing(wants)
         return self._read(requests, reserves, walk, counts) if requests or reserves or walk else []
 
-    def ask(self, requests: Sequence[Count | Scan]) -> list[int | list[Row]]:
+    def ask(self, requests: Sequence[Count | Scan]) -> list[int | Sequence[Row]]:
         """Count entries, and find the first rows of ranges; nothing of it enters the cache or the read set.
 
         Cost: one round trip, and another one for each time that the store stops before a scan's limit.
@@ -146,10 +146,10 @@ class Transaction:
         self.waves += 1
         result = self._store.read(self.snapshot, requests)
         self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
-        rows = (rows for rows, _ in self._finished(_scans(requests, result.answers)))
-        return [answer if isinstance(answer, int) else next(rows) for answer in result.answers]
+        found = iter(self._finished(_asked(requests), _scans(result.answers)))
+        return [answer if isinstance(answer, int) else next(found).rows for answer in result.answers]
 
-    def chunks(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> Iterator[list[Row]]:
+    def chunks(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> Iterator[Sequence[Row]]:
         """The rows of a range in order, chunk by chunk, for a statement that does not keep them.
 
         Cost: a round trip for each chunk, of the size that the store thinks fit.
@@ -159,7 +159,7 @@ class Transaction:
         while resume is not None:
             result = self._store.read(self.snapshot, [Scan(table_id, index_id, resume, stop)])
             self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
-            ((_, found),) = _scans([Scan(table_id, index_id, start, stop)], result.answers)
+            (found,) = _scans(result.answers)
             resume = found.resume
             self._count(found.rows)
             yield found.rows
@@ -183,55 +183,46 @@ class Transaction:
                 self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
             elif isinstance(answer, int) and isinstance(request, Count):
                 self.cache.sizes[request] = answer
-        scans = _scans(requests, result.answers)
-        finished = self._finished(scans)
+        scans = _asked(requests)
+        finished = self._finished(scans, _scans(result.answers))
         whole = len(scans) - len(steps)
-        for (scan, _), (rows, resume) in zip(scans[:whole], finished, strict=False):
-            if resume is None:
-                self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, rows)
+        for scan, found in zip(scans[:whole], finished, strict=False):
+            if found.resume is None:
+                self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, found.rows)
             else:
-                self.cache.add_rows(scan.table_id, ((row.key, row) for row in rows))
+                self.cache.add_rows(scan.table_id, ((row.key, row) for row in found.rows))
         if walk is not None:
             self.cache.add_rows(walk.table_id, ((row.key, row) for row in walk.take(finished[whole:])))
         return result.reserved
 
-    def _finished(self, scans: Sequence[tuple[Scan, ScanResult]]) -> list[tuple[list[Row], bytes | None]]:
-        """All rows of scans, up to their limits, that were answered so far; those cut short go on together.
-
-        With the rows, where a scan stopped at its limit; None: it is exhausted.
+    def _finished(self, scans: Sequence[Scan], answers: Sequence[ScanResult]) -> list[ScanResult]:
+        """The answers with all rows, up to the scans' limits; those cut short go on together.
 
         Once, with the second chunks, the store is asked how many rows there are in all.
         """
-        found: list[list[Row]] = [[] for _ in scans]
-        stops: list[bytes | None] = [None] * len(scans)
-        answers = list(enumerate(scans))
-        first = True
-        while answers:
-            unfinished = []
-            for position, (scan, answer) in answers:
-                rows, resume = answer.rows, answer.resume
-                stops[position] = resume
-                if rows:  # most ranges that must be unique have none
-                    self._take(rows, scan)
-                    found[position] += rows
-                limit = None if scan.limit is None else scan.limit - len(rows)
-                if resume is not None and limit != 0:
-                    start, stop = (scan.start, resume) if scan.reverse else (resume, scan.stop)
-                    left = Scan(scan.table_id, scan.index_id, start, stop, limit, scan.reverse)
-                    unfinished.append((position, left))
-            if not unfinished:
-                break
-            rest = [scan for _, scan in unfinished]
-            unbounded = [(position, scan) for position, scan in unfinished if first and scan.limit is None]
-            first = False
-            counts = [Count(scan.table_id, scan.index_id, scan.start, scan.stop) for _, scan in unbounded]
-            result = self._store.read(self.snapshot, [*rest, *counts])
-            for (position, scan), count in zip(unbounded, result.answers[len(rest) :], strict=True):
+        for scan, answer in zip(scans, answers, strict=True):
+            if answer.rows:  # most ranges that must be unique have none
+                self._take(answer.rows, scan)
+        finished = list(answers)
+        left = {n: rest for n, answer in enumerate(answers) if (rest := _rest(scans[n], answer)) is not None}
+        found = {n: list(answers[n].rows) for n in left}
+        counts = {n: Count(*_place(rest)) for n, rest in left.items() if rest.limit is None}
+        while left:
+            result = self._store.read(self.snapshot, [*left.values(), *counts.values()])
+            for n, count in zip(counts, result.answers[len(left) :], strict=True):
                 assert isinstance(count, int)
-                self.room.expect(count, scan, len(found[position]))
-            pairs = _scans(rest, result.answers[: len(rest)])
-            answers = [(position, pair) for (position, _), pair in zip(unfinished, pairs, strict=True)]
-        return list(zip(found, stops, strict=True))
+                self.room.expect(count, left[n], len(found[n]))
+            counts = {}
+            asked = left
+            left = {}
+            for (n, scan), answer in zip(asked.items(), _scans(result.answers), strict=True):
+                self._take(answer.rows, scan)
+                found[n] += answer.rows
+                finished[n] = ScanResult(found[n], answer.resume)
+                rest = _rest(scan, answer)
+                if rest is not None:
+                    left[n] = rest
+        return finished
 
     def _count(self, rows: Sequence[Row]) -> int:
         """Note rows that were read; returns the bytes of their records."""
@@ -281,24 +272,22 @@ class Transaction:
             elif want.check is Check.ROWS:
                 self.read_set.add_point(table_id, key, row.version)
             else:
-                self.read_set.add_range(table_id, 0, key, key + b"\xff", version, rows=False)
-        for start, stop in want.ranges:
-            rows = want.check is Check.ROWS
-            self.read_set.add_range(table_id, want.index_id, start, stop, version, rows=rows)
+                self.read_set.add_range(table_id, 0, (key, key + b"\xff"), version, rows=False)
+        for bounds in want.ranges:
+            self.read_set.add_range(table_id, want.index_id, bounds, version, rows=want.check is Check.ROWS)
 
     def check_walk(self, walk: Walk, check: Check) -> None:
         """Enter what a walk has covered into the read set, as far as `check` says."""
         if check is not Check.NOTHING:
             version = 0 if self.snapshot is None else self.snapshot.version
-            for start, stop in walk.covered:
-                rows = check is Check.ROWS
-                self.read_set.add_range(walk.table_id, walk.index_id, start, stop, version, rows=rows)
+            for bounds in walk.covered:
+                self.read_set.add_range(walk.table_id, walk.index_id, bounds, version, rows=check is Check.ROWS)
 
     def check_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, check: Check) -> None:
         """Enter a range that was asked about into the read set: no entry may come into it or go, if `check` says so."""
         if check is not Check.NOTHING:
             version = 0 if self.snapshot is None else self.snapshot.version
-            self.read_set.add_range(table_id, index_id, start, stop, version, rows=False)
+            self.read_set.add_range(table_id, index_id, (start, stop), version, rows=False)
 
     def commit(self, writes: WriteSet, ticket: bytes = b"", limits: CommitLimits = _DEFAULT_LIMITS) -> Version:
         """Validate the read set and apply the writes, as one atomic step.
@@ -360,10 +349,22 @@ class Transaction:
         ) from lost
 
 
-def _scans(requests: Sequence[Request], answers: Sequence[Answer]) -> list[tuple[Scan, ScanResult]]:
-    """The scans among the requests, each with its answer."""
-    return [
-        (request, answer)
-        for request, answer in zip(requests, answers, strict=True)
-        if isinstance(request, Scan) and isinstance(answer, ScanResult)
-    ]
+def _asked(requests: Sequence[Request]) -> list[Scan]:
+    return [request for request in requests if isinstance(request, Scan)]
+
+
+def _scans(answers: Sequence[Answer]) -> list[ScanResult]:
+    return [answer for answer in answers if isinstance(answer, ScanResult)]
+
+
+def _place(scan: Scan) -> tuple[int, int, bytes, bytes]:
+    return scan.table_id, scan.index_id, scan.start, scan.stop
+
+
+def _rest(scan: Scan, answer: ScanResult) -> Scan | None:
+    """What is to be asked for next, since the store stopped before the end and the limit; None: nothing."""
+    limit = None if scan.limit is None else scan.limit - len(answer.rows)
+    if answer.resume is None or limit == 0:
+        return None
+    start, stop = (scan.start, answer.resume) if scan.reverse else (answer.resume, scan.stop)
+    return Scan(scan.table_id, scan.index_id, start, stop, limit, scan.reverse)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-from rome.store.spi import Bounds, Row, Scan
+from rome.store.spi import Bounds, Row, Scan, ScanResult
 
 _GROWTH = 4
 """So many times as many rows are read each time: at most this much too many, in few trips."""
@@ -36,16 +36,16 @@ class Walk:
         place, limit = (self.table_id, self.index_id), self._rows_next
         return [Scan(*place, start, stop, limit, self._reverse) for start, stop in self._left]
 
-    def take(self, answers: Sequence[tuple[list[Row], bytes | None]]) -> list[Row]:
+    def take(self, answers: Sequence[ScanResult]) -> list[Row]:
         """Go as far as the answers to `scans` reach, up to the first that is not exhausted; returns the rows."""
-        exhausted = len(list(takewhile(lambda answer: answer[1] is None, answers)))
-        came = [row for rows, _ in answers[: exhausted + 1] for row in rows]
+        exhausted = len(list(takewhile(lambda answer: answer.resume is None, answers)))
+        came = [row for answer in answers[: exhausted + 1] for row in answer.rows]
         for each in self._left[:exhausted]:
             self._cover(*each)
         del self._left[:exhausted]
         if self._left:
             start, stop = self._left[0]
-            resume = answers[exhausted][1]
+            resume = answers[exhausted].resume
             assert resume is not None
             self._cover(*((resume, stop) if self._reverse else (start, resume)))
             self._left[0] = (start, resume) if self._reverse else (resume, stop)

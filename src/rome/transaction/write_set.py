@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import NamedTuple
 
 from rome.errors import TransactionTooLargeError
@@ -30,50 +31,52 @@ class WriteSet:
     """Rows, index entries, drops and sequence values; each at most once, later calls replace earlier ones."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[int, bytes], bytes | None] = {}
-        self._entries: dict[tuple[int, int, bytes, bytes], bool] = {}
+        # Grouped as ReadSet's are.
+        self._rows: defaultdict[int, dict[bytes, bytes | None]] = defaultdict(dict)
+        self._entries: defaultdict[tuple[int, int], dict[tuple[bytes, bytes], bool]] = defaultdict(dict)
         self.drops: list[Drop] = []
         self.sequences: dict[int, int] = {}
 
     def put(self, table_id: int, key: bytes, record: bytes) -> None:
-        self._rows[table_id, key] = record
+        self._rows[table_id][key] = record
 
     def delete(self, table_id: int, key: bytes) -> None:
         """Delete a row, unless another row has taken its key meanwhile."""
-        self._rows.setdefault((table_id, key), None)
+        self._rows[table_id].setdefault(key, None)
 
     def add_entry(self, table_id: int, index_id: int, index_key: bytes, row_key: bytes) -> None:
         """Add an index entry; one that was to be removed simply stays."""
-        place = (table_id, index_id, index_key, row_key)
-        if self._entries.get(place) is False:
-            del self._entries[place]
-        else:
-            self._entries[place] = True
+        self._change_entry(table_id, index_id, (index_key, row_key), True)
 
     def remove_entry(self, table_id: int, index_id: int, index_key: bytes, row_key: bytes) -> None:
         """Remove an index entry; one that was to be added is simply not added."""
-        place = (table_id, index_id, index_key, row_key)
-        if self._entries.get(place) is True:
-            del self._entries[place]
-        else:
-            self._entries[place] = False
+        self._change_entry(table_id, index_id, (index_key, row_key), False)
+
+    def _change_entry(self, table_id: int, index_id: int, entry: tuple[bytes, bytes], present: bool) -> None:
+        entries = self._entries[table_id, index_id]
+        if entries.setdefault(entry, present) is not present:
+            del entries[entry]
 
     def raise_sequence(self, sequence: int, value: int) -> None:
         self.sequences[sequence] = max(value, self.sequences.get(sequence, 0))
 
     def __bool__(self) -> bool:
-        return bool(self._rows or self._entries or self.drops or self.sequences)
+        return bool(self.row_count or any(self._entries.values()) or self.drops or self.sequences)
 
     @property
     def row_count(self) -> int:
         """How many rows are put or deleted."""
-        return len(self._rows)
+        return sum(map(len, self._rows.values()))
 
     def rows(self) -> list[RowWrite]:
-        return [RowWrite(table, key, record) for (table, key), record in self._rows.items()]
+        return [RowWrite(table, key, record) for table, rows in self._rows.items() for key, record in rows.items()]
 
     def entries(self) -> list[EntryWrite]:
-        return [EntryWrite(*place, present) for place, present in self._entries.items()]
+        return [
+            EntryWrite(table, index, index_key, row_key, present)
+            for (table, index), entries in self._entries.items()
+            for (index_key, row_key), present in entries.items()
+        ]
 
     def check_size(self, limits: CommitLimits) -> None:
         """Refuse what would block a store for too long.
@@ -81,11 +84,12 @@ class WriteSet:
         Raises:
             TransactionTooLargeError: the message says how much there is, how much may be, and what to do.
         """
-        size = sum(len(key) + len(record or b"") for (_, key), record in self._rows.items())
-        size += sum(len(index_key) + len(row_key) for _, _, index_key, row_key in self._entries)
-        if len(self._rows) > limits.rows or len(self._entries) > limits.entries or size > limits.bytes:
+        rows, entries = self.row_count, sum(map(len, self._entries.values()))
+        size = sum([len(key) + len(record or b"") for found in self._rows.values() for key, record in found.items()])
+        size += sum([len(key) + len(row_key) for found in self._entries.values() for key, row_key in found])
+        if rows > limits.rows or entries > limits.entries or size > limits.bytes:
             raise TransactionTooLargeError(
-                f"the transaction writes {len(self._rows):,} rows, {len(self._entries):,} index entries and {size:,} "
+                f"the transaction writes {rows:,} rows, {entries:,} index entries and {size:,} "
                 f"bytes; at most {limits.rows:,} rows, {limits.entries:,} entries and {limits.bytes:,} bytes can be "
                 f"committed at once. Commit in smaller parts: {IN_PARTS}; "
                 "or, for a migration, raise max_commit_rows or max_commit_bytes in the URL: all others wait meanwhile"

@@ -9,7 +9,7 @@ from rome.errors import CorruptRecordError
 from rome.store.lmdb import ordered
 from rome.store.lmdb.ordered import Transaction
 from rome.store.lmdb.state import entries_header, rows_header
-from rome.store.spi import ORDER_INDEX, Answer, Count, Get, Request, Row, Scan, ScanResult
+from rome.store.spi import NOTHING_FOUND, ORDER_INDEX, Answer, Count, Get, Request, Row, Scan, ScanResult
 
 SCAN_ROWS: Final = 10_000
 SCAN_BYTES: Final = 4 * 1024 * 1024
@@ -71,4 +71,4 @@ def _scan(txn: Transaction, scan: Scan, rows_left: int, bytes_left: int) -> Scan
             )
         rows.append(row)
         room -= len(row.record)
-    return ScanResult(rows, None)
+    return ScanResult(rows, None) if rows else NOTHING_FOUND

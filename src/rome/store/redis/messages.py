@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from rome.errors import CorruptRecordError
 from rome.store.redis.names import escape, unescape
 from rome.store.spi import (
     BEYOND,
+    NOTHING_FOUND,
     Answer,
     Claim,
     CommitRequest,
@@ -53,21 +54,21 @@ def request_arguments(requests: Sequence[Request]) -> list[bytes]:
     shapes: list[list[Any]] = []
     arguments: list[bytes] = []
     for request in requests:
-        match request:
-            case Get(table_id, keys):
-                shapes.append(["get", table_id, len(keys)])
-                arguments += map(escape, keys)
-            case Scan(table_id, index_id, start, stop, limit, reverse):
-                # cmsgpack knows no infinity; no index has more entries than this.
-                shape = ["scans", table_id, index_id, 2**53 if limit is None else limit, reverse]
-                if shapes and shapes[-1][:-1] == shape:
-                    shapes[-1][-1] += 1
-                else:
-                    shapes.append([*shape, 1])
-                arguments += (escape(start), escape(stop))
-            case Count(table_id, index_id, start, stop):
-                shapes.append(["count", table_id, index_id])
-                arguments += (escape(start), escape(stop))
+        if isinstance(request, Get):
+            shapes.append(["get", request.table_id, len(request.keys)])
+            arguments += map(escape, request.keys)
+            continue
+        if isinstance(request, Count):
+            shapes.append(["count", request.table_id, request.index_id])
+        else:
+            # cmsgpack knows no infinity; no index has more entries than this.
+            limit = 2**53 if request.limit is None else request.limit
+            shape = ["scans", request.table_id, request.index_id, limit, request.reverse]
+            if shapes and shapes[-1][:-1] == shape:
+                shapes[-1][-1] += 1
+            else:
+                shapes.append([*shape, 1])
+        arguments += (escape(request.start), escape(request.stop))
     return [_pack(([*{request.table_id for request in requests}], shapes)), *arguments]
 
 
@@ -89,6 +90,8 @@ def decode_answer(request: Request, answer: Any, found: Iterator[tuple[bytes, by
         case Scan():
             if isinstance(answer, list):
                 return _decode_scan(request, answer)
+            if not answer:
+                return NOTHING_FOUND
             return ScanResult([_row(request, _row_key(entry), stored) for entry, stored in islice(found, answer)], None)
         case Count():
             return int(answer)
@@ -142,56 +145,42 @@ def reserve_arguments(reserves: Iterable[Reserve]) -> list[str]:
 
 def commit_arguments(request: CommitRequest) -> list[bytes]:
     """What commit.lua takes from ARGV[6] on."""
-    points: dict[int, list[bytes]] = {}
-    stamps: dict[int, list[bytes]] = {}
+    points: dict[int, tuple[list[bytes], list[bytes]]] = {}
     for point in request.points:
-        points.setdefault(point.table_id, []).append(escape(point.key))
-        stamps.setdefault(point.table_id, []).append(stamp(point.version) if point.version else b"")
+        keys, stamps = points.get(point.table_id) or points.setdefault(point.table_id, ([], []))
+        keys.append(escape(point.key))
+        stamps.append(stamp(point.version) if point.version else b"")
     ranges: dict[tuple[int, int, Version, bool], list[bytes]] = {}
     for check in request.ranges:
         place = (check.table_id, check.index_id, check.version, check.rows)
-        ranges.setdefault(place, []).extend((escape(check.start), escape(check.stop)))
-    puts: dict[int, list[bytes]] = {}
-    records: dict[int, list[bytes]] = {}
+        bounds = ranges.get(place) or ranges.setdefault(place, [])
+        bounds += (escape(check.start), escape(check.stop))
+    puts: dict[int, tuple[list[bytes], list[bytes]]] = {}
     deletes: dict[int, list[bytes]] = {}
     for row in request.rows:
         if row.record is None:
             deletes.setdefault(row.table_id, []).append(escape(row.key))
         else:
-            puts.setdefault(row.table_id, []).append(escape(row.key))
-            records.setdefault(row.table_id, []).append(row.record)
-    removed: dict[tuple[int, int], list[bytes]] = {}
-    added: dict[tuple[int, int], list[bytes]] = {}
+            keys, records = puts.get(row.table_id) or puts.setdefault(row.table_id, ([], []))
+            keys.append(escape(row.key))
+            records.append(row.record)
+    entries: dict[tuple[int, int], tuple[list[bytes], list[bytes]]] = {}
     for write in request.entries:
-        index = write.table_id, write.index_id
-        removed.setdefault(index, [])
-        added.setdefault(index, [])
-        (added if write.present else removed)[index].append(_entry(write))
+        index = (write.table_id, write.index_id)
+        removed, added = entries.get(index) or entries.setdefault(index, ([], []))
+        (added if write.present else removed).append(_entry(write))
     shape = (
         [*{table_id for table_id, _, _, _ in ranges}],
-        [(table_id, len(keys)) for table_id, keys in points.items()],
+        [(table_id, len(keys)) for table_id, (keys, _) in points.items()],
         [(*shape, len(bounds) // 2) for shape, bounds in ranges.items()],
-        [(table_id, len(keys)) for table_id, keys in puts.items()],
+        [(table_id, len(keys)) for table_id, (keys, _) in puts.items()],
         [(table_id, len(keys)) for table_id, keys in deletes.items()],
-        [(*index, len(removed[index]), len(added[index])) for index in added],
+        [(*index, len(removed), len(added)) for index, (removed, added) in entries.items()],
         [(drop.table_id, -1 if drop.index_id is None else drop.index_id) for drop in request.drops],
         [str(part) for sequence in request.sequences.items() for part in sequence if sequence[1] > 0],
     )
-    arguments = [_pack(shape)]
-    for table_id, keys in points.items():
-        arguments += keys
-        arguments += stamps[table_id]
-    for bounds in ranges.values():
-        arguments += bounds
-    for table_id, keys in puts.items():
-        arguments += keys
-        arguments += records[table_id]
-    for keys in deletes.values():
-        arguments += keys
-    for index in added:
-        arguments += removed[index]
-        arguments += added[index]
-    return arguments
+    lists = [*chain(*points.values()), *ranges.values(), *chain(*puts.values()), *deletes.values()]
+    return [_pack(shape), *chain(*lists, *chain(*entries.values()))]
 
 
 def _entry(write: EntryWrite) -> bytes:
