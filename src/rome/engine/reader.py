@@ -46,7 +46,7 @@ class Reader:
 
     def forget_decoded(self) -> None:
         """After a new snapshot, or a table whose layout has changed."""
-        self._decoded.clear()
+        self._decoded = {}
 
     def refresh(self) -> None:
         """Fix the snapshot, if it is not, and see that the catalog is ours.
@@ -172,7 +172,10 @@ class Reader:
 
     def stored(self, table: Table, want: Want) -> list[Stored]:
         """The stored rows of a want that was read, decoded."""
-        decoded = self._decoded.setdefault(table.id, {})
+        decoded = self._decoded.get(table.id)
+        if decoded is None:
+            reference = self.transaction.references.get(table.id)
+            decoded = self._decoded[table.id] = {} if reference is None else reference.decoded_by(table)
         found = []
         for row in self.transaction.rows(want):
             stored = decoded.get(row.key)

@@ -41,6 +41,7 @@ from rome.store.spi import (
     CATALOG_TABLE,
     MAX_NUMBER,
     ORDER_INDEX,
+    UNCHANGED,
     Answer,
     Capabilities,
     Claim,
@@ -219,6 +220,9 @@ class _Database:
                 return sum(1 for _ in table.entries(request.index_id, request.start, request.stop, at))
 
     def _scan(self, table: _Table, scan: Scan, at: Version) -> ScanResult:
+        known = scan.known
+        if known is not None and known.incarnation == self.incarnation and table.changed <= min(known.version, at):
+            return UNCHANGED
         rows: list[Row] = []
         limit = SCAN_ROWS if scan.limit is None else min(scan.limit, SCAN_ROWS)
         for entry, key in table.entries(scan.index_id, scan.start, scan.stop, at, reverse=scan.reverse):

@@ -71,7 +71,8 @@ class Get(Struct, frozen=True, gc=False):
 class Scan(Struct, frozen=True, gc=False):
     """Rows by a range of an index, `start <= index key + row key < stop`. Answered by a ScanResult.
 
-    `limit` bounds the rows returned; `reverse` walks down from `stop`.
+    `limit` bounds the rows returned; `reverse` walks down from `stop`. `known`: the caller has the rows of this scan as
+    of that snapshot, and the store need not send them where the table has not changed between it and this one.
     """
 
     table_id: int
@@ -80,6 +81,7 @@ class Scan(Struct, frozen=True, gc=False):
     stop: bytes
     limit: int | None = None
     reverse: bool = False
+    known: Snapshot | None = None
 
 
 class Count(Struct, frozen=True, gc=False):
@@ -122,14 +124,17 @@ class ScanResult(Struct, frozen=True, gc=False):
 
     `resume` is None when the range is exhausted; else where to go on: the `start` of the next scan (its `stop` when
     reverse). A store may stop before `limit`, to bound what one call costs: the caller goes on from `resume`.
+    `unchanged`: instead of `rows` it is those that the caller knows.
     """
 
     rows: Sequence[Row]
     resume: bytes | None
+    unchanged: bool = False
 
 
 NOTHING_FOUND = ScanResult([], None)
 """What most scans for a unique key find; thousands of a batch may share it, as nobody changes an answer."""
+UNCHANGED = ScanResult([], None, True)
 
 Answer = list[Row | None] | ScanResult | int
 

@@ -6,6 +6,7 @@ commits that made them, since a store may count in steps other than one.
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from secrets import token_bytes, token_hex
@@ -31,6 +32,9 @@ from rome.store.spi import (
     Retention,
     Row,
     RowWrite,
+    Scan,
+    ScanResult,
+    Snapshot,
     Version,
 )
 from rome.testing.harness import Client, StoreUnderTest, Write, change_catalog
@@ -128,6 +132,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.sent: list[_Sent] = []
         self.numbers: dict[int, int] = {}
         """Sequence -> the greatest number that was handed out or demanded."""
+        self.known: defaultdict[tuple[int, int], deque[tuple[Snapshot, list[Row]]]]
+        self.known = defaultdict(partial(deque, maxlen=5))
+        """Table and index -> what they held at some snapshots of the store."""
         # Ids are never used again.
         self.table, self.indexes, self.next_id = 2, [1, 2], 3
         self.dropped: list[tuple[int, int]] = []
@@ -198,6 +205,22 @@ class StoreMachine(RuleBasedStateMachine):
         if answers is not None:
             assert self._translated(answers[0]) == answers[1]
             self._remember_range(twin, table, index, start, stop, rows=rows)
+
+    @rule(connection=connections, path=paths, writes=row_puts | row_writes)
+    def scan_unless_known(self, connection: int, path: int, writes: dict[bytes, bytes | None]) -> None:
+        """Whoever has the rows of another snapshot, older or newer, is spared them only where they are the same."""
+        twin = self._begun(connection)
+        self._write_by_another(connection, path, writes)
+        place = table, index = self._path(path)
+        for each in (self._begun((connection + 1) % CONNECTIONS), twin):
+            answers = self._both(each, lambda client: client.scan(index, table=table))
+            if answers is not None:
+                client, rows = each.clients[0], answers[0]
+                for snapshot, known in self.known[place]:
+                    [answer] = client.read(Scan(table, index, b"", BEYOND, known=snapshot))
+                    assert isinstance(answer, ScanResult)
+                    assert known == rows or not answer.unchanged
+                self.known[place].append((client.snapshot, rows))
 
     @rule(connection=connections, path=paths, bounds=ranges)
     def count(self, connection: int, path: int, bounds: tuple[bytes, bytes]) -> None:

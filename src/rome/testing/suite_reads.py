@@ -308,6 +308,14 @@ class TestScan:
         assert [row and row.key for row in rows] == [b"c", None, b"a", b"c"]
         assert client.get() == []
 
+    def test_rows_are_sent_to_whom_knows_those_of_another_database(self, client: Client) -> None:
+        """It may have had the same name, and as many commits."""
+        known = Snapshot(bytes(len(client.snapshot.incarnation)), client.snapshot.version)
+        [answer] = client.read(Scan(1, ORDER_INDEX, b"", BEYOND, known=known))
+        assert isinstance(answer, ScanResult)
+        assert not answer.unchanged
+        assert len(answer.rows) == client.count()
+
     def test_one_read_answers_many_requests_in_order(self, client: Client) -> None:
         other = client.write(put(b"z", b"other", table=2))
         client.begin()

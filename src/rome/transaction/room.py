@@ -12,6 +12,11 @@ books on each of them. Measured, with Python 3.11: 1.2 KB for a record of 85 byt
 DEFAULT_MAX_BYTES = 256 << 20
 
 
+def bytes_of(rows: int, record_bytes: int) -> int:
+    """What so many rows take, with records of so many bytes in all."""
+    return ROW_BYTES * rows + RECORD_FACTOR * record_bytes
+
+
 class NoRoom(Exception):
     """Internal: what was asked for does not fit.
 
@@ -42,7 +47,15 @@ class Room:
         Raises:
             NoRoom: there is none.
         """
-        self.used_bytes += ROW_BYTES * rows + RECORD_FACTOR * record_bytes
+        self.take_bytes(bytes_of(rows, record_bytes), scan)
+
+    def take_bytes(self, more: int, scan: Scan | None) -> None:
+        """Make room for rows that take so many bytes.
+
+        Raises:
+            NoRoom: there is none.
+        """
+        self.used_bytes += more
         if self.used_bytes > self.max_bytes:
             raise NoRoom(scan)
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from rome.errors import CommitAbortedError, CommitUnknownError, NotReplicatedError, OperationalError
 from rome.store.spi import (
+    ORDER_INDEX,
     Answer,
     Bounds,
     CommitRequest,
@@ -29,8 +30,9 @@ from rome.store.spi import (
     Version,
 )
 from rome.transaction.read_set import Check, ReadSet
+from rome.transaction.reference_tables import SHARED, ReferenceTable, ReferenceTables
 from rome.transaction.room import DEFAULT_MAX_BYTES, Room
-from rome.transaction.snapshot_cache import SnapshotCache
+from rome.transaction.snapshot_cache import EVERYTHING, SnapshotCache
 from rome.transaction.walk import Walk
 from rome.transaction.write_set import CommitLimits, WriteSet
 
@@ -83,10 +85,16 @@ class Transaction:
         bytes_read, rows_read: what came from the store.
         waves: how many times it has read from the store, chunks of one answer not counted.
         room: for the rows in the cache.
+        references: tables that were read whole, and are kept for others.
     """
 
-    def __init__(self, store: Store, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(
+        self, store: Store, max_bytes: int = DEFAULT_MAX_BYTES, reference_tables: ReferenceTables = SHARED
+    ) -> None:
         self._store = store
+        self._reference_tables = reference_tables
+        self._known: dict[int, ReferenceTable] = {}
+        self.references: dict[int, ReferenceTable] = {}
         self.room = Room(max_bytes)
         self.snapshot: Snapshot | None = None
         self.catalog_version: Version | None = None
@@ -111,6 +119,7 @@ class Transaction:
     def forget(self) -> None:
         """Forget what was read; the read set stays."""
         self.cache = SnapshotCache()
+        self.references = {}
         self.room.clear()
 
     def fix_snapshot(self) -> None:
@@ -188,12 +197,26 @@ class Transaction:
         whole = len(scans) - len(steps)
         for scan, found in zip(scans[:whole], finished, strict=False):
             if found.resume is None:
-                self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, found.rows)
+                rows = self._reference_rows(scan, found) if _is_whole_table(scan) else found.rows
+                self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, rows)
             else:
                 self.cache.add_rows(scan.table_id, ((row.key, row) for row in found.rows))
         if walk is not None:
             self.cache.add_rows(walk.table_id, ((row.key, row) for row in walk.take(finished[whole:])))
         return result.reserved
+
+    def _reference_rows(self, scan: Scan, found: ScanResult) -> Sequence[Row]:
+        """The rows of a table that was read whole, or need not have been."""
+        assert self.snapshot is not None
+        if found.unchanged:
+            table = self._known[scan.table_id]
+            self.room.take_bytes(table.bytes, scan)
+        else:
+            table = ReferenceTable(self.snapshot, found.rows)
+            if not self._reference_tables.keep(scan.table_id, table):
+                return found.rows
+        self.references[scan.table_id] = table
+        return table.rows
 
     def _finished(self, scans: Sequence[Scan], answers: Sequence[ScanResult]) -> list[ScanResult]:
         """The answers with all rows, up to the scans' limits; those cut short go on together.
@@ -243,8 +266,16 @@ class Transaction:
                 keys.setdefault(want.table_id, {}).update(dict.fromkeys(unknown))
             for start, stop in want.ranges:
                 if self.cache.covering(want.table_id, want.index_id, start, stop) is None:
-                    scans[Scan(want.table_id, want.index_id, start, stop, want.most)] = None
+                    scan = Scan(want.table_id, want.index_id, start, stop, want.most)
+                    scans[self._unless_known(scan) if _is_whole_table(scan) else scan] = None
         return [*(Get(table_id, tuple(found)) for table_id, found in keys.items()), *scans]
+
+    def _unless_known(self, scan: Scan) -> Scan:
+        known = self._reference_tables.get(self._store.last_snapshot().incarnation, scan.table_id)
+        if known is None:
+            return scan
+        self._known[scan.table_id] = known
+        return replace(scan, known=known.snapshot)
 
     def has_read(self, want: Want) -> bool:
         """Has all of it been read?"""
@@ -355,6 +386,10 @@ def _asked(requests: Sequence[Request]) -> list[Scan]:
 
 def _scans(answers: Sequence[Answer]) -> list[ScanResult]:
     return [answer for answer in answers if isinstance(answer, ScanResult)]
+
+
+def _is_whole_table(scan: Scan) -> bool:
+    return scan.index_id == ORDER_INDEX and scan.limit is None and (scan.start, scan.stop) == EVERYTHING
 
 
 def _place(scan: Scan) -> tuple[int, int, bytes, bytes]:

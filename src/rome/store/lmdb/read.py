@@ -8,16 +8,32 @@ from typing import Final
 from rome.errors import CorruptRecordError
 from rome.store.lmdb import ordered
 from rome.store.lmdb.ordered import Transaction
-from rome.store.lmdb.state import entries_header, rows_header
-from rome.store.spi import NOTHING_FOUND, ORDER_INDEX, Answer, Count, Get, Request, Row, Scan, ScanResult
+from rome.store.lmdb.state import TableState, entries_header, rows_header
+from rome.store.spi import (
+    NOTHING_FOUND,
+    ORDER_INDEX,
+    UNCHANGED,
+    Answer,
+    Count,
+    Get,
+    Request,
+    Row,
+    Scan,
+    ScanResult,
+    Snapshot,
+)
 
 SCAN_ROWS: Final = 10_000
 SCAN_BYTES: Final = 4 * 1024 * 1024
 """The scans of one call stop after this many rows, or bytes of records, so that none needs unbounded memory."""
 
 
-def answer(txn: Transaction, requests: Sequence[Request]) -> list[Answer]:
-    """Raises CorruptRecordError when an index names a row that is not there."""
+def answer(txn: Transaction, snapshot: Snapshot, requests: Sequence[Request]) -> list[Answer]:
+    """Answers as of the snapshot, which is that of the transaction.
+
+    Raises:
+        CorruptRecordError: an index names a row that is not there.
+    """
     rows_left, bytes_left = SCAN_ROWS, SCAN_BYTES
     answers: list[Answer] = []
     for request in requests:
@@ -25,6 +41,8 @@ def answer(txn: Transaction, requests: Sequence[Request]) -> list[Answer]:
             case Get():
                 header = rows_header(request.table_id)
                 answers.append([row_of(key, ordered.get(txn, header, key)) for key in request.keys])
+            case Scan() if request.known is not None and _is_unchanged(txn, snapshot, request.table_id, request.known):
+                answers.append(UNCHANGED)
             case Scan():
                 found = _scan(txn, request, rows_left, bytes_left)
                 rows_left -= len(found.rows)
@@ -34,6 +52,13 @@ def answer(txn: Transaction, requests: Sequence[Request]) -> list[Answer]:
                 header = _header(request.table_id, request.index_id)
                 answers.append(ordered.count(txn, header, request.start, request.stop))
     return answers
+
+
+def _is_unchanged(txn: Transaction, snapshot: Snapshot, table_id: int, known: Snapshot) -> bool:
+    """Whether a table is the same in both snapshots. Of what came after its own the transaction knows nothing."""
+    if known.incarnation != snapshot.incarnation or known.version > snapshot.version:
+        return False
+    return TableState.read(txn, table_id).changed <= known.version
 
 
 def row_of(key: bytes, value: bytes | None) -> Row | None:

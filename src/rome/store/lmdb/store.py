@@ -111,12 +111,14 @@ class LmdbStore(spi.Store):
                     raise SnapshotTooOldError(f"the snapshot at version {snapshot.version} outlived the retention")
                 state = opened.state()
                 commit.check_snapshot(state, snapshot)
-            return ReadResult(snapshot, state.catalog_version, self._answer(requests), self._reserve(reserves))
+            return ReadResult(
+                snapshot, state.catalog_version, self._answer(snapshot, requests), self._reserve(reserves)
+            )
 
-    def _answer(self, requests: Sequence[Request]) -> list[Answer]:
+    def _answer(self, snapshot: Snapshot, requests: Sequence[Request]) -> list[Answer]:
         txn = self._pin.txn
         assert txn is not None
-        return answer(txn, requests)
+        return answer(txn, snapshot, requests)
 
     def _reserve(self, reserves: Sequence[Reserve]) -> list[int]:
         if not reserves:

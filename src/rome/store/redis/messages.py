@@ -13,6 +13,7 @@ from rome.store.redis.names import escape, unescape
 from rome.store.spi import (
     BEYOND,
     NOTHING_FOUND,
+    UNCHANGED,
     Answer,
     Claim,
     CommitRequest,
@@ -29,6 +30,7 @@ from rome.store.spi import (
 
 STAMP_BYTES = 8
 _LENGTH_BYTES = 4
+_UNCHANGED = -1
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -64,7 +66,10 @@ def request_arguments(requests: Sequence[Request]) -> list[bytes]:
             # cmsgpack knows no infinity; no index has more entries than this.
             limit = 2**53 if request.limit is None else request.limit
             shape = ["scans", request.table_id, request.index_id, limit, request.reverse]
-            if shapes and shapes[-1][:-1] == shape:
+            if request.known is not None:
+                shapes.append(["unless known", *shape[1:], request.known.version])
+                arguments.append(request.known.incarnation)
+            elif shapes and shapes[-1][:-1] == shape:
                 shapes[-1][-1] += 1
             else:
                 shapes.append([*shape, 1])
@@ -92,6 +97,8 @@ def decode_answer(request: Request, answer: Any, found: Iterator[tuple[bytes, by
                 return _decode_scan(request, answer)
             if not answer:
                 return NOTHING_FOUND
+            if answer == _UNCHANGED:
+                return UNCHANGED
             return ScanResult([_row(request, _row_key(entry), stored) for entry, stored in islice(found, answer)], None)
         case Count():
             return int(answer)

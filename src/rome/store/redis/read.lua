@@ -3,12 +3,14 @@
   ARGV[1] incarnation   ARGV[2] version; both '' for now
   ARGV[3] stop scanning after so many rows in all   ARGV[4] or so many bytes
   ARGV[5] msgpack {table ids, requests}; a request: {'get', table, how many keys} |
-    {'scans', table, index, limit, reverse, how many} | {'count', table, index}
-  ARGV[6..] what belongs to each request in turn: the keys, or each start and stop
+    {'scans', table, index, limit, reverse, how many} | {'count', table, index} |
+    {'unless known', table, index, limit, reverse, version at which the caller has read it}
+  ARGV[6..] what belongs to each request in turn: the keys, or each start and stop; with a known version its incarnation
+    first
   Returns {'done', incarnation, version, catalog version, answers, entries, rows, work}, or {'dropped'} | {'lost'} |
     {'catalog', version} | {'old', floor, table}
   An answer: get: rows, false where there is none; count: a number; each scan: how many of `entries` and `rows` are its
-    own, in order and all that it has; or {1 if there may be more, 1 if not in order, the last entry that was looked at,
+    own, in order and all that it has; -1: as it is known; or {1 if there may be more, 1 if not in order, the last entry that was looked at,
     entries, their rows, entries, their rows...}
   Cost O(log n + rows + changes since the version inside what is asked), blocks the server ]]
 local ids, requests = unpack(cmsgpack.unpack(ARGV[5]))
@@ -176,6 +178,16 @@ local function add_scans(id, index, limit, reverse, how_many)
   show_rows()
 end
 
+local function add_scan_unless_known(id, index, limit, reverse, known)
+  local incarnation = take(1)[1]
+  if incarnation == meta[1] and changed[id] <= math.min(known, version) then
+    take(2)
+    answers[#answers + 1] = -1
+  else
+    add_scans(id, index, limit, reverse, 1)
+  end
+end
+
 local function add_count(id, index)
   local start, stop = unpack(take(2))
   local name = id .. '.' .. index
@@ -198,7 +210,7 @@ local function add_get(id, key_count)
   answers[#answers + 1] = get(id, take(key_count))
 end
 
-local add_answer = { get = add_get, scans = add_scans, count = add_count }
+local add_answer = { get = add_get, scans = add_scans, count = add_count, ['unless known'] = add_scan_unless_known }
 for _, request in ipairs(requests) do
   add_answer[request[1]](unpack(request, 2))
 end
