@@ -117,7 +117,7 @@ class Statements:
     def _change(self, current: OpenTransaction, prepared: Prepared, batch: list[Parameters], check: Check) -> Result:
         bound = [prepared.bind(parameters) for parameters in batch]
         read_set = current.transaction.read_set
-        before = read_set.mark()
+        before = read_set.mark() if check is Check.NOTHING else None
         execution, runs = current.execution, None
         if len(bound) > 1 and (run := execution.change_all(prepared, bound, check, foreign_keys=self.foreign_keys)):
             runs = iter([run])
@@ -129,7 +129,7 @@ class Statements:
             self._workspace.working_set.total_changes += run.all_changes
             if run.error is not None:
                 # What a statement that left nothing was told is worth validating only where all that was seen is.
-                if check is Check.NOTHING and not (changes or run.changes):
+                if before is not None and not (changes or run.changes):
                     read_set.forget_since(before)
                 raise run.error
             rows += run.rows

@@ -65,7 +65,7 @@ class ReadSet:
 
     def oldest(self) -> Version | None:
         """The oldest version at which a range was read."""
-        return min((version for ranges in self._ranges.values() for version in ranges.values()), default=None)
+        return min([version for ranges in self._ranges.values() for version in ranges.values()], default=None)
 
     def points(self) -> list[Point]:
         return [Point(table, key, version) for table, points in self._points.items() for key, version in points.items()]

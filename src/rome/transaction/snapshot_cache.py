@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
 
 from msgspec import Struct
 
@@ -25,9 +24,6 @@ class Covered(Struct, frozen=True, gc=False):
     keys: Sequence[bytes]
 
 
-_start = attrgetter("start")
-
-
 class SnapshotCache:
     """Rows and ranges of one snapshot.
 
@@ -42,7 +38,8 @@ class SnapshotCache:
     def __init__(self) -> None:
         self.sizes: dict[Count, int] = {}
         self._rows: dict[int, dict[bytes, Row | None]] = {}
-        self._ranges: dict[tuple[int, int], list[Covered]] = {}
+        self._ranges: dict[tuple[int, int], tuple[list[bytes], list[Covered]]] = {}
+        """By table and index: the starts, to search in, and the ranges."""
         self._whole: dict[int, Covered] = {}
 
     def row(self, table_id: int, key: bytes) -> Row | None:
@@ -61,10 +58,11 @@ class SnapshotCache:
         whole = self._whole.get(table_id)
         if whole is not None:
             return whole.keys
-        ranges = self._ranges.get((table_id, index_id))
-        if ranges is None:
+        found = self._ranges.get((table_id, index_id))
+        if found is None:
             return None
-        after = bisect_right(ranges, start, key=_start)
+        starts, ranges = found
+        after = bisect_right(starts, start)
         if after and stop <= ranges[after - 1].stop:
             return ranges[after - 1].keys
         return None
@@ -76,16 +74,17 @@ class SnapshotCache:
         """Note a range that was read in full."""
         if rows:
             self.add_rows(table_id, [(row.key, row) for row in rows])
-        ranges = self._ranges.setdefault((table_id, index_id), [])
-        first = bisect_right(ranges, start, key=_start)
+        place = (table_id, index_id)
+        starts, ranges = self._ranges.get(place) or self._ranges.setdefault(place, ([], []))
+        first = bisect_right(starts, start)
         if first and stop <= ranges[first - 1].stop:
             return
-        if first and ranges[first - 1].start == start:
+        if first and starts[first - 1] == start:
             first -= 1
         last = first
         while last < len(ranges) and ranges[last].stop <= stop:
             last += 1
         covered = Covered(start, stop, [row.key for row in rows] if rows else ())
-        ranges[first:last] = [covered]
+        starts[first:last], ranges[first:last] = [start], [covered]
         if index_id == ORDER_INDEX and (start, stop) == EVERYTHING:
             self._whole[table_id] = covered
