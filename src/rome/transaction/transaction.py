@@ -192,18 +192,21 @@ class Transaction:
                 self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
             elif isinstance(answer, int) and isinstance(request, Count):
                 self.cache.sizes[request] = answer
-        scans = _asked(requests)
-        finished = self._finished(scans, _scans(result.answers))
-        whole = len(scans) - len(steps)
-        for scan, found in zip(scans[:whole], finished, strict=False):
+        if scans := _asked(requests):
+            finished = self._finished(scans, _scans(result.answers))
+            whole = len(scans) - len(steps)
+            self._keep(scans[:whole], finished[:whole])
+            if walk is not None:
+                self.cache.add_rows(walk.table_id, ((row.key, row) for row in walk.take(finished[whole:])))
+        return result.reserved
+
+    def _keep(self, scans: Sequence[Scan], finished: Sequence[ScanResult]) -> None:
+        for scan, found in zip(scans, finished, strict=True):
             if found.resume is None:
                 rows = self._reference_rows(scan, found) if _is_whole_table(scan) else found.rows
                 self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, rows)
             else:
                 self.cache.add_rows(scan.table_id, ((row.key, row) for row in found.rows))
-        if walk is not None:
-            self.cache.add_rows(walk.table_id, ((row.key, row) for row in walk.take(finished[whole:])))
-        return result.reserved
 
     def _reference_rows(self, scan: Scan, found: ScanResult) -> Sequence[Row]:
         """The rows of a table that was read whole, or need not have been."""
@@ -218,7 +221,7 @@ class Transaction:
         self.references[scan.table_id] = table
         return table.rows
 
-    def _finished(self, scans: Sequence[Scan], answers: Sequence[ScanResult]) -> list[ScanResult]:
+    def _finished(self, scans: Sequence[Scan], answers: Sequence[ScanResult]) -> Sequence[ScanResult]:
         """The answers with all rows, up to the scans' limits; those cut short go on together.
 
         Once, with the second chunks, the store is asked how many rows there are in all.
@@ -226,8 +229,10 @@ class Transaction:
         for scan, answer in zip(scans, answers, strict=True):
             if answer.rows:  # most ranges that must be unique have none
                 self._take(answer.rows, scan)
-        finished = list(answers)
         left = {n: rest for n, answer in enumerate(answers) if (rest := _rest(scans[n], answer)) is not None}
+        if not left:
+            return answers
+        finished = list(answers)
         found = {n: list(answers[n].rows) for n in left}
         counts = {n: Count(*_place(rest)) for n, rest in left.items() if rest.limit is None}
         while left:
