@@ -22,6 +22,11 @@ def with_conflict_clause(sql: str, clause: ConflictClause) -> str:
     return f"{sql[: verb.stop]} OR {clause}{sql[verb.stop if old is None else old.stop :]}"
 
 
+def has_conflict_clause(sql: str) -> bool:
+    """Whether it is INSERT OR .. or UPDATE OR .., and so says itself what the constraints otherwise would."""
+    return _find(sql)[1] is not None
+
+
 @lru_cache(maxsize=1024)
 def rolls_back(sql: str) -> bool:
     """Whether it is INSERT OR ROLLBACK or UPDATE OR ROLLBACK, which ends the transaction when it fails."""

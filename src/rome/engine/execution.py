@@ -255,22 +255,20 @@ class Execution:
                     first = self.ids.take(target, needed, above)
             last_rowid = self._working_set.connection.last_insert_rowid()
             try:
-                run, missing = self._attempt(
-                    prepared, batch, check, (first, needed), planned_rows, foreign_keys, parents_known
-                )
+                run = self._attempt(prepared, batch, check, (first, needed), planned_rows, foreign_keys, parents_known)
             except (ConflictError, InternalError):  # it was undone before, or all of the transaction will be
                 raise
             except Error:  # a text that is not UTF-8; a guard that is too large; no id; a rowid that is set; ..
                 self._undo(last_rowid)
                 raise
-            if missing is None:
+            if isinstance(run, Run):
                 if run.error is not None and len(batch) > 1 and target is not None and first is not None:
                     self.ids.take_back(target)
                 return run
-            if missing != needed:
+            if run != needed:
                 if target is not None and first is not None:
                     self.ids.give_back(target, (), (first, needed))
-                first, needed = None, missing
+                first, needed = None, run
 
     def _attempt(
         self,
@@ -281,8 +279,8 @@ class Execution:
         planned_rows: list[PlannedRow] | None,
         foreign_keys: bool,
         parents_known: bool,
-    ) -> tuple[Run, int | None]:
-        """One run; the second value is None when it stands, else how many ids the next attempt needs.
+    ) -> Run | int:
+        """One run, if it stands; else how many ids the next attempt needs.
 
         Args:
             ids: the first id that is ours (None: none), and how many are.
@@ -294,26 +292,36 @@ class Execution:
         first, needed = ids
         above = working_set.max_rowid(target) if target is not None and not target.without_rowid else 0
         connection.execute("SAVEPOINT rome_run")
+        if prepared.leaves_out:
+            unseen = self._explore(prepared, batch, check, first)
+            if isinstance(unseen, Run):
+                return unseen
+            connection.execute("ROLLBACK TO rome_run")
+            connection.set_last_insert_rowid(last_rowid)
+            if unseen:
+                self._undo(last_rowid)
+                self.reader.hydrate(unseen)
+                return needed
         careful: ConflictClause | None = "ABORT" if prepared.may_end_transaction else None
         enforced = None if parents_known else foreign_keys
         run = self._run(prepared, batch, first, foreign_keys=enforced, clause=careful)
         if isinstance(run.error, IdsExhaustedError) and not connection.in_transaction:
-            return run, None  # SQLite has ended the transaction, as it does for AUTOINCREMENT
+            return run  # SQLite has ended the transaction, as it does for AUTOINCREMENT
         if run.error is not None and len(batch) > 1:
             self._undo(last_rowid)
-            return run, None
+            return run
         if isinstance(run.error, IntegrityError):
             unknown = self._guards_of_failure(run.error, prepared, batch, check, first)
             connection.execute("ROLLBACK TO rome_run")
             if unknown:
                 self._undo(last_rowid)
                 self.reader.hydrate(unknown)
-                return run, needed
+                return needed
             if run.changes or prepared.may_end_transaction:  # INSERT OR FAIL keeps the rows before the failure
                 connection.set_last_insert_rowid(last_rowid)
                 run = self._run(prepared, batch, first, foreign_keys=enforced)
                 if not connection.in_transaction:
-                    return run, None
+                    return run
         events = run.events
         if target is not None and not target.without_rowid:
             if target.rowid_alias is None:
@@ -324,19 +332,19 @@ class Execution:
                 short = self.ids.short(target, events, ids, above, planned_rows)
                 if short is not None:
                     self._undo(last_rowid)
-                    return run, short
+                    return short
                 self.ids.claim(target, events, ids)
         unknown = self._unknown_guards(events, prepared, check, foreign_keys=foreign_keys)
         if unknown:
             self._undo(last_rowid)
             self.reader.hydrate(unknown)
-            return run, needed
+            return needed
         connection.execute("RELEASE rome_run")
         connection.set_last_insert_rowid(run.last_rowid)
         if first is not None and target is not None:
             self.ids.give_back(target, events, ids)
         working_set.touch(self.reader.schema.catalog.tables, events)
-        return run, None
+        return run
 
     def _undo(self, last_rowid: int) -> None:
         connection = self._working_set.connection
@@ -413,6 +421,30 @@ class Execution:
             run = self._run(prepared, batch, first, foreign_keys=False, clause=clause)
             unknown += self._unknown_guards(run.events, prepared, check, foreign_keys=False)
         return unknown
+
+    def _explore(
+        self, prepared: Prepared, batch: Sequence[Sequence[SqlValue]], check: Check, first: int | None
+    ) -> list[Want] | Run:
+        """The unknown guards of a statement in which a constraint's own ON CONFLICT IGNORE may leave rows out.
+
+        The hook sees no row that is left out; and one that a known row keeps out may have an unknown one in its way by
+        another key, of which SQLite would say more. So the rows replace what is in their way, for once. If the hook may
+        not have seen all of them, the table is read whole. What it leaves in the working set is to be undone.
+
+        Returns:
+            a run: it has ended the transaction.
+        """
+        run = self._run(prepared, batch, first, foreign_keys=False, clause="REPLACE")
+        if not self._working_set.connection.in_transaction:
+            return run
+        replaces_its_own = bool(prepared.inspection.updated) and any(event.kind == "DELETE" for event in run.events)
+        if run.error is None and not replaces_its_own:
+            return self._unknown_guards(run.events, prepared, check, foreign_keys=False)
+        tables = self.reader.schema.catalog.tables
+        written = [tables[name] for name in prepared.inspection.written if name in tables]
+        wants = [replace(guards.whole(table), check=check) for table in written]
+        self.reader.read(wants)
+        return wants if self.reader.brings_new(wants) else []
 
     def _unknown_guards(
         self, events: Sequence[Event], prepared: Prepared, check: Check, *, foreign_keys: bool, failed: bool = False

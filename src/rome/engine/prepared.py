@@ -10,7 +10,7 @@ import apsw
 from rome.catalog.mirror import Inspection, Mirror
 from rome.catalog.schema import ROWID, Catalog, Table
 from rome.codec.values import SqlValue
-from rome.engine.conflict_clause import rolls_back
+from rome.engine.conflict_clause import has_conflict_clause, rolls_back
 from rome.engine.guards import are_usual, parent_positions
 from rome.errors import DataError, NotSupportedError, ProgrammingError
 from rome.planner.plan import FetchPlan
@@ -38,6 +38,7 @@ class Prepared:
         on_mirror: it asks for the schema, which the mirror answers.
         in_batches: with many sets of parameters it may run as if it were one statement.
         may_end_transaction: a row that breaks a constraint may make SQLite roll back.
+        leaves_out: a constraint of its tables has ON CONFLICT IGNORE, and may leave rows out.
     """
 
     statement: Statement
@@ -52,6 +53,7 @@ class Prepared:
     on_mirror: bool
     in_batches: bool
     may_end_transaction: bool
+    leaves_out: bool
 
     @property
     def writes(self) -> bool:
@@ -158,6 +160,9 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
         in_batches=_runs_in_batches(statement, inspection, plan, tables),
         may_end_transaction=rolls_back(statement.text)
         or any("ROLLBACK" in tables[name].sql.upper() for name in inspection.written if name in tables),
+        leaves_out=bool(inspection.inserted or inspection.updated)
+        and not has_conflict_clause(statement.text)
+        and any("IGNORE" in tables[name].sql.upper() for name in inspection.written if name in tables),
     )
 
 
