@@ -10,8 +10,8 @@
   Returns {'done', incarnation, version, catalog version, answers, entries, rows, work}, or {'dropped'} | {'lost'} |
     {'catalog', version} | {'old', floor, table}
   An answer: get: rows, false where there is none; count: a number; each scan: how many of `entries` and `rows` are its
-    own, in order and all that it has; -1: as it is known; or {1 if there may be more, 1 if not in order, the last entry that was looked at,
-    entries, their rows, entries, their rows...}
+    own, in order and all that it has; -1: they are as they were at the known version; or {1 if there may be more, 1 if
+    not in order, the last entry that was looked at, entries, their rows, entries, their rows...}
   Cost O(log n + rows + changes since the version inside what is asked), blocks the server ]]
 local ids, requests = unpack(cmsgpack.unpack(ARGV[5]))
 local take = arguments_from(6)
