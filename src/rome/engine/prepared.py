@@ -162,7 +162,7 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
         or any("ROLLBACK" in tables[name].sql.upper() for name in inspection.written if name in tables),
         leaves_out=bool(inspection.inserted or inspection.updated)
         and not has_conflict_clause(statement.text)
-        and any("IGNORE" in tables[name].sql.upper() for name in inspection.written if name in tables),
+        and any(_has_clause_ignore(tables[name]) for name in inspection.written if name in tables),
     )
 
 
@@ -183,6 +183,12 @@ def _concerns_foreign_keys(statement: Statement, inspection: Inspection, catalog
     if table.rowid_alias is not None and not updated.isdisjoint({ROWID, table.rowid_alias}):
         updated |= {ROWID, table.rowid_alias}
     return not keys.isdisjoint(updated)
+
+
+def _has_clause_ignore(table: Table) -> bool:
+    """Whether a constraint may have ON CONFLICT IGNORE."""
+    text = table.sql.upper()
+    return "CONFLICT" in text and "IGNORE" in text
 
 
 def _may_replace(statement: Statement, table: Table) -> bool:
