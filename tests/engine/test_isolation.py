@@ -669,3 +669,30 @@ class TestFailedStatements:
         two.commit()
         with pytest.raises(ConflictError):
             one.commit()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT OR IGNORE INTO t SELECT 9, 8",
+        "INSERT OR IGNORE INTO t VALUES (9, 4 + 4)",
+        "INSERT INTO t SELECT 9, 8 WHERE true ON CONFLICT DO NOTHING",
+        "UPDATE OR IGNORE t SET n = 8 WHERE id = 1",
+    ],
+)
+def test_what_keeps_a_row_out_stays_as_it_is(connect: Connect, statement: str) -> None:
+    """The row in the way is known by another key than the one by which it is in the way."""
+    one, two = connect(), connect()
+    one.executescript("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT UNIQUE)")
+    one.executescript("CREATE TABLE u (id INTEGER PRIMARY KEY, v)")
+    one.executescript("INSERT INTO t VALUES (1, 1), (7, 8); INSERT INTO u VALUES (1, 0)")
+    one.commit()
+    with pytest.raises(UniqueViolation):
+        one.execute("INSERT INTO t VALUES (7, 50)")
+    assert one.execute(statement).rowcount == 0
+    one.execute("UPDATE u SET v = 1")
+    assert [*two.execute("SELECT v FROM u")] == [(0,)]
+    two.execute("UPDATE t SET n = 100 WHERE id = 7")
+    two.commit()
+    with pytest.raises(ConflictError):
+        one.commit()

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from rome.catalog.schema import Table
+from rome.catalog.schema import ROWID, Table
 from rome.codec.values import SqlValue
 from rome.engine import guards
 from rome.engine.conflict_clause import ConflictClause, with_conflict_clause
@@ -217,6 +217,13 @@ class Execution:
             self.ids.add_block(target, reserves, reserved)
         return self._until_it_stands(prepared, [parameters], check, needed, planned_rows, foreign_keys=foreign_keys)
 
+    def _validate_what_kept_rows_out(self, prepared: Prepared) -> None:
+        """No guard shows by which key a known row kept another one out, so all of those known must stay as they are."""
+        tables = self.reader.schema.catalog.tables
+        for name in prepared.inspection.written:
+            if name in tables:
+                self._validate_known(tables[name])
+
     def _validate_known(self, table: Table) -> None:
         """Validate the rows in the working set: guards show those that are missing, and an upsert looks at any."""
         for stored in self._working_set.contents.of(table.id).hydrated.values():
@@ -262,6 +269,8 @@ class Execution:
                 self._undo(last_rowid)
                 raise
             if isinstance(run, Run):
+                if prepared.ignores and check is Check.ROWS and not _are_keys_planned(target, planned_rows):
+                    self._validate_what_kept_rows_out(prepared)
                 if run.error is not None and len(batch) > 1 and target is not None and first is not None:
                     self.ids.take_back(target)
                 return run
@@ -472,6 +481,14 @@ class Execution:
         wants = merged(_as_reads(found, prepared, check))
         self.reader.read(wants)
         return wants if self.reader.brings_new(wants) else []
+
+
+def _are_keys_planned(target: Table | None, rows: Sequence[PlannedRow] | None) -> bool:
+    """Whether all unique keys of the new rows are known before the run, and so are guards."""
+    if target is None or rows is None or target.computed:
+        return False
+    positions = {*target.guarding} - {target.rowid_alias, ROWID}
+    return all(position in row.values for row in rows for position in positions)
 
 
 def _as_reads(wants: Sequence[Want], prepared: Prepared, check: Check) -> Sequence[Want]:

@@ -40,7 +40,7 @@ class Touched(Struct, frozen=True, gc=False):
             before is None
             or after is None
             or before.rowid != after[0]
-            or before.values != after[1]  # most are; the next line takes thirty times as long
+            or before.values != after[1]  # told by one comparison; most are
             or not same_values(before.values, after[1])
         )
 

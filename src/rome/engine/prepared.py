@@ -39,6 +39,7 @@ class Prepared:
         in_batches: with many sets of parameters it may run as if it were one statement.
         may_end_transaction: a row that breaks a constraint may make SQLite roll back.
         leaves_out: a constraint of its tables has ON CONFLICT IGNORE, and may leave rows out.
+        ignores: the same, or it says so itself.
     """
 
     statement: Statement
@@ -54,6 +55,7 @@ class Prepared:
     in_batches: bool
     may_end_transaction: bool
     leaves_out: bool
+    ignores: bool
 
     @property
     def writes(self) -> bool:
@@ -138,6 +140,11 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
     read = inspection.read | (inspection.written - inspection.inserted)
     inserted = [tables[name] for name in inspection.inserted if name in tables]
     plan = plan_statement(statement.text, catalog, frozenset(name for name in read if name in tables))
+    leaves_out = (
+        bool(inspection.inserted or inspection.updated)
+        and not has_conflict_clause(statement.text)
+        and any(_has_clause_ignore(tables[name]) for name in inspection.written if name in tables)
+    )
     return Prepared(
         statement=statement,
         inspection=inspection,
@@ -160,9 +167,8 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
         in_batches=_runs_in_batches(statement, inspection, plan, tables),
         may_end_transaction=rolls_back(statement.text)
         or any("ROLLBACK" in tables[name].sql.upper() for name in inspection.written if name in tables),
-        leaves_out=bool(inspection.inserted or inspection.updated)
-        and not has_conflict_clause(statement.text)
-        and any(_has_clause_ignore(tables[name]) for name in inspection.written if name in tables),
+        leaves_out=leaves_out,
+        ignores=leaves_out or any(word in statement.text.upper() for word in ("IGNORE", "NOTHING")),
     )
 
 

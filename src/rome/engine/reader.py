@@ -46,7 +46,7 @@ class Reader:
 
     def forget_decoded(self) -> None:
         """After a new snapshot, or a table whose layout has changed."""
-        self._decoded = {}
+        self._decoded.clear()
 
     def refresh(self) -> None:
         """Fix the snapshot, if it is not, and see that the catalog is ours.
