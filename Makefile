@@ -31,13 +31,14 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot contention bench profile openstack-test test test-lowest slt fuzz faults isolation sqlalchemy-test lint types layers clean
+.PHONY: help demo boot contention calls bench profile openstack-test test test-lowest slt fuzz faults isolation sqlalchemy-test lint types layers clean
 
 help:
 	@echo 'make demo [URL=..] [COUNT=3]            a tour of the ORM, then real Nova and Placement boot servers on Rome'
 	@echo 'make boot [URL=..] [COUNT=3]            only the servers; without URL on LMDB, and on a Redis server of its own;'
 	@echo '                                        ARGS="--at-once 8" boots so many at a time'
 	@echo 'make contention [URL=..] [CLIENTS=32]    many processes change one row: latency, fairness, failures, server CPU'
+	@echo 'make calls [URL=..] [ARGS=..]           calls of Rome'"'"'s functions that a statement makes, warm; ARGS="--list LEFT\ JOIN"'
 	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance or placement'
 	@echo 'make bench [ONLY=..] [PEERS=..] [RUNS=..] [QUICK=1] [OUT=..]   Rome beside MariaDB, PostgreSQL and an SQLite file'
 	@echo 'make profile [URL=..] [COUNT=10]        where the time of a boot goes inside Rome'
@@ -74,6 +75,10 @@ contention: URL ?= rome+lmdb:///$(CURDIR)/.cache/contention.rome
 contention: $(VENV)/ready
 	@$(VENV)/bin/python bench/contention.py '$(URL)' --clients $(CLIENTS) $(ARGS)
 
+calls: URL ?= rome+memory://
+calls: $(VENV)/ready
+	@$(VENV)/bin/python -W ignore bench/calls.py '$(URL)' $(ARGS)
+
 openstack-test: $(KIT_READY)
 	@$(KIT_PYTHON) -m romekit.suites $(SUITE) $(if $(URL),--url '$(URL)') $(ARGS)
 
@@ -105,7 +110,7 @@ lint: $(VENV)/ready
 
 types: $(VENV)/ready
 	@cd src && ../$(VENV)/bin/mypy --strict -p rome
-	@cd openstack && ../$(VENV)/bin/mypy --config-file mypy.ini romekit ../demo ../bench/romebench
+	@cd openstack && ../$(VENV)/bin/mypy --config-file mypy.ini romekit ../demo ../bench/romebench ../bench/calls.py
 
 layers: $(VENV)/ready
 	@$(VENV)/bin/lint-imports
