@@ -358,7 +358,7 @@ class TestErrors:
         ("sql", "parameters", "error", "message"),
         [
             ("SELECT 1; SELECT 2", (), ProgrammingError, "one statement at a time"),
-            ("SELEC 1", (), NotSupportedError, "not one that SQLite knows"),
+            ("SELEC 1", (), OperationalError, 'near "SELEC": syntax error'),
             ("SELECT * FROM parent WHERE", (), OperationalError, "incomplete input|syntax error"),
             ("SELECT ?", (), ProgrammingError, "uses 1, and there are 0 supplied"),
             ("SELECT ?", (1, 2), ProgrammingError, "uses 1, and there are 2 supplied"),

@@ -49,7 +49,7 @@ def refuse(statement: Statement) -> None:
             "CREATE TRIGGER is not supported: a trigger would read and write rows that no fetch plan foresees. Put its "
             "work into the application, a CHECK or DEFAULT clause, or foreign key actions"
         )
-    if words[0] == "CREATE" and words[1] == "VIRTUAL":
+    if words[:2] == ("CREATE", "VIRTUAL"):
         raise NotSupportedError("CREATE VIRTUAL TABLE is not supported: its content would not be in the store")
 
 

@@ -29,13 +29,13 @@ from rome.engine.reader import CatalogMoved
 from rome.engine.result import Result, Stats
 from rome.engine.schema import Schema
 from rome.engine.statements import Statements
+from rome.engine.syntax import check_syntax, check_text, statement_of
 from rome.engine.turn import Turn
 from rome.engine.workspace import Workspace
 from rome.errors import (
     CatalogChangedError,
     CommitAbortedError,
     ConflictError,
-    DataError,
     Error,
     InterfaceError,
     NotSupportedError,
@@ -44,7 +44,7 @@ from rome.errors import (
     StoreUnavailableError,
     TurnTakenError,
 )
-from rome.planner.statement import Kind, Statement, classify, split_script
+from rome.planner.statement import Kind, Statement, split_script
 from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX, Store
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want
@@ -107,15 +107,16 @@ class Session:
         Raises:
             rome.errors.Error: see there. After a ConflictError the transaction must be rolled back.
         """
-        operation = Operation(self._classify(sql), parameters)
+        operation = Operation(self._classify(sql, "execute() argument 1"), parameters)
         if self._observer.hears_statements():
             return self._observer.statement(self, sql, operation, self._dispatch)
         return self._dispatch(operation)
 
     def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Result:
         """Run one INSERT, UPDATE or DELETE with many sets of parameters."""
-        statement = self._classify(sql)
+        statement = self._classify(sql, "executemany() argument 1")
         if statement.kind not in (Kind.INSERT, Kind.UPDATE, Kind.DELETE):
+            check_syntax(statement.text)
             raise ProgrammingError("executemany() can only execute DML statements.")
         operation = Operation(statement, (), [copied(each) for each in parameters])
         if self._observer.hears_statements():
@@ -127,19 +128,19 @@ class Session:
 
         Outside BEGIN .. COMMIT the whole script is one transaction, committed at its end.
         """
+        check_text(script, "executescript() argument")
         self.commit()
         for text in split_script(script):
             self.execute(text)
         if self._open is not None and not self._open.explicit:
             self.commit()
 
-    def _classify(self, sql: str) -> Statement:
+    def _classify(self, sql: str, argument: str) -> Statement:
         if self._closed:
             raise InterfaceError("the connection is closed")
-        if not sql.isascii():
-            _check_encodable(sql)
-        statement = classify(sql)
+        statement = statement_of(sql, argument)
         if statement.multiple:
+            check_syntax(split_script(sql)[0])
             raise ProgrammingError("You can only execute one statement at a time.")
         if statement.skip_locked:
             raise NotSupportedError(
@@ -151,6 +152,8 @@ class Session:
     def _dispatch(self, operation: Operation) -> Result:
         kind = operation.statement.kind
         rows = operation.statement.reads_or_writes_rows
+        if not rows:
+            check_syntax(operation.statement.text)
         if not rows and kind is Kind.COMMIT:
             self.commit()
             return Result()
@@ -613,15 +616,7 @@ class Session:
 _REFUSED = {
     Kind.ATTACH: "ATTACH is not supported: open a second connection to the other database",
     Kind.DETACH: "DETACH is not supported, as ATTACH is not",
-    Kind.OTHER: "this statement is not one that SQLite knows",
 }
-
-
-def _check_encodable(sql: str) -> None:
-    try:
-        sql.encode()
-    except UnicodeEncodeError as error:
-        raise DataError("the statement holds a lone surrogate, which is not text") from error
 
 
 def _failed(reason: OperationalError) -> OperationalError:

@@ -24,7 +24,7 @@ from rome.engine.pragma import Answer, answer
 from rome.engine.prepared import Prepared
 from rome.engine.result import Result
 from rome.engine.workspace import Workspace
-from rome.errors import FullScanError, FullScanWarning, NotSupportedError
+from rome.errors import FullScanError, FullScanWarning, NotSupportedError, OperationalError
 from rome.planner.statement import Kind, Statement, classify
 from rome.store.spi import Claim
 from rome.transaction.read_set import Check
@@ -181,15 +181,21 @@ class Statements:
         if prepared.writes:
             raise NotSupportedError("one statement cannot read the schema and write rows: ask first, then write")
 
+    def _prepare_explained(self, current: OpenTransaction, statement: Statement) -> Prepared:
+        explained = classify(statement.text)
+        if explained.kind is Kind.EMPTY:
+            raise OperationalError("incomplete input")
+        return self._workspace.prepare(current.schema, explained)
+
     def _explain(self, current: OpenTransaction, statement: Statement, parameters: Parameters) -> Result:
-        prepared = self._workspace.prepare(current.schema, classify(statement.text))
+        prepared = self._prepare_explained(current, statement)
         bound = prepared.bind(parameters) if parameters or not prepared.inspection.parameter_count else None
         lines = lines_of(prepared, bound, current.schema, foreign_keys=self.foreign_keys)
         return as_result(lines, writes=prepared.writes)
 
     def _analyze(self, current: OpenTransaction, statement: Statement, parameters: Parameters, check: Check) -> Result:
         """Run a statement, and say what that did cost; what it changed is undone. Ids that it took are gone."""
-        prepared = self._workspace.prepare(current.schema, classify(statement.text))
+        prepared = self._prepare_explained(current, statement)
         if not prepared.statement.reads_or_writes_rows or prepared.on_mirror:
             raise NotSupportedError("EXPLAIN ROME ANALYZE runs statements on rows: SELECT, INSERT, UPDATE and DELETE")
         current.log.replayable = False  # it never shows the same again
