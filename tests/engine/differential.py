@@ -177,7 +177,7 @@ class Pair:
         return Seen(rows, changes if is_change else -1, last_rowid, error, connection.in_transaction)
 
     def _stock_rows(self) -> list[Rows]:
-        return [self.stock.execute(f"SELECT * FROM {name}").fetchall() for name in self.tables]
+        return [self.stock.execute(f"SELECT {columns} FROM {name}").fetchall() for name, columns in self.tables.items()]
 
     def _on_rome(self, operation: Operation) -> Seen:
         cursor = self.rome.cursor()

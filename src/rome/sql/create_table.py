@@ -142,6 +142,50 @@ class CreateTable:
                 return self.sql if had else self._edited([self._after(end, " AUTOINCREMENT")])
         raise NotSupportedError(f"cannot find the PRIMARY KEY in: {self.sql}")
 
+    # ------------------------------------------------------------ generated columns
+    def virtual_columns(self) -> dict[str, frozenset[str]]:
+        """The VIRTUAL columns that may be NULL, in lower case, with the names that their expressions mention."""
+        return {
+            column.name.lower(): self._names(clause)
+            for column, clause in self._generated(stored=False)
+            if column.clause("NOT NULL") is None
+        }
+
+    def needed_by_stored(self) -> frozenset[str]:
+        """The lower-case names on which a STORED column, a key, or a VIRTUAL column that is NOT NULL depends."""
+        names = [self._names(clause) for _, clause in self._generated(stored=True)]
+        for column in self.columns:
+            if any(clause.kind in ("PRIMARY KEY", "UNIQUE") for clause in column.clauses):
+                names.append(frozenset([column.name.lower()]))
+        names += [clause.columns for clause in self.constraints if clause.kind in ("PRIMARY KEY", "UNIQUE")]
+        names += [self._names(clause) for column, clause in self._generated(stored=False) if column.clause("NOT NULL")]
+        return frozenset().union(*names)
+
+    def with_blank(self, names: Collection[str]) -> str:
+        """With NULL as the expression of these generated columns, given in lower case."""
+        edits = []
+        for column, clause in (*self._generated(stored=False), *self._generated(stored=True)):
+            if column.name.lower() in names:
+                opened = self._opened(clause)
+                begin, end = self._tokens[opened].stop, self._tokens[closing(self._tokens, opened)].start
+                edits.append((begin, end, "NULL"))
+        return self._edited(edits)
+
+    def _generated(self, *, stored: bool) -> Iterator[tuple[ColumnText, Clause]]:
+        for column in self.columns:
+            for clause in column.clauses:
+                if clause.kind in ("GENERATED", "AS") and (self._tokens[clause.stop - 1].word == "STORED") is stored:
+                    yield column, clause
+
+    def _names(self, clause: Clause) -> frozenset[str]:
+        """Everything in a clause's parentheses that may be the name of a column, in lower case."""
+        opened = self._opened(clause)
+        found = self._tokens[opened : closing(self._tokens, opened)]
+        return frozenset(identifier(token).lower() for token in found if token.kind in ("word", "quoted"))
+
+    def _opened(self, clause: Clause) -> int:
+        return next(at for at in range(clause.start, clause.stop) if self._tokens[at].word == "(")
+
     def _cut(self, start: int, stop: int) -> tuple[int, int, str]:
         """Without these tokens, and without the comma before them if nothing else needs it."""
         last = self._tokens[stop - 1].stop

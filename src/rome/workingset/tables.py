@@ -9,6 +9,7 @@ from rome.catalog.schema import ROWID, Table
 from rome.catalog.shape import quote
 from rome.codec.values import SqlValue
 from rome.errors import NotSupportedError
+from rome.workingset.blank import idle_columns
 from rome.workingset.contents import Identity
 
 
@@ -17,6 +18,9 @@ class TableStatements:
 
     A row goes in as its rowid (0 for WITHOUT ROWID) and its values in column order, None for generated columns. It
     comes out likewise, its rowid by a statement of its own.
+
+    Attributes:
+        idle_columns: the VIRTUAL columns that need not be computed when a row comes in (see rome.workingset.blank).
     """
 
     def __init__(self, table: Table) -> None:
@@ -24,6 +28,7 @@ class TableStatements:
         self._stored = [i for i, column in enumerate(table.columns) if not column.generated]
         self._exists: dict[tuple[int, ...], str] = {}
         self.has_generated = len(self._stored) < len(table.columns)
+        self.idle_columns = idle_columns(table, (index for index in table.indexes if index.unique))
         name = quote(table.name)
         names = [quote(table.columns[i].name) for i in self._stored]
         self._rowid = self._rowid_name()

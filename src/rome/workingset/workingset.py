@@ -17,6 +17,7 @@ from rome.catalog.shape import quote
 from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
 from rome.errors import ForeignKeyViolation, InternalError
+from rome.workingset.blank import left_blank
 from rome.workingset.computed import ComputedKeys
 from rome.workingset.contents import Contents, Identity, Stored
 from rome.workingset.functions import add_regexp, count_for_application
@@ -236,15 +237,40 @@ class WorkingSet:
             self.enforce_foreign_keys(False)
         statements = self.statements_of(table)
         last_rowid = self.connection.last_insert_rowid()
+        pairs = [(row.rowid, row.values) for row in new]
         try:
-            pairs = [(row.rowid, row.values) for row in new]
-            self.connection.executemany(statements.insert, statements.bindings(pairs))
+            if statements.idle_columns:
+                self._insert_computing(table, statements, pairs)
+            else:
+                self.connection.executemany(statements.insert, statements.bindings(pairs))
         except apsw.Error as error:
             raise InternalError(f"a stored row of table {table.name} does not fit its own schema: {error}") from error
         self.connection.set_last_insert_rowid(last_rowid)
         keys.update([row.key for row in new])
         contents.hydrated.update(zip(statements.identities(pairs), new, strict=True))
         return len(new)
+
+    def _insert_computing(
+        self, table: Table, statements: TableStatements, pairs: Sequence[tuple[int, Sequence[SqlValue]]]
+    ) -> None:
+        """Put rows in whose VIRTUAL columns SQLite computes as they come, for nothing; some may fail."""
+        connection, bindings = self.connection, statements.bindings(pairs)
+        connection.execute("SAVEPOINT rome_hydrate")
+        try:
+            try:
+                connection.executemany(statements.insert, bindings)
+            except apsw.ConstraintError:
+                raise
+            except apsw.SQLError:
+                connection.execute("ROLLBACK TO rome_hydrate")
+                self.enforce_foreign_keys(False)
+                with left_blank(connection, table, statements.idle_columns):
+                    connection.executemany(statements.insert, bindings)
+        except BaseException:
+            connection.execute("ROLLBACK TO rome_hydrate")
+            raise
+        finally:
+            connection.execute("RELEASE rome_hydrate")
 
     def evict_clean(self, tables: Iterable[Table]) -> list[tuple[Table, Stored]]:
         """Take out the rows that were only read, for a statement with its own snapshot; returns those that stay."""
