@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 import msgspec
 from msgspec import Struct
 
+from rome.engine.parameters import Parameters
 from rome.engine.result import Result
 from rome.errors import Error
 from rome.planner.statement import Statement
@@ -14,11 +15,9 @@ from rome.planner.statement import Statement
 MAX_ROWS = 100_000
 """A transaction that has seen more rows is not kept for replay."""
 
-Parameters = Sequence[object] | Mapping[str, object]
-
 
 class Operation(Struct, frozen=True):
-    """One thing the application asked for; `batch` is executemany's, else None."""
+    """One thing the application asked for, with plain parameters; `batch` is executemany's, else None."""
 
     statement: Statement
     parameters: Parameters
@@ -50,33 +49,16 @@ class Log:
         return iter(self._logged)
 
     def add(self, operation: Operation, outcome: Result | Error) -> None:
-        """Keep an operation, with parameters that the application cannot change any more."""
+        """Keep an operation."""
         self.begun = True
         if not isinstance(outcome, Error):
             self._rows += len(outcome.rows)
         if self._rows > MAX_ROWS:
             self.replayable = False
         if self.replayable:
-            kept = Operation(operation.statement, copied(operation.parameters), operation.batch)
-            self._logged.append(Logged(kept, outcome))
+            self._logged.append(Logged(operation, outcome))
         else:
             self._logged.clear()
-
-
-def copied(parameters: Parameters) -> Parameters:
-    """Parameters that the application cannot change any more."""
-    if type(parameters) is tuple and _IMMUTABLE.issuperset(map(type, parameters)):  # as SQLAlchemy gives them
-        return parameters
-    if isinstance(parameters, Mapping):
-        return {name: _immutable(value) for name, value in parameters.items()}
-    return tuple(map(_immutable, parameters))
-
-
-_IMMUTABLE = frozenset({type(None), int, float, str, bytes})
-
-
-def _immutable(value: object) -> object:
-    return bytes(value) if isinstance(value, bytearray | memoryview) else value
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -12,6 +12,7 @@ from rome.catalog.schema import ROWID, Catalog, Table
 from rome.codec.values import SqlValue
 from rome.engine.conflict_clause import has_conflict_clause, rolls_back
 from rome.engine.guards import are_usual, parent_positions
+from rome.engine.parameters import wrong_count
 from rome.errors import DataError, NotSupportedError, ProgrammingError
 from rome.planner.plan import FetchPlan
 from rome.planner.planning import plan_statement
@@ -62,20 +63,18 @@ class Prepared:
         return bool(self.inspection.written or self.inspection.temporary_written)
 
     def bind(self, parameters: Sequence[object] | Mapping[str, object]) -> tuple[SqlValue, ...]:
-        """The parameters by number, as SQLite takes them.
+        """The parameters, which are plain (rome.engine.parameters), by number, as SQLite takes them.
 
         Raises:
-            ProgrammingError: too many, too few, or of a type that SQLite does not know.
+            ProgrammingError: too many, too few, or of a type that SQLite does not know. DataError: an integer beyond
+                64 bits; text with a lone surrogate.
         """
         wanted, names = self.inspection.parameter_count, self.inspection.parameter_names
         if type(parameters) is not tuple and isinstance(parameters, Mapping):  # a tuple is told in a tenth of the time
             given: Sequence[object] = [_named(parameters, name, i) for i, name in enumerate(names)]
         else:
             if len(parameters) != wanted:
-                raise ProgrammingError(
-                    f"Incorrect number of bindings supplied. The current statement uses {wanted}, "
-                    f"and there are {len(parameters)} supplied."
-                )
+                raise wrong_count(wanted, len(parameters))
             given = parameters
         # In one expression, since most values are taken as they are: 0.1 us each, and 0.4 by a call.
         return tuple(
@@ -84,7 +83,7 @@ class Prepared:
                 if (kind := type(value)) in _EXACT
                 or (kind is str and value.isascii())  # type: ignore[attr-defined]
                 or (kind is int and _LEAST <= value <= _GREATEST)  # type: ignore[operator]
-                else _convert(value, number)
+                else _checked(value, number)
                 for number, value in enumerate(given)
             ]
         )
@@ -105,22 +104,28 @@ def _named(parameters: Mapping[str, object], name: str | None, number: int) -> o
         raise ProgrammingError(f"You did not supply a value for binding parameter :{name}.") from None
 
 
-def _convert(value: object, number: int) -> SqlValue:
-    if isinstance(value, int):
+def _checked(value: object, number: int) -> SqlValue:
+    """A value that is not seen at a glance to be one that SQLite takes."""
+    if type(value) is int:
         if not _LEAST <= value <= _GREATEST:
             raise DataError(f"parameter {number + 1}: {value} does not fit into SQLite's 64-bit INTEGER")
-        return int(value)
-    if isinstance(value, str):
+        return value
+    if type(value) is str:
         try:
             value.encode()
         except UnicodeEncodeError as error:
             raise DataError(f"parameter {number + 1} holds a lone surrogate, which is not text") from error
-        return str(value)
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value)
-    raise ProgrammingError(f"Error binding parameter {number + 1}: type '{type(value).__name__}' is not supported")
+        return value
+    raise ProgrammingError(f"Error binding parameter {number + 1}: type '{_name(type(value))}' is not supported")
+
+
+def _name(kind: type) -> str:
+    """A type's name as CPython has it, and sqlite3 writes it: with its module, unless that is written in Python."""
+    in_python = kind.__flags__ & _HEAP_TYPE or kind.__module__ == "builtins"
+    return kind.__name__ if in_python else f"{kind.__module__}.{kind.__name__}"
+
+
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 
 
 def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:

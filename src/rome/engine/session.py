@@ -20,10 +20,11 @@ from rome.engine.deferred import check_deferred
 from rome.engine.dump import dump
 from rome.engine.harvest import harvest
 from rome.engine.identifiers import IDENTIFIERS
-from rome.engine.log import Operation, Parameters, copied, same_outcome
+from rome.engine.log import Operation, same_outcome
 from rome.engine.observing import Observer, Tracer
 from rome.engine.open_transaction import OpenTransaction, Savepoint
 from rome.engine.options import Isolation, Options
+from rome.engine.parameters import Parameters, all_entered, check_count, entered
 from rome.engine.pragma import Answer, answer
 from rome.engine.reader import CatalogMoved
 from rome.engine.result import Result, Stats
@@ -107,7 +108,10 @@ class Session:
         Raises:
             rome.errors.Error: see there. After a ConflictError the transaction must be rolled back.
         """
-        operation = Operation(self._classify(sql, "execute() argument 1"), parameters)
+        statement = self._classify(sql, "execute() argument 1")
+        operation = Operation(statement, entered(statement, parameters))
+        if not statement.reads_or_writes_rows:
+            check_count(statement, operation.parameters)
         if self._observer.hears_statements():
             return self._observer.statement(self, sql, operation, self._dispatch)
         return self._dispatch(operation)
@@ -118,7 +122,7 @@ class Session:
         if statement.kind not in (Kind.INSERT, Kind.UPDATE, Kind.DELETE):
             check_syntax(statement.text)
             raise ProgrammingError("executemany() can only execute DML statements.")
-        operation = Operation(statement, (), [copied(each) for each in parameters])
+        operation = Operation(statement, (), all_entered(statement, parameters))
         if self._observer.hears_statements():
             return self._observer.statement(self, sql, operation, self._dispatch)
         return self._dispatch(operation)

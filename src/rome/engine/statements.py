@@ -17,9 +17,10 @@ from rome.engine import ddl, guards
 from rome.engine.analysis import MeasuredPlan
 from rome.engine.claims import claims
 from rome.engine.explain import as_result, lines_of
-from rome.engine.log import Operation, Parameters
+from rome.engine.log import Operation
 from rome.engine.open_transaction import OpenTransaction, Savepoint
 from rome.engine.options import Isolation
+from rome.engine.parameters import Parameters
 from rome.engine.pragma import Answer, answer
 from rome.engine.prepared import Prepared
 from rome.engine.result import Result

@@ -73,6 +73,12 @@ class Statement:
     def reads_or_writes_rows(self) -> bool:
         return self.kind in _ROW_KINDS
 
+    @cached_property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The names of its parameters, each once, without what they begin with. Asked when a mapping is given."""
+        texts = [token.text for token in tokenize(self.text) if token.kind == "variable"]
+        return tuple(dict.fromkeys(text[1:] for text in texts if text != "?"))
+
 
 _ROW_KINDS = frozenset({Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE})
 _VERBS = {
