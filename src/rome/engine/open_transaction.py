@@ -62,6 +62,20 @@ class OpenTransaction:
     def schema(self) -> Schema:
         return self.reader.schema
 
+    def holds_nothing(self) -> bool:
+        """Nobody asked for a transaction, and none is needed: it has changed and locked nothing.
+
+        sqlite3 would not have begun one. So it ends by itself for what must stand outside of a transaction.
+        """
+        return not (
+            self.explicit
+            or self.savepoints
+            or self.validated
+            or self.schema is not self.base
+            or self.reader.working_set.contents.is_dirty()
+            or self.reader.working_set.temporary_changed
+        )
+
     def is_pristine(self) -> bool:
         """Nothing rests on the schema yet, so that a newer one may still take its place."""
         return (

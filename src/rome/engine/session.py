@@ -13,9 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+import apsw
+
 from rome.catalog.shape import quote
 from rome.codec.values import SqlValue
 from rome.engine import schema as schemas
+from rome.engine import sqlite_file
 from rome.engine.deferred import check_deferred
 from rome.engine.dump import dump
 from rome.engine.harvest import harvest
@@ -46,6 +49,7 @@ from rome.errors import (
     TurnTakenError,
 )
 from rome.planner.statement import Kind, Statement, split_script
+from rome.sql import vacuum
 from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX, Store
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want
@@ -168,7 +172,7 @@ class Session:
             if kind in (Kind.ROLLBACK_TO, Kind.RELEASE):
                 return Result()
             raise _failed(self._doomed)
-        if not rows and (result := self._done_without_transaction(operation.statement)) is not None:
+        if not rows and (result := self._done_without_transaction(operation)) is not None:
             return result
         if self._isolation is Isolation.AUTOCOMMIT and (self._open is None or not self._open.explicit):
             if kind is not Kind.SAVEPOINT:
@@ -179,14 +183,17 @@ class Session:
             self.commit()
         return result
 
-    def _done_without_transaction(self, statement: Statement) -> Result | None:
+    def _done_without_transaction(self, operation: Operation) -> Result | None:
         """The result of a statement that no transaction runs; None: it is another one."""
+        statement = operation.statement
         kind = statement.kind
         if kind is Kind.BEGIN:
             return self._begin_explicitly()
         if kind in _REFUSED:
             raise NotSupportedError(_REFUSED[kind])
-        if kind in (Kind.VACUUM, Kind.ANALYZE, Kind.EMPTY):
+        if kind is Kind.VACUUM:
+            return self._vacuum(operation)
+        if kind in (Kind.ANALYZE, Kind.EMPTY):
             return Result()  # the store needs none of them
         if kind is Kind.PRAGMA and answer(statement) is Answer.SWITCH:
             return self._switch(statement)
@@ -197,6 +204,55 @@ class Session:
             raise OperationalError("cannot start a transaction within a transaction")
         self._begin().explicit = True
         return Result()
+
+    def _vacuum(self, operation: Operation) -> Result:
+        """VACUUM, of which a store has no need; with INTO it writes what is committed to an SQLite file."""
+        schema, into = vacuum.parse(operation.statement.text)
+        if schema is not None and schema.lower() not in ("main", "temp"):
+            raise OperationalError(f"unknown database {schema}")
+        with self._newest("VACUUM") as current:
+            if into is not None and schema is not None and schema.lower() == "temp":
+                raise NotSupportedError("VACUUM temp INTO is not supported: a backup has the tables of the store")
+            if into is not None:
+                self._refresh(current)
+                path = self._statements.file_name(current, into, operation.parameters)
+                sqlite_file.write(current.reader, path, self._workspace.equip)
+        return Result()
+
+    def copy_into(self, connection: apsw.Connection) -> None:
+        """Put what is committed into an empty SQLite database, for Connection.backup().
+
+        Raises:
+            OperationalError: the open transaction has written something.
+        """
+        with self._newest("backup()") as current:
+            self._refresh(current)
+            sqlite_file.fill(current.reader, connection, self._workspace.equip)
+
+    @contextmanager
+    def _newest(self, what: str) -> Iterator[OpenTransaction]:
+        """A transaction of the block's own that reads what is committed now, in the place of one that holds nothing.
+
+        Raises:
+            OperationalError: there is one that holds something, as SQLite says it of VACUUM.
+        """
+        self._leave_if_it_holds_nothing()
+        if self._open is not None:
+            raise OperationalError(f"cannot {what} from within a transaction: COMMIT or ROLLBACK first")
+        try:
+            yield self._begin()
+        finally:
+            self._end()
+            self._turn.leave()
+
+    def _leave_if_it_holds_nothing(self) -> None:
+        """End an implicit transaction that has only read, for a statement that must stand outside; no round trip.
+
+        What the application saw in it was then another transaction, as it is with sqlite3.
+        """
+        if self._open is not None and self._open.holds_nothing():
+            self._end(committed=True)
+            self._turn.committed(wrote=False)
 
     def _begin(self) -> OpenTransaction:
         if self._open is None:

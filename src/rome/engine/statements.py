@@ -226,6 +226,22 @@ class Statements:
                 working_set.contents = contents
                 working_set.counters = counters
 
+    def file_name(self, current: OpenTransaction, expression: str, parameters: Parameters) -> str:
+        """What the expression behind VACUUM INTO says.
+
+        Raises:
+            rome.errors.Error: as SQLite; NotSupportedError: it reads a table.
+        """
+        prepared = self._workspace.prepare(current.schema, classify(f"SELECT {expression}"))
+        if prepared.inspection.read or prepared.inspection.temporary_read:
+            raise NotSupportedError("VACUUM INTO takes a file's name that no table is asked for: read it first")
+        ((name, *_),) = self._workspace.working_set.query(prepared.statement.text, prepared.bind(parameters))
+        if not isinstance(name, str):
+            raise OperationalError("non-text filename")
+        if name in ("", ":memory:"):
+            raise OperationalError(f"VACUUM INTO {name!r} would write no file")
+        return name
+
     # ------------------------------------------------------------ savepoints
     def _savepoint(self, current: OpenTransaction, statement: Statement) -> Result:
         name = (statement.name or "").lower()

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import apsw
+
 from rome.catalog.mirror import Mirror
 from rome.codec.values import SqlValue
 from rome.engine.prepared import Prepared
 from rome.engine.schema import Schema
 from rome.planner.statement import Statement
-from rome.workingset.functions import guarded
+from rome.workingset.functions import add_regexp, guarded
 from rome.workingset.workingset import WorkingSet
 
 Function = Callable[..., SqlValue]
@@ -97,6 +99,12 @@ class Workspace:
         self._functions[name.lower(), narg] = (function, deterministic)
         self.working_set.create_function(name, narg, function, deterministic)
         self.mirror.connection.create_scalar_function(name, function, narg, deterministic=deterministic)
+
+    def equip(self, connection: apsw.Connection) -> None:
+        """Give another database the functions that this schema may call."""
+        add_regexp(connection)
+        for (name, narg), (function, deterministic) in self._functions.items():
+            connection.create_scalar_function(name, function, narg, deterministic=deterministic)
 
     def close(self) -> None:
         self.working_set.close()
