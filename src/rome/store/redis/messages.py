@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -47,15 +47,21 @@ def decode_row(table_id: int, key: bytes, stored: bytes) -> Row:
         CorruptRecordError: it is too short to be one.
     """
     if len(stored) < STAMP_BYTES:
-        raise CorruptRecordError(f"table {table_id}, row {key.hex()}: no version", table=table_id, key=key)
+        raise _too_short(table_id, key)
     return Row(key, int.from_bytes(stored[:STAMP_BYTES], "big"), stored[STAMP_BYTES:])
+
+
+def _too_short(table_id: int, key: bytes) -> CorruptRecordError:
+    return CorruptRecordError(f"table {table_id}, row {key.hex()}: no version", table=table_id, key=key)
 
 
 def request_arguments(requests: Sequence[Request]) -> list[bytes]:
     """What read.lua takes from ARGV[5] on."""
+    tables: dict[int, None] = {}
     shapes: list[list[Any]] = []
     arguments: list[bytes] = []
     for request in requests:
+        tables[request.table_id] = None
         if isinstance(request, Get):
             shapes.append(["get", request.table_id, len(request.keys)])
             arguments += map(escape, request.keys)
@@ -74,66 +80,75 @@ def request_arguments(requests: Sequence[Request]) -> list[bytes]:
             else:
                 shapes.append([*shape, 1])
         arguments += (escape(request.start), escape(request.stop))
-    return [_pack(([*{request.table_id for request in requests}], shapes)), *arguments]
+    return [_pack(([*tables], shapes)), *arguments]
 
 
-def decode_answer(request: Request, answer: Any, found: Iterator[tuple[bytes, bytes | None]]) -> Answer:
-    """One answer of read.lua.
+def decode_answers(
+    requests: Sequence[Request], answers: Sequence[Any], entries: Sequence[bytes], rows: Sequence[bytes | None]
+) -> list[Answer]:
+    """The answers of read.lua.
 
     Args:
-        found: entries and their rows, of which a scan that has no more than a few takes its own.
+        entries, rows: those of all scans that found no more than a few, one scan after the other.
 
     Raises:
         CorruptRecordError: an index leads to a row that is not there, or a row is no row.
     """
-    match request:
-        case Get(table_id, keys):
-            return [
-                None if stored is None else decode_row(table_id, key, stored)
-                for key, stored in zip(keys, answer, strict=True)
-            ]
-        case Scan():
+    found = zip(entries, rows, strict=True)
+    decoded: list[Answer] = []
+    for request, answer in zip(requests, answers, strict=True):
+        if isinstance(request, Scan):
             if isinstance(answer, list):
-                return _decode_scan(request, answer)
-            if not answer:
-                return NOTHING_FOUND
-            if answer == _UNCHANGED:
-                return UNCHANGED
-            return ScanResult([_row(request, _row_key(entry), stored) for entry, stored in islice(found, answer)], None)
-        case Count():
-            return int(answer)
+                decoded.append(_decode_scan(request, answer))
+            elif not answer:
+                decoded.append(NOTHING_FOUND)
+            elif answer == _UNCHANGED:
+                decoded.append(UNCHANGED)
+            else:
+                decoded.append(ScanResult(_decode_rows(request, islice(found, answer)), None))
+        elif isinstance(request, Get):
+            decoded.append(
+                [
+                    None if stored is None else decode_row(request.table_id, key, stored)
+                    for key, stored in zip(request.keys, answer, strict=True)
+                ]
+            )
+        else:
+            decoded.append(int(answer))
+    return decoded
 
 
 def _decode_scan(scan: Scan, answer: list[Any]) -> ScanResult:
     more, unordered, covered, *chunks = answer
-    found: list[tuple[bytes, bytes, bytes | None]] = []
+    found: list[tuple[bytes, bytes | None]] = []
     for entries, rows in zip(chunks[::2], chunks[1::2], strict=True):
-        for entry, stored in zip(entries, rows, strict=True):
-            found.append((entry[:-_LENGTH_BYTES], _row_key(entry), stored))
+        found += zip(entries, rows, strict=True)
     if unordered:
-        found.sort(reverse=scan.reverse)
-    # Entries are escaped here and in `covered`; the server put their row key's length behind it.
+        # Entries are escaped here and in `covered`; the server put their row key's length behind it.
+        found.sort(key=lambda each: each[0][:-_LENGTH_BYTES], reverse=scan.reverse)
     last: bytes | None = covered[:-_LENGTH_BYTES] if more else None
     if scan.limit is not None and len(found) > scan.limit:
         del found[scan.limit :]
-        last = found[-1][0] if found else b""
-    return ScanResult([_row(scan, key, stored) for _, key, stored in found], _resume(scan, last))
+        last = found[-1][0][:-_LENGTH_BYTES] if found else b""
+    return ScanResult(_decode_rows(scan, found), _resume(scan, last))
 
 
-def _row_key(entry: bytes) -> bytes:
-    """The row key in an entry, escaped as it is."""
-    return entry[-_LENGTH_BYTES - int.from_bytes(entry[-_LENGTH_BYTES:], "big") : -_LENGTH_BYTES]
-
-
-def _row(scan: Scan, escaped_key: bytes, stored: bytes | None) -> Row:
-    key = unescape(escaped_key)
-    if stored is None:
-        raise CorruptRecordError(
-            f"table {scan.table_id}: index {scan.index_id} names row {key.hex()}, which is not there",
-            table=scan.table_id,
-            key=key,
-        )
-    return decode_row(scan.table_id, key, stored)
+def _decode_rows(scan: Scan, found: Iterable[tuple[bytes, bytes | None]]) -> list[Row]:
+    """The rows of a scan, from its entries and what is stored under their row keys."""
+    rows = []
+    for entry, stored in found:
+        length = int.from_bytes(entry[-_LENGTH_BYTES:], "big")
+        key = unescape(entry[-_LENGTH_BYTES - length : -_LENGTH_BYTES])
+        if stored is None:
+            raise CorruptRecordError(
+                f"table {scan.table_id}: index {scan.index_id} names row {key.hex()}, which is not there",
+                table=scan.table_id,
+                key=key,
+            )
+        if len(stored) < STAMP_BYTES:
+            raise _too_short(scan.table_id, key)
+        rows.append(Row(key, int.from_bytes(stored[:STAMP_BYTES], "big"), stored[STAMP_BYTES:]))
+    return rows
 
 
 def _resume(scan: Scan, last: bytes | None) -> bytes | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import methodcaller
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 PATTERN = b"rome:{*}:m"
@@ -26,15 +28,12 @@ def database_name(key: bytes) -> str | None:
     return name if name and meta_key(name) == key else None
 
 
-def escape(key: bytes) -> bytes:
-    """Make a key self-delimiting: in what comes out, a zero byte is always followed by 0xFF.
+escape: Callable[[bytes], bytes] = methodcaller("replace", b"\x00", b"\x00\xff")
+"""Make a key self-delimiting: in what comes out, a zero byte is always followed by 0xFF.
 
-    The store appends lengths and versions to keys, which begin with a zero byte and another one below 0xFF. So
-    `escape(key) + suffix` stands to `escape(bound)` as `key` to `bound`, whatever bytes the bound has.
-    """
-    return key.replace(b"\x00", b"\x00\xff")
+The store appends lengths and versions to keys, which begin with a zero byte and another one below 0xFF. So
+`escape(key) + suffix` stands to `escape(bound)` as `key` to `bound`, whatever bytes the bound has.
+"""
 
-
-def unescape(escaped: bytes) -> bytes:
-    """The inverse of escape()."""
-    return escaped.replace(b"\x00\xff", b"\x00")
+unescape: Callable[[bytes], bytes] = methodcaller("replace", b"\x00\xff", b"\x00")
+"""The inverse of escape()."""

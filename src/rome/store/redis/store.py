@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, cast
 
 from msgspec import Struct
 from redis import exceptions
@@ -43,7 +43,7 @@ from rome.store.redis.link import Command, Link, Reply, greet
 from rome.store.redis.messages import (
     claim_argument,
     commit_arguments,
-    decode_answer,
+    decode_answers,
     only_deletes,
     request_arguments,
     reserve_arguments,
@@ -90,6 +90,7 @@ class RedisStore(Store):
     def __init__(self, location: Location) -> None:
         self.round_trips = 0
         self._settings = read_settings(location)
+        self._server = self._settings.server
         self._database = location.database
         self._meta = meta_key(location.database)
         self._prefix = self._meta[:-1]
@@ -200,7 +201,7 @@ class RedisStore(Store):
             case b"aborted":
                 raise CommitAbortedError(f"transaction {request.transaction_id.hex()} was aborted")
             case b"forbidden":
-                raise AuthenticationError(f"{self._settings.server}: this user may not run {reply[1].decode()}")
+                raise AuthenticationError(f"{self._server}: this user may not run {reply[1].decode()}")
             case b"done":
                 self._heard_of(Snapshot(incarnation, reply[1]))
                 return int(reply[1])
@@ -235,7 +236,7 @@ class RedisStore(Store):
 
     def retention(self) -> Retention:
         reply = self._call([(b"HMGET", self._meta, b"retention_ms", b"max_bytes")])[0]
-        milliseconds, max_bytes = checked(reply, self._settings.server)
+        milliseconds, max_bytes = checked(reply, self._server)
         if milliseconds is None:
             self._refuse([b"dropped"], 0)
         return Retention(int(milliseconds) / 1000, int(max_bytes))
@@ -292,18 +293,25 @@ class RedisStore(Store):
             self._link = None
 
     def _read(self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve]) -> ReadResult:
-        gets = [request for request in requests if isinstance(request, Get)]
-        plain = len(gets) == len(requests)
-        commands = (
-            get_commands(self._meta, self._prefix, gets, snapshot)
-            if plain
-            else [self._script(scripts.READ, *_read_arguments(snapshot, requests))]
-        )
+        arguments: Sequence[bytes | str | int] = ()
+        plain = True
+        for request in requests:
+            if not isinstance(request, Get):
+                plain = False
+        gets = cast(Sequence[Get], requests) if plain else ()
+        if plain:
+            commands = get_commands(self._meta, self._prefix, gets, snapshot)
+        else:
+            arguments = _read_arguments(snapshot, requests)
+            commands = [(b"EVALSHA", scripts.READ.digest, 1, self._meta, *arguments)]
         if reserves:
             commands.append(self._script(scripts.RESERVE, *reserve_arguments(reserves)))
         replies = self._call(commands)
         reserved = self._reserved(reserves, replies.pop()) if reserves else []
-        found = self._judge(gets, snapshot, replies) if plain else self._answers(snapshot, requests, replies[0])
+        if plain:
+            found = self._judge(gets, snapshot, replies)
+        else:
+            found = self._decoded(snapshot, requests, arguments, replies[0])
         if snapshot is None:
             self._snapshot = found.snapshot
             self._heard_of(found.snapshot)
@@ -311,11 +319,11 @@ class RedisStore(Store):
 
     def _judge(self, gets: Sequence[Get], snapshot: Snapshot | None, replies: list[Reply]) -> _Answered:
         for reply in replies:
-            checked(reply, self._settings.server)
+            checked(reply, self._server)
         found = judge(gets, snapshot, replies)
         if found.refusal and snapshot is None and found.refusal[0] != b"dropped":
             # The catalog changed between our commands: a new snapshot must not begin with a conflict.
-            return self._answers(None, gets, None)
+            return self._ask(None, gets)
         if found.refusal:
             self._refuse(found.refusal, found.snapshot.version)
         again = [
@@ -323,22 +331,33 @@ class RedisStore(Store):
             for get, doubts in zip(gets, found.doubts, strict=True)
         ]
         if any(found.doubts):
-            asked = self._answers(found.snapshot, again, None)
+            asked = self._ask(found.snapshot, again)
             for rows, doubts, answer in zip(found.rows, found.doubts, asked.answers, strict=True):
                 assert isinstance(answer, list)
                 for position, row in zip(doubts, answer, strict=True):
                     rows[position] = row
         return _Answered(found.snapshot, found.catalog_version, list(found.rows))
 
-    def _answers(self, snapshot: Snapshot | None, requests: Sequence[Request], reply: Reply) -> _Answered:
-        """What read.lua says; asks it when `reply` is None."""
+    def _ask(self, snapshot: Snapshot | None, requests: Sequence[Request]) -> _Answered:
+        """Ask read.lua: one round trip."""
         arguments = _read_arguments(snapshot, requests)
-        reply = self._run(scripts.READ, *arguments) if reply is None else self._finish(scripts.READ, arguments, reply)
+        [reply] = self._call([self._script(scripts.READ, *arguments)])
+        return self._decoded(snapshot, requests, arguments, reply)
+
+    def _decoded(
+        self,
+        snapshot: Snapshot | None,
+        requests: Sequence[Request],
+        arguments: Sequence[bytes | str | int],
+        reply: Reply,
+    ) -> _Answered:
+        """What read.lua says."""
+        if not isinstance(reply, list):
+            reply = self._finish(scripts.READ, arguments, reply)
         if reply[0] != b"done":
             self._refuse(reply, 0 if snapshot is None else snapshot.version)
         _, incarnation, version, catalog_version, answers, entries, rows, _ = reply
-        found = zip(entries, rows, strict=True)
-        decoded = [decode_answer(request, answer, found) for request, answer in zip(requests, answers, strict=True)]
+        decoded = decode_answers(requests, answers, entries, rows)
         return _Answered(Snapshot(incarnation, version), catalog_version, decoded)
 
     def _reserved(self, reserves: Sequence[Reserve], reply: Reply) -> list[int]:
@@ -366,9 +385,9 @@ class RedisStore(Store):
         replies = send([self._script(script, *arguments), *wait])
         if isinstance(replies[0], exceptions.NoScriptError):
             replies = send([self._source(script, *arguments), *wait])
-        reply = checked(replies[0], self._settings.server)
+        reply = checked(replies[0], self._server)
         if wait_replicas and reply[0] == b"done":
-            replicas = checked(replies[1], self._settings.server)
+            replicas = checked(replies[1], self._server)
             if replicas < wait_replicas:
                 raise NotReplicatedError(
                     f"committed at version {reply[1]}, but {replicas} replicas acknowledged it in time and not"
@@ -406,7 +425,7 @@ class RedisStore(Store):
         """A script's reply; sends its text when the server does not have it."""
         if isinstance(reply, exceptions.NoScriptError):
             reply = self._call([self._source(script, *arguments)])[0]
-        reply = checked(reply, self._settings.server)
+        reply = checked(reply, self._server)
         if reply[0] == b"dropped":
             self._refuse(reply, 0)
         return reply
@@ -430,7 +449,7 @@ class RedisStore(Store):
         if self._closed:
             raise StoreUnavailableError("the connection is closed")
         if self._link is None:
-            raise StoreUnavailableError(f"{self._settings.server}: the connection is lost")
+            raise StoreUnavailableError(f"{self._server}: the connection is lost")
         return self._link
 
     def _heard_of(self, snapshot: Snapshot) -> None:
