@@ -7,7 +7,7 @@ order index read in full covers every key and every range of its table.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -46,9 +46,15 @@ class SnapshotCache:
         """The row, or None when it is absent (or unknown: ask `knows` first)."""
         return self._rows.get(table_id, {}).get(key)
 
-    def rows(self, table_id: int) -> Mapping[bytes, Row | None]:
-        """What is known of a table, by row key; not to be changed."""
-        return self._rows.get(table_id, {})
+    def present(self, table_id: int, keys: Iterable[bytes]) -> list[Row]:
+        """The rows that are there, of those with these keys, in their order."""
+        rows = self._rows.get(table_id, {})
+        found = []
+        for key in keys:
+            row = rows.get(key)
+            if row is not None:
+                found.append(row)
+        return found
 
     def knows(self, table_id: int, key: bytes) -> bool:
         return key in self._rows.get(table_id, ()) or table_id in self._whole
@@ -72,8 +78,12 @@ class SnapshotCache:
 
     def add_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, rows: Sequence[Row]) -> None:
         """Note a range that was read in full."""
+        keys = []
         if rows:
-            self.add_rows(table_id, [(row.key, row) for row in rows])
+            known = self._rows.setdefault(table_id, {})
+            for row in rows:
+                known[row.key] = row
+                keys.append(row.key)
         place = (table_id, index_id)
         starts, ranges = self._ranges.get(place) or self._ranges.setdefault(place, ([], []))
         first = bisect_right(starts, start)
@@ -84,7 +94,7 @@ class SnapshotCache:
         last = first
         while last < len(ranges) and ranges[last].stop <= stop:
             last += 1
-        covered = Covered(start, stop, [row.key for row in rows] if rows else ())
+        covered = Covered(start, stop, keys)
         starts[first:last], ranges[first:last] = [start], [covered]
         if index_id == ORDER_INDEX and (start, stop) == EVERYTHING:
             self._whole[table_id] = covered

@@ -181,32 +181,40 @@ class Transaction:
         counts: Sequence[Count] = (),
     ) -> list[int]:
         steps = [] if walk is None else walk.scans()
-        requests = [*wanted, *steps, *counts]
+        requests = [*wanted, *steps, *counts] if steps or counts else wanted
         self.waves += 1
         result = self._store.read(self.snapshot, requests, reserves)
         self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
+        scans: list[Scan] = []
+        found: list[ScanResult] = []
         for request, answer in zip(requests, result.answers, strict=True):
-            if isinstance(request, Get):
+            if isinstance(answer, ScanResult):
+                assert isinstance(request, Scan)
+                scans.append(request)
+                found.append(answer)
+            elif isinstance(request, Get):
                 assert isinstance(answer, list)
                 self._take([row for row in answer if row is not None], None)
                 self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
-            elif isinstance(answer, int) and isinstance(request, Count):
+            else:
+                assert isinstance(request, Count)
+                assert isinstance(answer, int)
                 self.cache.sizes[request] = answer
-        if scans := _asked(requests):
-            finished = self._finished(scans, _scans(result.answers))
+        if scans:
+            finished = self._finished(scans, found)
             whole = len(scans) - len(steps)
-            self._keep(scans[:whole], finished[:whole])
+            for scan, each in zip(scans[:whole], finished, strict=False):
+                self._keep(scan, each)
             if walk is not None:
                 self.cache.add_rows(walk.table_id, ((row.key, row) for row in walk.take(finished[whole:])))
         return result.reserved
 
-    def _keep(self, scans: Sequence[Scan], finished: Sequence[ScanResult]) -> None:
-        for scan, found in zip(scans, finished, strict=True):
-            if found.resume is None:
-                rows = self._reference_rows(scan, found) if _is_whole_table(scan) else found.rows
-                self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, rows)
-            else:
-                self.cache.add_rows(scan.table_id, ((row.key, row) for row in found.rows))
+    def _keep(self, scan: Scan, found: ScanResult) -> None:
+        if found.resume is None:
+            rows = self._reference_rows(scan, found) if _is_whole_table(scan) else found.rows
+            self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, rows)
+        else:
+            self.cache.add_rows(scan.table_id, ((row.key, row) for row in found.rows))
 
     def _reference_rows(self, scan: Scan, found: ScanResult) -> Sequence[Row]:
         """The rows of a table that was read whole, or need not have been."""
@@ -226,10 +234,12 @@ class Transaction:
 
         Once, with the second chunks, the store is asked how many rows there are in all.
         """
-        for scan, answer in zip(scans, answers, strict=True):
+        left: dict[int, Scan] = {}
+        for n, answer in enumerate(answers):
             if answer.rows:  # most ranges that must be unique have none
-                self._take(answer.rows, scan)
-        left = {n: rest for n, answer in enumerate(answers) if (rest := _rest(scans[n], answer)) is not None}
+                self._take(answer.rows, scans[n])
+            if answer.resume is not None and (rest := _rest(scans[n], answer, answer.resume)) is not None:
+                left[n] = rest
         if not left:
             return answers
         finished = list(answers)
@@ -247,14 +257,15 @@ class Transaction:
                 self._take(answer.rows, scan)
                 found[n] += answer.rows
                 finished[n] = ScanResult(found[n], answer.resume)
-                rest = _rest(scan, answer)
-                if rest is not None:
+                if answer.resume is not None and (rest := _rest(scan, answer, answer.resume)) is not None:
                     left[n] = rest
         return finished
 
     def _count(self, rows: Sequence[Row]) -> int:
         """Note rows that were read; returns the bytes of their records."""
-        record_bytes = sum([len(row.record) for row in rows])
+        record_bytes = 0
+        for row in rows:
+            record_bytes += len(row.record)
         self.rows_read += len(rows)
         self.bytes_read += record_bytes
         return record_bytes
@@ -266,13 +277,15 @@ class Transaction:
         keys: dict[int, dict[bytes, None]] = {}
         scans: dict[Scan, None] = {}
         for want in wants:
-            unknown = [key for key in want.keys if not self.cache.knows(want.table_id, key)]
-            if unknown:
-                keys.setdefault(want.table_id, {}).update(dict.fromkeys(unknown))
+            for key in want.keys:
+                if not self.cache.knows(want.table_id, key):
+                    keys.setdefault(want.table_id, {})[key] = None
             for start, stop in want.ranges:
                 if self.cache.covering(want.table_id, want.index_id, start, stop) is None:
                     scan = Scan(want.table_id, want.index_id, start, stop, want.most)
                     scans[self._unless_known(scan) if _is_whole_table(scan) else scan] = None
+        if not keys:
+            return list(scans)
         return [*(Get(table_id, tuple(found)) for table_id, found in keys.items()), *scans]
 
     def _unless_known(self, scan: Scan) -> Scan:
@@ -293,7 +306,7 @@ class Transaction:
             covered = self.cache.covering(want.table_id, want.index_id, start, stop)
             if covered:
                 found.update(dict.fromkeys(covered))
-        return [row for row in map(self.cache.rows(want.table_id).get, found) if row is not None]
+        return self.cache.present(want.table_id, found)
 
     def check_want(self, want: Want) -> None:
         """Enter a want that was read into the read set, as far as its `check` says."""
@@ -401,10 +414,10 @@ def _place(scan: Scan) -> tuple[int, int, bytes, bytes]:
     return scan.table_id, scan.index_id, scan.start, scan.stop
 
 
-def _rest(scan: Scan, answer: ScanResult) -> Scan | None:
-    """What is to be asked for next, since the store stopped before the end and the limit; None: nothing."""
+def _rest(scan: Scan, answer: ScanResult, resume: bytes) -> Scan | None:
+    """What is to be asked for next, since the store stopped before the end of the range; None: it was the limit."""
     limit = None if scan.limit is None else scan.limit - len(answer.rows)
-    if answer.resume is None or limit == 0:
+    if limit == 0:
         return None
-    start, stop = (scan.start, answer.resume) if scan.reverse else (answer.resume, scan.stop)
+    start, stop = (scan.start, resume) if scan.reverse else (resume, scan.stop)
     return Scan(scan.table_id, scan.index_id, start, stop, limit, scan.reverse)
