@@ -499,3 +499,27 @@ select id from t where id = (select max(id) over (order by k) from u);
 select distinct w.z from u as x left join (w join t on t.id = w.z) using (e);
 select count(*) from t join u using (id);
 select t.a from t left join u using (id);
+-- conditions on a scalar subquery beside a partial index
+select id from t where (select r from n where n.p = t.b order by n.rowid desc limit 1) = 'a';
+select id from t where (select p from n where n.r = t.a order by n.rowid desc limit 1) = 1;
+select id from t where (select p from n where n.r = t.a and n.b is not null order by n.rowid desc limit 1) in (1, 2);
+select id from t where (select p from n where n.r = t.a and n.b is not null order by n.rowid limit 1) is not null;
+select id from t where (select p from n where n.r = t.a and n.b is not null order by n.rowid limit 1) <> t.b;
+select u.uuid from u where (select b from t where t.a = u.k order by id desc limit 1) is null;
+select u.uuid from u where (select b from t where t.a = u.k and t.c = 1 order by id desc limit 1) is null;
+select uuid from u where (select b from t where t.a = u.k and t.c = 1 order by id desc limit 1) is null and u.id > 0;
+select uuid from u where exists (select 1 from n where (select b from t where t.a = u.k order by id limit 1) is null);
+delete from u where (select b from t where t.a = u.k order by id desc limit 1) is null;
+update u set id = 5 where (select p from n where n.r = u.k and n.b = 1 order by n.rowid desc limit 1) between 1 and 2;
+-- columns of the query around, shown inside
+select id from t where (select t.b from u where u.id = 99) is null;
+select id from t where (select z from (select t.b as z from u where u.id = 99)) is null;
+select id from t where exists (select 1 from u left join (select t.b as z from w) d on d.z = u.id where d.z is null);
+select id from t where (select max(z) from (select t.b as z from w where w.a = 1)) is null;
+select id from t where t.b in (select t.b from u where u.id = 1);
+select id from t where (select t.a where t.b = 1) = 'a';
+select count(*) from t where (select t.a where t.b = 1) = 'a';
+-- DISTINCT under another collation
+with c as materialized (select distinct e from t) select * from c where e = 'a' collate binary;
+with c as materialized (select distinct e, a from t) select * from c where e = 'a' collate binary;
+with c as materialized (select distinct a from t) select * from c where a = 'a';

@@ -324,7 +324,7 @@ class ConjunctReader:
         if outputs is None or len(outputs) != 1 or not outputs[0][1].origins:
             return None
         column = outputs[0][1]
-        return _Shown(replace(column, sources=(), collation=None))
+        return _Shown(replace(column.detached(), collation=None))
 
 
 def conjuncts(expression: exp.Expression) -> Iterator[exp.Expression]:

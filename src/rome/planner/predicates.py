@@ -7,7 +7,7 @@ conjunct, too. What a conjunct says beyond that is dropped.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rome.catalog.schema import ROWID, Affinity, Table
@@ -54,13 +54,18 @@ class Source:
 class Column:
     """A column as an expression sees it.
 
+    It plays two parts that must not be mixed up. As a value it is one of those that its `origins` hold, or NULL, in
+    whichever row: keys can be made of all of them. As `origin` it is the row at hand itself: what a condition says of
+    the column, it says of that row. This ends where the path of `sources` from the FROM item down to the stored row
+    ends: at a scalar subquery, a compound, or a query that shows a column of the one around it.
+
     Attributes:
         sources: what it is a column of: the FROM item, and through derived tables the ones inside. When one of them
             is the missing side of an outer join, the column is NULL.
         origins: the stored columns of which it shows a value, or NULL; empty when it is something else.
         affinity, collation: those that comparisons use. Without origins they are not known; a function's result
             has no affinity.
-        in_row: False for max(x) and min(x): the value is some row's, but not that of the columns beside it.
+        in_row: False where the value is some row's, but not that of the columns beside it, as for max(x) and min(x).
     """
 
     sources: tuple[Source, ...]
@@ -71,8 +76,15 @@ class Column:
 
     @property
     def origin(self) -> tuple[Leaf, int] | None:
-        """The stored column, if it is just this one."""
-        return self.origins[0] if len(self.origins) == 1 and self.in_row else None
+        """The stored column of the row at hand; None: the value may be another row's, or another column's."""
+        if len(self.origins) != 1 or not self.in_row or not self.sources:
+            return None
+        origin = self.origins[0]
+        return origin if self.sources[-1].leaf is origin[0] else None
+
+    def detached(self) -> Column:
+        """The value alone, without the row that it came from."""
+        return replace(self, sources=(), in_row=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +178,11 @@ def columns_of(predicate: Predicate) -> Iterable[Column]:
 def mentions(predicate: Predicate, sources: set[Source]) -> bool:
     """Does the predicate speak of a column of one of the sources?"""
     return any(source in sources for column in columns_of(predicate) for source in column.sources)
+
+
+def is_about(predicate: Predicate, leaf: Leaf) -> bool:
+    """Does the predicate say something of the leaf's row at hand?"""
+    return any(column.origin is not None and column.origin[0] is leaf for column in columns_of(predicate))
 
 
 def rejects_null(predicate: Predicate, sources: set[Source]) -> bool:

@@ -171,10 +171,12 @@ class Reader:
         grouped = tree.args.get("group") is not None
         aggregates = any(map(may_aggregate, _parts(tree, "expressions", "having", "order")))
         cut = any(tree.args.get(name) for name in _CUTTING) or any(tree.find_all(exp.Window))
-        simple = not (grouped or aggregates or cut)
+        outputs = self._outputs(tree, scope)
+        merges = tree.args.get("distinct") is not None and not _all_binary(outputs)
+        simple = not (grouped or aggregates or cut or merges)
         node = Filter(source, plain + semi, simple, from_rows=grouped or not aggregates)
         self._selects[id(tree)] = scope, node
-        return Query(node, self._outputs(tree, scope))
+        return Query(node, outputs)
 
     def _compound(self, tree: exp.SetOperation, names: Names, outer: Scope | None) -> Query:
         _check(tree, _COMPOUND_ARGS)
@@ -343,7 +345,7 @@ class Reader:
             value = part.this if isinstance(part, exp.Alias) else part
             column = None
             if isinstance(value, exp.Column) and isinstance(value.this, exp.Identifier):
-                column = resolve(scope, value)
+                column = _shown(value, scope)
                 name = name or value.name.lower()
             elif isinstance(value, exp.Anonymous) and value.name in _EXTREMES:
                 column = _extreme(value, scope)
@@ -426,12 +428,22 @@ def may_aggregate(expression: exp.Expression) -> bool:
     return False
 
 
+def _shown(value: exp.Column, scope: Scope) -> Column | None:
+    """What a result column shows.
+
+    One of a query around is a value, and no more: where this query has no row, or is the missing side of a join, NULL
+    stands for it.
+    """
+    column = resolve(scope, value)
+    return column if column is None or column.sources[0] in scope.sources else column.detached()
+
+
 def _extreme(function: exp.Anonymous, scope: Scope) -> Column | None:
     """max(x) or min(x): the value of some row, or NULL; without affinity, compared as bytes."""
     argument = function.expressions[0] if len(function.expressions) == 1 else None
     if not isinstance(argument, exp.Column) or not isinstance(argument.this, exp.Identifier):
         return None
-    column = resolve(scope, argument)
+    column = _shown(argument, scope)
     return column and replace(column, affinity=None, collation="BINARY", in_row=False)
 
 
@@ -454,6 +466,11 @@ def _merge(scope: Scope, before: Sequence[object], using: list[str] | None) -> l
         if column is not None and other is not None and column.collation is not None:
             predicates.append(Joined(column, other, column.collation))
     return predicates
+
+
+def _all_binary(outputs: list[Output] | None) -> bool:
+    """Of rows of these columns that DISTINCT takes for equal, does every condition say the same?"""
+    return outputs is not None and all(column.collation == "BINARY" for _, column in outputs)
 
 
 def _star(part: exp.Expression, scope: Scope) -> list[Output] | None:

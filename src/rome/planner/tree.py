@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rome.planner.predicates import Leaf, Predicate, Source, mentions, rejects_null
+from rome.planner.predicates import Leaf, Predicate, Source, is_about, mentions, rejects_null
 
 JoinKind = Literal["inner", "left", "right", "full"]
 
@@ -45,7 +45,8 @@ class Filter:
     """A SELECT: its FROM tree (None: it has none) and WHERE.
 
     `simple`: every row of the tree that passes `where` is one row of the result, and no other: no grouping, no
-    aggregate, no window, no LIMIT. `from_rows`: every row of the result comes from some row that passes.
+    aggregate, no window, no LIMIT; or DISTINCT makes one of rows that are the same to every condition. `from_rows`:
+    every row of the result comes from some row that passes.
     """
 
     tree: Node | None
@@ -95,11 +96,13 @@ def set_contexts(node: Node | None, needed: list[Predicate], known: list[Predica
 
     Args:
         needed: what a row of this node must satisfy to matter.
-        known: what is true of the rows of the queries around; it holds at every leaf, whatever lies between.
+        known: what is true of the rows of the queries around; it holds at every leaf, whatever lies between. It
+            cannot speak of the leaf's own rows, which are not there yet where it is true.
     """
     if isinstance(node, Item):
-        if node.source.leaf is not None:
-            node.source.leaf.context = needed + known
+        leaf = node.source.leaf
+        if leaf is not None:
+            leaf.context = needed + [predicate for predicate in known if not is_about(predicate, leaf)]
         set_contexts(node.inside, needed, known)
     elif isinstance(node, Filter):
         # Above a group, a window or a LIMIT, a condition on the result says nothing of the rows it was made from.
