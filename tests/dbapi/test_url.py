@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, EntryPoints
 
@@ -89,8 +90,15 @@ class TestErrors:
             ("rome+redis://localhost/", "names no database"),
             ("rome+lmdb://nova.rome", r"not on the network.*rome\+lmdb:/// \(three slashes\)"),
             ("rome+memory://name/x", "not on the network"),
-            ("rome+memory:///n?max_working_set=much", "expected a number of bytes, as in 256MB"),
-            ("rome+memory:///n?full_scam=warn", "no option 'full_scam'; known: .*full_scan"),
+            ("rome+memory:///n?max_working_set=much", "expected a number of bytes, 16KB or more, as in 256MB"),
+            ("rome+memory:///n?max_working_set=256", "max_working_set='256': expected a number of bytes, 16KB or more"),
+            ("rome+memory:///n?max_commit_bytes=16", "max_commit_bytes='16': expected a number of bytes, 16KB or more"),
+            ("rome+memory:///n?max_commit_rows=0", "max_commit_rows='0': expected a number, 1 or more"),
+            ("rome+memory:///n?full_scam=warn", "no option 'full_scam'; did you mean 'full_scan'.; known: .*full_scan"),
+            ("rome+memory:///n?Foreign-Keys=off", "no option 'Foreign-Keys'; did you mean 'foreign_keys'.;"),
+            ("rome+redis:///n?timeout=3", "no option 'timeout'; did you mean '[a-z]+_timeout'.;"),
+            ("rome+memory:///n?xyzzy=3", "no option 'xyzzy'; known: commit_turn, "),
+            ("rome+reddis:///n", r"no store 'rome\+reddis'; did you mean 'redis'.; installed: .*memory"),
             ("rome+memory:///n?unix_socket=x", "rome.memory has no option 'unix_socket'"),
             ("rome+memory:///n?full_scan=never", "full_scan='never': expected allow, warn or error"),
             ("rome+memory:///n?foreign_keys=maybe", "expected on or off"),
@@ -112,6 +120,15 @@ class TestErrors:
             "rome+redis://user:s3cret@h/",
             "rome+redis://user:s3cret@h/nova?colour=red",
             "rome+lmdb://user:s3cret@h/nova",
+            "rome+memory://user:s3cret@h/nova",
+            "rome+reddis://user:s3cret@h/nova",
+            "sqlite://user:s3cret@h/nova",
+            "rome://user:s3cret@h/nova",
+            "rome+redis://h/nova?password=s3cret&colour=red",
+            "rome+redis://h:0/nova?password=s3cret",
+            "rome+lmdb:///nova?password=s3cret",
+            "rome+redis://h/nova?sentinel_password=s3cret&colour=red",
+            "rome+lmdb:///nova?sentinel_password=s3cret",
             "s3cret",
         ],
     )
@@ -120,8 +137,36 @@ class TestErrors:
             parse(text)
         assert "s3cret" not in str(caught.value)
 
-    def test_no_representation_shows_the_password(self) -> None:
-        assert "s3cret" not in repr(parse("rome+redis://user:s3cret@h/nova"))
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "rome+redis://:p@s3cret@h:6379/nova",
+            "rome+redis://user:p@s3cret@h:6379/nova",
+            "rome+redis://user:p@s3cret@h",
+            "rome+redis://user:p@s3cret:1@h:6379/nova",
+            "rome+redis://user:p@s3cret/1@h:6379/nova",
+            "rome+redis://user:p@s3cret/1@h/nova",
+            "rome+redis://user:p@s3cret?1=2@h/nova",
+            "rome+redis://user:p@s3cret?s3cret@h/nova?ssl=true",
+            "rome+redis://user:p@s3cret[1@h/nova",
+            "rome+redis://user:p@s3cret@[::1]:6379/nova",
+        ],
+    )
+    def test_an_at_sign_in_a_password_is_found_and_not_shown(self, text: str) -> None:
+        with pytest.raises(URLError, match="write %40 for @|the URL names no database") as caught:
+            parse(text)
+        shown = [str(caught.value), *traceback.format_exception(caught.value)]
+        assert "s3cret" not in "".join(shown).replace(text, "")
+
+    @pytest.mark.parametrize("text", ["rome+redis://h/a@b", "rome+redis://u:p@h:1/a@b", "rome+lmdb:////a@b/c@d/e.rome"])
+    def test_an_at_sign_in_a_name_is_none_in_a_password(self, text: str) -> None:
+        assert parse(text).location.database.endswith(("a@b", "/a@b/c@d/e.rome"))
+
+    @pytest.mark.parametrize(
+        "text", ["rome+redis://user:s3cret@h/nova", "rome+redis://h/nova?sentinel=main&sentinel_password=s3cret"]
+    )
+    def test_no_representation_shows_the_password(self, text: str) -> None:
+        assert "s3cret" not in repr(parse(text))
 
 
 class TestRegistry:

@@ -13,7 +13,7 @@ No message shows a password, nor the value of a store's option, which may be one
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import NamedTuple
 
 from sqlalchemy.engine import URL
@@ -25,8 +25,11 @@ from rome.engine.options import Isolation, Options
 from rome.errors import ProgrammingError, URLError
 from rome.store.location import Location
 from rome.store.registry import schemes, store_class
+from rome.store.spelling import did_you_mean
 from rome.store.spi import Store
 
+_QUOTING = "In a user name or password write %40 for @, and %25 for %"
+_AT_BEHIND = f"there is an @ behind the ? of the URL. {_QUOTING}, and %3F for ?"
 FORMS = "rome+lmdb:///path, rome+redis://user:password@host:6379/database, rome+memory:///name"
 
 
@@ -43,11 +46,13 @@ def make_url(text: str | URL) -> URL:
     Raises:
         URLError: it has not the form of a URL, or its port is not a number.
     """
+    if isinstance(text, str) and any("@" in part and "=" not in part for part in text.partition("?")[2].split("&")):
+        raise URLError(_AT_BEHIND)  # SQLAlchemy would drop that part, and take what is before the ? for the host
     try:
         return sqlalchemy_url(text)
     except (ArgumentError, ValueError):
         # The cause is left out: it may quote the URL, with its password.
-        raise URLError(f"this is not a URL, or its port is not a number; the forms are {FORMS}") from None
+        raise URLError(f"this is not a URL, or its port is not a number; the forms are {FORMS}. {_QUOTING}") from None
 
 
 def store_of(url: URL) -> type[Store]:
@@ -78,11 +83,8 @@ def parse_url(url: URL, options: Mapping[str, object] | None = None, *, database
         url = url.set(password=_text(given.pop("password")))
     scheme, store = _scheme(url), store_of(url)
     texts = {name: _text(value) for name, value in given.items()}
-    unknown = sorted(texts.keys() - store.options - ENGINE_OPTIONS.keys())
-    if unknown:
-        known = ", ".join(sorted(store.options | ENGINE_OPTIONS.keys()))
-        raise URLError(f"rome+{scheme} has no option {', '.join(map(repr, unknown))}; known: {known}")
     _check_address(url, store)
+    _check_names(scheme, texts, store.options | ENGINE_OPTIONS.keys())
     if not url.database and database_needed:
         raise URLError(f"the URL names no database; the forms are {FORMS}")
     location = Location(
@@ -112,8 +114,26 @@ def _check_address(url: URL, store: type[Store]) -> None:
             f"{url.drivername} is not on the network: it takes no host, port or user; "
             f"write {url.drivername}:/// (three slashes) and the database"
         )
+    if "@" in (url.host or "") or (store.capabilities.network and _ADDRESS_INSIDE.search(url.database or "")):
+        raise URLError(f"the URL has more than one @ before its host. {_QUOTING}")
     if url.port is not None and not 1 <= url.port <= 65535:
         raise URLError(f"port {url.port} is not between 1 and 65535")
+
+
+_ADDRESS_INSIDE = re.compile(r"@[^/@]+/")
+"""In a database's name: what is left of `user:p@s/s@host/database`, of which the host would be `s`."""
+
+
+def _check_names(scheme: str, texts: Mapping[str, str], known: Set[str]) -> None:
+    unknown = sorted(texts.keys() - known)
+    if not unknown:
+        return
+    if any("@" in name + texts[name] for name in unknown):  # the rest of a password, which must not be shown
+        raise URLError(_AT_BEHIND)
+    meant = "".join(did_you_mean(name, known) for name in unknown[:1])
+    raise URLError(
+        f"rome+{scheme} has no option {', '.join(map(repr, unknown))}{meant}; known: {', '.join(sorted(known))}"
+    )
 
 
 def _text(value: object) -> str:
@@ -146,12 +166,22 @@ def _count(text: str) -> int:
     return number
 
 
-def _size(text: str) -> int:
-    """A number of bytes, as 500000, 256MB or 1G."""
-    size = re.fullmatch(r"(\d+)([KMGT]?)B?", text.strip().upper())
-    if size is None:
+def _rows(text: str) -> int:
+    number = _count(text)
+    if not number:
         raise ValueError
-    return int(size[1]) << _UNITS[size[2]]
+    return number
+
+
+def _size(text: str) -> int:
+    """A number of bytes, as 500000, 256MB or 1G. A smaller one than a few rows take was meant as megabytes."""
+    size = re.fullmatch(r"(\d+)([KMGT]?)B?", text.strip().upper())
+    if size is None or (number := int(size[1]) << _UNITS[size[2]]) < _LEAST_SIZE:
+        raise ValueError
+    return number
+
+
+_LEAST_SIZE = 16 << 10
 
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
@@ -163,11 +193,11 @@ ENGINE_OPTIONS: dict[str, tuple[Callable[[str], object], str]] = {
     "ddl": (_ddl, "sqlite or portable"),
     "max_replays": (_count, "a number, 0 or more"),
     "replay": (_flag, "on or off"),
-    "max_working_set": (_size, "a number of bytes, as in 256MB"),
+    "max_working_set": (_size, "a number of bytes, 16KB or more, as in 256MB"),
     "commit_turn": (_flag, "on or off"),
     "tracing": (_flag, "on or off"),
-    "max_commit_rows": (_count, "a number, 0 or more"),
-    "max_commit_bytes": (_size, "a number of bytes, as in 16MB"),
+    "max_commit_rows": (_rows, "a number, 1 or more"),
+    "max_commit_bytes": (_size, "a number of bytes, 16KB or more, as in 16MB"),
 }
 """Name -> how to read it, and what may be written. `replay=off` is max_replays=0."""
 

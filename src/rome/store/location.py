@@ -13,7 +13,7 @@ class Location:
     Attributes:
         scheme: the store's name: "memory", "lmdb", "redis".
         database: name of the key space; for LMDB the path of the file. Any text, never empty.
-        options: the store's own URL options, as text.
+        options: the store's own URL options, as text; some are passwords, so no representation shows them.
     """
 
     scheme: str
@@ -22,4 +22,4 @@ class Location:
     port: int | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 
 from rome.errors import InterfaceError, URLError
+from rome.store.spelling import did_you_mean
 from rome.store.spi import Store
 
 
@@ -27,7 +28,9 @@ def store_class(scheme: str) -> type[Store]:
     """
     installed = _installed()
     if scheme not in installed.names:
-        raise URLError(f"there is no store 'rome+{scheme}'; installed: {', '.join(schemes())}")
+        raise URLError(
+            f"there is no store 'rome+{scheme}'{did_you_mean(scheme, schemes())}; installed: {', '.join(schemes())}"
+        )
     entry_point = installed[scheme]
     try:
         found: type[Store] = entry_point.load()

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from secrets import token_hex
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 import sqlalchemy as sa
@@ -109,6 +109,35 @@ FAILURES: list[Callable[[Server], str]] = [
 ]
 
 
+def _in_query(server: Server, **options: str) -> str:
+    return f"rome+redis://{server.host}:{server.port}/nova?" + urlencode(options)
+
+
+def _with_at_sign(server: Server, rest: str = "") -> str:
+    """As somebody writes it who does not know of %40."""
+    return f"rome+redis://rome:p@{FORMS[1]}{rest}@{server.host}:{server.port}/nova"
+
+
+WRONG_URLS: list[Callable[[Server], str]] = [
+    lambda server: _in_query(server, password=PASSWORD, username="rome", db="1000"),
+    lambda server: _in_query(server, password=PASSWORD, username="nobody"),
+    lambda server: _in_query(server, password=PASSWORD, colour="red"),
+    lambda server: _in_query(server, password=PASSWORD).replace("rome+redis", "rome+lmdb"),
+    lambda server: _in_query(server, password=PASSWORD).replace("rome+redis", "rome+reddis"),
+    lambda server: _in_query(server, sentinel_password=PASSWORD),
+    lambda server: _in_query(server, sentinel_password=PASSWORD).replace("rome+redis", "rome+memory"),
+    lambda server: _in_query(server, sentinel_pasword=PASSWORD, sentinel="main"),
+    lambda server: _in_query(server, sentinel="main", sentinel_password=PASSWORD, connect_timeout="0.2"),
+    lambda server: _in_query(server, sentinel="main", host=f"rome:{PASSWORD}@h:1"),
+    _with_at_sign,
+    *(
+        lambda server, rest=rest: _with_at_sign(server, rest)  # type: ignore[misc]
+        for rest in (":5", "/5", "?5", "?5=5", "@5", "#5", "%")
+    ),
+]
+"""What create_engine's URL shows of these is SQLAlchemy's: it hides what stands in a password's place."""
+
+
 @pytest.fixture
 def shown(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[list[str]]:
     """Collects what a test finds; what was logged, warned of and printed is added, and then all of it is looked at."""
@@ -138,6 +167,21 @@ def test_no_failure_to_connect_shows_it(guarded: Server, shown: list[str], fail:
     assert main(["list", url]) in (0, 1)
     assert main(["doctor", url]) > 0
     assert main(["doctor", url, "--json"]) > 0
+
+
+@pytest.mark.parametrize("wrong", WRONG_URLS)
+def test_no_wrong_url_shows_it(guarded: Server, shown: list[str], wrong: Callable[[Server], str]) -> None:
+    url = wrong(guarded)
+    with pytest.raises(Error) as caught:
+        rome.connect(url)
+    error = caught.value
+    shown += [str(error), repr(error), repr(pickle.loads(pickle.dumps(error)).args)]
+    shown += traceback.format_exception(error)
+    with suppress(Error):
+        shown.append(repr(parse_url(make_url(url))))
+    assert main(["list", url]) in (0, 1)
+    assert main(["doctor", url]) > 0
+    assert main(["explain", url, "SELECT 1"]) > 0
 
 
 def test_nothing_that_works_shows_it(guarded: Server, shown: list[str]) -> None:

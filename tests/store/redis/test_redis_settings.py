@@ -41,7 +41,11 @@ def test_tls_options() -> None:
     [
         ({"db": "one"}, "option db of rome\\+redis wants a number, 0 or more"),
         ({"db": "-1"}, "option db of rome\\+redis wants a number"),
-        ({"read_timeout": "0"}, "option read_timeout of rome\\+redis wants seconds, more than 0"),
+        ({"read_timeout": "0"}, "option read_timeout of rome\\+redis wants seconds, 0.01 to 86400"),
+        ({"read_timeout": "30000000"}, "option read_timeout of rome\\+redis wants seconds, 0.01 to 86400"),
+        ({"wait_timeout": "0.001"}, "option wait_timeout of rome\\+redis wants seconds, 0.01 to 86400"),
+        ({"sentinel": "main", "host": "user:secret@a:1"}, "option host of rome.redis wants host:port"),
+        ({"sentinels": "main"}, "no option 'sentinels'; did you mean 'sentinel'.; known: "),
         ({"connect_timeout": "inf"}, "option connect_timeout of rome\\+redis wants seconds"),
         ({"ssl": "maybe"}, "option ssl of rome\\+redis wants true or false"),
         ({"ssl": "true", "ssl_cert_reqs": "some"}, "wants none, optional or required"),

@@ -125,3 +125,30 @@ def test_after_the_handshake_reads_have_their_own_timeout(front: Front, connect:
     front.silent = True
     with pytest.raises(StoreUnavailableError, match="imeout"):
         client.store.read(None, [Get(1, (b"a",))])
+
+
+@pytest.mark.timeout(60, method="thread")
+def test_tls_to_a_plain_port_is_guessed(location: Location) -> None:
+    plain = with_options(location, ssl="true", connect_timeout="0.2", **AUTHORITY)
+    with pytest.raises(StoreUnavailableError, match="if this is a port without TLS, leave out ssl=true"):
+        RedisStore.open(plain)
+
+
+def test_no_tls_to_a_tls_port_is_guessed(location: Location, front: Front) -> None:
+    with pytest.raises(StoreUnavailableError, match="if this is a TLS port, write ssl=true in the URL"):
+        RedisStore.open(replace(location, port=front.port))
+
+
+def test_a_refused_connection_is_not_about_tls(location: Location) -> None:
+    with Listener() as gone:
+        pass
+    for options in ({}, {"ssl": "true"}):
+        with pytest.raises(StoreUnavailableError, match="refused") as caught:
+            RedisStore.open(with_options(replace(location, port=gone.port), **options))
+        assert "ssl" not in str(caught.value)
+
+
+def test_an_unknown_authority_is_about_certificates(location: Location, front: Front) -> None:
+    with pytest.raises(StoreUnavailableError, match="ssl_ca_certs=FILE names the authority") as caught:
+        RedisStore.open(at(location, front, **IMPOSTOR))
+    assert "leave out ssl" not in str(caught.value)

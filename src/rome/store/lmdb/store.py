@@ -276,7 +276,7 @@ def _options(location: Location) -> _FileOptions:
     text = location.options.get("max_size")
     if text is None:
         return {"max_size": DEFAULT_MAX_SIZE, "sync": sync == "on"}
-    size = re.fullmatch(r"([0-9]{1,18})([KMGT]?)", text.upper())
+    size = re.fullmatch(r"([0-9]{1,18})([KMGT]?)B?", text.upper())
     if size is None or (max_size := int(size[1]) << _UNITS[size[2]]) not in _MAX_SIZES:
         raise URLError(f"option max_size={text}: say a number of bytes from 1M to 64T, as in 20G")
     return {"max_size": max_size & -mmap.PAGESIZE, "sync": sync == "on"}

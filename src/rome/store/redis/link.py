@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from inspect import signature
 from socket import socket
-from ssl import SSLSocket
+from ssl import SSLCertVerificationError, SSLSocket
 from typing import Any, cast
 
 from hiredis import pack_command
@@ -31,9 +31,14 @@ class _TlsConnection(SSLConnection):
     Each of its waits, of which there are two, may last for the connect timeout.
     """
 
+    is_shaking_hands = False
+    """Between the two sides there is a connection, but no TLS yet."""
+
     def _wrap_socket_with_ssl(self, sock: socket) -> SSLSocket:
         sock.settimeout(self.socket_connect_timeout)
+        self.is_shaking_hands = True
         secure: SSLSocket = super()._wrap_socket_with_ssl(sock)  # type: ignore[no-untyped-call]
+        self.is_shaking_hands = False
         secure.settimeout(self.socket_timeout)
         return secure
 
@@ -58,7 +63,10 @@ class Link:
         try:
             connection.connect()  # type: ignore[no-untyped-call]
         except exceptions.RedisError as error:
-            raise translate(error, self.server) from error
+            failure = translate(error, self.server)
+            if isinstance(connection, _TlsConnection) and connection.is_shaking_hands:
+                failure.args = (f"{failure}. {_NOT_TRUSTED if _is_distrust(error) else _NO_TLS}",)
+            raise failure from error
         self._connection = connection
 
     def call(self, commands: Sequence[Command]) -> list[Reply]:
@@ -135,6 +143,22 @@ class Link:
         return self._connection
 
 
+_NO_TLS = "The TLS handshake was not completed: if this is a port without TLS, leave out ssl=true"
+_NOT_TRUSTED = (
+    "ssl_ca_certs=FILE names the authority that the server's certificate is from; ssl_check_hostname=false takes one that "
+    "is for another host"
+)
+_TLS = "The connection was closed before the first answer: if this is a TLS port, write ssl=true in the URL"
+_CLOSED = (exceptions.ConnectionError, exceptions.InvalidResponse)
+
+
+def _is_distrust(error: BaseException | None) -> bool:
+    """Whether a certificate is what was wrong; redis-py raises its own error in the place of that one."""
+    while error is not None and not isinstance(error, SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def greet(settings: Settings, commands: Sequence[Command]) -> tuple[Link, list[Reply]]:
     """Connect, say who we are, and ask `commands`: one round trip. Replies that are errors are among the others.
 
@@ -148,7 +172,12 @@ def greet(settings: Settings, commands: Sequence[Command]) -> tuple[Link, list[R
         hello.append((b"SELECT", settings.db))
     link = Link(at_primary(settings))
     try:
-        replies = link.call([*hello, *commands])
+        try:
+            replies = link.call([*hello, *commands])
+        except StoreUnavailableError as error:
+            if settings.tls is None and not settings.unix_socket and isinstance(error.__cause__, _CLOSED):
+                error.args = (f"{error}. {_TLS}",)
+            raise
         for reply in replies[: len(hello)]:
             checked(reply, link.server)
     except BaseException:

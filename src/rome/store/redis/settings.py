@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from rome.errors import URLError
 from rome.store.location import Location
+from rome.store.spelling import did_you_mean
 
 T = TypeVar("T")
 
@@ -72,8 +73,9 @@ def _count(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
+    """Some that an answer can come in; what is longer than a day was meant as milliseconds."""
     number = float(text)
-    if not 0 < number < float("inf"):
+    if not 0.01 <= number <= 86_400:
         raise ValueError
     return number
 
@@ -89,15 +91,15 @@ def _addresses(text: str) -> tuple[Address, ...]:
         if not colon or part.endswith("]"):
             host, port = part, str(SENTINEL_PORT)
         host = host.strip().removeprefix("[").removesuffix("]")
-        if not host or not 0 < int(port) < 65536:
+        if not host or "@" in host or not 0 < int(port) < 65536:
             raise ValueError
         addresses.append((host, int(port)))
     return tuple(addresses)
 
 
 _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
-    "connect_timeout": (_seconds, "seconds, more than 0"),
-    "read_timeout": (_seconds, "seconds, more than 0"),
+    "connect_timeout": (_seconds, "seconds, 0.01 to 86400"),
+    "read_timeout": (_seconds, "seconds, 0.01 to 86400"),
     "ssl": (_flag, "true or false"),
     "ssl_ca_certs": (str, "a path"),
     "ssl_certfile": (str, "a path"),
@@ -107,7 +109,7 @@ _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "unix_socket": (str, "a path"),
     "allow_eviction": (_flag, "true or false"),
     "wait_replicas": (_count, "a number, 0 or more"),
-    "wait_timeout": (_seconds, "seconds, more than 0"),
+    "wait_timeout": (_seconds, "seconds, 0.01 to 86400"),
     "db": (_count, "a number, 0 or more"),
     "sentinel": (str, "the name that Sentinels have for the primary"),
     "sentinel_username": (str, "a name"),
@@ -126,7 +128,8 @@ def read_settings(location: Location) -> Settings:
     values: dict[str, Any] = {}
     for name, text in location.options.items():
         if name not in _OPTIONS:
-            raise URLError(f"rome+redis has no option {name!r}; known: {', '.join(sorted(OPTIONS))}")
+            meant = did_you_mean(name, OPTIONS)
+            raise URLError(f"rome+redis has no option {name!r}{meant}; known: {', '.join(sorted(OPTIONS))}")
         parse, wanted = _OPTIONS[name]
         try:
             values[name] = parse(text)
