@@ -153,7 +153,7 @@ class TestErrors:
         ],
     )
     def test_an_at_sign_in_a_password_is_found_and_not_shown(self, text: str) -> None:
-        with pytest.raises(URLError, match="write %40 for @|the URL names no database") as caught:
+        with pytest.raises(URLError, match=r"write %40 for @|the URL names no database") as caught:
             parse(text)
         shown = [str(caught.value), *traceback.format_exception(caught.value)]
         assert "s3cret" not in "".join(shown).replace(text, "")

@@ -145,8 +145,8 @@ class Link:
 
 _NO_TLS = "The TLS handshake was not completed: if this is a port without TLS, leave out ssl=true"
 _NOT_TRUSTED = (
-    "ssl_ca_certs=FILE names the authority that the server's certificate is from; ssl_check_hostname=false takes one that "
-    "is for another host"
+    "ssl_ca_certs=FILE names the authority that the server's certificate is from; ssl_check_hostname=false takes one "
+    "that is for another host"
 )
 _TLS = "The connection was closed before the first answer: if this is a TLS port, write ssl=true in the URL"
 _CLOSED = (exceptions.ConnectionError, exceptions.InvalidResponse)

@@ -35,8 +35,8 @@ def at_primary(settings: Settings) -> Settings:
         host, port = sentinels.discover_master(settings.sentinel)  # type: ignore[no-untyped-call]
     except MasterNotFoundError as error:
         raise StoreBusyError(
-            f"no Sentinel of {settings.server} answers and knows a primary of {settings.sentinel!r} that is up; see that "
-            "they can be reached there, and that ssl=true is in the URL if they speak TLS, and only then"
+            f"no Sentinel of {settings.server} answers and knows a primary of {settings.sentinel!r} that is up; see "
+            "that they can be reached there, and that ssl=true is in the URL if they speak TLS, and only then"
         ) from error
     except exceptions.RedisError as error:
         raise translate(error, settings.server) from error
