@@ -41,22 +41,30 @@ def state(connection: Connection) -> object:
     return rows, schema
 
 
+DELETING = "SELECT id .. LIMIT 5000, then DELETE .. WHERE id IN"
+WRITING = "insert some thousand rows, COMMIT, and so on; or SELECT id .. WHERE id > .*, then UPDATE .. WHERE id IN"
+INDEXING = "for CREATE INDEX, raise"
+
+
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "advice"),
     [
-        "DELETE FROM t",
-        "UPDATE t SET n = n + 1",
-        "INSERT INTO t SELECT id + 1000, n, data FROM t",
-        "CREATE TABLE copy AS SELECT * FROM t",
-        "CREATE INDEX t_n ON t (n)",
-        "CREATE UNIQUE INDEX t_id_n ON t (id, n)",
+        ("DELETE FROM t", DELETING),
+        ("UPDATE t SET n = n + 1", WRITING),
+        ("INSERT INTO t SELECT id + 1000, n, data FROM t", WRITING),
+        ("CREATE TABLE copy AS SELECT * FROM t", WRITING),
+        ("CREATE INDEX t_n ON t (n)", INDEXING),
+        ("CREATE UNIQUE INDEX t_id_n ON t (id, n)", INDEXING),
     ],
 )
-def test_more_than_a_commit_may_write(small: Connection, connect: Connect, statement: str) -> None:
+def test_more_than_a_commit_may_write(small: Connection, connect: Connect, statement: str, advice: str) -> None:
     before = state(connect())
     small.execute(statement)
-    with pytest.raises(TransactionTooLargeError, match=r"at most 30 rows, 300 entries .* LIMIT 5000.* max_commit_rows"):
+    with pytest.raises(
+        TransactionTooLargeError, match=rf"at most 30 rows, 300 entries .*{advice}.* max_commit_rows"
+    ) as caught:
         small.commit()
+    assert ("DELETE" in str(caught.value)) is (advice == DELETING)
     assert not small.in_transaction
     assert state(small) == state(connect()) == before
     large = connect(max_commit_rows=320)
@@ -70,10 +78,20 @@ def test_more_than_a_statement_may_read(connect: Connect, small: Connection, sta
     """So many rows that not even the statement that changes them can hold them: it says at once what helps."""
     before = state(small)
     narrow = connect(max_commit_rows=ROWS, max_working_set="100KB")
-    with pytest.raises(WorkingSetFullError, match=r"reads 310 rows of table t, .*change it in parts: .* LIMIT 5000"):
+    verb = statement.split()[0]
+    with pytest.raises(
+        WorkingSetFullError, match=rf"reads 310 rows of table t, .*change it in parts: .* LIMIT 5000, then {verb} \.\."
+    ):
         narrow.execute(statement)
     narrow.commit()
     assert state(small) == before
+
+
+def test_an_insert_is_not_told_to_delete(connect: Connect, small: Connection) -> None:
+    narrow = connect(max_working_set="100KB")
+    with pytest.raises(WorkingSetFullError, match=r"change it in parts: insert some thousand rows") as caught:
+        narrow.execute("INSERT INTO t SELECT id + 1000, n, data FROM t")
+    assert "DELETE" not in str(caught.value)
 
 
 @pytest.mark.parametrize("room", ["256MB", "100KB"])
@@ -102,7 +120,7 @@ def test_autocommit_says_so_at_the_statement(small: Connection) -> None:
 def test_a_value_larger_than_a_commit(small: Connection, connect: Connect) -> None:
     large = b"x" * (17 * 2**20)
     small.execute("INSERT INTO t VALUES (1000, 0, ?)", (large,))
-    with pytest.raises(TransactionTooLargeError, match=r"17,825,8\d\d bytes; .*16,777,216 bytes"):
+    with pytest.raises(TransactionTooLargeError, match=r"17,825,8\d\d bytes; .*16,777,216 bytes.*One row cannot"):
         small.commit()
     one = connect(max_commit_bytes="64MB")
     assert one.execute("SELECT count(*) FROM t").fetchall() == [(310,)]

@@ -40,7 +40,7 @@ from rome.planner.plan import PlannedRow
 from rome.store.spi import Reserve, Store
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want, merged
-from rome.transaction.write_set import IN_PARTS
+from rome.transaction.write_set import DELETE_IN_PARTS, INSERT_IN_PARTS, UPDATE_IN_PARTS
 from rome.workingset.workingset import Event, Row, Run
 
 Answer = TypeVar("Answer")
@@ -114,7 +114,7 @@ class Execution:
         """What would let a statement read less of a table."""
         columns = prepared.plan.unindexed_columns(table)
         less = f"An index that begins with {' or '.join(columns)}" if columns else "A narrower condition on an index"
-        parts = f"; or change it in parts: {IN_PARTS}" if table.lower() in prepared.inspection.written else ""
+        parts = _in_parts(prepared, table.lower())
         return f"{less} would let it read less (EXPLAIN ROME shows what it reads){parts}; or raise max_working_set"
 
     def summary(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row] | None:
@@ -489,6 +489,20 @@ def _are_keys_planned(target: Table | None, rows: Sequence[PlannedRow] | None) -
         return False
     positions = {*target.guarding} - {target.rowid_alias, ROWID}
     return all(position in row.values for row in rows for position in positions)
+
+
+def _in_parts(prepared: Prepared, table: str) -> str:
+    """How a statement can change a table with less of it in memory; empty when it does not."""
+    found = prepared.inspection
+    if table not in found.written:
+        return ""
+    if table in found.deleted:
+        parts = DELETE_IN_PARTS
+    elif any(changed == table for changed, _ in found.updated):
+        parts = UPDATE_IN_PARTS
+    else:
+        parts = INSERT_IN_PARTS
+    return f"; or change it in parts: {parts}"
 
 
 def _as_reads(wants: Sequence[Want], prepared: Prepared, check: Check) -> Sequence[Want]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +9,7 @@ from typing import Literal
 
 import apsw
 
+from rome.callers import warn
 from rome.catalog.schema import Catalog
 from rome.codec.values import SqlValue
 from rome.engine import ddl, guards
@@ -149,7 +148,7 @@ class Statements:
         )
         if self._full_scan == "error":
             raise FullScanError(message)
-        warnings.warn(message, FullScanWarning, stacklevel=_depth())
+        warn(message, FullScanWarning)
 
     def _ask_mirror(
         self,
@@ -323,11 +322,3 @@ class Statements:
                 rows = self._workspace.working_set.query(statement.text, ())
                 return Result(tuple((name, None) for name in ("table", "rowid", "parent", "fkid")), rows)
         return Result()
-
-
-def _depth() -> int:
-    """How many frames above the caller the application is: what is neither Rome nor SQLAlchemy."""
-    frame, depth = inspect.currentframe(), 0
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("rome", "sqlalchemy"):
-        frame, depth = frame.f_back, depth + 1
-    return depth

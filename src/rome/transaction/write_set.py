@@ -6,12 +6,14 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from rome.errors import TransactionTooLargeError
-from rome.store.spi import MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, Drop, EntryWrite, RowWrite
+from rome.store.spi import CATALOG_TABLE, MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, Drop, EntryWrite, RowWrite
 
 ENTRIES_PER_ROW = 10
 
 
-IN_PARTS = "SELECT id .. LIMIT 5000, then DELETE .. WHERE id IN (those ids), COMMIT, and so on"
+INSERT_IN_PARTS = "insert some thousand rows, COMMIT, and so on"
+UPDATE_IN_PARTS = "SELECT id .. WHERE id > (the last one) ORDER BY id LIMIT 5000, then UPDATE .. WHERE id IN (those ids), COMMIT, and so on"
+DELETE_IN_PARTS = "SELECT id .. LIMIT 5000, then DELETE .. WHERE id IN (those ids), COMMIT, and so on"
 """In two statements: a subquery's LIMIT would not bound what is read."""
 
 
@@ -91,6 +93,19 @@ class WriteSet:
             raise TransactionTooLargeError(
                 f"the transaction writes {rows:,} rows, {entries:,} index entries and {size:,} "
                 f"bytes; at most {limits.rows:,} rows, {limits.entries:,} entries and {limits.bytes:,} bytes can be "
-                f"committed at once. Commit in smaller parts: {IN_PARTS}; "
-                "or, for a migration, raise max_commit_rows or max_commit_bytes in the URL: all others wait meanwhile"
+                f"committed at once. {self._advice()} raise max_commit_rows or max_commit_bytes in the URL: all others "
+                "wait meanwhile"
             )
+
+    def _advice(self) -> str:
+        """How to write less at once. Whether a row that is put was inserted or updated is not known here."""
+        records = [record for table, found in self._rows.items() if table != CATALOG_TABLE for record in found.values()]
+        if not records:
+            return "An index is made by one commit: for CREATE INDEX,"
+        if len(records) == 1:
+            return "One row cannot be written in parts: for this one,"
+        if 2 * records.count(None) > len(records):
+            parts = DELETE_IN_PARTS
+        else:
+            parts = f"{INSERT_IN_PARTS}; or {UPDATE_IN_PARTS}"
+        return f"Commit in smaller parts: {parts}; or, for a migration,"

@@ -395,6 +395,18 @@ class TestHealth:
         with warnings.catch_warnings(action="error"):
             RedisStore.open(location).close()
 
+    def test_the_warning_is_of_the_line_that_connects(self, start: Start) -> None:
+        server = start()
+        url = f"rome+redis://{server.host}:{server.port}/nova"
+        with pytest.warns(PersistenceWarning) as caught:
+            rome.connect(url).close()
+        health._warned.clear()
+        engine = sa.create_engine(url)
+        with pytest.warns(PersistenceWarning) as through_sqlalchemy:
+            engine.connect().close()
+        engine.dispose()
+        assert [each.filename for each in (*caught, *through_sqlalchemy)] == [__file__] * 2
+
     def test_warning_that_is_an_error_leaves_no_connection(self, start: Start) -> None:
         server = start()
         with warnings.catch_warnings(action="error"), pytest.raises(PersistenceWarning):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
+from rome.callers import warn
 from rome.errors import PersistenceWarning, StoreConfigError
 
 SECTIONS = (b"server", b"replication", b"memory", b"persistence")
@@ -71,7 +71,7 @@ class Health:
         message = self._complaint()
         if message and self.run_id not in _warned:
             _warned.add(self.run_id)
-            warnings.warn(f"{self._server}: {message}", PersistenceWarning, stacklevel=2)
+            warn(f"{self._server}: {message}", PersistenceWarning)
 
     def _complaint(self) -> str | None:
         if not (self.run_id and self.replication_id):
