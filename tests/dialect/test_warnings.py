@@ -14,7 +14,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from databases import Connect
 from rome.errors import FullScanWarning
 
-
 Check = Callable[[Callable[[], object]], None]
 
 

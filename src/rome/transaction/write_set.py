@@ -12,7 +12,10 @@ ENTRIES_PER_ROW = 10
 
 
 INSERT_IN_PARTS = "insert some thousand rows, COMMIT, and so on"
-UPDATE_IN_PARTS = "SELECT id .. WHERE id > (the last one) ORDER BY id LIMIT 5000, then UPDATE .. WHERE id IN (those ids), COMMIT, and so on"
+UPDATE_IN_PARTS = (
+    "SELECT id .. WHERE id > (the last one) ORDER BY id LIMIT 5000, then UPDATE .. WHERE id IN (those ids), COMMIT, "
+    "and so on"
+)
 DELETE_IN_PARTS = "SELECT id .. LIMIT 5000, then DELETE .. WHERE id IN (those ids), COMMIT, and so on"
 """In two statements: a subquery's LIMIT would not bound what is read."""
 
