@@ -10,6 +10,12 @@ Batch mode copies a table, drops it, and gives its name to the copy. With foreig
 and not on SQLite by default, DROP TABLE deletes the table's rows first: ON DELETE CASCADE would empty the tables that
 refer to it, and RESTRICT would end the migration. So that one DROP TABLE leaves other tables alone. Switching the keys
 off for the whole migration would need a PRAGMA before its transaction begins, and would let it store wrong rows.
+
+DDL is transactional, and alembic is told so: all revisions of an upgrade are one transaction, or one each with its
+`transaction_per_migration`. Revisions written for SQLite rely on the opposite in one point: each begins outside of a
+transaction there, so that a PRAGMA foreign_keys in it counts. So it counts here, too, inside of the upgrade's
+transaction: ignored, as SQLite ignores it there, it would let the revision that rebuilds a table delete the rows that
+refer to it.
 """
 
 from __future__ import annotations
@@ -20,14 +26,18 @@ from typing import TYPE_CHECKING, Any
 from alembic.ddl.base import DropColumn, visit_drop_column
 from alembic.ddl.impl import DefaultImpl
 from alembic.ddl.sqlite import SQLiteImpl
-from sqlalchemy import Integer, PrimaryKeyConstraint
+from sqlalchemy import Integer, PrimaryKeyConstraint, event
 from sqlalchemy.ext.compiler import compiles
 
 from rome.dbapi.connection import Connection
+from rome.planner.statement import Kind, classify
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from alembic.operations.batch import ApplyBatchImpl, BatchOperationsImpl
-    from sqlalchemy import Column, Constraint, Table
+    from sqlalchemy import Column, Constraint, Dialect, Table
+    from sqlalchemy import Connection as SqlConnection
     from sqlalchemy.sql.compiler import DDLCompiler
 
 
@@ -46,6 +56,22 @@ class RomeImpl(SQLiteImpl):
     __dialect__ = "sqlite"
 
     _replaced: Table | None = None
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        connection: SqlConnection | None,
+        as_sql: bool,
+        transactional_ddl: bool | None,
+        output_buffer: TextIO | None,
+        context_opts: dict[str, Any],
+    ) -> None:
+        """Alembic's arguments; `transactional_ddl` is what the application's env.py says, if anything."""
+        if transactional_ddl is None and dialect.driver == "rome":
+            transactional_ddl = True
+        super().__init__(dialect, connection, as_sql, transactional_ddl, output_buffer, context_opts)
+        if connection is not None and not as_sql and self._on_rome and not event.contains(connection, *_SWITCHING):
+            event.listen(connection, *_SWITCHING)
 
     @property
     def _on_rome(self) -> bool:
@@ -110,6 +136,19 @@ class RomeImpl(SQLiteImpl):
     def _foreign_keys_off(self) -> AbstractContextManager[None]:
         connection = None if self.connection is None else self.connection.connection.dbapi_connection
         return connection.session.foreign_keys_off() if isinstance(connection, Connection) else nullcontext()
+
+
+def _switch_foreign_keys(connection: SqlConnection, cursor: object, sql: str, *_: object) -> None:
+    """Let PRAGMA foreign_keys count inside of a transaction."""
+    statement = classify(sql)
+    if statement.kind is not Kind.PRAGMA or statement.name != "foreign_keys" or statement.argument is None:
+        return
+    ours = connection.connection.dbapi_connection
+    if isinstance(ours, Connection):
+        ours.session.switch_foreign_keys(statement.argument)
+
+
+_SWITCHING = ("before_cursor_execute", _switch_foreign_keys)
 
 
 def _alters_alike(batch_op: BatchOperationsImpl) -> bool:

@@ -450,12 +450,16 @@ class Session:
             return Result(
                 ((statement.name or "", None),), [(int(self._statements.foreign_keys if foreign_keys else deferred),)]
             )
-        on = statement.argument.lower() in ("1", "on", "yes", "true")
+        on = _is_on(statement.argument)
         if foreign_keys and self._open is None:  # inside a transaction SQLite ignores it
             self._statements.foreign_keys = on
         elif not foreign_keys and (self._open is not None or self._isolation is not Isolation.AUTOCOMMIT):
             self._begin().execution.defer_foreign_keys = on
         return Result()
+
+    def switch_foreign_keys(self, argument: str) -> None:
+        """What PRAGMA foreign_keys = argument does; unlike the PRAGMA also inside a transaction."""
+        self._statements.foreign_keys = _is_on(argument)
 
     @contextmanager
     def foreign_keys_off(self) -> Iterator[None]:
@@ -677,6 +681,11 @@ _REFUSED = {
     Kind.ATTACH: "ATTACH is not supported: open a second connection to the other database",
     Kind.DETACH: "DETACH is not supported, as ATTACH is not",
 }
+
+
+def _is_on(argument: str) -> bool:
+    """How SQLite reads the value of a switch."""
+    return argument.lower() in ("1", "on", "yes", "true")
 
 
 def _failed(reason: OperationalError) -> OperationalError:
