@@ -15,6 +15,7 @@
        │  │  ├─ CatalogChangedError    the schema changed after the snapshot
        │  │  └─ TurnTakenError         it is another transaction's turn to change the row
        │  ├─ CommitUnknownError    40003: sent, not answered; the outcome is not known
+       │  ├─ InterruptedTransactionError  40001, retryable: an exception from outside came into a statement or a commit
        │  ├─ CommitAbortedError    40001, retryable: the connection broke, and the commit never arrived
        │  ├─ NotReplicatedError    committed, but on fewer replicas than asked for
        │  ├─ StoreUnavailableError 08006: no connection, or it was lost
@@ -149,6 +150,17 @@ class TurnTakenError(ConflictError):
 
 class CommitAbortedError(OperationalError):
     """The connection broke during COMMIT; the store was asked, and the commit will never be applied."""
+
+    sqlstate = "40001"
+    retryable = True
+
+
+class InterruptedTransactionError(OperationalError):
+    """An exception from outside (a signal, a timeout, a killed green thread) came into a statement, or into COMMIT.
+
+    What it had done by then is undone, with the rest of the transaction: nothing was written, and nothing will be. All
+    statements until ROLLBACK say so.
+    """
 
     sqlstate = "40001"
     retryable = True

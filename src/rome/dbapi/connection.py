@@ -76,10 +76,10 @@ class Connection:
         self.session.rollback()
 
     def close(self) -> None:
-        """Roll back and give everything back. Idempotent."""
-        session, self._session = self._session, None
-        if session is not None:
-            session.close()
+        """Roll back and give everything back. Idempotent; one that was interrupted can be called again."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
     def __del__(self) -> None:
         if self._session is not None:

@@ -54,6 +54,7 @@ def rewrite(alteration: Alteration, reader: Reader, mirror: Mirror, *, foreign_k
     items = after.definition.master["table", new.name.lower()], *_indexes(after, new)
     texts = [working_ddl.statement(item, after.catalog) for item in items]
     reader.working_set.replace_table(old, new, [text for text in texts if text is not None])
+    check_computed_keys(reader, old, new, anew=converts or new.id != old.id)
     if added_key is not None:
         _check_newest_key(reader, new)
     contents = reader.working_set.contents
@@ -96,6 +97,23 @@ def indexes_of_column(schema: Schema, table: Table, column: str) -> list[str]:
 def adds_index(old: Table, new: Table) -> bool:
     """Whether an index needs all rows: for its entries, and to see that it is unique."""
     return bool(new.indexes_beyond(old))
+
+
+def check_computed_keys(reader: Reader, old: Table, new: Table, *, anew: bool = False) -> None:
+    """See that SQLite can compute the keys that a new index has for the rows in the working set.
+
+    COMMIT writes the entries, but an expression that fails for a row is an error of the statement that makes the index.
+
+    Args:
+        anew: all keys are made anew, since the rows are.
+
+    Raises:
+        rome.errors.Error: what SQLite says of the expression.
+    """
+    if new.computed and (anew or any(index.computed is not None for index in new.indexes_beyond(old))):
+        for rowid, values in reader.working_set.all_rows(new):
+            for _ in reader.working_set.computed_keys(new, rowid, values):
+                pass
 
 
 def _indexes(schema: Schema, table: Table) -> list[Master]:

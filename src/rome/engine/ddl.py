@@ -130,6 +130,9 @@ def _run(
     after = before if stays else Schema(evolution.definition)
     _hydrate_what_is_checked(statement, reader, before, evolution, foreign_keys=foreign_keys)
     _run_on_working_set(statement, parameters, reader, before, after, evolution, foreign_keys=foreign_keys)
+    for old, new in evolution.tables:
+        if old is not None and new is not None:
+            alter.check_computed_keys(reader, old, new)
     _move_contents(reader, evolution)
     reader.schema = after
     return after

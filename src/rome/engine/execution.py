@@ -8,13 +8,13 @@ statement, in the same words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
 from msgspec.structs import replace
 
-from rome.catalog.schema import ROWID, Table
+from rome.catalog.schema import ROWID, Index, Table
 from rome.codec.values import SqlValue
 from rome.engine import guards
 from rome.engine.conflict_clause import ConflictClause, with_conflict_clause
@@ -26,13 +26,11 @@ from rome.engine.streaming import stream
 from rome.engine.summary import answer
 from rome.engine.waves import gather, gather_first
 from rome.errors import (
-    ConflictError,
     DataError,
-    Error,
     ForeignKeyViolation,
     IdsExhaustedError,
     IntegrityError,
-    InternalError,
+    OperationalError,
     UniqueViolation,
     WorkingSetFullError,
 )
@@ -41,6 +39,7 @@ from rome.store.spi import Reserve, Store
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want, merged
 from rome.transaction.write_set import DELETE_IN_PARTS, INSERT_IN_PARTS, UPDATE_IN_PARTS
+from rome.workingset.all_or_nothing import AllOrNothing
 from rome.workingset.workingset import Event, Row, Run
 
 Answer = TypeVar("Answer")
@@ -260,14 +259,7 @@ class Execution:
                 above = self._working_set.max_rowid(target)
                 if first is None or first <= above:
                     first = self.ids.take(target, needed, above)
-            last_rowid = self._working_set.connection.last_insert_rowid()
-            try:
-                run = self._attempt(prepared, batch, check, (first, needed), planned_rows, foreign_keys, parents_known)
-            except (ConflictError, InternalError):  # it was undone before, or all of the transaction will be
-                raise
-            except Error:  # a text that is not UTF-8; a guard that is too large; no id; a rowid that is set; ..
-                self._undo(last_rowid)
-                raise
+            run = self._attempt(prepared, batch, check, (first, needed), planned_rows, foreign_keys, parents_known)
             if isinstance(run, Run):
                 if prepared.ignores and check is Check.ROWS and not _are_keys_planned(target, planned_rows):
                     self._validate_what_kept_rows_out(prepared)
@@ -295,39 +287,50 @@ class Execution:
             ids: the first id that is ours (None: none), and how many are.
             parents_known: no foreign key can be violated.
         """
+        with AllOrNothing(self._working_set) as block:
+            found = self._tried(block, prepared, batch, check, ids, planned_rows, foreign_keys, parents_known)
+        if isinstance(found, list):
+            self.reader.hydrate(found)
+            return ids[1]
+        return found
+
+    def _tried(
+        self,
+        block: AllOrNothing,
+        prepared: Prepared,
+        batch: Sequence[Sequence[SqlValue]],
+        check: Check,
+        ids: tuple[int | None, int],
+        planned_rows: list[PlannedRow] | None,
+        foreign_keys: bool,
+        parents_known: bool,
+    ) -> Run | list[Want] | int:
+        """As `_attempt`, in its block; wants whose rows the next attempt needs have been read."""
         working_set, target = self._working_set, prepared.target
         connection = working_set.connection
-        last_rowid = connection.last_insert_rowid()
-        first, needed = ids
+        first = ids[0]
         above = working_set.max_rowid(target) if target is not None and not target.without_rowid else 0
-        connection.execute("SAVEPOINT rome_run")
         if prepared.leaves_out:
             unseen = self._explore(prepared, batch, check, first)
             if isinstance(unseen, Run):
                 return unseen
-            connection.execute("ROLLBACK TO rome_run")
-            connection.set_last_insert_rowid(last_rowid)
+            block.back()
             if unseen:
-                self._undo(last_rowid)
-                self.reader.hydrate(unseen)
-                return needed
+                return unseen
         careful: ConflictClause | None = "ABORT" if prepared.may_end_transaction else None
         enforced = None if parents_known else foreign_keys
         run = self._run(prepared, batch, first, foreign_keys=enforced, clause=careful)
         if isinstance(run.error, IdsExhaustedError) and not connection.in_transaction:
             return run  # SQLite has ended the transaction, as it does for AUTOINCREMENT
         if run.error is not None and len(batch) > 1:
-            self._undo(last_rowid)
+            block.back()
             return run
         if isinstance(run.error, IntegrityError):
-            unknown = self._guards_of_failure(run.error, prepared, batch, check, first)
-            connection.execute("ROLLBACK TO rome_run")
+            unknown = self._guards_of_failure(block, run.error, prepared, batch, check, first)
+            block.back()
             if unknown:
-                self._undo(last_rowid)
-                self.reader.hydrate(unknown)
-                return needed
+                return unknown
             if run.changes or prepared.may_end_transaction:  # INSERT OR FAIL keeps the rows before the failure
-                connection.set_last_insert_rowid(last_rowid)
                 run = self._run(prepared, batch, first, foreign_keys=enforced)
                 if not connection.in_transaction:
                     return run
@@ -340,26 +343,18 @@ class Execution:
             elif target.id < self.reader.first_new_table:
                 short = self.ids.short(target, events, ids, above, planned_rows)
                 if short is not None:
-                    self._undo(last_rowid)
+                    block.back()
                     return short
                 self.ids.claim(target, events, ids)
         unknown = self._unknown_guards(events, prepared, check, foreign_keys=foreign_keys)
         if unknown:
-            self._undo(last_rowid)
-            self.reader.hydrate(unknown)
-            return needed
-        connection.execute("RELEASE rome_run")
+            block.back()
+            return unknown
         connection.set_last_insert_rowid(run.last_rowid)
         if first is not None and target is not None:
             self.ids.give_back(target, events, ids)
         working_set.touch(self.reader.schema.catalog.tables, events)
         return run
-
-    def _undo(self, last_rowid: int) -> None:
-        connection = self._working_set.connection
-        connection.execute("ROLLBACK TO rome_run")
-        connection.execute("RELEASE rome_run")
-        connection.set_last_insert_rowid(last_rowid)
 
     def _run(
         self,
@@ -403,6 +398,7 @@ class Execution:
 
     def _guards_of_failure(
         self,
+        block: AllOrNothing,
         error: IntegrityError,
         prepared: Prepared,
         batch: Sequence[Sequence[SqlValue]],
@@ -416,9 +412,9 @@ class Execution:
         of rows with generated columns the hook gives no values, and they are gone unless the failure keeps them.
         """
         if isinstance(error, ForeignKeyViolation):
-            self._working_set.connection.execute("ROLLBACK TO rome_run")
+            block.back()
             run = self._run(prepared, batch, first, foreign_keys=True, deferred=True)
-            return self._unknown_guards(run.events, prepared, check, foreign_keys=True, failed=True)
+            return self._unknown_guards(run.events, prepared, check, foreign_keys=True, failed=True, tentative=True)
         clauses: list[ConflictClause] = []
         if not self.reader.schema.with_generated.isdisjoint(prepared.inspection.written):
             clauses.append("FAIL")
@@ -426,9 +422,9 @@ class Execution:
             clauses.append("REPLACE")
         unknown: list[Want] = []
         for clause in clauses:
-            self._working_set.connection.execute("ROLLBACK TO rome_run")
+            block.back()
             run = self._run(prepared, batch, first, foreign_keys=False, clause=clause)
-            unknown += self._unknown_guards(run.events, prepared, check, foreign_keys=False)
+            unknown += self._unknown_guards(run.events, prepared, check, foreign_keys=False, tentative=True)
         return unknown
 
     def _explore(
@@ -448,7 +444,7 @@ class Execution:
             return run
         replaces_its_own = bool(prepared.inspection.updated) and any(event.kind == "DELETE" for event in run.events)
         if run.error is None and not replaces_its_own:
-            return self._unknown_guards(run.events, prepared, check, foreign_keys=False)
+            return self._unknown_guards(run.events, prepared, check, foreign_keys=False, tentative=True)
         tables = self.reader.schema.catalog.tables
         written = [tables[name] for name in prepared.inspection.written if name in tables]
         wants = [replace(guards.whole(table), check=check) for table in written]
@@ -456,9 +452,23 @@ class Execution:
         return wants if self.reader.brings_new(wants) else []
 
     def _unknown_guards(
-        self, events: Sequence[Event], prepared: Prepared, check: Check, *, foreign_keys: bool, failed: bool = False
+        self,
+        events: Sequence[Event],
+        prepared: Prepared,
+        check: Check,
+        *,
+        foreign_keys: bool,
+        failed: bool = False,
+        tentative: bool = False,
     ) -> list[Want]:
-        """Read the guards of these events; they are returned if they bring rows that the run did not have."""
+        """Read the guards of these events; they are returned if they bring rows that the run did not have.
+
+        Args:
+            tentative: the run is going to be undone, and SQLite need not come to compute the keys of its rows.
+
+        Raises:
+            OperationalError, DataError: the key of a row in an index cannot be computed.
+        """
         working_set = self._working_set
 
         def old_values(table: Table, rowid: int) -> Row | None:
@@ -469,13 +479,19 @@ class Execution:
             found = working_set.final_row(table, (rowid,))
             return None if found is None else found[1]
 
+        def known_keys(table: Table, rowid: int, values: Sequence[SqlValue]) -> Iterable[tuple[Index, Row]]:
+            try:
+                return list(working_set.computed_keys(table, rowid, values))
+            except (OperationalError, DataError):
+                return ()
+
         found = guards.of_events(
             self.reader.schema.catalog,
             events,
             foreign_keys=foreign_keys,
             old_values=old_values,
             new_values=new_values,
-            computed_keys=working_set.computed_keys,
+            computed_keys=known_keys if tentative else working_set.computed_keys,
             failed=failed,
         )
         wants = merged(_as_reads(found, prepared, check))

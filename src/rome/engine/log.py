@@ -36,11 +36,13 @@ class Log:
 
     Attributes:
         begun: something was asked for; true for ever then.
+        noted: the operation that was added last, once its outcome is kept.
         replayable: it is complete, and running it again does no harm. Not once DDL has run.
     """
 
     def __init__(self) -> None:
         self.begun = False
+        self.noted: Operation | None = None
         self.replayable = True
         self._logged: list[Logged] = []
         self._rows = 0
@@ -59,6 +61,7 @@ class Log:
             self._logged.append(Logged(operation, outcome))
         else:
             self._logged.clear()
+        self.noted = operation
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -37,6 +37,8 @@ class OpenTransaction:
             this transaction wrote beside newer rows.
         attempt: 1 is the first run. The log and this number go on to the next attempt.
         counters: of the working set, when the transaction began; a replay begins with them.
+        complete: it holds all that its log tells; a replay does so only once it has run.
+        committed: its COMMIT has succeeded.
     """
 
     transaction: Transaction
@@ -49,6 +51,8 @@ class OpenTransaction:
     by_savepoint: bool = False
     validated: bool = False
     attempt: int = 1
+    complete: bool = True
+    committed: bool = False
     savepoints: list[Savepoint] = field(default_factory=list)
     log: Log = field(default_factory=Log)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import apsw
 
@@ -39,21 +40,24 @@ from rome.engine.workspace import Workspace
 from rome.errors import (
     CatalogChangedError,
     CommitAbortedError,
+    CommitUnknownError,
     ConflictError,
     Error,
     InterfaceError,
+    InterruptedTransactionError,
     NotSupportedError,
     OperationalError,
     ProgrammingError,
     StoreUnavailableError,
     TurnTakenError,
 )
-from rome.planner.statement import Kind, Statement, split_script
+from rome.planner.statement import Kind, Statement, classify, split_script
 from rome.sql import vacuum
 from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX, Store
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want
 from rome.workingset.contents import Contents
+from rome.workingset.sqlite_errors import translate
 
 _CATALOG = Want(CATALOG_TABLE, ORDER_INDEX, (), ((b"", BEYOND),), Check.NOTHING)
 
@@ -69,6 +73,12 @@ class Session:
         self._statements = Statements(self._workspace, foreign_keys=options.foreign_keys, full_scan=options.full_scan)
         self._open: OpenTransaction | None = None
         self._doomed: OperationalError | None = None
+        self._user: Operation | None = None
+        """What is being run; nobody else may use the session meanwhile."""
+        self._under_way: Operation | None = None
+        """What has begun and has not come to a known end. If it is still there at the next call, it was interrupted."""
+        self._was_open: OpenTransaction | None = None
+        """What was open when it began."""
         self._stats = Stats()
         self._turn = Turn(store, enabled=options.commit_turn)
         self._observer = Observer(tracer)
@@ -77,7 +87,7 @@ class Session:
     # ------------------------------------------------------------ state
     @property
     def in_transaction(self) -> bool:
-        return self._open is not None or self._doomed is not None
+        return self._open is not None or self._doomed is not None or self._under_way is not None
 
     @property
     def isolation(self) -> Isolation:
@@ -85,6 +95,8 @@ class Session:
 
     @isolation.setter
     def isolation(self, level: Isolation) -> None:
+        if self._under_way is not None and self._user is None:
+            self._settle()
         if level is not self._isolation and self.in_transaction:
             raise ProgrammingError("the isolation level cannot change inside a transaction: COMMIT or ROLLBACK first")
         self._isolation = level
@@ -157,16 +169,48 @@ class Session:
         self._stats.statements += 1
         return statement
 
-    def _dispatch(self, operation: Operation) -> Result:
+    def _dispatch(self, operation: Operation, run: Callable[[], Result] | None = None) -> Result:
+        """Run an operation, if nobody else is running one, and see what an interrupted one has left.
+
+        Args:
+            run: what to do in the place of running the statement.
+
+        The mark `_under_way` is set while it runs. Every way out by which all is known takes it away: a result, or one
+        of Rome's errors. After any other exception it stays, and the next call throws the transaction away.
+
+        An exception from outside comes where Python looks for signals, which is where calls begin and end and where
+        loops turn, and nowhere between two plain assignments. So do other threads.
+        """
+        if self._user is not None:
+            raise _busy()
+        try:
+            self._user = operation
+            if self._under_way is not None:
+                self._settle()
+            self._was_open = self._open
+            self._under_way = operation
+            result = self._run(operation) if run is None else run()
+            self._under_way = self._was_open = None
+            return result
+        except Error:
+            if self._under_way is operation and (self._open is None or self._open.complete):
+                self._under_way = self._was_open = None
+            raise
+        except apsw.Error as error:
+            raise translate(error) from error
+        finally:
+            self._user = None
+
+    def _run(self, operation: Operation) -> Result:
         kind = operation.statement.kind
         rows = operation.statement.reads_or_writes_rows
         if not rows:
             check_syntax(operation.statement.text)
         if not rows and kind is Kind.COMMIT:
-            self.commit()
+            self._commit_open()
             return Result()
         if not rows and kind is Kind.ROLLBACK:
-            self.rollback()
+            self._roll_back()
             return Result()
         if self._doomed is not None:
             if kind in (Kind.ROLLBACK_TO, Kind.RELEASE):
@@ -180,7 +224,7 @@ class Session:
             self._begin().explicit = self._begin().by_savepoint = True  # as in SQLite, until it is released
         result = self._in_transaction(operation)
         if self._open is not None and self._open.by_savepoint and not self._open.savepoints:
-            self.commit()
+            self._commit_open()
         return result
 
     def _done_without_transaction(self, operation: Operation) -> Result | None:
@@ -225,9 +269,14 @@ class Session:
         Raises:
             OperationalError: the open transaction has written something.
         """
-        with self._newest("backup()") as current:
-            self._refresh(current)
-            sqlite_file.fill(current.reader, connection, self._workspace.equip)
+
+        def copy() -> Result:
+            with self._newest("backup()") as current:
+                self._refresh(current)
+                sqlite_file.fill(current.reader, connection, self._workspace.equip)
+            return Result()
+
+        self._dispatch(_OTHER, copy)
 
     @contextmanager
     def _newest(self, what: str) -> Iterator[OpenTransaction]:
@@ -258,7 +307,7 @@ class Session:
         if self._open is None:
             self._turn.before_first_read()
             self._catch_up()
-            self._open = OpenTransaction.begin(
+            self._open = self._was_open = OpenTransaction.begin(
                 self._store, self._workspace.working_set, self._workspace.schema, self._options.max_working_set
             )
         return self._open
@@ -283,7 +332,7 @@ class Session:
                 continue
             break
         if self._open is not None:
-            self._open.log.add(operation, outcome)
+            self._open.log.add(operation, outcome)  # from here on it stands, also if we are interrupted
         if isinstance(outcome, Error):
             raise outcome
         return outcome
@@ -310,7 +359,7 @@ class Session:
                 self._workspace.working_set.counters = current.counters
                 self._stats.replays += 1
                 self._turn.before_replay(attempt)
-            except BaseException:
+            except Error:
                 self._end()
                 self._turn.leave()
                 self._doomed = None
@@ -340,13 +389,13 @@ class Session:
                 raise
             except Error as error:
                 if isinstance(error, StoreUnavailableError):  # the connection is lost, and the transaction with it
-                    self.rollback()
+                    self._roll_back()
                     self._doomed = error
                     raise
                 if current.transaction.snapshot is None and self._schema_is_stale(current):
                     continue
                 if self._workspace.working_set.was_ended:  # INSERT OR ROLLBACK
-                    self.rollback()
+                    self._roll_back()
                 assert savepoints == len(current.savepoints)
                 return error
 
@@ -479,6 +528,9 @@ class Session:
             ConflictError: and no replay could help; the transaction is rolled back.
             CommitUnknownError: see there. ForeignKeyViolation: a deferred key; the transaction stays open.
         """
+        self._dispatch(_COMMIT)
+
+    def _commit_open(self) -> None:
         if self._doomed is not None:
             doomed, self._doomed = self._doomed, None
             raise _failed(doomed)
@@ -545,9 +597,10 @@ class Session:
             raise
         except CommitAbortedError:  # nothing was written, and it may be replayed
             raise
-        except BaseException:
-            self.rollback()
+        except Error:
+            self._roll_back()
             raise
+        current.committed = True
         self._turn.committed(wrote=bool(writes))
         self._stats.commits += 1
         self._stats.rows_written += writes.row_count
@@ -571,15 +624,48 @@ class Session:
 
     def rollback(self) -> None:
         """Forget what is open. No round trip."""
+        self._dispatch(_ROLLBACK)
+
+    def _roll_back(self) -> None:
         self._doomed = None
         self._end()
         self._turn.leave()
 
+    def _settle(self) -> None:
+        """After an operation that was interrupted: find out what it has left, and throw that away if it is not whole.
+
+        It is whole if the operation is in the log. Else the transaction is gone, and every statement until ROLLBACK
+        says so, unless the application has been shown nothing of it. A commit that was sent is asked after, so that
+        it does not arrive later.
+        """
+        current = self._open
+        if current is not None and current.complete and current.log.noted is self._under_way:
+            self._under_way = None
+            return
+        current = current or self._was_open
+        doomed = self._doomed
+        committed = False
+        if current is not None:
+            committed, unknown = _outcome_of(current)
+            shown = current.log.begun or current.explicit or current.execution.defer_foreign_keys
+            if self._under_way is not None and self._under_way.statement.kind is Kind.ROLLBACK:
+                shown = False  # that is what the application wants
+            if unknown is not None:
+                doomed = unknown
+            elif shown and not committed:
+                doomed = InterruptedTransactionError("an exception from outside came into one of its operations")
+        self._workspace.recover(keep_temporary=committed)
+        self._store.release()
+        self._turn.leave()
+        self._open, self._doomed, self._was_open, self._under_way = None, doomed, None, None
+
     def _end(self, *, committed: bool = False) -> None:
         """End an attempt: empty the working set, but for temporary tables, and give the snapshot back."""
-        current, self._open = self._open, None
+        current = self._open
         if current is None:
             return
+        current.committed = committed
+        self._open = None
         self._stats.rows += current.transaction.rows_read
         self._stats.bytes += current.transaction.bytes_read
         self._stats.waves += current.transaction.waves
@@ -643,8 +729,11 @@ class Session:
         current.execution.defer_foreign_keys = before.execution.defer_foreign_keys
         ids = before.execution.ids
         current.execution.ids.given = deque([*ids.taken, *ids.given])
+        current.complete = False
         self._refresh(current)
-        return all(same_outcome(self._outcome(logged.operation), logged.outcome) for logged in current.log)
+        same = all(same_outcome(self._outcome(logged.operation), logged.outcome) for logged in current.log)
+        current.complete = True
+        return same
 
     def _replay_or_doom(self, conflict: ConflictError) -> None:
         """In the middle of a transaction: replay, or fail it until it is rolled back."""
@@ -660,21 +749,39 @@ class Session:
         self, name: str, narg: int, function: Callable[..., SqlValue] | None, *, deterministic: bool = False
     ) -> None:
         """Define a SQL function on this connection. Its transactions are not replayed."""
+        if self._user is not None:
+            raise _busy()
         self._workspace.create_function(name, narg, function, deterministic)
 
     def iterdump(self) -> Iterator[str]:
         """The database as SQL, in the form of sqlite3's Connection.iterdump(); read in one transaction."""
-        current = self._begin()
-        self._refresh(current)
-        return dump(current.reader)
+
+        def begin() -> Result:
+            self._refresh(self._begin())
+            return Result()
+
+        self._dispatch(_OTHER, begin)
+        assert self._open is not None
+        lines = dump(self._open.reader)
+
+        def step() -> Result:
+            return Result(None, [(line,) for line in islice(lines, 1)])
+
+        while found := self._dispatch(_OTHER, step).rows:
+            yield str(found[0][0])
 
     def close(self) -> None:
-        """Roll back and give everything back. Idempotent."""
+        """Roll back and give everything back. Idempotent; one that was interrupted can be called again."""
+        if self._user is not None:
+            raise _busy()
         if not self._closed:
             self._closed = True
             self.rollback()
-            self._store.close()
-            self._workspace.close()
+        self._store.close()
+        self._workspace.close()
+
+
+_COMMIT, _ROLLBACK, _OTHER = (Operation(classify(text), ()) for text in ("COMMIT", "ROLLBACK", ""))
 
 
 _REFUSED = {
@@ -690,7 +797,39 @@ def _is_on(argument: str) -> bool:
 
 def _failed(reason: OperationalError) -> OperationalError:
     """What every statement of a transaction that has failed gets, until it is rolled back."""
-    kind = type(reason) if isinstance(reason, StoreUnavailableError) else ConflictError
-    error = kind(f"the transaction has failed, and must be rolled back: {reason}")
+    message = f"the transaction has failed, and must be rolled back: {reason}"
+    error: OperationalError
+    if isinstance(reason, CommitUnknownError):
+        error = CommitUnknownError(message, transaction_id=reason.transaction_id, snapshot=reason.snapshot)
+    elif isinstance(reason, StoreUnavailableError | InterruptedTransactionError):
+        error = type(reason)(message)
+    else:
+        error = ConflictError(message)
     error.__cause__ = reason
     return error
+
+
+def _busy() -> ProgrammingError:
+    return ProgrammingError(
+        "this connection is in use: by another thread, or by the statement that calls this function. A connection runs "
+        "one statement at a time; give each thread one of its own"
+    )
+
+
+def _outcome_of(interrupted: OpenTransaction) -> tuple[bool, CommitUnknownError | None]:
+    """Whether a transaction was committed before it was interrupted; the error if nobody knows."""
+    sent = interrupted.transaction.sent
+    if interrupted.committed or sent is None:
+        return interrupted.committed, None
+    try:
+        return interrupted.transaction.settle() is not None, None
+    except Error as error:
+        unknown = CommitUnknownError(
+            f"an exception from outside came into COMMIT, and the store cannot be asked what became of transaction "
+            f"{sent.transaction_id.hex()} ({error}): all of its writes were applied, or none. Look before you repeat "
+            "it: rome.was_committed() tells, once the store is back",
+            transaction_id=sent.transaction_id,
+            snapshot=sent.snapshot.version,
+        )
+        unknown.__cause__ = error
+        return False, unknown

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -28,6 +27,7 @@ from rome.errors import FullScanError, FullScanWarning, NotSupportedError, Opera
 from rome.planner.statement import Kind, Statement, classify
 from rome.store.spi import Claim
 from rome.transaction.read_set import Check
+from rome.workingset.all_or_nothing import AllOrNothing
 from rome.workingset.sqlite_errors import translate
 
 
@@ -65,7 +65,8 @@ class Statements:
             self._check_full_scan(prepared)
             self._workspace.working_set.begin()
             batch = [operation.parameters] if operation.batch is None else operation.batch
-            return self._change(current, prepared, batch, check)
+            bound = [prepared.bind(parameters) for parameters in batch]
+            return self._change(current, prepared, bound, check)
         return self._query(current, prepared, prepared.bind(operation.parameters), check)
 
     def claims(self, current: OpenTransaction, operation: Operation, isolation: Isolation) -> list[Claim]:
@@ -114,8 +115,9 @@ class Statements:
         self._check_full_scan(prepared)
         return Result(prepared.inspection.columns or None, current.execution.query(prepared, parameters, check))
 
-    def _change(self, current: OpenTransaction, prepared: Prepared, batch: list[Parameters], check: Check) -> Result:
-        bound = [prepared.bind(parameters) for parameters in batch]
+    def _change(
+        self, current: OpenTransaction, prepared: Prepared, bound: list[tuple[SqlValue, ...]], check: Check
+    ) -> Result:
         read_set = current.transaction.read_set
         before = read_set.mark() if check is Check.NOTHING else None
         execution, runs = current.execution, None
@@ -206,24 +208,12 @@ class Statements:
         if not prepared.writes:
             outcome = f"rows of the result: {len(self._query(current, prepared, bound, check).rows)}"
         else:
-            with self._undone():
-                outcome = f"rows changed, and undone: {self._change(current, prepared, [parameters], check).rowcount}"
+            # Its reads stay in the read set, for they were shown.
+            with AllOrNothing(self._workspace.working_set, with_contents=True) as block:
+                outcome = f"rows changed, and undone: {self._change(current, prepared, [bound], check).rowcount}"
+                if not self._workspace.working_set.was_ended:  # by OR ROLLBACK
+                    block.back()
         return as_result(lines, writes=prepared.writes, measured=plan.measured(outcome))
-
-    @contextmanager
-    def _undone(self) -> Iterator[None]:
-        """Undo what the block changes in the working set. Its reads stay in the read set, for they were shown."""
-        working_set = self._workspace.working_set
-        contents, counters = working_set.contents.copy(), working_set.counters
-        working_set.connection.execute("SAVEPOINT rome_analyze")
-        try:
-            yield
-        finally:
-            if not working_set.was_ended:  # by OR ROLLBACK
-                working_set.connection.execute("ROLLBACK TO rome_analyze")
-                working_set.connection.execute("RELEASE rome_analyze")
-                working_set.contents = contents
-                working_set.counters = counters
 
     def file_name(self, current: OpenTransaction, expression: str, parameters: Parameters) -> str:
         """What the expression behind VACUUM INTO says.
@@ -271,21 +261,17 @@ class Statements:
         ddl.refuse(statement)
         current.reader.refresh()
         parameters = self._read_source(current, operation)
-        before, contents = current.schema, self._workspace.working_set.contents.copy()
-        self._workspace.working_set.connection.execute("SAVEPOINT rome_ddl")
+        before, working_set = current.schema, self._workspace.working_set
         try:
-            after = ddl.run(
-                statement, parameters, current.reader, self._workspace.mirror, foreign_keys=self.foreign_keys
-            )
+            with AllOrNothing(working_set, with_contents=True):
+                after = ddl.run(
+                    statement, parameters, current.reader, self._workspace.mirror, foreign_keys=self.foreign_keys
+                )
         except BaseException:
-            self._workspace.working_set.connection.execute("ROLLBACK TO rome_ddl")
-            self._workspace.working_set.contents = contents
             current.reader.schema = before
             current.reader.forget_decoded()
             self._workspace.open_mirror(before)
             raise
-        finally:
-            self._workspace.working_set.connection.execute("RELEASE rome_ddl")
         if after is not current.base:
             current.log.replayable = False
         self._workspace.note_temporary()

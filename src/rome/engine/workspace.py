@@ -57,10 +57,11 @@ class Workspace:
         self.open_working_set(schema)
 
     def open_mirror(self, schema: Schema) -> None:
-        self.mirror = schema.open_mirror()
+        mirror = schema.open_mirror()
         for (name, narg), (function, deterministic) in self._functions.items():
-            self.mirror.connection.create_scalar_function(name, function, narg, deterministic=deterministic)
-        self.mirror.create_temporary(self.working_set.temporary())
+            mirror.connection.create_scalar_function(name, function, narg, deterministic=deterministic)
+        mirror.create_temporary(self.working_set.temporary())
+        self.mirror = mirror
         self.note_temporary()
 
     def note_temporary(self) -> None:
@@ -88,11 +89,25 @@ class Workspace:
             self.open_mirror(schema)
 
     def open_working_set(self, schema: Schema) -> None:
-        before, self.working_set = self.working_set, schema.open_working_set()
-        self.working_set.counters = before.counters
-        self.working_set.adopt_temporary(before)
+        """Take an empty working set; the one before is closed, and temporary tables are as they are in it now."""
+        before, new = self.working_set, schema.open_working_set()
+        new.counters = before.counters
+        new.adopt_temporary(before)
         for (name, narg), (function, deterministic) in self._functions.items():
-            self.working_set.create_function(name, narg, function, deterministic)
+            new.create_function(name, narg, function, deterministic)
+        self.working_set = new  # not before: interrupted up to here, nothing has changed
+        before.close()
+
+    def recover(self, *, keep_temporary: bool) -> None:
+        """Go on after an operation that was left in the middle, with a working set and a mirror that are new.
+
+        Args:
+            keep_temporary: what the transaction did to temporary tables stands, since it is committed.
+        """
+        if not keep_temporary:
+            self.working_set.rollback()
+        self.open_working_set(self.schema)
+        self.open_mirror(self.schema)
 
     def create_function(self, name: str, narg: int, function: Function | None, deterministic: bool) -> None:
         function = None if function is None else guarded(function)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rome.errors import CommitAbortedError, CommitUnknownError, NotReplicatedError, OperationalError
+from rome.errors import CommitAbortedError, CommitUnknownError, Error, NotReplicatedError, OperationalError
 from rome.store.spi import (
     ORDER_INDEX,
     Answer,
@@ -86,6 +86,7 @@ class Transaction:
         waves: how many times it has read from the store, chunks of one answer not counted.
         room: for the rows in the cache.
         references: tables that were read whole, and are kept for others.
+        sent: the commit whose outcome is not known: it is under way, or was interrupted.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Transaction:
         self.renewed = False
         self.cache = SnapshotCache()
         self.read_set = ReadSet()
+        self.sent: CommitRequest | None = None
         self.rows_read = 0
         self.bytes_read = 0
         self.waves = 0
@@ -368,10 +370,26 @@ class Transaction:
             sequences=writes.sequences,
             ticket=ticket,
         )
+        self.sent = request
         try:
-            return self._store.commit(request)
-        except CommitUnknownError as lost:
-            return self._resolve(request, lost)
+            try:
+                return self._store.commit(request)
+            except CommitUnknownError as lost:
+                return self._resolve(request, lost)
+        except Error:  # the caller is told what became of it; after anything else, `settle` finds it out
+            self.sent = None
+            raise
+
+    def settle(self) -> Version | None:
+        """What became of the commit that was interrupted: its version; None: it was not applied, and never will be.
+
+        Raises:
+            rome.errors.Error: the store cannot be asked, or does not know any more.
+
+        Cost: one round trip.
+        """
+        assert self.sent is not None
+        return self._store.resolve(self.sent.transaction_id, self.sent.snapshot.version)
 
     def _resolve(self, request: CommitRequest, lost: CommitUnknownError) -> Version:
         transaction_id, snapshot = request.transaction_id, request.snapshot.version

@@ -12,6 +12,7 @@ from rome.codec.values import SqlValue
 from rome.sql.create_table import CreateTable
 from rome.workingset.blank import idle_columns
 from rome.workingset.functions import add_regexp
+from rome.workingset.sqlite_errors import not_unicode, translate
 from rome.workingset.tables import TableStatements
 
 
@@ -41,10 +42,19 @@ class ComputedKeys:
         self._delete = f"DELETE FROM main.{name}"
 
     def of_row(self, rowid: int, values: Sequence[SqlValue]) -> Iterator[tuple[Index, tuple[SqlValue, ...]]]:
-        """The key's values in each index that has an entry for the row."""
-        self._connection.execute(self._statements.insert, *self._statements.bindings([(rowid, values)]))
-        found: tuple[SqlValue, ...] = next(self._connection.execute(self._select))
-        self._connection.execute(self._delete)
+        """The key's values in each index that has an entry for the row.
+
+        Raises:
+            rome.errors.Error: what SQLite says when it computes them, as it does in the statement that writes the row.
+        """
+        try:
+            self._connection.execute(self._delete)  # first: a row that failed, or was interrupted, is still there
+            self._connection.execute(self._statements.insert, *self._statements.bindings([(rowid, values)]))
+            found: tuple[SqlValue, ...] = next(self._connection.execute(self._select))
+        except apsw.Error as error:
+            raise translate(error) from error
+        except UnicodeDecodeError as error:
+            raise not_unicode(error) from error
         at = 0
         for index in self._indexes:
             stop = at + 1 + len(index.columns)
