@@ -647,7 +647,7 @@ class Session:
         committed = False
         if current is not None:
             committed, unknown = _outcome_of(current)
-            shown = current.log.begun or current.explicit or current.execution.defer_foreign_keys
+            shown = current.log.noted is not None or current.explicit or current.execution.defer_foreign_keys
             if self._under_way is not None and self._under_way.statement.kind is Kind.ROLLBACK:
                 shown = False  # that is what the application wants
             if unknown is not None:
