@@ -506,7 +506,9 @@ class MemoryStore(Store):
             if self._closed:
                 raise StoreUnavailableError("the connection is closed")
             if self._database.dropped:
-                raise StoreUnavailableError(f"database {self._database.name!r} was dropped")
+                raise StoreUnavailableError(
+                    f"database {self._database.name!r} was dropped; a new connection makes it anew, empty"
+                )
             self.round_trips += 1
             yield self._database
 

@@ -1,6 +1,15 @@
 """Find a store's class by the scheme of a URL, through the entry points `rome.stores`.
 
 A store is imported when its scheme is first used, so nobody pays for, or needs, the client library of another one.
+
+A store of another distribution registers itself twice, or only `rome.connect` finds it: SQLAlchemy looks for dialects
+by their whole name, and `create_engine` would say `Can't load plugin: sqlalchemy.dialects:rome.mine`.
+
+    [project.entry-points."rome.stores"]
+    mine = "my_package:MyStore"
+
+    [project.entry-points."sqlalchemy.dialects"]
+    "rome.mine" = "rome.dialect:RomeDialect"
 """
 
 from __future__ import annotations

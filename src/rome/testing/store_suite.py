@@ -6,7 +6,8 @@ conftest.py, and collect the tests in a module beside it by
     from rome.testing.store_suite import *
 
 The fixture may be parametrized. Every test gets a database of its own, which is dropped afterwards; nothing else on
-the server is touched. Tests that need time to pass ask StoreUnderTest.wait for a fraction of a second.
+the server is touched. Tests that need time to pass ask StoreUnderTest.wait for a fraction of a second. What the
+store's distribution has to register is told in rome.store.registry.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from rome.testing.harness import Client, Connect, StoreUnderTest
 from rome.testing.store_machine import TestRandomHistories
 from rome.testing.suite_commits import TestCatalogVersion, TestCommit, TestDrop, TestSequences, TestTransactionIds
 from rome.testing.suite_databases import TestConnection, TestDatabases, TestRetention
+from rome.testing.suite_entry_points import TestEntryPoints
 from rome.testing.suite_line import TestLine
 from rome.testing.suite_read_sets import TestReadSet
 from rome.testing.suite_reads import TestKeysAndRecords, TestScan, TestSnapshot
@@ -32,6 +34,7 @@ __all__ = [
     "TestConnection",
     "TestDatabases",
     "TestDrop",
+    "TestEntryPoints",
     "TestKeysAndRecords",
     "TestLine",
     "TestRandomHistories",

@@ -198,7 +198,7 @@ class Environment:
             state = State.read(txn)
             self._decoded = stored, state
         if state is None or state.dropped:
-            raise StoreUnavailableError(f"{self.path} was dropped")
+            raise StoreUnavailableError(f"{self.path} was dropped; a new connection makes it anew, empty")
         return state
 
     @property

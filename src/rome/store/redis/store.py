@@ -201,7 +201,9 @@ class RedisStore(Store):
             case b"aborted":
                 raise CommitAbortedError(f"transaction {request.transaction_id.hex()} was aborted")
             case b"forbidden":
-                raise AuthenticationError(f"{self._server}: this user may not run {reply[1].decode()}")
+                raise AuthenticationError(
+                    f"{self._server}: this user may not run {reply[1].decode()}; docs/security.md has the ACL"
+                )
             case b"done":
                 self._heard_of(Snapshot(incarnation, reply[1]))
                 return int(reply[1])
@@ -462,7 +464,7 @@ class RedisStore(Store):
         match reply:
             case [b"dropped"]:
                 self._disconnect()
-                raise StoreUnavailableError(f"database {database} was dropped")
+                raise StoreUnavailableError(f"database {database} was dropped; a new connection makes it anew, empty")
             case [b"lost"]:
                 raise SnapshotLostError(f"database {database} has no version {version} of that incarnation")
             case [b"catalog", changed]:
@@ -476,7 +478,9 @@ class RedisStore(Store):
                     table=None if table_id < 0 else table_id,
                 )
             case [b"format", stored]:
-                raise FormatError(f"database {database} has format {stored}; this version of Rome knows {FORMAT}")
+                raise FormatError(
+                    f"database {database} has format {stored}; this version of Rome knows {FORMAT}: upgrade"
+                )
             case _:
                 raise AssertionError(f"unknown answer {reply!r}")
 
