@@ -212,6 +212,45 @@ class TestSerializationFailure:
         facade.dispose_pool()
 
 
+class TestLostRace:
+    """A key that another transaction commits first is a duplicate entry, as if that one had been waited for."""
+
+    @pytest.mark.parametrize("level", ["SERIALIZABLE", "READ COMMITTED"])
+    def test_for_a_unique_key(self, engine: Engine, level: str) -> None:
+        with engine.connect().execution_options(isolation_level=level) as loser, engine.begin() as winner:
+            loser.execute(parent.insert().values(host="x", node="y"))
+            winner.execute(parent.insert().values(id=900, host="x", node="y"))
+            winner.commit()
+            with pytest.raises(exception.DBDuplicateEntry) as caught:
+                loser.commit()
+        assert caught.value.columns == ["host", "node"]
+
+    def test_for_a_parent(self, engine: Engine) -> None:
+        with engine.connect() as loser, engine.begin() as winner:
+            loser.execute(child.insert().values(parent_id=1))
+            winner.execute(parent.delete())
+            winner.commit()
+            with pytest.raises(exception.DBReferenceError):
+                loser.commit()
+
+    def test_at_the_end_of_a_facades_writer(self, url: str) -> None:
+        facade = enginefacade.transaction_context()
+        facade.configure(connection=url, max_retries=0)
+        metadata.create_all(facade.writer.get_engine())
+
+        def add(name: str) -> None:
+            with facade.writer.using(Context()) as session:
+                session.execute(parent.insert().values(host=name, node="y"))
+                if name == "slow":
+                    with facade.writer.independent.using(Context()) as other:
+                        other.execute(parent.insert().values(id=900, host="slow", node="y"))
+
+        with pytest.raises(exception.DBDuplicateEntry):
+            add("slow")
+        add("next")
+        facade.dispose_pool()
+
+
 class TestUnavailable:
     @pytest.mark.parametrize("moment", ["execute", "commit"])
     def test_is_a_connection_error_and_the_pool_recovers(

@@ -103,6 +103,48 @@ class TestStores:
         rome.drop_database(url)
 
 
+class TestRowcount:
+    """SQLAlchemy's is asked for late, and is what it is with every other driver."""
+
+    def test_of_statements_of_every_form(self, counting: Engine) -> None:
+        with counting.begin() as connection:
+            connection.execute(counter.insert(), [{"id": n, "n": n} for n in (2, 3)])
+            asked = [
+                connection.execute(counter.update().values(n=7)),
+                connection.execute(sa.text("UPDATE counter SET n = 8 WHERE id > 1")),
+                connection.exec_driver_sql("DELETE FROM counter WHERE id = 1"),
+                connection.execute(sa.text("INSERT OR IGNORE INTO counter VALUES (2, 2)")),
+                connection.execute(counter.delete().where(counter.c.id == 2).returning(counter.c.id)),
+                connection.execute(sa.text("SELECT 1")),
+                connection.execute(sa.text("SAVEPOINT s")),
+            ]
+            assert [result.rowcount for result in asked] == [3, 2, 1, 0, 1, -1, -1]
+        assert [result.rowcount for result in asked] == [3, 2, 1, 0, 1, -1, -1]
+
+    def test_of_many_statements_together(self, counting: Engine) -> None:
+        with counting.begin() as connection:
+            told = connection.execution_options(preserve_rowcount=True)
+            rows = [{"id": n, "n": n} for n in range(2, 5)]
+            inserted = told.execute(counter.insert().returning(counter.c.id), rows)
+            updated = told.execute(counter.update().where(counter.c.id == sa.bindparam("i")), [{"i": 2, "n": 5}])
+            assert (inserted.rowcount, updated.rowcount) == (3, 1)
+
+    @pytest.mark.parametrize("asks", [True, False])
+    def test_decides_only_once_it_is_asked_for(self, counting: Engine, asks: bool) -> None:
+        with counting.connect() as slow, counting.begin() as quick:
+            result = slow.execute(sa.text("INSERT OR IGNORE INTO counter VALUES (2, 2)"))
+            if asks:
+                assert result.rowcount == 1
+            quick.execute(counter.insert().values(id=2, n=3))
+            quick.commit()
+            if asks:
+                with pytest.raises(OperationalError):
+                    slow.commit()
+            else:
+                slow.commit()
+                assert result.rowcount == 0
+
+
 class TestFailingToConnect:
     def test_to_a_server_that_is_not_there(self) -> None:
         with socket.socket() as bound:  # and not listening

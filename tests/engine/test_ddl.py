@@ -287,7 +287,7 @@ class TestIndexes:
         other.execute("INSERT INTO t VALUES (4, 'q', 10)")
         filled.execute("CREATE UNIQUE INDEX t_b ON t (b)")
         filled.commit()
-        with pytest.raises(ConflictError):
+        with pytest.raises(UniqueViolation):
             other.commit()
         with pytest.raises(UniqueViolation):
             other.execute("INSERT INTO t VALUES (4, 'q', 10)")

@@ -83,13 +83,39 @@ class TestOutcome:
         ],
     )
     def test_what_it_has_seen_must_be_the_same(self, one: Connection, two: Connection, seen: str) -> None:
-        one.execute(seen)
+        one.execute(seen).rowcount  # noqa: B018  the application asks
         one.execute(ADD_ONE)
         interfere(two, "INSERT INTO item VALUES (1, 'theirs', NULL)")
         with pytest.raises(ConflictError):
             one.commit()
         assert not one.in_transaction
         assert value(one, "SELECT n FROM counter WHERE id = 1") == 1
+
+    @pytest.mark.parametrize(
+        ("sql", "rowcount"),
+        [
+            ("UPDATE counter SET n = n WHERE n = 0", 1),
+            ("DELETE FROM item WHERE name = 'theirs'", 1),
+            ("INSERT OR IGNORE INTO item VALUES (9, 'theirs', NULL)", 0),
+            ("INSERT INTO item (id, name) VALUES (9, 'theirs') ON CONFLICT DO NOTHING", 0),
+        ],
+    )
+    def test_a_number_of_rows_that_nobody_has_asked_for_is_that_of_the_commit(
+        self, one: Connection, two: Connection, sql: str, rowcount: int
+    ) -> None:
+        cursor = one.execute(sql)
+        one.execute(ADD_ONE)
+        interfere(two, "INSERT INTO item VALUES (1, 'theirs', NULL)")
+        one.commit()
+        assert cursor.rowcount == rowcount
+        assert one.rome_stats.replays == 1
+
+    @pytest.mark.parametrize("ask", ["rowcount", "lastrowid"])
+    def test_who_has_asked_for_it_gets_the_conflict(self, one: Connection, two: Connection, ask: str) -> None:
+        getattr(one.execute("INSERT OR IGNORE INTO item (name) VALUES ('theirs')"), ask)
+        interfere(two, "INSERT INTO item VALUES (1000, 'theirs', NULL)")
+        with pytest.raises(ConflictError):
+            one.commit()
 
     @pytest.mark.parametrize("became", ["1.0", "'1'", "x'31'"])
     def test_a_value_of_another_type_is_not_the_same(self, one: Connection, two: Connection, became: str) -> None:

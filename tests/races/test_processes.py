@@ -9,9 +9,10 @@ from contextlib import closing
 from multiprocessing.process import BaseProcess
 
 import pytest
+import sqlalchemy as sa
 
 import rome
-from races import workers
+from races import recipes, workers
 from races.conftest import Start, finish
 
 PROCESSES, INCREMENTS = 4, 1000
@@ -135,3 +136,24 @@ def test_two_processes_change_the_schema_while_a_third_writes(url: str, start: S
     assert ask(url, f"SELECT count(*), {', '.join(f'sum({name})' for name in columns)} FROM shared") == [
         (100, 300, *[700] * 24)
     ]
+
+
+@pytest.mark.parametrize(
+    ("level", "recipe"),
+    [
+        *(("SERIALIZABLE", recipe) for recipe in recipes.AT_EVERY_LEVEL),
+        *(("READ COMMITTED", recipe) for recipe in recipes.BELOW_SERIALIZABLE),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_all_get_the_rows_that_one_of_them_creates(url: str, start: Start, level: str, recipe: recipes.Recipe) -> None:
+    engine = sa.create_engine(url)
+    recipes.Base.metadata.create_all(engine)
+    engine.dispose()
+    receiver, sender = multiprocessing.get_context("spawn").Pipe(duplex=False)
+    arguments = (url, level, recipe.__name__, 100, sender)
+    processes = [start(workers.get_or_create, *arguments) for _ in range(3)]
+    found = [receiver.recv() for _ in processes]
+    finish(processes)
+    assert found == [found[0]] * 3
+    assert sorted(found[0]) == [row[0] for row in ask(url, "SELECT id FROM tag ORDER BY id")]

@@ -7,7 +7,11 @@ from collections.abc import Callable
 from contextlib import closing
 from multiprocessing.connection import Connection as Pipe
 
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
 import rome
+from races import recipes
 from rome.dbapi import Connection
 from rome.dbapi.url import make_url, parse_url
 from rome.errors import ConflictError
@@ -115,3 +119,14 @@ def hold_the_turn(url: str, lease_s: float, held: Pipe) -> None:
     store.line_up(b"t" * 16, [Claim(table, None) for table in range(1, 10)], lease_s)
     held.send(True)
     time.sleep(3600)
+
+
+def get_or_create(url: str, level: str, recipe: str, names: int, ids: Pipe) -> None:
+    """Get, or create, row after row by a recipe of rome's tests; tell their ids."""
+    engine = sa.create_engine(url, isolation_level=level)
+    found = []
+    for number in range(names):
+        with Session(engine) as session:
+            found.append(getattr(recipes, recipe)(session, f"tag {number}"))
+    engine.dispose()
+    ids.send(found)

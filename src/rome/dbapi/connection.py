@@ -67,6 +67,8 @@ class Connection:
 
         Raises:
             ConflictError: somebody else changed what it rests on; nothing was written, and it may be run again.
+            IntegrityError: another transaction has committed first what a statement of this one cannot stand beside;
+                nothing was written. Or a deferred foreign key is violated, and the transaction goes on.
             CommitUnknownError: the connection broke; all was written, or nothing.
         """
         self.session.commit()

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
-from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect, SQLiteExecutionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.sql.compiler import InsertmanyvaluesSentinelOpts
 
@@ -38,6 +38,25 @@ class RomeCompiler(SQLiteCompiler):
         if asked is None:
             return ""
         return " FOR UPDATE" + (" NOWAIT" if asked.nowait else "") + (" SKIP LOCKED" if asked.skip_locked else "")
+
+
+class RomeExecutionContext(SQLiteExecutionContext):
+    """Asks for the number of rows when the application does.
+
+    SQLAlchemy asks after every statement that returns no rows, as some drivers forget the number when the cursor is
+    closed. Rome's do not; and what the application has not asked for may still be decided by a replay.
+    """
+
+    _rowcount: Any = ()  # "known", to SQLAlchemy, which takes None for "to be asked for"
+
+    @property
+    def rowcount(self) -> int:
+        known = self._rowcount
+        return self.cursor.rowcount if known == () else known
+
+    @property
+    def _has_rowcount(self) -> bool:
+        return self._rowcount != () or self.cursor.description is None
 
 
 _EXTENSIONS = {"oslo_db.sqlalchemy.exc_filters": "rome.oslo", "alembic.ddl.impl": "rome.alembic"}
@@ -73,6 +92,7 @@ class RomeDialect(SQLiteDialect):
     supports_statement_cache = True
     returns_native_bytes = True
     statement_compiler = RomeCompiler
+    execution_ctx_cls = RomeExecutionContext
     ddl_compiler = RomeDDLCompiler
     # Ids come from the store's sequence, in the order of VALUES: so SQLAlchemy may insert many rows by one statement,
     # and tell by their order whose id is whose. With SQLite's own dialect it inserts them one by one, a trip each.

@@ -67,10 +67,16 @@ class Log:
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def same_outcome(one: Result | Error, other: Result | Error) -> bool:
-    """Whether the application could not tell the two apart; 1, 1.0 and '1' differ, and so do 0.0 and -0.0."""
-    if isinstance(one, Result) and isinstance(other, Result):
-        return (one.columns, one.rowcount, one.lastrowid) == (other.columns, other.rowcount, other.lastrowid) and (
-            _encode(one.rows) == _encode(other.rows)
+def same_outcome(again: Result | Error, shown: Result | Error) -> bool:
+    """Whether the application cannot tell a second outcome from the one it has been shown.
+
+    1, 1.0 and '1' differ, and so do 0.0 and -0.0. A number of rows for which it has not asked may differ: it is shown
+    that of the attempt which is committed.
+    """
+    if isinstance(again, Result) and isinstance(shown, Result):
+        return (
+            again.columns == shown.columns
+            and (not shown.numbers_shown or (again.rowcount, again.lastrowid) == (shown.rowcount, shown.lastrowid))
+            and _encode(again.rows) == _encode(shown.rows)
         )
-    return type(one) is type(other) and str(one) == str(other)
+    return type(again) is type(shown) and str(again) == str(shown)

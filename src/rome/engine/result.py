@@ -9,20 +9,28 @@ from msgspec import Struct, field
 from rome.codec.values import SqlValue
 
 
-class Result(Struct, frozen=True, gc=False):
+class Result(Struct, gc=False):
     """All rows of one statement: nothing streams, so that nothing later in the transaction can change them.
+
+    Its two numbers stay open until the application asks for one of them: a replay may change them until then.
 
     Attributes:
         columns: name and declared type (None for an expression) of each column; None when the statement has no
             result set.
         rowcount: rows changed by INSERT, UPDATE or DELETE; -1 for everything else, as sqlite3 has it.
         lastrowid: rowid of the last row inserted, or None.
+        numbers_shown: the application has asked for one of the two.
     """
 
     columns: tuple[tuple[str, str | None], ...] | None = None
     rows: list[tuple[SqlValue, ...]] = field(default_factory=list)
     rowcount: int = -1
     lastrowid: int | None = None
+    numbers_shown: bool = False
+
+    def take_numbers(self, of: Result) -> None:
+        """Show the numbers of another run."""
+        self.rowcount, self.lastrowid = of.rowcount, of.lastrowid
 
 
 @dataclass(slots=True)

@@ -24,13 +24,14 @@ from rome.engine.deferred import check_deferred
 from rome.engine.dump import dump
 from rome.engine.harvest import harvest
 from rome.engine.identifiers import IDENTIFIERS
-from rome.engine.log import Operation, same_outcome
+from rome.engine.log import Operation
 from rome.engine.observing import Observer, Tracer
 from rome.engine.open_transaction import OpenTransaction, Savepoint
 from rome.engine.options import Isolation, Options
 from rome.engine.parameters import Parameters, all_entered, check_count, entered
 from rome.engine.pragma import Answer, answer
 from rome.engine.reader import CatalogMoved
+from rome.engine.replay import Verdict, run_again
 from rome.engine.result import Result, Stats
 from rome.engine.schema import Schema
 from rome.engine.statements import Statements
@@ -43,6 +44,7 @@ from rome.errors import (
     CommitUnknownError,
     ConflictError,
     Error,
+    IntegrityError,
     InterfaceError,
     InterruptedTransactionError,
     NotSupportedError,
@@ -526,6 +528,8 @@ class Session:
 
         Raises:
             ConflictError: and no replay could help; the transaction is rolled back.
+            IntegrityError: another transaction has committed first what one of its statements cannot stand beside; the
+                transaction is rolled back.
             CommitUnknownError: see there. ForeignKeyViolation: a deferred key; the transaction stays open.
         """
         self._dispatch(_COMMIT)
@@ -698,6 +702,7 @@ class Session:
 
         Raises:
             the conflict: it may not be replayed, or would have shown the application something else; it is over.
+            IntegrityError: a statement violates a constraint now (see rome.engine.replay); it is over, too.
         """
         while True:
             before = self._open
@@ -710,18 +715,20 @@ class Session:
             self._turn.before_replay(before.attempt)
             self._stats.replays += 1
             try:
-                same = self._run_again(before)
+                verdict = self._run_again(before)
             except ConflictError as again:
                 conflict = again
                 continue
-            if same:
+            if verdict.same:
                 return
             self._end()
             self._turn.failed()
+            if verdict.violation is not None:
+                raise verdict.violation from conflict
             raise conflict
 
-    def _run_again(self, before: OpenTransaction) -> bool:
-        """One more attempt of a transaction, up to its end; returns whether the application saw the very same."""
+    def _run_again(self, before: OpenTransaction) -> Verdict:
+        """One more attempt of a transaction, up to its end, or to where it comes out differently."""
         self._workspace.working_set.counters = before.counters
         current = self._begin()
         current.explicit, current.by_savepoint = before.explicit, before.by_savepoint
@@ -731,15 +738,18 @@ class Session:
         current.execution.ids.given = deque([*ids.taken, *ids.given])
         current.complete = False
         self._refresh(current)
-        same = all(same_outcome(self._outcome(logged.operation), logged.outcome) for logged in current.log)
+        verdict = run_again(current, self._outcome, self._isolation)
         current.complete = True
-        return same
+        return verdict
 
     def _replay_or_doom(self, conflict: ConflictError) -> None:
         """In the middle of a transaction: replay, or fail it until it is rolled back."""
         self._stats.conflicts += 1
         try:
             self._replay(conflict)
+        except IntegrityError:  # of a statement before this one, which must not be taken for the one that violates it
+            self._doomed = conflict
+            raise conflict from None
         except ConflictError as final:
             self._doomed = final
             raise
