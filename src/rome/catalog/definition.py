@@ -12,13 +12,14 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import NamedTuple
 
+import apsw
 import msgspec
 
 from rome.catalog.mirror import Master, Mirror
 from rome.catalog.objects import Header, IndexObject, SchemaObject, TableObject, ViewObject, encode_object
 from rome.catalog.schema import Catalog, Column, Computed, Index, Table, View
 from rome.catalog.shape import IndexShape, TableShape, describe_table, evaluate_default
-from rome.errors import NotSupportedError
+from rome.errors import CorruptRecordError, NotSupportedError
 
 _shapes: dict[tuple[str, ...], TableShape] = {}
 _MAX_SHAPES = 4096
@@ -66,8 +67,22 @@ class Definition:
     def load(cls, version: int, stored: Iterable[SchemaObject]) -> Definition:
         """The definition that stored objects make.
 
+        Raises:
+            CorruptRecordError: they make none.
+
         Cost: runs every CREATE statement once; some 20 µs each.
         """
+        try:
+            return cls._load(version, stored)
+        except (apsw.Error, LookupError, ValueError, TypeError, AttributeError, StopIteration) as error:
+            raise CorruptRecordError(
+                f"the catalog's records do not fit together ({type(error).__name__}: {error}): somebody else wrote "
+                "into the database's keys or file; put a copy in its place",
+                table=0,
+            ) from error
+
+    @classmethod
+    def _load(cls, version: int, stored: Iterable[SchemaObject]) -> Definition:
         header = Header()
         objects: dict[tuple[str, str], SchemaObject] = {}
         for item in sorted(stored, key=lambda item: item.id):

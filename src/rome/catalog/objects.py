@@ -81,7 +81,7 @@ def decode_objects(rows: Iterable[tuple[bytes, bytes]]) -> list[SchemaObject]:
     for key, record in rows:
         try:
             found.append(_decoder.decode(record))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError) as error:  # UnicodeDecodeError is a ValueError
             raise CorruptRecordError(
                 f"the catalog's record {key.hex()} cannot be decoded: {error}", table=0, key=key
             ) from error

@@ -27,8 +27,9 @@ from rome.errors import (
 )
 from rome.store.line import Line, Place
 from rome.store.lmdb import ordered
+from rome.store.lmdb.damage import UNDECODABLE, damaged
 from rome.store.lmdb.ordered import Transaction
-from rome.store.lmdb.read import row_key_of
+from rome.store.lmdb.read import missing_row, row_key_of
 from rome.store.lmdb.state import (
     COMMITS_HEADER,
     LINE_KEY,
@@ -134,8 +135,13 @@ def _range_changed(txn: Transaction, check: RangeCheck) -> bool:
         raise SnapshotTooOldError(
             f"range read at version {since}: table {table_id} is trimmed up to {table.floor}", table=table_id
         )
-    for _, value in ordered.between(txn, log_header(table_id, index_id), check.start, check.stop):
-        came_or_went, written = unpack_versions(value)
+    for entry, value in ordered.between(txn, log_header(table_id, index_id), check.start, check.stop):
+        try:
+            came_or_went, written = unpack_versions(value)
+        except UNDECODABLE as error:
+            raise damaged(
+                f"table {table_id}: the log of index {index_id}, key {entry.hex()}", error, table=table_id
+            ) from error
         if came_or_went > since or (check.rows and written > since):
             return True
     if not check.rows or index_id == ORDER_INDEX:
@@ -143,7 +149,9 @@ def _range_changed(txn: Transaction, check: RangeCheck) -> bool:
     header = rows_header(table_id)
     for entry, value in ordered.between(txn, entries_header(table_id, index_id), check.start, check.stop):
         row = ordered.get(txn, header, row_key_of(entry, value))
-        if row is not None and int.from_bytes(row[:8], "big") > since:
+        if row is None:
+            raise missing_row(table_id, index_id, row_key_of(entry, value))
+        if int.from_bytes(row[:8], "big") > since:
             return True
     return False
 
@@ -255,7 +263,10 @@ _decode_places = msgspec.msgpack.Decoder(list[Place]).decode
 def read_line(txn: Transaction) -> Line | None:
     """The line for the commit turn; None when nobody is in it."""
     stored = txn.get(LINE_KEY)
-    return None if stored is None else Line(_decode_places(stored), clock())
+    try:
+        return None if stored is None else Line(_decode_places(stored), clock())
+    except UNDECODABLE as error:
+        raise damaged("the line for the commit turn", error) from error
 
 
 def new_line() -> Line:
@@ -307,14 +318,17 @@ def trim(txn: Transaction, state: State, limit: int) -> tuple[State, int]:
     count = 0
     with txn.cursor() as cursor:
         while count < limit and cursor.set_range(COMMITS_HEADER) and cursor.key().startswith(COMMITS_HEADER):
-            commit = _Commit.unpack(cursor.value())
-            if commit.time > horizon and state.kept_bytes <= state.retention.max_bytes:
-                break
             version = int.from_bytes(cursor.key()[len(COMMITS_HEADER) :], "big")
-            cursor.delete()
-            txn.delete(transaction_key(commit.transaction_id))
-            _forget(txn, version, _decode_log_keys(commit.log_keys))
-            state = replace(state, floor=version, kept_bytes=state.kept_bytes - commit.kept_bytes)
+            try:
+                commit = _Commit.unpack(cursor.value())
+                if commit.time > horizon and state.kept_bytes <= state.retention.max_bytes:
+                    break
+                cursor.delete()
+                txn.delete(transaction_key(commit.transaction_id))
+                _forget(txn, version, _decode_log_keys(commit.log_keys))
+            except UNDECODABLE as error:
+                raise damaged(f"what commit {version} has changed", error) from error
+            state = replace(state, floor=version, kept_bytes=max(0, state.kept_bytes - commit.kept_bytes))
             count += 1
     return state, count
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -23,12 +24,13 @@ TRANSACTIONS_BEHIND: Final = 10_000
 """What an open snapshot may miss before it looks forgotten."""
 
 
-def diagnose(path: str, *, max_size: int, sync: bool) -> Diagnosis:
+def diagnose(path: str, *, max_size: int, sync: bool, mode: int) -> Diagnosis:
     """Look at a file."""
     path = os.path.realpath(path)
     kind = file_system(path)
     findings = [_file_system(kind), _sync(sync)]
     if os.path.exists(path):
+        findings.append(_permissions(path, mode))
         try:
             findings += _look_inside(path, max_size=max_size, sync=sync)
         except DatabaseError as error:
@@ -87,6 +89,18 @@ def _sync(sync: bool) -> Finding:
         return Finding("sync", Level.OK, "on: a commit is on the disk when it returns")
     reason = "off: a power cut takes the last commits, and may damage the file"
     return Finding("sync", Level.WARNING, reason, "leave sync=off out of the URL")
+
+
+def _permissions(path: str, mode: int) -> Finding:
+    """Whether users whom the URL does not mean can read or write the file, or the lock file beside it."""
+    names = [name for name in (path, path + "-lock") if os.path.exists(name)]
+    found = {name: stat.S_IMODE(os.stat(name).st_mode) for name in names}
+    told = ", ".join(f"{os.path.basename(name)} {bits:04o}" for name, bits in found.items())
+    open_ones = [name for name, bits in found.items() if bits & 0o077 & ~mode]
+    if not open_ones:
+        return Finding("permissions", Level.OK, told)
+    remedy = f"chmod {mode:o} {' '.join(open_ones)}; or say in the URL whom you mean: file_mode=0640"
+    return Finding("permissions", Level.WARNING, f"{told}: other users of the machine can open it", remedy)
 
 
 def _look_inside(path: str, *, max_size: int, sync: bool) -> list[Finding]:

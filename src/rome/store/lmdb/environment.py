@@ -15,8 +15,10 @@ file is marked in itself, for those who still have it open.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,16 +40,22 @@ from rome.errors import (
     StoreReadOnlyError,
     StoreUnavailableError,
 )
+from rome.store.lmdb.damage import REMEDY
 from rome.store.lmdb.ordered import Transaction
+from rome.store.lmdb.pages import check_whole
 from rome.store.lmdb.reaper import Reaper
-from rome.store.lmdb.state import STATE_KEY, State
+from rome.store.lmdb.state import STATE_KEY, State, transaction_key
 
 DEFAULT_MAX_SIZE: Final = 1 << 40
+DEFAULT_MODE: Final = 0o600
 MAX_READERS: Final = 1024
 _RESERVED_SHARE: Final = 8
 """One part in so many of the file is kept for what deletes and trimming need, and for what snapshots keep."""
 BELIEVED_S: Final = 0.1
 """A file that was in its place is believed to be there still for so long."""
+_READER_BYTES, _READERS_HEAD_BYTES = 64, 192
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What the system says of a write for which there is no room. LMDB says EIO of a write that was cut short."""
 _MAGIC, _MAGIC_AT = b"\xde\xc0\xef\xbe", (16, 24)  # on little-endian machines; the page header is longer in LMDB 1.0
 
 _ERRORS: Final[dict[type[lmdb.Error], type[Error]]] = {
@@ -68,6 +76,9 @@ _ERRORS: Final[dict[type[lmdb.Error], type[Error]]] = {
 
 _HINTS: Final = {
     lmdb.MapFullError: "raise the option max_size",
+    lmdb.DiskError: "make room on the disk; nothing was written",
+    lmdb.CorruptedError: REMEDY,
+    lmdb.PageNotFoundError: REMEDY,
     lmdb.MemoryError: "lower the option max_size, or the limit on address space (ulimit -v)",
     lmdb.MapResizedError: "the file has outgrown this process's option max_size: raise it, and restart",
     lmdb.ReadersFullError: "too many snapshots on this file at once",
@@ -98,7 +109,7 @@ class Environment:
         pins: of all connections of this process.
     """
 
-    def __init__(self, path: str, *, max_size: int, sync: bool) -> None:
+    def __init__(self, path: str, *, max_size: int, sync: bool, mode: int = DEFAULT_MODE) -> None:
         self.path, self.max_size, self.sync = path, max_size, sync
         self.gone: str | None = None
         self.stale_readers = 0
@@ -110,6 +121,7 @@ class Environment:
             self._lmdb = lmdb.open(
                 path,
                 subdir=False,
+                mode=mode,
                 map_size=max_size,
                 sync=sync,
                 metasync=sync,
@@ -117,7 +129,7 @@ class Environment:
                 max_spare_txns=0,  # a spare one would be given back by a child that closes the file
             )
         try:
-            self._identity = _identity(path)
+            self._identity, self._size = _identity(path), 0
             self.check_readers()
             if self._is_empty():
                 with self.write() as txn:
@@ -150,6 +162,7 @@ class Environment:
         """The write transaction, of which there is one at a time among all processes. Rolled back on error.
 
         Raises:
+            StoreFullError: there is no room for it on the disk; nothing was written.
             CommitUnknownError: the disk failed while the transaction was being committed.
         """
         with self._writing, self.errors():
@@ -164,7 +177,23 @@ class Environment:
             except (lmdb.MapFullError, lmdb.DiskError):  # raised before the page that makes the commit valid is written
                 raise
             except lmdb.Error as error:
+                if _number(error) in _FULL and not self._has(transaction_id):
+                    raise StoreFullError(
+                        f"{self.path}: {error}: the disk, a quota or a limit on the size of files is full, or the disk "
+                        "fails; nothing was written. Make room"
+                    ) from error
                 raise CommitUnknownError(f"{self.path}: {error}", transaction_id=transaction_id) from error
+
+    def _has(self, transaction_id: bytes) -> bool:
+        """Whether a commit may be in the file. LMDB writes the page that makes it valid last.
+
+        When that write fails, LMDB refuses to begin a transaction from then on, and so it may be there.
+        """
+        try:
+            with self._lmdb.begin() as txn:
+                return bool(transaction_id) and txn.get(transaction_key(transaction_id)) is not None
+        except lmdb.Error:
+            return True
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -177,7 +206,10 @@ class Environment:
     def translated(self, error: lmdb.Error) -> Error:
         hint = _HINTS.get(type(error))
         message = f"{self.path}: {error}" + (f" ({hint})" if hint else "")
-        return _ERRORS.get(type(error), StoreUnavailableError)(message)
+        found = _ERRORS.get(type(error))
+        if found is None:
+            found = StoreFullError if _number(error) in _FULL else StoreUnavailableError
+        return found(message)
 
     def state(self) -> State:
         """As of now.
@@ -239,9 +271,14 @@ class Environment:
         return any(pin.txn is not None for pin in self.pins)
 
     def is_current(self) -> bool:
-        """Whether the path still leads to this file, and the file to a database."""
-        if self._identity != _identity(self.path) or self.is_dropped():
+        """Whether the path still leads to this file, and the file to a database.
+
+        A file that has become shorter is none any more: nobody but LMDB may write to it, and that never cuts it.
+        """
+        size = _size(self.path)
+        if self._identity != _identity(self.path) or size < self._size or self.is_dropped():
             return False
+        self._size = size
         self._seen_at = time.monotonic()
         return True
 
@@ -332,18 +369,21 @@ _lock = Lock()
 """Held to open and close files; taken before the lock of any pin."""
 
 
-def acquire(path: str, *, max_size: int, sync: bool) -> tuple[Environment, Pin]:
+def acquire(path: str, *, max_size: int, sync: bool, mode: int = DEFAULT_MODE) -> tuple[Environment, Pin]:
     """Open a file, or share it with other connections of this process.
+
+    Args:
+        mode: permissions of a file that is made; the umask takes some of them away.
 
     Raises:
         StoreConfigError: it is open with other options.
         StoreUnavailableError, StoreReadOnlyError, FormatError, StoreFullError
     """
     path = os.path.realpath(path)
-    with _lock:
+    with _lock, _system_errors(path):
         environment = _current(path)
         if environment is None:
-            environment = _environments[path] = _open(path, max_size=max_size, sync=sync)
+            environment = _environments[path] = _open(path, max_size=max_size, sync=sync, mode=mode)
         elif (environment.max_size, environment.sync) != (max_size, sync):
             raise StoreConfigError(f"{path} is open in this process with other options (max_size, sync)")
         pin = Pin(environment)
@@ -366,11 +406,11 @@ def release(environment: Environment, pin: Pin) -> None:
 def drop(path: str) -> None:
     """Delete a file. Connections to it will raise StoreUnavailableError."""
     path = os.path.realpath(path)
-    with _lock:
+    with _lock, _system_errors(path):
         if not os.path.exists(path):
             return
         in_use = _current(path)
-        environment = in_use or _open(path, max_size=DEFAULT_MAX_SIZE, sync=True)
+        environment = in_use or _open(path, max_size=DEFAULT_MAX_SIZE, sync=True, mode=DEFAULT_MODE)
         try:
             with _folder_locked(path):
                 with suppress(StoreFullError), environment.write() as txn:  # a full file can be deleted, too
@@ -402,6 +442,7 @@ def is_database(path: str) -> bool:
         if not os.path.isfile(path + "-lock") or not _is_lmdb(path):
             return False
         try:
+            check_whole(path)
             with lmdb.open(path, subdir=False, readonly=True, lock=False, create=False) as file, file.begin() as txn:
                 state = State.read(txn)
         except FormatError:
@@ -411,7 +452,7 @@ def is_database(path: str) -> bool:
         return state is not None and not state.dropped
 
 
-def _open(path: str, *, max_size: int, sync: bool) -> Environment:
+def _open(path: str, *, max_size: int, sync: bool, mode: int) -> Environment:
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise StoreUnavailableError(f"{path}: there is no folder {folder}; create it first")
@@ -422,13 +463,50 @@ def _open(path: str, *, max_size: int, sync: bool) -> Environment:
     with _folder_locked(path):
         if os.path.exists(path) and os.path.getsize(path) and not _is_lmdb(path):
             raise FormatError(f"{path} is not an LMDB file")
-        environment = Environment(path, max_size=max_size, sync=sync)
+        _prepare(path, mode)
+        environment = Environment(path, max_size=max_size, sync=sync, mode=mode)
         if not environment.is_dropped():
             return environment
         # Whoever dropped it died before deleting it.
         environment.close("dropped")
         _unlink(path)
-        return Environment(path, max_size=max_size, sync=sync)
+        _prepare(path, mode)
+        return Environment(path, max_size=max_size, sync=sync, mode=mode)
+
+
+def _prepare(path: str, mode: int) -> None:
+    """See that the file is whole, and that its table of readers has its place on the disk.
+
+    LMDB makes that table as a hole in a file and maps it: on a full disk a process that takes a place gets SIGBUS.
+    """
+    lock = path + "-lock"
+    if os.path.exists(path) and os.path.getsize(path):
+        check_whole(path)
+        mode = stat.S_IMODE(os.stat(path).st_mode)  # who may open the one must open the other
+    if os.path.exists(lock) and os.path.getsize(lock):
+        return
+    size = _READERS_HEAD_BYTES + (MAX_READERS - 1) * _READER_BYTES
+    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        if os.write(file, bytes(size)) < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        os.unlink(lock)
+        raise
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def _system_errors(path: str) -> Iterator[None]:
+    """Raise what the system says of a file as Rome's errors."""
+    try:
+        yield
+    except PermissionError as error:
+        raise StoreReadOnlyError(f"{path}: {error.strerror}: the file and its folder must be writable") from error
+    except OSError as error:
+        kind = StoreFullError if error.errno in _FULL else StoreUnavailableError
+        raise kind(f"{path}: {error.strerror}") from error
 
 
 @contextmanager
@@ -454,10 +532,24 @@ def _is_lmdb(path: str) -> bool:
     return any(head[at : at + 4] == _MAGIC for at in _MAGIC_AT)
 
 
+def _number(error: lmdb.Error) -> int | None:
+    """The system's number of an error; py-lmdb before 3.0 has its text only."""
+    number: int | None = getattr(error, "code", None)
+    if number is None:
+        number = next((each for each in _FULL if str(error).endswith(os.strerror(each))), None)
+    return number
+
+
+def _size(path: str) -> int:
+    with suppress(FileNotFoundError):
+        return os.stat(path).st_size
+    return 0
+
+
 def _identity(path: str) -> tuple[int, int] | None:
     with suppress(FileNotFoundError):
-        stat = os.stat(path)
-        return stat.st_dev, stat.st_ino
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
     return None
 
 

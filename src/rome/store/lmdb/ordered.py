@@ -53,7 +53,10 @@ def clear(txn: Transaction, header: bytes) -> None:
     with txn.cursor() as cursor:
         if cursor.set_range(header):
             while cursor.key().startswith(header):
-                cursor.delete()
+                try:
+                    cursor.delete()
+                except SystemError as error:  # py-lmdb's way to raise what goes wrong when it steps on
+                    raise error.__cause__ or error from None
 
 
 def stored_key(header: bytes, key: bytes) -> bytes:

@@ -7,6 +7,7 @@ from typing import Final
 
 from rome.errors import CorruptRecordError
 from rome.store.lmdb import ordered
+from rome.store.lmdb.damage import REMEDY
 from rome.store.lmdb.ordered import Transaction
 from rome.store.lmdb.state import TableState, entries_header, rows_header
 from rome.store.spi import (
@@ -70,6 +71,12 @@ def row_key_of(entry: bytes, value: bytes) -> bytes:
     return entry[-int.from_bytes(value, "big") :]
 
 
+def missing_row(table_id: int, index_id: int, key: bytes) -> CorruptRecordError:
+    """For an index entry whose row is not there."""
+    message = f"table {table_id}: index {index_id} names row {key.hex()}, which is not there; {REMEDY}"
+    return CorruptRecordError(message, table=table_id, key=key)
+
+
 def _header(table_id: int, index_id: int) -> bytes:
     """The order index is the rows themselves."""
     return rows_header(table_id) if index_id == ORDER_INDEX else entries_header(table_id, index_id)
@@ -89,11 +96,7 @@ def _scan(txn: Transaction, scan: Scan, rows_left: int, bytes_left: int) -> Scan
             key = row_key_of(entry, value)
             row = row_of(key, ordered.get(txn, rows_at, key))
         if row is None:
-            raise CorruptRecordError(
-                f"table {scan.table_id}: index {scan.index_id} names row {key.hex()}, which is not there",
-                table=scan.table_id,
-                key=key,
-            )
+            raise missing_row(scan.table_id, scan.index_id, key)
         rows.append(row)
         room -= len(row.record)
     return ScanResult(rows, None) if rows else NOTHING_FOUND

@@ -25,6 +25,7 @@ from typing import Self
 from msgspec import Struct
 
 from rome.errors import FormatError
+from rome.store.lmdb.damage import UNDECODABLE, damaged
 from rome.store.lmdb.ordered import Transaction
 from rome.store.spi import Retention, Version
 
@@ -90,7 +91,10 @@ class TableState(Struct, frozen=True, gc=False):
 
     @classmethod
     def read(cls, txn: Transaction, table_id: int) -> Self:
-        return cls(*unpack_versions(txn.get(table_key(table_id), _NO_TABLE)))
+        try:
+            return cls(*unpack_versions(txn.get(table_key(table_id), _NO_TABLE)))
+        except UNDECODABLE as error:
+            raise damaged(f"the state of table {table_id}", error, table=table_id) from error
 
     def write(self, txn: Transaction, table_id: int) -> None:
         txn.put(table_key(table_id), pack_versions(self.changed, self.floor))
@@ -124,7 +128,7 @@ class State(Struct, frozen=True, gc=False):
         """None: this LMDB database is none of Rome's.
 
         Raises:
-            FormatError: it was written by a newer Rome.
+            FormatError: it was written by a newer Rome. CorruptRecordError: its state cannot be decoded.
         """
         stored = txn.get(STATE_KEY)
         if stored is None or not stored.startswith(_MAGIC):
@@ -132,7 +136,12 @@ class State(Struct, frozen=True, gc=False):
         stored_format = int.from_bytes(stored[4:8], "big")
         if stored_format > FORMAT:
             raise FormatError(f"the file has format {stored_format}, and this version of Rome knows {FORMAT}: upgrade")
-        _, _, dropped, incarnation, version, catalog_version, floor, kept, seconds, max_bytes = _STATE.unpack(stored)
+        try:
+            _, _, dropped, incarnation, version, catalog_version, floor, kept, seconds, max_bytes = _STATE.unpack(
+                stored
+            )
+        except UNDECODABLE as error:
+            raise damaged("the state of the database", error) from error
         return cls(dropped, incarnation, version, catalog_version, floor, kept, Retention(seconds, max_bytes))
 
     def write(self, txn: Transaction) -> None:

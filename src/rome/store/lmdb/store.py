@@ -24,8 +24,9 @@ from rome.errors import (
 from rome.store import spi
 from rome.store.diagnosis import Diagnosis
 from rome.store.lmdb import commit, environment
+from rome.store.lmdb.damage import UNDECODABLE, damaged
 from rome.store.lmdb.diagnosis import diagnose
-from rome.store.lmdb.environment import DEFAULT_MAX_SIZE, Environment, Pin
+from rome.store.lmdb.environment import DEFAULT_MAX_SIZE, DEFAULT_MODE, Environment, Pin
 from rome.store.lmdb.read import answer
 from rome.store.lmdb.state import State
 from rome.store.location import Location
@@ -54,10 +55,11 @@ class LmdbStore(spi.Store):
         sync: "on": a commit is on the disk when it returns. "off": it is in the operating system's hands, and lost, or
             the file damaged, only if the machine crashes.
         max_size: bytes that the file may have, as a number or with a unit (512M, 20G). All processes should agree.
+        file_mode: permissions of the file and its lock file when they are made, in octal; the umask is respected.
     """
 
     capabilities = Capabilities(durable=True, shared=True, network=False)
-    options = frozenset({"sync", "max_size"})
+    options = frozenset({"sync", "max_size", "file_mode"})
 
     def __init__(self, opened: Environment, pin: Pin) -> None:
         self.round_trips = 0
@@ -258,6 +260,8 @@ class LmdbStore(spi.Store):
                 yield opened
             except lmdb.Error as error:
                 raise opened.translated(error) from error
+            except UNDECODABLE as error:
+                raise damaged(f"{opened.path}: something that is stored", error) from error
 
     def _heard_of(self, state: State, version: Version) -> Snapshot:
         self._last_snapshot = Snapshot(state.incarnation, max(version, self._last_snapshot.version))
@@ -267,16 +271,34 @@ class LmdbStore(spi.Store):
 class _FileOptions(TypedDict):
     max_size: int
     sync: bool
+    mode: int
 
 
 def _options(location: Location) -> _FileOptions:
     sync = location.options.get("sync", "on")
     if sync not in ("on", "off"):
         raise URLError(f"option sync={sync}: say on or off")
-    text = location.options.get("max_size")
+    return {
+        "max_size": _max_size(location.options.get("max_size")),
+        "sync": sync == "on",
+        "mode": _mode(location.options.get("file_mode")),
+    }
+
+
+def _max_size(text: str | None) -> int:
     if text is None:
-        return {"max_size": DEFAULT_MAX_SIZE, "sync": sync == "on"}
+        return DEFAULT_MAX_SIZE
     size = re.fullmatch(r"([0-9]{1,18})([KMGT]?)B?", text.upper())
     if size is None or (max_size := int(size[1]) << _UNITS[size[2]]) not in _MAX_SIZES:
         raise URLError(f"option max_size={text}: say a number of bytes from 1M to 64T, as in 20G")
-    return {"max_size": max_size & -mmap.PAGESIZE, "sync": sync == "on"}
+    return max_size & -mmap.PAGESIZE
+
+
+def _mode(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_MODE
+    if re.fullmatch(r"0?[67][0-7][0-7]", text) is None:
+        raise URLError(
+            f"option file_mode={text}: say permissions in octal that let the owner read and write, as in 0640"
+        )
+    return int(text, 8)
