@@ -60,9 +60,9 @@ def of_events(
 ) -> list[Want]:
     """Guards of the rows that a run has written.
 
-    The parents of what rows were are among them where other rows name parents: SQLite counts a row whose parent is
-    not there when it comes, and takes one off when it goes, so that a row with an unread parent would make up for
-    another that has none.
+    The parents of what rows were are among them where other rows name parents, or may be left without one: SQLite
+    counts a row whose parent is not there when it comes, or when the parent goes, and takes one off when the row goes,
+    so that a row with an unread parent would make up for another that has none.
 
     Args:
         failed: a foreign key was violated: it may be one that was set to what it was, which SQLite checks, too.
@@ -71,8 +71,10 @@ def of_events(
     wants: list[Want] = []
     parents: list[Want] = []
     former_parents: list[Want] = []
+    leaves_children = False
     inserted: dict[str, list[tuple[int, Row]]] = {}
-    for event in events:
+    written = 0
+    for written, event in enumerate(events, 1):  # noqa: B007
         table = catalog.tables[event.table]
         if table.without_rowid and event.old is None and event.new is None:
             wants += _everything_near(catalog, table)  # generated columns: nothing tells which row it was
@@ -98,11 +100,20 @@ def of_events(
                 parents += _parents(catalog, table, after, None if failed else before)
             former_parents += _parents(catalog, table, before, after)
             wants += _children(catalog, table, before, after)
+            leaves_children = leaves_children or _leaves_children(catalog, table, deleted=after is None)
     for name, rows in inserted.items():
         wants += _unique_of_new(catalog.tables[name], rows)
         if foreign_keys:
             parents += _parents_of_new(catalog, catalog.tables[name], rows)
-    return wants + parents + (former_parents if parents else [])
+    # Of a single row, what it takes off comes before its own children are counted.
+    miscounts = parents or (leaves_children and written > 1)
+    return wants + parents + (former_parents if miscounts else [])
+
+
+def _leaves_children(catalog: Catalog, table: Table, *, deleted: bool) -> bool:
+    """May a row that goes, or gets another key, leave rows behind that name it?"""
+    keys = [key for _, key in catalog.referencing.get(table.name.lower(), ())]
+    return any((key.on_delete if deleted else key.on_update) == "NO ACTION" for key in keys)
 
 
 def _unique_of_new(table: Table, rows: Sequence[tuple[int, Row]]) -> list[Want]:
