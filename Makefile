@@ -48,7 +48,8 @@ help:
 	@echo 'make faults [ROUNDS=50]                  servers, connections and clients fail while clients write: nothing may be lost'
 	@echo 'make isolation [URL=..] [LEVEL=..]       checks that transactions are isolated: TRANSACTIONS=200000 PROCESSES=8 per store;'
 	@echo '                                        without URL on LMDB, and on a Redis and a Valkey server of its own'
-	@echo 'make fuzz [MINUTES=10] [URL=..] [SEED=..]   random statements on Rome and on stock SQLite, until they differ'
+	@echo 'make fuzz [MINUTES=10] [URL=..] [SEED=..]   random statements on Rome and on stock SQLite, until they differ;'
+	@echo '                                        PAIRS=2000: which constructs so many histories put side by side'
 	@echo 'make sqlalchemy-test [ARGS=..]          SQLAlchemy'"'"'s own tests on Rome and on stock SQLite, compared'
 	@echo 'make lint types layers                  ruff, mypy, import-linter'
 	@echo 'make clean                              remove everything that was set up'
@@ -102,7 +103,8 @@ isolation: $(VENV)/ready
 		--transactions $(TRANSACTIONS) --processes $(PROCESSES) $(if $(LEVEL),--level '$(LEVEL)')
 
 fuzz: $(VENV)/ready
-	@PYTHONPATH=tests $(VENV)/bin/python -m fuzz --minutes '$(MINUTES)' $(if $(SEED),--seed $(SEED)) $(if $(URL),--url '$(URL)')
+	@PYTHONPATH=tests $(VENV)/bin/python -m fuzz --minutes '$(MINUTES)' $(if $(SEED),--seed $(SEED)) $(if $(URL),--url '$(URL)') \
+		$(if $(PAIRS),--pairs $(PAIRS))
 
 lint: $(VENV)/ready
 	@$(VENV)/bin/ruff check .

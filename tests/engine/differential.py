@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -172,7 +173,7 @@ class Pair:
             if error == _NO_PARENT and before is not None and before != self._stock_rows():
                 raise MiscountedError from raised
         is_change = _is_change(operation) and error is None
-        is_insert = is_change and operation.sql.startswith(("INSERT", "REPLACE"))
+        is_insert = is_change and _verb(operation.sql) in ("INSERT", "REPLACE")
         last_rowid = connection.last_insert_rowid() if is_insert and self._ids else None
         return Seen(rows, changes if is_change else -1, last_rowid, error, connection.in_transaction)
 
@@ -197,7 +198,26 @@ class Pair:
 
 
 def _is_change(operation: Operation) -> bool:
-    return operation.sql.startswith(("INSERT", "REPLACE", "UPDATE", "DELETE"))
+    return _verb(operation.sql) in ("INSERT", "REPLACE", "UPDATE", "DELETE")
+
+
+def _verb(sql: str) -> str:
+    """The first word; behind WITH the one that follows the last common table expression."""
+    if not sql.startswith("WITH "):
+        return sql.partition(" ")[0]
+    found = re.search(r"(?<=\) )(SELECT|INSERT|REPLACE|UPDATE|DELETE)\b", _without_parentheses(sql))
+    return "" if found is None else found[0]
+
+
+def _without_parentheses(sql: str) -> str:
+    """The text with `()` in place of all that is in parentheses."""
+    depth, kept = 0, []
+    for part in re.split(r"('[^']*'|[()])", sql):
+        depth -= part == ")"
+        if depth == 0:
+            kept.append(part)
+        depth += part == "("
+    return "".join(kept)
 
 
 def _describe(error: Error) -> str:

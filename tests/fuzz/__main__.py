@@ -1,4 +1,7 @@
-"""`python -m fuzz [--minutes 10] [--url URL] [--seed N]`: search for a statement on which Rome and SQLite differ."""
+"""`python -m fuzz [--minutes 10] [--url URL] [--seed N]`: search for a statement on which Rome and SQLite differ.
+
+`python -m fuzz --pairs N`: which constructs N histories put side by side.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ import sys
 import time
 
 from engine.differential import MEMORY
+from fuzz.choices import Choices
+from fuzz.histories import random_history
+from fuzz.pairs import print_matrix
 from fuzz.search import Search
 
 
@@ -17,8 +23,13 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--url", default=MEMORY, help="with {db} where the database is named")
     parser.add_argument("--seed", type=int, help="number of the first round; random when left out")
+    parser.add_argument("--pairs", type=int, help="compare nothing; print which constructs so many histories pair")
     arguments = parser.parse_args()
     first = random.randrange(10**6) * 1000 if arguments.seed is None else arguments.seed
+    if arguments.pairs is not None:
+        choices = Choices(random.Random(first).randrange)
+        print_matrix(random_history(choices) for _ in range(arguments.pairs))
+        return 0
     search = Search(arguments.url)
     start = time.monotonic()
 

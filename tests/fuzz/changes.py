@@ -14,7 +14,11 @@ class Changes(Queries):
     """Makes one statement that writes."""
 
     def change(self) -> Operation:
-        kind = self.choices.below(12)
+        kind = self.choices.below(15)
+        if kind > 12:
+            return self.operation(self.change_of_values())
+        if kind == 12:
+            return self.operation(self.with_commons(self._of_commons))
         if kind < 3:
             return self.operation(self.insert())
         if kind < 5:
@@ -25,21 +29,24 @@ class Changes(Queries):
             return self.operation(self._delete())
         return self._many()
 
-    def insert(self, table: RandomTable | None = None, clause: str | None = None) -> str:
+    def _of_commons(self) -> str:
+        return self.choices.pick((self._update, self._delete, self._insert_select, self._insert_query))()
+
+    def insert(self, table: RandomTable | None = None, clause: str | None = None, rows: int = 0) -> str:
         """INSERT .. VALUES of some rows."""
         choices = self.choices
         table = table or choices.pick(self.schema.tables)
         if clause is None and not table.given and choices.once_in(4):
             return f"INSERT INTO {table.name} DEFAULT VALUES{self._returning(table)}"
         columns = self._columns(table)
-        rows = []
-        for _ in range(choices.pick((1, 1, 2, 3))):
+        made = []
+        for _ in range(rows or choices.pick((1, 1, 2, 3))):
             values = [self.constant(table.columns[column]) for column in columns]
             if columns[-1] != "id" and choices.once_in(12):
-                values[-1] = f"({self.query(1, 1)})"
-            rows.append(f"({', '.join(values)})")
+                values[-1] = f"({choices.pick((self.query(1, 1), self.lookup((), 1)))})"
+            made.append(f"({', '.join(values)})")
         verb = self._verb(clause)
-        text = f"{verb} INTO {table.name} ({', '.join(columns)}) VALUES {', '.join(rows)}"
+        text = f"{verb} INTO {table.name} ({', '.join(columns)}) VALUES {', '.join(made)}"
         return text + ("" if verb != "INSERT" else self._upsert(table)) + self._returning(table)
 
     def _columns(self, table: RandomTable) -> list[str]:
@@ -78,8 +85,21 @@ class Changes(Queries):
             f", {self.scalar([item], 2)}" if self.choices.once_in(3) else ""
         )
 
+    def _insert_query(self) -> str:
+        """INSERT of what any query gives."""
+        table = self.choices.pick(self.schema.tables)
+        columns = table.settable
+        names = [f"m{at}" for at in range(len(columns))]
+        values = [f"coalesce({n}, 1)" if c == "id" else n for c, n in zip(columns, names, strict=True)]
+        verb, query = self._verb(), self.query(2, len(columns))
+        text = f"{verb} INTO {table.name} ({', '.join(columns)}) "
+        text += f"WITH s ({', '.join(names)}) AS ({query}) SELECT {', '.join(values)} FROM s WHERE m0 IS NOT NULL"
+        return text + ("" if verb != "INSERT" else self._upsert(table)) + self._returning(table)
+
     def _insert_select(self) -> str:
         choices = self.choices
+        if choices.once_in(4):
+            return self._insert_query()
         table, source = choices.pick(self.schema.tables), choices.pick(self.schema.tables)
         if choices.once_in(3):
             source = table
@@ -107,6 +127,9 @@ class Changes(Queries):
             other = choices.pick(self.schema.tables)
             items.append(Item("f", other.columns, other))
             joined = f" FROM {other.name} AS f"
+            if choices.once_in(3):
+                text, more = self._from(2)
+                items, joined = [item, *more], f" FROM {text}"
             where = f" WHERE {self.equality(items[:1], items[1:])} AND {self.condition(items, 2)}"
         sets = []
         for column in choices.some(table.settable, 1, 2):
@@ -120,6 +143,16 @@ class Changes(Queries):
         named = table.name if alias == table.name else f"{table.name} AS {alias}"
         returning = self._returning(table) if alias == table.name and not joined else ""
         return f"UPDATE{choices.pick(_OR)} {named} SET {', '.join(sets)}{joined}{where}{returning}"
+
+    def change_of_values(self) -> str:
+        """A change of the rows that pass a condition on lookups, and nothing else."""
+        table = self.choices.pick(self.schema.tables)
+        item = Item("o", table.columns, table)
+        condition = self.of_a_value([item], 1)
+        column = self.choices.pick(table.settable)
+        value = self.choices.pick((self.constant(table.columns[column]), f"({self.lookup([item], 0)})"))
+        verb = self.choices.pick((f"UPDATE {table.name} AS o SET {column} = {value}", f"DELETE FROM {table.name} AS o"))
+        return f"{verb} WHERE {condition}"
 
     def _delete(self) -> str:
         table = self.choices.pick(self.schema.tables)

@@ -26,9 +26,9 @@ class Item(NamedTuple):
 
 Items = Sequence[Item]
 
-_OPERATORS = ("=", "=", "=", "=", "<", ">", "<=", ">=", "<>", "IS", "IS NOT", "==", "!=")
-_OPERATORS += ("IS NOT DISTINCT FROM", "IS DISTINCT FROM")
-_COLLATIONS = ("NOCASE", "BINARY", "RTRIM")
+OPERATORS = ("=", "=", "=", "=", "<", ">", "<=", ">=", "<>", "IS", "IS NOT", "==", "!=")
+OPERATORS += ("IS NOT DISTINCT FROM", "IS DISTINCT FROM")
+COLLATIONS = ("NOCASE", "BINARY", "RTRIM")
 _PATTERNS = ("'a%'", "'%A%'", "'_'", "'%'", "'1%'", "'a\\_%' ESCAPE '\\'")
 _GLOBS = ("'a*'", "'*[0-9]*'", "'?'", "'*'")
 _EXPRESSIONS = ("'^a'", "'[0-9]'", "'.'", "'^$'")
@@ -63,6 +63,14 @@ class Expressions:
         """A SELECT of so many columns (None: any), which sees the items around it."""
         raise NotImplementedError
 
+    def lookup(self, items: Items, depth: int, width: int = 1) -> str:
+        """A subquery that picks one of several rows."""
+        raise NotImplementedError
+
+    def of_a_value(self, items: Items, depth: int) -> str:
+        """A condition on what a lookup gives."""
+        raise NotImplementedError
+
     # -- operands
 
     def constant(self, pool: Pool) -> str:
@@ -83,6 +91,15 @@ class Expressions:
     def name(self, items: Items) -> str:
         return self.column(items)[0]
 
+    def name_like(self, items: Items, pool: Pool) -> str:
+        """A column that mostly has values of the pool."""
+        name, own = self.column(items)
+        for _ in range(3):
+            if len({*own[:8]} & {*pool[:8]}) > 2:
+                break
+            name, own = self.column(items)
+        return name
+
     def operand(self, items: Items, pool: Pool, depth: int) -> str:
         """What a column is compared with."""
         kind = self.choices.below(14)
@@ -92,12 +109,14 @@ class Expressions:
             return self.name(items)
         if kind == 12 and depth > 1:
             return f"({self.query(depth - 1, 1, items)})"
+        if kind == 13 and depth > 0:
+            return f"({self.lookup(items, depth - 1)})"
         return self.scalar(items, depth - 1)
 
     def scalar(self, items: Items, depth: int) -> str:
         """Any value."""
         choices = self.choices
-        kind = choices.below(16) if depth > 0 else 0
+        kind = choices.below(18) if depth > 0 else 0
         column, pool = self.column(items)
         if kind < 6:
             return column
@@ -116,12 +135,18 @@ class Expressions:
             return f"CASE {column} WHEN {self.constant(pool)} THEN {other} WHEN {self.constant(pool)} THEN 1 END"
         if kind == 14:
             return f"({self.condition(items, depth - 1)})"
-        return f"({self.query(depth, 1, items)})"
+        if kind == 15:
+            return f"({self.query(depth, 1, items)})"
+        if kind == 16:
+            return f"({self.lookup(items, depth - 1)})"
+        return f"CASE WHEN {self.of_a_value(items, depth - 1)} THEN {column} ELSE {self.constant(pool)} END"
 
     # -- conditions
 
     def condition(self, items: Items, depth: int) -> str:
         """One to three atoms."""
+        if depth > 0 and self.choices.once_in(8):
+            return self.of_a_value(items, depth - 1)
         text = self._atom(items, depth)
         for _ in range(self.choices.pick((0, 0, 0, 1, 1, 2))):
             text = f"{text} {self.choices.pick(('AND', 'AND', 'OR'))} {self._atom(items, depth)}"
@@ -135,7 +160,7 @@ class Expressions:
 
     def _atom(self, items: Items, depth: int) -> str:
         choices = self.choices
-        kind = choices.below(34)
+        kind = choices.below(38 if depth > 0 else 34)
         column, pool = self.column(items)
         if kind < 11:
             return self._comparison(items, column, pool, depth)
@@ -143,46 +168,48 @@ class Expressions:
             return f"{column} = {self.constant(pool)}"
         if kind < 16:
             members = [self.constant(pool) for _ in range(choices.below(4))]
-            return f"{column} {self._not()}IN ({', '.join(members)})"
+            return f"{column} {self.negated()}IN ({', '.join(members)})"
         if kind == 16:
             return f"{column} {choices.pick(('IS NULL', 'IS NOT NULL', 'ISNULL', 'NOTNULL', 'NOT NULL'))}"
         if kind == 17:
-            return f"{column} {self._not()}BETWEEN {self.constant(pool)} AND {self.constant(pool)}"
+            return f"{column} {self.negated()}BETWEEN {self.constant(pool)} AND {self.constant(pool)}"
         if kind in (18, 19):
-            return f"{column} {self._not()}IN ({self.query(depth - 1, 1, items)})" if depth > 1 else f"{column} = 1"
+            return f"{column} {self.negated()}IN ({self.query(depth - 1, 1, items)})" if depth > 1 else f"{column} = 1"
         if kind in (20, 21):
-            return f"{self._not()}EXISTS ({self.query(depth - 1, None, items)})" if depth > 1 else f"{column} = 2"
+            return f"{self.negated()}EXISTS ({self.query(depth - 1, None, items)})" if depth > 1 else f"{column} = 2"
         if kind == 22:
             return f"NOT {self._atom(items, depth)}"
         if kind == 23:
             return self._row_value(items, depth)
         if kind == 24:
-            return f"{column} {self._not()}LIKE {choices.pick(_PATTERNS)}"
+            return f"{column} {self.negated()}LIKE {choices.pick(_PATTERNS)}"
         if kind == 25:
-            return f"{column} {self._not()}GLOB {choices.pick(_GLOBS)}"
+            return f"{column} {self.negated()}GLOB {choices.pick(_GLOBS)}"
         if kind == 26:
-            return f"{column} {self._not()}REGEXP {choices.pick(_EXPRESSIONS)}"
+            return f"{column} {self.negated()}REGEXP {choices.pick(_EXPRESSIONS)}"
         if kind in (27, 28, 29):
             return self._of_an_index(items) or f"{column} = 1"
         if kind == 30:
-            return f"({column} = {self.constant(pool)}) IS {self._not()}{choices.pick(('TRUE', 'FALSE', 'NULL'))}"
+            return f"({column} = {self.constant(pool)}) IS {self.negated()}{choices.pick(('TRUE', 'FALSE', 'NULL'))}"
         if kind == 31:
             table = choices.pick(self.schema.tables)
             alias = choices.pick(("p", "q"))  # correlated by an equality: what the planner can key
             inner = Item(alias, table.columns, table)
             condition = f"{self.equality([inner], items)} AND {self.condition([inner], 1)}"
-            return f"{self._not()}EXISTS (SELECT 1 FROM {table.name} AS {alias} WHERE {condition})"
+            return f"{self.negated()}EXISTS (SELECT 1 FROM {table.name} AS {alias} WHERE {condition})"
         if kind == 32:
-            return f"{self.scalar(items, depth)} {choices.pick(_OPERATORS)} {self.constant(pool)}"
+            return f"{self.scalar(items, depth)} {choices.pick(OPERATORS)} {self.constant(pool)}"
+        if kind > 33:
+            return self.of_a_value(items, depth - 1)
         return self.scalar(items, depth)
 
     def _comparison(self, items: Items, column: str, pool: Pool, depth: int) -> str:
         other = self.operand(items, pool, depth)
         if self.choices.once_in(10):
-            column += f" COLLATE {self.choices.pick(_COLLATIONS)}"
+            column += f" COLLATE {self.choices.pick(COLLATIONS)}"
         if self.choices.once_in(5):
             column, other = other, column
-        return f"{column} {self.choices.pick(_OPERATORS)} {other}"
+        return f"{column} {self.choices.pick(OPERATORS)} {other}"
 
     def _row_value(self, items: Items, depth: int) -> str:
         (one, pool), (two, more) = self.column(items), self.column(items)
@@ -193,9 +220,9 @@ class Expressions:
         if kind == 1:
             return f"({one}, {two}) {self.choices.pick(('<', '>=', '<>', 'IS'))} {pair}"
         if kind == 2:
-            return f"({one}, {two}) {self._not()}IN (VALUES {pair}, ({self.constant(pool)}, {self.constant(more)}))"
+            return f"({one}, {two}) {self.negated()}IN (VALUES {pair}, ({self.constant(pool)}, {self.constant(more)}))"
         if kind == 3 and depth > 1:
-            return f"({one}, {two}) {self._not()}IN ({self.query(depth - 1, 2, items)})"
+            return f"({one}, {two}) {self.negated()}IN ({self.query(depth - 1, 2, items)})"
         return f"({one}, {two}) = ({self.name(items)}, {self.constant(more)})"
 
     def _of_an_index(self, items: Items) -> str | None:
@@ -213,5 +240,5 @@ class Expressions:
         column, pool = self.column([item])
         return f"{condition} AND {column} {self.choices.pick(('=', '=', '>'))} {self.constant(pool)}"
 
-    def _not(self) -> str:
+    def negated(self) -> str:
         return "NOT " if self.choices.once_in(3) else ""

@@ -47,9 +47,9 @@ def random_history(choices: Choices) -> History:
     schema = random_schema(choices)
     operations = []
     for table in schema.tables:
-        for _ in range(choices.pick((3, 2, 4, 5))):
+        for _ in range(choices.pick((2, 2, 3, 4))):
             changes = Changes(choices, schema)
-            operations.append(changes.operation(changes.insert(table, " OR IGNORE")))
+            operations.append(changes.operation(changes.insert(table, " OR IGNORE", rows=2 + choices.below(6))))
     operations.append(Operation("COMMIT"))
     clients = choices.pick((1, 1, 1, 2))
     for number in range(4 + choices.below(LENGTH - 3)):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from fuzz.expressions import Expressions, Item, Items
+from collections.abc import Callable, Mapping
+
+from fuzz.expressions import Item, Items
+from fuzz.lookups import Lookups
+from fuzz.schemas import Pool
 
 _JOINS = (
     "JOIN",
@@ -30,25 +34,43 @@ _FRAMES = (
     *(" GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING EXCLUDE TIES", " RANGE UNBOUNDED PRECEDING"),
 )
 _COMPOUNDS = ("UNION", "UNION ALL", "INTERSECT", "EXCEPT")
+_ANY: Mapping[str, Pool] = {"m0": (1, "a", None, 2), "m1": (1, "a", None, 2)}
 _ORDERS = ("", "", " DESC", " COLLATE NOCASE", " NULLS LAST", " DESC NULLS FIRST")
 
 
-class Queries(Expressions):
+class Queries(Lookups):
     """Makes one statement's queries."""
+
+    _commons: tuple[Item, ...] = ()
+    """The common table expressions in sight, under the names that they have."""
 
     def statement(self) -> str:
         """A SELECT statement, or VALUES."""
-        kind = self.choices.below(20)
+        kind = self.choices.below(25)
+        if kind > 19:
+            return self.of_values()
         if kind == 19:
             return self._recursive()
         if kind in (17, 18):
-            return self._with()
+            return self._with() if self.choices.once_in(2) else self.with_commons(lambda: self.query(3, None))
         if kind == 16:
             rows = [f"({self.constant((1, 'a', None))}, ({self.query(1, 1)}))" for _ in range(2)]
             return f"VALUES {', '.join(rows)}"
         return self.query(3, None)
 
+    def of_values(self) -> str:
+        """Rows of one table that pass a condition on lookups, and nothing else."""
+        table = self.choices.pick(self.schema.tables)
+        item = Item("o", table.columns, table)
+        condition = self.of_a_value([item], 1)
+        if self.choices.once_in(4):
+            condition += f" AND {self._atom([item], 0)}"
+        shown = self.choices.pick((", ".join(f"o.{column}" for column in table.columns), "count(*)"))
+        return f"SELECT {shown} FROM {table.name} AS o WHERE {condition}"
+
     def query(self, depth: int, width: int | None, outer: Items = ()) -> str:
+        if self.choices.once_in(16) and depth > 1:
+            return self.with_commons(lambda: self._select(depth - 1, width, outer, may_cut=True))
         if self.choices.once_in(9) and depth > 1:
             width = width or 2
             arms = [self._select(depth - 1, width, outer) for _ in range(self.choices.pick((2, 2, 3)))]
@@ -60,7 +82,7 @@ class Queries(Expressions):
 
     def _select(self, depth: int, width: int | None, outer: Items, *, may_cut: bool = False) -> str:
         choices = self.choices
-        text, items = self._from(depth)
+        text, items = self._from(depth, outer)
         seen = [*items, *items, *outer]
         kind = choices.below(12)
         where = "" if choices.once_in(7) else f" WHERE {self.condition(seen, depth)}"
@@ -72,7 +94,9 @@ class Queries(Expressions):
             columns = [group, *(choices.pick(_AGGREGATES).format(self.name(items)) for _ in range((width or 2) - 1))]
             tail = f" GROUP BY {group}" + choices.pick(("", "", f", {self.name(items)}"))
             if choices.once_in(2):
-                having = choices.pick((f"count(*) > {choices.below(3)}", self.condition(items, 1)))
+                having = choices.pick((f"count(*) > {choices.below(3)}", self.condition(seen, depth)))
+                if choices.once_in(3):
+                    having = self.of_a_value(seen, depth - 1)
                 tail += f" HAVING {having}"
         elif kind == 1:
             columns = [choices.pick(_AGGREGATES).format(self.name(items)) for _ in range(width or 2)]
@@ -91,9 +115,12 @@ class Queries(Expressions):
             tail += f" WINDOW w AS (PARTITION BY {self.name(items)} ORDER BY {self.name(items)})"
         if may_cut and choices.once_in(4):
             order = [choices.pick(("1", self.name(items))) + choices.pick(_ORDERS) for _ in range(1 + choices.below(2))]
+            if choices.once_in(5) and not head:
+                order.insert(0, choices.pick((self.scalar(items, depth - 1), f"({self.lookup(items, depth - 1)})")))
             tail += f" ORDER BY {', '.join(order)}"
         if may_cut and choices.once_in(6):
-            tail += f" LIMIT {choices.below(4)}" + choices.pick(("", "", " OFFSET 1"))
+            count = f"({self.lookup((), 0)})" if choices.once_in(12) else f"{choices.below(4)}"
+            tail += f" LIMIT {count}" + choices.pick(("", "", " OFFSET 1"))
         return f"SELECT {head}{', '.join(columns)} FROM {text}{where}{tail}"
 
     def _where_of_outer_join(self, items: Items) -> str:
@@ -102,23 +129,25 @@ class Queries(Expressions):
         what = self.choices.pick(("IS NULL", "IS NOT NULL", f"IS {self.constant(pool)}", f"= {self.constant(pool)}"))
         return f" WHERE {column} {what}" + self.choices.pick(("", "", f" OR {self._atom(items, 1)}"))
 
-    def _window(self, items: Items) -> str:
+    def _window(self, items: Items, *, named: bool = True) -> str:
         function = self.choices.pick(_WINDOWS).format(self.name(items))
-        if self.choices.once_in(5):
+        if named and self.choices.once_in(5):
             return f"{function} OVER w"
         partition = f"PARTITION BY {self.name(items)} " if self.choices.once_in(2) else ""
+        if self.choices.once_in(8):
+            partition = f"PARTITION BY ({self.lookup(items, 0)}) "
         frame = self.choices.pick(_FRAMES)
         return f"{function} OVER ({partition}ORDER BY {self.name(items)}{frame})"
 
     # -- FROM
 
-    def _from(self, depth: int) -> tuple[str, Items]:
+    def _from(self, depth: int, outer: Items = ()) -> tuple[str, Items]:
         choices = self.choices
         taken: list[str] = []
-        text, item = self._item(depth, taken)
+        text, item = self._item(depth, taken, outer)
         items = [item]
         for _ in range(choices.pick((0, 0, 0, 1, 1, 1, 2))):
-            more, item = self._item(depth, taken)
+            more, item = self._item(depth, taken, outer)
             kind = choices.pick(_JOINS)
             if kind in (",", "CROSS JOIN") or kind.startswith("NATURAL"):
                 text += f"{'' if kind == ',' else ' '}{kind} {more}"
@@ -134,15 +163,16 @@ class Queries(Expressions):
             items.append(item)
         return text, items
 
-    def _item(self, depth: int, taken: list[str]) -> tuple[str, Item]:
+    def _item(self, depth: int, taken: list[str], outer: Items) -> tuple[str, Item]:
         choices = self.choices
         alias = f"x{len(taken)}"
         taken.append(alias)
+        if self._commons and choices.once_in(2):
+            common = choices.pick(self._commons)
+            return f"{common.alias} AS {alias}", common._replace(alias=alias)
         kind = choices.below(14)
         if kind == 13 and depth > 1:
-            return f"(SELECT {self._derived(depth)}) AS {alias}", Item(
-                alias, {"m0": (1, "a", None), "m1": (1, "a", None)}
-            )
+            return f"({self._derived(depth, outer)}) AS {alias}", Item(alias, _ANY)
         if kind == 12 and self.schema.views:
             name, _, columns = choices.pick(self.schema.views)
             return f"{name} AS {alias}", Item(alias, columns)
@@ -151,20 +181,44 @@ class Queries(Expressions):
             return table.name, Item(table.name, table.columns, table)
         return f"{table.name} AS {alias}", Item(alias, table.columns, table)
 
-    def _derived(self, depth: int) -> str:
-        text, items = self._from(depth - 1)
-        columns = f"{self.scalar(items, 1)} AS m0, {self.scalar(items, 1)} AS m1"
-        if self.choices.once_in(4):
-            columns = f"{self.choices.pick(_AGGREGATES).format(self.name(items))} AS m0, {self.name(items)} AS m1"
-        where = f" WHERE {self.condition(items, 1)}" if self.choices.once_in(2) else ""
-        tail = self.choices.pick(("", "", "", " GROUP BY m1", " ORDER BY m0, m1 LIMIT 2", " LIMIT 2"))
-        return f"{columns} FROM {text}{where}{tail}"
+    def _derived(self, depth: int, outer: Items) -> str:
+        """A query of columns m0 and m1, of which some are those of the query around."""
+        choices = self.choices
+        if choices.once_in(6):
+            return f"SELECT v0 AS m0, v1 AS m1 FROM ({self._renamed(depth - 1, outer)})"
+        text, items = self._from(depth - 1, outer)
+        seen = [*items, *items, *outer]
+        columns = f"{self.scalar(seen, depth - 1)} AS m0, {self.scalar(items, 1)} AS m1"
+        kind = choices.below(8)
+        if kind in (0, 1):
+            columns = f"{choices.pick(_AGGREGATES).format(self.name(items))} AS m0, {self.name(items)} AS m1"
+        elif kind == 2:
+            columns = f"{self._window(items, named=False)} AS m0, {self.name(items)} AS m1"
+        where = f" WHERE {self.condition(seen, depth - 1)}" if choices.once_in(2) else ""
+        distinct = "DISTINCT " if kind > 5 else ""
+        tail = choices.pick(("", "", "", " GROUP BY m1", " ORDER BY m0, m1 LIMIT 2", " LIMIT 2"))
+        return f"SELECT {distinct}{columns} FROM {text}{where}{tail}"
+
+    def _renamed(self, depth: int, outer: Items) -> str:
+        """Any query of two columns, under the names v0 and v1."""
+        return f"WITH n (v0, v1) AS ({self.query(depth, 2, outer)}) SELECT * FROM n"
 
     # -- WITH
 
+    def with_commons(self, make: Callable[[], str]) -> str:
+        """What `make` makes, behind one or two common table expressions that it may mention."""
+        before, parts = self._commons, []
+        for name in ("c", "cc")[: self.choices.pick((1, 1, 2))]:
+            hint = self.choices.pick(("", "", "MATERIALIZED ", "NOT MATERIALIZED "))
+            parts.append(f"{name} (m0, m1) AS {hint}({self.query(2, 2)})")
+            self._commons = (*self._commons, Item(name, _ANY))
+        text = make()
+        self._commons = before
+        return f"WITH {', '.join(parts)} {text}"
+
     def _with(self) -> str:
         hint = self.choices.pick(("", "", "MATERIALIZED ", "NOT MATERIALIZED "))
-        common = Item("c", {"m0": (1, "a", None), "m1": (1, "a", None)})
+        common = Item("c", _ANY)
         table = self.choices.pick(self.schema.tables)
         other = Item("o", table.columns, table)
         condition = self.condition([common, other], 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from fuzz.choices import Choices
 from rome.codec.values import SqlValue
@@ -36,7 +37,8 @@ BOUNDARY: Pool = (
     ),
     *(b"", b"a", b"1", "é", "É", "a\x00b", "%", "a_", 10**15),
 )
-_TYPES: tuple[tuple[str, Pool], ...] = (
+_Types = tuple[tuple[str, Pool], ...]
+_TYPES: _Types = (
     *(("INTEGER", _INTEGERS), ("TEXT", _TEXTS), ("TEXT COLLATE NOCASE", _TEXTS), ("", _ANY), ("REAL", _REALS)),
     *(("NUMERIC", _ANY), ("BLOB", _ANY), ("TEXT COLLATE RTRIM", _TEXTS), ("VARCHAR(5)", _TEXTS), ("INT", _INTEGERS)),
     *(("BLOB COLLATE NOCASE", _ANY), ("DATETIME", _ANY), ("DOUBLE", _REALS)),
@@ -46,9 +48,15 @@ _EXPRESSIONS = (
     *("lower({a})", "coalesce({a}, {b})", "{a} || 'x'", "typeof({a})", "{a} IS NULL", "{a} = {b}", "length({a})"),
     *("substr({a}, 1, 1)", "{a} + 1", "CASE WHEN {a} > 1 THEN {b} END", "{a} COLLATE NOCASE", "-{a}"),
 )
+_NULL_TESTS = (
+    *("{a} IS NOT NULL", "{a} IS NOT NULL", "{a} IS NULL", "{a} IS NOT NULL AND {b} IS NOT NULL"),
+    "{a} IS NULL AND {b} IS NOT NULL",
+)
+"""The conditions of partial indexes that a plan may rest on."""
 _PREDICATES = (
-    *("{a} IS NOT NULL", "{a} IS NULL", "{a} IS NULL AND {b} IS NOT NULL", "{a} > 1", "{a} = 'a'", "{a} IN (1, 2)"),
-    *("{b} IS NULL AND {a} < 3", "{a} = 1", "{a} <> {b}"),
+    *_NULL_TESTS,
+    *("{a} > 1", "{a} = 'a'", "{a} IN (1, 2)", "{b} IS NULL AND {a} < 3", "{a} = 1", "{a} <> {b}", "{a} NOT IN ('a')"),
+    *("{a} IS NOT NULL OR {b} = 1", "{a} BETWEEN 1 AND 2", "{a} IS 1", "{a} LIKE 'a%'", "({a}, {b}) > (1, 1)"),
 )
 _ACTIONS = (
     "",
@@ -57,6 +65,13 @@ _ACTIONS = (
     " ON DELETE SET DEFAULT ON UPDATE SET NULL",
 )
 _ACTIONS += (" ON DELETE RESTRICT", " ON UPDATE CASCADE", " ON DELETE CASCADE ON UPDATE SET DEFAULT")
+
+
+class Partial(NamedTuple):
+    """A partial index: its first column, and its condition with `§` before every column."""
+
+    key: str
+    condition: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,7 @@ class RandomTable:
         generated: those of the columns that cannot be set.
         given: those that every INSERT sets.
         targets: what ON CONFLICT may name.
-        templates: conditions and expressions that its indexes are made of; `§` before every column.
+        partials, expressions: what its indexes are made of; `§` before every column.
     """
 
     name: str
@@ -79,8 +94,12 @@ class RandomTable:
     given: tuple[str, ...]
     has_more: bool
     targets: tuple[str, ...]
-    conditions: tuple[str, ...]
+    partials: tuple[Partial, ...]
     expressions: tuple[str, ...]
+
+    @property
+    def conditions(self) -> list[str]:
+        return [partial.condition for partial in self.partials]
 
     @property
     def settable(self) -> list[str]:
@@ -115,28 +134,35 @@ def literal(value: SqlValue) -> str:
 
 
 def random_schema(choices: Choices) -> RandomSchema:
-    """Two or three tables, their indexes, and a view."""
+    """Two to four tables, their indexes, and views."""
     ids = choices.once_in(2)
     tables: list[RandomTable] = []
     indexes: list[str] = []
-    for number in range(2 + choices.below(2)):
-        table, more = _table(choices, f"t{number}", tables, ids=ids)
+    types = tuple(choices.some(_TYPES, 1, 3)) if choices.below(3) else _TYPES  # columns of a kind find partners
+    for number in range(choices.pick((2, 3, 3, 4))):
+        table, more = _table(choices, f"t{number}", tables, types, ids=ids)
         tables.append(table)
         indexes += more
-    views = (_view(choices, tables),) if choices.once_in(2) else ()
+    views = tuple(_view(choices, name, tables) for name in ("v", "vv")[: choices.pick((0, 1, 2))])
     return RandomSchema(tuple(tables), tuple(indexes), views, ids)
 
 
-def _table(choices: Choices, name: str, others: Sequence[RandomTable], *, ids: bool) -> tuple[RandomTable, list[str]]:
-    made = _TableMaker(choices, name, others)
+def _table(
+    choices: Choices, name: str, others: Sequence[RandomTable], types: _Types, *, ids: bool
+) -> tuple[RandomTable, list[str]]:
+    made = _TableMaker(choices, name, others, types)
     made.key(choices.pick(_KINDS_WITH_IDS if ids else _KINDS))
-    indexes, conditions, expressions = [], [], []
+    indexes, partials, expressions = [], [], []
     for number in range(1 + choices.below(4)):
-        index, condition, expression = random_index(choices, f"i{name}{number}", name, made.names)
+        index, partial, expression = random_index(choices, f"i{name}{number}", name, made.names)
         indexes.append(index)
-        conditions += [condition] if condition else []
+        partials += [partial] if partial else []
         expressions += [expression] if expression else []
-    return made.table(tuple(conditions), tuple(expressions)), indexes
+    if choices.once_in(2):
+        index, partial = _null_index(choices, f"n{name}", name, made.names)
+        indexes.append(index)
+        partials.append(partial)
+    return made.table(tuple(partials), tuple(expressions)), indexes
 
 
 _KINDS_WITH_IDS = ("id", "id", "without rowid", "without rowid pair")
@@ -146,10 +172,11 @@ _KINDS = ("id", "none", "text", "pair", "hidden id", "without rowid", "without r
 class _TableMaker:
     """Writes one CREATE TABLE."""
 
-    def __init__(self, choices: Choices, name: str, others: Sequence[RandomTable]) -> None:
+    def __init__(self, choices: Choices, name: str, others: Sequence[RandomTable], types: _Types) -> None:
         self._choices = choices
         self._name = name
         self._others = others
+        self._types = types
         self._columns: dict[str, Pool] = {}
         self._parts: list[str] = []
         self._targets: list[str] = []
@@ -189,7 +216,7 @@ class _TableMaker:
 
     def _column(self, name: str, *, is_key: bool) -> None:
         choices = self._choices
-        declared, pool = choices.pick(_TYPES)
+        declared, pool = choices.pick(self._types)
         if is_key and declared == "INTEGER":  # it would be the rowid, and be shown with the gaps that Rome may leave
             declared = "INT"
         definition = f"{name} {declared}".rstrip()
@@ -229,33 +256,36 @@ class _TableMaker:
         if unique:
             self._targets.append("g")
 
-    def table(self, conditions: tuple[str, ...], expressions: tuple[str, ...]) -> RandomTable:
+    def table(self, partials: tuple[Partial, ...], expressions: tuple[str, ...]) -> RandomTable:
         """The table, once its columns are there."""
+        nulls: Pool = (None,) * 12
+        tested = [column for column in self._columns for each in partials if Q + column in each.condition]
         return RandomTable(
             name=self._name,
             sql=f"CREATE TABLE {self._name} ({', '.join(self._parts)}){self._tail}",
             columns={
-                column: pool if pool is IDS else pool * 3 + BOUNDARY[at % 5 :: 5]
+                column: pool if pool is IDS else pool * 3 + BOUNDARY[at % 5 :: 5] + nulls * tested.count(column)
                 for at, (column, pool) in enumerate(self._columns.items())
             },
             generated=frozenset(self._generated),
             given=("id",) if "id" in self._columns else (),
             has_more=self._has_more,
             targets=tuple(self._targets),
-            conditions=conditions,
+            partials=partials,
             expressions=expressions,
         )
 
 
 def random_index(
     choices: Choices, name: str, table: str, columns: Sequence[str], exists: str = ""
-) -> tuple[str, str, str]:
-    """CREATE INDEX, and the condition and the expression in it, as templates, or ''."""
+) -> tuple[str, Partial | None, str]:
+    """CREATE INDEX, what is partial about it, and the expression in it, as a template, or ''."""
     keys = [
         column + choices.pick(("", "", "", " DESC", " COLLATE NOCASE", " COLLATE BINARY"))
         for column in choices.some(columns, 1, 3)
     ]
     condition = expression = ""
+    first = keys[0].split()[0]
     if choices.once_in(3):
         expression = _filled(choices.pick(_EXPRESSIONS), choices, columns)
         keys[choices.below(len(keys))] = expression.replace(Q, "")
@@ -263,14 +293,23 @@ def random_index(
         condition = _filled(choices.pick(_PREDICATES), choices, columns)
     where = f" WHERE {condition.replace(Q, '')}" if condition else ""
     unique = choices.pick(("", "", "", "UNIQUE "))
-    return f"CREATE {unique}INDEX {exists}{name} ON {table} ({', '.join(keys)}){where}", condition, expression
+    text = f"CREATE {unique}INDEX {exists}{name} ON {table} ({', '.join(keys)}){where}"
+    return text, Partial(first, condition) if condition else None, expression
+
+
+def _null_index(choices: Choices, name: str, table: str, columns: Sequence[str]) -> tuple[str, Partial]:
+    """An index over one column, of the rows in which others are NULL, or are not."""
+    key = choices.pick(columns)
+    others = [column for column in columns if column != key] or columns
+    condition = _filled(choices.pick(_NULL_TESTS), choices, others)
+    return f"CREATE INDEX {name} ON {table} ({key}) WHERE {condition.replace(Q, '')}", Partial(key, condition)
 
 
 def _filled(template: str, choices: Choices, columns: Sequence[str]) -> str:
     return template.format(a=Q + choices.pick(columns), b=Q + choices.pick(columns))
 
 
-def _view(choices: Choices, tables: Sequence[RandomTable]) -> tuple[str, str, Mapping[str, Pool]]:
+def _view(choices: Choices, name: str, tables: Sequence[RandomTable]) -> tuple[str, str, Mapping[str, Pool]]:
     one, other = choices.pick(tables), choices.pick(tables)
     mine, theirs = choices.pick(list(one.columns)), choices.pick(list(other.columns))
     shown = choices.pick(list(other.columns))
@@ -281,6 +320,15 @@ def _view(choices: Choices, tables: Sequence[RandomTable]) -> tuple[str, str, Ma
             f"SELECT {mine} AS v0, count(*) AS v1 FROM {one.name} GROUP BY {mine}",
             f"SELECT {mine} AS v0, {mine} AS v1 FROM {one.name} UNION ALL SELECT {theirs}, {shown} FROM {other.name}",
             f"SELECT DISTINCT {mine} AS v0, typeof({mine}) AS v1 FROM {one.name} WHERE {mine} IS NOT NULL",
+            f"SELECT DISTINCT {mine} AS v0, {mine} AS v1 FROM {one.name}",
+            f"SELECT {theirs} AS v0, {shown} AS v1 FROM {other.name} ORDER BY {theirs}, {shown} LIMIT 3",
+            f"SELECT {theirs} AS v0, max({shown}) AS v1 FROM {other.name} GROUP BY {theirs}",
+            f"SELECT {theirs} AS v0, lag({shown}) OVER (ORDER BY {theirs}, {shown}) AS v1 FROM {other.name}",
+            f"SELECT a.{mine} AS v0, (SELECT b.{shown} FROM {other.name} b WHERE b.{theirs} = a.{mine} "
+            f"ORDER BY b.{shown} DESC LIMIT 1) AS v1 FROM {one.name} a",
+            f"SELECT a.{mine} AS v0, a.{mine} AS v1 FROM {one.name} a WHERE EXISTS "
+            f"(SELECT 1 FROM {other.name} b WHERE b.{theirs} = a.{mine})",
+            f"WITH c AS (SELECT {mine} AS m FROM {one.name}) SELECT m AS v0, m AS v1 FROM c",
         )
     )
-    return "v", f"CREATE VIEW v AS {query}", {"v0": one.columns[mine], "v1": other.columns[shown]}
+    return name, f"CREATE VIEW {name} AS {query}", {"v0": one.columns[mine], "v1": other.columns[shown]}
