@@ -119,7 +119,12 @@ class Execution:
     def summary(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row] | None:
         """The row of a SELECT whose answer the store knows without showing rows; None: it is another one."""
         questions = prepared.plan.questions(parameters)
-        row = None if questions is None else answer(self.reader, questions, check)
+        if questions is None:
+            return None
+        try:
+            row = answer(self.reader, questions, check)
+        except WorkingSetFullError:  # one row is too large; they can pass through SQLite, which is shown its columns
+            return None
         return None if row is None else [row]
 
     # ------------------------------------------------------------ changes

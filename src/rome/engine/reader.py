@@ -96,8 +96,16 @@ class Reader:
         return self.transaction.has_read(want)
 
     def ask(self, requests: Sequence[Count | Scan]) -> list[int | Sequence[Row]]:
-        """Counts, and the first rows of ranges, which are not hydrated; nothing of it enters the read set."""
-        found = self.transaction.ask(requests)
+        """Counts, and the first rows of ranges, which are not hydrated; nothing of it enters the read set.
+
+        Raises:
+            WorkingSetFullError: such a row finds no room.
+        """
+        try:
+            found = self.transaction.ask(requests)
+        except NoRoom as error:
+            self._check_catalog()
+            raise self._too_much(error, ()) from None
         self._check_catalog()
         return found
 

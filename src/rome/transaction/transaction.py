@@ -152,12 +152,19 @@ class Transaction:
     def ask(self, requests: Sequence[Count | Scan]) -> list[int | Sequence[Row]]:
         """Count entries, and find the first rows of ranges; nothing of it enters the cache or the read set.
 
+        Raises:
+            NoRoom: a row finds none. What came is not kept, and takes none afterwards.
+
         Cost: one round trip, and another one for each time that the store stops before a scan's limit.
         """
         self.waves += 1
         result = self._store.read(self.snapshot, requests)
         self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
-        found = iter(self._finished(_asked(requests), _scans(result.answers)))
+        held = self.room.used_bytes
+        try:
+            found = iter(self._finished(_asked(requests), _scans(result.answers)))
+        finally:
+            self.room.used_bytes = held
         return [answer if isinstance(answer, int) else next(found).rows for answer in result.answers]
 
     def chunks(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> Iterator[Sequence[Row]]:
