@@ -63,10 +63,19 @@ class PersistenceWarning(Warning, UserWarning):
 
 
 class Error(Exception):
-    """PEP 249: the base of all errors."""
+    """PEP 249: the base of all errors.
+
+    Attributes:
+        sqlstate: the class of the error, where there is one for it.
+        retryable: nothing was written, and the same may succeed when it is tried again.
+        sqlite_errorcode, sqlite_errorname: SQLite's (extended) result code, as in sqlite3; None: SQLite did not raise
+            it, and has no code for it.
+    """
 
     sqlstate: str | None = None
     retryable: bool = False
+    sqlite_errorcode: int | None = None
+    sqlite_errorname: str | None = None
 
 
 class InterfaceError(Error):
@@ -118,6 +127,8 @@ class ConflictError(OperationalError):
 
     sqlstate = "40001"
     retryable = True
+    sqlite_errorcode = 517  # what SQLite says of a snapshot that is too old to write on
+    sqlite_errorname = "SQLITE_BUSY_SNAPSHOT"
 
     def __init__(
         self, message: str, *, table: int | None = None, index: int | None = None, key: bytes | None = None
@@ -222,6 +233,8 @@ class StoreBusyError(OperationalError):
     """The store is there but cannot serve now: loading its data, busy with a script, failing over."""
 
     sqlstate = "57P03"
+    sqlite_errorcode = 5
+    sqlite_errorname = "SQLITE_BUSY"
     retryable = True
 
 
@@ -229,12 +242,16 @@ class StoreFullError(OperationalError):
     """The store is out of memory, disk or map space; nothing was written."""
 
     sqlstate = "53200"
+    sqlite_errorcode = 13
+    sqlite_errorname = "SQLITE_FULL"
 
 
 class StoreReadOnlyError(OperationalError):
     """The store refuses writes: it is a replica, or its persistence fails."""
 
     sqlstate = "25006"
+    sqlite_errorcode = 8
+    sqlite_errorname = "SQLITE_READONLY"
 
 
 class StoreConfigError(OperationalError):
@@ -259,6 +276,8 @@ class IdsExhaustedError(OperationalError):
     """No id is left for a new row; nothing of the statement was done. Rows that name their ids can still come in."""
 
     sqlstate = "2200H"
+    sqlite_errorcode = 13
+    sqlite_errorname = "SQLITE_FULL"
 
     @classmethod
     def of(cls, whose: str) -> Self:
@@ -292,18 +311,26 @@ class FullScanError(OperationalError):
 
 class UniqueViolation(IntegrityError):
     sqlstate = "23505"
+    sqlite_errorcode = 2067
+    sqlite_errorname = "SQLITE_CONSTRAINT_UNIQUE"
 
 
 class ForeignKeyViolation(IntegrityError):
     sqlstate = "23503"
+    sqlite_errorcode = 787
+    sqlite_errorname = "SQLITE_CONSTRAINT_FOREIGNKEY"
 
 
 class NotNullViolation(IntegrityError):
     sqlstate = "23502"
+    sqlite_errorcode = 1299
+    sqlite_errorname = "SQLITE_CONSTRAINT_NOTNULL"
 
 
 class CheckViolation(IntegrityError):
     sqlstate = "23514"
+    sqlite_errorcode = 275
+    sqlite_errorname = "SQLITE_CONSTRAINT_CHECK"
 
 
 class CorruptRecordError(InternalError):
@@ -315,6 +342,8 @@ class CorruptRecordError(InternalError):
     """
 
     sqlstate = "XX001"
+    sqlite_errorcode = 11
+    sqlite_errorname = "SQLITE_CORRUPT"
 
     def __init__(self, message: str, *, table: str | int | None = None, key: bytes | None = None) -> None:
         super().__init__(message)

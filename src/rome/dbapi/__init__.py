@@ -1,4 +1,17 @@
-"""The PEP 249 driver."""
+"""The PEP 249 driver, with the names that users of the sqlite3 module look for (docs/sqlite3.md)."""
+
+import sqlite3
+from sqlite3 import (
+    PARSE_COLNAMES,
+    PARSE_DECLTYPES,
+    PrepareProtocol,
+    Row,
+    adapters,
+    complete_statement,
+    converters,
+    register_adapter,
+    register_converter,
+)
 
 import apsw
 
@@ -39,10 +52,20 @@ paramstyle = "qmark"
 sqlite_version = apsw.sqlite_lib_version()
 sqlite_version_info = tuple(map(int, sqlite_version.split(".")))
 
+
+def __getattr__(name: str) -> object:
+    """sqlite3's constants: result codes and the like, which are SQLite's."""
+    if name.startswith("SQLITE_") and hasattr(sqlite3, name):
+        return getattr(sqlite3, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
     "BINARY",
     "DATETIME",
     "NUMBER",
+    "PARSE_COLNAMES",
+    "PARSE_DECLTYPES",
     "ROWID",
     "STRING",
     "Binary",
@@ -58,18 +81,25 @@ __all__ = [
     "InternalError",
     "NotSupportedError",
     "OperationalError",
+    "PrepareProtocol",
     "ProgrammingError",
+    "Row",
     "Time",
     "TimeFromTicks",
     "Timestamp",
     "TimestampFromTicks",
     "Warning",
+    "adapters",
     "apilevel",
+    "complete_statement",
     "connect",
+    "converters",
     "diagnose",
     "drop_database",
     "list_databases",
     "paramstyle",
+    "register_adapter",
+    "register_converter",
     "set_retention",
     "sqlite_version",
     "sqlite_version_info",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from rome.codec.values import SqlValue
+from rome.dbapi.rows import RowFactory, made_by, with_texts
 from rome.engine.result import Result
 from rome.engine.session import Session
 from rome.errors import ProgrammingError
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from rome.dbapi.connection import Connection
 
 Parameters = Sequence[object] | Mapping[str, object]
-ResultRow = tuple[SqlValue, ...]
 ColumnDescription = tuple[str, None, None, None, None, None, None]
 
 
 _NO_RESULT = Result()
+_NO_ROWS: Iterator[Any] = iter(())
 
 
 @lru_cache(maxsize=1024)
@@ -37,12 +37,15 @@ class Cursor:
         arraysize: how many rows fetchmany() returns.
     """
 
+    _row_factory: RowFactory | None = None
+
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.description: tuple[ColumnDescription, ...] | None = None
         self.arraysize = 1
         self._result = _NO_RESULT
-        self._rows: Iterator[ResultRow] | None = None
+        self._values: Iterator[tuple[Any, ...]] = _NO_ROWS
+        self._rows: Iterator[Any] = _NO_ROWS
         self._closed = False
 
     def execute(self, sql: str, parameters: Parameters = ()) -> Self:
@@ -53,37 +56,52 @@ class Cursor:
 
         Cost: one round trip for most statements; `EXPLAIN ROME <statement>` says how many.
         """
-        return self._take(self._cleared().execute(sql, parameters))
+        session = self._cleared()
+        if self.connection.trace is not None:
+            self.connection.trace(sql)
+        return self._take(session.execute(sql, parameters))
 
     def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Self:
         """Run one INSERT, UPDATE or DELETE for each item of `parameters`."""
-        return self._take(self._cleared().executemany(sql, parameters))
+        session = self._cleared()
+        if self.connection.trace is not None:
+            self.connection.trace(sql)
+        return self._take(session.executemany(sql, parameters))
 
     def executescript(self, script: str) -> Self:
         """Run several statements, separated by ";". Commits an open transaction first, as sqlite3 does."""
-        self._cleared().executescript(script)
+        self._cleared().executescript(script, self.connection.trace)
         return self
 
-    def fetchone(self) -> ResultRow | None:
-        """The next row; None when there is none left.
+    @property
+    def row_factory(self) -> RowFactory | None:
+        """What makes the rows that are fetched from now on; None: they are tuples. At first the connection's."""
+        return self._row_factory
 
-        Raises:
-            ProgrammingError: the last statement has no result set. (All fetch methods.)
-        """
+    @row_factory.setter
+    def row_factory(self, factory: RowFactory | None) -> None:
+        self._row_factory = factory
+        if factory is None or self.description is None:
+            self._rows = self._values
+        else:
+            self._rows = made_by(factory, self, self._values)
+
+    def fetchone(self) -> Any:
+        """The next row; None when there is none left, or the last statement has no result set, as in sqlite3."""
         return next(self._result_set(), None)
 
-    def fetchmany(self, size: int | None = None) -> list[ResultRow]:
+    def fetchmany(self, size: int | None = None) -> list[Any]:
         """The next `size` rows (`arraysize` when left out), or as many as are left."""
         return list(islice(self._result_set(), self.arraysize if size is None else size))
 
-    def fetchall(self) -> list[ResultRow]:
+    def fetchall(self) -> list[Any]:
         """All rows that are left."""
         return list(self._result_set())
 
-    def __iter__(self) -> Iterator[ResultRow]:
+    def __iter__(self) -> Iterator[Any]:
         return self
 
-    def __next__(self) -> ResultRow:
+    def __next__(self) -> Any:
         return next(self._result_set())
 
     @property
@@ -104,7 +122,7 @@ class Cursor:
     def close(self) -> None:
         """Forget the rows. A closed cursor can do nothing any more."""
         self._closed = True
-        self._rows = None
+        self._values = self._rows = _NO_ROWS
 
     def setinputsizes(self, sizes: Sequence[object]) -> None:
         """Does nothing, as PEP 249 allows."""
@@ -115,24 +133,31 @@ class Cursor:
     def _cleared(self) -> Session:
         """The session, once the last statement's results are forgotten: one that fails must not leave them here."""
         session = self._session()
-        self.description = self._rows = None
+        self.description = None
+        self._values = self._rows = _NO_ROWS
         self._result = _NO_RESULT
         return session
 
     def _take(self, result: Result) -> Self:
         if result.columns is not None:
             self.description = _describe(result.columns)
-            self._rows = iter(result.rows)
+            self._values = self._rows = iter(result.rows)
+            if self._row_factory is not None or self.connection.text_factory is not str:
+                self._shape()
         self._result = result
         return self
+
+    def _shape(self) -> None:
+        """Let the rows be what the application wants."""
+        if self.connection.text_factory is not str:
+            self._values = self._rows = with_texts(self._values, self.connection.text_factory)
+        self.row_factory = self._row_factory
 
     def _session(self) -> Session:
         if self._closed:
             raise ProgrammingError("Cannot operate on a closed cursor.")
         return self.connection.session
 
-    def _result_set(self) -> Iterator[ResultRow]:
+    def _result_set(self) -> Iterator[Any]:
         self._session()
-        if self._rows is None:
-            raise ProgrammingError("there are no rows to fetch: the last statement has no result set")
         return self._rows

@@ -6,7 +6,8 @@
 
 SQLAlchemy parses it; 2.1 reads %20 in a database's name as a space, 2.0 leaves it as it is.
 
-Options follow as `?name=value&name=value`. Whatever the store does not list as its own (Store.options) is the engine's.
+Options follow as `?name=value&name=value`. Whatever the store does not list as its own (Store.options) is the engine's,
+but for the arguments of sqlite3.connect (rome.dbapi.sqlite3_options).
 No message shows a password, nor the value of a store's option, which may be one.
 """
 
@@ -20,6 +21,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine import make_url as sqlalchemy_url
 from sqlalchemy.exc import ArgumentError
 
+from rome.dbapi import sqlite3_options
 from rome.dbapi.isolation import LEVELS, level_name
 from rome.engine.options import Isolation, Options
 from rome.errors import ProgrammingError, URLError
@@ -83,6 +85,7 @@ def parse_url(url: URL, options: Mapping[str, object] | None = None, *, database
         url = url.set(password=_text(given.pop("password")))
     scheme, store = _scheme(url), store_of(url)
     texts = {name: _text(value) for name, value in given.items()}
+    sqlite3_options.check({name: texts.pop(name) for name in _sqlite3s(given, options or {}, store)})
     _check_address(url, store)
     _check_names(scheme, texts, store.options | ENGINE_OPTIONS.keys())
     if not url.database and database_needed:
@@ -97,6 +100,14 @@ def parse_url(url: URL, options: Mapping[str, object] | None = None, *, database
         options={name: text for name, text in texts.items() if name in store.options},
     )
     return Target(location, _engine_options({name: texts[name] for name in texts.keys() & ENGINE_OPTIONS.keys()}))
+
+
+def _sqlite3s(given: Mapping[str, object], options: Mapping[str, object], store: type[Store]) -> Set[str]:
+    """The names of sqlite3's arguments among those given. A `timeout` in a URL is not one where the store has several
+    of its own: one of these will be meant."""
+    found = given.keys() & (sqlite3_options.NAMES - store.options)
+    ambiguous = "timeout" not in options and any(name.endswith("_timeout") for name in store.options)
+    return found - {"timeout"} if ambiguous else found
 
 
 def _scheme(url: URL) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from rome.codec.values import PLAIN_TYPES, by_value
 from rome.errors import ProgrammingError
 from rome.planner.canonical import number_parameters
 from rome.planner.statement import Kind, Statement
@@ -22,12 +23,11 @@ from rome.sql.tokens import tokenize
 
 Parameters = Sequence[object] | Mapping[str, object]
 
-_PLAIN = frozenset({type(None), int, float, str, bytes})
 _adapters: Mapping[tuple[type, type], Callable[[Any], object]] = sqlite3.adapters
 
 
 class _Taken:
-    """The types that are taken as they are: those of _PLAIN that no adapter was registered for.
+    """The types that are taken as they are: those of PLAIN_TYPES that no adapter was registered for.
 
     Attributes:
         adapters: how many adapters there were when that was looked up. They are never unregistered.
@@ -35,11 +35,11 @@ class _Taken:
 
     def __init__(self) -> None:
         self.adapters = -1
-        self.types = _PLAIN
+        self.types = PLAIN_TYPES
 
     def look_up(self) -> None:
         self.adapters = len(_adapters)
-        self.types = frozenset(kind for kind in _PLAIN if (kind, sqlite3.PrepareProtocol) not in _adapters)
+        self.types = frozenset(kind for kind in PLAIN_TYPES if (kind, sqlite3.PrepareProtocol) not in _adapters)
 
 
 _taken = _Taken()
@@ -103,7 +103,7 @@ def all_entered(statement: Statement, batch: Iterable[Parameters]) -> list[Param
 
 def _plain(value: object) -> object:
     kind = type(value)
-    return value if kind in _taken.types else _by_value(_adapted(value, kind))
+    return value if kind in _taken.types else by_value(_adapted(value, kind))
 
 
 def _adapted(value: object, kind: type) -> object:
@@ -129,26 +129,3 @@ _DEFAULT: dict[type, Callable[[Any], object]] = {
     date: date.isoformat,
     datetime: lambda value: datetime.isoformat(value, " "),
 }
-
-
-def _by_value(value: object) -> object:
-    """A value of a type derived from one that SQLite knows, as the latter; other values as they are.
-
-    Not by int(), str() and float(), which call what the derived type has defined. The type is asked, and not
-    isinstance(), which believes an object that pretends to be of another class.
-    """
-    kind = type(value)
-    if kind in _PLAIN:
-        return value
-    if issubclass(kind, int):
-        return int.__int__(value)  # type: ignore[arg-type]  # issubclass tells mypy nothing about the value
-    if issubclass(kind, float):
-        return float.__float__(value)  # type: ignore[arg-type]
-    if issubclass(kind, str):
-        return str.__str__(value)
-    try:
-        view = memoryview(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, BufferError):
-        return value
-    # A buffer without dimensions is one number, as numpy's int64. sqlite3 would store the bytes of its memory.
-    return view.tobytes() if view.ndim else value

@@ -6,13 +6,18 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
+from itertools import pairwise
 from threading import Lock
+
+import apsw
 
 from rome.catalog.definition import Definition
 from rome.catalog.mirror import Mirror
 from rome.catalog.objects import decode_objects
 from rome.engine.prepared import Prepared, prepare
+from rome.errors import NotSupportedError
 from rome.planner.statement import Statement
+from rome.sql.tokens import identifier, tokenize
 from rome.store.spi import Row, Snapshot
 from rome.workingset.ddl import statements as working_statements
 from rome.workingset.functions import add_regexp
@@ -66,6 +71,23 @@ class Schema:
         add_regexp(mirror.connection)
         return mirror
 
+    def check_stands_alone(self) -> None:
+        """See to it that a connection can open the schema that has nothing of what an application may define.
+
+        Raises:
+            NotSupportedError: it cannot; nobody could use the database any more.
+        """
+        try:
+            self.open_mirror().close()
+            for item in self.definition.master.values():
+                if item.type != "view" and (name := _unknown_collation(item.sql)) is not None:  # SQLite looks later
+                    raise apsw.SQLError(f"no such collation sequence: {name}")
+        except apsw.Error as error:
+            raise NotSupportedError(
+                f"a table or index cannot rest on what is defined on one connection only, as no other could use the "
+                f"database then ({error}). Call functions and name collations in statements"
+            ) from error
+
     def open_working_set(self) -> WorkingSet:
         return WorkingSet(self._working_statements)
 
@@ -82,6 +104,12 @@ class Schema:
                 self._prepared.clear()
             self._prepared[statement.text] = found
         return found
+
+
+def _unknown_collation(sql: str) -> str | None:
+    """The first collation in a text that SQLite does not have by itself."""
+    names = [identifier(name) for word, name in pairwise(tokenize(sql)) if word.word == "COLLATE"]
+    return next((name for name in names if name.upper() not in ("BINARY", "NOCASE", "RTRIM")), None)
 
 
 class _Schemas:

@@ -17,10 +17,10 @@ from itertools import islice
 import apsw
 
 from rome.catalog.shape import quote
-from rome.codec.values import SqlValue
 from rome.engine import schema as schemas
 from rome.engine import sqlite_file
 from rome.engine.deferred import check_deferred
+from rome.engine.definitions import Definitions, Install
 from rome.engine.dump import dump
 from rome.engine.harvest import harvest
 from rome.engine.identifiers import IDENTIFIERS
@@ -145,14 +145,19 @@ class Session:
             return self._observer.statement(self, sql, operation, self._dispatch)
         return self._dispatch(operation)
 
-    def executescript(self, script: str) -> None:
+    def executescript(self, script: str, before: Callable[[str], object] | None = None) -> None:
         """Commit what is open, then run every statement; what BEGIN opens stays open until COMMIT.
 
         Outside BEGIN .. COMMIT the whole script is one transaction, committed at its end.
+
+        Args:
+            before: called with each statement, before it is run.
         """
         check_text(script, "executescript() argument")
         self.commit()
         for text in split_script(script):
+            if before is not None:
+                before(text)
             self.execute(text)
         if self._open is not None and not self._open.explicit:
             self.commit()
@@ -692,9 +697,7 @@ class Session:
     # ------------------------------------------------------------ replay
     def _may_replay(self, current: OpenTransaction) -> bool:
         return (
-            current.log.replayable
-            and current.attempt <= self._options.max_replays
-            and not self._workspace.has_functions
+            current.log.replayable and current.attempt <= self._options.max_replays and not self._workspace.definitions
         )
 
     def _replay(self, conflict: ConflictError | CommitAbortedError) -> None:
@@ -755,13 +758,44 @@ class Session:
             raise
 
     # ------------------------------------------------------------ what sqlite3 has
-    def create_function(
-        self, name: str, narg: int, function: Callable[..., SqlValue] | None, *, deterministic: bool = False
-    ) -> None:
-        """Define a SQL function on this connection. Its transactions are not replayed."""
+    @property
+    def definitions(self) -> Definitions:
+        """What the application has defined; `define` is to be called with what a change of it gives."""
         if self._user is not None:
             raise _busy()
-        self._workspace.create_function(name, narg, function, deterministic)
+        return self._workspace.definitions
+
+    def define(self, install: Install) -> None:
+        """Define something on this connection, or take it away. A transaction that has something is not replayed."""
+        self._workspace.define(install)
+
+    @property
+    def total_changes(self) -> int:
+        """How many rows were inserted, changed or deleted on this connection, those of foreign key actions included."""
+        return self._workspace.working_set.total_changes
+
+    def limit(self, category: int) -> int:
+        """One of SQLite's limits.
+
+        Raises:
+            ProgrammingError: there is none of this number.
+        """
+        if category not in apsw.mapping_limits:
+            raise ProgrammingError("'category' is out of bounds")
+        return self._workspace.working_set.connection.limit(category)
+
+    def setting(self, number: int) -> bool:
+        """One of SQLite's settings (SQLITE_DBCONFIG_..), as the application sees it.
+
+        Raises:
+            ProgrammingError: there is none of this number that is on or off.
+        """
+        if number == apsw.SQLITE_DBCONFIG_ENABLE_FKEY:
+            return self._statements.foreign_keys
+        try:
+            return bool(self._workspace.working_set.connection.config(number, -1))
+        except (apsw.Error, ValueError, TypeError) as error:
+            raise ProgrammingError(f"unknown config 'op': {number}") from error
 
     def iterdump(self) -> Iterator[str]:
         """The database as SQL, in the form of sqlite3's Connection.iterdump(); read in one transaction."""

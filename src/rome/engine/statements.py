@@ -108,7 +108,7 @@ class Statements:
     def _query(
         self, current: OpenTransaction, prepared: Prepared, parameters: Sequence[SqlValue], check: Check
     ) -> Result:
-        if not (prepared.statement.for_update or self._workspace.has_functions):
+        if not (prepared.statement.for_update or self._workspace.definitions):
             rows = current.execution.summary(prepared, parameters, check)
             if rows is not None:
                 return Result(prepared.inspection.columns, rows)
@@ -267,6 +267,8 @@ class Statements:
                 after = ddl.run(
                     statement, parameters, current.reader, self._workspace.mirror, foreign_keys=self.foreign_keys
                 )
+                if self._workspace.definitions and after is not before:
+                    after.check_stands_alone()
         except BaseException:
             current.reader.schema = before
             current.reader.forget_decoded()

@@ -6,30 +6,27 @@ transaction. The mirror has them without their rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import apsw
 
 from rome.catalog.mirror import Mirror
-from rome.codec.values import SqlValue
+from rome.engine.definitions import Definitions, Install
 from rome.engine.prepared import Prepared
 from rome.engine.schema import Schema
 from rome.planner.statement import Statement
-from rome.workingset.functions import add_regexp, guarded
+from rome.workingset.functions import add_regexp
 from rome.workingset.workingset import WorkingSet
-
-Function = Callable[..., SqlValue]
 
 
 class Workspace:
-    """Mirror and working set, opened anew when the schema changes, with the functions that the application defined.
+    """Mirror and working set, opened anew when the schema changes, with what the application has defined.
 
     Attributes:
+        definitions: that; see `define`.
         schema: the one that both were opened for; DDL of the open transaction comes on top.
     """
 
     def __init__(self, schema: Schema) -> None:
-        self._functions: dict[tuple[str, int], tuple[Function | None, bool]] = {}
+        self.definitions = Definitions()
         self.schema = schema
         self.mirror: Mirror
         self.working_set: WorkingSet
@@ -37,10 +34,6 @@ class Workspace:
         self._hidden: Schema | None = None
         self.working_set = schema.open_working_set()
         self.open_mirror(schema)
-
-    @property
-    def has_functions(self) -> bool:
-        return any(function is not None for function, _ in self._functions.values())
 
     def prepare(self, schema: Schema, statement: Statement) -> Prepared:
         """A statement under the schema and the temporary objects, which hide stored ones of their names."""
@@ -58,8 +51,7 @@ class Workspace:
 
     def open_mirror(self, schema: Schema) -> None:
         mirror = schema.open_mirror()
-        for (name, narg), (function, deterministic) in self._functions.items():
-            mirror.connection.create_scalar_function(name, function, narg, deterministic=deterministic)
+        self.definitions.give_to(mirror.connection)
         mirror.create_temporary(self.working_set.temporary())
         self.mirror = mirror
         self.note_temporary()
@@ -93,8 +85,8 @@ class Workspace:
         before, new = self.working_set, schema.open_working_set()
         new.counters = before.counters
         new.adopt_temporary(before)
-        for (name, narg), (function, deterministic) in self._functions.items():
-            new.create_function(name, narg, function, deterministic)
+        self.definitions.give_to(new.connection)
+        new.fickle = self.definitions.fickle
         self.working_set = new  # not before: interrupted up to here, nothing has changed
         before.close()
 
@@ -109,17 +101,16 @@ class Workspace:
         self.open_working_set(self.schema)
         self.open_mirror(self.schema)
 
-    def create_function(self, name: str, narg: int, function: Function | None, deterministic: bool) -> None:
-        function = None if function is None else guarded(function)
-        self._functions[name.lower(), narg] = (function, deterministic)
-        self.working_set.create_function(name, narg, function, deterministic)
-        self.mirror.connection.create_scalar_function(name, function, narg, deterministic=deterministic)
+    def define(self, install: Install) -> None:
+        """Give both databases what has just come to `definitions`, or left them."""
+        for database in (self.working_set, self.mirror):
+            install(database.connection)
+        self.working_set.fickle = self.definitions.fickle
 
     def equip(self, connection: apsw.Connection) -> None:
         """Give another database the functions that this schema may call."""
         add_regexp(connection)
-        for (name, narg), (function, deterministic) in self._functions.items():
-            connection.create_scalar_function(name, function, narg, deterministic=deterministic)
+        self.definitions.give_to(connection)
 
     def close(self) -> None:
         self.working_set.close()

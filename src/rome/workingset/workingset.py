@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
@@ -447,13 +447,6 @@ class WorkingSet:
                     if values is not None:
                         contents.touched[statements.identity(0, values)] = statements.where(0, values)
 
-    def create_function(
-        self, name: str, narg: int, function: Callable[..., SqlValue] | None, deterministic: bool
-    ) -> None:
-        if function is not None and not deterministic:
-            self.fickle.add(name.lower())
-        self.connection.create_scalar_function(name, function, narg, deterministic=deterministic)
-
     def close(self) -> None:
         self.connection.close()
         for _, keys in self._computed.values():
@@ -464,6 +457,7 @@ class WorkingSet:
 def _image(statements: tuple[str, ...]) -> bytes:
     """An empty database with this schema: opening it takes a tenth of the time that running the statements does."""
     connection = apsw.Connection(":memory:")
+    add_regexp(connection)
     connection.execute("PRAGMA page_size=1024")
     connection.execute("BEGIN")
     connection.execute("CREATE TABLE rome_page (a)")  # an image needs a page, also without tables
