@@ -30,13 +30,21 @@ _CLASSES: list[tuple[type[apsw.Error], type[errors.Error]]] = [
     (apsw.Error, errors.OperationalError),
 ]
 
+_NAMES = {code: str(name) for code, name in apsw.mapping_result_codes.items() if isinstance(code, int)} | {
+    code: str(name) for code, name in apsw.mapping_extended_result_codes.items() if isinstance(code, int)
+}
+
 
 def translate(error: apsw.Error) -> errors.Error:
     """The error to raise in its place."""
-    found: type[errors.Error] | None = _CONSTRAINTS.get(getattr(error, "extendedresult", 0))
+    code: int | None = getattr(error, "extendedresult", None)
+    found: type[errors.Error] | None = _CONSTRAINTS.get(code or 0)
     if found is None:
         found = next(ours for theirs, ours in _CLASSES if isinstance(error, theirs))
-    return found(str(error))
+    made = found(str(error))
+    if code is not None:
+        made.sqlite_errorcode, made.sqlite_errorname = code, _NAMES.get(code)
+    return made
 
 
 def not_unicode(error: UnicodeDecodeError) -> errors.DataError:
