@@ -16,7 +16,7 @@ from rome.codec.values import SqlValue
 from rome.errors import DataError
 from rome.planner.access import Access, Limit, Term
 from rome.planner.affinity import UNCERTAIN, Conversion, Uncertain
-from rome.planner.canonical import Constant, Slot
+from rome.planner.canonical import Constant, Constants, Slot
 from rome.planner.plan import Fetch, Values
 from rome.planner.predicates import Among, FixedValue, Leaf, Operand
 from rome.store.spi import BEYOND, Bounds
@@ -59,6 +59,8 @@ class Inputs:
             return (_certain(slot.value),)
         if isinstance(slot, int):
             return (self.parameters[slot],) if slot < len(self.parameters) else (None,)
+        if isinstance(slot, Constants):
+            return [_certain(value) for value in slot.values]
         return self.parameters[slot.start : slot.stop]
 
 

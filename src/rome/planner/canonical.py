@@ -31,8 +31,14 @@ class Constant(NamedTuple):
     value: SqlValue | Uncertain
 
 
-Slot = int | range | Constant
-"""What a placeholder of the canonical text stands for: a parameter's position, a run of them, or a literal."""
+class Constants(NamedTuple):
+    """A slot that holds all literals of an IN list."""
+
+    values: tuple[SqlValue | Uncertain, ...]
+
+
+Slot = int | range | Constant | Constants
+"""What a placeholder of the canonical text stands for: parameters by position, one or a run, or literals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +85,18 @@ _SAME = {"==": "=", "<>": "!="}
 _FRAME = frozenset(["ROWS", "RANGE", "GROUPS"])
 
 
-def canonical(tokens: Sequence[Token]) -> Canonical:
+def canonical(tokens: Sequence[Token], *, runs: bool = True) -> Canonical:
     """Rewrite the tokens of one statement.
+
+    Args:
+        runs: write one placeholder for all literals of an IN list.
 
     Raises:
         NotUnderstood: a construct that cannot be written in the smaller language.
 
-    Cost: 0.7 µs per token.
+    Cost: 0.7 µs per token. The parser takes 30 µs for each that is left of it.
     """
-    return _Writer(tokens).write()
+    return _Writer(tokens, runs=runs).write()
 
 
 def number_parameters(tokens: Sequence[Token]) -> list[tuple[Token, Slot]]:
@@ -136,8 +145,9 @@ def number(text: str) -> int | float | Uncertain:
 class _Writer:
     """Walks the tokens once, from left to right."""
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
+    def __init__(self, tokens: Sequence[Token], *, runs: bool) -> None:
         self.tokens = tokens
+        self.runs = runs
         self.words = [token.word for token in tokens]
         self.slots: list[Slot] = []
         self.out: list[str] = []
@@ -177,7 +187,7 @@ class _Writer:
         return at + 1
 
     def _slot(self, slot: Slot) -> None:
-        kind = RUN if isinstance(slot, range) else "s"
+        kind = RUN if isinstance(slot, range | Constants) else "s"
         self.out.append(f":{kind}{len(self.slots)}")
         self.slots.append(slot)
 
@@ -199,6 +209,12 @@ class _Writer:
         word = self.words[at]
         if word == "(":
             self._open(at)
+            if self.runs and self._word(at - 1) == "IN":
+                values, end = _literals(self.tokens, at + 1)
+                if len(values) > 1 and self._word(end) == ")":
+                    self._slot(Constants(tuple(values)))
+                    self.operand = True
+                    return end
         elif word == ")":
             if self.closers:
                 self.closers.pop()
@@ -292,7 +308,21 @@ class _Writer:
             self.target = word == "INTO"
         self._keyword(word, at + 1)
         self.operand = word == "NULL"
-        return at + 1
+        return self._literal_rows(at + 1) if word == "VALUES" else at + 1
+
+    def _literal_rows(self, at: int) -> int:
+        """The first rows of VALUES, as far as they are literals: one that says nothing stands for all."""
+        end = start = at
+        while self._word(start) == "(":
+            values, closing = _literals(self.tokens, start + 1)
+            if not values or self._word(closing) != ")":
+                break
+            end = closing + 1
+            start = end + 1 if self._word(end) == "," else len(self.words)
+        if end > at:
+            self.out.append("( ~ NULL )")
+            self.operand = True
+        return end
 
     def _in_table(self, at: int) -> int:
         """`x IN t`, `x IN main.t`."""
@@ -326,6 +356,28 @@ class _Writer:
                 next(self.parameters)
             at += 1
         raise NotUnderstood("unbalanced parentheses")
+
+
+def _literals(tokens: Sequence[Token], at: int) -> tuple[list[SqlValue | Uncertain], int]:
+    """The literals from a position on that commas part, and where the last of them ends."""
+    values: list[SqlValue | Uncertain] = []
+    end = at
+    while at < len(tokens):
+        token = tokens[at]
+        negative = token.word == "-" and at + 1 < len(tokens) and tokens[at + 1].kind == "number"
+        if negative:
+            values.append(number("-" + tokens[at + 1].text.replace("_", "")))
+        elif token.kind in ("number", "string", "blob"):
+            values.append(literal(token).value)
+        elif token.word == "NULL":
+            values.append(None)
+        else:
+            break
+        end = at + 1 + negative
+        if end >= len(tokens) or tokens[end].word != ",":
+            break
+        at = end + 1
+    return values, end
 
 
 def _end_of_empty_set(tokens: Sequence[Token], at: int) -> int | None:

@@ -8,7 +8,7 @@ from rome.catalog.schema import ROWID, Table
 from rome.codec.values import SqlValue
 from rome.planner.access import Access, Limit, Term
 from rome.planner.affinity import UNCERTAIN, Uncertain
-from rome.planner.canonical import Constant, Slot
+from rome.planner.canonical import Constant, Constants, Slot
 from rome.planner.order import Step
 from rome.planner.page import Paging
 from rome.planner.plan import Line, QuestionKind
@@ -157,7 +157,7 @@ class _Writer:
     def _values(self, operand: Operand) -> list[str]:
         if self.parameters is None and isinstance(operand, SlotValue):
             slot = self.slots[operand.slot]
-            if not isinstance(slot, Constant):
+            if not isinstance(slot, Constant | Constants):
                 return [f"?{position + 1}" for position in ([slot] if isinstance(slot, int) else slot)]
         return [_literal(value) for value in self._known(operand)] or ["NULL"]
 
@@ -166,6 +166,8 @@ class _Writer:
         slot = Constant(operand.value) if isinstance(operand, FixedValue) else self.slots[operand.slot]
         if isinstance(slot, Constant):
             return [slot.value]
+        if isinstance(slot, Constants):
+            return list(slot.values)
         positions = range(slot, slot + 1) if isinstance(slot, int) else slot
         return list((self.parameters or ())[positions.start : positions.stop])
 

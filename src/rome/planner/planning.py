@@ -381,7 +381,7 @@ def _view(sql: str) -> ViewText:
     if words[at - 1] == ")":
         opening = words.index("(")
         columns = [token for token in tokens[opening + 1 : at - 1] if token.word != ","]
-    text = canonical(tokens[at + 1 :])
+    text = canonical(tokens[at + 1 :], runs=False)
 
     def operand(placeholder: str) -> Operand:
         value = text.slots[int(placeholder[1:])]
