@@ -13,9 +13,8 @@ off for the whole migration would need a PRAGMA before its transaction begins, a
 
 DDL is transactional, and alembic is told so: all revisions of an upgrade are one transaction, or one each with its
 `transaction_per_migration`. Revisions written for SQLite rely on the opposite in one point: each begins outside of a
-transaction there, so that a PRAGMA foreign_keys in it counts. So it counts here, too, inside of the upgrade's
-transaction: ignored, as SQLite ignores it there, it would let the revision that rebuilds a table delete the rows that
-refer to it.
+transaction there, so that a PRAGMA foreign_keys in it counts. So it does here, in any transaction that no BEGIN has
+begun (rome.engine.connection_pragmas).
 """
 
 from __future__ import annotations
@@ -26,11 +25,10 @@ from typing import TYPE_CHECKING, Any
 from alembic.ddl.base import DropColumn, visit_drop_column
 from alembic.ddl.impl import DefaultImpl
 from alembic.ddl.sqlite import SQLiteImpl
-from sqlalchemy import Integer, PrimaryKeyConstraint, event
+from sqlalchemy import Integer, PrimaryKeyConstraint
 from sqlalchemy.ext.compiler import compiles
 
 from rome.dbapi.connection import Connection
-from rome.planner.statement import Kind, classify
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -70,8 +68,6 @@ class RomeImpl(SQLiteImpl):
         if transactional_ddl is None and dialect.driver == "rome":
             transactional_ddl = True
         super().__init__(dialect, connection, as_sql, transactional_ddl, output_buffer, context_opts)
-        if connection is not None and not as_sql and self._on_rome and not event.contains(connection, *_SWITCHING):
-            event.listen(connection, *_SWITCHING)
 
     @property
     def _on_rome(self) -> bool:
@@ -136,19 +132,6 @@ class RomeImpl(SQLiteImpl):
     def _foreign_keys_off(self) -> AbstractContextManager[None]:
         connection = None if self.connection is None else self.connection.connection.dbapi_connection
         return connection.session.foreign_keys_off() if isinstance(connection, Connection) else nullcontext()
-
-
-def _switch_foreign_keys(connection: SqlConnection, cursor: object, sql: str, *_: object) -> None:
-    """Let PRAGMA foreign_keys count inside of a transaction."""
-    statement = classify(sql)
-    if statement.kind is not Kind.PRAGMA or statement.name != "foreign_keys" or statement.argument is None:
-        return
-    ours = connection.connection.dbapi_connection
-    if isinstance(ours, Connection):
-        ours.session.switch_foreign_keys(statement.argument)
-
-
-_SWITCHING = ("before_cursor_execute", _switch_foreign_keys)
 
 
 def _alters_alike(batch_op: BatchOperationsImpl) -> bool:

@@ -58,6 +58,10 @@ class FullScanWarning(Warning, UserWarning):
     """A statement reads a whole table; asked for by full_scan=warn."""
 
 
+class IgnoredPragmaWarning(Warning, UserWarning):
+    """A PRAGMA does nothing where it was given, as in SQLite."""
+
+
 class PersistenceWarning(Warning, UserWarning):
     """The store may lose acknowledged commits when it stops; said once for each server."""
 

@@ -97,7 +97,7 @@ class TestErrors:
             ("rome+memory:///n?full_scam=warn", "no option 'full_scam'; did you mean 'full_scan'.; known: .*full_scan"),
             ("rome+memory:///n?Foreign-Keys=off", "no option 'Foreign-Keys'; did you mean 'foreign_keys'.;"),
             ("rome+redis:///n?timeout=3", "no option 'timeout'; did you mean '[a-z]+_timeout'.;"),
-            ("rome+memory:///n?xyzzy=3", "no option 'xyzzy'; known: commit_turn, "),
+            ("rome+memory:///n?xyzzy=3", "no option 'xyzzy'; known: autocommit, commit_turn, "),
             ("rome+reddis:///n", r"no store 'rome\+reddis'; did you mean 'redis'.; installed: .*memory"),
             ("rome+memory:///n?unix_socket=x", "rome.memory has no option 'unix_socket'"),
             ("rome+memory:///n?full_scan=never", "full_scan='never': expected allow, warn or error"),

@@ -152,13 +152,6 @@ def test_a_table_that_a_revision_rebuilds_keeps_the_rows_that_refer_to_it(
         assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
 
 
-def test_outside_of_alembic_a_pragma_in_a_transaction_is_ignored(engine: Engine) -> None:
-    with engine.connect() as connection:
-        connection.exec_driver_sql("CREATE TABLE t (a)")
-        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
-        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
-
-
 def test_stock_sqlite_is_left_alone() -> None:
     engine = sa.create_engine("sqlite://")
     with engine.connect() as connection:

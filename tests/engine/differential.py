@@ -181,6 +181,8 @@ class Pair:
         return [self.stock.execute(f"SELECT {columns} FROM {name}").fetchall() for name, columns in self.tables.items()]
 
     def _on_rome(self, operation: Operation) -> Seen:
+        if operation.sql in ("COMMIT", "ROLLBACK") and not self.rome.in_transaction:  # a transaction begins by itself
+            return Seen([], -1, None, None, False)
         cursor = self.rome.cursor()
         error = None
         rows: Rows = []

@@ -112,6 +112,12 @@ class Definition:
         """The same schema under the version at which it was committed."""
         return replace(self, catalog=replace(self.catalog, version=version))
 
+    def with_header(self, name: str, value: int) -> Definition:
+        """The same schema with another number in its header; itself if it is the one that was there."""
+        if getattr(self.header, name) == value:
+            return self
+        return replace(self, header=msgspec.structs.replace(self.header, **{name: value}))
+
     def evolve(self, mirror: Mirror, created_since: int | None = None) -> Evolution:
         """The definition after one DDL statement has run on the mirror.
 
@@ -169,7 +175,8 @@ class Definition:
             else:
                 objects[key] = ViewObject(identifier, item.name, item.sql)
                 views[name] = View(identifier, item.name, item.sql)
-        definition = Definition(Header(next_id), objects, Catalog(self.catalog.version, tables, views), master)
+        header = msgspec.structs.replace(self.header, next_id=next_id)
+        definition = Definition(header, objects, Catalog(self.catalog.version, tables, views), master)
         return Evolution(definition, came, gone, differing)
 
     def stored(self) -> Iterator[tuple[bytes, bytes]]:

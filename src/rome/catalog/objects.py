@@ -16,10 +16,15 @@ from rome.errors import CorruptRecordError
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True, tag="header"):
-    """What must outlive the objects: the next free object id."""
+    """What must outlive the objects: the next free object id.
+
+    And the numbers that SQLite's header keeps for applications; in the store of an older Rome it ends before them.
+    """
 
     next_id: int = 1
     id: int = 0
+    user_version: int = 0
+    application_id: int = 0
 
 
 class TableObject(msgspec.Struct, frozen=True, array_like=True, tag="table"):

@@ -16,7 +16,7 @@ from rome.dbapi.abandoned import clean_up, clean_up_later
 from rome.dbapi.absent import Absent
 from rome.dbapi.callbacks import Callbacks
 from rome.dbapi.cursor import Cursor, Parameters
-from rome.dbapi.isolation import LEVELS, level_name
+from rome.dbapi.isolation import level_name, level_of
 from rome.dbapi.private import drop_after, private_name
 from rome.dbapi.rows import RowFactory, TextFactory
 from rome.dbapi.sqlite3_options import checks_thread
@@ -201,15 +201,21 @@ class Connection(Callbacks, Absent):
     def isolation_level(self) -> str:
         """The level of the transactions to come, by SQLAlchemy's names (rome.dbapi.isolation.LEVELS).
 
-        None can be assigned, too: it means AUTOCOMMIT, as in sqlite3. The name that was assigned is read back, not
-        its synonym: SQLAlchemy compares them.
+        sqlite3's can be assigned, too: None commits what is open and means AUTOCOMMIT, "", DEFERRED, IMMEDIATE and
+        EXCLUSIVE mean SERIALIZABLE. The name that was assigned is read back, not its synonym: SQLAlchemy compares them.
+        A transaction that has only read ends for another level.
+
+        Raises:
+            ProgrammingError: there is no such level, or the open transaction has written something.
         """
         return self._isolation_level
 
     @isolation_level.setter
     def isolation_level(self, level: str | None) -> None:
+        if level is None:
+            self.commit()
         name = "AUTOCOMMIT" if level is None else level_name(level)
-        self.session.isolation = LEVELS[name]
+        self.session.isolation = level_of(name)
         self._isolation_level = name
 
     @property

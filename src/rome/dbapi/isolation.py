@@ -10,17 +10,25 @@ LEVELS: dict[str, Isolation] = {
     "REPEATABLE READ": Isolation.SNAPSHOT,
     "SNAPSHOT": Isolation.SNAPSHOT,
     "READ COMMITTED": Isolation.READ_COMMITTED,
+    "READ UNCOMMITTED": Isolation.READ_COMMITTED,  # as in PostgreSQL: nobody sees what is not committed
     "AUTOCOMMIT": Isolation.AUTOCOMMIT,
 }
+BEGINNINGS: dict[str, Isolation] = dict.fromkeys(["", "DEFERRED", "IMMEDIATE", "EXCLUSIVE"], Isolation.SERIALIZABLE)
+"""What sqlite3 calls an isolation level: how a transaction begins. In SQLite each is serializable."""
+
+
+def level_of(name: str) -> Isolation:
+    """The level that a name in LEVELS or BEGINNINGS means."""
+    return LEVELS[name] if name in LEVELS else BEGINNINGS[name]
 
 
 def level_name(text: str) -> str:
-    """The name in LEVELS that `text` means: in any case, and with "_" for a space.
+    """The name in LEVELS or BEGINNINGS that `text` means: in any case, and with "_" for a space.
 
     Raises:
         ProgrammingError: there is no such level; the message lists those there are.
     """
     name = text.replace("_", " ").upper()
-    if name not in LEVELS:
+    if name not in LEVELS and name not in BEGINNINGS:
         raise ProgrammingError(f"there is no isolation level {text!r}; known: {', '.join(LEVELS)}")
     return name

@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url as sqlalchemy_url
 from sqlalchemy.exc import ArgumentError
 
 from rome.dbapi import sqlite3_options
-from rome.dbapi.isolation import LEVELS, level_name
+from rome.dbapi.isolation import LEVELS, level_name, level_of
 from rome.engine.options import Isolation, Options
 from rome.errors import ProgrammingError, URLError
 from rome.store.location import Location
@@ -159,7 +159,11 @@ def _flag(text: str) -> bool:
 
 
 def _isolation(text: str) -> Isolation:
-    return LEVELS[level_name(text)]
+    return level_of(level_name(text))
+
+
+def _autocommit(text: str) -> bool:
+    return _flag(text.replace("-1", "false"))  # sqlite3.LEGACY_TRANSACTION_CONTROL: transactions begin by themselves
 
 
 def _full_scan(text: str) -> str:
@@ -199,6 +203,7 @@ _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 ENGINE_OPTIONS: dict[str, tuple[Callable[[str], object], str]] = {
     "isolation_level": (_isolation, " or ".join(LEVELS)),
+    "autocommit": (_autocommit, "on or off"),
     "full_scan": (_full_scan, "allow, warn or error"),
     "foreign_keys": (_flag, "on or off"),
     "ddl": (_ddl, "sqlite or portable"),
@@ -210,7 +215,10 @@ ENGINE_OPTIONS: dict[str, tuple[Callable[[str], object], str]] = {
     "max_commit_rows": (_rows, "a number, 1 or more"),
     "max_commit_bytes": (_size, "a number of bytes, 16KB or more, as in 16MB"),
 }
-"""Name -> how to read it, and what may be written. `replay=off` is max_replays=0."""
+"""Name -> how to read it, and what may be written.
+
+`replay=off` is max_replays=0; `autocommit=on`, as sqlite3 has it, is isolation_level=AUTOCOMMIT.
+"""
 
 
 def _engine_options(texts: Mapping[str, str]) -> Options:
@@ -221,6 +229,8 @@ def _engine_options(texts: Mapping[str, str]) -> Options:
             fields["isolation" if name == "isolation_level" else name] = read(text)
         except (KeyError, ValueError, ProgrammingError):
             raise URLError(f"option {name}={text!r}: expected {expected}") from None
+    if fields.pop("autocommit", False):
+        fields["isolation"] = Isolation.AUTOCOMMIT
     if not fields.pop("replay", True):
         fields["max_replays"] = 0
     return Options(**fields)  # type: ignore[arg-type]  # the table above gives every field its type

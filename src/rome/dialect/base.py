@@ -17,7 +17,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.sql.compiler import InsertmanyvaluesSentinelOpts
 
 from rome import dbapi
-from rome.dbapi.isolation import LEVELS
+from rome.dbapi.isolation import BEGINNINGS, LEVELS
 from rome.dbapi.private import drop_after, private_name
 from rome.dbapi.url import parse_url
 from rome.dialect.ddl import RomeDDLCompiler
@@ -142,7 +142,8 @@ class RomeDialect(SQLiteDialect):
         return list(LEVELS)
 
     def get_isolation_level(self, dbapi_connection: Any) -> Any:
-        return dbapi_connection.isolation_level
+        name = dbapi_connection.isolation_level
+        return "SERIALIZABLE" if name in BEGINNINGS else name
 
     def set_isolation_level(self, dbapi_connection: Any, level: str) -> None:
         dbapi_connection.isolation_level = level

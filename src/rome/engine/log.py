@@ -38,12 +38,14 @@ class Log:
         begun: something was asked for; true for ever then.
         noted: the operation that was added last, once its outcome is kept.
         replayable: it is complete, and running it again does no harm. Not once DDL has run.
+        changes_rows: INSERT, UPDATE or DELETE is among it: what begins a transaction in sqlite3.
     """
 
     def __init__(self) -> None:
         self.begun = False
         self.noted: Operation | None = None
         self.replayable = True
+        self.changes_rows = False
         self._logged: list[Logged] = []
         self._rows = 0
 

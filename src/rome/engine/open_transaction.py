@@ -35,6 +35,8 @@ class OpenTransaction:
         by_savepoint: begun by SAVEPOINT under AUTOCOMMIT: the release of the outermost one commits.
         validated: COMMIT validates even if nothing was written: FOR UPDATE was used, or READ COMMITTED has shown what
             this transaction wrote beside newer rows.
+        keys_to_check: deferred foreign keys are checked at COMMIT although they are not enforced any more: rows were
+            changed while they were.
         attempt: 1 is the first run. The log and this number go on to the next attempt.
         counters: of the working set, when the transaction began; a replay begins with them.
         complete: it holds all that its log tells; a replay does so only once it has run.
@@ -50,6 +52,7 @@ class OpenTransaction:
     explicit: bool = False
     by_savepoint: bool = False
     validated: bool = False
+    keys_to_check: bool = False
     attempt: int = 1
     complete: bool = True
     committed: bool = False
@@ -79,6 +82,10 @@ class OpenTransaction:
             or self.reader.working_set.contents.is_dirty()
             or self.reader.working_set.temporary_changed
         )
+
+    def holds_schema_alone(self) -> bool:
+        """Nobody asked for a transaction, and no statement on rows has begun one: sqlite3 has committed DDL by now."""
+        return not (self.explicit or self.savepoints or self.validated or self.log.changes_rows)
 
     def is_pristine(self) -> bool:
         """Nothing rests on the schema yet, so that a newer one may still take its place."""

@@ -19,6 +19,7 @@ import apsw
 from rome.catalog.shape import quote
 from rome.engine import schema as schemas
 from rome.engine import sqlite_file
+from rome.engine.connection_pragmas import ConnectionPragmas
 from rome.engine.deferred import check_deferred
 from rome.engine.definitions import Definitions, Install
 from rome.engine.dump import dump
@@ -29,7 +30,6 @@ from rome.engine.observing import Observer, Tracer
 from rome.engine.open_transaction import OpenTransaction, Savepoint
 from rome.engine.options import Isolation, Options
 from rome.engine.parameters import Parameters, all_entered, check_count, entered
-from rome.engine.pragma import Answer, answer
 from rome.engine.reader import CatalogMoved
 from rome.engine.replay import Verdict, run_again
 from rome.engine.result import Result, Stats
@@ -53,7 +53,7 @@ from rome.errors import (
     StoreUnavailableError,
     TurnTakenError,
 )
-from rome.planner.statement import Kind, Statement, classify, split_script
+from rome.planner.statement import Kind, Statement, begins_to_write, classify, split_script
 from rome.sql import vacuum
 from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX, Store
 from rome.transaction.read_set import Check
@@ -73,6 +73,7 @@ class Session:
         self._isolation = options.isolation
         self._workspace = Workspace(schemas.newest(store.last_snapshot().incarnation) or Schema.empty())
         self._statements = Statements(self._workspace, foreign_keys=options.foreign_keys, full_scan=options.full_scan)
+        self._pragmas = ConnectionPragmas(self._statements, self._workspace)
         self._open: OpenTransaction | None = None
         self._doomed: OperationalError | None = None
         self._user: Operation | None = None
@@ -99,6 +100,8 @@ class Session:
     def isolation(self, level: Isolation) -> None:
         if self._under_way is not None and self._user is None:
             self._settle()
+        if level is not self._isolation and self._open is not None:
+            self._dispatch(_OTHER, self._leave_if_it_holds_nothing)
         if level is not self._isolation and self.in_transaction:
             raise ProgrammingError("the isolation level cannot change inside a transaction: COMMIT or ROLLBACK first")
         self._isolation = level
@@ -148,7 +151,8 @@ class Session:
     def executescript(self, script: str, before: Callable[[str], object] | None = None) -> None:
         """Commit what is open, then run every statement; what BEGIN opens stays open until COMMIT.
 
-        Outside BEGIN .. COMMIT the whole script is one transaction, committed at its end.
+        Outside BEGIN .. COMMIT the whole script is one transaction, committed at its end; also before a BEGIN in
+        it: in sqlite3 the statements before are committed one by one.
 
         Args:
             before: called with each statement, before it is run.
@@ -156,6 +160,8 @@ class Session:
         check_text(script, "executescript() argument")
         self.commit()
         for text in split_script(script):
+            if self._open is not None and not self._open.explicit and classify(text).kind is Kind.BEGIN:
+                self.commit()
             if before is not None:
                 before(text)
             self.execute(text)
@@ -213,11 +219,11 @@ class Session:
         rows = operation.statement.reads_or_writes_rows
         if not rows:
             check_syntax(operation.statement.text)
-        if not rows and kind is Kind.COMMIT:
-            self._commit_open()
-            return Result()
-        if not rows and kind is Kind.ROLLBACK:
-            self._roll_back()
+        if not rows and kind in (Kind.COMMIT, Kind.ROLLBACK):
+            by_method = operation is _COMMIT or operation is _ROLLBACK  # that is no error, as in sqlite3
+            if self._open is None and self._doomed is None and not by_method:
+                raise OperationalError(f"cannot {kind.value.lower()} - no transaction is active")
+            (self._commit_open if kind is Kind.COMMIT else self._roll_back)()
             return Result()
         if self._doomed is not None:
             if kind in (Kind.ROLLBACK_TO, Kind.RELEASE):
@@ -239,20 +245,31 @@ class Session:
         statement = operation.statement
         kind = statement.kind
         if kind is Kind.BEGIN:
-            return self._begin_explicitly()
+            return self._begin_explicitly(statement)
         if kind in _REFUSED:
             raise NotSupportedError(_REFUSED[kind])
         if kind is Kind.VACUUM:
             return self._vacuum(operation)
-        if kind in (Kind.ANALYZE, Kind.EMPTY):
-            return Result()  # the store needs none of them
-        if kind is Kind.PRAGMA and answer(statement) is Answer.SWITCH:
-            return self._switch(statement)
+        if kind is Kind.EMPTY:
+            return Result()
+        if kind is Kind.PRAGMA:
+            return self._pragmas.answer(statement, self._open)
         return None
 
-    def _begin_explicitly(self) -> Result:
-        if self._open is not None and (self._open.explicit or self._open.log.begun):
-            raise OperationalError("cannot start a transaction within a transaction")
+    def _begin_explicitly(self, statement: Statement) -> Result:
+        """BEGIN, where sqlite3 would have no transaction yet: also after reads, and after DDL, which is committed then.
+
+        Raises:
+            OperationalError: there is a transaction, in SQLite's words.
+        """
+        if self._statements.query_only and begins_to_write(statement):
+            raise OperationalError("attempt to write a readonly database")
+        self._leave_if_it_holds_nothing()
+        if self._open is not None and self._open.holds_schema_alone():
+            self._commit_open()
+        if self._open is not None:
+            hint = "" if self._open.explicit else ": the statements before have begun one, COMMIT or ROLLBACK first"
+            raise OperationalError(f"cannot start a transaction within a transaction{hint}")
         self._begin().explicit = True
         return Result()
 
@@ -301,7 +318,7 @@ class Session:
             self._end()
             self._turn.leave()
 
-    def _leave_if_it_holds_nothing(self) -> None:
+    def _leave_if_it_holds_nothing(self) -> Result:
         """End an implicit transaction that has only read, for a statement that must stand outside; no round trip.
 
         What the application saw in it was then another transaction, as it is with sqlite3.
@@ -309,6 +326,7 @@ class Session:
         if self._open is not None and self._open.holds_nothing():
             self._end(committed=True)
             self._turn.committed(wrote=False)
+        return Result()
 
     def _begin(self) -> OpenTransaction:
         if self._open is None:
@@ -317,6 +335,7 @@ class Session:
             self._open = self._was_open = OpenTransaction.begin(
                 self._store, self._workspace.working_set, self._workspace.schema, self._options.max_working_set
             )
+            self._open.execution.defer_foreign_keys = self._pragmas.defer_foreign_keys
         return self._open
 
     def _catch_up(self) -> None:
@@ -498,25 +517,6 @@ class Session:
         transaction.new_snapshot()
         current.reader.forget_decoded()
 
-    def _switch(self, statement: Statement) -> Result:
-        """PRAGMA foreign_keys and defer_foreign_keys, which are this connection's."""
-        foreign_keys = statement.name == "foreign_keys"
-        if statement.argument is None:
-            deferred = self._open is not None and self._open.execution.defer_foreign_keys
-            return Result(
-                ((statement.name or "", None),), [(int(self._statements.foreign_keys if foreign_keys else deferred),)]
-            )
-        on = _is_on(statement.argument)
-        if foreign_keys and self._open is None:  # inside a transaction SQLite ignores it
-            self._statements.foreign_keys = on
-        elif not foreign_keys and (self._open is not None or self._isolation is not Isolation.AUTOCOMMIT):
-            self._begin().execution.defer_foreign_keys = on
-        return Result()
-
-    def switch_foreign_keys(self, argument: str) -> None:
-        """What PRAGMA foreign_keys = argument does; unlike the PRAGMA also inside a transaction."""
-        self._statements.foreign_keys = _is_on(argument)
-
     @contextmanager
     def foreign_keys_off(self) -> Iterator[None]:
         """Do not enforce foreign keys for a while; unlike the PRAGMA also inside a transaction."""
@@ -583,7 +583,7 @@ class Session:
             self._end(committed=True)
             self._turn.committed(wrote=False)
             return
-        check_deferred(current, self._statements.foreign_keys)
+        check_deferred(current, self._statements.foreign_keys or current.keys_to_check)
         transaction = current.transaction
         if transaction.snapshot is None:
             would_be_replayed = self._may_replay(current)
@@ -612,6 +612,7 @@ class Session:
         current.committed = True
         self._turn.committed(wrote=bool(writes))
         self._stats.commits += 1
+        self._statements.own_commits += bool(writes)
         self._stats.rows_written += writes.row_count
         incarnation = self._store.last_snapshot().incarnation
         for table_id, rowid in writes.sequences.items():
@@ -671,6 +672,7 @@ class Session:
     def _end(self, *, committed: bool = False) -> None:
         """End an attempt: empty the working set, but for temporary tables, and give the snapshot back."""
         current = self._open
+        self._pragmas.defer_foreign_keys = False
         if current is None:
             return
         current.committed = committed
@@ -823,6 +825,7 @@ class Session:
             self.rollback()
         self._store.close()
         self._workspace.close()
+        self._pragmas.close()
 
 
 _COMMIT, _ROLLBACK, _OTHER = (Operation(classify(text), ()) for text in ("COMMIT", "ROLLBACK", ""))
@@ -832,11 +835,6 @@ _REFUSED = {
     Kind.ATTACH: "ATTACH is not supported: open a second connection to the other database",
     Kind.DETACH: "DETACH is not supported, as ATTACH is not",
 }
-
-
-def _is_on(argument: str) -> bool:
-    """How SQLite reads the value of a switch."""
-    return argument.lower() in ("1", "on", "yes", "true")
 
 
 def _failed(reason: OperationalError) -> OperationalError:

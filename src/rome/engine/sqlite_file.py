@@ -16,6 +16,7 @@ import apsw
 
 from rome.catalog.rows import decode_row
 from rome.catalog.schema import Table
+from rome.engine.pragma import HEADER_FIELDS
 from rome.engine.reader import Reader
 from rome.errors import OperationalError
 from rome.store.spi import BEYOND, ORDER_INDEX
@@ -72,6 +73,8 @@ def fill(reader: Reader, connection: apsw.Connection, equip: Equip) -> None:
     try:
         # The rows are what they are, as for SQLite's own VACUUM.
         connection.execute("PRAGMA ignore_check_constraints=ON; PRAGMA foreign_keys=OFF; BEGIN")
+        for name in HEADER_FIELDS:
+            connection.execute(f"PRAGMA {name} = {getattr(schema.definition.header, name)}")
         for item in items:
             if item.type == "table":
                 connection.execute(item.sql)

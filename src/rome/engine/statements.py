@@ -19,9 +19,10 @@ from rome.engine.log import Operation
 from rome.engine.open_transaction import OpenTransaction, Savepoint
 from rome.engine.options import Isolation
 from rome.engine.parameters import Parameters
-from rome.engine.pragma import Answer, answer
+from rome.engine.pragma import Answer, answer, function_of_state, integer
 from rome.engine.prepared import Prepared
 from rome.engine.result import Result
+from rome.engine.schema import Schema
 from rome.engine.workspace import Workspace
 from rome.errors import FullScanError, FullScanWarning, NotSupportedError, OperationalError
 from rome.planner.statement import Kind, Statement, classify
@@ -36,6 +37,8 @@ class Statements:
 
     Attributes:
         foreign_keys: whether they are enforced.
+        query_only: nothing may be written, as PRAGMA query_only has it.
+        own_commits: how many of the store's versions this connection has made.
     """
 
     def __init__(
@@ -43,6 +46,8 @@ class Statements:
     ) -> None:
         self._workspace = workspace
         self.foreign_keys = foreign_keys
+        self.query_only = False
+        self.own_commits = 0
         self._full_scan = full_scan
 
     def run(self, current: OpenTransaction, operation: Operation, isolation: Isolation) -> Result:
@@ -99,6 +104,8 @@ class Statements:
                 return self._pragma(current, statement)
             case Kind.EXPLAIN | Kind.REINDEX:  # there is nothing to rebuild, but a wrong name is an error
                 return self._ask_mirror(current, statement, operation.parameters)
+            case Kind.ANALYZE:
+                return self._analyze_nothing(current, statement)
             case Kind.EXPLAIN_ROME:
                 return self._explain(current, statement, operation.parameters)
             case Kind.EXPLAIN_ROME_ANALYZE:
@@ -118,6 +125,8 @@ class Statements:
     def _change(
         self, current: OpenTransaction, prepared: Prepared, bound: list[tuple[SqlValue, ...]], check: Check
     ) -> Result:
+        self._refuse_if_query_only()
+        current.log.changes_rows = True
         read_set = current.transaction.read_set
         before = read_set.mark() if check is Check.NOTHING else None
         execution, runs = current.execution, None
@@ -139,6 +148,10 @@ class Statements:
             if prepared.statement.kind is Kind.INSERT:
                 last_rowid = run.last_rowid
         return Result(prepared.inspection.columns or None, rows, changes, last_rowid)
+
+    def _refuse_if_query_only(self) -> None:
+        if self.query_only:
+            raise OperationalError("attempt to write a readonly database")
 
     def _check_full_scan(self, prepared: Prepared) -> None:
         if self._full_scan == "allow" or not prepared.plan.full_scans:
@@ -171,9 +184,22 @@ class Statements:
             raise translate(error) from error
         return Result(inspection.columns or None, rows)
 
+    def _analyze_nothing(self, current: OpenTransaction, statement: Statement) -> Result:
+        """ANALYZE: Rome asks the store for sizes, and keeps no statistics. But a wrong name is an error."""
+        current.reader.refresh()
+        self._refuse_if_query_only()
+        try:
+            self._workspace.mirror.inspect(statement.text)
+        except apsw.Error as error:
+            raise translate(error) from error
+        return Result()
+
     def _refuse_rows(self, prepared: Prepared, catalog: Catalog) -> None:
         """Raise for a statement about the schema that is also about rows: the mirror has none."""
         found = prepared.inspection
+        for name in found.read | found.temporary_read:
+            if (pragma := function_of_state(name)) is not None:
+                raise NotSupportedError(f"{name} is not supported as a table: ask by PRAGMA {pragma}")
         temporary = {item.name.lower() for item in self._workspace.mirror.temporary() if item.type == "table"}
         tables = sorted((found.read & catalog.tables.keys()) | (found.temporary_read & temporary))
         if tables:
@@ -262,6 +288,7 @@ class Statements:
         current.reader.refresh()
         parameters = self._read_source(current, operation)
         before, working_set = current.schema, self._workspace.working_set
+        temporary = self._workspace.mirror.temporary()
         try:
             with AllOrNothing(working_set, with_contents=True):
                 after = ddl.run(
@@ -269,6 +296,8 @@ class Statements:
                 )
                 if self._workspace.definitions and after is not before:
                     after.check_stands_alone()
+                if after is not before or self._workspace.mirror.temporary() != temporary:
+                    self._refuse_if_query_only()
         except BaseException:
             current.reader.schema = before
             current.reader.forget_decoded()
@@ -301,8 +330,10 @@ class Statements:
         match answer(statement):
             case Answer.MIRROR:
                 return self._ask_mirror(current, statement, ())
-            case Answer.CHECK:
-                return Result(((statement.name or "", None),), [("ok",)])
+            case Answer.HEADER:
+                return self._header_field(current, statement)
+            case Answer.VERSION:
+                return self._version(current, statement)
             case Answer.FOREIGN_KEY_CHECK:
                 wants = [guards.whole(table) for table in current.schema.catalog.tables.values()]
                 current.reader.read(wants)
@@ -310,3 +341,27 @@ class Statements:
                 rows = self._workspace.working_set.query(statement.text, ())
                 return Result(tuple((name, None) for name in ("table", "rowid", "parent", "fkid")), rows)
         return Result()
+
+    def _header_field(self, current: OpenTransaction, statement: Statement) -> Result:
+        """PRAGMA user_version and application_id: part of the schema, as in SQLite's header, and of the transaction."""
+        current.reader.refresh()
+        name, header = statement.name or "", current.schema.definition.header
+        if statement.argument is None:
+            return Result(((name, None),), [(getattr(header, name),)])
+        self._refuse_if_query_only()
+        definition = current.schema.definition.with_header(name, integer(statement.argument))
+        if definition is not current.schema.definition:
+            current.reader.schema = Schema(definition)
+            current.log.replayable = False
+        return Result()
+
+    def _version(self, current: OpenTransaction, statement: Statement) -> Result:
+        """PRAGMA data_version, which tells of others' commits alone, and schema_version; both as of the snapshot."""
+        current.reader.refresh()
+        name, snapshot = statement.name or "", current.transaction.snapshot
+        assert snapshot is not None
+        if name == "data_version":
+            return Result(((name, None),), [(snapshot.version - self.own_commits,)])
+        if statement.argument is not None:
+            raise NotSupportedError("PRAGMA schema_version = .. is not supported: it tells of changes of the schema")
+        return Result(((name, None),), [(current.schema.catalog.version + (current.schema is not current.base),)])

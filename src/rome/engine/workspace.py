@@ -27,6 +27,7 @@ class Workspace:
 
     def __init__(self, schema: Schema) -> None:
         self.definitions = Definitions()
+        self._pragmas: dict[str, str] = {}
         self.schema = schema
         self.mirror: Mirror
         self.working_set: WorkingSet
@@ -52,6 +53,8 @@ class Workspace:
     def open_mirror(self, schema: Schema) -> None:
         mirror = schema.open_mirror()
         self.definitions.give_to(mirror.connection)
+        for pragma in self._pragmas.values():
+            mirror.connection.execute(pragma)
         mirror.create_temporary(self.working_set.temporary())
         self.mirror = mirror
         self.note_temporary()
@@ -87,6 +90,8 @@ class Workspace:
         new.adopt_temporary(before)
         self.definitions.give_to(new.connection)
         new.fickle = self.definitions.fickle
+        for pragma in self._pragmas.values():
+            new.connection.execute(pragma)
         self.working_set = new  # not before: interrupted up to here, nothing has changed
         before.close()
 
@@ -106,6 +111,12 @@ class Workspace:
         for database in (self.working_set, self.mirror):
             install(database.connection)
         self.working_set.fickle = self.definitions.fickle
+
+    def configure(self, name: str, pragma: str) -> None:
+        """Run a PRAGMA on both databases, now and whenever they are opened anew; the last one of a name counts."""
+        self._pragmas[name] = pragma
+        for connection in (self.mirror.connection, self.working_set.connection):
+            connection.execute(pragma)
 
     def equip(self, connection: apsw.Connection) -> None:
         """Give another database the functions that this schema may call."""

@@ -145,6 +145,11 @@ def classify(sql: str) -> Statement:
     return Statement(kind, sql, multiple)
 
 
+def begins_to_write(begin: Statement) -> bool:
+    """Whether a BEGIN says IMMEDIATE or EXCLUSIVE."""
+    return any(token.word in ("IMMEDIATE", "EXCLUSIVE") for token in tokenize(begin.text)[1:2])
+
+
 @lru_cache(maxsize=16)
 def split_script(sql: str) -> tuple[str, ...]:
     """The statements of a script, without their semicolons, in order; the body of a trigger is not split.
