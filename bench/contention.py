@@ -1,8 +1,9 @@
 """Many processes change one row: does everybody get on, how fast, and at what cost to the server?
 
-Three workloads. `update`: UPDATE .. SET n = n + 1, which Rome can replay. `read`: SELECT n, then UPDATE .. SET
+Four workloads. `update`: UPDATE .. SET n = n + 1, which Rome can replay. `read`: SELECT n, then UPDATE .. SET
 n = <n+1>, which it cannot, since the application has seen n: the application runs such a transaction again until it is
 committed. `lock`: the same with SELECT n .. FOR UPDATE, which waits for the others first.
+`next`: each takes the next of many rows, as from a queue of jobs, so that it wants another one at each attempt.
 What is measured is that whole: from its first attempt to its commit.
 
     python bench/contention.py 'rome+redis://127.0.0.1:6379/contention' --clients 32 --seconds 5
@@ -25,6 +26,8 @@ from urllib.parse import urlsplit
 import rome
 from rome.dbapi import Connection
 from rome.errors import ConflictError, PersistenceWarning
+
+JOBS = 100
 
 START_DELAY_S = 0.5
 """So that all have connected before the first begins."""
@@ -58,7 +61,13 @@ def lock(connection: Connection) -> None:
     connection.execute("UPDATE counter SET n = ? WHERE id = 1", (n + 1,))
 
 
-WORKLOADS: dict[str, Callable[[Connection], None]] = {"update": update, "read": read, "lock": lock}
+def take_next(connection: Connection) -> None:
+    connection.execute(
+        "UPDATE job SET n = n + 1 WHERE id = (SELECT id FROM job ORDER BY n, id LIMIT 1) RETURNING id"
+    ).fetchall()
+
+
+WORKLOADS: dict[str, Callable[[Connection], None]] = {"update": update, "read": read, "lock": lock, "next": take_next}
 
 
 def run_client(
@@ -114,6 +123,10 @@ def measure(url: str, workload: str, clients: int, seconds: float) -> str:
         connection.execute("DROP TABLE IF EXISTS counter")
         connection.execute("CREATE TABLE counter (id INTEGER PRIMARY KEY, n INT)")
         connection.execute("INSERT INTO counter VALUES (1, 0)")
+        connection.execute("DROP TABLE IF EXISTS job")
+        connection.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, n INT)")
+        connection.execute("CREATE INDEX job_order ON job (n, id)")
+        connection.executemany("INSERT INTO job VALUES (?, 0)", [(number,) for number in range(JOBS)])
         connection.commit()
     context = multiprocessing.get_context("fork")  # 32 imports of SQLAlchemy would take longer than the measurement
     reports: multiprocessing.SimpleQueue[Report] = context.SimpleQueue()
@@ -129,7 +142,7 @@ def measure(url: str, workload: str, clients: int, seconds: float) -> str:
         process.join()
     cpu_after = server_cpu_s(url)
     with closing(rome.connect(url)) as connection:
-        [(n,)] = connection.execute("SELECT n FROM counter WHERE id = 1").fetchall()
+        [(n,)] = connection.execute("SELECT (SELECT n FROM counter WHERE id = 1) + sum(n) FROM job").fetchall()
     latencies = sorted(latency for report in found for latency in report.latencies_ms)
     assert n == len(latencies), f"{len(latencies)} transactions were committed, and {n} are there"
     counts = [len(report.latencies_ms) for report in found]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from threading import Event, Thread
 
 import pytest
 
+import rome
 from databases import Connect
 from engine.faulty_store import FaultyStore, connect_faulty
 from rome.dbapi import Connection
@@ -15,6 +17,7 @@ from rome.engine.turn import MAX_CLAIMS, SETBACKS_BEFORE, Turn
 from rome.errors import ConflictError
 from rome.store import memory
 from rome.store.spi import Claim
+from rome.transaction.read_set import ReadSet
 
 ADD_ONE = "UPDATE counter SET n = n + 1 WHERE id = 1"
 LONG_S = 600.0
@@ -215,14 +218,120 @@ def test_a_range_is_claimed_by_its_table(faulty: tuple[Connection, FaultyStore],
 def test_many_rows_are_claimed_by_their_table(faulty: tuple[Connection, FaultyStore]) -> None:
     _, store = faulty
     turn = Turn(store, enabled=True)
+    read_set = ReadSet()
     for number in range(MAX_CLAIMS):
-        turn.met(ConflictError("lost", table=1 + number % 2, key=b"%d" % number), 0.0)
+        read_set.add_point(1 + number % 2, b"%d" % number, 7)
+        turn.met(ConflictError("lost", table=1 + number % 2, key=b"%d" % number), 0.0, read_set)
     turn.before_replay(2)
-    turn.met(ConflictError("lost again", table=3, key=b"x"), 0.0)
+    read_set.add_point(3, b"x", 7)
+    turn.met(ConflictError("lost again", table=3, key=b"x"), 0.0, read_set)
     turn.before_replay(3)
     turn.leave()
     assert [len(claims) for claims in store.lined_up] == [MAX_CLAIMS, 3]
     assert {*store.lined_up[1]} == {Claim(1, None), Claim(2, None), Claim(3, None)}
+
+
+CLAIM_NEXT = "UPDATE item SET name = ? WHERE id = (SELECT min(id) FROM item WHERE name = 'new') RETURNING id"
+
+
+def claim_next(connection: Connection, name: str) -> object:
+    """The id of the next item, which is this one's now; None if it was lost."""
+    try:
+        [(item,)] = connection.execute(CLAIM_NEXT, (name,)).fetchall()
+        connection.commit()
+    except ConflictError:
+        connection.rollback()
+        return None
+    return item
+
+
+@pytest.mark.parametrize("level", ["SERIALIZABLE", "SNAPSHOT", "READ COMMITTED"])
+def test_who_wants_another_row_each_time_claims_all_that_it_has_read(
+    faulty: tuple[Connection, FaultyStore], other: Connection, level: str
+) -> None:
+    one, store = faulty
+    one.isolation_level = level
+    other.execute("CREATE INDEX item_name ON item (name)")
+    other.executemany("INSERT INTO item VALUES (?, 'new')", [(number,) for number in range(10)])
+    other.commit()
+    store.lined_up.clear()
+    left = SETBACKS_BEFORE
+
+    def be_first() -> None:
+        nonlocal left
+        if left:
+            left -= 1
+            assert claim_next(other, "theirs") is not None
+
+    store.before_commit = be_first
+    assert [claim_next(one, "mine") for _ in range(SETBACKS_BEFORE)] == [None] * SETBACKS_BEFORE
+    one.execute(CLAIM_NEXT, ("mine",))
+    claims = {claim for claims in store.lined_up for claim in claims if claim.key is None}
+    [(table,)] = {(claim.table_id,) for claim in store.lined_up[-1]}
+    assert claims == {Claim(table, None)}
+    assert store.line_up(b"t" * 16, [Claim(table, b"any row")], LONG_S) == 1
+    store.leave_line(b"t" * 16)
+    one.commit()
+    assert one.rome_stats.conflicts == SETBACKS_BEFORE
+
+
+def test_who_loses_on_several_rows_that_it_always_wants_claims_these(
+    faulty: tuple[Connection, FaultyStore], other: Connection
+) -> None:
+    one, store = faulty
+    rows = [1, 2]
+
+    def change_one_of_them() -> None:
+        if rows:
+            rows.append(rows.pop(0))
+            other.execute("UPDATE counter SET n = n + 1 WHERE id = ?", (rows[0],))
+            other.commit()
+        if store.commits == SETBACKS_BEFORE:
+            rows.clear()
+
+    store.before_commit = change_one_of_them
+    one.execute("UPDATE counter SET n = n + 1 WHERE id = 1")
+    one.execute("UPDATE counter SET n = n + 1 WHERE id = 2")
+    one.commit()
+    [claims] = store.lined_up
+    assert len(claims) == 2
+    assert None not in [claim.key for claim in claims]
+
+
+@pytest.mark.parametrize("level", ["SERIALIZABLE", "READ COMMITTED"])
+def test_five_tries_are_enough_to_claim_the_next(other: Connection, url: str, level: str) -> None:
+    """Whatever the threads do to each other: no lease ends here, so nothing depends on the time."""
+    other.execute("CREATE INDEX item_name ON item (name)")
+    other.executemany("INSERT INTO item VALUES (?, 'new')", [(number,) for number in range(60)])
+    other.commit()
+    claimed: list[object] = []
+    given_up: list[int] = []
+
+    def work() -> None:
+        with closing(rome.connect(url, isolation_level=level)) as connection:
+            while True:
+                for _ in range(5):
+                    try:
+                        rows = connection.execute(CLAIM_NEXT, ("mine",)).fetchall()
+                        connection.commit()
+                    except ConflictError:
+                        connection.rollback()
+                    else:
+                        break
+                else:
+                    given_up.append(1)
+                    continue
+                if not rows:
+                    return
+                claimed.extend(rows)
+
+    threads = [Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == [(number,) for number in range(60)]
+    assert given_up == []
 
 
 def test_autocommit_gets_its_turn_too(faulty: tuple[Connection, FaultyStore], other: Connection) -> None:

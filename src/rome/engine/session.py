@@ -376,7 +376,7 @@ class Session:
                 if isinstance(outcome, Error):
                     raise outcome
             except (ConflictError, CommitAbortedError) as conflict:
-                self._turn.met(conflict, current.started)
+                self._turn.met(conflict, current.started, current.transaction.read_set)
                 self._stats.conflicts += isinstance(conflict, ConflictError)
                 if attempt > self._options.max_replays:
                     self._give_up(conflict)
@@ -566,8 +566,9 @@ class Session:
             try:
                 self._commit_once()
             except TurnTakenError as taken:
-                assert self._open is not None
-                if not self._turn.before_commit_again(taken, self._open.started):
+                current = self._open
+                assert current is not None
+                if not self._turn.before_commit_again(taken, current.started, current.transaction.read_set):
                     raise
             else:
                 return
@@ -712,7 +713,7 @@ class Session:
         while True:
             before = self._open
             assert before is not None
-            self._turn.met(conflict, before.started)
+            self._turn.met(conflict, before.started, before.transaction.read_set)
             if not self._may_replay(before):
                 self._give_up(conflict)
                 raise conflict

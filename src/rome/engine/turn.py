@@ -10,6 +10,10 @@ Attempts are of two kinds: those of one transaction, as Rome replays it; and tra
 application has seen what has changed since, no replay can help, and it runs the transaction again itself. For us that
 is a new one, so the thread remembers what it has lost until its next transaction.
 
+Some transactions want another row each time: "take the next job". To claim the rows on which they were lost does not
+help them. They are known by this, that an attempt has not read a row on which an earlier one was lost. Such a one
+claims all tables that it has read: who writes to any of them waits, until it has come through.
+
 A statement that locks rows, or changes their newest version, lines up before anything is lost (rome.engine.claims):
 what the application has been told by then cannot be taken back at COMMIT. A transaction has one place, whatever for.
 
@@ -29,6 +33,7 @@ from weakref import WeakSet
 
 from rome.errors import CommitAbortedError, ConflictError, Error, OperationalError, TurnTakenError
 from rome.store.spi import Claim, Store
+from rome.transaction.read_set import ReadSet
 
 SETBACKS_BEFORE = 4
 """So many in a row, and then the next attempt waits for its turn. With 2 or 3 the line is long, and throughput falls;
@@ -50,19 +55,32 @@ class _Lost:
     """What was lost since the last commit. `setbacks`: how often; `longest_s`: the longest attempt.
 
     `claims`: the rows to line up for, those on which it was lost and those that statements have asked for.
+    `rows`: those on which it was lost.
     """
 
     setbacks: int = 0
     longest_s: float = 0.0
     claims: dict[Claim, None] = field(default_factory=dict)
+    rows: set[Claim] = field(default_factory=set)
 
-    def add(self, conflict: ConflictError | CommitAbortedError, seconds: float) -> None:
+    def add(self, conflict: ConflictError | CommitAbortedError, seconds: float, read_set: ReadSet) -> None:
+        """One more setback, of an attempt that has read this."""
         self.setbacks += 1
         self.longest_s = max(self.longest_s, seconds)
         if isinstance(conflict, ConflictError) and conflict.table is not None and conflict.key is not None:
-            self.claims[Claim(conflict.table, conflict.key if conflict.index is None else None)] = None
+            claim = Claim(conflict.table, conflict.key if conflict.index is None else None)
+            if claim.key is not None:
+                self.rows.add(claim)
+            self.claim([claim])
+            if any(row.key is not None and not read_set.has_point(row.table_id, row.key) for row in self.rows):
+                self.claim(Claim(table_id, None) for table_id in read_set.tables())
         if len(self.claims) > MAX_CLAIMS:
-            self.claims = dict.fromkeys(Claim(claim.table_id, None) for claim in self.claims)
+            self.claim([Claim(claim.table_id, None) for claim in self.claims])
+
+    def claim(self, more: Iterable[Claim]) -> None:
+        """Line up for these, too. Of a table that is claimed as a whole no row is named."""
+        claims = dict.fromkeys([*self.claims, *more])
+        self.claims = {c: None for c in claims if c.key is None or Claim(c.table_id, None) not in claims}
 
     @property
     def lease_s(self) -> float:
@@ -131,12 +149,12 @@ class Turn:
 
         Cost: one round trip if we have not claimed them all yet, and one for each time that it asks again.
         """
-        wanted = dict.fromkeys([*self._lost.claims, *claims])
-        held = bool(self.ticket) and len(wanted) == len(self._lost.claims)
-        if held or not self._enabled or not wanted or len(wanted) > MAX_CLAIMS:
+        had = self._lost.claims
+        wanted = [claim for claim in claims if claim not in had and Claim(claim.table_id, None) not in had]
+        if not self._enabled or (self.ticket and not wanted) or not 0 < len(had) + len(wanted) <= MAX_CLAIMS:
             return False
-        self._withdraw(wanted)
-        self._lost.claims = wanted
+        self._lost.claim(wanted)
+        self._withdraw(self._lost.claims)
         return self._wait(MAX_LEASE_S) > 1
 
     def _withdraw(self, claims: Iterable[Claim]) -> bool:
@@ -158,21 +176,21 @@ class Turn:
                 self._store.leave_line(turn.ticket)
         return bool(found)
 
-    def before_commit_again(self, taken: TurnTakenError, since: float) -> bool:
+    def before_commit_again(self, taken: TurnTakenError, since: float, read_set: ReadSet) -> bool:
         """Wait after a commit was told to; returns False when it must not be tried again."""
         if taken.table is not None and self._withdraw([Claim(taken.table, taken.key)]):
             return True
-        self.met(taken, since)
+        self.met(taken, since, read_set)
         if self._is_due:
             return bool(self._wait(self._lost.lease_s))
         self._pause()
         return True
 
-    def met(self, conflict: ConflictError | CommitAbortedError, since: float) -> None:
-        """An attempt, begun at `since` by time.monotonic(), has met a conflict."""
-        claims = len(self._lost.claims)
-        self._lost.add(conflict, time.monotonic() - max(since, self._waited_until))
-        self._is_ours = self._is_ours and len(self._lost.claims) == claims
+    def met(self, conflict: ConflictError | CommitAbortedError, since: float, read_set: ReadSet) -> None:
+        """An attempt that has read this, begun at `since` by time.monotonic(), has met a conflict."""
+        claims = self._lost.claims.keys()
+        self._lost.add(conflict, time.monotonic() - max(since, self._waited_until), read_set)
+        self._is_ours = self._is_ours and self._lost.claims.keys() == claims
 
     @property
     def _is_due(self) -> bool:

@@ -43,6 +43,14 @@ class ReadSet:
     def add_range(self, table_id: int, index_id: int, bounds: Bounds, version: Version, *, rows: bool) -> None:
         self._ranges[table_id, index_id, rows].setdefault(bounds, version)
 
+    def has_point(self, table_id: int, key: bytes) -> bool:
+        """Is this row in it, by its key? (It may be by a range.)"""
+        return key in self._points.get(table_id, ())
+
+    def tables(self) -> set[int]:
+        """The ids of all tables of which something is in it."""
+        return {*self._points, *(table_id for table_id, _, _ in self._ranges)}
+
     def mark(self) -> Mark:
         """How much there is now, for `forget_since`."""
         return (
