@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from engine.differential import Operation
 from fuzz.choices import Choices
+from fuzz.derived_types import odd
 from fuzz.schemas import BOUNDARY, IDS, Pool, Q, RandomSchema, RandomTable, literal
 from rome.codec.values import SqlValue
 
@@ -76,7 +77,7 @@ class Expressions:
     def constant(self, pool: Pool) -> str:
         value = self.choices.pick(BOUNDARY if pool is not IDS and self.choices.once_in(15) else pool)
         if self._may_bind and self.choices.once_in(2):
-            self.parameters.append(value)
+            self.parameters.append(odd(value) if self.choices.once_in(20) else value)
             return f"?{len(self.parameters)}"
         return literal(value)
 

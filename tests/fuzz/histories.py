@@ -9,7 +9,7 @@ from fuzz.changes import Changes
 from fuzz.choices import Choices
 from fuzz.expressions import Item
 from fuzz.queries import Queries
-from fuzz.schemas import RandomSchema, RandomTable, random_index, random_schema
+from fuzz.schemas import FAILING, RandomSchema, RandomTable, random_index, random_schema
 
 LENGTH = 16
 """Operations of one history, at most, without those that fill the tables."""
@@ -17,6 +17,10 @@ LENGTH = 16
 _CONTROL = (
     *("COMMIT", "COMMIT", "COMMIT", "SAVEPOINT s1", "ROLLBACK TO s1", "RELEASE s1", "SAVEPOINT s2", "ROLLBACK TO S2"),
     *("RELEASE SAVEPOINT s2", "ROLLBACK", "PRAGMA defer_foreign_keys=ON"),
+)
+_QUESTIONS = (
+    *("PRAGMA table_info({})", "PRAGMA table_xinfo({})", "PRAGMA foreign_key_list({})", "PRAGMA foreign_key_check"),
+    *("PRAGMA foreign_key_check({})", "SELECT name FROM pragma_table_info('{}')"),
 )
 _COUNTS = ("SELECT changes()", "SELECT total_changes()")
 _OF_COPIED = (
@@ -58,7 +62,11 @@ def random_history(choices: Choices) -> History:
 
 
 def _step(choices: Choices, schema: RandomSchema, number: int, clients: int) -> list[Operation]:
-    kind = choices.below(31)
+    kind = choices.below(33)
+    if kind == 31:
+        return [Operation(choices.pick(_QUESTIONS).format(choices.pick(schema.tables).name))]
+    if kind == 32:
+        return _with_failing_column(choices, schema, number)
     if kind < 14:
         queries = Queries(choices, schema)
         first = queries.operation(queries.statement())
@@ -105,6 +113,19 @@ def _ddl(choices: Choices, schema: RandomSchema, number: int) -> list[str]:
         query = Queries(choices, schema, parameters=False).query(2, 2)
         return [f"CREATE VIEW IF NOT EXISTS late (v0, v1) AS {query}", "SELECT * FROM late WHERE v0 = 1"]
     return ["DROP VIEW IF EXISTS late"]
+
+
+def _with_failing_column(choices: Choices, schema: RandomSchema, number: int) -> list[Operation]:
+    """A column that fails for some of the rows that are there already, and what is done beside it."""
+    table = choices.pick(schema.tables)
+    expression = FAILING.format(a=choices.pick(table.settable))
+    shown = choices.pick((f"late{number}", f"count(late{number})", "count(*)", ", ".join(table.columns)))
+    return [
+        Operation(f"ALTER TABLE {table.name} ADD COLUMN late{number} AS ({expression}) VIRTUAL"),
+        *(Changes(choices, schema).change() for _ in range(choices.below(3))),
+        Operation(f"SELECT {shown} FROM {table.name}"),
+        Operation(f"ALTER TABLE {table.name} DROP COLUMN late{number}"),
+    ]
 
 
 def _with_added(choices: Choices, schema: RandomSchema, table: RandomTable) -> list[str]:
