@@ -18,6 +18,8 @@ LOWEST := .cache/lowest
 LOGS := .cache/log
 KIT := .demo
 KIT_READY := $(KIT)/venv/ready $(KIT)/src/ready
+OWN_KITS := keystone cinder neutron
+SUITE_KIT = $(KIT)$(addprefix /,$(filter $(SUITE),$(OWN_KITS)))
 KIT_PYTHON := PYTHONPATH=$(CURDIR)/openstack:$(CURDIR)/tests $(CURDIR)/$(KIT)/venv/bin/python
 
 BENCH_PYTHON = PYTHONPATH=$(CURDIR)/bench:$(CURDIR)/openstack:$(CURDIR)/tests:$(CURDIR)/$(NOVA_TREE) \
@@ -39,7 +41,7 @@ help:
 	@echo '                                        ARGS="--at-once 8" boots so many at a time'
 	@echo 'make contention [URL=..] [CLIENTS=32]    many processes change one row: latency, fairness, failures, server CPU'
 	@echo 'make calls [URL=..] [ARGS=..]           calls of Rome'"'"'s functions that a statement makes, warm; ARGS="--list LEFT\ JOIN"'
-	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance or placement'
+	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance, placement, keystone, cinder or neutron'
 	@echo 'make bench [ONLY=..] [PEERS=..] [RUNS=..] [QUICK=1] [OUT=..]   Rome beside MariaDB, PostgreSQL and an SQLite file'
 	@echo 'make profile [URL=..] [COUNT=10]        where the time of a boot goes inside Rome'
 	@echo 'make test [ARGS=..]                     the tests, with the servers that they need; ARGS goes to pytest'
@@ -80,8 +82,8 @@ calls: URL ?= rome+memory://
 calls: $(VENV)/ready
 	@$(VENV)/bin/python -W ignore bench/calls.py '$(URL)' $(ARGS)
 
-openstack-test: $(KIT_READY)
-	@$(KIT_PYTHON) -m romekit.suites $(SUITE) $(if $(URL),--url '$(URL)') $(ARGS)
+openstack-test: $(SUITE_KIT)/venv/ready $(SUITE_KIT)/src/ready
+	@PYTHONPATH=$(CURDIR)/openstack:$(CURDIR)/tests $(CURDIR)/$(SUITE_KIT)/venv/bin/python -m romekit.suites $(SUITE) $(if $(URL),--url '$(URL)') $(ARGS)
 
 test: $(VENV)/ready
 	@$(VENV)/bin/python -m pytest $(ARGS)
@@ -151,7 +153,7 @@ $(LOWEST)/ready: pyproject.toml tools/lowest | $(LOWEST)/bin/pip
 $(KIT)/venv/bin/pip:
 	$(call new-venv,1/3,$(KIT)/venv)
 
-$(KIT)/venv/ready: pyproject.toml openstack/requirements.txt | $(KIT)/venv/bin/pip
+$(KIT)/venv/ready: pyproject.toml openstack/requirements.txt openstack/tools.txt | $(KIT)/venv/bin/pip
 	@tools/step $(LOGS)/openstack.log 2/3 'Rome, Nova, Glance, Placement and the 180 packages they need (a minute or two)' \
 		$(KIT)/venv/bin/pip install -e '.[redis,oslo]' -r openstack/requirements.txt
 	@touch $@
@@ -163,4 +165,19 @@ $(KIT)/venv/bench-ready: bench/requirements.txt bench/install | $(KIT)/venv/read
 $(KIT)/src/ready: openstack/requirements.txt | $(KIT)/venv/ready
 	@tools/step $(LOGS)/sources.log 3/3 'the sources of Nova, Glance and Placement, which hold their tests' \
 		openstack/fetch-sources $(KIT)/venv/bin/pip openstack/requirements.txt $(KIT)/src
+	@touch $@
+
+# ---- services whose tests have an environment of their own, which only `make openstack-test SUITE=..` makes
+
+$(OWN_KITS:%=$(KIT)/%/venv/bin/pip): $(KIT)/%/venv/bin/pip:
+	$(call new-venv,1/3,$(KIT)/$*/venv)
+
+$(OWN_KITS:%=$(KIT)/%/venv/ready): $(KIT)/%/venv/ready: pyproject.toml openstack/%.txt openstack/tools.txt | $(KIT)/%/venv/bin/pip
+	@tools/step $(LOGS)/$*.log 2/3 'Rome, $* and the packages that it needs (some minutes)' \
+		$(KIT)/$*/venv/bin/pip install -e '.[redis,oslo]' -r openstack/$*.txt
+	@touch $@
+
+$(OWN_KITS:%=$(KIT)/%/src/ready): $(KIT)/%/src/ready: openstack/%.txt | $(KIT)/%/venv/ready
+	@tools/step $(LOGS)/$*-source.log 3/3 'the source of $*, which holds its tests' \
+		openstack/fetch-sources $(KIT)/$*/venv/bin/pip openstack/$*.txt $(KIT)/$*/src
 	@touch $@

@@ -1,6 +1,6 @@
 """Run the database tests that an OpenStack service brings, unmodified, on any SQLAlchemy URL.
 
-usage: python -m romekit.suites nova|glance|placement [--url URL] [PYTEST-ARGUMENT...]
+usage: python -m romekit.suites nova|glance|placement|keystone|cinder|neutron [--url URL] [PYTEST-ARGUMENT...]
 
 Without a URL: on what the tests use by themselves, SQLite in memory. With one, romekit.redirect gives every engine of
 the tests its own `{db}`. Ends with pytest's status.
@@ -25,7 +25,35 @@ TESTS = {
         "glance/tests/functional/db",
     ),
     "placement": ("placement/tests/functional/db",),
+    "keystone": (
+        "keystone/tests/unit/test_backend_sql.py",
+        "keystone/tests/unit/test_backend_id_mapping_sql.py",
+        "keystone/tests/unit/test_backend_federation_sql.py",
+        "keystone/tests/unit/test_backend_endpoint_policy_sql.py",
+        "keystone/tests/unit/test_sql_upgrade.py",
+        "keystone/tests/unit/test_sql_banned_operations.py",
+        "keystone/tests/unit/common/sql",
+        "keystone/tests/unit/common/test_sql_core.py",
+        "keystone/tests/unit/identity/test_backend_sql.py",
+        "keystone/tests/unit/identity/shadow_users",
+        "keystone/tests/unit/credential",
+        *(
+            f"keystone/tests/unit/{part}/test_sql.py"
+            for part in (
+                "identity/backends",
+                "policy/backends",
+                "resource/backends",
+                "resource/config_backends",
+                "assignment/role_backends",
+                "application_credential/backends",
+                "endpoint_policy/backends",
+            )
+        ),
+    ),
+    "cinder": ("cinder/tests/unit/db", "cinder/tests/unit/test_db_api.py", "cinder/tests/unit/test_db_worker_api.py"),
+    "neutron": ("neutron/tests/unit/db",),
 }
+_PLUGINS = {"keystone": ("-p", "romekit.no_ldap")}
 _TEST_TIMEOUT_S = 160
 _PYTEST = [
     *("-p", "romekit.redirect", "-p", "romekit.testtools_cases", "-p", "romekit.known_failures"),
@@ -48,7 +76,8 @@ def main() -> int:
     arguments, for_pytest = parser.parse_known_args()
     tree = source_tree(arguments.suite)
     target = [] if arguments.url is None else ["--url", arguments.url]
-    command = [sys.executable, "-m", "pytest", *_PYTEST, "--rootdir", str(tree), *target, *for_pytest]
+    plugins = _PLUGINS.get(arguments.suite, ())
+    command = [sys.executable, "-m", "pytest", *_PYTEST, *plugins, "--rootdir", str(tree), *target, *for_pytest]
     return subprocess.run(
         [*command, *TESTS[arguments.suite]], cwd=tree, env={**os.environ, **_ENVIRONMENT}, check=False
     ).returncode
