@@ -430,3 +430,90 @@ class TestModule:
         assert dbapi.SQLITE_CONSTRAINT_UNIQUE == sqlite3.SQLITE_CONSTRAINT_UNIQUE
         with pytest.raises(AttributeError, match="has no attribute 'SQLITE_NONSENSE'"):
             dbapi.SQLITE_NONSENSE  # noqa: B018
+
+
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
+
+
+class TestInterrupt:
+    """One thread runs a statement that never ends, and another one goes on calling interrupt()."""
+
+    @pytest.mark.parametrize("sql", [ENDLESS, f"INSERT INTO t (name) {ENDLESS}", f"UPDATE t SET name = ({ENDLESS})"])
+    def test_it_ends_the_statement_as_in_sqlite3(
+        self, filled: Connection, url: str, stock: sqlite3.Connection, sql: str
+    ) -> None:
+        stock.executescript("\n".join(filled.iterdump()))
+        filled.rollback()
+        for each, errors in ((filled, OperationalError), (stock, sqlite3.OperationalError)):
+            each.execute("UPDATE t SET name = 'changed' WHERE id = 1")
+            with interrupting(each), pytest.raises(errors, match=r"^interrupted$"):
+                each.execute(sql).fetchall()
+        assert filled.in_transaction == stock.in_transaction
+        for each in (filled, stock):
+            each.execute("INSERT INTO t VALUES (9, 'after', NULL)")
+            each.commit()
+        query = "SELECT * FROM t ORDER BY id"
+        assert filled.execute(query).fetchall() == stock.execute(query).fetchall()
+
+    def test_of_many_sets_of_parameters(self, filled: Connection) -> None:
+        with interrupting(filled), pytest.raises(OperationalError, match=r"^interrupted$"):
+            filled.executemany(f"INSERT INTO t (name) SELECT ? FROM ({ENDLESS})", [("a",), ("b",)])
+        assert filled.execute("SELECT count(*) FROM t").fetchone() == (3,)
+
+    def test_when_nothing_runs_it_does_nothing(self, filled: Connection) -> None:
+        filled.interrupt()
+        assert filled.execute("SELECT count(*) FROM t").fetchone() == (3,)
+        with interrupting(filled):
+            for n in range(200):
+                filled.execute("INSERT INTO t (name) VALUES (?)", (n,))
+                filled.execute("DELETE FROM t WHERE name = ?", (n,))
+            filled.commit()
+        assert filled.execute("SELECT count(*) FROM t").fetchone() == (3,)
+        filled.close()
+        with pytest.raises(ProgrammingError, match="closed database"):
+            filled.interrupt()
+
+
+class interrupting:
+    """A context manager: another thread calls interrupt() all the time inside the block."""
+
+    def __init__(self, connection: Any) -> None:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, args=(connection,))
+
+    def _go_on(self, connection: Any) -> None:
+        while not self._over.wait(0.001):
+            connection.interrupt()
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+class TestProgressHandler:
+    @pytest.mark.parametrize("says", [lambda: True, lambda: 1 // 0])
+    def test_it_may_end_a_statement(
+        self, filled: Connection, stock: sqlite3.Connection, says: Callable[[], object]
+    ) -> None:
+        for each, errors in ((filled, OperationalError), (stock, sqlite3.OperationalError)):
+            each.set_progress_handler(says, 100)
+            with pytest.raises(errors, match=r"^interrupted$"):
+                each.execute(ENDLESS).fetchall()
+            each.set_progress_handler(None, 100)
+            assert each.execute("SELECT 1").fetchone() == (1,)
+
+    def test_it_is_asked_while_a_statement_of_the_applications_runs(self, filled: Connection) -> None:
+        asked: list[int] = []
+        filled.set_progress_handler(lambda: asked.append(1), 1)
+        filled.execute("CREATE TABLE more (a)")
+        filled.commit()
+        before = len(asked)
+        filled.execute("SELECT upper(name), count(*) FROM t GROUP BY 1")
+        assert len(asked) > before
+        filled.set_progress_handler(lambda: asked.append(1), 0)
+        before = len(asked)
+        filled.execute("SELECT upper(name), count(*) FROM t GROUP BY 1")
+        assert len(asked) == before

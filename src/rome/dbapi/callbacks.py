@@ -79,6 +79,11 @@ class Callbacks(ABC):
         self.session  # noqa: B018  # raises when closed
         self.trace = trace_callback
 
+    def set_progress_handler(self, progress_handler: Callable[[], object] | None, n: int) -> None:
+        """Call it after every `n` steps of SQLite's (or more often) while a statement of the application runs; None: no
+        longer. What is true, or an exception, ends the statement as interrupt() does."""
+        self.session.set_progress_handler(progress_handler, n)
+
     def set_authorizer(self, authorizer_callback: object) -> None:
         """Refused, but for None.
 

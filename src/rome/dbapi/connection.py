@@ -179,6 +179,16 @@ class Connection(Callbacks, Absent):
         backups.check_name(name)
         return backups.to_bytes(self)
 
+    def interrupt(self) -> None:
+        """End the statement that SQLite runs for this connection, if there is one; called by another thread.
+
+        The statement raises an OperationalError, "interrupted"; if it writes, the transaction is rolled back. What
+        waits for the store goes on, until its timeout (read_timeout).
+        """
+        if self._session is None:
+            raise errors.ProgrammingError("Cannot operate on a closed database.")
+        self._session.interrupt()
+
     def getlimit(self, category: int, /) -> int:
         """One of SQLite's limits, by its number (sqlite3.SQLITE_LIMIT_..)."""
         return self.session.limit(category)

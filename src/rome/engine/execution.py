@@ -80,7 +80,12 @@ class Execution:
             if rows is None:
                 self._working_set.begin()
                 gather(self.reader, prepared.plan.waves(parameters), check)
-                rows = self._working_set.query(prepared.statement.text, parameters)
+                interruption = self._working_set.interruption
+                interruption.running = True
+                try:
+                    rows = self._working_set.query(prepared.statement.text, parameters)
+                finally:
+                    interruption.running = False
             return rows
 
         try:

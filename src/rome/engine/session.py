@@ -198,6 +198,7 @@ class Session:
             raise _busy()
         try:
             self._user = operation
+            self._workspace.working_set.interruption.asked = False
             if self._under_way is not None:
                 self._settle()
             self._was_open = self._open
@@ -771,6 +772,16 @@ class Session:
     def define(self, install: Install) -> None:
         """Define something on this connection, or take it away. A transaction that has something is not replayed."""
         self._workspace.define(install)
+
+    def interrupt(self) -> None:
+        """End the statement that is being run, if SQLite runs it; may be called by any thread."""
+        self._workspace.working_set.interruption.asked = True
+
+    def set_progress_handler(self, handler: Callable[[], object] | None, steps: int) -> None:
+        """Ask whether to end a statement after so many of SQLite's steps; None: no longer."""
+        working_set = self._workspace.working_set
+        working_set.interruption.set_handler(handler, steps)
+        working_set.interruption.attach(working_set.connection)
 
     @property
     def total_changes(self) -> int:

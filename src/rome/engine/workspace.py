@@ -34,6 +34,7 @@ class Workspace:
         self._temporary_names: frozenset[str] = frozenset()
         self._hidden: Schema | None = None
         self.working_set = schema.open_working_set()
+        self.working_set.interruption.attach(self.working_set.connection)
         self.open_mirror(schema)
 
     def prepare(self, schema: Schema, statement: Statement) -> Prepared:
@@ -92,6 +93,8 @@ class Workspace:
         new.fickle = self.definitions.fickle
         for pragma in self._pragmas.values():
             new.connection.execute(pragma)
+        new.interruption = before.interruption
+        new.interruption.attach(new.connection)
         self.working_set = new  # not before: interrupted up to here, nothing has changed
         before.close()
 

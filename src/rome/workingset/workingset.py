@@ -21,6 +21,7 @@ from rome.workingset.blank import left_blank
 from rome.workingset.computed import ComputedKeys
 from rome.workingset.contents import Contents, Identity, Stored
 from rome.workingset.functions import add_regexp, count_for_application
+from rome.workingset.interruption import Interruption
 from rome.workingset.sqlite_errors import not_unicode, translate
 from rome.workingset.tables import TableStatements
 
@@ -77,6 +78,7 @@ class WorkingSet:
         changes, total_changes: what the SQL functions of these names answer.
         fickle: names, in lower case, of the application's functions that may not say the same twice. They may stand in
             the place of SQLite's own, or of an operator.
+        interruption: of what it runs for the application.
     """
 
     def __init__(self, statements: Iterable[str]) -> None:
@@ -97,6 +99,7 @@ class WorkingSet:
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         add_regexp(self.connection)
         count_for_application(self.connection, lambda: self.changes, lambda: self.total_changes)
+        self.interruption = Interruption()
 
     @property
     def counters(self) -> Counters:
@@ -382,6 +385,7 @@ class WorkingSet:
     def walk(self, sql: str, parameters: Sequence[SqlValue]) -> Iterator[Row]:
         """The rows of `query`, one by one; the statement has ended when the iterator has, or is closed."""
         cursor = self.connection.cursor()
+        self.interruption.running = True
         try:
             yield from cast("Iterator[Row]", cursor.execute(sql, parameters))
         except apsw.Error as error:
@@ -389,6 +393,7 @@ class WorkingSet:
         except UnicodeDecodeError as error:
             raise not_unicode(error) from error
         finally:
+            self.interruption.running = False
             cursor.close(force=True)
 
     def run(self, sql: str, batch: Sequence[Sequence[SqlValue]], generated: frozenset[str]) -> Run:
@@ -400,6 +405,7 @@ class WorkingSet:
 
         Raises:
             DataError: a row that it wrote or returned holds a text that is not UTF-8. What it did is still there.
+            OperationalError: it was interrupted, and SQLite may have ended the transaction.
         """
         events: list[Event] = []
 
@@ -414,17 +420,21 @@ class WorkingSet:
         rows: list[Row] = []
         failed: Exception | None = None
         before = self.connection.total_changes()
+        self.interruption.running = True
         try:
             if len(batch) == 1:
                 rows = cast("list[Row]", self.connection.execute(sql, batch[0]).fetchall())
             else:
                 rows = cast("list[Row]", self.connection.executemany(sql, batch).fetchall())
         except apsw.Error as error:
+            if isinstance(error, apsw.InterruptError):
+                raise translate(error) from error
             failed = translate(error)
             failed.__cause__ = error
         except UnicodeDecodeError as error:
             raise not_unicode(error) from error
         finally:
+            self.interruption.running = False
             self.connection.preupdate_hook(None)
         last, total = self.connection.changes(), self.connection.total_changes() - before
         changes = last if len(batch) == 1 else total
