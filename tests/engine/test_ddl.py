@@ -533,7 +533,7 @@ class TestViewsAndCopies:
 @pytest.mark.parametrize(
     ("sql", "advice"),
     [
-        ("CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END", "application"),
+        ("CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM t; END", "application"),
         ("CREATE TEMP TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END", "application"),
         ("CREATE VIRTUAL TABLE g USING fts5(a)", "would not be in the store"),
         ("ATTACH DATABASE 'x' AS x", "second connection"),

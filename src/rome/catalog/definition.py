@@ -16,7 +16,15 @@ import apsw
 import msgspec
 
 from rome.catalog.mirror import Master, Mirror
-from rome.catalog.objects import Header, IndexObject, SchemaObject, TableObject, ViewObject, encode_object
+from rome.catalog.objects import (
+    Header,
+    IndexObject,
+    SchemaObject,
+    TableObject,
+    TriggerObject,
+    ViewObject,
+    encode_object,
+)
 from rome.catalog.schema import Catalog, Column, Computed, Index, Table, View
 from rome.catalog.shape import IndexShape, TableShape, describe_table, evaluate_default
 from rome.errors import CorruptRecordError, NotSupportedError
@@ -172,6 +180,8 @@ class Definition:
                 differing.append((before, tables[name]))
             elif kind == "index":
                 objects[key] = IndexObject(identifier, item.name, item.table, item.sql)
+            elif kind == "trigger":
+                objects[key] = TriggerObject(identifier, item.name, item.table, item.sql)
             else:
                 objects[key] = ViewObject(identifier, item.name, item.sql)
                 views[name] = View(identifier, item.name, item.sql)
@@ -201,7 +211,13 @@ class Definition:
         return Change(rows, dropped_tables, dropped_indexes)
 
 
-_ORDER = {"table": 0, "index": 1, "view": 2}
+_ORDER = {"table": 0, "index": 1, "view": 2, "trigger": 3}
+_KINDS: dict[type[SchemaObject], str] = {
+    TableObject: "table",
+    IndexObject: "index",
+    ViewObject: "view",
+    TriggerObject: "trigger",
+}
 
 
 def _renamed(came: list[Master], gone: list[Master]) -> str | None:
@@ -211,14 +227,16 @@ def _renamed(came: list[Master], gone: list[Master]) -> str | None:
     return old[0].name.lower() if len(new) == len(old) == 1 else None
 
 
-def _in_order(objects: Mapping[tuple[str, str], SchemaObject]) -> list[TableObject | IndexObject | ViewObject]:
+def _in_order(
+    objects: Mapping[tuple[str, str], SchemaObject],
+) -> list[TableObject | IndexObject | ViewObject | TriggerObject]:
     """The objects so that each comes after those that it needs."""
     found = [item for item in objects.values() if not isinstance(item, Header)]
     return sorted(found, key=lambda item: (_ORDER[_kind(item)], item.id))
 
 
 def _kind(item: SchemaObject) -> str:
-    return "table" if isinstance(item, TableObject) else "index" if isinstance(item, IndexObject) else "view"
+    return _KINDS[type(item)]
 
 
 def _index_label(name: str, origin: str) -> str:

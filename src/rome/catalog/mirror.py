@@ -58,6 +58,8 @@ class Mirror:
             self.connection.deserialize("main", image)
         else:  # small pages: a schema of 150 objects takes 300 kB, not 1 MB
             self.connection.execute("PRAGMA page_size=1024")
+        # What a statement touches is asked of it; a trigger that fires touches nothing but the row that it is about.
+        self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
 
     @classmethod
     def of(cls, statements: Iterable[str]) -> Mirror:
@@ -160,7 +162,12 @@ class Mirror:
 
 
 def in_main(sql: str) -> str:
-    """A text of sqlite_master; an index gets its schema, or it would be on a temporary table that hides its own."""
+    """A text of sqlite_master; an index or a trigger gets its schema.
+
+    Otherwise it would be on a temporary table that hides its own.
+    """
+    if sql.startswith("CREATE TRIGGER "):
+        return sql.replace("CREATE TRIGGER ", "CREATE TRIGGER main.", 1)
     head, _, tail = sql.partition(" INDEX ")
     return f"{head} INDEX main.{tail}" if head in ("CREATE", "CREATE UNIQUE") else sql
 

@@ -65,7 +65,16 @@ class ViewObject(msgspec.Struct, frozen=True, array_like=True, tag="view"):
     sql: str
 
 
-SchemaObject = Header | TableObject | IndexObject | ViewObject
+class TriggerObject(msgspec.Struct, frozen=True, array_like=True, tag="trigger"):
+    """A trigger. A Rome that does not know them cannot decode the record, and so refuses the database."""
+
+    id: int
+    name: str
+    table: str
+    sql: str
+
+
+SchemaObject = Header | TableObject | IndexObject | ViewObject | TriggerObject
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(SchemaObject)

@@ -37,7 +37,8 @@ def rewrite(alteration: Alteration, reader: Reader, mirror: Mirror, *, foreign_k
     if text == old.sql:
         return before
     try:
-        mirror.replace_table(old.name, [text, *(index.sql for index in _indexes(before, old))])
+        beside = [item.sql for item in (*_indexes(before, old), *_triggers(before, old))]
+        mirror.replace_table(old.name, [text, *beside])
     except apsw.Error as error:
         raise translate(error) from error
     evolution = before.definition.evolve(mirror)
@@ -51,7 +52,7 @@ def rewrite(alteration: Alteration, reader: Reader, mirror: Mirror, *, foreign_k
         _hydrate(reader, [guards.whole(old)])
     if added_key is not None:
         _hydrate(reader, _parents(reader, old, added_key))
-    items = after.definition.master["table", new.name.lower()], *_indexes(after, new)
+    items = after.definition.master["table", new.name.lower()], *_indexes(after, new), *_triggers(after, new)
     texts = [working_ddl.statement(item, after.catalog) for item in items]
     reader.working_set.replace_table(old, new, [text for text in texts if text is not None])
     check_computed_keys(reader, old, new, anew=converts or new.id != old.id)
@@ -120,6 +121,12 @@ def _indexes(schema: Schema, table: Table) -> list[Master]:
     """What CREATE INDEX has made on a table."""
     items = schema.definition.master.values()
     return [item for item in items if item.type == "index" and item.table.lower() == table.name.lower()]
+
+
+def _triggers(schema: Schema, table: Table) -> list[Master]:
+    """The triggers of a table, which SQLite drops with it."""
+    items = schema.definition.master.values()
+    return [item for item in items if item.type == "trigger" and item.table.lower() == table.name.lower()]
 
 
 def _hydrate(reader: Reader, wants: list[Want]) -> None:

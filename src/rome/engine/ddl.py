@@ -21,6 +21,7 @@ from rome.errors import NotSupportedError
 from rome.planner.statement import Kind, Statement, classify
 from rome.sql import alter_table
 from rome.sql.alter_table import Alteration
+from rome.sql.create_trigger import CreateTrigger
 from rome.sql.tokens import tokenize
 from rome.workingset import ddl as working_ddl
 from rome.workingset.contents import Stored
@@ -37,7 +38,7 @@ def _words(sql: str) -> tuple[str, ...]:
     return tuple(token.word for token in tokenize(sql))
 
 
-def refuse(statement: Statement) -> None:
+def refuse(statement: Statement, schema: Schema) -> None:
     """Raise for DDL that Rome does not have, before anything is done.
 
     Raises:
@@ -45,12 +46,24 @@ def refuse(statement: Statement) -> None:
     """
     words = _words(statement.text)
     if statement.kind is Kind.CREATE_TRIGGER:
-        raise NotSupportedError(
-            "CREATE TRIGGER is not supported: a trigger would read and write rows that no fetch plan foresees. Put its "
-            "work into the application, a CHECK or DEFAULT clause, or foreign key actions"
-        )
+        _refuse_trigger(CreateTrigger(statement.text), schema)
     if words[:2] == ("CREATE", "VIRTUAL"):
         raise NotSupportedError("CREATE VIRTUAL TABLE is not supported: its content would not be in the store")
+
+
+def _refuse_trigger(trigger: CreateTrigger, schema: Schema) -> None:
+    reason = trigger.refusal()
+    table = schema.catalog.tables.get(trigger.table)
+    if reason is None and trigger.table in schema.catalog.temporary:
+        reason = f"{trigger.table} is a temporary table"
+    if reason is None and table is not None and table.rowid_alias is None and trigger.names_rowid():
+        reason = f"it names the rowid of table {table.name}, which is known only after the run"
+    if reason is not None:
+        raise NotSupportedError(
+            f"CREATE TRIGGER is not supported where a trigger does more than look at OLD and NEW, and RAISE: {reason}. "
+            "No fetch plan foresees what it would read and write: put its work into the application, a CHECK or "
+            "DEFAULT clause, or foreign key actions"
+        )
 
 
 @lru_cache(maxsize=1024)

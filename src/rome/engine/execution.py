@@ -9,7 +9,7 @@ statement, in the same words.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -35,6 +35,7 @@ from rome.errors import (
     WorkingSetFullError,
 )
 from rome.planner.plan import PlannedRow
+from rome.sql.create_trigger import ROLLED_BACK
 from rome.store.spi import Reserve, Store
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want, merged
@@ -43,6 +44,7 @@ from rome.workingset.all_or_nothing import AllOrNothing
 from rome.workingset.workingset import Event, Row, Run
 
 Answer = TypeVar("Answer")
+_nothing = nullcontext()
 
 
 class Execution:
@@ -340,7 +342,8 @@ class Execution:
             block.back()
             if unknown:
                 return unknown
-            if run.changes or prepared.may_end_transaction:  # INSERT OR FAIL keeps the rows before the failure
+            # INSERT OR FAIL keeps the rows before the failure, and RAISE(FAIL) also what foreign keys have done.
+            if run.changes or prepared.may_end_transaction or self._fires(prepared):
                 run = self._run(prepared, batch, first, foreign_keys=enforced)
                 if not connection.in_transaction:
                     return run
@@ -360,6 +363,12 @@ class Execution:
         if unknown:
             block.back()
             return unknown
+        if run.error is not None and str(run.error).startswith(ROLLED_BACK):
+            connection.execute("ROLLBACK")
+            connection.set_last_insert_rowid(run.last_rowid)
+            error = IntegrityError(str(run.error).removeprefix(ROLLED_BACK))
+            error.__cause__ = run.error.__cause__
+            return replace(run, error=error)
         connection.set_last_insert_rowid(run.last_rowid)
         if first is not None and target is not None:
             self.ids.give_back(target, events, ids)
@@ -375,11 +384,13 @@ class Execution:
         foreign_keys: bool | None,
         deferred: bool = False,
         clause: ConflictClause | None = None,
+        triggers: bool = True,
     ) -> Run:
         """Run the statement, its ids from `first` on; perhaps with foreign keys deferred, or a conflict clause.
 
         Args:
             foreign_keys: enforce them; None: none can be violated, so that it does not matter.
+            triggers: let them fire. Without them more rows come in, whose guards are wanted.
         """
         working_set, text = self._working_set, prepared.statement.text
         if first is not None and prepared.target is not None:
@@ -388,8 +399,13 @@ class Execution:
             text = with_conflict_clause(text, clause)
         if clause is not None or (prepared.foreign_keys and foreign_keys is not None):
             working_set.enforce_foreign_keys(bool(foreign_keys))  # by REPLACE any change may delete other rows
-        with working_set.deferred(deferred or self.defer_foreign_keys):
+        fires = triggers and self._fires(prepared)
+        with working_set.deferred(deferred or self.defer_foreign_keys), working_set.firing() if fires else _nothing:
             return working_set.run(text, batch, self.reader.schema.with_generated)
+
+    def _fires(self, prepared: Prepared) -> bool:
+        """Whether the statement may fire a trigger."""
+        return not self.reader.schema.firing.isdisjoint(prepared.inspection.written)
 
     # ------------------------------------------------------------ guards
     def _have_parents(self, table: Table, rows: Sequence[PlannedRow]) -> bool:
@@ -433,7 +449,7 @@ class Execution:
         unknown: list[Want] = []
         for clause in clauses:
             block.back()
-            run = self._run(prepared, batch, first, foreign_keys=False, clause=clause)
+            run = self._run(prepared, batch, first, foreign_keys=False, clause=clause, triggers=False)
             unknown += self._unknown_guards(run.events, prepared, check, foreign_keys=False, tentative=True)
         return unknown
 
@@ -449,7 +465,7 @@ class Execution:
         Returns:
             a run: it has ended the transaction.
         """
-        run = self._run(prepared, batch, first, foreign_keys=False, clause="REPLACE")
+        run = self._run(prepared, batch, first, foreign_keys=False, clause="REPLACE", triggers=False)
         if not self._working_set.connection.in_transaction:
             return run
         replaces_its_own = bool(prepared.inspection.updated) and any(event.kind == "DELETE" for event in run.events)

@@ -54,6 +54,18 @@ class Schema:
         """Lower-case names of the tables with generated columns."""
         return frozenset(name for name, table in self.catalog.tables.items() if table.has_generated)
 
+    @cached_property
+    def firing(self) -> frozenset[str]:
+        """Lower-case names of the tables whose change may fire a trigger, of theirs or, by foreign keys, of another."""
+        found = {item.table.lower() for item in self.definition.master.values() if item.type == "trigger"}
+        queue = list(found)
+        while queue:
+            table = self.catalog.tables.get(queue.pop())
+            parents = {key.parent.lower() for key in table.foreign_keys} - found if table is not None else set()
+            found |= parents
+            queue += parents
+        return frozenset(found)
+
     def behind(self, temporary: frozenset[str]) -> Schema:
         """The same schema as a connection sees it that has temporary tables and views of these names."""
         return Schema(self.definition, temporary)

@@ -284,7 +284,7 @@ class Statements:
     # ------------------------------------------------------------ schema
     def _ddl(self, current: OpenTransaction, operation: Operation) -> Result:
         statement = operation.statement
-        ddl.refuse(statement)
+        ddl.refuse(statement, self._workspace.as_seen(current.schema))
         current.reader.refresh()
         parameters = self._read_source(current, operation)
         before, working_set = current.schema, self._workspace.working_set

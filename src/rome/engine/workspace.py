@@ -39,11 +39,15 @@ class Workspace:
 
     def prepare(self, schema: Schema, statement: Statement) -> Prepared:
         """A statement under the schema and the temporary objects, which hide stored ones of their names."""
+        return self.as_seen(schema).prepare(statement, self.mirror)
+
+    def as_seen(self, schema: Schema) -> Schema:
+        """The schema with the names of this connection's temporary objects."""
         if self._temporary_names:
             if self._hidden is None or self._hidden.definition is not schema.definition:
                 self._hidden = schema.behind(self._temporary_names)
             schema = self._hidden
-        return schema.prepare(statement, self.mirror)
+        return schema
 
     def take(self, schema: Schema) -> None:
         """Go on with another schema, and an empty working set."""

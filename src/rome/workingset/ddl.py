@@ -13,11 +13,12 @@ from functools import lru_cache
 from rome.catalog.mirror import Master, in_main
 from rome.catalog.schema import Catalog, Table
 from rome.sql.create_table import CreateTable
+from rome.sql.create_trigger import CreateTrigger
 
 
 def statements(master: Mapping[tuple[str, str], Master], catalog: Catalog) -> Iterator[str]:
     """What makes an empty working set of this schema, in order."""
-    for kind in ("table", "index", "view"):
+    for kind in ("table", "index", "view", "trigger"):
         for item in master.values():
             if item.type == kind:
                 found = statement(item, catalog)
@@ -32,6 +33,8 @@ def statement(item: Master, catalog: Catalog) -> str | None:
         return item.sql if table.rowid_alias is None else with_autoincrement(item.sql)
     if item.type == "index":
         return in_main(item.sql) if keeps_index(catalog.tables[item.table.lower()], item.name) else None
+    if item.type == "trigger":
+        return CreateTrigger(in_main(item.sql)).for_working_set()
     return item.sql
 
 

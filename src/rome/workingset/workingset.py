@@ -94,6 +94,7 @@ class WorkingSet:
         self._computed: dict[int, tuple[Table, ComputedKeys]] = {}
         self._begun = self._enforcing = False
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
+        self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
         # apsw's SQLite has STAT4: without this it prepares a statement anew whenever a value is bound that its plan
         # could depend on. That took 155 of the 170 us of Nova's largest SELECT; there are no statistics to look into.
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
@@ -164,6 +165,18 @@ class WorkingSet:
             yield
         finally:
             self.connection.execute("PRAGMA defer_foreign_keys=OFF")
+
+    @contextmanager
+    def firing(self) -> Iterator[None]:
+        """Let triggers fire inside the block: they are about what statements do, not about rows that come and go here.
+
+        Cost: SQLite prepares every statement anew, before and behind the block, when it runs next.
+        """
+        self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 1)
+        try:
+            yield
+        finally:
+            self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
 
     # ------------------------------------------------------------ temporary tables
     def temporary(self) -> tuple[Master, ...]:
