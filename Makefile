@@ -33,7 +33,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot contention calls bench profile openstack-test test test-lowest slt fuzz faults isolation sqlalchemy-test lint types layers clean
+.PHONY: help demo boot contention calls bench profile openstack-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers clean
 
 help:
 	@echo 'make demo [URL=..] [COUNT=3]            a tour of the ORM, then real Nova and Placement boot servers on Rome'
@@ -48,6 +48,7 @@ help:
 	@echo 'make test-lowest [ARGS=..]               the same with the lowest versions that pyproject.toml allows'
 	@echo 'make slt [SLT=..] [URL=..]              sqllogictest files below a folder; without SLT our own, without URL in memory'
 	@echo 'make faults [ROUNDS=50]                  servers, connections and clients fail while clients write: nothing may be lost'
+	@echo 'make interruptions [STEP=1]              an exception comes into each operation, at every STEPth place where one can'
 	@echo 'make isolation [URL=..] [LEVEL=..]       checks that transactions are isolated: TRANSACTIONS=200000 PROCESSES=8 per store;'
 	@echo '                                        without URL on LMDB, and on a Redis and a Valkey server of its own'
 	@echo 'make fuzz [MINUTES=10] [URL=..] [SEED=..]   random statements on Rome and on stock SQLite, until they differ;'
@@ -99,6 +100,9 @@ slt: $(VENV)/ready
 
 faults: $(VENV)/ready
 	@ROUNDS=$(or $(ROUNDS),50) $(VENV)/bin/python -m pytest -q -s tests/faults $(ARGS)
+
+interruptions: $(VENV)/ready
+	@INTERRUPTIONS_STEP=$(or $(STEP),1) $(VENV)/bin/python -m pytest -q tests/interruptions $(ARGS)
 
 isolation: $(VENV)/ready
 	@PYTHONPATH=tests $(VENV)/bin/python -m $(if $(URL),rome.testing.isolation '$(URL)',isolation) \

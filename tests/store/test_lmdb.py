@@ -170,10 +170,11 @@ class TestProcesses:
     ) -> None:
         client = connect()
         program = """
-            with client.store._environment.write() as txn:
+            def damage(txn):
                 txn.put(b"M", b"damaged")
                 say("inside")
                 sys.stdin.read()
+            client.store._environment.write(damage)
         """
         with child(path, program) as writer:
             assert line(writer) == "inside"
@@ -520,8 +521,8 @@ class TestDrop:
         client.write(put(b"a"))
         store = client.store
         assert isinstance(store, LmdbStore)
-        with store._environment.write() as txn:
-            replace(store._environment.state_in(txn), dropped=True).write(txn)
+        dropped = replace(store._environment.state(), dropped=True)
+        store._environment.write(dropped.write)
         store.close()
         assert LmdbStore.list_databases(locate(path)) == []
         client = connect()

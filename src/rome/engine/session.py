@@ -120,7 +120,13 @@ class Session:
 
     def is_usable(self) -> bool:
         """Whether the connection is not known to be lost; no round trip."""
-        return not self._closed and self._store.is_usable()
+        if self._user is not None:  # whoever runs something finds out; to look at the socket would disturb it
+            return not self._closed
+        try:
+            self._user = _OTHER
+            return not self._closed and self._store.is_usable()
+        finally:
+            self._user = None
 
     # ------------------------------------------------------------ statements
     def execute(self, sql: str, parameters: Parameters = ()) -> Result:

@@ -101,8 +101,8 @@ class _History:
         if chain is None:
             if value is None:
                 return None
-            insort(self._keys, key)
             self._chains[key] = [_Change(version, value)]
+            insort(self._keys, key)
             return 0
         old = chain[-1].value
         if old is None and value is None:
@@ -123,16 +123,29 @@ class _History:
             for before, after in pairwise((_ABSENT, *self._chains[key]))
         )
 
+    def take_back(self, key: bytes, version: Version) -> None:
+        """Undo the changes at a version, the newest, as far as they have come."""
+        chain = self._chains.get(key, [])
+        while chain and chain[-1].version == version:
+            del chain[-1]
+        if not chain:
+            self._remove(key)
+
     def forget(self, key: bytes, version: Version) -> None:
-        """Discard what `key` was before its change at `version`."""
-        chain = self._chains[key]
-        while chain[0].version < version:
+        """Discard what `key` was before its change at `version`; to do it again does nothing."""
+        chain = self._chains.get(key, [])
+        while chain and chain[0].version < version:
             del chain[0]
-        if chain[0].value is None:
+        if chain and chain[0].version == version and chain[0].value is None:
             del chain[0]
         if not chain:
-            del self._chains[key]
-            del self._keys[bisect_left(self._keys, key)]
+            self._remove(key)
+
+    def _remove(self, key: bytes) -> None:
+        position = bisect_left(self._keys, key)
+        if self._keys[position : position + 1] == [key]:
+            del self._keys[position]
+        self._chains.pop(key, None)
 
 
 class _Table:
@@ -185,6 +198,8 @@ class _Database:
         self._past: deque[_Commit] = deque()
         self._replaced_bytes = 0
         self._places: list[Place] = []
+        self._pending: CommitRequest | None = None
+        """A validated commit that is being applied. Whoever finds it finishes it: an exception from outside came."""
         self._floor: Version = 0
         """Ids of transactions up to this version are forgotten, so no commit from below it is accepted."""
 
@@ -258,9 +273,19 @@ class _Database:
                 line.check(request)
                 line.leave(request.ticket)
                 self._places = line.places
-            self._apply(request)
+            self._pending = request
+            self.finish()
             self.trim(COMMITS_TRIMMED_PER_COMMIT)
         return self.version
+
+    def finish(self) -> None:
+        """Apply the pending commit, if there is one, whatever has been applied of it before."""
+        request = self._pending
+        if request is None:
+            return
+        if not self._past or self._past[-1].transaction_id != request.transaction_id:
+            self._apply(request, self._transactions.get(request.transaction_id) or self.version + 1)
+        self._pending = None
 
     def _validate(self, request: CommitRequest) -> None:
         self.check_snapshot(request.snapshot)
@@ -298,46 +323,47 @@ class _Database:
             for _, key in table.entries(check.index_id, check.start, check.stop, self.version)
         )
 
-    def _apply(self, request: CommitRequest) -> None:
-        self.version += 1
+    def _apply(self, request: CommitRequest, version: Version) -> None:
         for drop in request.drops:
             # Nothing remembers what is dropped: the catalog change that comes with it invalidates older snapshots.
             if drop.index_id is None:
                 self.tables.pop(drop.table_id, None)
             else:
                 self.tables[drop.table_id].indexes.pop(drop.index_id, None)
-        touched: list[tuple[_Table, _History, bytes]] = []
-        replaced_bytes = 0
-
-        def put(table: _Table, history: _History, key: bytes, value: bytes | None) -> None:
-            nonlocal replaced_bytes
-            replaced = history.put(key, self.version, value)
-            if replaced is not None:
-                replaced_bytes += replaced
-                table.changed = self.version
-                touched.append((table, history, key))
-
-        for row in request.rows:
-            table = self.tables[row.table_id]
-            put(table, table.rows, row.key, row.record)
+        changes = [
+            (self.tables[row.table_id], self.tables[row.table_id].rows, row.key, row.record) for row in request.rows
+        ]
         for entry in request.entries:
             table = self.tables[entry.table_id]
             row_key = entry.row_key if entry.present else None
-            put(table, table.indexes[entry.index_id], entry.index_key + entry.row_key, row_key)
-        for sequence, value in request.sequences.items():
-            self.sequences[sequence] = max(self.sequences[sequence], value)
-        self._remember(request.transaction_id, self.version, touched, replaced_bytes)
+            changes.append((table, table.indexes[entry.index_id], entry.index_key + entry.row_key, row_key))
+        for _, history, key, _ in changes:
+            history.take_back(key, version)
+        touched: list[tuple[_Table, _History, bytes]] = []
+        replaced_bytes = 0
+        for table, history, key, value in changes:
+            replaced = history.put(key, version, value)
+            if replaced is not None:
+                replaced_bytes += replaced
+                table.changed = version
+                touched.append((table, history, key))
+        for sequence, last in request.sequences.items():
+            self.sequences[sequence] = max(self.sequences[sequence], last)
+        self._remember(request.transaction_id, version, version, touched, replaced_bytes)
 
     def _remember(
         self,
         transaction_id: bytes,
+        version: Version,
         outcome: Version | None,
         touched: list[tuple[_Table, _History, bytes]],
         replaced_bytes: int,
     ) -> None:
+        commit = _Commit(version, clock(), transaction_id, touched, replaced_bytes)
         self._transactions[transaction_id] = outcome
-        self._past.append(_Commit(self.version, clock(), transaction_id, touched, replaced_bytes))
+        self.version = version
         self._replaced_bytes += replaced_bytes
+        self._past.append(commit)
 
     def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         if transaction_id not in self._transactions:
@@ -345,8 +371,7 @@ class _Database:
                 raise CommitUnknownError.trimmed(transaction_id, snapshot)
             # The abort takes a version, which is above the transaction's snapshot: once the abort is trimmed away,
             # the late commit comes from below the floor.
-            self.version += 1
-            self._remember(transaction_id, None, [], 0)
+            self._remember(transaction_id, self.version + 1, None, [], 0)
         return self._transactions[transaction_id]
 
     def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
@@ -368,13 +393,13 @@ class _Database:
             oldest = self._past[0]
             if oldest.time > horizon and self._replaced_bytes <= self.retention.max_bytes:
                 break
-            self._past.popleft()
             for table, history, key in oldest.touched:
+                table.floor = oldest.version  # first: if this is interrupted, nobody reads what is half forgotten
                 history.forget(key, oldest.version)
-                table.floor = oldest.version
-            del self._transactions[oldest.transaction_id]
             self._floor = oldest.version
+            self._transactions.pop(oldest.transaction_id, None)
             self._replaced_bytes -= oldest.replaced_bytes
+            self._past.popleft()
             count += 1
         return count
 
@@ -445,7 +470,7 @@ class MemoryStore(Store):
     def read(
         self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
     ) -> ReadResult:
-        with self._round_trip() as database:
+        with self._database.lock, self._round_trip() as database:
             if snapshot is None:
                 snapshot = self._heard_of(database.version)
                 self._snapshot = snapshot
@@ -464,33 +489,33 @@ class MemoryStore(Store):
 
     def commit(self, request: CommitRequest) -> Version:
         self._snapshot = None
-        with self._round_trip() as database:
+        with self._database.lock, self._round_trip() as database:
             version = database.commit(request)
             self._heard_of(version)
             return version
 
     def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
-        with self._round_trip() as database:
+        with self._database.lock, self._round_trip() as database:
             return database.resolve(transaction_id, snapshot)
 
     def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
-        with self._round_trip() as database:
+        with self._database.lock, self._round_trip() as database:
             return database.line_up(ticket, claims, lease_s)
 
     def leave_line(self, ticket: bytes) -> None:
-        with self._round_trip() as database:
+        with self._database.lock, self._round_trip() as database:
             database.leave_line(ticket)
 
     def trim(self) -> int:
-        with self._round_trip() as database:
+        with self._database.lock, self._round_trip() as database:
             return database.trim()
 
     def retention(self) -> Retention:
-        with self._round_trip() as database:
+        with self._database.lock, self._round_trip() as database:
             return database.retention
 
     def set_retention(self, retention: Retention) -> None:
-        with self._round_trip() as database:
+        with self._database.lock, self._round_trip() as database:
             database.retention = retention
 
     def is_usable(self) -> bool:
@@ -502,15 +527,20 @@ class MemoryStore(Store):
 
     @contextmanager
     def _round_trip(self) -> Iterator[_Database]:
-        with self._database.lock:
-            if self._closed:
-                raise StoreUnavailableError("the connection is closed")
-            if self._database.dropped:
-                raise StoreUnavailableError(
-                    f"database {self._database.name!r} was dropped; a new connection makes it anew, empty"
-                )
-            self.round_trips += 1
-            yield self._database
+        """Around what is done with the lock of the database held.
+
+        It is not taken in here: an exception from outside that comes while this one begins leaves it suspended for as
+        long as somebody keeps the traceback. `with lock` itself cannot be interrupted.
+        """
+        if self._closed:
+            raise StoreUnavailableError("the connection is closed")
+        if self._database.dropped:
+            raise StoreUnavailableError(
+                f"database {self._database.name!r} was dropped; a new connection makes it anew, empty"
+            )
+        self.round_trips += 1
+        self._database.finish()
+        yield self._database
 
     def _heard_of(self, version: Version) -> Snapshot:
         self._last_snapshot = Snapshot(self._database.incarnation, max(version, self._last_snapshot.version))

@@ -20,10 +20,10 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 from weakref import ref
 
 import lmdb
@@ -45,6 +45,8 @@ from rome.store.lmdb.ordered import Transaction
 from rome.store.lmdb.pages import check_whole
 from rome.store.lmdb.reaper import Reaper
 from rome.store.lmdb.state import STATE_KEY, State, transaction_key
+
+Answer = TypeVar("Answer")
 
 DEFAULT_MAX_SIZE: Final = 1 << 40
 DEFAULT_MODE: Final = 0o600
@@ -132,8 +134,7 @@ class Environment:
             self._identity, self._size = _identity(path), 0
             self.check_readers()
             if self._is_empty():
-                with self.write() as txn:
-                    State.new().write(txn)
+                self.write(State.new().write)
         except BaseException:
             self._lmdb.close()
             raise
@@ -157,20 +158,23 @@ class Environment:
         with self.errors():
             return self._lmdb.begin()
 
-    @contextmanager
-    def write(self, transaction_id: bytes = b"") -> Iterator[Transaction]:
-        """The write transaction, of which there is one at a time among all processes. Rolled back on error.
+    def write(self, change: Callable[[Transaction], Answer], transaction_id: bytes = b"") -> Answer:
+        """Do something in the write transaction, of which there is one at a time among all processes.
+
+        It is undone if anything is raised. A function and no context manager: see LmdbStore._round_trip.
 
         Raises:
             StoreFullError: there is no room for it on the disk; nothing was written.
             CommitUnknownError: the disk failed while the transaction was being committed.
         """
         with self._writing, self.errors():
-            txn = self._lmdb.begin(write=True)
+            txn: Transaction | None = None
             try:
-                yield txn
+                txn = self._lmdb.begin(write=True)
+                answer = change(txn)
             except BaseException:
-                txn.abort()
+                if txn is not None:
+                    txn.abort()
                 raise
             try:
                 txn.commit()
@@ -183,6 +187,7 @@ class Environment:
                         "fails; nothing was written. Make room"
                     ) from error
                 raise CommitUnknownError(f"{self.path}: {error}", transaction_id=transaction_id) from error
+            return answer
 
     def _has(self, transaction_id: bytes) -> bool:
         """Whether a commit may be in the file. LMDB writes the page that makes it valid last.
@@ -397,10 +402,10 @@ def release(environment: Environment, pin: Pin) -> None:
         if environment.gone is None:
             with pin.lock:
                 pin.end()
-            environment.pins.remove(pin)
+            environment.pins.discard(pin)
             if not environment.pins:
-                del _environments[environment.path]
                 environment.close("the connection is closed")
+                _environments.pop(environment.path, None)
 
 
 def drop(path: str) -> None:
@@ -413,8 +418,8 @@ def drop(path: str) -> None:
         environment = in_use or _open(path, max_size=DEFAULT_MAX_SIZE, sync=True, mode=DEFAULT_MODE)
         try:
             with _folder_locked(path):
-                with suppress(StoreFullError), environment.write() as txn:  # a full file can be deleted, too
-                    replace(environment.state_in(txn), dropped=True).write(txn)
+                with suppress(StoreFullError):  # a full file can be deleted, too
+                    environment.write(lambda txn: replace(environment.state_in(txn), dropped=True).write(txn))
                 _unlink(path)
         finally:
             if in_use is None:

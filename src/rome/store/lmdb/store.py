@@ -23,10 +23,12 @@ from rome.errors import (
 )
 from rome.store import spi
 from rome.store.diagnosis import Diagnosis
+from rome.store.line import Line
 from rome.store.lmdb import commit, environment
 from rome.store.lmdb.damage import UNDECODABLE, damaged
 from rome.store.lmdb.diagnosis import diagnose
 from rome.store.lmdb.environment import DEFAULT_MAX_SIZE, DEFAULT_MODE, Environment, Pin
+from rome.store.lmdb.ordered import Transaction
 from rome.store.lmdb.read import answer
 from rome.store.lmdb.state import State
 from rome.store.location import Location
@@ -101,7 +103,7 @@ class LmdbStore(spi.Store):
     def read(
         self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
     ) -> ReadResult:
-        with self._round_trip() as opened:
+        with self._pin.lock, self._round_trip() as opened:
             if snapshot is None:
                 self._snapshot = None
                 state = self._pin.begin()
@@ -125,8 +127,7 @@ class LmdbStore(spi.Store):
     def _reserve(self, reserves: Sequence[Reserve]) -> list[int]:
         if not reserves:
             return []
-        with self._environment.write() as txn:
-            return [commit.reserve(txn, reserve) for reserve in reserves]
+        return self._environment.write(lambda txn: [commit.reserve(txn, reserve) for reserve in reserves])
 
     def release(self) -> None:
         self._snapshot = None
@@ -137,7 +138,7 @@ class LmdbStore(spi.Store):
         return self._last_snapshot
 
     def commit(self, request: CommitRequest) -> Version:
-        with self._round_trip() as opened:
+        with self._pin.lock, self._round_trip() as opened:
             self._snapshot = None
             self._pin.end()
             if commit.writes_nothing(request):
@@ -160,7 +161,7 @@ class LmdbStore(spi.Store):
             txn.abort()
 
     def _applied(self, opened: Environment, request: CommitRequest) -> tuple[State, Version]:
-        with opened.write(request.transaction_id) as txn:
+        def apply(txn: Transaction) -> tuple[State, Version]:
             state = opened.state_in(txn)
             version = commit.outcome(txn, request.transaction_id)
             if version is None:
@@ -177,6 +178,8 @@ class LmdbStore(spi.Store):
                 state.write(txn)
             return state, version
 
+        return opened.write(apply, request.transaction_id)
+
     def _check_room(self, opened: Environment, request: CommitRequest) -> None:
         """Deletes may use all of the file, everything else leaves them a part of it."""
         if any(row.record is not None for row in request.rows) or any(entry.present for entry in request.entries):
@@ -185,83 +188,99 @@ class LmdbStore(spi.Store):
                 raise StoreFullError(f"{opened.path} uses {used} of {room} bytes: delete rows, or raise max_size")
 
     def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
-        with self._round_trip() as opened, opened.write() as txn:
-            state = opened.state_in(txn)
-            try:
-                version = commit.outcome(txn, transaction_id)
-            except CommitAbortedError:
-                return None
-            if version is None:
-                if snapshot < state.floor:
-                    raise CommitUnknownError.trimmed(transaction_id, snapshot)
-                commit.abort(txn, state, transaction_id).write(txn)
-            return version
+        with self._pin.lock, self._round_trip() as opened:
+
+            def outcome(txn: Transaction) -> Version | None:
+                state = opened.state_in(txn)
+                try:
+                    version = commit.outcome(txn, transaction_id)
+                except CommitAbortedError:
+                    return None
+                if version is None:
+                    if snapshot < state.floor:
+                        raise CommitUnknownError.trimmed(transaction_id, snapshot)
+                    commit.abort(txn, state, transaction_id).write(txn)
+                return version
+
+            return opened.write(outcome)
 
     def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
-        with self._round_trip() as opened:
+        def take(txn: Transaction) -> Line:
+            line = commit.read_line(txn) or commit.new_line()
+            line.take(ticket, claims, lease_s)
+            commit.write_line(txn, line)
+            return line
+
+        with self._pin.lock, self._round_trip() as opened:
             txn = opened.read()  # most often the place stays as it is, and a write costs an fsync
             try:
                 line = commit.read_line(txn)
             finally:
                 txn.abort()
             if line is None or line.take(ticket, claims, lease_s):
-                with opened.write() as txn:
-                    line = commit.read_line(txn) or commit.new_line()
-                    line.take(ticket, claims, lease_s)
-                    commit.write_line(txn, line)
+                line = opened.write(take)
             return line.ahead(ticket)
 
     def leave_line(self, ticket: bytes) -> None:
-        with self._round_trip() as opened, opened.write() as txn:
+        def leave(txn: Transaction) -> None:
             line = commit.read_line(txn)
             if line is not None and line.leave(ticket):
                 commit.write_line(txn, line)
 
+        with self._pin.lock, self._round_trip() as opened:
+            opened.write(leave)
+
     def trim(self) -> int:
         count = 0
         while True:
-            with self._round_trip() as opened:
+            with self._pin.lock, self._round_trip() as opened:
                 opened.check_readers()
-                with opened.write() as txn:
-                    state, trimmed = commit.trim(txn, opened.state_in(txn), _COMMITS_TRIMMED_AT_ONCE)
-                    state.write(txn)
+                trimmed = opened.write(self._trimmed)
             count += trimmed
             if trimmed < _COMMITS_TRIMMED_AT_ONCE:
                 return count
 
+    def _trimmed(self, txn: Transaction) -> int:
+        state, trimmed = commit.trim(txn, self._environment.state_in(txn), _COMMITS_TRIMMED_AT_ONCE)
+        state.write(txn)
+        return trimmed
+
     def retention(self) -> Retention:
-        with self._round_trip() as opened:
+        with self._pin.lock, self._round_trip() as opened:
             return opened.state().retention
 
     def set_retention(self, retention: Retention) -> None:
-        with self._round_trip() as opened, opened.write() as txn:
-            replace(opened.state_in(txn), retention=retention).write(txn)
+        with self._pin.lock, self._round_trip() as opened:
+            opened.write(lambda txn: replace(opened.state_in(txn), retention=retention).write(txn))
 
     def is_usable(self) -> bool:
         with self._pin.lock:
             return not self._closed and not self._environment.gone and self._environment.seems_current()
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._snapshot = None
-            environment.release(self._environment, self._pin)
+        self._closed = True
+        self._snapshot = None
+        environment.release(self._environment, self._pin)
 
     @contextmanager
     def _round_trip(self) -> Iterator[Environment]:
+        """Around what is done with the lock of the pin held.
+
+        It is not taken in here: an exception from outside that comes while this one begins leaves it suspended for as
+        long as somebody keeps the traceback. `with lock` itself cannot be interrupted.
+        """
         opened = self._environment
-        with self._pin.lock:
-            if self._closed:
-                raise StoreUnavailableError("the connection is closed")
-            if opened.gone is not None:
-                raise StoreUnavailableError(opened.gone)
-            self.round_trips += 1
-            try:
-                yield opened
-            except lmdb.Error as error:
-                raise opened.translated(error) from error
-            except UNDECODABLE as error:
-                raise damaged(f"{opened.path}: something that is stored", error) from error
+        if self._closed:
+            raise StoreUnavailableError("the connection is closed")
+        if opened.gone is not None:
+            raise StoreUnavailableError(opened.gone)
+        self.round_trips += 1
+        try:
+            yield opened
+        except lmdb.Error as error:
+            raise opened.translated(error) from error
+        except UNDECODABLE as error:
+            raise damaged(f"{opened.path}: something that is stored", error) from error
 
     def _heard_of(self, state: State, version: Version) -> Snapshot:
         self._last_snapshot = Snapshot(state.incarnation, max(version, self._last_snapshot.version))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from inspect import signature
 from socket import socket
 from ssl import SSLCertVerificationError, SSLSocket
-from typing import Any, cast
+from typing import Any
 
 from hiredis import pack_command
 from redis import exceptions
@@ -58,6 +58,7 @@ class Link:
         """
         self.server = settings.server
         self._pid = os.getpid()
+        self._owes = False  # replies that are not read yet
         self._connection: Connection | UnixDomainSocketConnection | None = None
         connection = _make_connection(settings)
         try:
@@ -85,10 +86,13 @@ class Link:
             StoreUnavailableError: the connection broke before the last byte was sent, so the last command was not done.
         """
         connection = self._usable_connection()
+        if self._owes:
+            self.close()
+            raise StoreUnavailableError(f"{self.server}: an exception came before all replies were read")
+        self._owes = True
         try:
-            connection.send_packed_command(  # type: ignore[no-untyped-call]
-                [b"".join(pack_command(cast(Any, command)) for command in commands)], check_health=False
-            )
+            packed = b"".join([pack_command(_without_numbers(command)) for command in commands])
+            connection.send_packed_command([packed], check_health=False)  # type: ignore[no-untyped-call]
         except exceptions.RedisError as error:
             self.close()
             raise translate(error, self.server) from error
@@ -116,11 +120,12 @@ class Link:
         except BaseException:  # Ctrl-C between two replies: the rest would be taken for those of the next command
             self.close()
             raise
+        self._owes = False
         return replies
 
     def is_usable(self) -> bool:
         """False when it is known to be lost. Looks at the socket; no round trip."""
-        if self._connection is None or os.getpid() != self._pid:
+        if self._connection is None or self._owes or os.getpid() != self._pid:
             return False
         try:
             # Nothing was asked, so whatever can be read is the end of the conversation.
@@ -131,9 +136,9 @@ class Link:
 
     def close(self) -> None:
         """Idempotent. In a forked child the parent's socket is closed and not shut down: redis-py looks at the pid."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.disconnect()  # type: ignore[no-untyped-call]
+        if self._connection is not None:
+            self._connection.disconnect()  # type: ignore[no-untyped-call]
+            self._connection = None
 
     def _usable_connection(self) -> Connection | UnixDomainSocketConnection:
         if os.getpid() != self._pid:
@@ -157,6 +162,15 @@ def _is_distrust(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return error is not None
+
+
+def _without_numbers(command: Command) -> Any:
+    """The command with its numbers as text, as hiredis would write them.
+
+    hiredis (3.5) asks Python for the text of a number, which is where Python looks for signals, too, and does not ask
+    whether it got one: a signal handler that raises there ends the process by SIGSEGV.
+    """
+    return tuple([b"%d" % each if type(each) is int else each for each in command])
 
 
 def greet(settings: Settings, commands: Sequence[Command]) -> tuple[Link, list[Reply]]:

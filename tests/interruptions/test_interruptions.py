@@ -1,0 +1,119 @@
+"""Whatever comes from outside, and wherever: a transaction is whole, or it is gone and says so."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+import rome
+from databases import database, on
+from interruptions.points import Interruption, interrupted_at
+from interruptions.scenarios import SCENARIOS, Bench, sweep
+
+STEP = int(os.environ.get("INTERRUPTIONS_STEP", "37"))
+"""`make interruptions` tries all of them; here one in so many, since each takes 20 ms."""
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::rome.errors.PersistenceWarning"),
+    # redis-py lets go of a socket before it closes it; interrupted between the two, the garbage collector does that.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(params=on("memory", "lmdb", "redis"))
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with database(request.param, request) as url:
+        yield url
+
+
+@pytest.fixture
+def bench(url: str) -> Iterator[Bench]:
+    bench = Bench(url)
+    yield bench
+    bench.close()
+
+
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_transaction_is_whole_or_gone(bench: Bench, name: str) -> None:
+    first = 1 + list(SCENARIOS).index(name) % STEP
+    assert sweep(bench, SCENARIOS[name], first, STEP) > 0 or name == "rollback"
+
+
+def test_closing_can_be_interrupted_and_repeated(url: str, bench: Bench) -> None:
+    number, interruption = 1, Interruption()
+    while interruption is not None:
+        victim = rome.connect(url)
+        victim.execute("UPDATE probe SET n = n + 1")
+        victim.execute("SELECT * FROM parent")
+        interruption = interrupted_at(number, victim.close)
+        victim.close()
+        assert not victim.is_usable()
+        bench.other.execute("UPDATE probe SET n = n - 1")
+        bench.other.commit()
+        number += max(1, STEP // 8)
+
+
+def test_fetching_can_be_interrupted(bench: Bench) -> None:
+    number, interruption = 1, Interruption()
+    while interruption is not None:
+        cursor = bench.victim.execute("SELECT id FROM child ORDER BY id")
+        interruption = interrupted_at(number, cursor.fetchone)
+        assert cursor.fetchall() in ([(1,), (2,), (3,)], [(2,), (3,)])
+        number += 1
+
+
+def test_signals_at_random_moments(url: str, bench: Bench) -> None:
+    """The real thing, in a process of its own: hiredis crashes it when it is given numbers (rome.store.redis.link)."""
+    program = f"""
+import signal, rome, warnings
+warnings.simplefilter("ignore")
+
+class Timeout(Exception): pass
+
+armed = False
+
+def ring(*_):
+    if armed: raise Timeout
+
+victim = rome.connect({url!r})
+signal.signal(signal.SIGALRM, ring)
+rung = 0
+for number in range({60_000 // STEP}):
+    signal.setitimer(signal.ITIMER_REAL, 0.00002 + (number % 97) * 0.00001)
+    try:
+        armed = True
+        victim.execute("UPDATE probe SET n = ?", (number,))
+        victim.execute("INSERT INTO entry (what) VALUES (?)", (str(number),))
+        victim.commit()
+        armed = False
+    except Timeout:
+        armed, rung = False, rung + 1
+    try:
+        seen = victim.execute("SELECT n FROM probe").fetchone()[0]
+        victim.execute("UPDATE parent SET v = ? WHERE id = 1", (str(seen),))
+        victim.commit()
+    except rome.dbapi.OperationalError as error:
+        assert type(error).__name__ == "InterruptedTransactionError", error
+        victim.rollback()
+    else:
+        pair = victim.execute("SELECT probe.n, v FROM probe, parent WHERE parent.id = 1").fetchone()
+        victim.commit()
+        assert str(pair[0]) == pair[1], pair
+print("rung", rung > 10)
+"""
+    if url.startswith("rome+memory"):  # each process has its own
+        fill = "from interruptions.scenarios import SCHEMA\nfor sql in SCHEMA: victim.execute(sql)\nvictim.commit()\n"
+        program = program.replace("signal.signal(", f"{fill}signal.signal(")
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout=240,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "rung True\n"), done.stderr[-3000:]
