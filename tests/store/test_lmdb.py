@@ -485,7 +485,7 @@ class TestDrop:
             other.stdin.write("go\n")
             other.stdin.flush()
             for _ in range(3):
-                assert line(other).endswith("was dropped")
+                assert "was dropped" in line(other)
             assert line(other) == "False"
             assert line(other) == "0"
 
