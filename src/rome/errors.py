@@ -140,20 +140,73 @@ class ConflictError(OperationalError):
         super().__init__(message)
         self.table, self.index, self.key = table, index, key
 
+    @classmethod
+    def of_row(cls, table: int, key: bytes) -> Self:
+        """A row has changed. Stores know numbers only; see `tell_row`."""
+        error = cls("", table=table, key=key)
+        error.tell_row(f"row {key.hex()} of table number {table}")
+        return error
+
+    @classmethod
+    def of_range(cls, table: int, index: int, start: bytes) -> Self:
+        """Something in a range of an index has changed; see `tell_rows`."""
+        error = cls("", table=table, index=index, key=start)
+        error.tell_rows(f"rows of table number {table} from {start.hex() or 'the first'} on in index {index}")
+        return error
+
+    def tell_row(self, row: str) -> None:
+        """Put into the message how a row is called, as in "row id=1 of table post"."""
+        self.args = (f"{row} was changed by another transaction since this one read it; {_RUN_AGAIN}",)
+
+    def tell_rows(self, rows: str) -> None:
+        """Put into the message how a range is called, as in "rows of table post with state='new'"."""
+        self.args = (
+            f"another transaction has added, changed or deleted {rows} since this one read them; {_RUN_AGAIN}",
+        )
+
     def __reduce__(self) -> tuple[object, ...]:
         return partial(type(self), table=self.table, index=self.index, key=self.key), self.args
+
+
+_RUN_AGAIN = "run the transaction again"
 
 
 class SnapshotTooOldError(ConflictError):
     """The snapshot is older than what the store keeps (its retention)."""
 
+    @classmethod
+    def of(cls, table: int | None = None) -> Self:
+        """For a read or a commit that comes too late."""
+        return cls(
+            "this transaction has lasted longer than the store keeps what others have replaced since; "
+            f"{_RUN_AGAIN}, and raise the retention if it cannot be shorter (rome.set_retention)",
+            table=table,
+        )
+
 
 class SnapshotLostError(ConflictError):
     """The snapshot is of a history that the store has lost: restarted from older data, or failed over."""
 
+    @classmethod
+    def of(cls, version: int) -> Self:
+        """For a version that the store does not have, or not any more."""
+        return cls(
+            f"the store no longer has version {version}, which this transaction has read: it was restarted from older "
+            f"data, or failed over; {_RUN_AGAIN}"
+        )
+
 
 class CatalogChangedError(ConflictError):
     """The schema changed after this transaction's snapshot."""
+
+    @classmethod
+    def since(cls, snapshot: int, changed: int) -> Self:
+        """The catalog's last change is newer than the snapshot."""
+        return cls(
+            f"the schema was changed by another transaction (at version {changed}) after this one began "
+            f"(at version {snapshot}); {_RUN_AGAIN}",
+            table=0,
+        )
 
 
 class TurnTakenError(ConflictError):
@@ -161,6 +214,9 @@ class TurnTakenError(ConflictError):
 
     `key` is the row that somebody claims.
     """
+
+    def tell_row(self, row: str) -> None:
+        self.args = (f"it is another transaction's turn to change {row}; {_RUN_AGAIN}",)
 
 
 class CommitAbortedError(OperationalError):

@@ -117,6 +117,13 @@ class TestOutcome:
         with pytest.raises(ConflictError):
             one.commit()
 
+    def test_the_sum_of_all_numbers_tells_them_too(self, one: Connection, two: Connection) -> None:
+        one.execute("INSERT OR IGNORE INTO item (id, name) VALUES (9, 'theirs')")
+        assert one.total_changes > 0
+        interfere(two, "INSERT INTO item VALUES (1, 'theirs', NULL)")
+        with pytest.raises(ConflictError):
+            one.commit()
+
     @pytest.mark.parametrize("became", ["1.0", "'1'", "x'31'"])
     def test_a_value_of_another_type_is_not_the_same(self, one: Connection, two: Connection, became: str) -> None:
         two.execute("INSERT INTO item VALUES (1, 'a', 1)")

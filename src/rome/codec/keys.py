@@ -7,8 +7,8 @@ Invariants, for keys of the same columns:
     what may follow a key (a further column, a row key) begins with a byte below 0xF0. Hence, for a key of the first
     columns of an index: `[key, key + b"\\xff")` holds just the keys that begin with those values.
 
-An encoding is one way: it is never decoded, since the record has the values. The bytes, type codes included, are
-stored; docs/key-encoding.md is the system of record for them.
+An encoding is one way: it is never decoded, since the record has the values (rome.codec.shown_key does, for messages).
+The bytes, type codes included, are stored; docs/key-encoding.md is the system of record for them.
 Source: FoundationDB's tuple layer (design/tuple.md), with SQLite's numbers and a prefix-free escape.
 """
 

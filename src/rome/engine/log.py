@@ -52,6 +52,12 @@ class Log:
     def __iter__(self) -> Iterator[Logged]:
         return iter(self._logged)
 
+    def show_numbers(self) -> None:
+        """The application has been shown, in sum, how many rows each operation has changed."""
+        for logged in self._logged:
+            if isinstance(logged.outcome, Result):
+                logged.outcome.numbers_shown = True
+
     def add(self, operation: Operation, outcome: Result | Error) -> None:
         """Keep an operation."""
         self.begun = True

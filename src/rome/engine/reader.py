@@ -165,7 +165,8 @@ class Reader:
             if not self.transaction.renewed:
                 raise
             raise ConflictError(
-                "a row that was committed meanwhile has a key of a row that this transaction has written"
+                "a row that another transaction has committed meanwhile has a key of one that this transaction has "
+                "written; run the transaction again"
             ) from error
         return came
 

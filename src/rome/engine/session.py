@@ -36,6 +36,7 @@ from rome.engine.result import Result, Stats
 from rome.engine.schema import Schema
 from rome.engine.statements import Statements
 from rome.engine.syntax import check_syntax, check_text, statement_of
+from rome.engine.told import tell
 from rome.engine.turn import Turn
 from rome.engine.workspace import Workspace
 from rome.errors import (
@@ -386,6 +387,7 @@ class Session:
                 self._turn.met(conflict, current.started, current.transaction.read_set)
                 self._stats.conflicts += isinstance(conflict, ConflictError)
                 if attempt > self._options.max_replays:
+                    tell(conflict, current)
                     self._give_up(conflict)
                     raise
                 self._discard(conflict)
@@ -446,7 +448,10 @@ class Session:
             if self._isolation is Isolation.READ_COMMITTED:  # other rows may be found now
                 self._new_statement_snapshot(current)
             elif self._may_replay(current):
-                raise ConflictError("rows that this statement locks have been another transaction's since the snapshot")
+                raise ConflictError(
+                    "another transaction had locked rows that this statement locks, and may have changed them since "
+                    "this one's snapshot; run the transaction again"
+                )
             else:
                 return
 
@@ -464,9 +469,7 @@ class Session:
             CatalogChangedError: something does.
         """
         if not current.is_pristine():
-            raise CatalogChangedError(
-                f"the schema changed (catalog version {moved.version}) after this transaction began", table=0
-            ) from None
+            raise CatalogChangedError.since(current.base.catalog.version, moved.version) from None
         self._reload(current, moved.version)
 
     def _schema_is_stale(self, current: OpenTransaction) -> bool:
@@ -722,6 +725,7 @@ class Session:
             assert before is not None
             self._turn.met(conflict, before.started, before.transaction.read_set)
             if not self._may_replay(before):
+                tell(conflict, before)
                 self._give_up(conflict)
                 raise conflict
             self._end()
@@ -734,6 +738,7 @@ class Session:
                 continue
             if verdict.same:
                 return
+            tell(conflict, before)
             self._end()
             self._turn.failed()
             if verdict.violation is not None:
@@ -792,6 +797,8 @@ class Session:
     @property
     def total_changes(self) -> int:
         """How many rows were inserted, changed or deleted on this connection, those of foreign key actions included."""
+        if self._open is not None:  # it tells how many rows each statement has changed
+            self._open.log.show_numbers()
         return self._workspace.working_set.total_changes
 
     def limit(self, category: int) -> int:

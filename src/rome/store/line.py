@@ -65,8 +65,4 @@ class Line:
             claimed.update(place.claims)
         for row in request.rows if claimed else ():
             if not claimed.isdisjoint((Claim(row.table_id, row.key), Claim(row.table_id, None))):
-                raise TurnTakenError(
-                    f"table {row.table_id}, row {row.key.hex()}: it is another transaction's turn to change it",
-                    table=row.table_id,
-                    key=row.key,
-                )
+                raise TurnTakenError.of_row(row.table_id, row.key)

@@ -209,20 +209,14 @@ class _Database:
 
     def check_snapshot(self, snapshot: Snapshot) -> None:
         if snapshot.incarnation != self.incarnation or snapshot.version > self.version:
-            raise SnapshotLostError(f"database {self.name!r} has no version {snapshot.version} of that incarnation")
+            raise SnapshotLostError.of(snapshot.version)
         if snapshot.version < self.catalog_version:
-            raise CatalogChangedError(
-                f"the schema of database {self.name!r} changed at version {self.catalog_version},"
-                f" after the snapshot at {snapshot.version}",
-                table=CATALOG_TABLE,
-            )
+            raise CatalogChangedError.since(snapshot.version, self.catalog_version)
 
     def answer(self, request: Request, at: Version) -> Answer:
         table = self.tables[request.table_id]
         if at < table.floor:
-            raise SnapshotTooOldError(
-                f"table {request.table_id} at version {at}: trimmed up to {table.floor}", table=request.table_id
-            )
+            raise SnapshotTooOldError.of(request.table_id)
         match request:
             case Get():
                 return [
@@ -290,27 +284,14 @@ class _Database:
     def _validate(self, request: CommitRequest) -> None:
         self.check_snapshot(request.snapshot)
         if request.snapshot.version < self._floor:
-            raise SnapshotTooOldError(
-                f"commit from version {request.snapshot.version}: database {self.name!r} is trimmed up to {self._floor}"
-            )
+            raise SnapshotTooOldError.of()
         for point in request.points:
             found = self.tables[point.table_id].rows.get(point.key, self.version)
             if (0 if found.value is None else found.version) != point.version:
-                raise ConflictError(
-                    f"table {point.table_id}, row {point.key.hex()}: read at version {point.version},"
-                    f" changed at {found.version}",
-                    table=point.table_id,
-                    key=point.key,
-                )
+                raise ConflictError.of_row(point.table_id, point.key)
         for check in request.ranges:
             if self._range_changed(check):
-                raise ConflictError(
-                    f"table {check.table_id}, index {check.index_id}, range from {check.start.hex()}:"
-                    f" changed after version {check.version}",
-                    table=check.table_id,
-                    index=check.index_id,
-                    key=check.start,
-                )
+                raise ConflictError.of_range(check.table_id, check.index_id, check.start)
 
     def _range_changed(self, check: RangeCheck) -> bool:
         table = self.tables[check.table_id]

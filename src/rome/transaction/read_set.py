@@ -47,6 +47,14 @@ class ReadSet:
         """Is this row in it, by its key? (It may be by a range.)"""
         return key in self._points.get(table_id, ())
 
+    def stop_of(self, table_id: int, index_id: int, start: bytes) -> bytes | None:
+        """Where a range that begins here ends; None: there is none."""
+        for rows in (True, False):
+            for begin, stop in self._ranges.get((table_id, index_id, rows), ()):
+                if begin == start:
+                    return stop
+        return None
+
     def tables(self) -> set[int]:
         """The ids of all tables of which something is in it."""
         return {*self._points, *(table_id for table_id, _, _ in self._ranges)}

@@ -93,14 +93,11 @@ def outcome(txn: Transaction, transaction_id: bytes) -> Version | None:
 def check_snapshot(state: State, snapshot: Snapshot) -> None:
     """Raises ConflictError's subclasses when nothing that was read at the snapshot can be used."""
     if snapshot.incarnation != state.incarnation or snapshot.version > state.version:
-        raise SnapshotLostError(f"the database has no version {snapshot.version} of that incarnation")
+        raise SnapshotLostError.of(snapshot.version)
     if snapshot.version < state.catalog_version:
-        raise CatalogChangedError(
-            f"the schema changed at version {state.catalog_version}, after the snapshot at {snapshot.version}",
-            table=CATALOG_TABLE,
-        )
+        raise CatalogChangedError.since(snapshot.version, state.catalog_version)
     if snapshot.version < state.floor:
-        raise SnapshotTooOldError(f"the snapshot is at version {snapshot.version}, trimmed up to {state.floor}")
+        raise SnapshotTooOldError.of()
 
 
 def validate(txn: Transaction, state: State, request: CommitRequest) -> None:
@@ -110,20 +107,10 @@ def validate(txn: Transaction, state: State, request: CommitRequest) -> None:
         stored = ordered.get(txn, rows_header(point.table_id), point.key)
         found = 0 if stored is None else int.from_bytes(stored[:8], "big")
         if found != point.version:
-            raise ConflictError(
-                f"table {point.table_id}, row {point.key.hex()}: read at version {point.version}, now at {found}",
-                table=point.table_id,
-                key=point.key,
-            )
+            raise ConflictError.of_row(point.table_id, point.key)
     for check in request.ranges:
         if _range_changed(txn, check):
-            raise ConflictError(
-                f"table {check.table_id}, index {check.index_id}, range from {check.start.hex()}:"
-                f" changed after version {check.version}",
-                table=check.table_id,
-                index=check.index_id,
-                key=check.start,
-            )
+            raise ConflictError.of_range(check.table_id, check.index_id, check.start)
 
 
 def _range_changed(txn: Transaction, check: RangeCheck) -> bool:
@@ -132,9 +119,7 @@ def _range_changed(txn: Transaction, check: RangeCheck) -> bool:
     if table.changed <= since:
         return False
     if since < table.floor:
-        raise SnapshotTooOldError(
-            f"range read at version {since}: table {table_id} is trimmed up to {table.floor}", table=table_id
-        )
+        raise SnapshotTooOldError.of(table_id)
     for entry, value in ordered.between(txn, log_header(table_id, index_id), check.start, check.stop):
         try:
             came_or_went, written = unpack_versions(value)

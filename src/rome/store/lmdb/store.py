@@ -112,7 +112,7 @@ class LmdbStore(spi.Store):
                 raise SnapshotLostError(f"version {snapshot.version} is not this connection's snapshot")
             else:
                 if self._pin.txn is None:
-                    raise SnapshotTooOldError(f"the snapshot at version {snapshot.version} outlived the retention")
+                    raise SnapshotTooOldError.of()
                 state = opened.state()
                 commit.check_snapshot(state, snapshot)
             return ReadResult(

@@ -51,7 +51,6 @@ from rome.store.redis.messages import (
 from rome.store.redis.names import PATTERN, database_name, meta_key, unescape
 from rome.store.redis.settings import OPTIONS, Settings, read_settings
 from rome.store.spi import (
-    CATALOG_TABLE,
     Answer,
     Capabilities,
     Claim,
@@ -184,20 +183,11 @@ class RedisStore(Store):
             case b"conflict":
                 _, table_id, index_id, escaped_key = reply
                 key = unescape(escaped_key)
-                what = f"row {key.hex()}" if index_id < 0 else f"index {index_id}, range from {key.hex()}:"
-                raise ConflictError(
-                    f"table {table_id}, {what} changed since it was read",
-                    table=table_id,
-                    index=None if index_id < 0 else index_id,
-                    key=key,
-                )
+                if index_id < 0:
+                    raise ConflictError.of_row(table_id, key)
+                raise ConflictError.of_range(table_id, index_id, key)
             case b"turn":
-                key = unescape(reply[2])
-                raise TurnTakenError(
-                    f"table {reply[1]}, row {key.hex()}: it is another transaction's turn to change it",
-                    table=reply[1],
-                    key=key,
-                )
+                raise TurnTakenError.of_row(reply[1], unescape(reply[2]))
             case b"aborted":
                 raise CommitAbortedError(f"transaction {request.transaction_id.hex()} was aborted")
             case b"forbidden":
@@ -466,17 +456,11 @@ class RedisStore(Store):
                 self._disconnect()
                 raise StoreUnavailableError(f"database {database} was dropped; a new connection makes it anew, empty")
             case [b"lost"]:
-                raise SnapshotLostError(f"database {database} has no version {version} of that incarnation")
+                raise SnapshotLostError.of(version)
             case [b"catalog", changed]:
-                raise CatalogChangedError(
-                    f"the schema of database {database} changed at version {changed}, after the snapshot at {version}",
-                    table=CATALOG_TABLE,
-                )
-            case [b"old", floor, table_id]:
-                raise SnapshotTooOldError(
-                    f"version {version} of database {database}: trimmed up to {floor}",
-                    table=None if table_id < 0 else table_id,
-                )
+                raise CatalogChangedError.since(version, changed)
+            case [b"old", _, table_id]:
+                raise SnapshotTooOldError.of(None if table_id < 0 else table_id)
             case [b"format", stored]:
                 raise FormatError(
                     f"database {database} has format {stored}; this version of Rome knows {FORMAT}: upgrade"
