@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -350,3 +351,32 @@ def test_what_names_nothing_is_an_error(filled: Connection, stock: apsw.Connecti
 )
 def test_what_a_store_does_not_need_is_accepted(filled: Connection, sql: str) -> None:
     assert filled.execute(sql).fetchall() == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id, v FROM t INDEXED BY t_v WHERE v = 'x'",
+        "SELECT a.id FROM t AS a indexed by \"t_v\" JOIN t AS b ON a.id = b.id WHERE a.v = 'x'",
+        "UPDATE t INDEXED BY t_v SET v = 'y' WHERE v = 'x'",
+        "DELETE FROM t INDEXED BY [t_v] WHERE v = 'x'",
+        "SELECT * FROM through",
+        "SELECT id, v FROM t NOT INDEXED WHERE v = 'x'",
+        "SELECT 'INDEXED BY t_v' FROM t",
+    ],
+)
+def test_indexed_by(filled: Connection, stock: apsw.Connection, sql: str) -> None:
+    stock.execute("INSERT INTO t VALUES (1, 'abc'), (2, 'ABC'), (3, 'x')")
+    for connection in (filled, stock):
+        connection.execute("CREATE INDEX t_v ON t (v)")
+        connection.execute("CREATE VIEW through AS SELECT id FROM t INDEXED BY t_v WHERE v = 'x'")
+    filled.commit()
+    assert filled.execute(sql).fetchall() == stock.execute(sql).fetchall()
+    everything = "SELECT * FROM t"
+    assert filled.execute(everything).fetchall() == stock.execute(everything).fetchall()
+
+
+def test_the_page_on_pragmas_names_all_that_sqlite_has(stock: apsw.Connection) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "pragmas.md").read_text()
+    named = set(re.findall(r"\w+", page[page.index("## PRAGMAs") : page.index("## Other statements")]))
+    assert {name for (name,) in stock.execute("SELECT name FROM pragma_pragma_list")} - named == set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import apsw
 
@@ -17,6 +17,7 @@ from rome.errors import DataError, NotSupportedError, ProgrammingError
 from rome.planner.plan import FetchPlan
 from rome.planner.planning import plan_statement
 from rome.planner.statement import Kind, Statement
+from rome.sql.index_hints import without_index_hints
 from rome.sql.tokens import identifier, tokenize
 from rome.workingset.sqlite_errors import translate
 
@@ -140,6 +141,8 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
         inspection = mirror.inspect(statement.text)
     except apsw.Error as error:
         raise translate(error) from error
+    if (text := without_index_hints(statement.text)) != statement.text:
+        statement = replace(statement, text=text)
     tables = catalog.tables
     _refuse(statement, inspection, tables)
     read = inspection.read | (inspection.written - inspection.inserted)

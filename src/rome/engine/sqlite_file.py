@@ -80,9 +80,10 @@ def fill(reader: Reader, connection: apsw.Connection, equip: Equip) -> None:
                 connection.execute(item.sql)
         for table in schema.catalog.tables.values():
             _fill_table(reader, connection, table)
-        for item in items:
-            if item.type != "table":
-                connection.execute(item.sql)
+        for kind in ("index", "view", "trigger"):  # in SQLite's order for what is made of others
+            for item in items:
+                if item.type == kind:
+                    connection.execute(item.sql)
         connection.execute("COMMIT; PRAGMA ignore_check_constraints=OFF")
     except apsw.Error as error:
         raise translate(error) from error

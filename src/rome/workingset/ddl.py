@@ -14,6 +14,7 @@ from rome.catalog.mirror import Master, in_main
 from rome.catalog.schema import Catalog, Table
 from rome.sql.create_table import CreateTable
 from rome.sql.create_trigger import CreateTrigger
+from rome.sql.index_hints import without_index_hints
 
 
 def statements(master: Mapping[tuple[str, str], Master], catalog: Catalog) -> Iterator[str]:
@@ -35,7 +36,7 @@ def statement(item: Master, catalog: Catalog) -> str | None:
         return in_main(item.sql) if keeps_index(catalog.tables[item.table.lower()], item.name) else None
     if item.type == "trigger":
         return CreateTrigger(in_main(item.sql)).for_working_set()
-    return item.sql
+    return without_index_hints(item.sql)
 
 
 def keeps_index(table: Table, name: str) -> bool:
