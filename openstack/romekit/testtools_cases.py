@@ -31,5 +31,6 @@ def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> list[py
         own = {**attributes, "romekit_scenario": label, "__module__": obj.__module__}
         variant = type(f"{name}_{label}", (obj,), own)
         setattr(module, variant.__name__, variant)
-        made += collector.ihook.pytest_pycollect_makeitem(collector=collector, name=variant.__name__, obj=variant) or []
+        found = collector.ihook.pytest_pycollect_makeitem(collector=collector, name=variant.__name__, obj=variant)
+        made += found if isinstance(found, list) else [found]
     return made
