@@ -309,3 +309,13 @@ def test_no_key_is_computed_of_a_row_that_a_partial_index_leaves_out() -> None:
         ):
             assert pair.execute(sql).error is None or "(3, -2" in sql
         pair.check_tables()
+
+
+def test_changes_is_zero_after_a_change_that_query_only_refused() -> None:
+    with Pair(["CREATE TABLE t (id INTEGER PRIMARY KEY)"], ids=True) as pair:
+        pair.execute("INSERT INTO t VALUES (1), (2)")
+        pair.execute("COMMIT")
+        pair.execute("PRAGMA query_only=ON")
+        assert pair.execute("DELETE FROM t").error is not None
+        pair.execute("PRAGMA query_only=OFF")
+        assert pair.execute("SELECT changes(), total_changes()").rows == [(0, 2)]

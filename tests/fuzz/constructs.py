@@ -162,6 +162,7 @@ _PATTERNS = {
     "ADD COLUMN": r"^ALTER TABLE \w+ ADD COLUMN",
     "DROP COLUMN": r"^ALTER TABLE \w+ DROP COLUMN",
     "PRAGMA that asks": r"^PRAGMA (table_|foreign_)",
+    "PRAGMA query_only": r"^PRAGMA query_only=ON",
     "index that fails for some rows": r"^CREATE UNIQUE INDEX .*abs\(iif",
     "virtual column that fails for some rows": r"^ALTER TABLE \w+ ADD COLUMN late\d+ AS \(abs",
     "CREATE TABLE AS": r"^CREATE TABLE .* AS SELECT",

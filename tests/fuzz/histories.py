@@ -62,9 +62,12 @@ def random_history(choices: Choices) -> History:
 
 
 def _step(choices: Choices, schema: RandomSchema, number: int, clients: int) -> list[Operation]:
-    kind = choices.below(33)
+    kind = choices.below(34)
     if kind == 31:
         return [Operation(choices.pick(_QUESTIONS).format(choices.pick(schema.tables).name))]
+    if kind == 33:
+        change = Changes(choices, schema).change()
+        return [Operation("PRAGMA query_only=ON"), change, Operation("PRAGMA query_only=OFF")]
     if kind == 32:
         return _with_failing_column(choices, schema, number)
     if kind < 14:

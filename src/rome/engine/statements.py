@@ -125,6 +125,8 @@ class Statements:
     def _change(
         self, current: OpenTransaction, prepared: Prepared, bound: list[tuple[SqlValue, ...]], check: Check
     ) -> Result:
+        if self.query_only:
+            self._workspace.working_set.changes = 0  # as of any statement that failed
         self._refuse_if_query_only()
         current.log.changes_rows = True
         read_set = current.transaction.read_set
