@@ -22,6 +22,7 @@ from rome.errors import (
     CommitAbortedError,
     CommitUnknownError,
     ConflictError,
+    CorruptRecordError,
     FormatError,
     IdsExhaustedError,
     NotReplicatedError,
@@ -75,6 +76,9 @@ TRIM_ELEMENTS, TRIM_MEMBERS = 1_000, 5_000
 """What one call of trim.lua may discard: some 5 ms of the server."""
 
 KEYS_PER_SCAN = 1_000
+
+_UNDECODABLE = (ValueError, TypeError, IndexError, OverflowError)
+"""What is raised when a reply has not the shape that Rome's own data gives it."""
 
 
 class RedisStore(Store):
@@ -231,7 +235,10 @@ class RedisStore(Store):
         milliseconds, max_bytes = checked(reply, self._server)
         if milliseconds is None:
             self._refuse([b"dropped"], 0)
-        return Retention(int(milliseconds) / 1000, int(max_bytes))
+        try:
+            return Retention(int(milliseconds) / 1000, int(max_bytes))
+        except _UNDECODABLE as error:
+            raise self._damaged("its retention", error) from error
 
     def set_retention(self, retention: Retention) -> None:
         self._run(scripts.RETAIN, *_retention_arguments(retention))
@@ -270,13 +277,17 @@ class RedisStore(Store):
                     health.replication_id,
                     *_retention_arguments(Retention()),
                 )
-            if int(meta[0]) > FORMAT:
-                self._refuse([b"format", int(meta[0])], 0)
+            try:
+                stored, newest = int(meta[0]), Snapshot(bytes(meta[1]), int(meta[2]))
+            except _UNDECODABLE as error:
+                raise self._damaged("its format, incarnation or version", error) from error
+            if stored > FORMAT:
+                self._refuse([b"format", stored], 0)
             health.warn()
         except BaseException:
             self._disconnect()
             raise
-        self._last_snapshot = Snapshot(meta[1], int(meta[2]))
+        self._last_snapshot = newest
 
     def _disconnect(self) -> None:
         self._snapshot = None
@@ -312,7 +323,10 @@ class RedisStore(Store):
     def _judge(self, gets: Sequence[Get], snapshot: Snapshot | None, replies: list[Reply]) -> _Answered:
         for reply in replies:
             checked(reply, self._server)
-        found = judge(gets, snapshot, replies)
+        try:
+            found = judge(gets, snapshot, replies)
+        except _UNDECODABLE as error:
+            raise self._damaged("its version, or that of a table", error) from error
         if found.refusal and snapshot is None and found.refusal[0] != b"dropped":
             # The catalog changed between our commands: a new snapshot must not begin with a conflict.
             return self._ask(None, gets)
@@ -348,15 +362,28 @@ class RedisStore(Store):
             reply = self._finish(scripts.READ, arguments, reply)
         if reply[0] != b"done":
             self._refuse(reply, 0 if snapshot is None else snapshot.version)
-        _, incarnation, version, catalog_version, answers, entries, rows, _ = reply
-        decoded = decode_answers(requests, answers, entries, rows)
+        try:
+            _, incarnation, version, catalog_version, answers, entries, rows, _ = reply
+            decoded = decode_answers(requests, answers, entries, rows)
+        except _UNDECODABLE as error:
+            raise self._damaged("a row or an index entry", error) from error
         return _Answered(Snapshot(incarnation, version), catalog_version, decoded)
 
     def _reserved(self, reserves: Sequence[Reserve], reply: Reply) -> list[int]:
         reply = self._finish(scripts.RESERVE, reserve_arguments(reserves), reply)
         if reply[0] == b"exhausted":
             raise IdsExhaustedError.of(f"sequence {reply[1].decode()}")
-        return [int(last) - reserve.size + 1 for reserve, last in zip(reserves, reply[1:], strict=True)]
+        try:
+            return [int(last) - reserve.size + 1 for reserve, last in zip(reserves, reply[1:], strict=True)]
+        except _UNDECODABLE as error:
+            raise self._damaged("a sequence", error) from error
+
+    def _damaged(self, what: str, error: Exception) -> CorruptRecordError:
+        """Something that is stored is not what Rome writes."""
+        return CorruptRecordError(
+            f"database {self._database!r}: {what} cannot be decoded ({error}): somebody else wrote into its keys; "
+            "put a copy in their place"
+        )
 
     def _commit(self, script: scripts.Script, arguments: Sequence[bytes | str | int]) -> Reply:
         return self._run_and_wait(lambda commands: self._send_commit(commands, arguments), script, arguments)
