@@ -27,6 +27,7 @@ from rome.engine.summary import answer
 from rome.engine.waves import gather, gather_first
 from rome.errors import (
     DataError,
+    Error,
     ForeignKeyViolation,
     IdsExhaustedError,
     IntegrityError,
@@ -347,6 +348,13 @@ class Execution:
                 run = self._run(prepared, batch, first, foreign_keys=enforced)
                 if not connection.in_transaction:
                     return run
+        if run.error is not None and target is not None and target.computed and planned_rows:
+            # SQLite may have failed to compute a key before it came to a row in the way, which it does not know.
+            wants = merged(guards.planned(self.reader.schema.catalog, target, planned_rows, foreign_keys=False))
+            self.reader.read(wants)
+            if self.reader.brings_new(wants):
+                block.back()
+                return wants
         events = run.events
         if target is not None and not target.without_rowid:
             if target.rowid_alias is None:
@@ -359,10 +367,10 @@ class Execution:
                     block.back()
                     return short
                 self.ids.claim(target, events, ids)
-        unknown = self._unknown_guards(events, prepared, check, foreign_keys=foreign_keys)
-        if unknown:
+        unknown, failed = self._unknown_guards(events, prepared, check, foreign_keys=foreign_keys)
+        if unknown or failed is not None:
             block.back()
-            return unknown
+            return unknown or Run([], 0, 0, 0, connection.last_insert_rowid(), [], failed)
         if run.error is not None and str(run.error).startswith(ROLLED_BACK):
             connection.execute("ROLLBACK")
             connection.set_last_insert_rowid(run.last_rowid)
@@ -440,7 +448,7 @@ class Execution:
         if isinstance(error, ForeignKeyViolation):
             block.back()
             run = self._run(prepared, batch, first, foreign_keys=True, deferred=True)
-            return self._unknown_guards(run.events, prepared, check, foreign_keys=True, failed=True, tentative=True)
+            return self._unknown_guards(run.events, prepared, check, foreign_keys=True, failed=True)[0]
         clauses: list[ConflictClause] = []
         if not self.reader.schema.with_generated.isdisjoint(prepared.inspection.written):
             clauses.append("FAIL")
@@ -450,7 +458,7 @@ class Execution:
         for clause in clauses:
             block.back()
             run = self._run(prepared, batch, first, foreign_keys=False, clause=clause, triggers=False)
-            unknown += self._unknown_guards(run.events, prepared, check, foreign_keys=False, tentative=True)
+            unknown += self._unknown_guards(run.events, prepared, check, foreign_keys=False)[0]
         return unknown
 
     def _explore(
@@ -470,7 +478,7 @@ class Execution:
             return run
         replaces_its_own = bool(prepared.inspection.updated) and any(event.kind == "DELETE" for event in run.events)
         if run.error is None and not replaces_its_own:
-            return self._unknown_guards(run.events, prepared, check, foreign_keys=False, tentative=True)
+            return self._unknown_guards(run.events, prepared, check, foreign_keys=False)[0]
         tables = self.reader.schema.catalog.tables
         written = [tables[name] for name in prepared.inspection.written if name in tables]
         wants = [replace(guards.whole(table), check=check) for table in written]
@@ -485,15 +493,12 @@ class Execution:
         *,
         foreign_keys: bool,
         failed: bool = False,
-        tentative: bool = False,
-    ) -> list[Want]:
-        """Read the guards of these events; they are returned if they bring rows that the run did not have.
+    ) -> tuple[list[Want], Error | None]:
+        """Read the guards of these events.
 
-        Args:
-            tentative: the run is going to be undone, and SQLite need not come to compute the keys of its rows.
-
-        Raises:
-            OperationalError, DataError: the key of a row in an index cannot be computed.
+        Returns:
+            the guards, if they bring rows that the run did not have; what SQLite says when it cannot compute the key of
+            a row in an index. (With the rows that are missing it may say something else before it comes to that.)
         """
         working_set = self._working_set
 
@@ -505,10 +510,13 @@ class Execution:
             found = working_set.final_row(table, (rowid,))
             return None if found is None else found[1]
 
+        failures: list[Error] = []
+
         def known_keys(table: Table, rowid: int, values: Sequence[SqlValue]) -> Iterable[tuple[Index, Row]]:
             try:
                 return list(working_set.computed_keys(table, rowid, values))
-            except (OperationalError, DataError):
+            except (OperationalError, DataError) as error:
+                failures.append(error)
                 return ()
 
         found = guards.of_events(
@@ -517,12 +525,12 @@ class Execution:
             foreign_keys=foreign_keys,
             old_values=old_values,
             new_values=new_values,
-            computed_keys=known_keys if tentative else working_set.computed_keys,
+            computed_keys=known_keys,
             failed=failed,
         )
         wants = merged(_as_reads(found, prepared, check))
         self.reader.read(wants)
-        return wants if self.reader.brings_new(wants) else []
+        return wants if self.reader.brings_new(wants) else [], failures[0] if failures else None
 
 
 def _are_keys_planned(target: Table | None, rows: Sequence[PlannedRow] | None) -> bool:

@@ -8,6 +8,7 @@ whoever made it what it is already relies on it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 
@@ -103,6 +104,9 @@ def harvest(
         stored = stored_tables.get(table.id)
         had = frozenset() if stored is None else frozenset(index.id for index in stored.indexes)
         known = working_set.contents.of(table.id).keys
+        former = table
+        if any(index.id not in had for index in table.computed):  # of what a row was they may fail
+            former = replace(table, indexes=tuple(index for index in table.indexes if index.id in had))
         for row in rows:
             before, after = row.before, row.after
             if before is not None:
@@ -116,7 +120,7 @@ def harvest(
                     same = had.intersection(_same_entries(table, before.values, after[1]))
                 elif key != before.key:
                     writes.delete(table.id, before.key)
-                for index, entry in working_set.entries(table, before.rowid, before.values, same):
+                for index, entry in working_set.entries(former, before.rowid, before.values, same):
                     if index.id in had:
                         writes.remove_entry(table.id, index.id, entry, before.key)
             if after is not None and key is not None:

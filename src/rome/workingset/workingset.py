@@ -91,7 +91,7 @@ class WorkingSet:
         self.total_changes = 0
         self.fickle: set[str] = set()
         self._statements: dict[int, tuple[Table, TableStatements]] = {}
-        self._computed: dict[int, tuple[Table, ComputedKeys]] = {}
+        self._computed: dict[tuple[int, int], tuple[Table, ComputedKeys]] = {}
         self._begun = self._enforcing = False
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
@@ -221,11 +221,12 @@ class WorkingSet:
         """The values of a row's keys in the indexes whose keys SQLite has to compute, where it has an entry."""
         if not table.computed:
             return iter(())
-        found = self._computed.get(table.id)
+        place = table.id, len(table.computed)  # COMMIT asks of a table with its new indexes, and without them
+        found = self._computed.get(place)
         if found is None or found[0] is not table:
             if found is not None:
                 found[1].close()
-            found = self._computed[table.id] = (table, ComputedKeys(table))
+            found = self._computed[place] = (table, ComputedKeys(table))
         return found[1].of_row(rowid, values)
 
     def entries(
