@@ -10,9 +10,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rome.dbapi import connect, diagnose, drop_database, list_databases, set_retention, trim, was_committed
+    from rome.dbapi import (
+        connect,
+        create_database,
+        database_exists,
+        diagnose,
+        drop_database,
+        list_databases,
+        set_retention,
+        trim,
+        was_committed,
+    )
 
-__all__ = ["connect", "diagnose", "drop_database", "list_databases", "set_retention", "trim", "was_committed"]
+__all__ = [
+    "connect",
+    "create_database",
+    "database_exists",
+    "diagnose",
+    "drop_database",
+    "list_databases",
+    "set_retention",
+    "trim",
+    "was_committed",
+]
 
 
 def __getattr__(name: str) -> object:

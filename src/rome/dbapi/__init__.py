@@ -15,7 +15,16 @@ from sqlite3 import (
 
 import apsw
 
-from rome.dbapi.admin import diagnose, drop_database, list_databases, set_retention, trim, was_committed
+from rome.dbapi.admin import (
+    create_database,
+    database_exists,
+    diagnose,
+    drop_database,
+    list_databases,
+    set_retention,
+    trim,
+    was_committed,
+)
 from rome.dbapi.connection import Connection, connect
 from rome.dbapi.cursor import Cursor
 from rome.dbapi.types import (
@@ -94,6 +103,8 @@ __all__ = [
     "complete_statement",
     "connect",
     "converters",
+    "create_database",
+    "database_exists",
     "diagnose",
     "drop_database",
     "list_databases",

@@ -20,6 +20,21 @@ def list_databases(url: str | URL) -> list[str]:
     return store_class(location.scheme).list_databases(location)
 
 
+def database_exists(url: str | URL) -> bool:
+    """Whether a database is there. The question does not create it.
+
+    Cost: as list_databases.
+    """
+    location = parse_url(make_url(url)).location
+    return location.database in store_class(location.scheme).list_databases(location)
+
+
+def create_database(url: str | URL) -> None:
+    """Create an empty database; no error when it is there. (To connect creates it, too.)"""
+    with _opened(url):
+        pass
+
+
 def drop_database(url: str | URL) -> None:
     """Delete a database and everything in it; no error when it is not there."""
     location = parse_url(make_url(url)).location

@@ -24,7 +24,7 @@ from rome.dialect.ddl import RomeDDLCompiler
 from rome.errors import ProgrammingError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL, Engine
+    from sqlalchemy.engine import URL, Dialect, Engine
     from sqlalchemy.sql.selectable import GenerativeSelect
 
 
@@ -104,6 +104,15 @@ class RomeDialect(SQLiteDialect):
         super().__init__(**options)
         self._private_name: str | None = None
         _extend_libraries()
+
+    @classmethod
+    def get_dialect_cls(cls, url: URL) -> type[Dialect]:
+        """The dialect for a URL; SQLAlchemy-Utils asks for databases, and gets another (rome.dialect.databases)."""
+        if "sqlalchemy_utils" in sys.modules:
+            databases = import_module("rome.dialect.databases")
+            if databases.is_asked_by_utils():
+                return databases.DatabasesDialect  # type: ignore[no-any-return]
+        return cls
 
     @classmethod
     def import_dbapi(cls) -> ModuleType:
