@@ -91,7 +91,8 @@ class Session:
     # ------------------------------------------------------------ state
     @property
     def in_transaction(self) -> bool:
-        return self._open is not None or self._doomed is not None or self._under_way is not None
+        interrupted = self._under_way is not None and self._user is None
+        return self._open is not None or self._doomed is not None or interrupted
 
     @property
     def isolation(self) -> Isolation:
