@@ -185,7 +185,9 @@ class Session:
             raise ProgrammingError("You can only execute one statement at a time.")
         if statement.skip_locked:
             raise NotSupportedError(
-                "SKIP LOCKED is not supported: which rows others have claimed is not known when rows are read"
+                "SKIP LOCKED is not supported: a transaction that is changing a row need not have locked it, so "
+                "there is no telling which rows to skip. Take the row by the change itself: UPDATE .. WHERE id = (SELECT id .. "
+                "ORDER BY .. LIMIT 1) RETURNING .."
             )
         self._stats.statements += 1
         return statement
