@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
+import apsw
 import pytest
 
 import rome
 from databases import database, on
 from engine.differential import Pair
+from rome.workingset.blank import left_blank
 
 SCHEMA = [
     "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT UNIQUE)",
@@ -138,6 +143,29 @@ def test_row_is_counted_dumped_and_seen_at_every_level(pair: Pair, url: str) -> 
         other.close()
 
 
+def test_backup_has_such_a_row(pair: Pair, url: str, tmp_path: Path) -> None:
+    """With its columns, which are computed in the file as they are here; and a trigger fires there, too."""
+    pair.execute("CREATE TRIGGER once BEFORE UPDATE ON t WHEN OLD.n = 1 BEGIN SELECT RAISE(ABORT, 'once'); END")
+    pair.execute("COMMIT")
+    with closing(rome.connect(url)) as other:
+        other.execute(f"VACUUM INTO '{tmp_path}/backup.db'")
+    with closing(sqlite3.connect(tmp_path / "backup.db")) as backup:
+        for query in (
+            "SELECT id, j, n, p, up, twice, kept, after_g FROM t",
+            "SELECT k, n FROM w",
+            "SELECT g FROM t WHERE id = 1",
+        ):
+            assert backup.execute(query).fetchall() == pair.stock.execute(query).fetchall()
+        texts = "SELECT type, name, sql FROM sqlite_master WHERE type <> 'index' ORDER BY name"
+        assert backup.execute(texts).fetchall() == pair.stock.execute(texts).fetchall()
+        assert backup.execute("PRAGMA quick_check").fetchall() == pair.stock.execute("PRAGMA quick_check").fetchall()
+        with pytest.raises(sqlite3.OperationalError, match="malformed JSON"):
+            backup.execute("SELECT g FROM t WHERE id = 2").fetchall()
+        with pytest.raises(sqlite3.IntegrityError, match="once"):
+            backup.execute("UPDATE t SET n = n + 50")
+        assert backup.execute("DELETE FROM t WHERE id = 2").rowcount == 1
+
+
 def test_text_that_is_not_utf_8_fails_where_it_is_used(url: str) -> None:
     connection = rome.connect(url)
     connection.execute("CREATE TABLE b (id INTEGER PRIMARY KEY, b BLOB)")
@@ -150,4 +178,26 @@ def test_text_that_is_not_utf_8_fails_where_it_is_used(url: str) -> None:
     assert connection.execute("UPDATE b SET b = x'62' WHERE id = 1").rowcount == 1
     connection.commit()
     assert connection.execute("SELECT t FROM b").fetchall() == [("b",), ("a",)]
+    connection.close()
+
+
+@pytest.mark.parametrize("undone_by", ["its savepoint", "a rollback"])
+def test_interrupted_hydration_leaves_no_blank_column(undone_by: str) -> None:
+    """The table's text is that of the schema again, whatever was raised while it said NULL."""
+    connection = rome.connect("rome+memory://")
+    connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, j TEXT, g AS (json_extract(j, '$.a')))")
+    connection.commit()
+    [table] = connection.session._workspace.schema.catalog.tables.values()
+    working_set = connection.session._workspace.working_set
+    database = working_set.connection
+    database.execute("BEGIN; SAVEPOINT around")
+    with pytest.raises(KeyboardInterrupt), left_blank(database, table, frozenset({"g"})):  # noqa: PT012
+        database.execute("INSERT INTO t (id, j) VALUES (1, 'bad')")
+        assert database.execute("SELECT g FROM t").fetchall() == [(None,)]
+        raise KeyboardInterrupt
+    database.execute("ROLLBACK" if undone_by == "a rollback" else "ROLLBACK TO around")
+    with pytest.raises(apsw.SQLError, match="malformed JSON"):
+        database.execute("INSERT INTO t (id, j) VALUES (1, 'bad')")
+    assert database.execute("SELECT count(*) FROM t").fetchall() == [(0,)]
+    assert database.execute("PRAGMA ignore_check_constraints").fetchall() == [(0,)]
     connection.close()

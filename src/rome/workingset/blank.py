@@ -62,11 +62,12 @@ def left_blank(connection: apsw.Connection, table: Table, columns: frozenset[str
     select = "SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?"
     (before,) = next(connection.execute(select, (table.name,)))
     _put_text(connection, table, CreateTable(before).with_blank(columns))
+    ((ignored,),) = connection.execute("PRAGMA ignore_check_constraints").fetchall()
     connection.execute("PRAGMA ignore_check_constraints=ON")
     try:
         yield
     finally:
-        connection.execute("PRAGMA ignore_check_constraints=OFF")
+        connection.execute(f"PRAGMA ignore_check_constraints={ignored}")
     _put_text(connection, table, before)
 
 
