@@ -186,8 +186,8 @@ class Session:
         if statement.skip_locked:
             raise NotSupportedError(
                 "SKIP LOCKED is not supported: a transaction that is changing a row need not have locked it, so "
-                "there is no telling which rows to skip. Take the row by the change itself: UPDATE .. WHERE id = (SELECT id .. "
-                "ORDER BY .. LIMIT 1) RETURNING .."
+                "there is no telling which rows to skip. Take the row by the change itself: UPDATE .. WHERE id = "
+                "(SELECT id .. ORDER BY .. LIMIT 1) RETURNING .."
             )
         self._stats.statements += 1
         return statement
