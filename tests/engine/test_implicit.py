@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -230,6 +232,45 @@ class TestBegin:
         filled.rollback()
         filled.execute("BEGIN")
         filled.execute(end)
+
+
+class TestImmediate:
+    @pytest.mark.parametrize("begin", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE TRANSACTION"])
+    def test_those_that_begin_so_do_not_meet(self, filled: Connection, connect: Connect, begin: str) -> None:
+        """A conflict would be raised: what they read changes each time, and nothing is replayed."""
+
+        def work() -> None:
+            with closing(connect(max_replays=0)) as connection:
+                for _ in range(15):
+                    connection.execute("SELECT count(*) FROM child").fetchall()
+                    connection.execute(begin)
+                    ((found,),) = connection.execute("SELECT v FROM parent WHERE id = 1").fetchall()
+                    connection.execute("UPDATE parent SET v = ? WHERE id = 1", (str(int(found) + 1),))
+                    connection.execute("COMMIT")
+
+        filled.execute("UPDATE parent SET v = '0' WHERE id = 1")
+        filled.commit()
+        with ThreadPoolExecutor(3) as pool:
+            for done in [pool.submit(work) for _ in range(3)]:
+                done.result()
+        assert filled.execute("SELECT v FROM parent WHERE id = 1").fetchone() == ("45",)
+
+    def test_one_that_writes_nothing_lets_the_next_one_in(self, filled: Connection, connect: Connect) -> None:
+        for end in ("COMMIT", "ROLLBACK"):
+            filled.execute("BEGIN IMMEDIATE")
+            filled.execute(end)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(lambda: connect(check_same_thread=False).execute("BEGIN IMMEDIATE").close()).result()
+
+    def test_others_are_not_kept_off(self, filled: Connection, connect: Connect) -> None:
+        filled.execute("BEGIN IMMEDIATE")
+        other = connect()
+        other.execute("INSERT INTO parent VALUES (7, 'g')")
+        before = other.rome_stats.turns
+        other.commit()
+        assert other.rome_stats.turns == before
+        filled.execute("INSERT INTO parent VALUES (8, 'h')")
+        filled.execute("COMMIT")
 
 
 class TestLevels:

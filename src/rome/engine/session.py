@@ -56,12 +56,14 @@ from rome.errors import (
 )
 from rome.planner.statement import Kind, Statement, begins_to_write, classify, split_script
 from rome.sql import vacuum
-from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX, Store
+from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX, Claim, Store
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want
 from rome.workingset.contents import Contents
 from rome.workingset.sqlite_errors import translate
 
+_WRITERS = (Claim(CATALOG_TABLE, None),)
+"""What BEGIN IMMEDIATE claims. Whoever changes the schema waits for it, too, and nobody else."""
 _CATALOG = Want(CATALOG_TABLE, ORDER_INDEX, (), ((b"", BEYOND),), Check.NOTHING)
 
 
@@ -270,6 +272,9 @@ class Session:
     def _begin_explicitly(self, statement: Statement) -> Result:
         """BEGIN, where sqlite3 would have no transaction yet: also after reads, and after DDL, which is committed then.
 
+        With IMMEDIATE or EXCLUSIVE it waits for those that have begun so, as for the lock of SQLite: none of them loses
+        a race to another one. What applications bracket so, as Celery does, they do not run again after a conflict.
+
         Raises:
             OperationalError: there is a transaction, in SQLite's words.
         """
@@ -282,6 +287,8 @@ class Session:
             hint = "" if self._open.explicit else ": the statements before have begun one, COMMIT or ROLLBACK first"
             raise OperationalError(f"cannot start a transaction within a transaction{hint}")
         self._begin().explicit = True
+        if begins_to_write(statement):
+            self._turn.claim(_WRITERS)
         return Result()
 
     def _vacuum(self, operation: Operation) -> Result:
