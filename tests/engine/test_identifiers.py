@@ -6,7 +6,7 @@ import pytest
 
 from databases import Connect
 from rome.dbapi import Connection
-from rome.engine.identifiers import Identifiers
+from rome.engine.identifiers import BLOCK, Identifiers
 from rome.errors import ConflictError, IdsExhaustedError, IntegrityError, NotSupportedError, UniqueViolation
 
 PLACE = (b"incarnation", 1)
@@ -14,19 +14,19 @@ PLACE = (b"incarnation", 1)
 
 class TestBlocks:
     def test_ids_are_taken_in_order_and_only_once(self) -> None:
-        ids = Identifiers()
+        ids = Identifiers(BLOCK)
         assert ids.take(*PLACE, 1, 0) is None
         ids.add(*PLACE, 10, 5)
         assert [ids.take(*PLACE, size, 0) for size in (2, 1, 3, 2)] == [10, 12, None, 13]
 
     def test_ids_are_above_what_the_caller_has_seen(self) -> None:
-        ids = Identifiers()
+        ids = Identifiers(BLOCK)
         ids.add(*PLACE, 10, 5)
         assert ids.take(*PLACE, 1, 12) == 13
         assert ids.take(*PLACE, 1, 14) is None
 
     def test_what_was_not_used_is_given_back_unless_others_went_on(self) -> None:
-        ids = Identifiers()
+        ids = Identifiers(BLOCK)
         ids.add(*PLACE, 10, 5)
         first = ids.take(*PLACE, 3, 0)
         assert first == 10
@@ -36,7 +36,7 @@ class TestBlocks:
         assert ids.take(*PLACE, 1, 0) == 13
 
     def test_adjoining_blocks_are_one_and_others_replace(self) -> None:
-        ids = Identifiers()
+        ids = Identifiers(BLOCK)
         ids.add(*PLACE, 10, 2)
         ids.add(*PLACE, 12, 2)
         assert ids.take(*PLACE, 4, 0) == 10
@@ -45,7 +45,7 @@ class TestBlocks:
         assert ids.take(*PLACE, 1, 0) == 30
 
     def test_an_explicit_id_inside_the_block_ends_it(self) -> None:
-        ids = Identifiers()
+        ids = Identifiers(BLOCK)
         ids.add(*PLACE, 10, 5)
         ids.discard(*PLACE, 9)
         assert ids.take(*PLACE, 1, 0) == 10
@@ -223,7 +223,46 @@ def test_no_id_is_left_for_a_batch(one: Connection) -> None:
     with pytest.raises(IdsExhaustedError, match=EXHAUSTED):
         one.executemany("INSERT INTO t (u) VALUES (?)", [("a",), ("b",)])
     one.commit()
-    assert ids(one) == [GREATEST - 1]
+    assert ids(one) == [GREATEST - 1, GREATEST]  # as with sqlite3, what came before the failure stays
+
+
+@pytest.mark.parametrize(
+    ("insert", "came"),
+    [
+        ("INSERT INTO t (id, u) SELECT 7, 'given'", [7]),
+        ("INSERT INTO t SELECT length(u) + 5, u FROM source WHERE u < 's2'", [7]),
+        ("INSERT INTO t (u) SELECT u FROM source WHERE u = 'none'", []),
+        ("INSERT OR IGNORE INTO t (id, u) SELECT 7, 'given' UNION ALL SELECT 8, 'given'", [7]),
+        ("INSERT INTO t (id, u) SELECT 7, 'max' WHERE 1 ON CONFLICT (u) DO UPDATE SET u = 'other'", []),
+        ("REPLACE INTO t (id, u) SELECT 7, 'given'", [7]),
+    ],
+)
+def test_ids_that_a_select_sets_come_in_when_none_is_left(
+    one: Connection, two: Connection, insert: str, came: list[int]
+) -> None:
+    one.execute("INSERT INTO t VALUES (?, 'max')", (GREATEST,))
+    one.commit()
+    one.execute(insert)
+    one.commit()
+    assert ids(two) == [*came, GREATEST]
+
+
+def test_no_id_is_left_for_some_rows_of_a_select(one: Connection, two: Connection) -> None:
+    one.execute("INSERT INTO t VALUES (?, 'max')", (GREATEST,))
+    one.commit()
+    with pytest.raises(IdsExhaustedError, match=EXHAUSTED):
+        two.execute("INSERT INTO t (id, u) SELECT 7, 'given' UNION ALL SELECT NULL, 'chosen'")
+    two.execute("INSERT INTO t VALUES (8, 'goes on')")
+    two.commit()
+    assert ids(one) == [8, GREATEST]
+
+
+def test_rowids_that_a_select_sets_come_in_when_none_is_left(one: Connection, two: Connection) -> None:
+    one.execute("INSERT INTO source (rowid, u) VALUES (?, 'max')", (GREATEST,))
+    one.commit()
+    two.execute("INSERT INTO source (rowid, u) SELECT 77, 'given'")
+    two.commit()
+    assert one.execute("SELECT rowid FROM source WHERE rowid > 3").fetchall() == [(77,), (GREATEST,)]
 
 
 def test_no_id_is_left_in_a_table_of_this_transaction(connection: Connection) -> None:

@@ -14,7 +14,7 @@ def test_insert_goes_into_the_table_that_another_process_made_anew(
 ) -> None:
     """Its id came from the sequence of the table that is gone: the replay must give it again, and keep it unique."""
     monkeypatch.setattr(schema, "newest", lambda incarnation: None)  # as if nobody here had made it
-    writer, admin = connect(), connect()
+    writer, admin = connect(ids="blocks"), connect()
     admin.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)")
     admin.commit()
     for n in range(3):

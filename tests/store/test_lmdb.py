@@ -32,7 +32,7 @@ from rome.errors import (
 )
 from rome.store.lmdb import LmdbStore, environment, reaper
 from rome.store.location import Location
-from rome.store.spi import CommitRequest, Get, Retention, RowWrite, Store
+from rome.store.spi import CommitRequest, Get, Reserve, Retention, RowWrite, Store
 from rome.testing.harness import Client, put
 
 MEGABYTE = b"m" * 2**20
@@ -648,3 +648,86 @@ class TestErrors:
         assert stores[-1].read(None, [Get(1, (b"a",))]).answers == [[None]]
         for store in stores:
             store.close()
+
+
+class TestNumbers:
+    """What sequences have handed out is in a file of its own, which nobody waits for; commits are in the database."""
+
+    @staticmethod
+    def take(client: Client, size: int = 1) -> int:
+        return client.store.read(None, (), [Reserve(1, size)]).reserved[0]
+
+    def test_taking_writes_nothing_into_the_database(self, connect: Callable[..., Client], path: Path) -> None:
+        client = connect()
+        client.write(put(b"a"))
+        before = path.read_bytes()
+        assert [self.take(client) for _ in range(3)] == [1, 2, 3]
+        assert path.read_bytes() == before
+
+    def test_processes_share_them(self, connect: Callable[..., Client], path: Path) -> None:
+        client = connect()
+        assert self.take(client, 5) == 1
+        code = f"""
+            from rome.store.lmdb import LmdbStore
+            from rome.store.location import Location
+            from rome.store.spi import Reserve
+            store = LmdbStore.open(Location("lmdb", {str(path)!r}, options={{"sync": "off"}}))
+            print(store.read(None, (), [Reserve(1, 10)]).reserved[0])
+        """
+        shown = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True, check=True)
+        assert int(shown.stdout) == 6
+        assert self.take(client) == 16
+
+    def test_they_outlive_the_last_connection(self, path: Path) -> None:
+        for expected in (1, 2, 3):
+            store = LmdbStore.open(locate(path))
+            assert self.take(Client(store)) == expected
+            store.close()
+
+    @pytest.mark.parametrize("left", [b"", b"rome ids", bytes(100), b"rome ids" + bytes(16) + bytes(8) + b"\xff" * 80])
+    def test_after_a_loss_they_go_on_from_what_was_committed(self, path: Path, left: bytes) -> None:
+        """As a power cut, or somebody who copies files, may leave it."""
+        store = LmdbStore.open(locate(path))
+        client = Client(store)
+        assert self.take(client, 30) == 1
+        client.begin()
+        client.commit(put(b"a"), sequences={1: 12})
+        store.close()
+        numbers = path.with_name(path.name + "-ids")
+        assert numbers.exists()
+        numbers.write_bytes(left)
+        store = LmdbStore.open(locate(path))
+        assert self.take(Client(store)) == 13
+        store.close()
+
+    def test_an_older_copy_is_below_what_was_committed(self, path: Path) -> None:
+        store = LmdbStore.open(locate(path))
+        client = Client(store)
+        assert self.take(client, 3) == 1
+        numbers = path.with_name(path.name + "-ids")
+        older = numbers.read_bytes()
+        assert self.take(client, 10) == 4
+        client.begin()
+        client.commit(put(b"a"), sequences={1: 13})
+        store.close()
+        numbers.write_bytes(older)
+        store = LmdbStore.open(locate(path))
+        assert self.take(Client(store)) == 14
+        store.close()
+
+    def test_a_database_made_anew_begins_anew(self, path: Path) -> None:
+        for _ in range(2):
+            store = LmdbStore.open(locate(path))
+            assert self.take(Client(store), 7) == 1
+            store.close()
+            LmdbStore.drop_database(locate(path))
+        assert list(path.parent.iterdir()) == []
+
+    def test_it_belongs_to_whom_the_database_belongs(self, connect: Callable[..., Client], path: Path) -> None:
+        self.take(connect())
+        assert path.with_name(path.name + "-ids").stat().st_mode == path.stat().st_mode
+
+    def test_a_file_that_cannot_be_opened(self, path: Path) -> None:
+        path.with_name(path.name + "-ids").mkdir()
+        with pytest.raises(StoreUnavailableError, match=r"test\.rome-ids: Is a directory"):
+            LmdbStore.open(locate(path))

@@ -174,6 +174,10 @@ def _ddl(text: str) -> str:
     return {"sqlite": "sqlite", "portable": "portable"}[text.lower()]
 
 
+def _ids(text: str) -> str:
+    return {"rising": "rising", "blocks": "blocks"}[text.lower()]
+
+
 def _count(text: str) -> int:
     number = int(text)
     if number < 0:
@@ -211,6 +215,7 @@ ENGINE_OPTIONS: dict[str, tuple[Callable[[str], object], str]] = {
     "replay": (_flag, "on or off"),
     "max_working_set": (_size, "a number of bytes, 16KB or more, as in 256MB"),
     "commit_turn": (_flag, "on or off"),
+    "ids": (_ids, "rising or blocks"),
     "tracing": (_flag, "on or off"),
     "max_commit_rows": (_rows, "a number, 1 or more"),
     "max_commit_bytes": (_size, "a number of bytes, 16KB or more, as in 16MB"),

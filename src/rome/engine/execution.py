@@ -18,6 +18,7 @@ from rome.catalog.schema import ROWID, Index, Table
 from rome.codec.values import SqlValue
 from rome.engine import guards
 from rome.engine.conflict_clause import ConflictClause, with_conflict_clause
+from rome.engine.identifiers import Identifiers
 from rome.engine.plain import show
 from rome.engine.prepared import Prepared
 from rome.engine.reader import Reader
@@ -44,6 +45,9 @@ from rome.transaction.write_set import DELETE_IN_PARTS, INSERT_IN_PARTS, UPDATE_
 from rome.workingset.all_or_nothing import AllOrNothing
 from rome.workingset.workingset import Event, Row, Run
 
+_TELLS_CHOSEN = 0x5AFE_1D00_0000_0001
+"""No application names this id: if a new row has it, SQLite has chosen it, and no id is left that it could have."""
+
 Answer = TypeVar("Answer")
 _nothing = nullcontext()
 
@@ -55,10 +59,10 @@ class Execution:
         ids: of the rows that it inserts.
     """
 
-    def __init__(self, reader: Reader, store: Store) -> None:
+    def __init__(self, reader: Reader, store: Store, identifiers: Identifiers) -> None:
         self.reader = reader
         self._working_set = reader.working_set
-        self.ids = RowIds(reader, store)
+        self.ids = RowIds(reader, store, identifiers)
         self.defer_foreign_keys = False
 
     # ------------------------------------------------------------ queries
@@ -161,7 +165,9 @@ class Execution:
             reserves = [] if target is None else self.ids.reserves(target, needed)
             if not (together and self._guards_can_wait(prepared, reserves, foreign_keys=foreign_keys)):
                 found = [] if target is None else guards.planned(catalog, target, rows, foreign_keys=foreign_keys)
-                wants = _as_reads(found, prepared, check)
+                wants = [*_as_reads(found, prepared, check)]
+                if target is not None:
+                    wants += self.ids.guards(target, reserves)
                 plans = [prepared.plan.waves(parameters) for parameters in batch]
                 all_is_known, reserved = gather_first(self.reader, plans, check, wants, reserves)
                 if target is not None:
@@ -207,14 +213,16 @@ class Execution:
         wants: list[Want] = []
         reserves: list[Reserve] = []
         needed = 0
+        first: int | None = None
         if target is not None:
             planned_rows = prepared.plan.planned_rows(parameters)
             needed = 1 if planned_rows is None else self.ids.needed(target, planned_rows)
-            reserves = self.ids.reserves(target, needed)
+            reserves = self.ids.reserves(target, needed, perhaps_more=planned_rows is None)
+            wants += self.ids.guards(target, reserves)
             if not self._guards_can_wait(prepared, reserves, foreign_keys=foreign_keys):
                 catalog = self.reader.schema.catalog
                 found = guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys)
-                wants = merged(_as_reads(found, prepared, check))
+                wants += merged(_as_reads(found, prepared, check))
             if prepared.rewrites_unseen and (planned_rows is None or len(planned_rows) > 1):
                 wants.append(replace(guards.whole(target), check=check))
             elif planned_rows is None and prepared.upserts:
@@ -224,10 +232,20 @@ class Execution:
                     wants.append(replace(guards.whole(target), check=check))
                 elif check is Check.ROWS:
                     self._validate_known(target)
-        reserved = gather(self.reader, prepared.plan.waves(parameters), check, wants, reserves)
+        try:
+            reserved = gather(self.reader, prepared.plan.waves(parameters), check, wants, reserves)
+        except IdsExhaustedError:
+            if planned_rows is not None:
+                raise
+            needed, reserves = 0, []  # it may set all of its ids, or have no rows: the run will show
+            reserved = gather(self.reader, prepared.plan.waves(parameters), check, wants)
+            if target is not None and target.rowid_alias is not None:
+                first = _TELLS_CHOSEN
         if target is not None:
             self.ids.add_block(target, reserves, reserved)
-        return self._until_it_stands(prepared, [parameters], check, needed, planned_rows, foreign_keys=foreign_keys)
+        return self._until_it_stands(
+            prepared, [parameters], check, needed, planned_rows, foreign_keys=foreign_keys, first=first
+        )
 
     def _validate_what_kept_rows_out(self, prepared: Prepared) -> None:
         """No guard shows by which key a known row kept another one out, so all of those known must stay as they are."""
@@ -250,11 +268,13 @@ class Execution:
         planned_rows: list[PlannedRow] | None,
         *,
         foreign_keys: bool,
+        first: int | None = None,
     ) -> Run:
         """Run a statement until no guard is unknown. If one of several runs fails, none of them is left.
 
         Args:
             needed: how many ids it is going to take, at first sight.
+            first: what to tell SQLite for the next id, where none is ours.
         """
         target = prepared.target
         # Of many rows SQLite's own look is cheaper.
@@ -266,7 +286,6 @@ class Execution:
             and planned_rows is not None
             and self._have_parents(target, planned_rows)
         )
-        first: int | None = None
         while True:
             if target is not None and target.rowid_alias is not None and needed:
                 above = self._working_set.max_rowid(target)

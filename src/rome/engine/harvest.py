@@ -17,7 +17,6 @@ from msgspec import Struct
 from rome.catalog.rows import encode_row, row_key
 from rome.catalog.schema import ROWID, Table
 from rome.codec.values import SqlValue
-from rome.engine.row_ids import Taken
 from rome.engine.schema import Schema
 from rome.store.spi import CATALOG_TABLE, Drop
 from rome.transaction.read_set import ReadSet
@@ -87,18 +86,15 @@ def same_values(one: Iterable[SqlValue], other: Iterable[SqlValue]) -> bool:
     )
 
 
-def harvest(
-    working_set: WorkingSet, schema: Schema, base: Schema, read_set: ReadSet, taken: Iterable[Taken]
-) -> WriteSet:
+def harvest(working_set: WorkingSet, schema: Schema, base: Schema, read_set: ReadSet) -> WriteSet:
     """The write set of the transaction; what it rests on is added to the read set.
 
-    Args:
-        taken: the ids that the store handed out to this transaction; all others raise their sequence.
+    The rowids of new rows raise their sequence: so does one that the statement has set; and a store need not keep what
+    it has handed out as safe as a commit.
     """
     writes = WriteSet()
     if schema is not base:
         _schema_change(working_set, schema, base, writes)
-    ours = {(ids.table_id, rowid) for ids in taken for rowid in range(ids.first, ids.first + ids.size)}
     stored_tables = base.definition.tables_by_id
     for table, rows in groupby(touched(working_set, schema, base), key=attrgetter("table")):
         stored = stored_tables.get(table.id)
@@ -130,8 +126,7 @@ def harvest(
                 writes.put(table.id, key, encode_row(table, rowid, values))
                 for index, entry in working_set.entries(table, rowid, values, same):
                     writes.add_entry(table.id, index.id, entry, key)
-                new = before is None or before.rowid != rowid
-                if new and not table.without_rowid and (table.id, rowid) not in ours:
+                if not table.without_rowid and (before is None or before.rowid != rowid):
                     writes.raise_sequence(table.id, rowid)
     return writes
 

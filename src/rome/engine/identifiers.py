@@ -1,7 +1,12 @@
-"""Ids for new rows: blocks of each table's sequence, shared by all connections of the process.
+"""Ids for new rows that the store has reserved, and that have not been handed out yet.
 
-Sharing keeps ids of one process in the order in which it inserts, as applications that sort by id expect. An id that
-was handed out and not used is lost, as with other databases' sequences, unless it was the last one.
+By default ids *rise*: a statement reserves as many as it needs, so that its ids are greater than all that were handed
+out before, whoever got them. "Newest by id" and "everything since the last id" are what applications take for granted,
+as with MySQL's AUTO_INCREMENT and PostgreSQL's sequences. What a statement leaves, and what a transaction had that is
+rolled back, the connection uses when it reserves next, unless somebody has taken a later one meanwhile.
+
+With `ids=blocks` the connections of a process share blocks of BLOCK ids. That saves trips, and ids run backwards
+between processes.
 """
 
 from __future__ import annotations
@@ -13,15 +18,42 @@ BLOCK = 32
 
 
 class Identifiers:
-    """Blocks by (incarnation of the database, table id)."""
+    """Blocks by (incarnation of the database, table id).
 
-    def __init__(self) -> None:
+    Attributes:
+        size: how many ids to reserve at once, at least.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
         self.forget()
 
     def forget(self) -> None:
         """Drop all blocks: a forked child has copies of its parent's, and perhaps of a lock that is held."""
         self._blocks: dict[tuple[bytes, int], tuple[int, int]] = {}
+        self._left: dict[tuple[bytes, int], tuple[int, int]] = {}
         self._lock = Lock()
+
+    def retire(self) -> None:
+        """Hand out nothing more of what is there: others may have taken greater ids by now."""
+        if self._blocks:
+            for (incarnation, table_id), (first, stop) in self._blocks.items():
+                self.leave(incarnation, table_id, first, stop)
+            self._blocks.clear()
+
+    def leave(self, incarnation: bytes, table_id: int, first: int, stop: int) -> None:
+        """Note ids [first, stop) that nobody uses; the greatest in one piece are kept, to be taken again."""
+        if first < stop:
+            left_first, left_stop = self._left.get((incarnation, table_id), (first, stop))
+            if first <= left_stop and left_first <= stop:
+                first, stop = min(first, left_first), max(stop, left_stop)
+            elif stop < left_stop:
+                return
+            self._left[incarnation, table_id] = first, stop
+
+    def left(self, incarnation: bytes, table_id: int) -> tuple[int, int] | None:
+        """What to take again; this tells it once."""
+        return self._left.pop((incarnation, table_id), None)
 
     def take(self, incarnation: bytes, table_id: int, size: int, above: int) -> int | None:
         """The first of `size` consecutive ids, all above `above`, for the caller alone; None: reserve more first."""
@@ -49,12 +81,16 @@ class Identifiers:
                 self._blocks[incarnation, table_id] = first, block_stop
 
     def discard(self, incarnation: bytes, table_id: int, up_to: int | None = None) -> None:
-        """Drop the block: an id in it turned out to be taken, or an explicit id up to `up_to` went into it."""
+        """Drop what is there: an id in it turned out to be taken, or an explicit id up to `up_to` went into it."""
         with self._lock:
             first, _ = self._blocks.get((incarnation, table_id), (0, 0))
             if up_to is None or first <= up_to:
                 self._blocks.pop((incarnation, table_id), None)
+            left, _ = self._left.get((incarnation, table_id), (0, 0))
+            if up_to is None or left <= up_to:
+                self._left.pop((incarnation, table_id), None)
 
 
-IDENTIFIERS = Identifiers()
+IDENTIFIERS = Identifiers(BLOCK)
+"""Those of `ids=blocks`: shared by the connections of the process, whose ids are so in the order of its INSERTs."""
 os.register_at_fork(after_in_child=IDENTIFIERS.forget)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rome.engine.execution import Execution
+from rome.engine.identifiers import Identifiers
 from rome.engine.log import Log
 from rome.engine.reader import Reader
 from rome.engine.schema import Schema
@@ -60,10 +61,12 @@ class OpenTransaction:
     log: Log = field(default_factory=Log)
 
     @classmethod
-    def begin(cls, store: Store, working_set: WorkingSet, schema: Schema, max_bytes: int) -> OpenTransaction:
+    def begin(
+        cls, store: Store, working_set: WorkingSet, schema: Schema, max_bytes: int, identifiers: Identifiers
+    ) -> OpenTransaction:
         transaction = Transaction(store, max_bytes)
         reader = Reader(transaction, working_set, schema)
-        return cls(transaction, reader, Execution(reader, store), schema, working_set.counters)
+        return cls(transaction, reader, Execution(reader, store, identifiers), schema, working_set.counters)
 
     @property
     def schema(self) -> Schema:

@@ -32,6 +32,7 @@ class Options:
         max_replays: how often a conflicting transaction is replayed before the conflict is raised; 0: never.
         ddl: what SQLAlchemy's dialect writes (see rome.dialect.ddl); the engine takes it as it comes.
         max_working_set: bytes that the rows which a transaction holds in memory may take, about.
+        ids: "rising": each id is greater than all that were handed out before; "blocks": see rome.engine.identifiers.
         tracing: make spans, where the application has set a tracer provider (rome.tracing).
         max_commit_rows, max_commit_bytes: what one transaction may write; ten index entries for each row.
     """
@@ -43,6 +44,7 @@ class Options:
     ddl: Literal["sqlite", "portable"] = "sqlite"
     max_working_set: int = DEFAULT_MAX_BYTES
     commit_turn: bool = True
+    ids: Literal["rising", "blocks"] = "rising"
     tracing: bool = True
     max_commit_rows: int = MAX_COMMIT_ROWS
     max_commit_bytes: int = MAX_COMMIT_BYTES

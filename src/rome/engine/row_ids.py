@@ -1,4 +1,4 @@
-"""Ids of the rows that one transaction inserts: from the store's sequences, by blocks that the process shares."""
+"""Ids of the rows that one transaction inserts: from the store's sequences."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rome.catalog.rows import row_key
-from rome.catalog.schema import Table
+from rome.catalog.schema import ROWID, Table
 from rome.codec.keys import encode_key
-from rome.engine.identifiers import BLOCK, IDENTIFIERS
+from rome.engine.identifiers import BLOCK, IDENTIFIERS, Identifiers
 from rome.engine.prepared import Prepared
 from rome.engine.reader import Reader
 from rome.errors import IdsExhaustedError, NotSupportedError
 from rome.planner.plan import PlannedRow
-from rome.store.spi import MAX_NUMBER, Reserve, Store
+from rome.store.spi import MAX_NUMBER, ORDER_INDEX, Reserve, Store
+from rome.transaction.read_set import Check
+from rome.transaction.transaction import Want
 from rome.workingset.workingset import Event
 
 
@@ -37,7 +39,8 @@ class RowIds:
         given: ids to hand out again, in order, when this transaction is a replay.
     """
 
-    def __init__(self, reader: Reader, store: Store) -> None:
+    def __init__(self, reader: Reader, store: Store, identifiers: Identifiers) -> None:
+        self._ids = identifiers
         self._reader = reader
         self._store = store
         self._working_set = reader.working_set
@@ -45,9 +48,26 @@ class RowIds:
         self.given: deque[Taken] = deque()
         self._again = False  # were the last ones taken from `given`?
 
+    def begin_statement(self) -> None:
+        """Ids that the statement before has left are not for this one."""
+        if self._ids is not IDENTIFIERS:
+            self._ids.retire()
+
+    def give_up(self) -> None:
+        """The transaction is rolled back, and with it all that it has taken."""
+        if self.taken and self._ids is not IDENTIFIERS:
+            self.begin_statement()
+            incarnation = self._incarnation()
+            for ids in reversed(self.taken):
+                self._ids.leave(incarnation, ids.table_id, ids.first, ids.first + ids.size)
+
     def _incarnation(self) -> bytes:
         snapshot = self._reader.transaction.snapshot or self._store.last_snapshot()
         return snapshot.incarnation
+
+    def _is_private(self, table: Table) -> bool:
+        """Whether its ids need no store: nobody else knows the table yet."""
+        return table.id >= self._reader.first_new_table
 
     @staticmethod
     def needed(table: Table, rows: Sequence[PlannedRow]) -> int:
@@ -58,23 +78,45 @@ class RowIds:
             return len(rows)
         return sum(not row.rowid_given for row in rows)
 
-    def reserves(self, table: Table, needed: int) -> list[Reserve]:
-        """What to ask of the store so that so many ids are at hand."""
-        if not needed or table.without_rowid or table.id >= self._reader.first_new_table:
+    def reserves(self, table: Table, needed: int, *, perhaps_more: bool = False) -> list[Reserve]:
+        """What to ask of the store so that so many ids are at hand; or a block of them, if the run may need more."""
+        if not needed or table.without_rowid or self._is_private(table):
             return []
         above = self._working_set.max_rowid(table)
-        first = None if self.given else IDENTIFIERS.take(self._incarnation(), table.id, needed, above)
+        first = None if self.given else self._ids.take(self._incarnation(), table.id, needed, above)
         if self.given:
             return []
         if first is not None:
-            IDENTIFIERS.give_back(self._incarnation(), table.id, first, first + needed)
+            self._ids.give_back(self._incarnation(), table.id, first, first + needed)
             return []
-        return [Reserve(table.id, max(BLOCK, needed), above)]
+        return [self._reserve(table, max(needed, BLOCK) if perhaps_more else needed, above)]
+
+    def _reserve(self, table: Table, size: int, above: int) -> Reserve:
+        again = self._ids.left(self._incarnation(), table.id)
+        if again is not None and again[0] <= above:
+            again = None
+        return Reserve(table.id, max(self._ids.size, size), above, again)
+
+    @staticmethod
+    def guards(table: Table, reserves: Sequence[Reserve]) -> list[Want]:
+        """The rows of ids that are taken again: somebody may have named one of them."""
+        if table.rowid_alias is None and table.key.columns != (ROWID,):
+            return []
+        keys = [
+            encode_key([rowid], ["BINARY"])
+            for reserve in reserves
+            if reserve.again is not None
+            for rowid in range(reserve.again[0], min(reserve.again[1], reserve.again[0] + reserve.size))
+        ]
+        return [Want(table.id, ORDER_INDEX, tuple(keys), (), Check.NOTHING)] if keys else []
 
     def add_block(self, table: Table, reserves: Sequence[Reserve], reserved: Sequence[int]) -> None:
         """Note the blocks that the store has reserved."""
         for reserve, first in zip(reserves, reserved, strict=True):
-            IDENTIFIERS.add(self._incarnation(), table.id, first, reserve.size)
+            size = reserve.size
+            if reserve.again is not None and first == reserve.again[0]:
+                size = max(size, reserve.again[1] - first)
+            self._ids.add(self._incarnation(), table.id, first, size)
 
     def take(self, table: Table, size: int, above: int) -> int:
         """Ids for this transaction alone; a trip only when the block at hand is too small.
@@ -82,10 +124,10 @@ class RowIds:
         Raises:
             IdsExhaustedError: so many are not left.
         """
-        if table.id >= self._reader.first_new_table:
+        if self._is_private(table):
             if above + size > MAX_NUMBER:
                 raise IdsExhaustedError.of(f"table {table.name}")
-            return above + 1  # nobody else knows the table yet
+            return above + 1
         while self.given:
             again = self.given.popleft()
             if self._fits(again, table, size):
@@ -94,13 +136,16 @@ class RowIds:
                 return again.first
         self._again = False
         incarnation = self._incarnation()
-        first_free = IDENTIFIERS.take(incarnation, table.id, size, above)
+        first_free = self._ids.take(incarnation, table.id, size, above)
         while first_free is None:
-            block = max(BLOCK, size)
-            (reserved,) = self._reader.read([], [Reserve(table.id, block, above)])
+            reserve = self._reserve(table, size, above)
+            guards = self.guards(table, [reserve])
+            (reserved,) = self._reader.read(guards, [reserve])
             incarnation = self._incarnation()
-            IDENTIFIERS.add(incarnation, table.id, reserved, block)
-            first_free = IDENTIFIERS.take(incarnation, table.id, size, above)
+            self.add_block(table, [reserve], [reserved])
+            if self._reader.hydrate(guards):
+                above = self._working_set.max_rowid(table)
+            first_free = self._ids.take(incarnation, table.id, size, above)
         self.taken.append(Taken(table.id, table.name.lower(), first_free, size))
         return first_free
 
@@ -121,13 +166,13 @@ class RowIds:
 
     def take_back(self, table: Table) -> None:
         """Undo the last `take`; the rows that it was for are going to take their ids one by one."""
-        if table.id >= self._reader.first_new_table:
+        if self._is_private(table):
             return
         last = self.taken.pop()
         if self._again:
             self.given.extendleft(replace(last, first=last.first + n, size=1) for n in reversed(range(last.size)))
         else:
-            IDENTIFIERS.give_back(self._incarnation(), table.id, last.first, last.first + last.size)
+            self._ids.give_back(self._incarnation(), table.id, last.first, last.first + last.size)
 
     def short(
         self,
@@ -168,9 +213,9 @@ class RowIds:
     def give_back(self, table: Table, events: Sequence[Event], ids: tuple[int | None, int]) -> None:
         """Return what a run has not used of ids (the first, None for none, and how many)."""
         first, size = ids
-        if first is not None and table.id < self._reader.first_new_table and not self.given:
+        if first is not None and not self._is_private(table) and not self.given:
             used = max(self._used(table, events, ids), default=first - 1) + 1
-            IDENTIFIERS.give_back(self._incarnation(), table.id, used, first + size)
+            self._ids.give_back(self._incarnation(), table.id, used, first + size)
 
     @staticmethod
     def _used(table: Table, events: Sequence[Event], ids: tuple[int | None, int]) -> list[int]:

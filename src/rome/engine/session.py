@@ -24,7 +24,7 @@ from rome.engine.deferred import check_deferred
 from rome.engine.definitions import Definitions, Install
 from rome.engine.dump import dump
 from rome.engine.harvest import harvest
-from rome.engine.identifiers import IDENTIFIERS
+from rome.engine.identifiers import IDENTIFIERS, Identifiers
 from rome.engine.log import Operation
 from rome.engine.observing import Observer, Tracer
 from rome.engine.open_transaction import OpenTransaction, Savepoint
@@ -86,6 +86,7 @@ class Session:
         self._was_open: OpenTransaction | None = None
         """What was open when it began."""
         self._stats = Stats()
+        self._identifiers = IDENTIFIERS if options.ids == "blocks" else Identifiers(1)
         self._turn = Turn(store, enabled=options.commit_turn)
         self._observer = Observer(tracer)
         self._closed = False
@@ -351,7 +352,11 @@ class Session:
             self._turn.before_first_read()
             self._catch_up()
             self._open = self._was_open = OpenTransaction.begin(
-                self._store, self._workspace.working_set, self._workspace.schema, self._options.max_working_set
+                self._store,
+                self._workspace.working_set,
+                self._workspace.schema,
+                self._options.max_working_set,
+                self._identifiers,
             )
             self._open.execution.defer_foreign_keys = self._pragmas.defer_foreign_keys
         return self._open
@@ -507,7 +512,9 @@ class Session:
             found = schemas.load(snapshot.incarnation, version, current.transaction.rows(_CATALOG))
         self._workspace.working_set.rollback()
         self._workspace.take(found)
-        fresh = OpenTransaction.begin(self._store, self._workspace.working_set, found, self._options.max_working_set)
+        fresh = OpenTransaction.begin(
+            self._store, self._workspace.working_set, found, self._options.max_working_set, self._identifiers
+        )
         fresh.reader.transaction = current.transaction
         fresh.execution.defer_foreign_keys = current.execution.defer_foreign_keys
         fresh.execution.ids.given = current.execution.ids.given
@@ -610,9 +617,7 @@ class Session:
             would_be_replayed = self._may_replay(current)
             if not would_be_replayed or self._store.last_snapshot().version < current.base.catalog.version:
                 self._refresh(current)  # what this connection last heard may be, or is, too old
-        writes = harvest(
-            self._workspace.working_set, current.schema, current.base, transaction.read_set, current.execution.ids.taken
-        )
+        writes = harvest(self._workspace.working_set, current.schema, current.base, transaction.read_set)
         if not writes and not current.validated:
             self._end(committed=True)
             self._turn.committed(wrote=False)
@@ -623,11 +628,12 @@ class Session:
             raise
         except ConflictError as conflict:
             if conflict.table is not None:
-                IDENTIFIERS.discard(self._store.last_snapshot().incarnation, conflict.table)
+                self._identifiers.discard(self._store.last_snapshot().incarnation, conflict.table)
             raise
         except CommitAbortedError:  # nothing was written, and it may be replayed
             raise
         except Error:
+            current.execution.ids.taken.clear()  # the rows may be there
             self._roll_back()
             raise
         current.committed = True
@@ -637,7 +643,7 @@ class Session:
         self._stats.rows_written += writes.row_count
         incarnation = self._store.last_snapshot().incarnation
         for table_id, rowid in writes.sequences.items():
-            IDENTIFIERS.discard(incarnation, table_id, rowid)
+            self._identifiers.discard(incarnation, table_id, rowid)
         if changed_schema:
             self._publish(current, incarnation, version)
         self._end(committed=True)
@@ -659,6 +665,8 @@ class Session:
 
     def _roll_back(self) -> None:
         self._doomed = None
+        if self._open is not None:
+            self._open.execution.ids.give_up()
         self._end()
         self._turn.leave()
 

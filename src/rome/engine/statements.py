@@ -132,6 +132,7 @@ class Statements:
         read_set = current.transaction.read_set
         before = read_set.mark() if check is Check.NOTHING else None
         execution, runs = current.execution, None
+        execution.ids.begin_statement()
         if len(bound) > 1 and (run := execution.change_all(prepared, bound, check, foreign_keys=self.foreign_keys)):
             runs = iter([run])
         if runs is None:

@@ -248,11 +248,13 @@ class _Database:
         return ScanResult(rows, None)
 
     def reserve(self, reserve: Reserve) -> int:
-        last = max(self.sequences[reserve.sequence], reserve.above)
-        if last + reserve.size > MAX_NUMBER:
-            raise IdsExhaustedError.of(f"sequence {reserve.sequence}")
-        self.sequences[reserve.sequence] = last + reserve.size
-        return last + 1
+        last = self.sequences[reserve.sequence]
+        first = reserve.first_after(last)
+        if reserve.size:
+            if first + reserve.size - 1 > MAX_NUMBER:
+                raise IdsExhaustedError.of(f"sequence {reserve.sequence}")
+            self.sequences[reserve.sequence] = max(last, first + reserve.size - 1)
+        return first
 
     def commit(self, request: CommitRequest) -> Version:
         if request.transaction_id in self._transactions:

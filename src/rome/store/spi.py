@@ -103,12 +103,25 @@ MAX_NUMBER = 2**63 - 1
 class Reserve(Struct, frozen=True, gc=False):
     """Take `size` numbers of a sequence, all greater than `above`; answered by the first. Never rolled back.
 
-    A sequence that was never used stands at 0, so its first number is 1. It ends at MAX_NUMBER.
+    A sequence that was never used stands at 0, so its first number is 1. It ends at MAX_NUMBER. Whatever is taken later
+    is greater, whoever takes it. Size 0: nothing is taken; answered by what would be the next.
+
+    `again`: numbers above `above`, from the first up to the second, that the caller has taken and not used. Unless
+    somebody has taken a later one, they are the first ones of the answer.
+
+    A store may forget in a crash what was taken, but not what a commit has raised a sequence to.
     """
 
     sequence: int
     size: int
     above: int = 0
+    again: tuple[int, int] | None = None
+
+    def first_after(self, last: int) -> int:
+        """The first number of the answer when `last` was the last that anybody took."""
+        if self.again is not None and last == self.again[1] - 1:
+            return self.again[0]
+        return max(last, self.above) + 1
 
 
 class Row(Struct, frozen=True, gc=False):
@@ -223,7 +236,8 @@ class CommitRequest(Struct, frozen=True, gc=False):
         rows: at most one write per row.
         entries: at most one write per entry; an entry removed is there, one added is not.
         drops: applied before the rows and entries.
-        sequences: sequence -> value that it must be raised to, at least.
+        sequences: sequence -> value that it must be raised to, at least. It may exceed MAX_NUMBER, where nobody takes
+            numbers of it.
         ticket: of the place in the line for the commit turn, if there is one; given up when something was written.
     """
 

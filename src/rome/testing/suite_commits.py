@@ -270,6 +270,41 @@ class TestSequences:
         result = client.store.read(snapshot, [Count(1, 0, b"", BEYOND)], [Reserve(1, 1)])
         assert (result.snapshot, result.answers, result.reserved) == (snapshot, [0], [1])
 
+    def test_each_number_is_greater_than_all_that_were_taken_before(self, connect: Connect) -> None:
+        clients = [connect() for _ in range(3)]
+        taken = [_reserve(clients[turn % 3], Reserve(1, 1 + turn % 2))[0] for turn in range(12)]
+        assert taken == sorted(set(taken))
+
+    def test_size_0_takes_nothing(self, connect: Connect) -> None:
+        client, other = connect(), connect()
+        assert _reserve(client, Reserve(1, 0), Reserve(1, 0, above=7)) == [1, 8]
+        assert _reserve(other, Reserve(1, 1)) == [1]
+        assert _reserve(client, Reserve(1, 0)) == _reserve(other, Reserve(1, 0)) == [2]
+        client.begin()
+        client.commit(put(b"a"), sequences={1: 30, 2: MAX_NUMBER + 2})
+        assert _reserve(other, Reserve(1, 0), Reserve(2, 0)) == [31, MAX_NUMBER + 3]
+
+    def test_numbers_are_taken_again_unless_somebody_went_on(self, connect: Connect) -> None:
+        client, other = connect(), connect()
+        assert _reserve(client, Reserve(1, 5)) == [1]
+        assert _reserve(client, Reserve(1, 2, again=(3, 6))) == [3]
+        assert _reserve(client, Reserve(1, 4, above=4, again=(5, 6))) == [5]
+        assert _reserve(other, Reserve(1, 1)) == [9]
+        assert _reserve(client, Reserve(1, 1, again=(7, 9))) == [10]
+        client.begin()
+        client.commit(put(b"a"), sequences={1: 20})
+        assert _reserve(client, Reserve(1, 1, again=(10, 11))) == [21]
+        assert _reserve(client, Reserve(2, 1, again=(2, 4))) == [1]
+
+    def test_last_numbers_are_taken_again(self, connect: Connect) -> None:
+        client = connect()
+        client.begin()
+        client.commit(put(b"a"), sequences={1: MAX_NUMBER - 2})
+        assert _reserve(client, Reserve(1, 2)) == [MAX_NUMBER - 1]
+        assert _reserve(client, Reserve(1, 2, again=(MAX_NUMBER - 1, MAX_NUMBER + 1))) == [MAX_NUMBER - 1]
+        with pytest.raises(IdsExhaustedError):
+            _reserve(client, Reserve(1, 2, again=(MAX_NUMBER, MAX_NUMBER + 1)))
+
     def test_threads_never_get_the_same_number(self, connect: Connect) -> None:
         def take(client: Client) -> list[int]:
             return [

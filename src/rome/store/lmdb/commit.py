@@ -21,7 +21,6 @@ from rome.errors import (
     CatalogChangedError,
     CommitAbortedError,
     ConflictError,
-    IdsExhaustedError,
     SnapshotLostError,
     SnapshotTooOldError,
 )
@@ -50,13 +49,11 @@ from rome.store.lmdb.state import (
 )
 from rome.store.spi import (
     CATALOG_TABLE,
-    MAX_NUMBER,
     ORDER_INDEX,
     CommitRequest,
     Drop,
     EntryWrite,
     RangeCheck,
-    Reserve,
     RowWrite,
     Snapshot,
     Version,
@@ -153,7 +150,8 @@ def apply(txn: Transaction, state: State, request: CommitRequest) -> State:
     for table_id in changes.tables:
         replace(TableState.read(txn, table_id), changed=changes.version).write(txn, table_id)
     for sequence, value in request.sequences.items():
-        reserve(txn, Reserve(sequence, 0, value))
+        if value > committed_number(txn, sequence):
+            txn.put(sequence_key(sequence), pack_number(value))
     if CATALOG_TABLE in changes.tables:
         state = replace(state, catalog_version=changes.version)
     return _remember(txn, state, request.transaction_id, changes.version, changes.kept_bytes, changes.log_keys)
@@ -213,20 +211,9 @@ def _drop(txn: Transaction, drop: Drop) -> None:
         ordered.clear(txn, header)
 
 
-def reserve(txn: Transaction, wanted: Reserve) -> int:
-    """Take numbers of a sequence; returns the first.
-
-    Raises:
-        IdsExhaustedError: so many are not left.
-    """
-    key = sequence_key(wanted.sequence)
-    stored = int.from_bytes(txn.get(key, b""), "big")
-    last = max(stored, wanted.above)
-    if wanted.size and last + wanted.size > MAX_NUMBER:
-        raise IdsExhaustedError.of(f"sequence {wanted.sequence}")
-    if last + wanted.size != stored:
-        txn.put(key, pack_number(last + wanted.size))
-    return last + 1
+def committed_number(txn: Transaction, sequence: int) -> int:
+    """What commits have raised a sequence to."""
+    return int.from_bytes(txn.get(sequence_key(sequence), b""), "big")
 
 
 def abort(txn: Transaction, state: State, transaction_id: bytes) -> State:

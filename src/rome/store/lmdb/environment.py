@@ -40,7 +40,9 @@ from rome.errors import (
     StoreReadOnlyError,
     StoreUnavailableError,
 )
+from rome.store.lmdb import numbers
 from rome.store.lmdb.damage import REMEDY
+from rome.store.lmdb.numbers import Numbers
 from rome.store.lmdb.ordered import Transaction
 from rome.store.lmdb.pages import check_whole
 from rome.store.lmdb.reaper import Reaper
@@ -109,6 +111,7 @@ class Environment:
         gone: why it cannot be used any more, or None.
         stale_readers: how many snapshots of killed processes were found since it was opened.
         pins: of all connections of this process.
+        numbers: what its sequences have handed out.
     """
 
     def __init__(self, path: str, *, max_size: int, sync: bool, mode: int = DEFAULT_MODE) -> None:
@@ -135,6 +138,10 @@ class Environment:
             self.check_readers()
             if self._is_empty():
                 self.write(State.new().write)
+            with self.errors(), self._lmdb.begin() as txn:
+                state = State.read(txn)
+            assert state is not None
+            self.numbers = Numbers(path, state.incarnation)
         except BaseException:
             self._lmdb.close()
             raise
@@ -307,6 +314,7 @@ class Environment:
             with pin.lock:
                 pin.end()
                 self.gone = reason
+        self.numbers.close()
         self._lmdb.close()
 
     def leave_to_parent(self) -> None:
@@ -318,6 +326,7 @@ class Environment:
                 inherited.append(ref(pin.txn))
                 pin.txn = None  # py-lmdb does not end a transaction that is collected in a child
             pin.lock = Lock()
+        self.numbers.close()
         if all(transaction() is None for transaction in inherited):
             self._lmdb.close()
         else:  # a traceback somewhere still has one; closing the file would end it
@@ -526,7 +535,7 @@ def _folder_locked(path: str) -> Iterator[None]:
 
 
 def _unlink(path: str) -> None:
-    for name in (path + "-lock", path):
+    for name in (path + "-lock", path + numbers.SUFFIX, path):
         with suppress(FileNotFoundError):
             os.unlink(name)
 

@@ -7,7 +7,7 @@
 | `R` table | row key | version, record |
 | `E` table index | index key + row key | length of the row key |
 | `L` table index | index key + row key | versions at which the entry last came or went, and was last written |
-| `S` | sequence | last number handed out |
+| `S` | sequence | what commits have raised it to; what was handed out is in rome.store.lmdb.numbers |
 | `T` | transaction id | commit version; 0: aborted |
 | `Q` | version | commit: time, transaction id, bytes kept, keys in `L` |
 | `W` | | the line for the commit turn: msgpack of its places; not there when nobody waits |

@@ -116,7 +116,7 @@ class LmdbStore(spi.Store):
                 state = opened.state()
                 commit.check_snapshot(state, snapshot)
             return ReadResult(
-                snapshot, state.catalog_version, self._answer(snapshot, requests), self._reserve(reserves)
+                snapshot, state.catalog_version, self._answer(snapshot, requests), self._reserve(opened, reserves)
             )
 
     def _answer(self, snapshot: Snapshot, requests: Sequence[Request]) -> list[Answer]:
@@ -124,10 +124,16 @@ class LmdbStore(spi.Store):
         assert txn is not None
         return answer(txn, snapshot, requests)
 
-    def _reserve(self, reserves: Sequence[Reserve]) -> list[int]:
+    @staticmethod
+    def _reserve(opened: Environment, reserves: Sequence[Reserve]) -> list[int]:
         if not reserves:
             return []
-        return self._environment.write(lambda txn: [commit.reserve(txn, reserve) for reserve in reserves])
+        txn = opened.read()  # not the snapshot's: what was committed since counts, too
+        try:
+            committed = [commit.committed_number(txn, reserve.sequence) for reserve in reserves]
+        finally:
+            txn.abort()
+        return [opened.numbers.take(reserve, last) for reserve, last in zip(reserves, committed, strict=True)]
 
     def release(self) -> None:
         self._snapshot = None

@@ -162,7 +162,12 @@ def _resume(scan: Scan, last: bytes | None) -> bytes | None:
 
 def reserve_arguments(reserves: Iterable[Reserve]) -> list[str]:
     """What reserve.lua takes."""
-    return [str(number) for each in reserves for number in (each.sequence, each.size, max(0, each.above))]
+    return [
+        str(number)
+        for each in reserves
+        for first, stop in [each.again or (1, 1)]
+        for number in (each.sequence, each.size, max(0, each.above), stop - 1, max(0, each.size - (stop - first)))
+    ]
 
 
 def commit_arguments(request: CommitRequest) -> list[bytes]:

@@ -374,7 +374,10 @@ class RedisStore(Store):
         if reply[0] == b"exhausted":
             raise IdsExhaustedError.of(f"sequence {reply[1].decode()}")
         try:
-            return [int(last) - reserve.size + 1 for reserve, last in zip(reserves, reply[1:], strict=True)]
+            return [
+                reserve.again[0] if reserve.again is not None and last == b"again" else int(last) - reserve.size + 1
+                for reserve, last in zip(reserves, reply[1:], strict=True)
+            ]
         except _UNDECODABLE as error:
             raise self._damaged("a sequence", error) from error
 
