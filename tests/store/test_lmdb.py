@@ -372,7 +372,7 @@ class TestFiles:
         monkeypatch.chdir(tmp_path)
         location = Location("lmdb", "a.rome")
         LmdbStore.open(location).close()
-        assert {file.name for file in tmp_path.iterdir()} == {"a.rome", "a.rome-lock"}
+        assert {file.name for file in tmp_path.iterdir()} == {"a.rome", "a.rome-lock", "a.rome-ids"}
         assert LmdbStore.list_databases(location) == ["a.rome"]
         LmdbStore.drop_database(location)
         assert not list(tmp_path.iterdir())

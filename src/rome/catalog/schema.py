@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from rome.codec.values import Collation, SqlValue
+from rome.sql.tokens import tokenize
 
 Affinity = Literal["BLOB", "TEXT", "NUMERIC", "INTEGER", "REAL"]
 Action = Literal["NO ACTION", "RESTRICT", "SET NULL", "SET DEFAULT", "CASCADE"]
@@ -117,6 +118,13 @@ class Table:
     def positions(self) -> dict[str, int]:
         """Column name in lower case -> position."""
         return {column.name.lower(): position for position, column in enumerate(self.columns)}
+
+    @cached_property
+    def autoincrement(self) -> bool:
+        """Whether its CREATE TABLE says AUTOINCREMENT, so that sqlite_sequence has a row for it."""
+        return "AUTOINCREMENT" in self.sql.upper() and any(
+            token.word == "AUTOINCREMENT" for token in tokenize(self.sql)
+        )
 
     @cached_property
     def has_generated(self) -> bool:

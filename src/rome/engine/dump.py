@@ -6,17 +6,21 @@ from collections.abc import Iterator
 
 from rome.catalog.shape import quote
 from rome.engine import guards
+from rome.engine.open_transaction import OpenTransaction
 from rome.engine.reader import Reader
+from rome.engine.sequence_table import SequenceTable
+from rome.transaction.read_set import Check
 
 
-def dump(reader: Reader) -> Iterator[str]:
-    """The statements that make the database anew: tables, their rows, indexes and views.
+def dump(current: OpenTransaction) -> Iterator[str]:
+    """The statements that make the database anew: tables, their rows, indexes and views, and sqlite_sequence.
 
     All tables come first, and foreign keys wait for COMMIT, so that rows may refer to later ones where keys are
     enforced. (In sqlite3's own dump each table is followed by its rows: keys are off there.)
 
     Cost: reads every table whole, one at a time.
     """
+    reader = current.reader
     yield "BEGIN TRANSACTION;"
     yield "PRAGMA defer_foreign_keys=ON;"
     schema = reader.schema
@@ -28,6 +32,12 @@ def dump(reader: Reader) -> Iterator[str]:
     for item in schema.definition.master.values():
         if item.type != "table":
             yield f"{item.sql};"
+    sequences = SequenceTable(current, Check.ROWS)
+    if sequences.tables:
+        yield 'DELETE FROM "sqlite_sequence";'
+        for name, seq in sequences.rows().items():
+            literal = name.replace("'", "''")
+            yield f"INSERT INTO \"sqlite_sequence\" VALUES('{literal}',{'NULL' if seq is None else seq});"
     yield "COMMIT;"
 
 

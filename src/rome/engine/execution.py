@@ -399,6 +399,8 @@ class Execution:
         connection.set_last_insert_rowid(run.last_rowid)
         if first is not None and target is not None:
             self.ids.give_back(target, events, ids)
+        if working_set.contents.sequences and target is not None:
+            self.ids.follow(target, events)
         working_set.touch(self.reader.schema.catalog.tables, events)
         return run
 

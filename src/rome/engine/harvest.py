@@ -18,6 +18,7 @@ from rome.catalog.rows import encode_row, row_key
 from rome.catalog.schema import ROWID, Table
 from rome.codec.values import SqlValue
 from rome.engine.schema import Schema
+from rome.engine.sequence_marks import note_sequences
 from rome.store.spi import CATALOG_TABLE, Drop
 from rome.transaction.read_set import ReadSet
 from rome.transaction.write_set import WriteSet
@@ -128,6 +129,7 @@ def harvest(working_set: WorkingSet, schema: Schema, base: Schema, read_set: Rea
                     writes.add_entry(table.id, index.id, entry, key)
                 if not table.without_rowid and (before is None or before.rowid != rowid):
                     writes.raise_sequence(table.id, rowid)
+    note_sequences(working_set, schema, writes)
     return writes
 
 

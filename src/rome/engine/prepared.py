@@ -21,6 +21,7 @@ from rome.sql.index_hints import without_index_hints
 from rome.sql.tokens import identifier, tokenize
 from rome.workingset.sqlite_errors import translate
 
+SEQUENCE_TABLE = "sqlite_sequence"
 _ROWID_NAMES = frozenset({"ROWID", "_ROWID_", "OID"})
 
 
@@ -37,7 +38,8 @@ class Prepared:
         upserts: it has ON CONFLICT DO UPDATE, which looks into the rows that are in the way of new ones.
         rewrites_unseen: it may write a row several times, of whose unique keys only the last ones are shown.
         only_adds: it neither updates nor replaces rows, and no foreign key of its tables is of an unusual kind.
-        on_mirror: it asks for the schema, which the mirror answers.
+        on_mirror: it asks for the schema, which the mirror answers; or it is about sqlite_sequence.
+        on_sequences: it is about sqlite_sequence (rome.engine.sequence_table).
         in_batches: with many sets of parameters it may run as if it were one statement.
         may_end_transaction: a row that breaks a constraint may make SQLite roll back.
         leaves_out: a constraint of its tables has ON CONFLICT IGNORE, and may leave rows out.
@@ -54,6 +56,7 @@ class Prepared:
     rewrites_unseen: bool
     only_adds: bool
     on_mirror: bool
+    on_sequences: bool
     in_batches: bool
     may_end_transaction: bool
     leaves_out: bool
@@ -146,6 +149,7 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
     tables = catalog.tables
     _refuse(statement, inspection, tables)
     read = inspection.read | (inspection.written - inspection.inserted)
+    mentioned = read | inspection.written | inspection.temporary_read | inspection.temporary_written
     inserted = [tables[name] for name in inspection.inserted if name in tables]
     plan = plan_statement(statement.text, catalog, frozenset(name for name in read if name in tables))
     leaves_out = (
@@ -171,7 +175,8 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
         only_adds=inspection.written == inspection.inserted
         and not inspection.updated
         and all(are_usual(catalog, table) and not _may_replace(statement, table) for table in inserted),
-        on_mirror=any(name.startswith(("sqlite_", "pragma_")) for name in inspection.read | inspection.temporary_read),
+        on_mirror=any(name.startswith(("sqlite_", "pragma_")) for name in mentioned),
+        on_sequences=SEQUENCE_TABLE in mentioned,
         in_batches=_runs_in_batches(statement, inspection, plan, tables),
         may_end_transaction=rolls_back(statement.text)
         or any("ROLLBACK" in tables[name].sql.upper() for name in inspection.written if name in tables),

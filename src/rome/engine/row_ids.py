@@ -14,9 +14,10 @@ from rome.codec.keys import encode_key
 from rome.engine.identifiers import BLOCK, IDENTIFIERS, Identifiers
 from rome.engine.prepared import Prepared
 from rome.engine.reader import Reader
+from rome.engine.sequence_marks import Looked
 from rome.errors import IdsExhaustedError, NotSupportedError
 from rome.planner.plan import PlannedRow
-from rome.store.spi import MAX_NUMBER, ORDER_INDEX, Reserve, Store
+from rome.store.spi import MAX_NUMBER, ORDER_INDEX, Reserve, Snapshot, Store
 from rome.transaction.read_set import Check
 from rome.transaction.transaction import Want
 from rome.workingset.workingset import Event
@@ -44,6 +45,8 @@ class RowIds:
         self._reader = reader
         self._store = store
         self._working_set = reader.working_set
+        self._looked_beside: Snapshot | None = None
+        self._looked: dict[int, Looked] = {}
         self.taken: list[Taken] = []
         self.given: deque[Taken] = deque()
         self._again = False  # were the last ones taken from `given`?
@@ -66,8 +69,11 @@ class RowIds:
         return snapshot.incarnation
 
     def _is_private(self, table: Table) -> bool:
-        """Whether its ids need no store: nobody else knows the table yet."""
-        return table.id >= self._reader.first_new_table
+        """Whether its ids need no store: nobody else knows the table yet, or COMMIT validates that none has a row more.
+
+        The latter once this transaction has written the table's row in sqlite_sequence.
+        """
+        return table.id >= self._reader.first_new_table or table.id in self._working_set.contents.sequences
 
     @staticmethod
     def needed(table: Table, rows: Sequence[PlannedRow]) -> int:
@@ -125,6 +131,9 @@ class RowIds:
             IdsExhaustedError: so many are not left.
         """
         if self._is_private(table):
+            row = self._working_set.contents.sequences.get(table.id)
+            if row is not None:
+                above = max(above, row.seq or 0, row.floor)
             if above + size > MAX_NUMBER:
                 raise IdsExhaustedError.of(f"table {table.name}")
             return above + 1
@@ -216,6 +225,20 @@ class RowIds:
         if first is not None and not self._is_private(table) and not self.given:
             used = max(self._used(table, events, ids), default=first - 1) + 1
             self._ids.give_back(self._incarnation(), table.id, used, first + size)
+
+    def looked_at(self, snapshot: Snapshot | None) -> dict[int, Looked]:
+        """What was seen of the sequences beside this snapshot, by table id; for rome.engine.sequence_table to fill."""
+        if snapshot != self._looked_beside:
+            self._looked_beside, self._looked = snapshot, {}
+        return self._looked
+
+    def follow(self, table: Table, events: Sequence[Event]) -> None:
+        """Raise a row of sqlite_sequence that this transaction has written: as SQLite does, by rows that come in."""
+        sequences, name = self._working_set.contents.sequences, table.name.lower()
+        row = sequences.get(table.id)
+        new = [event.rowid_after for event in events if event.kind == "INSERT" and event.table == name]
+        if row is not None and new:
+            sequences[table.id] = replace(row, present=True, seq=max(row.seq or 0, *new))
 
     @staticmethod
     def _used(table: Table, events: Sequence[Event], ids: tuple[int | None, int]) -> list[int]:

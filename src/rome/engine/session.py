@@ -303,7 +303,7 @@ class Session:
             if into is not None:
                 self._refresh(current)
                 path = self._statements.file_name(current, into, operation.parameters)
-                sqlite_file.write(current.reader, path, self._workspace.equip)
+                sqlite_file.write(current, path, self._workspace.equip)
         return Result()
 
     def copy_into(self, connection: apsw.Connection) -> None:
@@ -316,7 +316,7 @@ class Session:
         def copy() -> Result:
             with self._newest("backup()") as current:
                 self._refresh(current)
-                sqlite_file.fill(current.reader, connection, self._workspace.equip)
+                sqlite_file.fill(current, connection, self._workspace.equip)
             return Result()
 
         self._dispatch(_OTHER, copy)
@@ -644,6 +644,8 @@ class Session:
         incarnation = self._store.last_snapshot().incarnation
         for table_id, rowid in writes.sequences.items():
             self._identifiers.discard(incarnation, table_id, rowid)
+        for table_id in writes.settings:
+            self._identifiers.discard(incarnation, table_id)
         if changed_schema:
             self._publish(current, incarnation, version)
         self._end(committed=True)
@@ -851,7 +853,7 @@ class Session:
 
         self._dispatch(_OTHER, begin)
         assert self._open is not None
-        lines = dump(self._open.reader)
+        lines = dump(self._open)
 
         def step() -> Result:
             return Result(None, [(line,) for line in islice(lines, 1)])

@@ -16,10 +16,13 @@ import apsw
 
 from rome.catalog.rows import decode_row
 from rome.catalog.schema import Table
+from rome.engine.open_transaction import OpenTransaction
 from rome.engine.pragma import HEADER_FIELDS
 from rome.engine.reader import Reader
+from rome.engine.sequence_table import SequenceTable
 from rome.errors import OperationalError
 from rome.store.spi import BEYOND, ORDER_INDEX
+from rome.transaction.read_set import Check
 from rome.workingset.blank import left_blank
 from rome.workingset.sqlite_errors import translate
 from rome.workingset.tables import TableStatements
@@ -28,7 +31,7 @@ Equip = Callable[[apsw.Connection], None]
 """Gives a connection the functions that the schema may need: generated columns, CHECK and indexes call them."""
 
 
-def write(reader: Reader, path: str, equip: Equip) -> None:
+def write(current: OpenTransaction, path: str, equip: Equip) -> None:
     """Write the database to a file, as VACUUM INTO does. The transaction has written nothing.
 
     Raises:
@@ -48,7 +51,7 @@ def write(reader: Reader, path: str, equip: Equip) -> None:
         # Nobody sees the file before it is whole, and then it is synced once: nothing could roll back.
         for setting in ("journal_mode=OFF", "synchronous=OFF"):
             connection.execute(f"PRAGMA {setting}")
-        fill(reader, connection, equip)
+        fill(current, connection, equip)
         connection.close()
         _sync(Path(part))
         os.replace(part, path)
@@ -59,7 +62,7 @@ def write(reader: Reader, path: str, equip: Equip) -> None:
             os.unlink(part)
 
 
-def fill(reader: Reader, connection: apsw.Connection, equip: Equip) -> None:
+def fill(current: OpenTransaction, connection: apsw.Connection, equip: Equip) -> None:
     """Put the whole database, as the transaction's snapshot has it, into an empty SQLite database.
 
     Raises:
@@ -69,7 +72,8 @@ def fill(reader: Reader, connection: apsw.Connection, equip: Equip) -> None:
     Cost: reads every table chunk by chunk; the memory of one chunk. Nothing enters the read set.
     """
     equip(connection)
-    schema = reader.schema
+    reader, schema = current.reader, current.schema
+    sequences = SequenceTable(current, Check.NOTHING)
     items = list(schema.definition.master.values())
     try:
         # The rows are what they are, as for SQLite's own VACUUM.
@@ -81,6 +85,9 @@ def fill(reader: Reader, connection: apsw.Connection, equip: Equip) -> None:
                 connection.execute(item.sql)
         for table in schema.catalog.tables.values():
             _fill_table(reader, connection, table)
+        if sequences.tables:
+            connection.execute("DELETE FROM sqlite_sequence")
+            connection.executemany("INSERT INTO sqlite_sequence VALUES (?, ?)", sequences.rows().items())
         for kind in ("index", "view", "trigger"):  # in SQLite's order for what is made of others
             for item in items:
                 if item.type == kind:

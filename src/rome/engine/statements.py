@@ -20,9 +20,10 @@ from rome.engine.open_transaction import OpenTransaction, Savepoint
 from rome.engine.options import Isolation
 from rome.engine.parameters import Parameters
 from rome.engine.pragma import Answer, answer, function_of_state, integer
-from rome.engine.prepared import Prepared
+from rome.engine.prepared import SEQUENCE_TABLE, Prepared
 from rome.engine.result import Result
 from rome.engine.schema import Schema
+from rome.engine.sequence_table import SequenceTable
 from rome.engine.workspace import Workspace
 from rome.errors import FullScanError, FullScanWarning, NotSupportedError, OperationalError
 from rome.planner.statement import Kind, Statement, classify
@@ -62,6 +63,8 @@ class Statements:
         if not statement.reads_or_writes_rows and (result := self._run_special(current, operation, check)) is not None:
             return result
         prepared = self._workspace.prepare(current.schema, statement)
+        if prepared.on_sequences:
+            return self._on_sequences(current, operation, prepared, check)
         if prepared.on_mirror:
             return self._ask_mirror(current, statement, operation.parameters, prepared)
         if statement.for_update:
@@ -167,6 +170,18 @@ class Statements:
         if self._full_scan == "error":
             raise FullScanError(message)
         warn(message, FullScanWarning)
+
+    def _on_sequences(self, current: OpenTransaction, operation: Operation, prepared: Prepared, check: Check) -> Result:
+        """Run a statement about sqlite_sequence."""
+        table = SequenceTable(current, check)
+        names = prepared.inspection.read | prepared.inspection.temporary_read
+        if any(name.startswith(("sqlite_", "pragma_")) for name in names - {SEQUENCE_TABLE}):
+            with table.filled(self._workspace.mirror.connection):
+                return self._ask_mirror(current, operation.statement, operation.parameters, prepared)
+        self._check_full_scan(prepared)
+        self._workspace.working_set.begin()
+        batch = [operation.parameters] if operation.batch is None else operation.batch
+        return table.run(prepared, [prepared.bind(parameters) for parameters in batch])
 
     def _ask_mirror(
         self,

@@ -263,7 +263,7 @@ class _Database:
                 raise CommitAbortedError(f"transaction {request.transaction_id.hex()} was aborted")
             return version
         self._validate(request)
-        if request.rows or request.entries or request.drops or request.sequences:
+        if request.rows or request.entries or request.drops or request.sequences or request.settings:
             if self._places:
                 line = Line(self._places, clock())
                 line.check(request)
@@ -330,6 +330,7 @@ class _Database:
                 replaced_bytes += replaced
                 table.changed = version
                 touched.append((table, history, key))
+        self.sequences.update(request.settings)
         for sequence, last in request.sequences.items():
             self.sequences[sequence] = max(self.sequences[sequence], last)
         self._remember(request.transaction_id, version, version, touched, replaced_bytes)

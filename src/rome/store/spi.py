@@ -9,7 +9,7 @@ Invariants every store keeps (the conformance suite in rome.testing.store_suite 
   * All results of one `read` are of one version, the snapshot's.
   * A commit that returns was applied whole, exactly once, at a version greater than all before it; a commit that
     raises ConflictError wrote nothing.
-  * Sequence numbers are never handed out twice.
+  * Sequence numbers are never handed out twice, unless a commit has set the sequence back.
 
 Bytes: keys are ordered as unsigned bytes. Row keys and index keys are non-empty, begin with a byte below 0xFF, and
 are prefix-free (no row key of a table is a proper prefix of another; the same for the index keys of one index), so
@@ -238,6 +238,7 @@ class CommitRequest(Struct, frozen=True, gc=False):
         drops: applied before the rows and entries.
         sequences: sequence -> value that it must be raised to, at least. It may exceed MAX_NUMBER, where nobody takes
             numbers of it.
+        settings: sequence -> value that it is set to, even if that is less; none of these is in `sequences`.
         ticket: of the place in the line for the commit turn, if there is one; given up when something was written.
     """
 
@@ -249,6 +250,7 @@ class CommitRequest(Struct, frozen=True, gc=False):
     entries: Sequence[EntryWrite] = ()
     drops: Sequence[Drop] = ()
     sequences: Mapping[int, int] = field(default_factory=dict)
+    settings: Mapping[int, int] = field(default_factory=dict)
     ticket: bytes = b""
 
 

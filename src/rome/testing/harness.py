@@ -155,16 +155,21 @@ class Client:
         *writes: Write,
         read: Sequence[Point | RangeCheck] = (),
         sequences: dict[int, int] | None = None,
+        settings: dict[int, int] | None = None,
         transaction_id: bytes | None = None,
     ) -> Version:
         """Commit from the snapshot."""
-        return self.store.commit(self.request(*writes, read=read, sequences=sequences, transaction_id=transaction_id))
+        request = self.request(
+            *writes, read=read, sequences=sequences, settings=settings, transaction_id=transaction_id
+        )
+        return self.store.commit(request)
 
     def request(
         self,
         *writes: Write,
         read: Sequence[Point | RangeCheck] = (),
         sequences: dict[int, int] | None = None,
+        settings: dict[int, int] | None = None,
         transaction_id: bytes | None = None,
     ) -> CommitRequest:
         """What `commit` sends."""
@@ -177,6 +182,7 @@ class Client:
             entries=[write for write in writes if isinstance(write, EntryWrite)],
             drops=[write for write in writes if isinstance(write, Drop)],
             sequences=sequences or {},
+            settings=settings or {},
             ticket=self.ticket,
         )
 

@@ -305,6 +305,25 @@ class TestSequences:
         with pytest.raises(IdsExhaustedError):
             _reserve(client, Reserve(1, 2, again=(MAX_NUMBER, MAX_NUMBER + 1)))
 
+    def test_commit_sets_a_sequence_back(self, connect: Connect) -> None:
+        client, other = connect(), connect()
+        assert _reserve(other, Reserve(1, 50), Reserve(2, 5)) == [1, 1]
+        client.begin()
+        client.commit(put(b"a"), sequences={2: 7}, settings={1: 3, 3: 2**62 + 1, 4: 0})
+        assert _reserve(other, Reserve(1, 1), Reserve(2, 1), Reserve(3, 1), Reserve(4, 1)) == [4, 8, 2**62 + 2, 1]
+        client.begin()
+        client.commit(settings={1: 100})
+        assert _reserve(other, Reserve(1, 1)) == [101]
+
+    def test_setting_of_a_commit_in_conflict_does_nothing(self, connect: Connect) -> None:
+        client, writer = connect(), connect()
+        assert _reserve(client, Reserve(1, 5)) == [1]
+        client.begin()
+        writer.write(put(b"a"))
+        with pytest.raises(ConflictError):
+            client.commit(read=[Point(1, b"a", 0)], settings={1: 0})
+        assert _reserve(writer, Reserve(1, 1)) == [6]
+
     def test_threads_never_get_the_same_number(self, connect: Connect) -> None:
         def take(client: Client) -> list[int]:
             return [

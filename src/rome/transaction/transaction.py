@@ -375,6 +375,7 @@ class Transaction:
             entries=writes.entries(),
             drops=writes.drops,
             sequences=writes.sequences,
+            settings=writes.settings,
             ticket=ticket,
         )
         self.sent = request

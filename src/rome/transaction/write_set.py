@@ -41,6 +41,7 @@ class WriteSet:
         self._entries: defaultdict[tuple[int, int], dict[tuple[bytes, bytes], bool]] = defaultdict(dict)
         self.drops: list[Drop] = []
         self.sequences: dict[int, int] = {}
+        self.settings: dict[int, int] = {}
 
     def put(self, table_id: int, key: bytes, record: bytes) -> None:
         self._rows[table_id][key] = record
@@ -65,8 +66,13 @@ class WriteSet:
     def raise_sequence(self, sequence: int, value: int) -> None:
         self.sequences[sequence] = max(value, self.sequences.get(sequence, 0))
 
+    def set_sequence(self, sequence: int, value: int) -> None:
+        """Set a sequence, even back, but not below what it was to be raised to before."""
+        self.settings[sequence] = max(value, self.sequences.pop(sequence, 0))
+
     def __bool__(self) -> bool:
-        return bool(self.row_count or any(self._entries.values()) or self.drops or self.sequences)
+        found = self.row_count or any(self._entries.values()) or self.drops or self.sequences or self.settings
+        return bool(found)
 
     @property
     def row_count(self) -> int:

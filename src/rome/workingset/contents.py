@@ -21,6 +21,17 @@ class Stored(Struct, frozen=True, gc=False):
     values: Sequence[SqlValue]
 
 
+class SequenceRow(Struct, frozen=True, gc=False):
+    """What a transaction has made of a table's row in sqlite_sequence.
+
+    `seq` may be NULL. `present`: it was not deleted. `floor`: the greatest id in the store; validated to stay it.
+    """
+
+    present: bool
+    seq: int | None
+    floor: int
+
+
 class TableContents:
     """One table's rows.
 
@@ -47,10 +58,14 @@ class TableContents:
 
 
 class Contents:
-    """The rows of all tables, by table id; copied at every SAVEPOINT, put back by ROLLBACK TO."""
+    """The rows of all tables, by table id; copied at every SAVEPOINT, put back by ROLLBACK TO.
+
+    `sequences` are rows of sqlite_sequence that statements have written.
+    """
 
     def __init__(self) -> None:
         self.tables: dict[int, TableContents] = {}
+        self.sequences: dict[int, SequenceRow] = {}
 
     def of(self, table_id: int) -> TableContents:
         found = self.tables.get(table_id)
@@ -61,7 +76,8 @@ class Contents:
     def copy(self) -> Contents:
         made = Contents()
         made.tables = {table_id: contents.copy() for table_id, contents in self.tables.items()}
+        made.sequences = dict(self.sequences)
         return made
 
     def is_dirty(self) -> bool:
-        return any(contents.touched or contents.whole for contents in self.tables.values())
+        return bool(self.sequences) or any(contents.touched or contents.whole for contents in self.tables.values())

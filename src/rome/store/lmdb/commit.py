@@ -69,7 +69,7 @@ _ABORTED = 0
 
 
 def writes_nothing(request: CommitRequest) -> bool:
-    return not (request.rows or request.entries or request.drops or request.sequences)
+    return not (request.rows or request.entries or request.drops or request.sequences or request.settings)
 
 
 def outcome(txn: Transaction, transaction_id: bytes) -> Version | None:
@@ -149,6 +149,8 @@ def apply(txn: Transaction, state: State, request: CommitRequest) -> State:
         changes.write_entry(entry)
     for table_id in changes.tables:
         replace(TableState.read(txn, table_id), changed=changes.version).write(txn, table_id)
+    for sequence, value in request.settings.items():
+        txn.put(sequence_key(sequence), pack_number(value))
     for sequence, value in request.sequences.items():
         if value > committed_number(txn, sequence):
             txn.put(sequence_key(sequence), pack_number(value))

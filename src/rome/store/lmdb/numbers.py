@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Mapping
 from threading import Lock
 from types import TracebackType
 from typing import Final
@@ -70,6 +71,17 @@ class Numbers:
                     raise IdsExhaustedError.of(f"sequence {wanted.sequence}")
                 self._write(wanted.sequence, max(last, first + wanted.size - 1))
                 return first
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def set(self, values: Mapping[int, int]) -> None:
+        """Make these the last numbers of their sequences, where greater ones were taken."""
+        with self._lock, self._errors:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX)
+                for sequence, value in values.items():
+                    if self._read(sequence) > value:
+                        self._write(sequence, value)
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 

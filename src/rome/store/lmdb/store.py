@@ -184,7 +184,10 @@ class LmdbStore(spi.Store):
                 state.write(txn)
             return state, version
 
-        return opened.write(apply, request.transaction_id)
+        applied = opened.write(apply, request.transaction_id)
+        if request.settings:
+            opened.numbers.set(request.settings)
+        return applied
 
     def _check_room(self, opened: Environment, request: CommitRequest) -> None:
         """Deletes may use all of the file, everything else leaves them a part of it."""

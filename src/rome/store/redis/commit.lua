@@ -2,13 +2,14 @@
   KEYS[1] the meta hash
   ARGV[1] transaction id   ARGV[2] incarnation and ARGV[3] version of the snapshot   ARGV[4] format of the caller
   ARGV[5] ticket of the place in the line for the commit turn, '' for none
-  ARGV[6] msgpack {table ids of the ranges, points, ranges, puts, deletes, entries, drops, sequences}
+  ARGV[6] msgpack {table ids of the ranges, points, ranges, puts, deletes, entries, drops, sequences, settings}
   ARGV[7..] what belongs to each of these in turn:
     points: {{table, count}..}: the row keys, their stamps ('' for absent)
     ranges: {{table, index, version, rows, count}..}: start, stop, start, stop..
     puts: {{table, count}..}: the row keys, their records   deletes: {{table, count}..}: the row keys
     entries: {{table, index, how many removed, how many added}..}: the entries
-    drops: {{table, index or -1}..}: nothing   sequences: {name, value, name, value..} in decimal: nothing
+    drops: {{table, index or -1}..}: nothing
+    sequences: {name, value, name, value..} in decimal, to be raised: nothing   settings: the same, to be set: nothing
   Phase 1 reads, validates, builds every argument, asks the type of every key and the permission for every command;
   phase 2 only writes, and nothing in it can raise. The lines `-- Step` are where a test raises.
   Returns {'done', version, work}, or, with nothing written, {'dropped'} | {'aborted'} | {'lost'} | {'catalog', version} |
@@ -18,7 +19,7 @@
 
 -- Step: decode
 local id, snapshot = ARGV[1], number(ARGV[3])
-local ids, points, ranges, puts, deletes, index_writes, drops, sequences = unpack(cmsgpack.unpack(ARGV[6]))
+local ids, points, ranges, puts, deletes, index_writes, drops, sequences, settings = unpack(cmsgpack.unpack(ARGV[6]))
 local take = arguments_from(7)
 
 -- Step: is this the database, and the first time?
@@ -111,7 +112,7 @@ for _, range in ipairs(ranges) do
   end
 end
 
-if #puts + #deletes + #index_writes + #drops + #sequences == 0 then
+if #puts + #deletes + #index_writes + #drops + #sequences + #settings == 0 then
   return { 'done', version, work }
 end
 
@@ -318,6 +319,14 @@ for n = 1, #sequences, 2 do
     local raised = arguments('HSET', 's')
     raised[#raised + 1] = sequence
     raised[#raised + 1] = value
+  end
+end
+
+-- Step: settings of sequences
+if #settings > 0 then
+  local set = arguments('HSET', 's')
+  for _, each in ipairs(settings) do
+    set[#set + 1] = each
   end
 end
 

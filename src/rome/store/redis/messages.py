@@ -205,6 +205,7 @@ def commit_arguments(request: CommitRequest) -> list[bytes]:
         [(*index, len(removed), len(added)) for index, (removed, added) in entries.items()],
         [(drop.table_id, -1 if drop.index_id is None else drop.index_id) for drop in request.drops],
         [str(part) for sequence in request.sequences.items() for part in sequence if sequence[1] > 0],
+        [str(part) for setting in request.settings.items() for part in setting],
     )
     lists = [*chain(*points.values()), *ranges.values(), *chain(*puts.values()), *deletes.values()]
     return [_pack(shape), *chain(*lists, *chain(*entries.values()))]
@@ -222,6 +223,6 @@ def claim_argument(claim: Claim) -> bytes:
 
 def only_deletes(request: CommitRequest) -> bool:
     """Whether a commit makes the data smaller, so that it must work when memory is short."""
-    return not request.sequences and (
+    return not (request.sequences or request.settings) and (
         all(row.record is None for row in request.rows) and not any(entry.present for entry in request.entries)
     )
