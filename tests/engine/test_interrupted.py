@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import closing
 
+import apsw
 import pytest
 
 from databases import Connect
@@ -89,3 +91,17 @@ def test_autocommit_goes_on(one: Connection) -> None:
         one.execute("UPDATE t SET n = interrupt() WHERE id = 2")
     one.execute("UPDATE t SET n = 3")
     assert one.execute("SELECT n FROM t").fetchall() == [(3,), (3,)]
+
+
+def test_schema_changes_leave_no_database_open(connection: Connection, connect: Connect) -> None:
+    """Each has a working set and a mirror of its own; those before it are closed."""
+    other = connect()
+    counts = []
+    for number in range(6):
+        connection.execute(f"CREATE TABLE t{number} (id INTEGER PRIMARY KEY, v)")
+        connection.commit()
+        other.execute(f"INSERT INTO t{number} (v) VALUES (1)")
+        other.commit()
+        gc.collect()
+        counts.append(len(apsw.connections()))
+    assert counts[-1] == counts[1]

@@ -83,6 +83,8 @@ class TestHydration:
     def test_a_row_that_breaks_its_own_schema_is_said_to(self, working_set: WorkingSet, table: Table) -> None:
         with pytest.raises(InternalError, match="a stored row of table t does not fit its own schema: UNIQUE"):
             working_set.hydrate(table, [row(1), Stored(b"k", 1, 2, [2, "x1", None])])
+        assert working_set.all_rows(table) == []
+        assert working_set.hydrate(table, [row(1)]) == 1
 
     def test_rows_that_were_touched_are_not_evicted(self, working_set: WorkingSet, table: Table) -> None:
         working_set.hydrate(table, [row(7), row(8)])
