@@ -155,6 +155,7 @@ class TestSerializationFailure:
             errors.SnapshotLostError("failed over"),
             errors.CatalogChangedError("altered"),
             errors.CommitAbortedError("never arrived"),
+            errors.InterruptedTransactionError("timed out"),
         ],
     )
     @pytest.mark.parametrize("moment", ["execute", "commit"])
