@@ -96,6 +96,20 @@ def test_it_can_be_restored(filled: Connection, path: Path) -> None:
     stock.close()
 
 
+def test_ids_that_were_used_are_not_used_again(filled: Connection, path: Path) -> None:
+    filled.execute("INSERT INTO parent (id, name) VALUES (500, 'gone')")
+    filled.commit()
+    filled.execute("DELETE FROM parent WHERE id = 500")
+    filled.execute("CREATE TABLE unused (id INTEGER PRIMARY KEY AUTOINCREMENT)")
+    filled.commit()
+    filled.execute("VACUUM INTO ?", (str(path),))
+    stock = sqlite3.connect(path)
+    assert stock.execute("SELECT name, seq >= 500 FROM sqlite_sequence").fetchall() == [("parent", 1)]
+    stock.execute("INSERT INTO parent (name) VALUES ('next')")
+    assert stock.execute("SELECT max(id) > 500 FROM parent").fetchone() == (1,)
+    stock.close()
+
+
 @pytest.mark.parametrize("expression", ["'{}' || '.db'", "main INTO '{}.db'", "('{}' || '.db');"])
 def test_the_name_is_an_expression(filled: Connection, tmp_path: Path, expression: str) -> None:
     text = expression.format(tmp_path / "e")
