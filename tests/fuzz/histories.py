@@ -69,7 +69,7 @@ def _step(choices: Choices, schema: RandomSchema, number: int, clients: int) -> 
         change = Changes(choices, schema).change()
         return [Operation("PRAGMA query_only=ON"), change, Operation("PRAGMA query_only=OFF")]
     if kind == 32:
-        return _with_failing_column(choices, schema, number)
+        return _with_failing_column(choices, schema, number, clients)
     if kind < 14:
         queries = Queries(choices, schema)
         first = queries.operation(queries.statement())
@@ -118,13 +118,14 @@ def _ddl(choices: Choices, schema: RandomSchema, number: int) -> list[str]:
     return ["DROP VIEW IF EXISTS late"]
 
 
-def _with_failing_column(choices: Choices, schema: RandomSchema, number: int) -> list[Operation]:
+def _with_failing_column(choices: Choices, schema: RandomSchema, number: int, clients: int) -> list[Operation]:
     """A column that fails for some of the rows that are there already, and what is done beside it."""
     table = choices.pick(schema.tables)
     expression = FAILING.format(a=choices.pick(table.settable))
     shown = choices.pick((f"late{number}", f"count(late{number})", "count(*)", ", ".join(table.columns)))
     return [
         Operation(f"ALTER TABLE {table.name} ADD COLUMN late{number} AS ({expression}) VIRTUAL"),
+        *([Operation("COMMIT"), Operation(OTHER_CLIENT)] if clients > 1 else []),  # which has none of the rows
         *(Changes(choices, schema).change() for _ in range(choices.below(3))),
         Operation(f"SELECT {shown} FROM {table.name}"),
         Operation(f"ALTER TABLE {table.name} DROP COLUMN late{number}"),
