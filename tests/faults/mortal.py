@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +49,19 @@ def main() -> None:
     write = Environment.write
     commits = 0
 
-    @contextmanager
-    def mortal_write(self: Environment, transaction_id: bytes = b"") -> Iterator[Any]:
+    def mortal_write(self: Environment, change: Callable[[Any], object], transaction_id: bytes = b"") -> object:
         nonlocal commits
         commits += bool(transaction_id)
         if not transaction_id or commits != COMMIT:
-            with write(self, transaction_id) as txn:
-                yield txn
-            return
+            return write(self, change, transaction_id)
         fate = Fate(last)
-        with write(self, transaction_id) as txn:
-            yield MortalTransaction(txn, fate)
+
+        def mortal_change(txn: Any) -> object:
+            answer = change(MortalTransaction(txn, fate))
             fate.step()
+            return answer
+
+        write(self, mortal_change, transaction_id)
         fate.step()
         sys.exit(FEWER_STEPS)
 
