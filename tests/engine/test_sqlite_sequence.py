@@ -335,3 +335,28 @@ def test_database_that_an_earlier_rome_has_filled(url: str, one: Connection, two
     two.execute("DELETE FROM t WHERE v = 'c'")
     two.commit()
     assert two.execute(ALL).fetchall() == [("t", 2)]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE sqlite_sequence SET seq = 9",
+        "DELETE FROM sqlite_sequence",
+        "INSERT INTO sqlite_sequence VALUES ('a b', 5)",
+    ],
+)
+def test_query_only_keeps_it_as_it_is(one: Connection, sql: str) -> None:
+    one.execute("PRAGMA query_only = ON")
+    with pytest.raises(OperationalError, match=r"^attempt to write a readonly database$"):
+        one.execute(sql)
+    one.commit()
+    assert one.execute(ALL).fetchall() == [("t", 3)]
+
+
+def test_a_change_of_it_begins_a_transaction_as_a_change_of_rows_does(one: Connection) -> None:
+    one.commit()
+    one.execute("UPDATE sqlite_sequence SET seq = 9")
+    with pytest.raises(OperationalError, match="within a transaction"):
+        one.execute("BEGIN")
+    one.rollback()
+    assert one.execute(ALL).fetchall() == [("t", 3)]

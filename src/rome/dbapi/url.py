@@ -80,11 +80,11 @@ def parse_url(url: URL, options: Mapping[str, object] | None = None, *, database
     """
     given = {**url.query, **(options or {})}
     if "username" in given:
-        url = url.set(username=_text(given.pop("username")))
+        url = url.set(username=_text("username", given.pop("username")))
     if "password" in given:
-        url = url.set(password=_text(given.pop("password")))
+        url = url.set(password=_text("password", given.pop("password")))
     scheme, store = _scheme(url), store_of(url)
-    texts = {name: _text(value) for name, value in given.items()}
+    texts = {name: _text(name, value) for name, value in given.items()}
     sqlite3_options.check({name: texts.pop(name) for name in _sqlite3s(given, options or {}, store)})
     _check_address(url, store)
     _check_names(scheme, texts, store.options | ENGINE_OPTIONS.keys())
@@ -147,8 +147,10 @@ def _check_names(scheme: str, texts: Mapping[str, str], known: Set[str]) -> None
     )
 
 
-def _text(value: object) -> str:
+def _text(name: str, value: object) -> str:
     """An option as text. One that is repeated in the URL becomes a list with commas, as psycopg2's `host` does."""
+    if value is None and name == "isolation_level":  # as sqlite3.connect() takes it
+        return "AUTOCOMMIT"
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

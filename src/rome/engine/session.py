@@ -410,6 +410,9 @@ class Session:
                 self._stats.replays += 1
                 self._turn.before_replay(attempt)
             except Error:
+                if self._open is current:  # its COMMIT failed, of a deferred key: it has changed nothing
+                    self._workspace.working_set.changes = 0
+                    self._workspace.working_set.total_changes = current.counters.total_changes
                 self._end()
                 self._turn.leave()
                 self._doomed = None

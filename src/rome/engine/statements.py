@@ -14,6 +14,7 @@ from rome.codec.values import SqlValue
 from rome.engine import ddl, guards
 from rome.engine.analysis import MeasuredPlan
 from rome.engine.claims import claims
+from rome.engine.deferred import check_deferred
 from rome.engine.explain import as_result, lines_of
 from rome.engine.log import Operation
 from rome.engine.open_transaction import OpenTransaction, Savepoint
@@ -128,10 +129,7 @@ class Statements:
     def _change(
         self, current: OpenTransaction, prepared: Prepared, bound: list[tuple[SqlValue, ...]], check: Check
     ) -> Result:
-        if self.query_only:
-            self._workspace.working_set.changes = 0  # as of any statement that failed
-        self._refuse_if_query_only()
-        current.log.changes_rows = True
+        self._begin_change(current)
         read_set = current.transaction.read_set
         before = read_set.mark() if check is Check.NOTHING else None
         execution, runs = current.execution, None
@@ -154,6 +152,12 @@ class Statements:
             if prepared.statement.kind is Kind.INSERT:
                 last_rowid = run.last_rowid
         return Result(prepared.inspection.columns or None, rows, changes, last_rowid)
+
+    def _begin_change(self, current: OpenTransaction) -> None:
+        if self.query_only:
+            self._workspace.working_set.changes = 0  # as of any statement that failed
+            self._refuse_if_query_only()
+        current.log.changes_rows = True
 
     def _refuse_if_query_only(self) -> None:
         if self.query_only:
@@ -178,6 +182,8 @@ class Statements:
         if any(name.startswith(("sqlite_", "pragma_")) for name in names - {SEQUENCE_TABLE}):
             with table.filled(self._workspace.mirror.connection):
                 return self._ask_mirror(current, operation.statement, operation.parameters, prepared)
+        if prepared.writes:
+            self._begin_change(current)
         self._check_full_scan(prepared)
         self._workspace.working_set.begin()
         batch = [operation.parameters] if operation.batch is None else operation.batch
@@ -283,6 +289,8 @@ class Statements:
             self._workspace.working_set.query(statement.text, ())
             current.savepoints.append(Savepoint(name, contents, current.schema))
             return Result()
+        if statement.kind is Kind.RELEASE and current.by_savepoint:
+            self._check_before_last_release(current, name)
         self._workspace.working_set.query(statement.text, ())  # SQLite says so when there is none of this name
         position = max(i for i, savepoint in enumerate(current.savepoints) if savepoint.name == name)
         if statement.kind is Kind.RELEASE:
@@ -298,6 +306,13 @@ class Statements:
         elif self._workspace.working_set.temporary_changed:
             self._workspace.undo_temporary(savepoint.schema)
         return Result()
+
+    def _check_before_last_release(self, current: OpenTransaction, name: str) -> None:
+        """The release that commits checks deferred foreign keys first: where one is violated, the savepoint stays."""
+        if [at for at, savepoint in enumerate(current.savepoints) if savepoint.name == name][-1:] == [0]:
+            if self.foreign_keys:
+                self._workspace.working_set.check_temporary_keys()
+            check_deferred(current, self.foreign_keys or current.keys_to_check)
 
     # ------------------------------------------------------------ schema
     def _ddl(self, current: OpenTransaction, operation: Operation) -> Result:
