@@ -1,4 +1,4 @@
-"""PRAGMAs: who answers which. docs/limitations.md has the same as a table, for readers.
+"""PRAGMAs: who answers which. docs/pragmas.md has the same as a table, for readers.
 
 What asks for the schema is the mirror's; what sets something is kept, or only remembered because it tunes what Rome
 does not have, or refused by name: nothing that promises something is accepted and then not done.
