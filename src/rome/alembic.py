@@ -14,7 +14,7 @@ off for the whole migration would need a PRAGMA before its transaction begins, a
 DDL is transactional, and alembic is told so: all revisions of an upgrade are one transaction, or one each with its
 `transaction_per_migration`. Revisions written for SQLite rely on the opposite in one point: each begins outside of a
 transaction there, so that a PRAGMA foreign_keys in it counts. So it does here, in any transaction that no BEGIN has
-begun (rome.engine.connection_pragmas).
+begun (rome.engine.session.connection_pragmas).
 """
 
 from __future__ import annotations

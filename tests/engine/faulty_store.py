@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from rome.dbapi import Connection
 from rome.dbapi.url import parse_url
-from rome.engine.session import Session
+from rome.engine.session.session import Session
 from rome.errors import CommitUnknownError, StoreUnavailableError
 from rome.store.memory import MemoryStore
 from rome.store.spi import Claim, CommitRequest, ReadResult, Request, Reserve, Snapshot, Version

@@ -12,7 +12,7 @@ import pytest
 from databases import Connect
 from engine.faulty_store import FaultyStore, connect_faulty
 from rome.dbapi import Connection
-from rome.engine.turn import MAX_CLAIMS, MAX_LEASE_S
+from rome.engine.attempt.commit_turn import MAX_CLAIMS, MAX_LEASE_S
 from rome.errors import ConflictError, StoreReadOnlyError
 from rome.store import memory
 from rome.store.spi import Claim

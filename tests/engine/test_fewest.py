@@ -12,7 +12,7 @@ from databases import Connect
 from engine.cost import cost
 from engine.differential import Pair
 from rome.dbapi import Connection
-from rome.engine import fewest
+from rome.engine.reading import smallest_range as fewest
 from rome.errors import ConflictError
 
 IMAGES, MEMBERS = 1_000, 1_200

@@ -6,7 +6,7 @@ import pytest
 
 from databases import Connect
 from rome.dbapi import Connection
-from rome.engine.identifiers import BLOCK, Identifiers
+from rome.engine.writing.id_blocks import BLOCK, Identifiers
 from rome.errors import ConflictError, IdsExhaustedError, IntegrityError, NotSupportedError, UniqueViolation
 
 PLACE = (b"incarnation", 1)

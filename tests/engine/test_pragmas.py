@@ -12,7 +12,7 @@ import pytest
 
 from databases import Connect, database, on
 from rome.dbapi import Connection
-from rome.engine.pragma import FIXED, TUNES
+from rome.engine.statement.pragma import FIXED, TUNES
 from rome.errors import NotSupportedError, OperationalError
 
 SCHEMA = "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)"

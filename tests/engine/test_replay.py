@@ -333,7 +333,7 @@ class TestLimits:
         self, faulty: tuple[Connection, FaultyStore], two: Connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The bound on what is kept for a replay holds for the transaction, not for each attempt."""
-        monkeypatch.setattr("rome.engine.log.MAX_ROWS", 5)
+        monkeypatch.setattr("rome.engine.attempt.replay_log.MAX_ROWS", 5)
         two.execute("INSERT INTO line VALUES (1), (2), (3)")
         two.commit()
         one, store = faulty

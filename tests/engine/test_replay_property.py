@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 import rome
 from engine.faulty_store import connect_faulty
 from rome.dbapi import Connection, Cursor
-from rome.engine import replay
+from rome.engine.session import replay
 from rome.errors import ConflictError, Error, IntegrityError
 from rome.store import memory
 

@@ -14,7 +14,7 @@ import rome
 from databases import Connect, database, on
 from rome.dbapi import Connection
 from rome.dbapi.url import make_url, parse_url, store_of
-from rome.engine.sequence_marks import UNKNOWN, mark_of
+from rome.engine.writing.sequence_marks import UNKNOWN, mark_of
 from rome.errors import ConflictError, NotSupportedError, OperationalError
 from rome.store.spi import CommitRequest
 

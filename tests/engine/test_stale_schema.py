@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from databases import Connect
-from rome.engine import schema
+from rome.engine.statement import schema
 from rome.errors import CheckViolation
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from databases import Connect
 from engine.differential import MiscountedError, Pair
 from rome.dbapi import Connection
-from rome.engine import schema
+from rome.engine.statement import schema
 from rome.errors import (
     ConflictError,
     ForeignKeyViolation,

@@ -10,7 +10,7 @@ import pytest
 import rome
 from databases import Connect, database, on
 from rome.dbapi import Connection
-from rome.engine.told import MAX_VALUE
+from rome.engine.session.conflict_words import MAX_VALUE
 from rome.errors import CatalogChangedError, ConflictError, SnapshotTooOldError, TurnTakenError
 
 SCHEMA = (

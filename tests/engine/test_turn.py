@@ -13,7 +13,7 @@ import rome
 from databases import Connect
 from engine.faulty_store import FaultyStore, connect_faulty
 from rome.dbapi import Connection
-from rome.engine.turn import MAX_CLAIMS, SETBACKS_BEFORE, Turn
+from rome.engine.attempt.commit_turn import MAX_CLAIMS, SETBACKS_BEFORE, Turn
 from rome.errors import ConflictError
 from rome.store import memory
 from rome.store.spi import Claim

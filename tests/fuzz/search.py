@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from engine.differential import MEMORY, MiscountedError, Pair
 from fuzz.choices import strategy
 from fuzz.histories import History, random_history
-from rome.engine import fewest
+from rome.engine.reading import smallest_range as fewest
 
 DEFAULT_FEW = fewest.FEW
 

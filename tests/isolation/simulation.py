@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 import rome
 from rome.dbapi import Connection
 from rome.dbapi.url import make_url, parse_url
-from rome.engine.session import Session
+from rome.engine.session.session import Session
 from rome.errors import CommitUnknownError, StoreUnavailableError
 from rome.store import memory
 from rome.store.memory import MemoryStore

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from rome.catalog.schema import Affinity
 from rome.codec.values import SqlValue
-from rome.planner.affinity import UNCERTAIN, key_conversion, stored, to_numeric, to_text
-from rome.planner.canonical import literal
+from rome.planner.parse.affinity import UNCERTAIN, key_conversion, stored, to_numeric, to_text
+from rome.planner.parse.canonical import literal
 from rome.sql.tokens import tokenize
 
 DB = apsw.Connection(":memory:")

@@ -6,7 +6,7 @@ import pytest
 
 from engine.differential import Pair
 from planner.oracle import Oracle
-from rome.planner.canonical import Constants, canonical
+from rome.planner.parse.canonical import Constants, canonical
 from rome.sql.tokens import tokenize
 
 ORACLE = Oracle(["create table t (id integer primary key, a text, b integer)", "create index t_a on t (a)"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rome.planner.statement import Kind, Statement, classify, split_script
+from rome.planner.parse.statement import Kind, Statement, classify, split_script
 
 
 @pytest.mark.parametrize(

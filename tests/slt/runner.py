@@ -12,7 +12,7 @@ from typing import NamedTuple
 import apsw
 
 from rome.errors import Error, NotSupportedError
-from rome.planner.statement import split_script
+from rome.planner.parse.statement import split_script
 from slt.databases import STOCK, Database, Value, fresh
 from slt.records import Hashed, Kind, Record, parse
 

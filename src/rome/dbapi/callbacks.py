@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from rome.codec.values import SqlValue
-from rome.engine.session import Session
+from rome.engine.session.session import Session
 from rome.errors import NotSupportedError
 
 

@@ -22,7 +22,7 @@ from rome.dbapi.rows import RowFactory, TextFactory
 from rome.dbapi.sqlite3_options import checks_thread
 from rome.dbapi.url import make_url, parse_url
 from rome.engine.result import Stats
-from rome.engine.session import Session
+from rome.engine.session.session import Session
 from rome.store.registry import store_class
 from rome.tracing import tracer_of
 from rome.workingset.sqlite_version import check_sqlite

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rome.dbapi.rows import RowFactory, made_by, with_texts
 from rome.engine.result import Result
-from rome.engine.session import Session
+from rome.engine.session.session import Session
 from rome.errors import ProgrammingError
 
 if TYPE_CHECKING:

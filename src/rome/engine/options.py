@@ -28,11 +28,11 @@ class Options:
         isolation: the level that transactions begin with.
         full_scan: what to do with a statement that reads a whole table.
         foreign_keys: enforce foreign keys.
-        commit_turn: line up after several conflicts in a row (rome.engine.turn).
+        commit_turn: line up after several conflicts in a row (rome.engine.attempt.commit_turn).
         max_replays: how often a conflicting transaction is replayed before the conflict is raised; 0: never.
         ddl: what SQLAlchemy's dialect writes (see rome.dialect.ddl); the engine takes it as it comes.
         max_working_set: bytes that the rows which a transaction holds in memory may take, about.
-        ids: "rising": each id is greater than all that were handed out before; "blocks": see rome.engine.identifiers.
+        ids: "rising": each id is greater than all that were handed out before; "blocks": see engine.writing.id_blocks.
         tracing: make spans, where the application has set a tracer provider (rome.tracing).
         max_commit_rows, max_commit_bytes: what one transaction may write; ten index entries for each row.
     """

@@ -21,13 +21,13 @@ from sqlglot.errors import SqlglotError
 
 from rome.catalog.schema import ROWID, Catalog, Table
 from rome.codec.values import SqlValue
-from rome.planner.bounds import MAX_WAVE_KEYS, Inputs, PointRead, fetches, whole
-from rome.planner.canonical import RUN, Canonical, Constant, NotUnderstood, Slot, canonical
-from rome.planner.explain import explain, explain_questions
-from rome.planner.insertion import Insertion, read_insertion
-from rome.planner.order import Step, order
-from rome.planner.page import Paging, Probe, probe_of, read_paging
-from rome.planner.plain import Plain, PlainRead, read_plain
+from rome.planner.access.bounds import MAX_WAVE_KEYS, Inputs, PointRead, fetches, whole
+from rome.planner.access.order import Step, order
+from rome.planner.algebra.predicates import FixedValue, Operand, SlotValue, columns_of
+from rome.planner.algebra.query import Reader, ViewText
+from rome.planner.algebra.tree import set_contexts
+from rome.planner.parse.canonical import RUN, Canonical, Constant, NotUnderstood, Slot, canonical
+from rome.planner.parse.statement import Kind, classify
 from rome.planner.plan import (
     Fetch,
     FetchedRows,
@@ -40,12 +40,12 @@ from rome.planner.plan import (
     Values,
     Wave,
 )
-from rome.planner.predicates import FixedValue, Operand, SlotValue, columns_of
-from rome.planner.query import Reader, ViewText
-from rome.planner.reasons import why_whole
-from rome.planner.statement import Kind, classify
-from rome.planner.summary import Summary, read_summary
-from rome.planner.tree import set_contexts
+from rome.planner.report.explain import explain, explain_questions
+from rome.planner.report.reasons import why_whole
+from rome.planner.shortcuts.aggregate import Summary, read_summary
+from rome.planner.shortcuts.direct import Plain, PlainRead, read_plain
+from rome.planner.shortcuts.insertion import Insertion, read_insertion
+from rome.planner.shortcuts.page import Paging, Probe, probe_of, read_paging
 from rome.sql.tokens import Token, identifier, tokenize
 
 _MAX_TEMPLATES = 2_000

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
 from opentelemetry.trace import Tracer as OpenTelemetryTracer
 
-from rome.engine.observing import Tracer, Work, name_of
+from rome.engine.observing.observer import Tracer, Work, name_of
 from rome.engine.result import Stats
 from rome.store.location import Location
 from rome.store.spi import ReadResult, ScanResult, Store

@@ -1,0 +1,42 @@
+"""Which rows a statement claims: nobody else is to change them until the transaction ends (see commit_turn)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rome.codec.values import SqlValue
+from rome.engine.attempt.open_transaction import OpenTransaction
+from rome.engine.reading.reader import to_want
+from rome.engine.statement.prepared import Prepared
+from rome.errors import WorkingSetFullError
+from rome.store.spi import Claim
+from rome.transaction.read_set import Check
+
+
+def claims(current: OpenTransaction, prepared: Prepared, batch: Sequence[Sequence[SqlValue]]) -> list[Claim]:
+    """The rows that a statement is going to lock or change, as far as its first reads show them; maybe some more.
+
+    Those that it names by their primary key are known before anything is read, which leaves no gap in which they can
+    change unseen. For those that it finds by another index it is read here, so that it finds them in memory. Nothing
+    is read of a whole table, nor for a batch.
+
+    Args:
+        batch: the parameters of each run.
+    """
+    tables = None if prepared.statement.for_update else prepared.inspection.written
+    fetches = [
+        fetch
+        for parameters in batch
+        for fetch in next(prepared.plan.waves(parameters), ())
+        if tables is None or fetch.table.name.lower() in tables
+    ]
+    found = [Claim(fetch.table.id, key) for fetch in fetches for key in fetch.keys]
+    ways = [way for fetch in fetches for way in (fetch, *fetch.instead)]
+    ranges = [to_want(way, Check.NOTHING) for way in ways if way.ranges]
+    if ranges and len(batch) == 1 and not prepared.plan.full_scans:
+        try:
+            current.execution.read(prepared, batch[0], Check.NOTHING)
+        except WorkingSetFullError:  # too many for a place in any case
+            return found
+        found += [Claim(want.table_id, row.key) for want in ranges for row in current.transaction.rows(want)]
+    return found

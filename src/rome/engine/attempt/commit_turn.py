@@ -1,0 +1,256 @@
+"""The commit turn: what a transaction does that keeps losing to others, so that it comes through all the same.
+
+A conflict means that somebody else has committed, so all together get on. But one client may lose again and again. So
+after some setbacks in a row a transaction lines up in the store, and begins its next attempt when nobody before it
+wants the same rows; those who would write these rows are told to wait. Whoever has not lost as often does not line up:
+if all did, the line would never end, and every transaction would wait for it (4 clients and one row: 320 commits/s in
+place of 1,700).
+
+Attempts are of two kinds: those of one transaction, as Rome replays it; and transactions of one thread. When the
+application has seen what has changed since, no replay can help, and it runs the transaction again itself. For us that
+is a new one, so the thread remembers what it has lost until its next transaction.
+
+Some transactions want another row each time: "take the next job". To claim the rows on which they were lost does not
+help them. They are known by this, that an attempt has not read a row on which an earlier one was lost. Such a one
+claims all tables that it has read: who writes to any of them waits, until it has come through.
+
+A statement that locks rows, or changes their newest version, lines up before anything is lost (see claims):
+what the application has been told by then cannot be taken back at COMMIT. A transaction has one place, whatever for.
+
+`make contention` measures all of this; what it found is in docs/commit-protocol.md.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from weakref import WeakSet
+
+from rome.errors import CommitAbortedError, ConflictError, Error, OperationalError, TurnTakenError
+from rome.store.spi import Claim, Store
+from rome.transaction.read_set import ReadSet
+
+SETBACKS_BEFORE = 4
+"""So many in a row, and then the next attempt waits for its turn. With 2 or 3 the line is long, and throughput falls;
+with 6, replays run out first, and some applications give up."""
+
+MAX_CLAIMS = 16
+"""Rows that a place names; if it needs more, it names their tables."""
+
+MIN_LEASE_S, MAX_LEASE_S, LEASE_PER_SECOND = 0.5, 5.0, 4
+"""A place is kept for 4 times what the lost attempt took, within bounds: so long others wait for one who has died."""
+
+MAX_WAIT_S = 30.0
+MIN_TURN_S, FIRST_TURN_S, MAX_TURN_S = 0.0005, 0.002, 0.01
+"""How long one turn is thought to take before the line has shown it, and what is believed of what it shows."""
+
+
+@dataclass
+class _Lost:
+    """What was lost since the last commit. `setbacks`: how often; `longest_s`: the longest attempt.
+
+    `claims`: the rows to line up for, those on which it was lost and those that statements have asked for.
+    `rows`: those on which it was lost.
+    """
+
+    setbacks: int = 0
+    longest_s: float = 0.0
+    claims: dict[Claim, None] = field(default_factory=dict)
+    rows: set[Claim] = field(default_factory=set)
+
+    def add(self, conflict: ConflictError | CommitAbortedError, seconds: float, read_set: ReadSet) -> None:
+        """One more setback, of an attempt that has read this."""
+        self.setbacks += 1
+        self.longest_s = max(self.longest_s, seconds)
+        if isinstance(conflict, ConflictError) and conflict.table is not None and conflict.key is not None:
+            claim = Claim(conflict.table, conflict.key if conflict.index is None else None)
+            if claim.key is not None:
+                self.rows.add(claim)
+            self.claim([claim])
+            if any(row.key is not None and not read_set.has_point(row.table_id, row.key) for row in self.rows):
+                self.claim(Claim(table_id, None) for table_id in read_set.tables())
+        if len(self.claims) > MAX_CLAIMS:
+            self.claim([Claim(claim.table_id, None) for claim in self.claims])
+
+    def claim(self, more: Iterable[Claim]) -> None:
+        """Line up for these, too. Of a table that is claimed as a whole no row is named."""
+        claims = dict.fromkeys([*self.claims, *more])
+        self.claims = {c: None for c in claims if c.key is None or Claim(c.table_id, None) not in claims}
+
+    @property
+    def lease_s(self) -> float:
+        """For how long a place is kept."""
+        return min(MAX_LEASE_S, max(MIN_LEASE_S, LEASE_PER_SECOND * self.longest_s))
+
+
+class _OfThread(threading.local):
+    """What is known of the transactions of one thread.
+
+    Attributes:
+        lost: by the last one, if it failed; by the incarnation of its database.
+        holders: those that have a place in a line.
+    """
+
+    def __init__(self) -> None:
+        self.lost: dict[bytes, _Lost] = {}
+        self.holders: WeakSet[Turn] = WeakSet()
+
+
+_of_thread = _OfThread()
+
+
+class Turn:
+    """One connection's part in it.
+
+    Attributes:
+        ticket: of the place in line, while there is one; the commit gives it up.
+        taken: how many places there have been.
+    """
+
+    def __init__(self, store: Store, *, enabled: bool) -> None:
+        self._store = store
+        self._enabled = enabled
+        self._lost = _Lost()
+        self._holders: WeakSet[Turn] | None = None  # of the thread in which the ticket was taken
+        self._is_ours = False
+        self._waited_until = 0.0
+        self.ticket = b""
+        self.taken = 0
+
+    def before_first_read(self) -> None:
+        """When this thread's last transactions have failed, wait for the turn."""
+        if _of_thread.lost and self._enabled:
+            lost = _of_thread.lost.pop(self._store.last_snapshot().incarnation, None)
+            if lost is not None:
+                self._lost = lost
+                if self._is_due:
+                    self._wait(lost.lease_s)
+
+    def before_replay(self, number: int) -> None:
+        """Let others finish, or wait for the turn; not the first time, which shows whether a replay can help at all."""
+        if self._is_ours:
+            return
+        if not (self._enabled and self._is_due and number > 1 and self._wait(self._lost.lease_s)):
+            self._pause()
+
+    def claim(self, claims: Iterable[Claim]) -> bool:
+        """Before rows are read to be changed or locked: wait until nobody before us has claimed them.
+
+        Whoever claims them after us waits until this transaction ends, for MAX_LEASE_S at most. They are not claimed
+        when they are too many for a place.
+
+        Returns:
+            whether somebody was waited for, so that what was read of these rows before may be old.
+
+        Cost: one round trip if we have not claimed them all yet, and one for each time that it asks again.
+        """
+        had = self._lost.claims
+        wanted = [claim for claim in claims if claim not in had and Claim(claim.table_id, None) not in had]
+        if not self._enabled or (self.ticket and not wanted) or not 0 < len(had) + len(wanted) <= MAX_CLAIMS:
+            return False
+        self._lost.claim(wanted)
+        self._withdraw(self._lost.claims)
+        return self._wait(MAX_LEASE_S) > 1
+
+    def _withdraw(self, claims: Iterable[Claim]) -> bool:
+        """Give up the places of this thread's other transactions that claim one of these; returns whether any did.
+
+        A thread that has two transactions would wait for itself until the lease is over. Their tickets are given back
+        by this connection, since nobody but its owner may use the other.
+        """
+        mine = self._store.last_snapshot().incarnation
+        found = [
+            turn
+            for turn in _of_thread.holders
+            if turn is not self
+            and turn._store.last_snapshot().incarnation == mine
+            and any(held.overlaps(claim) for held in turn._lost.claims for claim in claims)
+        ]
+        for turn in found:
+            with suppress(Error):  # whoever asks the store next will be told
+                self._store.leave_line(turn.ticket)
+        return bool(found)
+
+    def before_commit_again(self, taken: TurnTakenError, since: float, read_set: ReadSet) -> bool:
+        """Wait after a commit was told to; returns False when it must not be tried again."""
+        if taken.table is not None and self._withdraw([Claim(taken.table, taken.key)]):
+            return True
+        self.met(taken, since, read_set)
+        if self._is_due:
+            return bool(self._wait(self._lost.lease_s))
+        self._pause()
+        return True
+
+    def met(self, conflict: ConflictError | CommitAbortedError, since: float, read_set: ReadSet) -> None:
+        """An attempt that has read this, begun at `since` by time.monotonic(), has met a conflict."""
+        claims = self._lost.claims.keys()
+        self._lost.add(conflict, time.monotonic() - max(since, self._waited_until), read_set)
+        self._is_ours = self._is_ours and self._lost.claims.keys() == claims
+
+    @property
+    def _is_due(self) -> bool:
+        return self._lost.setbacks >= SETBACKS_BEFORE
+
+    def _pause(self) -> None:
+        """Up to 1 ms after the first setback, doubled with every one."""
+        time.sleep(random.random() * 0.001 * (1 << min(self._lost.setbacks - 1, 6)))
+
+    def _wait(self, lease_s: float) -> int:
+        """Wait in line until it is our turn; returns how often it asked, 0 when it did not come.
+
+        Nor does it when nothing is known to line up for. It asks again when about two thirds of those ahead should be
+        through: every question costs a trip.
+        """
+        lost = self._lost
+        if not lost.claims:
+            return 0
+        if not self.ticket:
+            self.ticket = secrets.token_bytes(16)
+            self.taken += 1
+            self._holders = _of_thread.holders
+            self._holders.add(self)
+        give_up, asked = time.monotonic() + MAX_WAIT_S, 1
+        turn_s, pause_s, before = FIRST_TURN_S, 0.0, 0
+        try:
+            while ahead := self._store.line_up(self.ticket, list(lost.claims), lease_s):
+                if time.monotonic() > give_up:
+                    return 0
+                if before:
+                    turn_s = min(MAX_TURN_S, max(MIN_TURN_S, pause_s / max(1, before - ahead)))
+                pause_s, before = min(lease_s / 4, 0.7 * ahead * turn_s), ahead
+                time.sleep(pause_s)
+                asked += 1
+        except OperationalError:  # this is about order only; what matters comes up at the next read, or at COMMIT
+            return 0
+        self._is_ours, self._waited_until = True, time.monotonic()
+        return asked
+
+    def committed(self, *, wrote: bool) -> None:
+        """The transaction is committed; if it wrote something, that has given the place up."""
+        if wrote:
+            self.ticket = b""
+        self.leave()
+
+    def failed(self) -> None:
+        """The application is told of a conflict: the thread will come with another transaction, perhaps the same."""
+        lost = self._lost
+        self.leave()
+        _of_thread.lost[self._store.last_snapshot().incarnation] = lost
+
+    def leave(self) -> None:
+        """The transaction is over; one round trip if there is a place to give up. If it fails, the lease will end."""
+        if self._lost.setbacks or self._lost.claims:
+            self._lost = _Lost()
+        self._is_ours = False
+        if self._holders is not None:
+            self._holders.discard(self)
+            self._holders = None
+        if self.ticket:
+            ticket, self.ticket = self.ticket, b""
+            with suppress(Error):
+                self._store.leave_line(ticket)

@@ -1,0 +1,121 @@
+"""Deferred foreign keys, checked at COMMIT on the final state of the rows that the transaction touched.
+
+SQLite's own counter of deferred violations is not used: hydration confuses it, both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rome.catalog.schema import ROWID, ForeignKey, Table
+from rome.catalog.shape import quote
+from rome.codec.values import SqlValue
+from rome.engine.attempt.open_transaction import OpenTransaction
+from rome.engine.statement import guards
+from rome.engine.writing.harvest import changes, same_values
+from rome.errors import ForeignKeyViolation
+from rome.transaction.transaction import Want
+from rome.workingset.contents import Stored
+from rome.workingset.workingset import Row
+
+
+def check_deferred(current: OpenTransaction, enforced: bool) -> None:
+    """Check the keys that may be deferred; immediate ones were checked at their statements.
+
+    Raises:
+        ForeignKeyViolation: as SQLite's COMMIT does; the transaction stays open.
+
+    Cost: no I/O for a schema without deferred keys; else one round trip for what is not known yet.
+    """
+    catalog = current.schema.catalog
+    everything = current.execution.defer_foreign_keys
+    if not enforced or not (everything or current.schema.has_deferred_keys):
+        return
+    reader = current.reader
+    questions: list[Question] = []
+    for row in changes(reader.working_set, current.schema, current.base):
+        table, before, after = row.table, row.before, row.after
+        for key in table.foreign_keys:
+            parent = catalog.tables.get(key.parent.lower())
+            if after is not None and parent is not None and (key.deferred or everything):
+                questions += _parent(table, parent, key, before, after[1])
+        for child, key in catalog.referencing.get(table.name.lower(), ()):
+            if before is not None and (key.deferred or everything):
+                questions += _children(table, child, key, before, after)
+    wants = [want for question in questions for want in question.wants]
+    reader.read(wants)
+    reader.hydrate(wants)
+    for question in questions:
+        if bool(reader.working_set.query(question.sql, question.values)) is not question.expected:
+            raise ForeignKeyViolation("FOREIGN KEY constraint failed")
+
+
+class Question(NamedTuple):
+    """A query of the working set, once it has what is wanted; whether it should bring a row."""
+
+    wants: list[Want]
+    sql: str
+    values: Sequence[SqlValue]
+    expected: bool
+
+
+def _parent(
+    table: Table, parent: Table, key: ForeignKey, before: Stored | None, row: Sequence[SqlValue]
+) -> list[Question]:
+    """A row must have its parent, unless it lacked it before this transaction."""
+    if guards.are_computed(table, key.columns):
+        return [_orphans(parent, table, key)]
+    values = [row[position] for position in key.columns]
+    if None in values or (before is not None and same_values(values, [before.values[i] for i in key.columns])):
+        return []
+    positions = guards.parent_positions(parent, key)
+    want = guards.rows_by(parent, positions, values, table, key.columns)
+    conditions = " AND ".join(f"{name} = ?" for name in _names(parent, positions))
+    return [Question([want], f"SELECT 1 FROM main.{quote(parent.name)} WHERE {conditions}", values, True)]
+
+
+def _children(
+    table: Table, child: Table, key: ForeignKey, before: Stored, after: tuple[int, Row] | None
+) -> list[Question]:
+    """Children of what a row was may only remain while some row still has its key.
+
+    Compared as foreign keys are: under the parent's affinity (the plus takes the child's away) and collation (that of
+    the left side). Where the child compares otherwise, or a column is computed, it is asked of all rows.
+    """
+    positions = guards.parent_positions(table, key)
+    if guards.are_computed(table, positions):
+        return [_orphans(table, child, key)]
+    values = _values(positions, before.rowid, before.values)
+    if None in values or (after is not None and same_values(values, _values(positions, *after))):
+        return []
+    if not guards.compare_alike(child, key.columns, table, positions):
+        return [_orphans(table, child, key)]
+    want = guards.rows_by(child, key.columns, values, table, positions)
+    return [Question([want], _orphans_where("= ?", table, child, key), values, False)]
+
+
+def _orphans(table: Table, child: Table, key: ForeignKey) -> Question:
+    """No row of `child` may lack its parent in `table`, whatever this transaction has done to it."""
+    wants = [guards.whole(child), guards.whole(table)]
+    return Question(wants, _orphans_where("IS NOT NULL", table, child, key), (), False)
+
+
+def _orphans_where(condition: str, table: Table, child: Table, key: ForeignKey) -> str:
+    """Finds the rows of `child` whose columns of the key all meet the condition, and that have no parent."""
+    names = _names(child, key.columns)
+    conditions = " AND ".join(f"child.{name} {condition}" for name in names)
+    pairs = zip(_names(table, guards.parent_positions(table, key)), names, strict=True)
+    same = " AND ".join(f"parent.{mine} = +child.{theirs}" for mine, theirs in pairs)
+    return (
+        f"SELECT 1 FROM main.{quote(child.name)} AS child WHERE {conditions} "
+        f"AND NOT EXISTS (SELECT 1 FROM main.{quote(table.name)} AS parent WHERE {same})"
+    )
+
+
+def _values(positions: Sequence[int], rowid: int, row: Sequence[SqlValue]) -> list[SqlValue]:
+    return [rowid if position == ROWID else row[position] for position in positions]
+
+
+def _names(table: Table, positions: Sequence[int]) -> list[str]:
+    return ["rowid" if position == ROWID else quote(table.columns[position].name) for position in positions]

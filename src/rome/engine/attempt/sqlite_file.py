@@ -1,0 +1,115 @@
+"""The database at one snapshot as a real SQLite file: a backup that every SQLite opens.
+
+Tables keep their texts, rows their rowids; indexes are built when all rows are in. A file appears under its name when
+it is whole and on the disk, and not before: a backup that fails leaves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from pathlib import Path
+
+import apsw
+
+from rome.catalog.rows import decode_row
+from rome.catalog.schema import Table
+from rome.engine.attempt.open_transaction import OpenTransaction
+from rome.engine.attempt.sequence_table import SequenceTable
+from rome.engine.reading.reader import Reader
+from rome.engine.statement.pragma import HEADER_FIELDS
+from rome.errors import OperationalError
+from rome.store.spi import BEYOND, ORDER_INDEX
+from rome.transaction.read_set import Check
+from rome.workingset.blank import left_blank
+from rome.workingset.sqlite_errors import translate
+from rome.workingset.tables import TableStatements
+
+Equip = Callable[[apsw.Connection], None]
+"""Gives a connection the functions that the schema may need: generated columns, CHECK and indexes call them."""
+
+
+def write(current: OpenTransaction, path: str, equip: Equip) -> None:
+    """Write the database to a file, as VACUUM INTO does. The transaction has written nothing.
+
+    Raises:
+        OperationalError: there is a file that is not empty; or it cannot be written.
+        SnapshotTooOldError: it took longer than superseded versions are kept. No file is left, as after every error.
+
+    Cost: see fill.
+    """
+    if os.path.exists(path) and os.path.getsize(path):
+        raise OperationalError("output file already exists")
+    part = f"{path}.{secrets.token_hex(8)}.part"
+    try:
+        connection = apsw.Connection(part)
+    except apsw.CantOpenError:
+        raise OperationalError(f"unable to open database: {path}") from None
+    try:
+        # Nobody sees the file before it is whole, and then it is synced once: nothing could roll back.
+        for setting in ("journal_mode=OFF", "synchronous=OFF"):
+            connection.execute(f"PRAGMA {setting}")
+        fill(current, connection, equip)
+        connection.close()
+        _sync(Path(part))
+        os.replace(part, path)
+        _sync(Path(path).parent)
+    finally:
+        connection.close()
+        with suppress(FileNotFoundError):
+            os.unlink(part)
+
+
+def fill(current: OpenTransaction, connection: apsw.Connection, equip: Equip) -> None:
+    """Put the whole database, as the transaction's snapshot has it, into an empty SQLite database.
+
+    Raises:
+        SnapshotTooOldError: it took longer than superseded versions are kept.
+        rome.errors.Error: the store's, and SQLite's (a full disk).
+
+    Cost: reads every table chunk by chunk; the memory of one chunk. Nothing enters the read set.
+    """
+    equip(connection)
+    reader, schema = current.reader, current.schema
+    sequences = SequenceTable(current, Check.NOTHING)
+    items = list(schema.definition.master.values())
+    try:
+        # The rows are what they are, as for SQLite's own VACUUM.
+        connection.execute("PRAGMA ignore_check_constraints=ON; PRAGMA foreign_keys=OFF; BEGIN")
+        for name in HEADER_FIELDS:
+            connection.execute(f"PRAGMA {name} = {getattr(schema.definition.header, name)}")
+        for item in items:
+            if item.type == "table":
+                connection.execute(item.sql)
+        for table in schema.catalog.tables.values():
+            _fill_table(reader, connection, table)
+        if sequences.tables:
+            connection.execute("DELETE FROM sqlite_sequence")
+            connection.executemany("INSERT INTO sqlite_sequence VALUES (?, ?)", sequences.rows().items())
+        for kind in ("index", "view", "trigger"):  # in SQLite's order for what is made of others
+            for item in items:
+                if item.type == kind:
+                    connection.execute(item.sql)
+        connection.execute("COMMIT; PRAGMA ignore_check_constraints=OFF")
+    except apsw.Error as error:
+        raise translate(error) from error
+
+
+def _fill_table(reader: Reader, connection: apsw.Connection, table: Table) -> None:
+    statements = TableStatements(table)
+    blank = statements.idle_columns  # SQLite's VACUUM computes none of them: one may fail for a row
+    with left_blank(connection, table, blank) if blank else nullcontext():
+        for chunk in reader.transaction.chunks(table.id, ORDER_INDEX, b"", BEYOND):
+            rows = [decode_row(table, row.key, row.record) for row in chunk]
+            connection.executemany(statements.insert, statements.bindings(rows))
+
+
+def _sync(path: Path) -> None:
+    """See to it that a file, or the names in a directory, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What an operator sees: EXPLAIN ROME, EXPLAIN ROME ANALYZE, log lines and spans."""

@@ -1,0 +1,140 @@
+"""Tells of what a connection does: to the loggers `rome.statement` and `rome.transaction`, and to a tracer.
+
+Invariant: no value that the application gave or got is told, and no error's message, which may quote one.
+
+Nobody listens, mostly; then a statement costs one call more, of 0.1 µs.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from rome.engine.attempt.replay_log import Operation
+from rome.engine.result import Result, Stats
+from rome.errors import Error
+from rome.planner.parse.statement import Kind
+from rome.sql.display import summary, without_values
+
+STATEMENTS = logging.getLogger("rome.statement")
+TRANSACTIONS = logging.getLogger("rome.transaction")
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(slots=True)
+class Work:
+    """A statement, or a COMMIT; what follows `batch_size` is known when it is over.
+
+    Attributes:
+        name: a short one of few different ones: "SELECT servers", "COMMIT".
+        text: the statement without values; None for a COMMIT by the driver's method.
+        batch_size: how many times executemany runs it; None: not by executemany.
+        cost: the counters of the connection, from its begin to its end.
+        in_transaction: a transaction is open at its end.
+        error: the class of the error that it ended with. Not the error itself: that would hold all of its frames.
+    """
+
+    name: str
+    text: str | None = None
+    batch_size: int | None = None
+    cost: Stats = field(default_factory=Stats)
+    duration_s: float = 0.0
+    in_transaction: bool = False
+    error: str | None = None
+    sqlstate: str | None = None
+
+
+class Tracer(ABC):
+    """Who follows the work of a connection."""
+
+    @abstractmethod
+    def span(self, work: Work) -> AbstractContextManager[None]:
+        """Around a piece of work. When it ends, also by an error, `work` says all."""
+
+
+def name_of(error: BaseException) -> tuple[str, str | None]:
+    """An error's class and its SQLSTATE, if it has one."""
+    return type(error).__name__, error.sqlstate if isinstance(error, Error) else None
+
+
+class Watched(Protocol):
+    """A connection's engine, as far as an observer looks at it."""
+
+    @property
+    def stats(self) -> Stats:
+        """A copy of its counters."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+
+
+class Observer:
+    """Watches one connection."""
+
+    def __init__(self, tracer: Tracer | None) -> None:
+        self._tracer = tracer
+
+    def hears_statements(self) -> bool:
+        """Does anybody want to know of statements?"""
+        return self._tracer is not None or STATEMENTS.isEnabledFor(logging.DEBUG)
+
+    def hears_commits(self) -> bool:
+        """Does anybody want to know of commits?"""
+        return self._tracer is not None or TRANSACTIONS.isEnabledFor(logging.DEBUG)
+
+    def statement(self, session: Watched, sql: str, operation: Operation, run: Callable[[Operation], Result]) -> Result:
+        """Run an operation, and tell of it."""
+        batch_size = None if operation.batch is None else len(operation.batch)
+        work = Work(summary(sql), without_values(sql), batch_size)
+        # Of COMMIT as a statement the tracer hears as of any other COMMIT.
+        tracer = None if operation.statement.kind is Kind.COMMIT else self._tracer
+        try:
+            return self._watched(session, work, tracer, lambda: run(operation))
+        finally:
+            _log(STATEMENTS, work, ("round_trips", "waves", "rows", "bytes"), ("rows_written", "conflicts", "replays"))
+
+    def commit(self, session: Watched, run: Callable[[], None]) -> None:
+        """Commit, and tell of it."""
+        work = Work("COMMIT")
+        try:
+            self._watched(session, work, self._tracer, run)
+        finally:
+            _log(TRANSACTIONS, work, ("rows_written", "round_trips"), ("conflicts", "replays", "turns"))
+
+    @staticmethod
+    def _watched(session: Watched, work: Work, tracer: Tracer | None, run: Callable[[], Answer]) -> Answer:
+        with nullcontext() if tracer is None else tracer.span(work):
+            before, began = session.stats, time.perf_counter()
+            try:
+                return run()
+            except BaseException as error:
+                work.error, work.sqlstate = name_of(error)
+                raise
+            finally:
+                work.duration_s = time.perf_counter() - began
+                work.cost = session.stats.since(before)
+                work.in_transaction = session.in_transaction
+
+
+def _log(logger: logging.Logger, work: Work, always: Sequence[str], if_any: Sequence[str]) -> None:
+    """One record, `round_trips=1 .. | SELECT ..`; its attribute `rome` has the fields, for those who write JSON.
+
+    Args:
+        always, if_any: names of counters; the latter are in the message if they are not 0.
+    """
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    fields: dict[str, object] = {name: getattr(work.cost, name) for name in (*always, *if_any)}
+    fields["ms"] = round(work.duration_s * 1000, 3)
+    fields["in_transaction"] = work.in_transaction
+    fields["error"] = work.error
+    said = " ".join(f"{name}={value}" for name, value in fields.items() if name in always or value)
+    text = work.name if work.text is None else work.text
+    logger.debug("%s | %s", said, text, extra={"rome": {**fields, "statement": text}})

@@ -1,0 +1,77 @@
+"""Reads a page: rows in the order of an index, until enough of them pass WHERE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rome.catalog.schema import ROWID, Table
+from rome.codec.keys import encode_key
+from rome.engine.reading.reader import Reader
+from rome.engine.reading.smallest_range import read_few
+from rome.planner.plan import Fetch, Many, Page, Wave
+from rome.store.spi import Reserve
+from rome.transaction.read_set import Check
+from rome.transaction.transaction import Want
+from rome.transaction.walk import Walk
+from rome.workingset.contents import Stored
+
+
+def pages(reader: Reader, fetch: Fetch) -> bool:
+    """Whether a fetch can be read as a page.
+
+    Not where the transaction changed the table, or has the rows already; nor where WHERE may say something else when it
+    is asked again, for all that the plan knows of its functions.
+    """
+    page, covering = fetch.page, reader.transaction.cache.covering
+    if page is None or not page.ranges or not reader.is_unchanged(fetch.table):
+        return False
+    if any(name in page.probe.lower() for name in reader.working_set.fickle):
+        return False
+    return any(covering(fetch.table.id, page.path.id, *bounds) is None for bounds in page.ranges)
+
+
+def read_page(
+    reader: Reader, fetch: Fetch, wave: Wave, check: Check, extra: Sequence[Want], reserves: Sequence[Reserve]
+) -> tuple[list[Want | Many], list[int]]:
+    """Read and hydrate a wave, and of one of its fetches a page; `extra` wants and reserves share the first trip.
+
+    Returns:
+        See read_few.
+
+    The read set gets the part of the index that was walked through.
+
+    Cost: one round trip, and one more each time that too few of four times as many rows pass WHERE.
+    """
+    page, table = fetch.page, fetch.table
+    assert page is not None
+    walk = Walk(table.id, page.path.id, page.ranges, page.first, reverse=page.reverse)
+    others = [other for other in wave if other is not fetch]
+    found, reserved = read_few(reader, others, check, extra, reserves, walk)
+    try:
+        while True:
+            read = Want(table.id, page.path.id, tuple(row.key for row in walk.rows), (), Check.NOTHING)
+            reader.hydrate([read])
+            if walk.is_finished or _is_enough(reader, table, page, reader.stored(table, read)):
+                found.insert(wave.index(fetch), read)
+                return found, reserved
+            reader.read([], walk=walk)
+    finally:  # an error in WHERE is seen by the application, too
+        reader.transaction.check_walk(walk, check)
+
+
+def _is_enough(reader: Reader, table: Table, page: Page, rows: Sequence[Stored]) -> bool:
+    """Do enough rows pass WHERE, without those with which others may sort that were not read?"""
+    if not page.rows:
+        return True
+    last = len(rows)
+    while last and _order(table, page, rows[last - 1]) == _order(table, page, rows[-1]):
+        last -= 1
+    if last < page.rows:
+        return False
+    passing = {rowid for (rowid,) in reader.working_set.query(page.probe, page.parameters)}
+    return sum(row.rowid in passing for row in rows[:last]) >= page.rows
+
+
+def _order(table: Table, page: Page, row: Stored) -> bytes:
+    values = [row.rowid if position == ROWID else row.values[position] for position, _ in page.order]
+    return encode_key(values, [collation for _, collation in page.order])

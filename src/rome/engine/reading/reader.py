@@ -1,0 +1,200 @@
+"""Brings what a statement wants from the store into the working set: one round trip per wave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rome.catalog.rows import decode_row
+from rome.catalog.schema import Table
+from rome.engine.statement.schema import Schema
+from rome.errors import ConflictError, InternalError, WorkingSetFullError
+from rome.planner.plan import Fetch
+from rome.store.spi import Count, Reserve, Row, Scan
+from rome.transaction.read_set import Check
+from rome.transaction.room import NoRoom
+from rome.transaction.transaction import Transaction, Want
+from rome.transaction.walk import Walk
+from rome.workingset.contents import Stored
+from rome.workingset.workingset import WorkingSet
+
+
+class CatalogMoved(Exception):
+    """Internal: the first read of the transaction found a catalog newer, or older, than ours."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(version)
+        self.version = version
+
+
+class Reader:
+    """One transaction's way from the store to the working set.
+
+    Attributes:
+        schema: as this transaction sees it, its own DDL included.
+        base_version: the catalog version that reads must agree with.
+        first_new_table: tables from this id on were made by this transaction; the store does not know them.
+    """
+
+    def __init__(self, transaction: Transaction, working_set: WorkingSet, schema: Schema) -> None:
+        self.transaction = transaction
+        self.working_set = working_set
+        self.schema = schema
+        self.base_version = schema.catalog.version
+        self.first_new_table = schema.definition.header.next_id
+        self._stored_tables = schema.definition.tables_by_id
+        self._decoded: dict[int, dict[bytes, Stored]] = {}
+
+    def forget_decoded(self) -> None:
+        """After a new snapshot, or a table whose layout has changed."""
+        self._decoded.clear()
+
+    def refresh(self) -> None:
+        """Fix the snapshot, if it is not, and see that the catalog is ours.
+
+        Raises:
+            CatalogMoved: it is not.
+        """
+        self.transaction.fix_snapshot()
+        self._check_catalog()
+
+    def _check_catalog(self) -> None:
+        version = self.transaction.catalog_version
+        if version is not None and version != self.base_version:
+            raise CatalogMoved(version)
+
+    def read(
+        self,
+        wants: Sequence[Want],
+        reserves: Sequence[Reserve] = (),
+        walk: Walk | None = None,
+        counts: Sequence[Count] = (),
+    ) -> list[int]:
+        """Read wants into the transaction's cache and its read set; nothing is hydrated. Returns the reserved.
+
+        A walk goes on; it enters the read set when it is finished. So do wants of which not all is
+        read: when they are read as a whole.
+
+        Raises:
+            WorkingSetFullError: more rows than there is room for.
+        """
+        wants = [want for want in wants if want.table_id < self.first_new_table]
+        if not wants and not reserves and walk is None:
+            return []
+        try:
+            reserved = self.transaction.read(wants, reserves, walk, counts)
+        except NoRoom as error:
+            self._check_catalog()
+            raise self._too_much(error, wants) from None
+        self._check_catalog()
+        for want in wants:
+            if want.most is None:
+                self.transaction.check_want(want)
+        return reserved
+
+    def has_read(self, want: Want) -> bool:
+        """Has all of it been read?"""
+        return self.transaction.has_read(want)
+
+    def ask(self, requests: Sequence[Count | Scan]) -> list[int | Sequence[Row]]:
+        """Counts, and the first rows of ranges, which are not hydrated; nothing of it enters the read set.
+
+        Raises:
+            WorkingSetFullError: such a row finds no room.
+        """
+        try:
+            found = self.transaction.ask(requests)
+        except NoRoom as error:
+            self._check_catalog()
+            raise self._too_much(error, ()) from None
+        self._check_catalog()
+        return found
+
+    def evict(self) -> None:
+        """Forget the rows that were only read, here and in the working set, to make room for others.
+
+        Not those of a table with a new index: it has no entries but the ones that COMMIT will make of these rows.
+        """
+        tables = self.schema.catalog.tables.values()
+        self.working_set.evict_clean(table for table in tables if not self._has_new_index(table))
+        self.transaction.forget()
+        self.forget_decoded()
+
+    def _too_much(self, refused: NoRoom, wants: Iterable[Want]) -> WorkingSetFullError:
+        """What to say of rows for which there is no room."""
+        tables = self.schema.definition.tables_by_id
+        limit = f"more than max_working_set has room for ({self.transaction.room.max_bytes:,} bytes)"
+        scan, rows = refused.scan, refused.rows
+        if scan is None:
+            name = ", ".join(sorted({tables[want.table_id].name for want in wants if want.keys}))
+            return WorkingSetFullError(
+                f"the statement reads too many rows of {name} by their keys, {limit}", table=name
+            )
+        if rows is None:
+            (count,) = self.transaction.ask([Count(scan.table_id, scan.index_id, scan.start, scan.stop)])
+            assert isinstance(count, int)
+            rows = count
+        name = tables[scan.table_id].name if scan.table_id in tables else "sqlite_master"
+        return WorkingSetFullError(f"the statement reads {rows:,} rows of table {name}, {limit}", table=name, rows=rows)
+
+    def is_unchanged(self, table: Table) -> bool:
+        """Is the table as the store has it at the snapshot?"""
+        contents = self.working_set.contents.tables.get(table.id)
+        written = contents is not None and (contents.whole or contents.touched)
+        return table.id < self.first_new_table and not written and not self._has_new_index(table)
+
+    def _has_new_index(self, table: Table) -> bool:
+        """Has this transaction made an index of a table that the store has?"""
+        stored = self._stored_tables.get(table.id)
+        return stored is not None and bool(table.indexes_beyond(stored))
+
+    def hydrate(self, wants: Sequence[Want]) -> int:
+        """Put the rows of wants that were read into the working set; returns how many were not there yet.
+
+        Raises:
+            ConflictError: READ COMMITTED: a row that came since has a key of one that this transaction has written.
+        """
+        tables = self.schema.definition.tables_by_id
+        if wants and self.schema.has_deferred_keys:  # of those SQLite looks at a parent that comes in, too
+            self.working_set.enforce_foreign_keys(False)
+        came = 0
+        try:
+            for want in wants:
+                if want.table_id < self.first_new_table and (table := tables.get(want.table_id)) is not None:
+                    came += self.working_set.hydrate(table, self.stored(table, want))
+        except InternalError as error:
+            if not self.transaction.renewed:
+                raise
+            raise ConflictError(
+                "a row that another transaction has committed meanwhile has a key of one that this transaction has "
+                "written; run the transaction again"
+            ) from error
+        return came
+
+    def brings_new(self, wants: Sequence[Want]) -> bool:
+        """Whether hydrating wants that were read would add a row."""
+        for want in wants:
+            if want.table_id < self.first_new_table:
+                keys = self.working_set.contents.of(want.table_id).keys
+                if any(row.key not in keys for row in self.transaction.rows(want)):
+                    return True
+        return False
+
+    def stored(self, table: Table, want: Want) -> list[Stored]:
+        """The stored rows of a want that was read, decoded."""
+        decoded = self._decoded.get(table.id)
+        if decoded is None:
+            reference = self.transaction.references.get(table.id)
+            decoded = self._decoded[table.id] = {} if reference is None else reference.decoded_by(table)
+        found = []
+        for row in self.transaction.rows(want):
+            stored = decoded.get(row.key)
+            if stored is None:
+                rowid, values = decode_row(table, row.key, row.record)
+                stored = decoded[row.key] = Stored(row.key, row.version, rowid, values)
+            found.append(stored)
+        return found
+
+
+def to_want(fetch: Fetch, check: Check) -> Want:
+    """All that a fetch reads by its own path."""
+    return Want(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check)

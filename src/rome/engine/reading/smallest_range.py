@@ -1,0 +1,106 @@
+"""Reads a fetch by whichever of its ways finds the fewest rows.
+
+No statistics are kept: the store knows how many entries a range has. The trip that brings the first rows of one way
+brings the sizes of all, too. If these rows are all, as most often, that was it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from rome.engine.reading.reader import Reader, to_want
+from rome.planner.plan import Fetch, Many
+from rome.store.spi import Count, Reserve
+from rome.transaction.read_set import Check
+from rome.transaction.transaction import Want
+from rome.transaction.walk import Walk
+
+FEW = 200
+"""So many rows are read without asking whether another way finds fewer: they take no longer than a round trip does."""
+
+_MAX_RANGES = 50
+"""A way of more ranges is not compared with others: each costs the store as much as a row."""
+
+
+class Trial(Struct, frozen=True, gc=False):
+    """A fetch that several ways lead to: a few rows are read of one of them."""
+
+    fetch: Fetch
+    ways: tuple[Fetch, ...]
+    tried: Fetch
+    want: Want
+
+
+def read_few(
+    reader: Reader,
+    fetches: Sequence[Fetch],
+    check: Check,
+    extra: Sequence[Want] = (),
+    reserves: Sequence[Reserve] = (),
+    walk: Walk | None = None,
+) -> tuple[list[Want | Many], list[int]]:
+    """Read and hydrate fetches, each by one of its ways; the other arguments are as those of `Reader.read`.
+
+    Returns:
+        For each fetch what was read, or how much there is; the reserved.
+
+    Cost: one round trip; another one if some way that was tried finds many rows, and its fetch may not wait.
+    """
+    wants: list[Want] = []
+    trials: dict[int, Trial] = {}
+    for number, fetch in enumerate(fetches):
+        trial = _trial(reader, fetch, check) if fetch.instead or fetch.may_wait else None
+        if trial is not None:
+            trials[number] = trial
+        wants.append(to_want(fetch, check) if trial is None else trial.want)
+    counts = [count for trial in trials.values() for way in trial.ways for count in _counts(way)]
+    reserved = reader.read([*wants, *extra], reserves, walk, counts)
+    if not trials:
+        reader.hydrate([*wants, *extra])
+        return list(wants), reserved
+    found: list[Want | Many] = list(wants)
+    again: list[Want] = []
+    for number, trial in trials.items():
+        chosen = found[number] = _chosen(reader, trial, check)
+        if isinstance(chosen, Want):
+            again.append(chosen)
+    if again:
+        reader.read(again)
+    reader.hydrate([*(each for each in found if isinstance(each, Want)), *extra])
+    return found, reserved
+
+
+def _trial(reader: Reader, fetch: Fetch, check: Check) -> Trial | None:
+    """What to try; None: the fetch is read as it is."""
+    ways = (replace(fetch, instead=(), may_wait=False), *fetch.instead)
+    if fetch.table.id >= reader.first_new_table or sum(len(way.ranges) for way in ways) > _MAX_RANGES:
+        return None
+    known = next((way for way in ways if reader.has_read(to_want(way, check))), None)
+    if known is not None:
+        return Trial(fetch, (), known, to_want(known, check))
+    tried = ways[reader.schema.fewest.get(_paths(ways), 0)]
+    return Trial(fetch, ways, tried, replace(to_want(tried, check), most=FEW))
+
+
+def _chosen(reader: Reader, trial: Trial, check: Check) -> Want | Many:
+    """What is to be read, now that the first rows are there, and the sizes."""
+    way = trial.tried
+    if not reader.has_read(to_want(way, check)):
+        sizes = [sum(map(reader.transaction.cache.sizes.__getitem__, _counts(way))) for way in trial.ways]
+        fewest = min(range(len(sizes)), key=sizes.__getitem__)
+        reader.schema.fewest[_paths(trial.ways)] = fewest
+        way = trial.ways[fewest]
+        if trial.fetch.may_wait and sizes[fewest] > FEW:
+            return Many(sizes[fewest], way)
+    return to_want(way, check)
+
+
+def _counts(way: Fetch) -> list[Count]:
+    return [Count(way.table.id, way.path.id, start, stop) for start, stop in way.ranges]
+
+
+def _paths(ways: Sequence[Fetch]) -> tuple[int, ...]:
+    return tuple([way.path.id for way in ways])

@@ -1,0 +1,79 @@
+"""Runs a query whose rows find no room in memory, if it reads one table once: its rows pass through SQLite.
+
+The result is that of the whole table, changes of this transaction included. Rows come in the order of the index that is
+read. Where that is not the rowid's, what SQL leaves open may differ: which of several equal rows a LIMIT cuts off, the
+order in group_concat(), the last digit of a sum of reals.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from sys import getsizeof
+
+from rome.catalog.rows import decode_row, row_key
+from rome.codec.values import SqlValue
+from rome.engine.reading.reader import Reader, to_want
+from rome.engine.statement.prepared import Prepared
+from rome.errors import WorkingSetFullError
+from rome.planner.plan import Fetch
+from rome.store.spi import ORDER_INDEX
+from rome.transaction.read_set import Check
+from rome.workingset.stream import reads_stored, streamed
+from rome.workingset.workingset import Row
+
+
+def stream(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row] | None:
+    """The rows of a query's result; None: it is not one that can be run so.
+
+    Raises:
+        WorkingSetFullError: the result finds no room in memory.
+
+    Cost: as many round trips as there are chunks; the memory of a chunk, and of the result.
+    """
+    fetch = prepared.plan.only_fetch(parameters)
+    if fetch is None or fetch.table.has_generated or fetch.table.without_rowid:
+        return None
+    table, working_set, sql = fetch.table, reader.working_set, prepared.statement.text
+    hidden = any(item.name.lower() == table.name.lower() for item in working_set.temporary())
+    if table.id >= reader.first_new_table or hidden:
+        return None
+    with streamed(working_set.connection, table, lambda: _rows(reader, fetch)):
+        if reads_stored(working_set.connection, sql, parameters, table):
+            return None
+        reader.transaction.check_want(to_want(fetch, check))  # before: an error is seen by the application, too
+        return _result(reader, sql, parameters, table.name)
+
+
+def _rows(reader: Reader, fetch: Fetch) -> Iterator[tuple[int, Sequence[SqlValue]]]:
+    """The stored rows, but those that this transaction has touched as they are now: where they belong by their keys,
+    or at the end when another index is read."""
+    table, working_set = fetch.table, reader.working_set
+    touched = working_set.contents.of(table.id).touched
+    finals = [final for final in working_set.final_rows(table, list(touched.values())) if final is not None]
+    written = deque(sorted((row_key(table, *final), final) for final in finals))
+    for start, stop in fetch.ranges:
+        for chunk in reader.transaction.chunks(table.id, fetch.path.id, start, stop):
+            for row in chunk:
+                while written and fetch.path.id == ORDER_INDEX and written[0][0] <= row.key:
+                    yield written.popleft()[1]
+                rowid, values = decode_row(table, row.key, row.record)
+                if rowid not in touched:
+                    yield rowid, values
+    for _, final in written:
+        yield final
+
+
+def _result(reader: Reader, sql: str, parameters: Sequence[SqlValue], name: str) -> list[Row]:
+    rows: list[Row] = []
+    used, room = 0, reader.transaction.room
+    for row in reader.working_set.walk(sql, parameters):
+        rows.append(row)
+        used += getsizeof(row) + sum(map(getsizeof, row))
+        if used > room.max_bytes:
+            raise WorkingSetFullError(
+                f"the result has more rows of table {name} than max_working_set has room for ({room.max_bytes:,} "
+                f"bytes): {len(rows):,} so far. Ask for fewer at a time, or raise max_working_set",
+                table=name,
+            )
+    return rows

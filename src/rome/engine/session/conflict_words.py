@@ -1,0 +1,76 @@
+"""Says what a conflict is about in the names and values of the user's schema: stores know numbers and bytes only.
+
+Only key columns are shown, as other databases do, and no more than some characters of each value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rome.catalog.schema import EXPRESSION, ROWID, Index, Table
+from rome.codec.shown_key import shown_values
+from rome.codec.values import SqlValue
+from rome.engine.attempt.open_transaction import OpenTransaction
+from rome.errors import ConflictError, Error
+from rome.store.spi import ORDER_INDEX
+
+MAX_VALUE = 40
+"""Characters of one value that are shown."""
+MAX_VALUES = 8
+"""Columns of one key."""
+
+
+def tell(conflict: Error, current: OpenTransaction) -> None:
+    """Put the names into the message of a conflict that an attempt has met; its fields stay as they are."""
+    if not isinstance(conflict, ConflictError) or conflict.table is None or conflict.key is None:
+        return
+    table = current.schema.definition.tables_by_id.get(conflict.table)
+    if table is None:
+        return
+    if conflict.index is None:
+        conflict.tell_row(f"row{_values(table, table.key, conflict.key)} of table {table.name}")
+        return
+    index = next((each for each in (table.key, *table.indexes) if each.id == conflict.index), None)
+    if index is None:
+        return
+    start, stop = conflict.key, current.transaction.read_set.stop_of(table.id, index.id, conflict.key)
+    values = _values(table, index, start)
+    where = ""
+    if values:
+        where = f" with{values}" if stop == start + b"\xff" else f" from{values} on"
+    conflict.tell_rows(f"rows of table {table.name}{where}{_index(table, index)}")
+
+
+def _values(table: Table, index: Index, key: bytes) -> str:
+    """` a=1, b='x'`: what a key says of the index's columns."""
+    pairs = list(zip(index.columns, shown_values(key), strict=False))
+    shown = [f"{_name(table, position)}={_literal(value)}" for position, value in pairs[:MAX_VALUES]]
+    return "".join([" ", ", ".join(shown), ", .." if len(pairs) > MAX_VALUES else ""]) if shown else ""
+
+
+def _name(table: Table, position: int) -> str:
+    if position == ROWID:
+        return "rowid"
+    return "(expression)" if position == EXPRESSION else table.columns[position].name
+
+
+def _index(table: Table, index: Index) -> str:
+    """An index's name and columns; nothing for that of a constraint, of which the name says less than the columns."""
+    if index.id == ORDER_INDEX:
+        return ""
+    columns: Sequence[str] = [_name(table, position) for position in index.columns]
+    name = "" if index.name.lower().startswith("sqlite_autoindex_") else f"{index.name} "
+    return f" (index {name}on {', '.join(columns)})"
+
+
+def _literal(value: SqlValue) -> str:
+    """A value as SQL writes it, shortened."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        text = value[: MAX_VALUE // 2 + 1].hex()
+        return f"x'{text[:MAX_VALUE]}..'" if len(text) > MAX_VALUE else f"x'{text}'"
+    if not isinstance(value, str):
+        return repr(value)
+    quoted = value[:MAX_VALUE].replace("'", "''")
+    return f"'{quoted}..'" if len(value) > MAX_VALUE else f"'{quoted}'"

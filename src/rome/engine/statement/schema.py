@@ -1,0 +1,182 @@
+"""A definition with what is derived from it; shared by all connections of the process that are at its version."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cached_property
+from itertools import pairwise
+from threading import Lock
+
+import apsw
+
+from rome.catalog.definition import Definition
+from rome.catalog.mirror import Mirror
+from rome.catalog.objects import decode_objects
+from rome.engine.statement.prepared import Prepared, prepare
+from rome.errors import NotSupportedError
+from rome.planner.parse.statement import Statement
+from rome.sql.tokens import identifier, tokenize
+from rome.store.spi import Row, Snapshot
+from rome.workingset.ddl import statements as working_statements
+from rome.workingset.functions import add_regexp
+from rome.workingset.workingset import WorkingSet
+
+_MAX_PREPARED = 2000
+_MAX_SCHEMAS = 64
+
+
+class Schema:
+    """One version of a database's schema.
+
+    Attributes:
+        fewest: of the paths that led to a fetch, by their ids, which one found the fewest rows the last time.
+    """
+
+    def __init__(self, definition: Definition, temporary: frozenset[str] = frozenset()) -> None:
+        self.definition = definition
+        self.catalog = replace(definition.catalog, temporary=temporary) if temporary else definition.catalog
+        self.fewest: dict[tuple[int, ...], int] = {}
+        self._prepared: dict[str, Prepared] = {}
+
+    @classmethod
+    def empty(cls) -> Schema:
+        return cls(Definition.empty())
+
+    @cached_property
+    def has_deferred_keys(self) -> bool:
+        """Whether some foreign key may be INITIALLY DEFERRED."""
+        return any(key.deferred for table in self.catalog.tables.values() for key in table.foreign_keys)
+
+    @cached_property
+    def with_generated(self) -> frozenset[str]:
+        """Lower-case names of the tables with generated columns."""
+        return frozenset(name for name, table in self.catalog.tables.items() if table.has_generated)
+
+    @cached_property
+    def firing(self) -> frozenset[str]:
+        """Lower-case names of the tables whose change may fire a trigger, of theirs or, by foreign keys, of another."""
+        found = {item.table.lower() for item in self.definition.master.values() if item.type == "trigger"}
+        queue = list(found)
+        while queue:
+            table = self.catalog.tables.get(queue.pop())
+            parents = {key.parent.lower() for key in table.foreign_keys} - found if table is not None else set()
+            found |= parents
+            queue += parents
+        return frozenset(found)
+
+    def behind(self, temporary: frozenset[str]) -> Schema:
+        """The same schema as a connection sees it that has temporary tables and views of these names."""
+        return Schema(self.definition, temporary)
+
+    @cached_property
+    def _mirror_statements(self) -> tuple[str, ...]:
+        return tuple(self.definition.statements())
+
+    @cached_property
+    def _working_statements(self) -> tuple[str, ...]:
+        return tuple(working_statements(self.definition.master, self.catalog))
+
+    def open_mirror(self) -> Mirror:
+        mirror = Mirror.of(self._mirror_statements)
+        add_regexp(mirror.connection)
+        return mirror
+
+    def check_stands_alone(self) -> None:
+        """See to it that a connection can open the schema that has nothing of what an application may define.
+
+        Raises:
+            NotSupportedError: it cannot; nobody could use the database any more.
+        """
+        try:
+            self.open_mirror().close()
+            for item in self.definition.master.values():
+                if item.type != "view" and (name := _unknown_collation(item.sql)) is not None:  # SQLite looks later
+                    raise apsw.SQLError(f"no such collation sequence: {name}")
+        except apsw.Error as error:
+            raise NotSupportedError(
+                f"a table or index cannot rest on what is defined on one connection only, as no other could use the "
+                f"database then ({error}). Call functions and name collations in statements"
+            ) from error
+
+    def open_working_set(self) -> WorkingSet:
+        return WorkingSet(self._working_statements)
+
+    def prepare(self, statement: Statement, mirror: Mirror) -> Prepared:
+        """The prepared statement, from the cache by text if it was met before.
+
+        Raises:
+            rome.errors.Error: what SQLite says against it.
+        """
+        found = self._prepared.get(statement.text)
+        if found is None:
+            found = prepare(statement, self.catalog, mirror)
+            if len(self._prepared) >= _MAX_PREPARED:
+                self._prepared.clear()
+            self._prepared[statement.text] = found
+        return found
+
+
+def _unknown_collation(sql: str) -> str | None:
+    """The first collation in a text that SQLite does not have by itself."""
+    names = [identifier(name) for word, name in pairwise(tokenize(sql)) if word.word == "COLLATE"]
+    return next((name for name in names if name.upper() not in ("BINARY", "NOCASE", "RTRIM")), None)
+
+
+class _Schemas:
+    """The schemas that this process has met lately.
+
+    Databases with the same objects under the same numbers, as those that a test suite makes, share one schema, and so
+    its prepared statements.
+    """
+
+    def __init__(self) -> None:
+        self._by_place: OrderedDict[Snapshot, Schema] = OrderedDict()
+        self._newest: OrderedDict[bytes, Schema] = OrderedDict()
+        self._by_content: OrderedDict[tuple[int, frozenset[tuple[bytes, bytes]]], Schema] = OrderedDict()
+        self._lock = Lock()
+
+    def at(self, place: Snapshot) -> Schema | None:
+        return self._by_place.get(place)
+
+    def newest(self, incarnation: bytes) -> Schema | None:
+        return self._newest.get(incarnation)
+
+    def add(self, incarnation: bytes, definition: Definition) -> Schema:
+        """The schema of this definition: an equal one that is known already, or a new one."""
+        version = definition.catalog.version
+        content = version, frozenset(definition.stored())
+        with self._lock:
+            schema = self._by_content.setdefault(content, Schema(definition))
+            self._by_place[Snapshot(incarnation, version)] = schema
+            newest = self._newest.setdefault(incarnation, schema)
+            if newest.catalog.version < version:
+                self._newest[incarnation] = schema
+            for known in (self._by_content, self._by_place, self._newest):
+                if len(known) > _MAX_SCHEMAS:
+                    known.popitem(last=False)
+            return schema
+
+
+_schemas = _Schemas()
+
+
+def known(incarnation: bytes, version: int) -> Schema | None:
+    """The schema at a catalog version, if this process has met it."""
+    return Schema.empty() if version == 0 else _schemas.at(Snapshot(incarnation, version))
+
+
+def newest(incarnation: bytes) -> Schema | None:
+    """The schema at the greatest catalog version that this process has met; there may be a newer one by now."""
+    return _schemas.newest(incarnation)
+
+
+def load(incarnation: bytes, version: int, rows: Iterable[Row]) -> Schema:
+    """The schema that the rows of the catalog's table make."""
+    return remember(incarnation, Definition.load(version, decode_objects((r.key, r.record) for r in rows)))
+
+
+def remember(incarnation: bytes, definition: Definition) -> Schema:
+    """The schema of a definition that is in the store, for all connections of the process."""
+    return _schemas.add(incarnation, definition)

@@ -1,0 +1,135 @@
+"""A connection's two SQLite databases of one schema: the mirror, and the working set.
+
+Temporary tables live in the working set, in SQLite's own schema `temp`, and are the only content that outlives a
+transaction. The mirror has them without their rows.
+"""
+
+from __future__ import annotations
+
+import apsw
+
+from rome.catalog.mirror import Mirror
+from rome.engine.statement.definitions import Definitions, Install
+from rome.engine.statement.prepared import Prepared
+from rome.engine.statement.schema import Schema
+from rome.planner.parse.statement import Statement
+from rome.workingset.functions import add_regexp
+from rome.workingset.workingset import WorkingSet
+
+
+class Workspace:
+    """Mirror and working set, opened anew when the schema changes, with what the application has defined.
+
+    Attributes:
+        definitions: that; see `define`.
+        schema: the one that both were opened for; DDL of the open transaction comes on top.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.definitions = Definitions()
+        self._pragmas: dict[str, str] = {}
+        self.schema = schema
+        self.mirror: Mirror
+        self.working_set: WorkingSet
+        self._temporary_names: frozenset[str] = frozenset()
+        self._hidden: Schema | None = None
+        self.working_set = schema.open_working_set()
+        self.working_set.interruption.attach(self.working_set.connection)
+        self.open_mirror(schema)
+
+    def prepare(self, schema: Schema, statement: Statement) -> Prepared:
+        """A statement under the schema and the temporary objects, which hide stored ones of their names."""
+        return self.as_seen(schema).prepare(statement, self.mirror)
+
+    def as_seen(self, schema: Schema) -> Schema:
+        """The schema with the names of this connection's temporary objects."""
+        if self._temporary_names:
+            if self._hidden is None or self._hidden.definition is not schema.definition:
+                self._hidden = schema.behind(self._temporary_names)
+            schema = self._hidden
+        return schema
+
+    def take(self, schema: Schema) -> None:
+        """Go on with another schema, and an empty working set."""
+        self.schema = schema
+        self.open_mirror(schema)
+        self.open_working_set(schema)
+
+    def open_mirror(self, schema: Schema) -> None:
+        mirror = schema.open_mirror()
+        self.definitions.give_to(mirror.connection)
+        for pragma in self._pragmas.values():
+            mirror.connection.execute(pragma)
+        mirror.create_temporary(self.working_set.temporary())
+        self.mirror = mirror
+        self.note_temporary()
+
+    def note_temporary(self) -> None:
+        """Take note of the mirror's temporary objects."""
+        self._temporary_names = frozenset(i.name.lower() for i in self.mirror.temporary() if i.type != "index")
+        self._hidden = None
+
+    def end(self, *, keep_temporary: bool) -> None:
+        """End the working set's transaction, and with it what it did to temporary tables, unless that is to be kept."""
+        working_set = self.working_set
+        if not working_set.temporary_changed:
+            working_set.rollback()
+        elif not keep_temporary:
+            working_set.rollback()
+            self.undo_temporary(self.schema)
+        elif working_set.counts_violations:
+            self.open_working_set(self.schema)
+        else:
+            tables = self.schema.definition.tables_by_id
+            working_set.commit(tables[number] for number in working_set.contents.tables if number in tables)
+
+    def undo_temporary(self, schema: Schema) -> None:
+        """After the working set was rolled back: bring the mirror's temporary objects into line."""
+        if self.mirror.temporary() != self.working_set.temporary():
+            self.open_mirror(schema)
+
+    def open_working_set(self, schema: Schema) -> None:
+        """Take an empty working set; the one before is closed, and temporary tables are as they are in it now."""
+        before, new = self.working_set, schema.open_working_set()
+        new.counters = before.counters
+        new.adopt_temporary(before)
+        self.definitions.give_to(new.connection)
+        new.fickle = self.definitions.fickle
+        for pragma in self._pragmas.values():
+            new.connection.execute(pragma)
+        new.interruption = before.interruption
+        new.interruption.attach(new.connection)
+        self.working_set = new  # not before: interrupted up to here, nothing has changed
+        before.close()
+
+    def recover(self, *, keep_temporary: bool) -> None:
+        """Go on after an operation that was left in the middle, with a working set and a mirror that are new.
+
+        Args:
+            keep_temporary: what the transaction did to temporary tables stands, since it is committed.
+        """
+        if not keep_temporary:
+            self.working_set.rollback()
+        self.open_working_set(self.schema)
+        self.open_mirror(self.schema)
+
+    def define(self, install: Install) -> None:
+        """Give both databases what has just come to `definitions`, or left them."""
+        for database in (self.working_set, self.mirror):
+            install(database.connection)
+        self.working_set.fickle = self.definitions.fickle
+
+    def configure(self, name: str, pragma: str) -> None:
+        """Run a PRAGMA on both databases, now and whenever they are opened anew; the last one of a name counts."""
+        self._pragmas[name] = pragma
+        for connection in (self.mirror.connection, self.working_set.connection):
+            connection.execute(pragma)
+
+    def equip(self, connection: apsw.Connection) -> None:
+        """Give another database the functions that this schema may call."""
+        add_regexp(connection)
+        self.definitions.give_to(connection)
+
+    def close(self) -> None:
+        self.working_set.close()
+        self.mirror.close()

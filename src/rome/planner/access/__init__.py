@@ -1,0 +1,1 @@
+"""Which index finds the rows of a leaf, with which bounds, and in which wave."""

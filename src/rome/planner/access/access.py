@@ -1,0 +1,368 @@
+"""How to find the rows that a leaf's context leaves: which index, which of its columns fixed, and by what.
+
+Invariant: an access finds every row that satisfies the context together with some row of the leaves it is keyed by.
+An index serves an equality under its own collation, or under BINARY (values that are the same bytes have the same
+key under any collation); a range only under its own. Constants travel along equalities as far as each comparison
+leaves the stored values unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
+
+from rome.catalog.schema import ROWID, Affinity, Index, Table
+from rome.codec.values import Collation
+from rome.planner.access.partial import usable
+from rome.planner.algebra.predicates import (
+    Among,
+    Bounded,
+    Column,
+    Either,
+    Joined,
+    Leaf,
+    Operand,
+    Operator,
+    Predicate,
+    Present,
+    is_stored,
+)
+from rome.planner.parse.affinity import Conversion, as_is, key_conversion
+
+MAX_BRANCHES = 200
+"""An OR of more branches than this bounds nothing."""
+_MAX_NESTED_ORS = 2
+
+Origin = tuple[Leaf, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """What an index column equals: `conversions` applied, in order, to one place of the supplier's rows.
+
+    `supplier`: the constants of a predicate, or the rows of other leaves; terms of one supplier go together row by
+    row, except for those that are not `in_row`. `places`: positions in those rows, by leaf. `null_safe`: NULL is a
+    value like others.
+    """
+
+    supplier: Among | tuple[Leaf, ...]
+    places: tuple[int, ...]
+    conversions: tuple[Conversion, ...]
+    collation: Collation
+    null_safe: bool = False
+    in_row: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Limit:
+    """One end of a range of an index column."""
+
+    operator: Operator
+    operand: Operand
+    conversion: Conversion
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Access:
+    """Rows of `table` by a path: its first columns equal `terms`, the next one lies within `limits`.
+
+    `present`: and is not NULL. That alone is no reason to read by a path, as most rows have a value.
+    """
+
+    table: Table
+    path: Index
+    terms: tuple[Term, ...]
+    limits: tuple[Limit, ...]
+    present: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The accesses that together find a leaf's rows, and how good they are: a smaller rank is better.
+
+    Ranks: 0 a unique key from constants, 1 a whole index key from constants, 2 and 3 the same from other leaves'
+    rows, 4 the first columns of an index from constants, 5 from other leaves' rows, 6 a range alone, 7 a whole partial
+    index.
+    """
+
+    rank: tuple[int, int]
+    accesses: tuple[Access, ...]
+
+    @property
+    def needs(self) -> set[Leaf]:
+        """The leaves whose rows must be known first."""
+        return {
+            leaf
+            for access in self.accesses
+            for term in access.terms
+            if not isinstance(term.supplier, Among)
+            for leaf in term.supplier
+        }
+
+
+KEYED = 4
+"""Ranks below this one find few rows: as many as there are keys."""
+_WHOLE_NOT_UNIQUE = (1, 3)
+
+
+def choose(leaf: Leaf, known: Set[Leaf]) -> Choice | None:
+    """The best way to find the rows of a leaf, given that the rows of `known` are there; None: all must be read."""
+    return _choose(leaf, list(leaf.context), known, _MAX_NESTED_ORS)
+
+
+def _choose(leaf: Leaf, context: Sequence[Predicate], known: Set[Leaf], depth: int) -> Choice | None:
+    equalities = _Equalities(leaf, context, known)
+    paths = [*leaf.table.paths, *usable(leaf, context)]
+    choices = [choice for path in paths if (choice := _along(leaf, path, equalities, context))]
+    best = min(_narrower_as_good(choices), key=lambda choice: choice.rank, default=None)
+    if depth == 0 or (best is not None and best.rank[0] < KEYED):
+        return best
+    for either in context:
+        if isinstance(either, Either) and len(either.branches) <= MAX_BRANCHES:
+            rest = [predicate for predicate in context if predicate is not either]
+            union = _union(leaf, rest, either, known, depth - 1)
+            if union is not None and (best is None or union.rank < best.rank):
+                best = union
+    return best
+
+
+def _union(leaf: Leaf, rest: Sequence[Predicate], either: Either, known: Set[Leaf], depth: int) -> Choice | None:
+    accesses: list[Access] = []
+    rank = (0, 0)
+    for branch in either.branches:
+        choice = _choose(leaf, [*rest, *branch], known, depth)
+        if choice is None:
+            return None
+        accesses += choice.accesses
+        rank = max(rank, choice.rank)
+    return Choice(rank, tuple(accesses))
+
+
+def unserved_branch(leaf: Leaf, context: Sequence[Predicate], either: Either) -> Sequence[Predicate] | None:
+    """The first branch of an OR that, with the rest of the context, no path serves from constants; None: all are."""
+    rest = [predicate for predicate in context if predicate is not either]
+    for branch in either.branches:
+        if _choose(leaf, [*rest, *branch], frozenset(), _MAX_NESTED_ORS - 1) is None:
+            return branch
+    return None
+
+
+def alternatives(leaf: Leaf, choice: Choice, known: Set[Leaf]) -> list[Choice]:
+    """Other ways to find a leaf's rows, each along one path, which may find fewer than `choice`; the best one first.
+
+    Left out are those that bound no column which `choice`, or a better one of them, does not bound.
+
+    Args:
+        known: leaves whose rows are there. None: those keyed by constants; else those that need some of these rows.
+    """
+    context = list(leaf.context)
+    equalities = _Equalities(leaf, context, known)
+    others = [other for path in leaf.table.paths if (other := _along(leaf, path, equalities, context))]
+    bounds, found = [_bound(choice)], []
+    for other in sorted(others, key=lambda other: other.rank):
+        if bool(other.needs) is bool(known) and not any(_bound(other) <= bound for bound in bounds):
+            bounds.append(_bound(other))
+            found.append(other)
+    return found
+
+
+def simple(leaf: Leaf, path: Index) -> Access:
+    """The use of one path, from constants alone."""
+    return _access(leaf, path, _Equalities(leaf, leaf.context, frozenset()), leaf.context)
+
+
+def along(leaf: Leaf, path: Index) -> tuple[Access, ...]:
+    """The accesses by one path, from constants alone, that together find a leaf's rows; an OR is used if it helps."""
+    return _all_along(leaf, path, list(leaf.context), _MAX_NESTED_ORS)
+
+
+def _all_along(leaf: Leaf, path: Index, context: Sequence[Predicate], depth: int) -> tuple[Access, ...]:
+    access = _access(leaf, path, _Equalities(leaf, context, frozenset()), context)
+    bounds = len(access.terms), len(access.limits)
+    for either in context:
+        if depth and isinstance(either, Either) and len(either.branches) <= MAX_BRANCHES:
+            rest = [predicate for predicate in context if predicate is not either]
+            union = [each for branch in either.branches for each in _all_along(leaf, path, [*rest, *branch], depth - 1)]
+            if all((len(each.terms), len(each.limits)) > bounds for each in union):
+                return tuple(union)
+    return (access,)
+
+
+def exact(leaf: Leaf, path: Index) -> Access | None:
+    """The access by a path that finds the rows which satisfy the leaf's context, and no others; None: there is none.
+
+    The context must be all of what the statement says of the leaf.
+    """
+    access = simple(leaf, path)
+    used = {(term.supplier, place) for term in access.terms for place in term.places}
+    limits = 0
+    for predicate in leaf.context:
+        if isinstance(predicate, Among):
+            if not all((predicate, place) in used for place in range(len(predicate.columns))):
+                return None
+        elif isinstance(predicate, Bounded):
+            limits += 1
+        elif len(access.terms) == len(path.columns) or not _is_present(
+            predicate, leaf, path.columns[len(access.terms)]
+        ):
+            return None
+    alike = all(term.collation == collation for term, collation in zip(access.terms, path.collations, strict=False))
+    return access if alike and limits == len(access.limits) else None
+
+
+def _access(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[Predicate]) -> Access:
+    """The use of one path: as many first columns as equalities fix, then a range."""
+    terms: list[Term] = []
+    for position, collation in zip(path.columns, path.collations, strict=True):
+        term = equalities.term(position, collation)
+        if term is None:
+            break
+        terms.append(term)
+    if len(terms) == len(path.columns):
+        return Access(leaf.table, path, tuple(terms), ())
+    position = path.columns[len(terms)]
+    limits = _limits(leaf, position, path.collations[len(terms)], context)
+    return Access(leaf.table, path, tuple(terms), limits, any(_is_present(each, leaf, position) for each in context))
+
+
+def _is_present(predicate: Predicate, leaf: Leaf, position: int) -> bool:
+    """Does it say just that the column is not NULL?"""
+    return isinstance(predicate, Present) and [column.origin for column in predicate.columns] == [(leaf, position)]
+
+
+def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[Predicate]) -> Choice | None:
+    """How good the use of one path is; None when nothing bounds it."""
+    access = _access(leaf, path, equalities, context)
+    terms, limits = access.terms, access.limits
+    if not terms and not limits and path.computed is None:
+        return None
+    constant = all(isinstance(term.supplier, Among) for term in terms)
+    whole = len(terms) == len(path.columns)
+    if whole:
+        unique = path.unique or path.id == leaf.table.key.id
+        rank = (0 if unique else 1) + (0 if constant else 2)
+    elif terms:
+        rank = 4 if constant else 5
+    else:
+        rank = 6 if limits else 7
+    # Among equals: more columns, then a range behind them, then fewer lists of values.
+    lists = sum(isinstance(term.supplier, Among) and not term.supplier.is_single for term in terms)
+    finer = -8 * len(terms) - 4 * bool(limits) + min(lists, 3)
+    return Choice((rank, finer), (access,))
+
+
+def _narrower_as_good(choices: Sequence[Choice]) -> list[Choice]:
+    """Raise the first columns of an index to the rank of a whole index whose columns are some of those.
+
+    They find no more rows than it does, and are preferred then, since they fix more columns.
+    """
+    ranked = []
+    for choice in choices:
+        ranks = [
+            other.rank[0]
+            for other in choices
+            if other.rank[0] in _WHOLE_NOT_UNIQUE and _fixed(other) < _fixed(choice) and choice.needs <= other.needs
+        ]
+        ranked.append(replace(choice, rank=(min([choice.rank[0], *ranks]), choice.rank[1])))
+    return ranked
+
+
+def _fixed(choice: Choice) -> set[int]:
+    """The columns that are fixed by the first access, which is the only one along a path."""
+    access = choice.accesses[0]
+    return set(access.path.columns[: len(access.terms)])
+
+
+def _bound(choice: Choice) -> set[int]:
+    """The columns that are fixed or lie within limits."""
+    access = choice.accesses[0]
+    return set(access.path.columns[: len(access.terms) + bool(access.limits)])
+
+
+def _limits(leaf: Leaf, position: int, collation: Collation, context: Sequence[Predicate]) -> tuple[Limit, ...]:
+    limits = []
+    for predicate in context:
+        if isinstance(predicate, Bounded) and predicate.column.origin == (leaf, position):
+            conversion = key_conversion(affinity_of((leaf, position)), None)
+            if conversion is not None and predicate.collation == collation:
+                limits.append(Limit(predicate.operator, predicate.operand, conversion))
+    return tuple(limits)
+
+
+class _Equalities:
+    """What the columns of a leaf are known to equal: constants, and values of other leaves' rows."""
+
+    def __init__(self, leaf: Leaf, context: Sequence[Predicate], known: Set[Leaf]) -> None:
+        self._leaf = leaf
+        self._known = known
+        self._joins: dict[Origin, list[tuple[Column, Column, Collation]]] = {}
+        self._constants: dict[Origin, list[tuple[Among, int]]] = {}
+        self._found: dict[int, list[Term]] = {}
+        for predicate in context:
+            if isinstance(predicate, Joined):
+                for column, other in ((predicate.left, predicate.right), (predicate.right, predicate.left)):
+                    if column.origin is not None:
+                        self._joins.setdefault(column.origin, []).append((column, other, predicate.collation))
+            elif isinstance(predicate, Among):
+                for index, column in enumerate(predicate.columns):
+                    if column.origin is not None:
+                        self._constants.setdefault(column.origin, []).append((predicate, index))
+
+    def term(self, position: int, collation: Collation) -> Term | None:
+        """The best equality for an index column under the index's collation: a single constant, if there is one."""
+        if position not in self._found:
+            self._found[position] = sorted(self._terms((self._leaf, position)), key=_preference)
+        for term in self._found[position]:
+            if term.collation in ("BINARY", collation):
+                return term
+        return None
+
+    def _terms(self, target: Origin) -> list[Term]:
+        """Walks along the equalities away from a column, to everything that its value can be taken from."""
+        terms: list[Term] = []
+        seen = {target}
+        steps: list[tuple[Origin, tuple[Conversion, ...], Collation]] = [(target, (), "BINARY")]
+        for origin, conversions, collation in steps:
+            for among, index in self._constants.get(origin, ()):
+                conversion = key_conversion(affinity_of(origin), None)
+                joint = _joint(collation, among.collations[index])
+                if conversion is not None and joint is not None:
+                    null_safe = among.null_safe and origin == target
+                    terms.append(Term(among, (index,), _then(conversion, conversions), joint, null_safe))
+            for _, other, under in self._joins.get(origin, ()):
+                conversion = key_conversion(affinity_of(origin), other.affinity)
+                joint = _joint(collation, under)
+                if conversion is None or joint is None or not other.origins:
+                    continue
+                chain = _then(conversion, conversions)
+                if all(leaf in self._known and is_stored(leaf.table, place) for leaf, place in other.origins):
+                    suppliers, places = zip(*other.origins, strict=True)
+                    terms.append(Term(suppliers, places, chain, joint, in_row=other.in_row))
+                if other.origin is not None and other.origin not in seen:
+                    seen.add(other.origin)
+                    steps.append((other.origin, chain, joint))
+        return terms
+
+
+def _preference(term: Term) -> int:
+    """Constants first, single ones before lists."""
+    if isinstance(term.supplier, Among):
+        return 0 if term.supplier.is_single else 1
+    return 2
+
+
+def affinity_of(origin: Origin) -> Affinity:
+    """The affinity of a stored column or the rowid."""
+    leaf, position = origin
+    return "INTEGER" if position == ROWID else leaf.table.columns[position].affinity
+
+
+def _joint(one: Collation, other: Collation) -> Collation | None:
+    """Two values equal under one collation, the second and a third under the other: how the first equals the third."""
+    if one == other or other == "BINARY":
+        return one
+    return other if one == "BINARY" else None
+
+
+def _then(conversion: Conversion, conversions: tuple[Conversion, ...]) -> tuple[Conversion, ...]:
+    return conversions if conversion is as_is else (conversion, *conversions)

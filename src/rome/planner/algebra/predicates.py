@@ -1,0 +1,199 @@
+"""What a row must satisfy to matter: the few shapes of predicate that can bound an index.
+
+Invariant: every predicate here is implied by the conjunct it was made from, so that a row that fails it fails the
+conjunct, too. What a conjunct says beyond that is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from rome.catalog.schema import ROWID, Affinity, Table
+from rome.codec.values import Collation, SqlValue
+from rome.planner.parse.affinity import Uncertain
+
+
+class Leaf:
+    """One mention of a base table in the statement.
+
+    `context`: predicates of which a row must satisfy each, together with rows of the other tables, to matter.
+    `opaque`: positions of columns that conditions speak of which say nothing here; only EXPLAIN ROME tells of them.
+    """
+
+    __slots__ = ("context", "opaque", "table")
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.context: Sequence[Predicate] = ()
+        self.opaque: tuple[int, ...] = ()
+
+
+class Source:
+    """Something in a FROM clause that has columns; compared by identity.
+
+    Attributes:
+        columns: by name in lower case. `order`: all of them, also the unnamed.
+        complete: no other name can be a column.
+        hidden: columns that USING merged into one further left.
+    """
+
+    __slots__ = ("columns", "complete", "hidden", "leaf", "name", "order")
+
+    def __init__(self, name: str, leaf: Leaf | None = None) -> None:
+        self.name = name
+        self.leaf = leaf
+        self.columns: dict[str, Column] = {}
+        self.order: list[Column] = []
+        self.complete = True
+        self.hidden: set[str | None] = set()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """A column as an expression sees it.
+
+    It plays two parts that must not be mixed up. As a value it is one of those that its `origins` hold, or NULL, in
+    whichever row: keys can be made of all of them. As `origin` it is the row at hand itself: what a condition says of
+    the column, it says of that row. This ends where the path of `sources` from the FROM item down to the stored row
+    ends: at a scalar subquery, a compound, or a query that shows a column of the one around it.
+
+    Attributes:
+        sources: what it is a column of: the FROM item, and through derived tables the ones inside. When one of them
+            is the missing side of an outer join, the column is NULL.
+        origins: the stored columns of which it shows a value, or NULL; empty when it is something else.
+        affinity, collation: those that comparisons use. Without origins they are not known; a function's result
+            has no affinity.
+        in_row: False where the value is some row's, but not that of the columns beside it, as for max(x) and min(x).
+    """
+
+    sources: tuple[Source, ...]
+    origins: tuple[tuple[Leaf, int], ...] = ()
+    affinity: Affinity | None = None
+    collation: Collation | None = None
+    in_row: bool = True
+
+    @property
+    def origin(self) -> tuple[Leaf, int] | None:
+        """The stored column of the row at hand; None: the value may be another row's, or another column's."""
+        if len(self.origins) != 1 or not self.in_row or not self.sources:
+            return None
+        origin = self.origins[0]
+        return origin if self.sources[-1].leaf is origin[0] else None
+
+    def detached(self) -> Column:
+        """The value alone, without the row that it came from."""
+        return replace(self, sources=(), in_row=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotValue:
+    """The value of a slot; `many`: the values of a run of parameters."""
+
+    slot: int
+    many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FixedValue:
+    """A literal of a view, or NULL."""
+
+    value: SqlValue | Uncertain
+
+
+Operand = SlotValue | FixedValue
+Operator = Literal["<", "<=", ">", ">="]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Among:
+    """`columns` equal one of `rows`, value by value. `null_safe`: by IS, so that NULL equals NULL.
+
+    The slot in a row of one value may be a run of parameters: as many rows.
+    """
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Operand, ...], ...]
+    collations: tuple[Collation, ...]
+    null_safe: bool = False
+
+    @property
+    def is_single(self) -> bool:
+        """Is there just one row?"""
+        return len(self.rows) == 1 and not any(isinstance(value, SlotValue) and value.many for value in self.rows[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joined:
+    """`left = right`, compared under `collation`."""
+
+    left: Column
+    right: Column
+    collation: Collation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bounded:
+    """`column` lies on one side of a value."""
+
+    column: Column
+    operator: Operator
+    operand: Operand
+    collation: Collation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Present:
+    """The columns are not NULL: all that is known."""
+
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Either:
+    """At least one of the branches holds, each a conjunction; none is empty."""
+
+    branches: tuple[tuple[Predicate, ...], ...]
+
+
+Predicate = Among | Joined | Bounded | Present | Either
+
+
+def columns_of(predicate: Predicate) -> Iterable[Column]:
+    """Every column that a predicate speaks of."""
+    if isinstance(predicate, Either):
+        for branch in predicate.branches:
+            for part in branch:
+                yield from columns_of(part)
+    elif isinstance(predicate, Joined):
+        yield predicate.left
+        yield predicate.right
+    elif isinstance(predicate, Bounded):
+        yield predicate.column
+    else:
+        yield from predicate.columns
+
+
+def mentions(predicate: Predicate, sources: set[Source]) -> bool:
+    """Does the predicate speak of a column of one of the sources?"""
+    return any(source in sources for column in columns_of(predicate) for source in column.sources)
+
+
+def is_about(predicate: Predicate, leaf: Leaf) -> bool:
+    """Does the predicate say something of the leaf's row at hand?"""
+    return any(column.origin is not None and column.origin[0] is leaf for column in columns_of(predicate))
+
+
+def rejects_null(predicate: Predicate, sources: set[Source]) -> bool:
+    """Is the predicate false or NULL when all columns of all these sources are NULL?"""
+    if isinstance(predicate, Either):
+        return all(any(rejects_null(part, sources) for part in branch) for branch in predicate.branches)
+    if isinstance(predicate, Among) and predicate.null_safe:
+        return False
+    return any(source in sources for column in columns_of(predicate) for source in column.sources)
+
+
+def is_stored(table: Table, position: int) -> bool:
+    """Does a row that was read show this column's value?"""
+    return position != ROWID and not table.columns[position].generated

@@ -1,0 +1,152 @@
+"""Names: which column of which FROM item an expression speaks of, by SQLite's rules.
+
+Invariant: a name is resolved to the column that SQLite takes it for, or not at all (None): an unresolved name makes
+its predicate opaque, which only widens the plan. Hence the search stops wherever SQLite might find what we cannot see
+(an unnamed expression of a derived table, a table-valued function, an alias).
+Source: lookupName() in SQLite's src/resolve.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from sqlglot import exp
+
+from rome.catalog.schema import ROWID, Table
+from rome.planner.algebra.predicates import Column, Leaf, Operand, Predicate, Source
+
+ROWID_NAMES = frozenset(["rowid", "oid", "_rowid_"])
+"""What the rowid is called, unless a column is called so."""
+Output = tuple[str | None, Column]
+"""A result column: its name in lower case (None: SQLite makes one up) and what it shows."""
+
+
+@dataclass(slots=True, eq=False)
+class CommonTable:
+    """A common table expression. `expanding`: its own query is being read, so that its name is a recursion."""
+
+    query: exp.Expression
+    columns: list[str]
+    names: Names
+    expanding: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Names:
+    """The common table expressions that a query sees, and what the placeholders of its text stand for."""
+
+    slots: Callable[[str], Operand]
+    outer: Names | None = None
+    tables: dict[str, CommonTable] = field(default_factory=dict)
+
+    def find(self, name: str) -> CommonTable | None:
+        """The innermost one of that name (in lower case)."""
+        if name in self.tables:
+            return self.tables[name]
+        return self.outer.find(name) if self.outer else None
+
+
+class Scope:
+    """The FROM items that the expressions of one SELECT see, and the scope around it.
+
+    Attributes:
+        names: common table expressions in sight.
+        aliases: of result columns; an unqualified name that no FROM item has may be one.
+        merged: columns that USING or NATURAL made one; None: not a column that we can name.
+        facts: predicates true of every row of this SELECT that matters, for the subqueries in its expressions.
+    """
+
+    def __init__(self, names: Names, outer: Scope | None) -> None:
+        self.names = names
+        self.outer = outer
+        self.sources: list[Source] = []
+        self.aliases: set[str] = set()
+        self.merged: dict[str, Column | None] = {}
+        self.facts: list[Predicate] = []
+
+    def without_facts(self) -> Scope:
+        """The same names, with nothing known of the rows."""
+        scope = Scope(self.names, self.outer)
+        scope.sources, scope.aliases, scope.merged = self.sources, self.aliases, self.merged
+        return scope
+
+    def all_facts(self) -> list[Predicate]:
+        """What is known of the rows of this scope and of those around it."""
+        return self.facts + (self.outer.all_facts() if self.outer else [])
+
+    def resolve(self, name: str, qualifier: str | None = None) -> Column | None:
+        """The column that a name means, or None."""
+        name = name.lower()
+        if qualifier is None:
+            return self._unqualified(name)
+        qualifier = qualifier.lower()
+        sources = [source for source in self.sources if source.name == qualifier]
+        found = [column for source in sources if (column := lookup(source, name))]
+        if len(found) == 1:
+            return found[0]
+        if found or not all(source.complete for source in sources) or self.outer is None:
+            return None
+        return self.outer.resolve(name, qualifier)
+
+    def _unqualified(self, name: str) -> Column | None:
+        found = [column for source in self.sources if (column := source.columns.get(name))]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            return self.merged.get(name)
+        if not all(source.complete for source in self.sources) or name in self.aliases:
+            return None
+        if name in ROWID_NAMES and self.sources:
+            return lookup(self.sources[0], name) if len(self.sources) == 1 else None
+        return self.outer.resolve(name) if self.outer else None
+
+
+def lookup(source: Source, name: str) -> Column | None:
+    """The source's column of that name (in lower case), or its rowid."""
+    column = source.columns.get(name)
+    if column is None and name in ROWID_NAMES and source.leaf is not None and not source.leaf.table.without_rowid:
+        alias = source.leaf.table.rowid_alias
+        column = _stored_column(source, source.leaf, ROWID if alias is None else alias)
+    return column
+
+
+def table_source(name: str, leaf: Leaf) -> Source:
+    """A base table under a name."""
+    source = Source(name.lower(), leaf)
+    source.order = [_stored_column(source, leaf, position) for position in range(len(leaf.table.columns))]
+    source.columns = dict(zip(leaf.table.positions, source.order, strict=True))
+    return source
+
+
+def written_source(name: str, table: Table | None) -> Source:
+    """A table (None: a temporary one) as RETURNING and upsert see it: its values are not those that were read."""
+    source = Source(name.lower())
+    if table is not None:
+        source.order = [Column((source,)) for _ in table.columns]
+        source.columns = dict(zip(table.positions, source.order, strict=True))
+    source.complete = False
+    return source
+
+
+def derived_source(name: str, outputs: Iterable[Output] | None) -> Source:
+    """A derived table, view or common table expression; None: its columns are not known."""
+    source = Source(name.lower())
+    if outputs is None:
+        source.complete = False
+        return source
+    for label, column in outputs:
+        shown = replace(column, sources=(source, *column.sources))
+        source.order.append(shown)
+        if label is None:
+            source.complete = False
+        else:
+            source.columns.setdefault(label, shown)
+    return source
+
+
+def _stored_column(source: Source, leaf: Leaf, position: int) -> Column:
+    if position == ROWID:
+        return Column((source,), ((leaf, ROWID),), "INTEGER", "BINARY")
+    column = leaf.table.columns[position]
+    return Column((source,), ((leaf, position),), column.affinity, column.collation)

@@ -1,0 +1,1 @@
+"""A plan in words, and why a table is read whole."""

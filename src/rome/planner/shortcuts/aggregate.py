@@ -1,0 +1,136 @@
+"""Statements that count rows, or ask for the least or greatest value of a column: the store can tell without a row.
+
+Invariant: a summary is only made of a SELECT whose WHERE is exactly a part of one index, so that the entries of that
+part are the rows it is about, all of them and no others. `SELECT count(*) FROM (SELECT .. FROM t WHERE ..)`, which is
+how SQLAlchemy counts a query, is one, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from rome.catalog.schema import ROWID, Index, Table
+from rome.errors import DataError
+from rome.planner.access.access import Access, exact
+from rome.planner.access.bounds import Inputs, UncertainValue, exact_ranges
+from rome.planner.algebra.conjuncts import position_of
+from rome.planner.algebra.predicates import Leaf
+from rome.planner.algebra.query import Reader
+from rome.planner.algebra.scope import Scope
+from rome.planner.parse.canonical import FUNCTION
+from rome.planner.plan import Question, QuestionKind
+
+_KINDS: dict[str, QuestionKind] = {FUNCTION + "min": "least", FUNCTION + "max": "greatest"}
+_COUNT = FUNCTION + "count"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One result column: what is asked of the rows that an access finds; `position`: of which column."""
+
+    kind: QuestionKind
+    access: Access
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A statement that gives one row of answers."""
+
+    asked: tuple[Asked, ...]
+
+    def questions(self, inputs: Inputs) -> list[Question] | None:
+        """One question for each result column; None: the values of this run do not make exact ranges."""
+        questions = []
+        for kind, access, position in ((each.kind, each.access, each.position) for each in self.asked):
+            try:
+                ranges = exact_ranges(access, inputs, present=kind != "count")
+            except (UncertainValue, DataError):
+                return None
+            if ranges is None or (kind != "count" and len(ranges) > 1):
+                return None
+            questions.append(Question(kind, access.table, access.path, tuple(ranges), position))
+        return questions
+
+
+def read_summary(tree: exp.Expression, reader: Reader) -> Summary | None:
+    """The summary that a statement asks for, or None.
+
+    Args:
+        reader: has read the statement, and set the contexts of its leaves.
+    """
+    if not isinstance(tree, exp.Select) or len(reader.leaves) != 1 or not _has_only(tree, _OUTER_ARGS):
+        return None
+    leaf, rows = reader.leaves[0], tree
+    derived = _source(tree)
+    if isinstance(derived, exp.Subquery):
+        inside = derived.this
+        if not isinstance(inside, exp.Select) or "where" in _given(tree) or not reader.is_simple(inside):
+            return None
+        rows, derived = inside, _source(inside)
+    if not isinstance(derived, exp.Table) or [source.leaf for source in reader.scope_of(rows).sources] != [leaf]:
+        return None  # a view may have more to say than its table's rows; a temporary table has other rows
+    if not reader.says_all(rows):
+        return None
+    asked = [_asked(part, leaf, reader.scope_of(tree)) for part in tree.expressions]
+    found = [each for each in asked if each is not None]
+    return Summary(tuple(found)) if len(found) == len(asked) else None
+
+
+_OUTER_ARGS = frozenset(["expressions", "from_", "where"])
+
+
+def _given(tree: exp.Select) -> set[str]:
+    return {name for name, value in tree.args.items() if value}
+
+
+def _has_only(tree: exp.Select, names: frozenset[str]) -> bool:
+    return _given(tree) <= names
+
+
+def _source(tree: exp.Select) -> exp.Expression | None:
+    """The only FROM item."""
+    from_ = tree.args.get("from_")
+    if from_ is None or from_.this.args.get("joins") or tree.args.get("joins"):
+        return None
+    return from_.this  # type: ignore[no-any-return]
+
+
+def _asked(part: exp.Expression, leaf: Leaf, scope: Scope) -> Asked | None:
+    call = part.this if isinstance(part, exp.Alias) else part
+    if not isinstance(call, exp.Anonymous) or len(call.expressions) > 1:
+        return None
+    argument = call.expressions[0] if call.expressions else None
+    if call.name == _COUNT:
+        if argument is None or isinstance(argument, exp.Star) or _is_present(position_of(argument, leaf, scope), leaf):
+            access = _best(leaf, leaf.table.paths)
+            return None if access is None else Asked("count", access, ROWID)
+        return None
+    position = position_of(argument, leaf, scope)
+    if call.name not in _KINDS or position is None:
+        return None
+    if position != ROWID and leaf.table.columns[position].collation != "BINARY":
+        return None  # of 'a' and 'A', which are equal, SQLite shows the one that it meets first
+    for path in leaf.table.paths:
+        access = exact(leaf, path)
+        if access is not None and len(access.terms) < len(path.columns):
+            place = len(access.terms)
+            if path.columns[place] == position and path.collations[place] == "BINARY":
+                return Asked(_KINDS[call.name], access, position)
+    return None
+
+
+def _best(leaf: Leaf, paths: Iterable[Index]) -> Access | None:
+    accesses = [access for path in paths if (access := exact(leaf, path)) is not None]
+    return max(accesses, key=lambda access: len(access.terms), default=None)
+
+
+def _is_present(position: int | None, leaf: Leaf) -> bool:
+    """Can the column never be NULL?"""
+    if position is None:
+        return False
+    table: Table = leaf.table
+    return position in (ROWID, table.rowid_alias) or table.columns[position].not_null

@@ -1,0 +1,168 @@
+"""INSERT .. VALUES: the rows it is going to write, read from its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rome.catalog.schema import ROWID, Catalog, Table
+from rome.codec.values import SqlValue
+from rome.planner.algebra.scope import ROWID_NAMES
+from rome.planner.parse.affinity import UNCERTAIN, stored
+from rome.planner.parse.canonical import Constant, Slot, literal, number, number_parameters
+from rome.planner.plan import PlannedRow
+from rome.sql.tokens import Token, identifier
+
+Value = Slot | None
+"""A value of a row: what a slot stands for; None: an expression, unknown before the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """The rows of an INSERT .. VALUES, as far as others decide whether they may come in.
+
+    `columns`: positions that the values are for, ROWID among them. `rows`: for DEFAULT VALUES one that is empty.
+    `is_constant`: all values are known before the run, those of other columns, too.
+    """
+
+    table: Table
+    columns: tuple[int, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    is_constant: bool
+
+    @classmethod
+    def of(cls, table: Table, columns: tuple[int, ...], rows: Sequence[Sequence[Value]]) -> Insertion:
+        """From all columns and values that the statement has; thousands of rows may be planned by what is kept."""
+        deciding = [i for i, position in enumerate(columns) if position in {*table.guarding, table.rowid_alias, ROWID}]
+        return cls(
+            table,
+            tuple(columns[i] for i in deciding),
+            tuple(tuple(row[i] for i in deciding if i < len(row)) for row in rows),
+            not any(value is None for row in rows for value in row),
+        )
+
+    def planned(self, parameters: Sequence[SqlValue]) -> list[PlannedRow]:
+        """The rows as they will be stored, as far as they are known."""
+        return [self._planned(row, parameters) for row in self.rows]
+
+    def _planned(self, row: Sequence[Value], parameters: Sequence[SqlValue]) -> PlannedRow:
+        table = self.table
+        values: dict[int, SqlValue] = {}
+        given = False
+        for position, value in zip(self.columns, row, strict=False):
+            is_key = position in (table.rowid_alias, ROWID)
+            if isinstance(value, Constant):
+                raw = value.value
+            elif isinstance(value, int):
+                raw = parameters[value] if value < len(parameters) else None
+            else:
+                given = given or is_key
+                continue
+            if is_key and raw is not None:
+                given = True
+            if raw is UNCERTAIN or position == ROWID:
+                continue
+            kept = stored(raw, table.columns[position].affinity)
+            if kept is not UNCERTAIN and not (is_key and kept is None):
+                values[position] = kept
+        return PlannedRow(values, given)
+
+
+def read_insertion(tokens: Sequence[Token], catalog: Catalog) -> Insertion | None:
+    """The rows of `INSERT .. VALUES ..`; None for every other statement, or when the table is not known.
+
+    Cost: 0.5 µs per token.
+    """
+    words = [token.word for token in tokens]
+    try:
+        at = words.index("INTO") + 1
+    except ValueError:
+        return None
+    schema = ""
+    if words[at + 1 : at + 2] == ["."]:
+        schema = identifier(tokens[at]).lower()
+        at += 2
+    name = identifier(tokens[at]).lower() if at < len(tokens) else ""
+    table = catalog.tables.get(name)
+    if table is None or not catalog.is_stored(schema, name):
+        return None
+    at += 1
+    if words[at : at + 1] == ["AS"]:
+        at += 2
+    columns = _all_columns(table)
+    if words[at : at + 1] == ["("]:
+        end = words.index(")", at) if ")" in words[at:] else len(words)
+        names = [identifier(token).lower() for token in tokens[at + 1 : end] if token.word != ","]
+        positions = [_position(table, name) for name in names]
+        if None in positions:
+            return None
+        columns = tuple(position for position in positions if position is not None)
+        at = end + 1
+    if words[at : at + 2] == ["DEFAULT", "VALUES"]:
+        return Insertion.of(table, (), ((),))
+    if words[at : at + 1] != ["VALUES"]:
+        return None
+    rows = _rows(tokens, at + 1)
+    return None if rows is None else Insertion.of(table, columns, rows)
+
+
+def _position(table: Table, name: str) -> int | None:
+    position = table.positions.get(name)
+    if position is None and name in ROWID_NAMES and not table.without_rowid:
+        return ROWID if table.rowid_alias is None else table.rowid_alias
+    return position
+
+
+def _all_columns(table: Table) -> tuple[int, ...]:
+    return tuple(position for position, column in enumerate(table.columns) if not column.generated)
+
+
+def _rows(tokens: Sequence[Token], at: int) -> tuple[tuple[Value, ...], ...] | None:
+    """`(..), (..)`, to the end of the statement, ON CONFLICT or RETURNING."""
+    slots = {token.start: slot for token, slot in number_parameters(tokens)}
+    rows = []
+    while True:
+        if at >= len(tokens) or tokens[at].word != "(":
+            return None
+        row, at = _row(tokens, at + 1, slots)
+        rows.append(row)
+        if at < len(tokens) and tokens[at].word == ",":
+            at += 1
+        elif at >= len(tokens) or tokens[at].word in ("ON", "RETURNING", ";"):
+            return tuple(rows)
+        else:
+            return None
+
+
+def _row(tokens: Sequence[Token], at: int, slots: dict[int, Slot]) -> tuple[tuple[Value, ...], int]:
+    """The values up to the closing parenthesis, and the position behind it."""
+    values: list[Value] = []
+    start, depth = at, 0
+    while at < len(tokens):
+        word = tokens[at].word
+        if depth == 0 and word in (",", ")"):
+            values += _values(tokens[start:at], slots)
+            start = at + 1
+            if word == ")":
+                return tuple(values), at + 1
+        depth += (word == "(") - (word == ")")
+        at += 1
+    return tuple(values), at
+
+
+def _values(tokens: Sequence[Token], slots: dict[int, Slot]) -> list[Value]:
+    """The value that one expression stands for; a run of `?` is several."""
+    if len(tokens) == 1:
+        token = tokens[0]
+        slot = slots.get(token.start)
+        if isinstance(slot, range):
+            return list(slot)
+        if slot is not None:
+            return [slot]
+        if token.kind in ("number", "string", "blob"):
+            return [literal(token)]
+        if token.word == "NULL":
+            return [Constant(None)]
+    elif len(tokens) == 2 and tokens[0].word == "-" and tokens[1].kind == "number":
+        return [Constant(number("-" + tokens[1].text.replace("_", "")))]
+    return [None]
