@@ -32,6 +32,7 @@ _ISOLATION = (
     "two sessions at once: at SERIALIZABLE the later one fails at COMMIT; passes with isolation_level=READ COMMITTED"
 )
 _TRIGGER = "CREATE TRIGGER is refused where the body changes rows"
+_ROWCOUNT = "it counts how often the driver is asked for rowcount; Rome's dialect asks when the application does"
 REMAINING = {
     "test.engine.test_execute.DialectEventTest::test_connect_do_connect": _CHECKOUT,
     "test.engine.test_execute.DialectEventTest::test_connect_replace_params": _CHECKOUT,
@@ -44,6 +45,8 @@ REMAINING = {
     "test.orm.test_versioning.AlternateGeneratorTest::test_child_row_switch_two": _ISOLATION,
     "test.orm.test_versioning.VersioningTest::test_basic": _ISOLATION,
     "test.orm.test_versioning.VersioningTest::test_versioncheck": _ISOLATION,
+    "test.sql.test_resultset.CursorResultTest::test_no_rowcount_on_selects_inserts": _ROWCOUNT,
+    "test.sql.test_resultset.CursorResultTest::test_rowcount_always_called_when_preserve_rowcount": _ROWCOUNT,
 }
 """Tests that pass on SQLite and not on Rome, and why."""
 
