@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import apsw
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +23,12 @@ USES: dict[str, Callable[[Connection], object]] = {
     "rollback": lambda connection: connection.rollback(),
     "close": lambda connection: connection.close(),
     "iterdump": lambda connection: list(connection.iterdump()),
+    "getlimit": lambda connection: connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH),
+    "getconfig": lambda connection: connection.getconfig(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA),
+    "isolation_level": lambda connection: setattr(connection, "isolation_level", "READ COMMITTED"),
+    "set_progress_handler": lambda connection: connection.set_progress_handler(None, 100),
+    "total_changes": lambda connection: connection.total_changes,
+    "create_collation": lambda connection: connection.create_collation("other", lambda a, b: 0),
     "create_function": lambda connection: connection.create_function("other", 0, lambda: 1),
 }
 

@@ -251,6 +251,6 @@ class Turn:
             self._holders.discard(self)
             self._holders = None
         if self.ticket:
-            ticket, self.ticket = self.ticket, b""
             with suppress(Error):
-                self._store.leave_line(ticket)
+                self._store.leave_line(self.ticket)
+            self.ticket = b""  # not before: interrupted up to here, the next call leaves once more

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from typing import TypeVar
 
 import apsw
 
@@ -62,6 +63,8 @@ from rome.transaction.transaction import Want
 from rome.workingset.contents import Contents
 from rome.workingset.sqlite_errors import translate
 
+Answer = TypeVar("Answer")
+
 _WRITERS = (Claim(CATALOG_TABLE, None),)
 """What BEGIN IMMEDIATE claims. Whoever changes the schema waits for it, too, and nobody else."""
 _CATALOG = Want(CATALOG_TABLE, ORDER_INDEX, (), ((b"", BEYOND),), Check.NOTHING)
@@ -103,8 +106,7 @@ class Session:
 
     @isolation.setter
     def isolation(self, level: Isolation) -> None:
-        if self._under_way is not None and self._user is None:
-            self._settle()
+        self._alone(self._settle_if_interrupted)
         if level is not self._isolation and self._open is not None:
             self._dispatch(_OTHER, self._leave_if_it_holds_nothing)
         if level is not self._isolation and self.in_transaction:
@@ -127,9 +129,19 @@ class Session:
         """Whether the connection is not known to be lost; no round trip."""
         if self._user is not None:  # whoever runs something finds out; to look at the socket would disturb it
             return not self._closed
+        return self._alone(lambda: not self._closed and self._store.is_usable())
+
+    def _alone(self, do: Callable[[], Answer]) -> Answer:
+        """Do something that is no operation of the transaction, while nobody uses the session, and let nobody in.
+
+        Raises:
+            ProgrammingError: somebody does.
+        """
+        if self._user is not None:
+            raise _busy()
         try:
             self._user = _OTHER
-            return not self._closed and self._store.is_usable()
+            return do()
         finally:
             self._user = None
 
@@ -675,6 +687,10 @@ class Session:
         self._end()
         self._turn.leave()
 
+    def _settle_if_interrupted(self) -> None:
+        if self._under_way is not None:
+            self._settle()
+
     def _settle(self) -> None:
         """After an operation that was interrupted: find out what it has left, and throw that away if it is not whole.
 
@@ -799,13 +815,11 @@ class Session:
     @property
     def definitions(self) -> Definitions:
         """What the application has defined; `define` is to be called with what a change of it gives."""
-        if self._user is not None:
-            raise _busy()
-        return self._workspace.definitions
+        return self._alone(lambda: self._workspace.definitions)
 
     def define(self, install: Install) -> None:
         """Define something on this connection, or take it away. A transaction that has something is not replayed."""
-        self._workspace.define(install)
+        self._alone(lambda: self._workspace.define(install))
 
     def interrupt(self) -> None:
         """End the statement that is being run, if SQLite runs it; may be called by any thread."""
@@ -813,16 +827,24 @@ class Session:
 
     def set_progress_handler(self, handler: Callable[[], object] | None, steps: int) -> None:
         """Ask whether to end a statement after so many of SQLite's steps; None: no longer."""
-        working_set = self._workspace.working_set
-        working_set.interruption.set_handler(handler, steps)
-        working_set.interruption.attach(working_set.connection)
+
+        def attach() -> None:
+            working_set = self._workspace.working_set
+            working_set.interruption.set_handler(handler, steps)
+            working_set.interruption.attach(working_set.connection)
+
+        self._alone(attach)
 
     @property
     def total_changes(self) -> int:
         """How many rows were inserted, changed or deleted on this connection, those of foreign key actions included."""
-        if self._open is not None:  # it tells how many rows each statement has changed
-            self._open.log.show_numbers()
-        return self._workspace.working_set.total_changes
+
+        def look() -> int:
+            if self._open is not None:  # it tells how many rows each statement has changed
+                self._open.log.show_numbers()
+            return self._workspace.working_set.total_changes
+
+        return self._alone(look)
 
     def limit(self, category: int) -> int:
         """One of SQLite's limits.
@@ -832,7 +854,7 @@ class Session:
         """
         if category not in apsw.mapping_limits:
             raise ProgrammingError("'category' is out of bounds")
-        return self._workspace.working_set.connection.limit(category)
+        return self._alone(lambda: self._workspace.working_set.connection.limit(category))
 
     def setting(self, number: int) -> bool:
         """One of SQLite's settings (SQLITE_DBCONFIG_..), as the application sees it.
@@ -843,7 +865,7 @@ class Session:
         if number == apsw.SQLITE_DBCONFIG_ENABLE_FKEY:
             return self._statements.foreign_keys
         try:
-            return bool(self._workspace.working_set.connection.config(number, -1))
+            return self._alone(lambda: bool(self._workspace.working_set.connection.config(number, -1)))
         except (apsw.Error, ValueError, TypeError) as error:
             raise ProgrammingError(f"unknown config 'op': {number}") from error
 
