@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,20 @@ def test_names(url: str, name: str) -> None:
     assert not utils.database_exists(base)
     utils.drop_database(other)
     assert not rome.database_exists(other)
+
+
+def test_a_folder_that_is_not_there_has_no_database(tmp_path: Path) -> None:
+    url = f"rome+lmdb:///{tmp_path}/none/x.rome"
+    assert not rome.database_exists(url)
+    assert not utils.database_exists(url)
+
+
+@pytest.mark.parametrize("path", ["{}//x.rome", "{}/./x.rome", "{}/../{name}/x.rome"])
+def test_a_file_is_found_however_its_path_is_written(tmp_path: Path, path: str) -> None:
+    rome.create_database(f"rome+lmdb:///{tmp_path}/x.rome")
+    url = "rome+lmdb:///" + path.format(tmp_path, name=tmp_path.name)
+    assert rome.database_exists(url)
+    assert utils.database_exists(url)
 
 
 def test_a_database_without_a_name_is_there_as_with_sqlite() -> None:

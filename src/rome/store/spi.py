@@ -305,6 +305,11 @@ class Store(ABC):
         """Names of all databases where `location` points to (its own `database` is ignored), sorted."""
 
     @classmethod
+    def database_exists(cls, location: Location) -> bool:
+        """Whether the database is there. The question does not create it; a store may know it by less than the list."""
+        return location.database in cls.list_databases(location)
+
+    @classmethod
     @abstractmethod
     def drop_database(cls, location: Location) -> None:
         """Delete the database and everything in it; no error when it is not there."""

@@ -93,6 +93,11 @@ class LmdbStore(spi.Store):
         return [path for path in paths if os.path.isfile(path) and environment.is_database(path)]
 
     @classmethod
+    def database_exists(cls, location: Location) -> bool:
+        # By the file itself: its folder may not exist, and a listed path is written as os.path.join() writes it.
+        return os.path.isfile(location.database) and environment.is_database(location.database)
+
+    @classmethod
     def drop_database(cls, location: Location) -> None:
         environment.drop(location.database)
 
