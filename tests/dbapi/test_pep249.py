@@ -136,6 +136,12 @@ class TestCursor:
         assert cursor.fetchone() == ("Redback",)
         assert cursor.fetchone() is None
 
+    def test_fetchmany_takes_no_negative_size(self, booze: Connection) -> None:
+        cursor = booze.execute("SELECT name FROM booze ORDER BY name")
+        with pytest.raises(ValueError, match=r"fetchall\(\) gives all that are left"):
+            cursor.fetchmany(-1)
+        assert len(cursor.fetchall()) == 6
+
     def test_fetchmany_takes_arraysize_or_size(self, booze: Connection) -> None:
         cursor = booze.execute("SELECT name FROM booze ORDER BY name")
         assert cursor.fetchmany() == [("Carlton Cold",)]

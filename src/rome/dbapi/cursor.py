@@ -92,7 +92,13 @@ class Cursor:
 
     def fetchmany(self, size: int | None = None) -> list[Any]:
         """The next `size` rows (`arraysize` when left out), or as many as are left."""
-        return list(islice(self._result_set(), self.arraysize if size is None else size))
+        if size is None:
+            size = self.arraysize
+        if size < 0:
+            raise ValueError(
+                f"fetchmany() takes a number of rows from 0, not {size}; fetchall() gives all that are left"
+            )
+        return list(islice(self._result_set(), size))
 
     def fetchall(self) -> list[Any]:
         """All rows that are left."""
