@@ -22,7 +22,7 @@ class FaultyStore(MemoryStore):
     """Attributes that a test sets:
 
     before_read, before_commit: called first; what they raise is what the caller gets.
-    told_to_wait: called when `line_up` has answered that others come first.
+    told_to_wait: called when `join_queue` has answered that others come first.
     answers_lost: that many commits are applied and then answered with CommitUnknownError; requests_lost: that many
     get no further than that.
     resolves_lost: that many times `resolve` finds the store unreachable.
@@ -55,9 +55,9 @@ class FaultyStore(MemoryStore):
             raise CommitUnknownError("the connection broke", transaction_id=request.transaction_id)
         return version
 
-    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+    def join_queue(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
         self.lined_up.append(claims)
-        ahead = super().line_up(ticket, claims, lease_s)
+        ahead = super().join_queue(ticket, claims, lease_s)
         if ahead:
             self.told_to_wait()
         return ahead

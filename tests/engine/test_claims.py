@@ -282,7 +282,7 @@ def test_end_of_the_transaction_gives_the_rows_back(player: Open, end: str) -> N
     assert one.claimed == 1
     one.connection.execute(end)
     [[claim]] = one.store.lined_up
-    assert two.store.line_up(b"t" * 16, [claim], MAX_LEASE_S) == 0
+    assert two.store.join_queue(b"t" * 16, [claim], MAX_LEASE_S) == 0
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from databases import Connect
 from rome.dbapi import Connection
-from rome.engine.writing.id_blocks import BLOCK, Identifiers
+from rome.engine.writing.id_blocks import BLOCK, IdBlocks
 from rome.errors import ConflictError, IdsExhaustedError, IntegrityError, NotSupportedError, UniqueViolation
 
 PLACE = (b"incarnation", 1)
@@ -14,19 +14,19 @@ PLACE = (b"incarnation", 1)
 
 class TestBlocks:
     def test_ids_are_taken_in_order_and_only_once(self) -> None:
-        ids = Identifiers(BLOCK)
+        ids = IdBlocks(BLOCK)
         assert ids.take(*PLACE, 1, 0) is None
         ids.add(*PLACE, 10, 5)
         assert [ids.take(*PLACE, size, 0) for size in (2, 1, 3, 2)] == [10, 12, None, 13]
 
     def test_ids_are_above_what_the_caller_has_seen(self) -> None:
-        ids = Identifiers(BLOCK)
+        ids = IdBlocks(BLOCK)
         ids.add(*PLACE, 10, 5)
         assert ids.take(*PLACE, 1, 12) == 13
         assert ids.take(*PLACE, 1, 14) is None
 
     def test_what_was_not_used_is_given_back_unless_others_went_on(self) -> None:
-        ids = Identifiers(BLOCK)
+        ids = IdBlocks(BLOCK)
         ids.add(*PLACE, 10, 5)
         first = ids.take(*PLACE, 3, 0)
         assert first == 10
@@ -36,7 +36,7 @@ class TestBlocks:
         assert ids.take(*PLACE, 1, 0) == 13
 
     def test_adjoining_blocks_are_one_and_others_replace(self) -> None:
-        ids = Identifiers(BLOCK)
+        ids = IdBlocks(BLOCK)
         ids.add(*PLACE, 10, 2)
         ids.add(*PLACE, 12, 2)
         assert ids.take(*PLACE, 4, 0) == 10
@@ -45,7 +45,7 @@ class TestBlocks:
         assert ids.take(*PLACE, 1, 0) == 30
 
     def test_an_explicit_id_inside_the_block_ends_it(self) -> None:
-        ids = Identifiers(BLOCK)
+        ids = IdBlocks(BLOCK)
         ids.add(*PLACE, 10, 5)
         ids.discard(*PLACE, 9)
         assert ids.take(*PLACE, 1, 0) == 10

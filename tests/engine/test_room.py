@@ -9,7 +9,7 @@ import pytest
 from databases import Connect
 from rome.dbapi import Connection
 from rome.errors import WorkingSetFullError
-from rome.transaction.room import RECORD_FACTOR, ROW_BYTES
+from rome.transaction.memory_budget import RECORD_FACTOR, ROW_BYTES
 
 ROWS = 1_000
 NOTE = "x" * 100

@@ -13,7 +13,7 @@ import rome
 from databases import Connect
 from engine.faulty_store import FaultyStore, connect_faulty
 from rome.dbapi import Connection
-from rome.engine.attempt.commit_turn import MAX_CLAIMS, SETBACKS_BEFORE, Turn
+from rome.engine.attempt.commit_turn import MAX_CLAIMS, SETBACKS_BEFORE, CommitTurn
 from rome.errors import ConflictError
 from rome.store import memory
 from rome.store.spi import Claim
@@ -87,8 +87,8 @@ def read_and_add(connection: Connection) -> bool:
 def claimed_by_others(store: FaultyStore, ticket: bytes) -> int:
     """How many in the line claim something of the counter."""
     table = next(table.table_id for place in store.lined_up for table in place)
-    ahead = store.line_up(ticket, [Claim(table, None)], LONG_S)
-    store.leave_line(ticket)
+    ahead = store.join_queue(ticket, [Claim(table, None)], LONG_S)
+    store.leave_queue(ticket)
     return ahead
 
 
@@ -193,10 +193,10 @@ def test_a_place_of_somebody_who_died_is_waited_for_until_its_lease_ends(
     _, store = faulty
     off = connect(commit_turn="off")
     for connection in (other, off):
-        store.line_up(ticket, [Claim(table, None) for table in range(1, 9)], 0.3)
+        store.join_queue(ticket, [Claim(table, None) for table in range(1, 9)], 0.3)
         add_one(connection)
-        assert store.line_up(ticket, [Claim(1, None)], 0.3) == 0
-        store.leave_line(ticket)
+        assert store.join_queue(ticket, [Claim(1, None)], 0.3) == 0
+        store.leave_queue(ticket)
     assert other.execute("SELECT n FROM counter WHERE id = 1").fetchall() == [(2,)]
 
 
@@ -217,7 +217,7 @@ def test_a_range_is_claimed_by_its_table(faulty: tuple[Connection, FaultyStore],
 
 def test_many_rows_are_claimed_by_their_table(faulty: tuple[Connection, FaultyStore]) -> None:
     _, store = faulty
-    turn = Turn(store, enabled=True)
+    turn = CommitTurn(store, enabled=True)
     read_set = ReadSet()
     for number in range(MAX_CLAIMS):
         read_set.add_point(1 + number % 2, b"%d" % number, 7)
@@ -272,8 +272,8 @@ def test_who_wants_another_row_each_time_claims_all_that_it_has_read(
     claims = {claim for claims in store.lined_up for claim in claims if claim.key is None}
     [(table,)] = {(claim.table_id,) for claim in store.lined_up[-1]}
     assert claims == {Claim(table, None)}
-    assert store.line_up(b"t" * 16, [Claim(table, b"any row")], LONG_S) == 1
-    store.leave_line(b"t" * 16)
+    assert store.join_queue(b"t" * 16, [Claim(table, b"any row")], LONG_S) == 1
+    store.leave_queue(b"t" * 16)
     one.commit()
     assert one.rome_stats.conflicts == SETBACKS_BEFORE
 

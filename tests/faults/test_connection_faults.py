@@ -12,7 +12,7 @@ import pytest
 from faults.clients import Clients, comes
 from faults.ledger import Told
 from rome.store.redis import scripts
-from rome.testing.proxy import Direction, Proxy, Verdict
+from rome.testing.proxy import Direction, Forwarding, Proxy
 from servers import Server
 
 CLIENTS = 3
@@ -20,31 +20,31 @@ CLIENTS = 3
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.redis]
 
 STEPS = {
-    "before the request": (Direction.REQUEST, Verdict.CUT),
-    "after the request": (Direction.REQUEST, Verdict.PASS_AND_CUT),
-    "before the answer": (Direction.ANSWER, Verdict.CUT),
-    "after the answer": (Direction.ANSWER, Verdict.PASS_AND_CUT),
-    "half-open, request swallowed": (Direction.REQUEST, Verdict.HOLD),
-    "half-open, answer swallowed": (Direction.ANSWER, Verdict.HOLD),
+    "before the request": (Direction.REQUEST, Forwarding.CUT),
+    "after the request": (Direction.REQUEST, Forwarding.PASS_AND_CUT),
+    "before the answer": (Direction.ANSWER, Forwarding.CUT),
+    "after the answer": (Direction.ANSWER, Forwarding.PASS_AND_CUT),
+    "half-open, request swallowed": (Direction.REQUEST, Forwarding.HOLD),
+    "half-open, answer swallowed": (Direction.ANSWER, Forwarding.HOLD),
 }
 
 
 class Ambush:
     """Waits at a proxy for a commit, and strikes once, at one step of it."""
 
-    def __init__(self, direction: Direction, verdict: Verdict) -> None:
+    def __init__(self, direction: Direction, verdict: Forwarding) -> None:
         self._direction = direction
         self._verdict = verdict
         self._seen = False
         self.struck = threading.Event()
 
-    def __call__(self, direction: Direction, data: bytes) -> Verdict:
+    def __call__(self, direction: Direction, data: bytes) -> Forwarding:
         if self.struck.is_set():
-            return Verdict.PASS
+            return Forwarding.PASS
         if direction is Direction.REQUEST and scripts.COMMIT.digest.encode() in data:
             self._seen = True
         if not self._seen or direction is not self._direction:
-            return Verdict.PASS
+            return Forwarding.PASS
         self.strike()
         self.struck.set()
         return self._verdict
@@ -85,7 +85,7 @@ def test_connection_lost(redis_server: Server, tmp_path: Path, step: str) -> Non
     assert not verdict.told[Told.MISSED]
 
 
-@pytest.mark.parametrize("step", [name for name, (_, verdict) in STEPS.items() if verdict is not Verdict.HOLD])
+@pytest.mark.parametrize("step", [name for name, (_, verdict) in STEPS.items() if verdict is not Forwarding.HOLD])
 def test_client_killed(redis_server: Server, tmp_path: Path, step: str) -> None:
     class Kill(Ambush):
         def strike(self) -> None:

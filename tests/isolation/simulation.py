@@ -24,9 +24,9 @@ from rome.errors import CommitUnknownError, StoreUnavailableError
 from rome.store import memory
 from rome.store.memory import MemoryStore
 from rome.store.spi import Claim, CommitRequest, ReadResult, Request, Reserve, Snapshot, Version
-from rome.testing.isolation import History, Setting, Transaction, make_history
+from rome.testing.isolation import History, RecordedTransaction, Setting, make_history
 from rome.testing.isolation import client as clients
-from rome.testing.isolation.client import Client
+from rome.testing.isolation.client import IsolationClient
 from rome.testing.isolation.workloads import WORKLOADS, KeyedWorkload, LastRead
 from rome.transaction import transaction
 
@@ -133,14 +133,14 @@ class SteppingStore(MemoryStore):
             raise StoreUnavailableError("nobody there")
         return super().resolve(transaction_id, snapshot)
 
-    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+    def join_queue(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
         self._wait()
         self.pass_time()  # else the place of a client that has died would be there for ever
-        return super().line_up(ticket, claims, lease_s)
+        return super().join_queue(ticket, claims, lease_s)
 
-    def leave_line(self, ticket: bytes) -> None:
+    def leave_queue(self, ticket: bytes) -> None:
         if not self.dead:
-            super().leave_line(ticket)
+            super().leave_queue(ticket)
 
     def _wait(self) -> Event:
         event = self.actor.wait()
@@ -173,7 +173,7 @@ class Simulation:
         self._processes, self._transactions, self._store = processes, transactions, store
         self._url = f"rome+memory:///simulation{next(_serial)}"
         self._undelivered: list[CommitRequest] = []
-        self._recorded: list[Transaction] = []
+        self._recorded: list[RecordedTransaction] = []
         self._workloads: dict[int, KeyedWorkload] = {}
         self._now = itertools.count(1)
         self._seconds = 0.0
@@ -202,7 +202,7 @@ class Simulation:
                             actor.step(Event.RUN)
                 self._prepare(Event.DELIVER)
                 last = LastRead(self._workload(self._processes), self._transactions)
-                Client(connection, last, self._processes, self._recorded.append).run(0)
+                IsolationClient(connection, last, self._processes, self._recorded.append).run(0)
         facts = WORKLOADS[self._name].facts(self._keys)
         return make_history(Setting(self._name, self._level, facts), self._recorded)
 
@@ -235,7 +235,7 @@ class Simulation:
                 self._url, poolclass=NullPool, creator=lambda: self._open(actor), isolation_level=self._level
             )
             with engine.connect() as connection:
-                client = Client(connection, workload, process, self._recorded.append, announce=True)
+                client = IsolationClient(connection, workload, process, self._recorded.append, announce=True)
                 for number in progress:
                     if number >= self._transactions:
                         return

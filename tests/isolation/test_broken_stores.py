@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from isolation.simulation import Event, Simulation, SteppingStore
 from rome.store.spi import CommitRequest, ReadResult, Request, Reserve, Snapshot, Version
-from rome.testing.isolation import Kind, check
+from rome.testing.isolation import AnomalyKind, check
 
 
 class WithoutValidation(SteppingStore):
@@ -68,41 +68,46 @@ class WithoutIds(SteppingStore):
         return None
 
 
-FAULTS: list[tuple[type[SteppingStore], str, str, set[Kind]]] = [
-    (WithoutValidation, "lists", "SERIALIZABLE", {Kind.G0, Kind.LOST_UPDATE, Kind.G2_ITEM, Kind.G2}),
-    (WithoutValidation, "lists", "SNAPSHOT", {Kind.G0, Kind.LOST_UPDATE}),
-    (WithoutValidation, "lists", "READ COMMITTED", {Kind.G0, Kind.INCOMPATIBLE_ORDER}),
-    (WithoutValidation, "lists", "AUTOCOMMIT", {Kind.G0, Kind.STALE_READ}),
-    (WithoutValidation, "registers", "SERIALIZABLE", {Kind.LOST_UPDATE, Kind.G2_ITEM, Kind.G2}),
-    (WithoutValidation, "registers", "SNAPSHOT", {Kind.LOST_UPDATE}),
-    (WithoutValidation, "sets", "SERIALIZABLE", {Kind.G2}),
-    (WithoutValidation, "counters", "READ COMMITTED", {Kind.LOST_WRITE, Kind.STALE_READ}),
-    (WithoutValidation, "counters", "AUTOCOMMIT", {Kind.LOST_WRITE}),
-    (WithoutValidation, "bank", "SNAPSHOT", {Kind.INVARIANT}),
-    (WithoutValidation, "stock", "SERIALIZABLE", {Kind.DOUBLE_REMOVAL, Kind.G2}),
-    (WithoutValidation, "stock", "SNAPSHOT", {Kind.DOUBLE_REMOVAL}),
-    (WithoutValidation, "stock", "READ COMMITTED", {Kind.DOUBLE_REMOVAL}),
-    (WithoutRanges, "lists", "SERIALIZABLE", {Kind.G2}),
-    (WithoutRanges, "sets", "SERIALIZABLE", {Kind.G2}),
-    (WithoutRanges, "stock", "SERIALIZABLE", {Kind.G2}),
-    (WithoutSnapshots, "stock", "READ COMMITTED", {Kind.G_SINGLE}),
-    (WithoutSnapshots, "sets", "SNAPSHOT", {Kind.G_SINGLE}),
-    (WithoutSnapshots, "bank", "SNAPSHOT", {Kind.G_SINGLE}),
-    (Forgetful, "lists", "SERIALIZABLE", {Kind.STALE_READ}),
-    (Forgetful, "sets", "AUTOCOMMIT", {Kind.STALE_READ}),
-    (Forgetful, "stock", "SERIALIZABLE", {Kind.STALE_READ}),
-    (WithoutDeletes, "stock", "SERIALIZABLE", {Kind.STALE_READ}),
-    (WithoutDeletes, "stock", "READ COMMITTED", {Kind.STALE_READ}),
-    (Forgetful, "counters", "READ COMMITTED", {Kind.LOST_WRITE}),
-    (WithoutIds, "lists", "SERIALIZABLE", {Kind.DUPLICATE}),
-    (WithoutIds, "counters", "SNAPSHOT", {Kind.GARBAGE_READ}),
+FAULTS: list[tuple[type[SteppingStore], str, str, set[AnomalyKind]]] = [
+    (
+        WithoutValidation,
+        "lists",
+        "SERIALIZABLE",
+        {AnomalyKind.G0, AnomalyKind.LOST_UPDATE, AnomalyKind.G2_ITEM, AnomalyKind.G2},
+    ),
+    (WithoutValidation, "lists", "SNAPSHOT", {AnomalyKind.G0, AnomalyKind.LOST_UPDATE}),
+    (WithoutValidation, "lists", "READ COMMITTED", {AnomalyKind.G0, AnomalyKind.INCOMPATIBLE_ORDER}),
+    (WithoutValidation, "lists", "AUTOCOMMIT", {AnomalyKind.G0, AnomalyKind.STALE_READ}),
+    (WithoutValidation, "registers", "SERIALIZABLE", {AnomalyKind.LOST_UPDATE, AnomalyKind.G2_ITEM, AnomalyKind.G2}),
+    (WithoutValidation, "registers", "SNAPSHOT", {AnomalyKind.LOST_UPDATE}),
+    (WithoutValidation, "sets", "SERIALIZABLE", {AnomalyKind.G2}),
+    (WithoutValidation, "counters", "READ COMMITTED", {AnomalyKind.LOST_WRITE, AnomalyKind.STALE_READ}),
+    (WithoutValidation, "counters", "AUTOCOMMIT", {AnomalyKind.LOST_WRITE}),
+    (WithoutValidation, "bank", "SNAPSHOT", {AnomalyKind.INVARIANT}),
+    (WithoutValidation, "stock", "SERIALIZABLE", {AnomalyKind.DOUBLE_REMOVAL, AnomalyKind.G2}),
+    (WithoutValidation, "stock", "SNAPSHOT", {AnomalyKind.DOUBLE_REMOVAL}),
+    (WithoutValidation, "stock", "READ COMMITTED", {AnomalyKind.DOUBLE_REMOVAL}),
+    (WithoutRanges, "lists", "SERIALIZABLE", {AnomalyKind.G2}),
+    (WithoutRanges, "sets", "SERIALIZABLE", {AnomalyKind.G2}),
+    (WithoutRanges, "stock", "SERIALIZABLE", {AnomalyKind.G2}),
+    (WithoutSnapshots, "stock", "READ COMMITTED", {AnomalyKind.G_SINGLE}),
+    (WithoutSnapshots, "sets", "SNAPSHOT", {AnomalyKind.G_SINGLE}),
+    (WithoutSnapshots, "bank", "SNAPSHOT", {AnomalyKind.G_SINGLE}),
+    (Forgetful, "lists", "SERIALIZABLE", {AnomalyKind.STALE_READ}),
+    (Forgetful, "sets", "AUTOCOMMIT", {AnomalyKind.STALE_READ}),
+    (Forgetful, "stock", "SERIALIZABLE", {AnomalyKind.STALE_READ}),
+    (WithoutDeletes, "stock", "SERIALIZABLE", {AnomalyKind.STALE_READ}),
+    (WithoutDeletes, "stock", "READ COMMITTED", {AnomalyKind.STALE_READ}),
+    (Forgetful, "counters", "READ COMMITTED", {AnomalyKind.LOST_WRITE}),
+    (WithoutIds, "lists", "SERIALIZABLE", {AnomalyKind.DUPLICATE}),
+    (WithoutIds, "counters", "SNAPSHOT", {AnomalyKind.GARBAGE_READ}),
 ]
 RUNS = 12
 
 
 @pytest.mark.parametrize(("store", "workload", "level", "kinds"), FAULTS)
-def test_fault_is_found(store: type[SteppingStore], workload: str, level: str, kinds: set[Kind]) -> None:
-    found: Counter[Kind] = Counter()
+def test_fault_is_found(store: type[SteppingStore], workload: str, level: str, kinds: set[AnomalyKind]) -> None:
+    found: Counter[AnomalyKind] = Counter()
     for seed in range(RUNS):
         chance = random.Random(seed)
         simulation = Simulation(workload, level, seed=seed, store=store)

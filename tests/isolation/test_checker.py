@@ -23,13 +23,13 @@ from isolation.histories import (
     write,
 )
 from rome.testing.isolation import (
+    AnomalyKind,
     HistoryWriter,
-    Kind,
-    Operation,
     Order,
+    RecordedOperation,
+    RecordedStatement,
+    RecordedTransaction,
     Setting,
-    Statement,
-    Transaction,
     check,
     read_history,
 )
@@ -47,8 +47,8 @@ class Bad(NamedTuple):
     """A history, what is wrong with it, and the levels that allow that."""
 
     workload: str
-    transactions: list[Transaction]
-    kind: Kind
+    transactions: list[RecordedTransaction]
+    kind: AnomalyKind
     order: Order = Order.NONE
     allowed: frozenset[str] = NOWHERE
 
@@ -61,19 +61,21 @@ BAD = {
             ok(append(1, 11), append(2, 21)),
             ok(read(1, [10, 11]), read(2, [21, 20])),
         ],
-        Kind.G0,
+        AnomalyKind.G0,
     ),
-    "aborted read of a list": Bad("lists", [failed(append(1, 10)), ok(read(1, [10]))], Kind.G1A),
-    "aborted read of a register": Bad("registers", [failed(read(1, None), write(1, 10)), ok(read(1, 10))], Kind.G1A),
-    "aborted read of a set": Bad("sets", [failed(append(1, 10)), ok(find((1, [10])))], Kind.G1A),
+    "aborted read of a list": Bad("lists", [failed(append(1, 10)), ok(read(1, [10]))], AnomalyKind.G1A),
+    "aborted read of a register": Bad(
+        "registers", [failed(read(1, None), write(1, 10)), ok(read(1, 10))], AnomalyKind.G1A
+    ),
+    "aborted read of a set": Bad("sets", [failed(append(1, 10)), ok(find((1, [10])))], AnomalyKind.G1A),
     "intermediate read of a list": Bad(
-        "lists", [ok(append(1, 10), append(1, 11)), ok(read(1, [10])), ok(read(1, [10, 11]))], Kind.G1B
+        "lists", [ok(append(1, 10), append(1, 11)), ok(read(1, [10])), ok(read(1, [10, 11]))], AnomalyKind.G1B
     ),
     "intermediate read of a register": Bad(
-        "registers", [ok(read(1, None), write(1, 10), write(1, 11)), ok(read(1, 10))], Kind.G1B
+        "registers", [ok(read(1, None), write(1, 10), write(1, 11)), ok(read(1, 10))], AnomalyKind.G1B
     ),
     "circular information flow": Bad(
-        "lists", [ok(append(1, 10), read(2, [20])), ok(append(2, 20), read(1, [10]))], Kind.G1C
+        "lists", [ok(append(1, 10), read(2, [20])), ok(append(2, 20), read(1, [10]))], AnomalyKind.G1C
     ),
     "circular information flow of three": Bad(
         "lists",
@@ -82,41 +84,41 @@ BAD = {
             ok(append(2, 20), read(1, [10])),
             ok(append(3, 30), read(2, [20])),
         ],
-        Kind.G1C,
+        AnomalyKind.G1C,
     ),
     "dirty update of a list": Bad(
-        "lists", [failed(append(1, 10)), ok(append(1, 11)), ok(read(1, [10, 11]))], Kind.DIRTY_UPDATE
+        "lists", [failed(append(1, 10)), ok(append(1, 11)), ok(read(1, [10, 11]))], AnomalyKind.DIRTY_UPDATE
     ),
     "dirty update of a register": Bad(
-        "registers", [failed(read(1, None), write(1, 10)), ok(read(1, 10), write(1, 11))], Kind.DIRTY_UPDATE
+        "registers", [failed(read(1, None), write(1, 10)), ok(read(1, 10), write(1, 11))], AnomalyKind.DIRTY_UPDATE
     ),
-    "garbage": Bad("lists", [ok(append(1, 10)), ok(read(1, [10, 99]))], Kind.GARBAGE_READ),
-    "duplicate": Bad("lists", [ok(append(1, 10)), ok(read(1, [10, 10]))], Kind.DUPLICATE),
-    "duplicate in a set": Bad("sets", [ok(append(1, 10)), ok(find((1, [10, 10])))], Kind.DUPLICATE),
+    "garbage": Bad("lists", [ok(append(1, 10)), ok(read(1, [10, 99]))], AnomalyKind.GARBAGE_READ),
+    "duplicate": Bad("lists", [ok(append(1, 10)), ok(read(1, [10, 10]))], AnomalyKind.DUPLICATE),
+    "duplicate in a set": Bad("sets", [ok(append(1, 10)), ok(find((1, [10, 10])))], AnomalyKind.DUPLICATE),
     "two orders": Bad(
         "lists",
         [ok(append(1, 10)), ok(append(1, 11)), ok(read(1, [10, 11])), ok(read(1, [11, 10]))],
-        Kind.INCOMPATIBLE_ORDER,
+        AnomalyKind.INCOMPATIBLE_ORDER,
     ),
-    "own append not seen": Bad("lists", [ok(append(1, 10), read(1, []))], Kind.INTERNAL),
-    "own write not seen": Bad("registers", [ok(read(1, None), write(1, 10), read(1, None))], Kind.INTERNAL),
-    "own element not seen": Bad("sets", [ok(append(1, 10), find((1, [])))], Kind.INTERNAL),
+    "own append not seen": Bad("lists", [ok(append(1, 10), read(1, []))], AnomalyKind.INTERNAL),
+    "own write not seen": Bad("registers", [ok(read(1, None), write(1, 10), read(1, None))], AnomalyKind.INTERNAL),
+    "own element not seen": Bad("sets", [ok(append(1, 10), find((1, [])))], AnomalyKind.INTERNAL),
     "non-repeatable read of a list": Bad(
         "lists",
         [ok(append(1, 10)), ok(read(1, []), read(1, [10]))],
-        Kind.NON_REPEATABLE_READ,
+        AnomalyKind.NON_REPEATABLE_READ,
         allowed=ONLY_READ_COMMITTED,
     ),
     "non-repeatable read of a register": Bad(
         "registers",
         [ok(read(1, None), write(1, 10)), ok(read(1, None), read(1, 10))],
-        Kind.NON_REPEATABLE_READ,
+        AnomalyKind.NON_REPEATABLE_READ,
         allowed=ONLY_READ_COMMITTED,
     ),
     "phantom read": Bad(
         "sets",
         [ok(append(1, 10)), ok(find((1, [])), find((1, [10])))],
-        Kind.NON_REPEATABLE_READ,
+        AnomalyKind.NON_REPEATABLE_READ,
         allowed=ONLY_READ_COMMITTED,
     ),
     "lost update of a list": Bad(
@@ -127,37 +129,37 @@ BAD = {
             ok(read(1, [10]), append(1, 12)),
             ok(read(1, [10, 11, 12])),
         ],
-        Kind.LOST_UPDATE,
+        AnomalyKind.LOST_UPDATE,
         allowed=ONLY_READ_COMMITTED,
     ),
     "lost update of a register": Bad(
         "registers",
         [ok(read(1, None), write(1, 10)), ok(read(1, 10), write(1, 11)), ok(read(1, 10), write(1, 12))],
-        Kind.LOST_UPDATE,
+        AnomalyKind.LOST_UPDATE,
         allowed=ONLY_READ_COMMITTED,
     ),
     "read skew": Bad(
         "lists",
         [ok(append(1, 10), append(2, 20)), ok(read(1, []), read(2, [20]))],
-        Kind.G_SINGLE,
+        AnomalyKind.G_SINGLE,
         allowed=ONLY_READ_COMMITTED,
     ),
     "read skew of registers": Bad(
         "registers",
         [ok(read(1, None), read(2, None), write(1, 10), write(2, 20)), ok(read(1, None), read(2, 20))],
-        Kind.G_SINGLE,
+        AnomalyKind.G_SINGLE,
         allowed=ONLY_READ_COMMITTED,
     ),
     "read skew of sets": Bad(
         "sets",
         [ok(append(1, 10), append(2, 20)), ok(find((1, [])), find((2, [20])))],
-        Kind.G_SINGLE,
+        AnomalyKind.G_SINGLE,
         allowed=ONLY_READ_COMMITTED,
     ),
     "read skew of a transaction that failed": Bad(
         "lists",
         [ok(append(1, 10), append(2, 20)), failed(read(1, []), read(2, [20]), append(2, 21))],
-        Kind.G_SINGLE,
+        AnomalyKind.G_SINGLE,
         allowed=ONLY_READ_COMMITTED,
     ),
     "long fork": Bad(
@@ -168,7 +170,7 @@ BAD = {
             ok(read(1, [10]), read(2, [])),
             ok(read(1, []), read(2, [20])),
         ],
-        Kind.G_NONADJACENT,
+        AnomalyKind.G_NONADJACENT,
         allowed=ONLY_READ_COMMITTED,
     ),
     "write skew": Bad(
@@ -179,7 +181,7 @@ BAD = {
             ok(read(2, [2]), append(1, 10)),
             ok(read(1, [1, 10]), read(2, [2, 20])),
         ],
-        Kind.G2_ITEM,
+        AnomalyKind.G2_ITEM,
         allowed=SKEW,
     ),
     "write skew of three registers": Bad(
@@ -189,7 +191,7 @@ BAD = {
             ok(read(2, None), read(3, None), write(3, 30)),
             ok(read(3, None), read(1, None), write(1, 10)),
         ],
-        Kind.G2_ITEM,
+        AnomalyKind.G2_ITEM,
         allowed=SKEW,
     ),
     "write skew by phantoms": Bad(
@@ -199,95 +201,107 @@ BAD = {
             ok(find((1, []), (2, [])), append(2, 20)),
             ok(read(1, [10]), read(2, [20])),
         ],
-        Kind.G2,
+        AnomalyKind.G2,
         allowed=SKEW,
     ),
     "write skew by elements": Bad(
-        "sets", [ok(find((1, [])), append(2, 20)), ok(find((2, [])), append(1, 10))], Kind.G2, allowed=SKEW
+        "sets", [ok(find((1, [])), append(2, 20)), ok(find((2, [])), append(1, 10))], AnomalyKind.G2, allowed=SKEW
     ),
-    "stale read": Bad("lists", [ok(append(1, 10)), ok(read(1, []), at=LATER)], Kind.STALE_READ, Order.REALTIME),
+    "stale read": Bad("lists", [ok(append(1, 10)), ok(read(1, []), at=LATER)], AnomalyKind.STALE_READ, Order.REALTIME),
     "stale read of a register": Bad(
-        "registers", [ok(read(1, None), write(1, 10)), ok(read(1, None), at=LATER)], Kind.STALE_READ, Order.REALTIME
+        "registers",
+        [ok(read(1, None), write(1, 10)), ok(read(1, None), at=LATER)],
+        AnomalyKind.STALE_READ,
+        Order.REALTIME,
     ),
     "non-monotonic reads": Bad(
         "lists",
         [ok(append(1, 10), at=(0, 9000)), ok(read(1, [10]), process=7), ok(read(1, []), process=7, at=LATER)],
-        Kind.STALE_READ,
+        AnomalyKind.STALE_READ,
         Order.PROCESS,
     ),
     "own write forgotten": Bad(
         "lists",
         [ok(append(1, 10), process=8), ok(read(1, []), process=8, at=LATER), ok(read(1, [10]), at=(0, 9000))],
-        Kind.STALE_READ,
+        AnomalyKind.STALE_READ,
         Order.PROCESS,
     ),
     "acknowledged write lost": Bad(
-        "lists", [ok(append(1, 10)), ok(append(1, 11)), ok(read(1, [10]), at=LAST)], Kind.STALE_READ, Order.REALTIME
+        "lists",
+        [ok(append(1, 10)), ok(append(1, 11)), ok(read(1, [10]), at=LAST)],
+        AnomalyKind.STALE_READ,
+        Order.REALTIME,
     ),
     "read skew against real time": Bad(
         "lists",
         [ok(read(1, []), read(3, [30])), ok(append(1, 10), at=(0, 100)), ok(append(3, 30), at=(200, 1000))],
-        Kind.G_SINGLE,
+        AnomalyKind.G_SINGLE,
         Order.REALTIME,
         ONLY_READ_COMMITTED,
     ),
     "writes against real time": Bad(
         "lists",
         [ok(append(1, 10)), ok(append(1, 11), at=LATER), ok(read(1, [11, 10]), at=LAST)],
-        Kind.G0,
+        AnomalyKind.G0,
         Order.REALTIME,
     ),
-    "read of the future": Bad("lists", [ok(read(1, [10])), ok(append(1, 10), at=LATER)], Kind.G1C, Order.REALTIME),
+    "read of the future": Bad(
+        "lists", [ok(read(1, [10])), ok(append(1, 10), at=LATER)], AnomalyKind.G1C, Order.REALTIME
+    ),
     "increments lost": Bad(
         "counters",
         [ok(increment(1, 1)), ok(increment(1, 2)), ok(read(1, 2), at=LAST)],
-        Kind.LOST_WRITE,
+        AnomalyKind.LOST_WRITE,
     ),
-    "increment applied twice": Bad("counters", [ok(increment(1, 2)), ok(read(1, 4), at=LAST)], Kind.GARBAGE_READ),
+    "increment applied twice": Bad(
+        "counters", [ok(increment(1, 2)), ok(read(1, 4), at=LAST)], AnomalyKind.GARBAGE_READ
+    ),
     "increment of a failed transaction": Bad(
-        "counters", [failed(increment(1, 2)), ok(read(1, 2), at=LAST)], Kind.GARBAGE_READ
+        "counters", [failed(increment(1, 2)), ok(read(1, 2), at=LAST)], AnomalyKind.GARBAGE_READ
     ),
     "counter that runs backwards": Bad(
         "counters",
         [ok(increment(1, 2), at=(0, 9000)), ok(read(1, 2)), ok(read(1, 0), at=LATER)],
-        Kind.STALE_READ,
+        AnomalyKind.STALE_READ,
         Order.REALTIME,
     ),
     "removed twice": Bad(
-        "stock", [ok(append(1, 10)), ok(remove(1, 10), at=LATER), ok(remove(1, 10), at=LAST)], Kind.DOUBLE_REMOVAL
+        "stock",
+        [ok(append(1, 10)), ok(remove(1, 10), at=LATER), ok(remove(1, 10), at=LAST)],
+        AnomalyKind.DOUBLE_REMOVAL,
     ),
-    "removed what nobody added": Bad("stock", [ok(remove(1, 10))], Kind.GARBAGE_READ),
-    "removed what had failed": Bad("stock", [failed(append(1, 10)), ok(remove(1, 10))], Kind.G1A),
+    "removed what nobody added": Bad("stock", [ok(remove(1, 10))], AnomalyKind.GARBAGE_READ),
+    "removed what had failed": Bad("stock", [failed(append(1, 10)), ok(remove(1, 10))], AnomalyKind.G1A),
     "own removal not seen": Bad(
-        "stock", [ok(append(1, 10)), ok(remove(1, 10), find((1, [10])), at=LATER)], Kind.INTERNAL
+        "stock", [ok(append(1, 10)), ok(remove(1, 10), find((1, [10])), at=LATER)], AnomalyKind.INTERNAL
     ),
-    "own element not on the shelf": Bad("stock", [ok(append(1, 10), find((1, [])))], Kind.INTERNAL),
-    "element twice on the shelf": Bad("stock", [ok(append(1, 10)), ok(find((1, [10, 10])))], Kind.DUPLICATE),
+    "own element not on the shelf": Bad("stock", [ok(append(1, 10), find((1, [])))], AnomalyKind.INTERNAL),
+    "element twice on the shelf": Bad("stock", [ok(append(1, 10)), ok(find((1, [10, 10])))], AnomalyKind.DUPLICATE),
     "removed between two reads": Bad(
         "stock",
         [ok(append(1, 10)), ok(remove(1, 10), at=LATER), ok(find((1, [10])), find((1, [])), at=LATER)],
-        Kind.NON_REPEATABLE_READ,
+        AnomalyKind.NON_REPEATABLE_READ,
         allowed=ONLY_READ_COMMITTED,
     ),
     "removal lost": Bad(
         "stock",
         [ok(append(1, 10)), ok(remove(1, 10), at=LATER), ok(find((1, [10])), at=LAST)],
-        Kind.STALE_READ,
+        AnomalyKind.STALE_READ,
         Order.REALTIME,
     ),
     "never removed and not there": Bad(
-        "stock", [ok(append(1, 10)), ok(find((1, [])), at=LATER)], Kind.STALE_READ, Order.REALTIME
+        "stock", [ok(append(1, 10)), ok(find((1, [])), at=LATER)], AnomalyKind.STALE_READ, Order.REALTIME
     ),
     "missed by a failed removal": Bad(
         "stock",
         [ok(append(1, 10)), failed(remove(1, 10)), ok(find((1, [])), at=LATER)],
-        Kind.STALE_READ,
+        AnomalyKind.STALE_READ,
         Order.REALTIME,
     ),
     "missed before it was removed": Bad(
         "stock",
         [ok(append(1, 10)), ok(find((1, [])), at=LATER), ok(remove(1, 10), at=LAST)],
-        Kind.STALE_READ,
+        AnomalyKind.STALE_READ,
         Order.REALTIME,
     ),
     "half of a removal": Bad(
@@ -297,7 +311,7 @@ BAD = {
             ok(remove(1, 10), remove(2, 10), at=LATER),
             ok(find((1, [10])), find((2, [])), at=LATER),
         ],
-        Kind.G_SINGLE,
+        AnomalyKind.G_SINGLE,
         allowed=ONLY_READ_COMMITTED,
     ),
     "half of a removal whose outcome is not known": Bad(
@@ -308,7 +322,7 @@ BAD = {
             ok(find((1, [10])), find((2, [])), at=LATER),
             ok(find((1, [])), at=LAST),
         ],
-        Kind.G_SINGLE,
+        AnomalyKind.G_SINGLE,
         allowed=ONLY_READ_COMMITTED,
     ),
     "write skew by removals": Bad(
@@ -318,7 +332,7 @@ BAD = {
             ok(find((1, [10])), remove(2, 20), at=LATER),
             ok(find((2, [20])), remove(1, 10), at=LATER),
         ],
-        Kind.G2_ITEM,
+        AnomalyKind.G2_ITEM,
         allowed=SKEW,
     ),
     "cleared without what was put there": Bad(
@@ -328,12 +342,12 @@ BAD = {
             ok(find((1, [10])), append(2, 20), at=LATER),
             ok(find((2, [])), remove(1, 10), at=LATER),
         ],
-        Kind.G2,
+        AnomalyKind.G2,
         allowed=SKEW,
     ),
-    "money lost": Bad("bank", [ok(find((0, 90), (1, 100)))], Kind.INVARIANT),
-    "overdrawn": Bad("bank", [ok(find((0, -10), (1, 210)))], Kind.INVARIANT),
-    "skewed sum": Bad("bank", [ok(find((0, 90)), find((1, 100)))], Kind.G_SINGLE, allowed=ONLY_READ_COMMITTED),
+    "money lost": Bad("bank", [ok(find((0, 90), (1, 100)))], AnomalyKind.INVARIANT),
+    "overdrawn": Bad("bank", [ok(find((0, -10), (1, 210)))], AnomalyKind.INVARIANT),
+    "skewed sum": Bad("bank", [ok(find((0, 90)), find((1, 100)))], AnomalyKind.G_SINGLE, allowed=ONLY_READ_COMMITTED),
 }
 BANK = {"accounts": 2, "total": 200}
 
@@ -435,11 +449,11 @@ def test_good_history_shows_nothing(name: str, level: str) -> None:
 def test_read_of_a_replayed_transaction_may_be_later_than_its_statement() -> None:
     """It misses what came and went after its statement, and before its COMMIT; the same at its last attempt."""
     come, go = ok(append(1, 10), append(2, 20), at=LATER), ok(remove(1, 10), at=LAST)
-    missed = Statement(0, 100, True, [Operation("read", 1, [])])
-    seen = Statement(5500, 5600, True, [Operation("read", 2, [20])])
-    replayed = Transaction(0, 0, 0, 9000, "ok", [missed, seen])
+    missed = RecordedStatement(0, 100, True, [RecordedOperation("read", 1, [])])
+    seen = RecordedStatement(5500, 5600, True, [RecordedOperation("read", 2, [20])])
+    replayed = RecordedTransaction(0, 0, 0, 9000, "ok", [missed, seen])
     assert check(history("stock", [come, go, replayed])).valid
-    quick = Transaction(0, 0, 0, 4000, "ok", [missed, seen])
+    quick = RecordedTransaction(0, 0, 0, 4000, "ok", [missed, seen])
     assert not check(history("stock", [come, go, quick])).valid
 
 
@@ -524,7 +538,7 @@ class TestFiles:
         writer = HistoryWriter(path, self.setting)
         announced, done = unknown(append(1, 10)), ok(append(1, 10))
         writer.add(announced)
-        writer.add(Transaction(announced.process, announced.number, 0, 10, "ok", done.statements))
+        writer.add(RecordedTransaction(announced.process, announced.number, 0, 10, "ok", done.statements))
         writer.close()
         with path.open("ab") as file:
             file.write(b'{"process":')

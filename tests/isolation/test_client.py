@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from rome.testing.isolation import Operation, Transaction
-from rome.testing.isolation.client import Attempt, Client
+from rome.testing.isolation import RecordedOperation, RecordedTransaction
+from rome.testing.isolation.client import Attempt, IsolationClient
 
 INSERT = sa.text("INSERT INTO t VALUES (:n)")
 
@@ -17,23 +17,23 @@ class Savepoints:
     """Inserts 1, then 2 inside a savepoint that is rolled back."""
 
     def steps(self, attempt: Attempt, number: int) -> Iterator[None]:
-        attempt.run(INSERT, {"n": 1}, Operation("append", 0, 1))
+        attempt.run(INSERT, {"n": 1}, RecordedOperation("append", 0, 1))
         with attempt.rolled_back():
-            attempt.run(INSERT, {"n": 2}, Operation("append", 0, 2))
+            attempt.run(INSERT, {"n": 2}, RecordedOperation("append", 0, 2))
             yield
 
 
-def writes(transaction: Transaction) -> list[object]:
+def writes(transaction: RecordedTransaction) -> list[object]:
     return [operation.value for _, operation in transaction.operations()]
 
 
 def test_announcement_before_commit_is_without_what_was_rolled_back(engine: Engine) -> None:
     """Else a client that dies in COMMIT leaves a record of a write that nobody can ever see."""
-    recorded: list[Transaction] = []
+    recorded: list[RecordedTransaction] = []
     with engine.connect() as connection:
         connection.execute(sa.text("CREATE TABLE t (n INT)"))
         connection.commit()
-        assert Client(connection, Savepoints(), 0, recorded.append, announce=True).run(0) == "ok"
+        assert IsolationClient(connection, Savepoints(), 0, recorded.append, announce=True).run(0) == "ok"
     announced = [writes(each) for each in recorded if each.outcome == "unknown"]
     assert announced == [[1], [1, 2], [1]]
     assert [(each.outcome, writes(each)) for each in recorded[len(announced) :]] == [("ok", [1]), ("fail", [2])]

@@ -14,7 +14,7 @@ from planner.schema_from_sqlite import base_tables, make_catalog
 from rome.catalog.schema import ROWID, Index, Table
 from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
-from rome.planner.plan import Fetch, FetchPlan, Line, Many, Values
+from rome.planner.plan import Fetch, FetchPlan, Many, PlanLine, Values
 from rome.planner.planning import plan_statement
 from rome.workingset.computed import ComputedKeys
 
@@ -113,7 +113,7 @@ class Oracle:
         return fetched
 
 
-def _check_explained(lines: Sequence[Line], fetched: Rows) -> None:
+def _check_explained(lines: Sequence[PlanLine], fetched: Rows) -> None:
     """Assert that no more rows are read than are announced, and that a table is read whole for a reason."""
     answered = any(line.remark in ("reads no rows", "reads one row") for line in lines)
     for name, rows in fetched.items():

@@ -8,7 +8,7 @@ import pytest
 
 from planner import plan_files
 from planner.schema_from_sqlite import base_tables, make_catalog
-from rome.planner.plan import Fetch, Line
+from rome.planner.plan import Fetch, PlanLine
 from rome.planner.planning import plan_statement
 from rome.store.spi import BEYOND
 
@@ -177,7 +177,7 @@ def test_explain_shows_parameters() -> None:
     sql = "select * from instances where uuid = ? and id in (?, ?)"
     plan = plan_statement(sql, CATALOG, frozenset(["instances"]))
     assert plan.explain(["it's", 1, None]) == [
-        Line(1, "instances", "index sqlite_autoindex_instances_1", "uuid = 'it''s'", most_rows=1),
+        PlanLine(1, "instances", "index sqlite_autoindex_instances_1", "uuid = 'it''s'", most_rows=1),
     ]
     sql = "select * from instances where id in (?, ?, ?, ?, ?, ?, ?)"
     plan = plan_statement(sql, CATALOG, frozenset(["instances"]))

@@ -4,46 +4,46 @@ from __future__ import annotations
 
 import pytest
 
-from rome.planner.parse.statement import Kind, Statement, classify, split_script
+from rome.planner.parse.statement import Statement, StatementKind, classify, split_script
 
 
 @pytest.mark.parametrize(
     ("sql", "kind"),
     [
-        ("select 1", Kind.SELECT),
-        ("values (1)", Kind.SELECT),
-        ("/* a */ -- b\n Select 1", Kind.SELECT),
-        ("with a as (select 1), b(x) as (values (1)) select * from a", Kind.SELECT),
-        ("with replace as (select 1) delete from t", Kind.DELETE),
-        ("with recursive a as (select 1) insert into t select * from a", Kind.INSERT),
-        ("with a as (select 1) update t set a = 1", Kind.UPDATE),
-        ("insert or ignore into t values (1)", Kind.INSERT),
-        ("replace into t values (1)", Kind.INSERT),
-        ("update or fail t set a = 1", Kind.UPDATE),
-        ("delete from t", Kind.DELETE),
-        ("create table t (a)", Kind.DDL),
-        ("drop index i", Kind.DDL),
-        ("alter table t rename to u", Kind.DDL),
-        ("create trigger x after insert on t begin select 1; end", Kind.CREATE_TRIGGER),
-        ("create temp trigger x after insert on t begin select 1; end;", Kind.CREATE_TRIGGER),
-        ("create table trigger_happy (a)", Kind.DDL),
-        ("begin immediate", Kind.BEGIN),
-        ("commit", Kind.COMMIT),
-        ("end transaction", Kind.COMMIT),
-        ("rollback transaction", Kind.ROLLBACK),
-        ("attach 'a' as b", Kind.ATTACH),
-        ("detach b", Kind.DETACH),
-        ("vacuum", Kind.VACUUM),
-        ("analyze", Kind.ANALYZE),
-        ("reindex t", Kind.REINDEX),
-        ("explain query plan select 1", Kind.EXPLAIN),
-        ("selec 1", Kind.OTHER),
-        ("'", Kind.OTHER),
-        ("", Kind.EMPTY),
-        (" -- nothing\n;; /* at all */", Kind.EMPTY),
+        ("select 1", StatementKind.SELECT),
+        ("values (1)", StatementKind.SELECT),
+        ("/* a */ -- b\n Select 1", StatementKind.SELECT),
+        ("with a as (select 1), b(x) as (values (1)) select * from a", StatementKind.SELECT),
+        ("with replace as (select 1) delete from t", StatementKind.DELETE),
+        ("with recursive a as (select 1) insert into t select * from a", StatementKind.INSERT),
+        ("with a as (select 1) update t set a = 1", StatementKind.UPDATE),
+        ("insert or ignore into t values (1)", StatementKind.INSERT),
+        ("replace into t values (1)", StatementKind.INSERT),
+        ("update or fail t set a = 1", StatementKind.UPDATE),
+        ("delete from t", StatementKind.DELETE),
+        ("create table t (a)", StatementKind.DDL),
+        ("drop index i", StatementKind.DDL),
+        ("alter table t rename to u", StatementKind.DDL),
+        ("create trigger x after insert on t begin select 1; end", StatementKind.CREATE_TRIGGER),
+        ("create temp trigger x after insert on t begin select 1; end;", StatementKind.CREATE_TRIGGER),
+        ("create table trigger_happy (a)", StatementKind.DDL),
+        ("begin immediate", StatementKind.BEGIN),
+        ("commit", StatementKind.COMMIT),
+        ("end transaction", StatementKind.COMMIT),
+        ("rollback transaction", StatementKind.ROLLBACK),
+        ("attach 'a' as b", StatementKind.ATTACH),
+        ("detach b", StatementKind.DETACH),
+        ("vacuum", StatementKind.VACUUM),
+        ("analyze", StatementKind.ANALYZE),
+        ("reindex t", StatementKind.REINDEX),
+        ("explain query plan select 1", StatementKind.EXPLAIN),
+        ("selec 1", StatementKind.OTHER),
+        ("'", StatementKind.OTHER),
+        ("", StatementKind.EMPTY),
+        (" -- nothing\n;; /* at all */", StatementKind.EMPTY),
     ],
 )
-def test_kind(sql: str, kind: Kind) -> None:
+def test_kind(sql: str, kind: StatementKind) -> None:
     statement = classify(sql)
     assert (statement.kind, statement.text, statement.multiple) == (kind, sql, False)
 
@@ -58,7 +58,7 @@ def test_kind(sql: str, kind: Kind) -> None:
     ],
 )
 def test_lock_clauses_are_cut_out(sql: str, text: str) -> None:
-    assert classify(sql) == Statement(Kind.SELECT, text, for_update=True)
+    assert classify(sql) == Statement(StatementKind.SELECT, text, for_update=True)
 
 
 def test_lock_clause_words() -> None:
@@ -71,22 +71,22 @@ def test_lock_clause_words() -> None:
     "sql", ["select 'for update'", 'select 1 as "for", [for update] from t', "select 1 -- for update"]
 )
 def test_quoted_lock_clause_stays(sql: str) -> None:
-    assert classify(sql) == Statement(Kind.SELECT, sql)
+    assert classify(sql) == Statement(StatementKind.SELECT, sql)
 
 
 @pytest.mark.parametrize(
     ("sql", "kind", "name"),
     [
-        ("savepoint a", Kind.SAVEPOINT, "a"),
-        ('savepoint "a ""b"', Kind.SAVEPOINT, 'a "b'),
-        ("savepoint 'a'", Kind.SAVEPOINT, "a"),
-        ("release a", Kind.RELEASE, "a"),
-        ("release savepoint [a b]", Kind.RELEASE, "a b"),
-        ("rollback to a", Kind.ROLLBACK_TO, "a"),
-        ("rollback transaction to savepoint a;", Kind.ROLLBACK_TO, "a"),
+        ("savepoint a", StatementKind.SAVEPOINT, "a"),
+        ('savepoint "a ""b"', StatementKind.SAVEPOINT, 'a "b'),
+        ("savepoint 'a'", StatementKind.SAVEPOINT, "a"),
+        ("release a", StatementKind.RELEASE, "a"),
+        ("release savepoint [a b]", StatementKind.RELEASE, "a b"),
+        ("rollback to a", StatementKind.ROLLBACK_TO, "a"),
+        ("rollback transaction to savepoint a;", StatementKind.ROLLBACK_TO, "a"),
     ],
 )
-def test_savepoint_name(sql: str, kind: Kind, name: str) -> None:
+def test_savepoint_name(sql: str, kind: StatementKind, name: str) -> None:
     statement = classify(sql)
     assert (statement.kind, statement.name) == (kind, name)
 
@@ -102,11 +102,11 @@ def test_savepoint_name(sql: str, kind: Kind, name: str) -> None:
     ],
 )
 def test_pragma(sql: str, name: str | None, argument: str | None) -> None:
-    assert classify(sql) == Statement(Kind.PRAGMA, sql, name=name, argument=argument)
+    assert classify(sql) == Statement(StatementKind.PRAGMA, sql, name=name, argument=argument)
 
 
 def test_explain_rome() -> None:
-    assert classify("explain rome select 1 for update") == Statement(Kind.EXPLAIN_ROME, " select 1 ")
+    assert classify("explain rome select 1 for update") == Statement(StatementKind.EXPLAIN_ROME, " select 1 ")
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def hold_the_turn(url: str, lease_s: float, held: Pipe) -> None:
     """Claim all rows of the first tables, tell, and do nothing more."""
     location, _ = parse_url(make_url(url))
     store = store_class(location.scheme).open(location)
-    store.line_up(b"t" * 16, [Claim(table, None) for table in range(1, 10)], lease_s)
+    store.join_queue(b"t" * 16, [Claim(table, None) for table in range(1, 10)], lease_s)
     held.send(True)
     time.sleep(3600)
 

@@ -184,7 +184,7 @@ class NaiveStore(Store):
     def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         return self._database.outcomes.setdefault(transaction_id, None)
 
-    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+    def join_queue(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
         self._database.line[ticket] = claims
         ahead = 0
         for other, theirs in self._database.line.items():
@@ -197,7 +197,7 @@ class NaiveStore(Store):
             )
         return ahead
 
-    def leave_line(self, ticket: bytes) -> None:
+    def leave_queue(self, ticket: bytes) -> None:
         self._database.line.pop(ticket, None)
 
     def trim(self) -> int:

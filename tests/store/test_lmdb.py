@@ -33,7 +33,7 @@ from rome.errors import (
 from rome.store.lmdb import LmdbStore, environment, reaper
 from rome.store.location import Location
 from rome.store.spi import CommitRequest, Get, Reserve, Retention, RowWrite, Store
-from rome.testing.harness import Client, put
+from rome.testing.harness import SnapshotClient, put
 
 MEGABYTE = b"m" * 2**20
 AT_ONCE = Retention(0.0)
@@ -49,19 +49,19 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def connect(path: Path) -> Iterator[Callable[..., Client]]:
+def connect(path: Path) -> Iterator[Callable[..., SnapshotClient]]:
     stores: list[Store] = []
 
-    def open_client(**options: str) -> Client:
+    def open_client(**options: str) -> SnapshotClient:
         stores.append(LmdbStore.open(locate(path, **options)))
-        return Client(stores[-1])
+        return SnapshotClient(stores[-1])
 
     yield open_client
     for store in stores:
         store.close()
 
 
-Connect = Callable[..., Client]
+Connect = Callable[..., SnapshotClient]
 
 CHILD = """
     import os, sys
@@ -70,8 +70,8 @@ CHILD = """
     from rome.store.lmdb import LmdbStore
     from rome.store.location import Location
     from rome.store.spi import *
-    from rome.testing.harness import Client, put
-    client = Client(LmdbStore.open(Location("lmdb", sys.argv[1], options={"sync": sys.argv[2]})))
+    from rome.testing.harness import SnapshotClient, put
+    client = SnapshotClient(LmdbStore.open(Location("lmdb", sys.argv[1], options={"sync": sys.argv[2]})))
     def say(word):
         print(word, flush=True)
 """
@@ -225,7 +225,7 @@ class TestProcesses:
         assert reader.record(b"a") == b"record"
 
     @staticmethod
-    def _overwrite(client: Client, *, times: int) -> None:
+    def _overwrite(client: SnapshotClient, *, times: int) -> None:
         for _ in range(times):
             client.write(put(b"a", MEGABYTE))
 
@@ -382,7 +382,7 @@ class TestFiles:
         client.write(put(b"a"))
         link = path.with_name("link")
         link.symlink_to(path)
-        other = Client(LmdbStore.open(locate(link)))
+        other = SnapshotClient(LmdbStore.open(locate(link)))
         other.begin()
         assert other.keys() == [b"a"]
         other.store.close()
@@ -475,7 +475,7 @@ class TestDrop:
                 except StoreUnavailableError as error:
                     say(error)
             say(client.store.is_usable())
-            say(Client(LmdbStore.open(Location("lmdb", sys.argv[1], options={"sync": "off"}))).begin().version)
+            say(SnapshotClient(LmdbStore.open(Location("lmdb", sys.argv[1], options={"sync": "off"}))).begin().version)
         """
         with child(path, program) as other:
             assert line(other) == "reading"
@@ -654,17 +654,17 @@ class TestNumbers:
     """What sequences have handed out is in a file of its own, which nobody waits for; commits are in the database."""
 
     @staticmethod
-    def take(client: Client, size: int = 1) -> int:
+    def take(client: SnapshotClient, size: int = 1) -> int:
         return client.store.read(None, (), [Reserve(1, size)]).reserved[0]
 
-    def test_taking_writes_nothing_into_the_database(self, connect: Callable[..., Client], path: Path) -> None:
+    def test_taking_writes_nothing_into_the_database(self, connect: Callable[..., SnapshotClient], path: Path) -> None:
         client = connect()
         client.write(put(b"a"))
         before = path.read_bytes()
         assert [self.take(client) for _ in range(3)] == [1, 2, 3]
         assert path.read_bytes() == before
 
-    def test_processes_share_them(self, connect: Callable[..., Client], path: Path) -> None:
+    def test_processes_share_them(self, connect: Callable[..., SnapshotClient], path: Path) -> None:
         client = connect()
         assert self.take(client, 5) == 1
         code = f"""
@@ -681,14 +681,14 @@ class TestNumbers:
     def test_they_outlive_the_last_connection(self, path: Path) -> None:
         for expected in (1, 2, 3):
             store = LmdbStore.open(locate(path))
-            assert self.take(Client(store)) == expected
+            assert self.take(SnapshotClient(store)) == expected
             store.close()
 
     @pytest.mark.parametrize("left", [b"", b"rome ids", bytes(100), b"rome ids" + bytes(16) + bytes(8) + b"\xff" * 80])
     def test_after_a_loss_they_go_on_from_what_was_committed(self, path: Path, left: bytes) -> None:
         """As a power cut, or somebody who copies files, may leave it."""
         store = LmdbStore.open(locate(path))
-        client = Client(store)
+        client = SnapshotClient(store)
         assert self.take(client, 30) == 1
         client.begin()
         client.commit(put(b"a"), sequences={1: 12})
@@ -697,12 +697,12 @@ class TestNumbers:
         assert numbers.exists()
         numbers.write_bytes(left)
         store = LmdbStore.open(locate(path))
-        assert self.take(Client(store)) == 13
+        assert self.take(SnapshotClient(store)) == 13
         store.close()
 
     def test_an_older_copy_is_below_what_was_committed(self, path: Path) -> None:
         store = LmdbStore.open(locate(path))
-        client = Client(store)
+        client = SnapshotClient(store)
         assert self.take(client, 3) == 1
         numbers = path.with_name(path.name + "-ids")
         older = numbers.read_bytes()
@@ -712,18 +712,18 @@ class TestNumbers:
         store.close()
         numbers.write_bytes(older)
         store = LmdbStore.open(locate(path))
-        assert self.take(Client(store)) == 14
+        assert self.take(SnapshotClient(store)) == 14
         store.close()
 
     def test_a_database_made_anew_begins_anew(self, path: Path) -> None:
         for _ in range(2):
             store = LmdbStore.open(locate(path))
-            assert self.take(Client(store), 7) == 1
+            assert self.take(SnapshotClient(store), 7) == 1
             store.close()
             LmdbStore.drop_database(locate(path))
         assert list(path.parent.iterdir()) == []
 
-    def test_it_belongs_to_whom_the_database_belongs(self, connect: Callable[..., Client], path: Path) -> None:
+    def test_it_belongs_to_whom_the_database_belongs(self, connect: Callable[..., SnapshotClient], path: Path) -> None:
         self.take(connect())
         assert path.with_name(path.name + "-ids").stat().st_mode == path.stat().st_mode
 

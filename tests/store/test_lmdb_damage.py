@@ -219,7 +219,7 @@ def test_no_value_that_was_changed_raises_what_is_not_romes(whole: Path, tmp_pat
     [
         (b"M", b"rome\0\0\0\1", "the state of the database cannot be decoded"),
         (b"B\0\0\0\1", b"short", "the state of table 1 cannot be decoded"),
-        (b"W", b"\xc1", "the line for the commit turn cannot be decoded"),
+        (b"W", b"\xc1", "the commit queue cannot be decoded"),
     ],
 )
 def test_message_names_what_cannot_be_decoded(path: Path, key: bytes, value: bytes, message: str) -> None:

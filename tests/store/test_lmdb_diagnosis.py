@@ -18,7 +18,7 @@ from rome.store.lmdb import LmdbStore, diagnosis
 from rome.store.lmdb.diagnosis import file_system
 from rome.store.location import Location
 from rome.store.spi import Retention
-from rome.testing.harness import Client, put
+from rome.testing.harness import SnapshotClient, put
 
 pytestmark = pytest.mark.lmdb
 
@@ -39,10 +39,10 @@ def location(tmp_path: Path) -> Location:
 
 
 @contextmanager
-def _client(location: Location) -> Iterator[Client]:
+def _client(location: Location) -> Iterator[SnapshotClient]:
     store = LmdbStore.open(location)
     try:
-        yield Client(store)
+        yield SnapshotClient(store)
     finally:
         store.close()
 
@@ -173,7 +173,7 @@ def test_snapshot_of_a_killed_process(location: Location) -> None:
 
 
 def _hold_a_snapshot(location: Location, ready: multiprocessing.synchronize.Event) -> None:
-    client = Client(LmdbStore.open(location))
+    client = SnapshotClient(LmdbStore.open(location))
     client.begin()
     ready.set()
     signal.pause()

@@ -15,7 +15,7 @@ from rome.errors import CorruptRecordError, StoreUnavailableError
 from rome.store.location import Location
 from rome.store.memory import MemoryStore
 from rome.store.spi import BEYOND, Retention, Scan
-from rome.testing.harness import Client, StoreUnderTest, delete, enter, leave, put
+from rome.testing.harness import SnapshotClient, StoreUnderTest, delete, enter, leave, put
 from rome.testing.store_machine import TestRandomHistories
 
 __all__ = ["TestRandomHistories"]
@@ -36,11 +36,11 @@ def location() -> Iterator[Location]:
 
 
 @pytest.fixture
-def client(location: Location) -> Client:
-    return Client(MemoryStore.open(location))
+def client(location: Location) -> SnapshotClient:
+    return SnapshotClient(MemoryStore.open(location))
 
 
-def test_every_call_counts_as_a_round_trip_and_others_do_not(client: Client) -> None:
+def test_every_call_counts_as_a_round_trip_and_others_do_not(client: SnapshotClient) -> None:
     client.begin()
     client.commit(put(b"a"))
     client.store.resolve(b"id", 0)
@@ -51,20 +51,20 @@ def test_every_call_counts_as_a_round_trip_and_others_do_not(client: Client) -> 
     assert client.store.round_trips == 4
 
 
-def test_closed_connection_refuses_to_work(client: Client) -> None:
+def test_closed_connection_refuses_to_work(client: SnapshotClient) -> None:
     client.store.close()
     with pytest.raises(StoreUnavailableError, match="closed"):
         client.begin()
 
 
-def test_connection_to_a_dropped_database_is_not_usable(client: Client, location: Location) -> None:
+def test_connection_to_a_dropped_database_is_not_usable(client: SnapshotClient, location: Location) -> None:
     MemoryStore.drop_database(location)
     assert not client.store.is_usable()
     with pytest.raises(StoreUnavailableError, match="dropped"):
         client.begin()
 
 
-def test_trimming_gives_all_memory_of_the_past_back(client: Client) -> None:
+def test_trimming_gives_all_memory_of_the_past_back(client: SnapshotClient) -> None:
     database = client.store._database  # type: ignore[attr-defined]
     client.write(put(b"kept"), enter(b"k", b"kept"))
     for _ in range(10):
@@ -79,7 +79,7 @@ def test_trimming_gives_all_memory_of_the_past_back(client: Client) -> None:
     assert (database._replaced_bytes, len(database._past), database._transactions) == (0, 0, {})
 
 
-def test_index_entry_without_its_row_is_named(client: Client) -> None:
+def test_index_entry_without_its_row_is_named(client: SnapshotClient) -> None:
     client.write(enter(b"k", b"lost"))
     client.begin()
     with pytest.raises(CorruptRecordError, match="table 1: index 1 names row 6c6f7374") as caught:
@@ -87,13 +87,13 @@ def test_index_entry_without_its_row_is_named(client: Client) -> None:
     assert (caught.value.table, caught.value.key) == (1, b"lost")
 
 
-def test_child_gets_a_whole_copy_that_is_its_own(client: Client, location: Location) -> None:
+def test_child_gets_a_whole_copy_that_is_its_own(client: SnapshotClient, location: Location) -> None:
     """Forked while other threads commit: the child neither waits for their locks nor sees a half of a commit."""
     client.write(put(b"a", b"0"), put(b"b", b"0"))
     stop = Event()
 
     def write() -> None:
-        writer = Client(MemoryStore.open(location))
+        writer = SnapshotClient(MemoryStore.open(location))
         number = 0
         while not stop.is_set():
             number += 1
@@ -120,7 +120,7 @@ def _in_child(location: Location) -> int:
     status = 1
     signal.alarm(20)  # ends a child that waits for a lock nobody will give back
     try:
-        client = Client(MemoryStore.open(location))
+        client = SnapshotClient(MemoryStore.open(location))
         client.begin()
         if client.record(b"a") == client.record(b"b"):
             client.write(put(b"child"))
@@ -129,7 +129,7 @@ def _in_child(location: Location) -> int:
         os._exit(status)
 
 
-def test_commits_do_not_wait_for_other_databases(client: Client) -> None:
+def test_commits_do_not_wait_for_other_databases(client: SnapshotClient) -> None:
     """One lock per database: a commit goes through while somebody holds another's."""
     elsewhere = Location("memory", token_hex(8))
     with MemoryStore.open(elsewhere)._database.lock:

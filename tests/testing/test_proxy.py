@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rome.testing.proxy import Direction, Proxy, Verdict
+from rome.testing.proxy import Direction, Forwarding, Proxy
 
 
 class _Echo(socketserver.BaseRequestHandler):
@@ -133,10 +133,10 @@ def _cut_connection_says(client: _Client, line: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("direction", "verdict", "server_saw_it", "answer"),
     [
-        (Direction.REQUEST, Verdict.CUT, False, b""),
-        (Direction.REQUEST, Verdict.PASS_AND_CUT, True, b""),
-        (Direction.ANSWER, Verdict.CUT, True, b""),
-        (Direction.ANSWER, Verdict.PASS_AND_CUT, True, b"write\n"),
+        (Direction.REQUEST, Forwarding.CUT, False, b""),
+        (Direction.REQUEST, Forwarding.PASS_AND_CUT, True, b""),
+        (Direction.ANSWER, Forwarding.CUT, True, b""),
+        (Direction.ANSWER, Forwarding.PASS_AND_CUT, True, b"write\n"),
     ],
 )
 def test_connection_is_cut_where_the_judge_says(
@@ -144,12 +144,12 @@ def test_connection_is_cut_where_the_judge_says(
     proxy: Proxy,
     client: _Client,
     direction: Direction,
-    verdict: Verdict,
+    verdict: Forwarding,
     server_saw_it: bool,
     answer: bytes,
 ) -> None:
     client.ask(b"before\n")
-    proxy.judge = lambda way, data: verdict if way is direction and data == b"write\n" else Verdict.PASS
+    proxy.judge = lambda way, data: verdict if way is direction and data == b"write\n" else Forwarding.PASS
     assert _cut_connection_says(client, b"write\n") == answer
     assert _cut_connection_says(client, b"after\n") == b""
     _wait_until(lambda: (b"write\n" in server.seen) == server_saw_it)
@@ -167,7 +167,7 @@ def _wait_until(condition: object) -> None:
 
 
 def test_held_connection_stays_open_and_silent(server: _Server, proxy: Proxy, client: _Client) -> None:
-    proxy.judge = lambda way, data: Verdict.HOLD
+    proxy.judge = lambda way, data: Forwarding.HOLD
     client.socket.settimeout(0.1)
     with pytest.raises(TimeoutError):
         client.ask(b"a\n")

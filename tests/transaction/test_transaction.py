@@ -13,12 +13,12 @@ from rome.store.location import Location
 from rome.store.memory import MemoryStore
 from rome.store.spi import BEYOND, Reserve
 from rome.transaction import transaction as transaction_module
-from rome.transaction.read_set import Check
-from rome.transaction.transaction import Transaction, Want
+from rome.transaction.read_set import Validation
+from rome.transaction.transaction import ReadRequest, Transaction
 from rome.transaction.write_set import WriteSet
 
 LOCATION = Location("memory", "transaction")
-TABLE = Want(1, 0, (), ((b"", BEYOND),), Check.ROWS)
+TABLE = ReadRequest(1, 0, (), ((b"", BEYOND),), Validation.ROWS)
 
 
 @pytest.fixture
@@ -56,24 +56,24 @@ def others(**records: bytes | None) -> None:
     other.close()
 
 
-def get(key: bytes, check: Check) -> Want:
-    return Want(1, 0, (key,), (), check)
+def get(key: bytes, check: Validation) -> ReadRequest:
+    return ReadRequest(1, 0, (key,), (), check)
 
 
-def read(transaction: Transaction, *wants: Want) -> list[bytes]:
-    transaction.read(wants)
-    for want in wants:
-        transaction.check_want(want)
-    return [row.record for want in wants for row in transaction.rows(want)]
+def read(transaction: Transaction, *requests: ReadRequest) -> list[bytes]:
+    transaction.read(requests)
+    for request in requests:
+        transaction.check_request(request)
+    return [row.record for request in requests for row in transaction.rows(request)]
 
 
 def test_what_was_read_costs_no_second_trip(store: FaultyStore) -> None:
     transaction = Transaction(store)
-    assert read(transaction, get(b"a", Check.ROWS), get(b"z", Check.ROWS)) == [b"1"]
-    assert read(transaction, get(b"z", Check.ROWS)) == []
+    assert read(transaction, get(b"a", Validation.ROWS), get(b"z", Validation.ROWS)) == [b"1"]
+    assert read(transaction, get(b"z", Validation.ROWS)) == []
     assert store.round_trips == 1
     assert read(transaction, TABLE) == [b"1", b"2"]
-    assert read(transaction, get(b"b", Check.ROWS), get(b"y", Check.ROWS)) == [b"2"]
+    assert read(transaction, get(b"b", Validation.ROWS), get(b"y", Validation.ROWS)) == [b"2"]
     assert (store.round_trips, transaction.rows_read) == (2, 3)
 
 
@@ -86,19 +86,21 @@ def test_ids_are_reserved_with_a_read(store: FaultyStore) -> None:
 @pytest.mark.parametrize(
     ("check", "change", "conflicts"),
     [
-        (Check.ROWS, {"a": b"new"}, True),
-        (Check.ROWS, {"a": None}, True),
-        (Check.KEYS, {"a": b"new"}, False),
-        (Check.KEYS, {"a": None}, True),
-        (Check.NOTHING, {"a": None}, False),
+        (Validation.ROWS, {"a": b"new"}, True),
+        (Validation.ROWS, {"a": None}, True),
+        (Validation.KEYS, {"a": b"new"}, False),
+        (Validation.KEYS, {"a": None}, True),
+        (Validation.NOTHING, {"a": None}, False),
     ],
 )
-@pytest.mark.parametrize("want", [get(b"a", Check.ROWS), TABLE, Want(1, 0, (), ((b"a", b"b"),), Check.ROWS)])
+@pytest.mark.parametrize(
+    "asked", [get(b"a", Validation.ROWS), TABLE, ReadRequest(1, 0, (), ((b"a", b"b"),), Validation.ROWS)]
+)
 def test_what_a_check_holds_on_to(
-    store: FaultyStore, want: Want, check: Check, change: dict[str, bytes | None], conflicts: bool
+    store: FaultyStore, asked: ReadRequest, check: Validation, change: dict[str, bytes | None], conflicts: bool
 ) -> None:
     transaction = Transaction(store)
-    assert read(transaction, replace(want, check=check))[0] == b"1"
+    assert read(transaction, replace(asked, check=check))[0] == b"1"
     others(**change)
     if conflicts:
         with pytest.raises(ConflictError):
@@ -107,11 +109,11 @@ def test_what_a_check_holds_on_to(
         transaction.commit(writes(c=b"3"))
 
 
-@pytest.mark.parametrize("check", [Check.ROWS, Check.KEYS])
-@pytest.mark.parametrize("want", [get(b"x", Check.ROWS), Want(1, 0, (), ((b"w", b"y"),), Check.ROWS)])
-def test_a_row_that_comes_where_there_was_none(store: FaultyStore, want: Want, check: Check) -> None:
+@pytest.mark.parametrize("check", [Validation.ROWS, Validation.KEYS])
+@pytest.mark.parametrize("asked", [get(b"x", Validation.ROWS), ReadRequest(1, 0, (), ((b"w", b"y"),), Validation.ROWS)])
+def test_a_row_that_comes_where_there_was_none(store: FaultyStore, asked: ReadRequest, check: Validation) -> None:
     transaction = Transaction(store)
-    assert read(transaction, replace(want, check=check)) == []
+    assert read(transaction, replace(asked, check=check)) == []
     others(x=b"came")
     with pytest.raises(ConflictError):
         transaction.commit(writes(c=b"3"))
@@ -119,10 +121,10 @@ def test_a_row_that_comes_where_there_was_none(store: FaultyStore, want: Want, c
 
 def test_a_new_snapshot_sees_what_came_and_validates_what_was_read_before(store: FaultyStore) -> None:
     transaction = Transaction(store)
-    read(transaction, get(b"a", Check.ROWS))
+    read(transaction, get(b"a", Validation.ROWS))
     others(a=b"new")
     transaction.new_snapshot()
-    assert read(transaction, get(b"a", Check.NOTHING)) == [b"new"]
+    assert read(transaction, get(b"a", Validation.NOTHING)) == [b"new"]
     assert transaction.renewed
     with pytest.raises(ConflictError):
         transaction.commit(writes(c=b"3"))
@@ -131,7 +133,7 @@ def test_a_new_snapshot_sees_what_came_and_validates_what_was_read_before(store:
 class TestLostAnswer:
     def commit(self, store: FaultyStore) -> int:
         transaction = Transaction(store)
-        read(transaction, get(b"a", Check.ROWS))
+        read(transaction, get(b"a", Validation.ROWS))
         store.commits = 0
         return transaction.commit(writes(a=b"new"))
 
@@ -146,7 +148,7 @@ class TestLostAnswer:
         with pytest.raises(CommitAbortedError, match="nothing was written, and nothing will be") as caught:
             self.commit(store)
         assert caught.value.retryable
-        assert read(Transaction(store), get(b"a", Check.ROWS)) == [b"1"]
+        assert read(Transaction(store), get(b"a", Validation.ROWS)) == [b"1"]
 
     def test_unreachable(self, store: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(transaction_module, "RESOLVE_PAUSES_S", [0.0] * 3)

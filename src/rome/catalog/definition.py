@@ -25,15 +25,15 @@ from rome.catalog.objects import (
     ViewObject,
     encode_object,
 )
+from rome.catalog.reflected_table import IndexShape, ReflectedTable, describe_table, evaluate_default
 from rome.catalog.schema import Catalog, Column, Computed, Index, Table, View
-from rome.catalog.shape import IndexShape, TableShape, describe_table, evaluate_default
 from rome.errors import CorruptRecordError, NotSupportedError
 
-_shapes: dict[tuple[str, ...], TableShape] = {}
+_shapes: dict[tuple[str, ...], ReflectedTable] = {}
 _MAX_SHAPES = 4096
 
 
-class Change(NamedTuple):
+class SchemaChange(NamedTuple):
     """What turns one stored definition into another: rows of table 0 (None: deleted), tables and indexes dropped."""
 
     rows: dict[bytes, bytes | None]
@@ -193,7 +193,7 @@ class Definition:
         """Key and record of every row of table 0 that makes this definition."""
         return map(encode_object, (self.header, *self.objects.values()))
 
-    def change_since(self, old: Definition) -> Change:
+    def change_since(self, old: Definition) -> SchemaChange:
         """What a commit has to write so that the stored definition `old` becomes this one."""
         before, after = dict(old.stored()), dict(self.stored())
         if not old.objects and old.header == Header():
@@ -208,7 +208,7 @@ class Definition:
             for index in table.indexes
             if index.id not in {other.id for other in self.tables_by_id[number].indexes}
         ]
-        return Change(rows, dropped_tables, dropped_indexes)
+        return SchemaChange(rows, dropped_tables, dropped_indexes)
 
 
 _ORDER = {"table": 0, "index": 1, "view": 2, "trigger": 3}
@@ -244,7 +244,7 @@ def _index_label(name: str, origin: str) -> str:
     return name.lower() if origin == "c" else "#" + name.rpartition("_")[2]
 
 
-def _shape(mirror: Mirror, master: Mapping[tuple[str, str], Master], name: str, sql: str) -> TableShape:
+def _shape(mirror: Mirror, master: Mapping[tuple[str, str], Master], name: str, sql: str) -> ReflectedTable:
     """The table's shape, remembered by the texts that make it: test suites make the same schema again and again."""
     key = (name, sql, *(i.sql for i in master.values() if i.type == "index" and i.table.lower() == name.lower()))
     found = _shapes.get(key)
@@ -308,7 +308,7 @@ def _evolve_table(
 
 
 def _index_numbers(
-    shape: TableShape, columns: tuple[int, ...], old: TableObject, table: Table | None
+    shape: ReflectedTable, columns: tuple[int, ...], old: TableObject, table: Table | None
 ) -> tuple[dict[str, int], int]:
     """The numbers of the indexes by label, and the next free one.
 
@@ -381,7 +381,7 @@ def _table(mirror: Mirror, master: Mapping[tuple[str, str], Master], item: Table
     )
 
 
-def _columns(shape: TableShape, item: TableObject) -> tuple[Column, ...]:
+def _columns(shape: ReflectedTable, item: TableObject) -> tuple[Column, ...]:
     """The columns with their numbers, and what older records have for those that came later."""
     if len(item.layouts) == 1 and item.next_column == len(shape.columns) + 1:
         return shape.first_columns

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import apsw
 from apsw.ext import query_info
 
-from rome.catalog.shape import quote
+from rome.catalog.reflected_table import quote
 
 
 class Master(NamedTuple):

@@ -14,7 +14,7 @@ from rome.codec.values import Collation, SqlValue
 from rome.sql.tokens import tokenize
 
 Affinity = Literal["BLOB", "TEXT", "NUMERIC", "INTEGER", "REAL"]
-Action = Literal["NO ACTION", "RESTRICT", "SET NULL", "SET DEFAULT", "CASCADE"]
+ForeignKeyAction = Literal["NO ACTION", "RESTRICT", "SET NULL", "SET DEFAULT", "CASCADE"]
 
 ROWID = -1
 """Stands for the rowid where a column position is asked for."""
@@ -83,8 +83,8 @@ class ForeignKey:
     columns: tuple[int, ...]
     parent: str
     parent_columns: tuple[str, ...] | None
-    on_update: Action
-    on_delete: Action
+    on_update: ForeignKeyAction
+    on_delete: ForeignKeyAction
     deferred: bool
 
 

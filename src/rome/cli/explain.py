@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import rome
 from rome.codec.values import SqlValue
 
-Row = Mapping[str, object]
+ReportRow = Mapping[str, object]
 """A row of EXPLAIN ROME, by the names of its columns."""
 
 _NUMBER = re.compile(r"[+-]?[0-9]+")
@@ -47,7 +47,7 @@ def value_of(text: str) -> SqlValue:
     return float(text) if _REAL.fullmatch(text) else text
 
 
-def tree(rows: Sequence[Row], branches: tuple[str, str, str] = _BRANCHES) -> str:
+def tree(rows: Sequence[ReportRow], branches: tuple[str, str, str] = _BRANCHES) -> str:
     """One line per row: the waves, their accesses below them, and what it is in all."""
     branch, last_branch, trunk = branches
     lines = []
@@ -60,7 +60,7 @@ def tree(rows: Sequence[Row], branches: tuple[str, str, str] = _BRANCHES) -> str
     return "\n".join([*lines, f"{last_branch}{_head(rows[-1])}"])
 
 
-def _head(row: Row) -> str:
+def _head(row: ReportRow) -> str:
     """A wave, or what is counted beside and above them."""
     name = f"wave {row['wave']}" if row["wave"] else str(row["access"])
     expected = _count(row["expected_trips"], "trip")
@@ -76,7 +76,7 @@ def _head(row: Row) -> str:
     return ": ".join(filter(None, [name, "; ".join(filter(None, [figures, str(row["remark"])]))]))
 
 
-def _access(row: Row) -> str:
+def _access(row: ReportRow) -> str:
     """A table and the way to its rows."""
     most = "? rows" if row["most_rows"] is None else f"at most {_count(row['most_rows'], 'row')}"
     parts = [row["access"], row["bounds"], row["remark"], most]

@@ -11,7 +11,7 @@ from contextlib import closing
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from rome.catalog.shape import quote
+from rome.catalog.reflected_table import quote
 from rome.codec.values import SqlValue
 
 if TYPE_CHECKING:

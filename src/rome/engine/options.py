@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Literal
 
 from rome.store.spi import MAX_COMMIT_BYTES, MAX_COMMIT_ROWS
-from rome.transaction.room import DEFAULT_MAX_BYTES
+from rome.transaction.memory_budget import DEFAULT_MAX_BYTES
 from rome.transaction.write_set import CommitLimits
 
 

@@ -88,7 +88,7 @@ class PlannedRow(Struct, frozen=True, gc=False):
     rowid_given: bool
 
 
-class PlainRows(Struct, frozen=True, gc=False):
+class DirectRows(Struct, frozen=True, gc=False):
     """All that a SELECT shows: columns `shown` of those rows of `fetch` whose key in the index `compared` is `key`.
 
     Attributes:
@@ -107,24 +107,24 @@ class PlainRows(Struct, frozen=True, gc=False):
     stop: int
 
 
-QuestionKind = Literal["count", "least", "greatest"]
+AggregateKind = Literal["count", "least", "greatest"]
 
 
-class Question(Struct, frozen=True, gc=False):
+class AggregateRequest(Struct, frozen=True, gc=False):
     """What the store can tell of the rows in `ranges` of `path`, in the place of showing them.
 
     How many there are, or the least or greatest value of the column at `position`, which is not NULL in any of them;
     then there is at most one range, and its order is that of the column.
     """
 
-    kind: QuestionKind
+    kind: AggregateKind
     table: Table
     path: Index
     ranges: tuple[Bounds, ...]
     position: int
 
 
-class Line(NamedTuple):
+class PlanLine(NamedTuple):
     """One access of a plan, in words, for EXPLAIN ROME.
 
     Attributes:
@@ -164,11 +164,11 @@ class FetchPlan(ABC):
         """
 
     @abstractmethod
-    def questions(self, parameters: Sequence[SqlValue]) -> list[Question] | None:
+    def questions(self, parameters: Sequence[SqlValue]) -> list[AggregateRequest] | None:
         """Whose answers are the columns of the statement's only row; None: it needs its rows read."""
 
     @abstractmethod
-    def plain_rows(self, parameters: Sequence[SqlValue]) -> PlainRows | None:
+    def direct_rows(self, parameters: Sequence[SqlValue]) -> DirectRows | None:
         """What the statement shows, if that is stored rows as they are; None: SQLite has to find out."""
 
     @abstractmethod
@@ -184,7 +184,7 @@ class FetchPlan(ABC):
         """Names of the columns of a table that the statement compares with something, and that begin no index."""
 
     @abstractmethod
-    def explain(self, parameters: Sequence[SqlValue] | None) -> list[Line]:
+    def explain(self, parameters: Sequence[SqlValue] | None) -> list[PlanLine]:
         """One line per fetch, in the order of the waves; `parameters` are shown in the place of `?1` if they are given.
 
         Cost: no I/O; up to a millisecond, as it finds out anew why no index bounds what is read whole.

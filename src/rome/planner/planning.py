@@ -24,26 +24,26 @@ from rome.codec.values import SqlValue
 from rome.planner.access.bounds import MAX_WAVE_KEYS, Inputs, PointRead, fetches, whole
 from rome.planner.access.order import Step, order
 from rome.planner.algebra.predicates import FixedValue, Operand, SlotValue, columns_of
-from rome.planner.algebra.query import Reader, ViewText
+from rome.planner.algebra.query import QueryReader, ViewText
 from rome.planner.algebra.tree import set_contexts
 from rome.planner.parse.canonical import RUN, Canonical, Constant, NotUnderstood, Slot, canonical
-from rome.planner.parse.statement import Kind, classify
+from rome.planner.parse.statement import StatementKind, classify
 from rome.planner.plan import (
+    AggregateRequest,
+    DirectRows,
     Fetch,
     FetchedRows,
     FetchPlan,
-    Line,
     Many,
-    PlainRows,
+    PlanLine,
     PlannedRow,
-    Question,
     Values,
     Wave,
 )
 from rome.planner.report.explain import explain, explain_questions
 from rome.planner.report.reasons import why_whole
-from rome.planner.shortcuts.aggregate import Summary, read_summary
-from rome.planner.shortcuts.direct import Plain, PlainRead, read_plain
+from rome.planner.shortcuts.aggregate import AggregateRead, read_summary
+from rome.planner.shortcuts.direct import BoundDirectRead, DirectRead, read_plain
 from rome.planner.shortcuts.insertion import Insertion, read_insertion
 from rome.planner.shortcuts.page import Paging, Probe, probe_of, read_paging
 from rome.sql.tokens import Token, identifier, tokenize
@@ -55,7 +55,7 @@ _MAX_TREES = 256
 """Syntax trees that are kept, of whatever catalog: a test suite makes one database after another, all alike."""
 
 _USING = re.compile(r"\b(USING|NATURAL)\b")
-_PLANNED = (Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE)
+_PLANNED = (StatementKind.SELECT, StatementKind.INSERT, StatementKind.UPDATE, StatementKind.DELETE)
 
 
 class Template(Struct, frozen=True):
@@ -70,8 +70,8 @@ class Template(Struct, frozen=True):
     steps: tuple[Step, ...]
     missed: tuple[Table, ...]
     whole: tuple[Table, ...]
-    summary: Summary | None = None
-    plain: Plain | None = None
+    summary: AggregateRead | None = None
+    plain: DirectRead | None = None
     paging: Paging | None = None
     doubt: str = "SQLite reads it, and the analysis does not find where"
 
@@ -93,16 +93,16 @@ def plan_statement(sql: str, catalog: Catalog, base_tables: frozenset[str]) -> F
     insertion = None
     slots: tuple[Slot, ...] = ()
     if kind in _PLANNED:
-        if kind is Kind.INSERT:
+        if kind is StatementKind.INSERT:
             insertion = read_insertion(tokens, catalog)
         if insertion is not None and not any(token.word in ("SELECT", "IN") for token in tokens):
             template = _template_of((), base_tables - {insertion.table.name.lower()}, catalog)
         else:
             template, slots = _analysed(tokens, catalog, base_tables)
-    elif any(token.word == "SELECT" for token in tokens) and kind is not Kind.EXPLAIN:
+    elif any(token.word == "SELECT" for token in tokens) and kind is not StatementKind.EXPLAIN:
         template = _whole(tokens, base_tables, catalog, "what this kind of statement reads is not analysed")
     else:
-        template = _template_of((), frozenset() if kind is Kind.EXPLAIN else base_tables, catalog)
+        template = _template_of((), frozenset() if kind is StatementKind.EXPLAIN else base_tables, catalog)
     probe = None if template.paging is None else probe_of(tokens, template.paging)
     return StatementPlan(template, slots, insertion, probe)
 
@@ -137,7 +137,7 @@ class StatementPlan(FetchPlan):
         self._only_point = None if alone is None else self._points.get(alone)
         self._plain = None
         if template.plain is not None and (self._only_point or (alone and template.plain.is_whole)):
-            self._plain = PlainRead(template.plain, self._only_point, slots)
+            self._plain = BoundDirectRead(template.plain, self._only_point, slots)
 
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
         if self._only_point is not None:
@@ -218,10 +218,10 @@ class StatementPlan(FetchPlan):
             found = [each if each.keys else replace(each, page=page) for each in found]
         return found
 
-    def questions(self, parameters: Sequence[SqlValue]) -> list[Question] | None:
+    def questions(self, parameters: Sequence[SqlValue]) -> list[AggregateRequest] | None:
         return None if self._summary is None else self._summary.questions(Inputs(self._slots, parameters))
 
-    def plain_rows(self, parameters: Sequence[SqlValue]) -> PlainRows | None:
+    def direct_rows(self, parameters: Sequence[SqlValue]) -> DirectRows | None:
         return None if self._plain is None else self._plain.rows(parameters)
 
     def only_fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
@@ -242,7 +242,7 @@ class StatementPlan(FetchPlan):
             found |= {leaf.table.columns[position].name: None for position in positions if position not in indexed}
         return list(found)
 
-    def explain(self, parameters: Sequence[SqlValue] | None) -> list[Line]:
+    def explain(self, parameters: Sequence[SqlValue] | None) -> list[PlanLine]:
         if self._summary is not None:
             asked = [(each.kind, each.access) for each in self._summary.asked]
             return explain_questions(asked, self._slots, parameters)
@@ -299,7 +299,7 @@ def _not_analysed(error: NotUnderstood | RecursionError) -> str:
 
 
 def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> Template:
-    reader = Reader(catalog, _operand, lambda name: _view(catalog.views[name].sql))
+    reader = QueryReader(catalog, _operand, lambda name: _view(catalog.views[name].sql))
     tree = _parse(text.text)
     reader.statement(tree)
     for root in reader.roots:

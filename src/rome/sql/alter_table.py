@@ -18,7 +18,7 @@ from rome.errors import NotSupportedError, OperationalError
 from rome.sql.create_table import Clause, CreateTable, begins_clause, clauses, closing
 from rome.sql.tokens import Token, identifier, tokenize
 
-Change = Literal["ADD", "DROP CONSTRAINT", "TYPE", "DEFAULT", "NOT NULL", "DROP COLUMN"]
+AlterKind = Literal["ADD", "DROP CONSTRAINT", "TYPE", "DEFAULT", "NOT NULL", "DROP COLUMN"]
 _TABLE_CONSTRAINTS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"})
 _NEEDS_COLUMN = frozenset({"PRIMARY KEY", "UNIQUE", "CHECK", "REFERENCES"})
 
@@ -39,7 +39,7 @@ class Alteration:
     """
 
     table: str
-    change: Change
+    change: AlterKind
     name: str = ""
     text: str = ""
     kind: str = ""

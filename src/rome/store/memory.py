@@ -34,8 +34,8 @@ from rome.errors import (
     SnapshotTooOldError,
     StoreUnavailableError,
 )
+from rome.store.commit_queue import CommitQueue, QueueEntry
 from rome.store.diagnosis import Diagnosis, Finding, Level, Loss
-from rome.store.line import Line, Place
 from rome.store.location import Location
 from rome.store.spi import (
     CATALOG_TABLE,
@@ -171,7 +171,7 @@ class _Table:
                 yield entry, entry if index_id == ORDER_INDEX else value
 
 
-class _Commit(Struct, frozen=True):
+class _MemoryCommit(Struct, frozen=True):
     """What trimming needs to know of a commit, or of an aborted transaction (which touched nothing)."""
 
     version: Version
@@ -195,9 +195,9 @@ class _Database:
         self.retention = Retention()
         self._transactions: dict[bytes, Version | None] = {}
         """Id -> commit version, None when aborted."""
-        self._past: deque[_Commit] = deque()
+        self._past: deque[_MemoryCommit] = deque()
         self._replaced_bytes = 0
-        self._places: list[Place] = []
+        self._places: list[QueueEntry] = []
         self._pending: CommitRequest | None = None
         """A validated commit that is being applied. Whoever finds it finishes it: an exception from outside came."""
         self._floor: Version = 0
@@ -265,10 +265,10 @@ class _Database:
         self._validate(request)
         if request.rows or request.entries or request.drops or request.sequences or request.settings:
             if self._places:
-                line = Line(self._places, clock())
-                line.check(request)
-                line.leave(request.ticket)
-                self._places = line.places
+                queue = CommitQueue(self._places, clock())
+                queue.check(request)
+                queue.leave(request.ticket)
+                self._places = queue.places
             self._pending = request
             self.finish()
             self.trim(COMMITS_TRIMMED_PER_COMMIT)
@@ -343,7 +343,7 @@ class _Database:
         touched: list[tuple[_Table, _History, bytes]],
         replaced_bytes: int,
     ) -> None:
-        commit = _Commit(version, clock(), transaction_id, touched, replaced_bytes)
+        commit = _MemoryCommit(version, clock(), transaction_id, touched, replaced_bytes)
         self._transactions[transaction_id] = outcome
         self.version = version
         self._replaced_bytes += replaced_bytes
@@ -358,16 +358,16 @@ class _Database:
             self._remember(transaction_id, self.version + 1, None, [], 0)
         return self._transactions[transaction_id]
 
-    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
-        line = Line(self._places, clock())
-        line.take(ticket, claims, lease_s)
-        self._places = line.places
-        return line.ahead(ticket)
+    def join_queue(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+        queue = CommitQueue(self._places, clock())
+        queue.take(ticket, claims, lease_s)
+        self._places = queue.places
+        return queue.ahead(ticket)
 
-    def leave_line(self, ticket: bytes) -> None:
-        line = Line(self._places, clock())
-        line.leave(ticket)
-        self._places = line.places
+    def leave_queue(self, ticket: bytes) -> None:
+        queue = CommitQueue(self._places, clock())
+        queue.leave(ticket)
+        self._places = queue.places
 
     def trim(self, limit: int | None = None) -> int:
         """Forget commits that are older than the retention or do not fit into its bytes, oldest first."""
@@ -482,13 +482,13 @@ class MemoryStore(Store):
         with self._database.lock, self._round_trip() as database:
             return database.resolve(transaction_id, snapshot)
 
-    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+    def join_queue(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
         with self._database.lock, self._round_trip() as database:
-            return database.line_up(ticket, claims, lease_s)
+            return database.join_queue(ticket, claims, lease_s)
 
-    def leave_line(self, ticket: bytes) -> None:
+    def leave_queue(self, ticket: bytes) -> None:
         with self._database.lock, self._round_trip() as database:
-            database.leave_line(ticket)
+            database.leave_queue(ticket)
 
     def trim(self) -> int:
         with self._database.lock, self._round_trip() as database:

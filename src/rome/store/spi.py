@@ -212,7 +212,7 @@ class Drop(Struct, frozen=True, gc=False):
 
 
 class Claim(NamedTuple):
-    """A row that a transaction in the line for the commit turn wants left alone; `key` None: all rows of the table.
+    """A row that a transaction in the commit queue wants left alone; `key` None: all rows of the table.
 
     A named tuple, since a store's file has it as an array.
     """
@@ -239,7 +239,7 @@ class CommitRequest(Struct, frozen=True, gc=False):
         sequences: sequence -> value that it must be raised to, at least. It may exceed MAX_NUMBER, where nobody takes
             numbers of it.
         settings: sequence -> value that it is set to, even if that is less; none of these is in `sequences`.
-        ticket: of the place in the line for the commit turn, if there is one; given up when something was written.
+        ticket: of the place in the commit queue, if there is one; given up when something was written.
     """
 
     transaction_id: bytes
@@ -356,7 +356,7 @@ class Store(ABC):
 
         Raises:
             ConflictError (and its subclasses): nothing was written, and this id was not used. TurnTakenError, only if
-                all else is well: somebody before us in the line claims a row that this would write.
+                all else is well: somebody before us in the commit queue claims a row that this would write.
             CommitAbortedError: `resolve` was called for this id first.
             CommitUnknownError: the connection broke after sending; all was applied, or nothing.
             StoreUnavailableError: nothing was sent. StoreFullError, StoreReadOnlyError: nothing was written.
@@ -381,8 +381,8 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
-        """Take a place in the line for the commit turn, or keep it; returns how many before it claim the same.
+    def join_queue(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+        """Take a place in the commit queue, or keep it; returns how many before it claim the same.
 
         At 0 it is our turn: what others commit leaves the claimed rows alone, until we commit, or leave, or the lease
         is over, which lasts from now for `lease_s` by the store's clock, or for half of that when we had a place
@@ -396,7 +396,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def leave_line(self, ticket: bytes) -> None:
+    def leave_queue(self, ticket: bytes) -> None:
         """Give a place up; no error when there is none. One round trip."""
 
     @abstractmethod

@@ -49,7 +49,7 @@ AWKWARD_NAMES = (
 )
 """Names of databases that a careless store confuses with each other, with a pattern or with its own keys."""
 
-Write = RowWrite | EntryWrite | Drop
+StoreWrite = RowWrite | EntryWrite | Drop
 
 
 def _nothing() -> Set[object]:
@@ -80,10 +80,10 @@ class StoreUnderTest:
     machine_runs: int = 50
 
 
-class Client:
+class SnapshotClient:
     """A connection with a snapshot, and the defaults that tests would repeat. `table` is 1 where not said.
 
-    `ticket` goes with all commits, for those who are in the line for the commit turn.
+    `ticket` goes with all commits, for those who are in the commit queue.
     """
 
     def __init__(self, store: Store) -> None:
@@ -152,7 +152,7 @@ class Client:
 
     def commit(
         self,
-        *writes: Write,
+        *writes: StoreWrite,
         read: Sequence[Point | RangeCheck] = (),
         sequences: dict[int, int] | None = None,
         settings: dict[int, int] | None = None,
@@ -166,7 +166,7 @@ class Client:
 
     def request(
         self,
-        *writes: Write,
+        *writes: StoreWrite,
         read: Sequence[Point | RangeCheck] = (),
         sequences: dict[int, int] | None = None,
         settings: dict[int, int] | None = None,
@@ -186,13 +186,13 @@ class Client:
             ticket=self.ticket,
         )
 
-    def write(self, *writes: Write) -> Version:
+    def write(self, *writes: StoreWrite) -> Version:
         """Commit from a new snapshot, having read nothing: cannot conflict."""
         self.begin()
         return self.commit(*writes)
 
 
-Connect = Callable[[], Client]
+Connect = Callable[[], SnapshotClient]
 """The fixture `connect`: opens one more connection to the test's database."""
 
 

@@ -26,7 +26,7 @@ class Direction(Enum):
     ANSWER = "from the server to the client"
 
 
-class Verdict(Enum):
+class Forwarding(Enum):
     """What becomes of bytes that have arrived at the proxy."""
 
     PASS = "pass them on"
@@ -35,12 +35,12 @@ class Verdict(Enum):
     HOLD = "swallow these and all that follow, and leave both ends open, as a network does that has lost its way"
 
 
-Judge = Callable[[Direction, bytes], Verdict]
+Judge = Callable[[Direction, bytes], Forwarding]
 """Asked about every piece of a stream that arrives, in the thread of its connection."""
 
 
-def _pass_all(direction: Direction, data: bytes) -> Verdict:
-    return Verdict.PASS
+def _pass_all(direction: Direction, data: bytes) -> Forwarding:
+    return Forwarding.PASS
 
 
 class Proxy:
@@ -202,17 +202,17 @@ class _Connection:
             stream.reading = False
             stream.under_way.append(_Piece(due, b""))
             return True
-        verdict = Verdict.HOLD if self._holding else self._proxy.judge(stream.direction, data)
-        if verdict is Verdict.CUT:
+        verdict = Forwarding.HOLD if self._holding else self._proxy.judge(stream.direction, data)
+        if verdict is Forwarding.CUT:
             return False
-        if verdict is Verdict.HOLD:
+        if verdict is Forwarding.HOLD:
             self._holding = True
             return True
         if stream.direction is Direction.REQUEST and self._last is not Direction.REQUEST:
             self._proxy._count()
         self._last = stream.direction
         stream.under_way.append(_Piece(due, data))
-        if verdict is Verdict.PASS_AND_CUT:
+        if verdict is Forwarding.PASS_AND_CUT:
             self._ending = True
             for each in self._streams:
                 each.reading = False

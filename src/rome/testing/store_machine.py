@@ -37,7 +37,7 @@ from rome.store.spi import (
     Snapshot,
     Version,
 )
-from rome.testing.harness import Client, StoreUnderTest, Write, change_catalog
+from rome.testing.harness import SnapshotClient, StoreUnderTest, StoreWrite, change_catalog
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ paths = st.integers(-1, 2)
 class _Twin:
     """A connection to the store and one to the model, and what the transaction open on both has read."""
 
-    def __init__(self, real: Client, model: Client) -> None:
+    def __init__(self, real: SnapshotClient, model: SnapshotClient) -> None:
         self.clients = real, model
         real.ticket = model.ticket = token_bytes(16)
         self.open = False
@@ -141,7 +141,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _connect(self) -> _Twin:
         real, model = self.locations
-        return _Twin(Client(self.under_test.store.open(real)), Client(self.under_test.model.open(model)))
+        return _Twin(
+            SnapshotClient(self.under_test.store.open(real)), SnapshotClient(self.under_test.model.open(model))
+        )
 
     def teardown(self) -> None:
         try:
@@ -174,7 +176,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(connection=connections)
     def reopen(self, connection: int) -> None:
-        self.leave_line(connection)
+        self.leave_queue(connection)
         for client in self.twins[connection].clients:
             client.store.close()
         self.twins[connection] = self._connect()
@@ -254,7 +256,7 @@ class StoreMachine(RuleBasedStateMachine):
         found = self._read_rows(twin, self.table, list(writes))
         if found is None:
             return
-        effects: list[Write] = []
+        effects: list[StoreWrite] = []
         for (key, record), row in zip(writes.items(), found, strict=True):
             effects.append(RowWrite(self.table, key, record))
             old = set() if row is None else set(enumerate(_index_keys(row.record)))
@@ -361,16 +363,18 @@ class StoreMachine(RuleBasedStateMachine):
     # Lining up
 
     @rule(connection=connections, plain=st.booleans(), wanted=st.lists(keys | st.none(), min_size=1, max_size=3))
-    def line_up(self, connection: int, plain: bool, wanted: list[bytes | None]) -> None:
+    def join_queue(self, connection: int, plain: bool, wanted: list[bytes | None]) -> None:
         """Others that write such rows get a TurnTakenError from now on, until this one commits."""
         claims = [Claim(PLAIN_TABLE if plain else self.table, key) for key in wanted]
-        real, model = (client.store.line_up(client.ticket, claims, 600.0) for client in self.twins[connection].clients)
+        real, model = (
+            client.store.join_queue(client.ticket, claims, 600.0) for client in self.twins[connection].clients
+        )
         assert real == model
 
     @rule(connection=connections)
-    def leave_line(self, connection: int) -> None:
+    def leave_queue(self, connection: int) -> None:
         for client in self.twins[connection].clients:
-            client.store.leave_line(client.ticket)
+            client.store.leave_queue(client.ticket)
 
     # How both sides are driven
 
@@ -397,7 +401,7 @@ class StoreMachine(RuleBasedStateMachine):
             twin.begin()
         return twin
 
-    def _both(self, twin: _Twin, ask: Callable[[Client], T]) -> tuple[T, T] | None:
+    def _both(self, twin: _Twin, ask: Callable[[SnapshotClient], T]) -> tuple[T, T] | None:
         """Both answers; None when both refused, which ends the transaction."""
         real, model = (_outcome(ask, client) for client in twin.clients)
         if isinstance(real, Exception) or isinstance(model, Exception):
@@ -437,7 +441,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert real_count == model_count == len(model_rows)
             assert not (model_rows and (table, index) in self.dropped)
 
-    def _requests(self, twin: _Twin, writes: list[Write], sequences: dict[int, int] | None = None) -> _Sent:
+    def _requests(self, twin: _Twin, writes: list[StoreWrite], sequences: dict[int, int] | None = None) -> _Sent:
         transaction_id = token_bytes(16)
         reads_of_both = zip(*twin.reads, strict=True) if twin.reads else ((), ())
         real, model = (
@@ -448,7 +452,7 @@ class StoreMachine(RuleBasedStateMachine):
         )
         return _Sent(real, model)
 
-    def _commit(self, twin: _Twin, writes: list[Write], sequences: dict[int, int] | None = None) -> None:
+    def _commit(self, twin: _Twin, writes: list[StoreWrite], sequences: dict[int, int] | None = None) -> None:
         sent = self._requests(twin, writes, sequences)
         if writes:
             self.sent.append(sent)
@@ -480,18 +484,18 @@ class StoreMachine(RuleBasedStateMachine):
             self.numbers[sequence] = max(number, self.numbers.get(sequence, 0))
 
 
-def _outcome(ask: Callable[[Client], T], client: Client) -> T | ConflictError | CommitAbortedError:
+def _outcome(ask: Callable[[SnapshotClient], T], client: SnapshotClient) -> T | ConflictError | CommitAbortedError:
     try:
         return ask(client)
     except (ConflictError, CommitAbortedError) as refusal:
         return refusal
 
 
-def _scan_and_count(client: Client, table: int, index: int) -> tuple[list[Row], int]:
+def _scan_and_count(client: SnapshotClient, table: int, index: int) -> tuple[list[Row], int]:
     return client.scan(index, table=table), client.count(index, table=table)
 
 
-def _commit(client: Client, request: CommitRequest) -> Version:
+def _commit(client: SnapshotClient, request: CommitRequest) -> Version:
     return client.store.commit(request)
 
 

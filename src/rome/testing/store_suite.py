@@ -19,12 +19,12 @@ import pytest
 
 from rome.store.location import Location
 from rome.store.spi import Store
-from rome.testing.harness import Client, Connect, StoreUnderTest
+from rome.testing.harness import Connect, SnapshotClient, StoreUnderTest
 from rome.testing.store_machine import TestRandomHistories
+from rome.testing.suite_commit_queue import TestLine
 from rome.testing.suite_commits import TestCatalogVersion, TestCommit, TestDrop, TestSequences, TestTransactionIds
 from rome.testing.suite_databases import TestConnection, TestDatabases, TestRetention
 from rome.testing.suite_entry_points import TestEntryPoints
-from rome.testing.suite_line import TestLine
 from rome.testing.suite_read_sets import TestReadSet
 from rome.testing.suite_reads import TestKeysAndRecords, TestScan, TestSnapshot
 
@@ -60,9 +60,9 @@ def connect(store_under_test: StoreUnderTest, location: Location) -> Iterator[Co
     """Opens connections, all to one database that is new."""
     stores: list[Store] = []
 
-    def open_client() -> Client:
+    def open_client() -> SnapshotClient:
         stores.append(store_under_test.store.open(location))
-        return Client(stores[-1])
+        return SnapshotClient(stores[-1])
 
     try:
         yield open_client

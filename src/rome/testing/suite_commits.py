@@ -31,7 +31,7 @@ from rome.store.spi import (
     ScanResult,
     Version,
 )
-from rome.testing.harness import Client, Connect, change_catalog, delete, enter, leave, put
+from rome.testing.harness import Connect, SnapshotClient, change_catalog, delete, enter, leave, put
 
 
 class TestCommit:
@@ -325,7 +325,7 @@ class TestSequences:
         assert _reserve(writer, Reserve(1, 1)) == [6]
 
     def test_threads_never_get_the_same_number(self, connect: Connect) -> None:
-        def take(client: Client) -> list[int]:
+        def take(client: SnapshotClient) -> list[int]:
             return [
                 number
                 for size in range(1, 40)
@@ -338,7 +338,7 @@ class TestSequences:
         assert len(set(numbers)) == len(numbers) == 4 * sum(range(1, 40))
 
 
-def _reserve(client: Client, *reserves: Reserve) -> list[int]:
+def _reserve(client: SnapshotClient, *reserves: Reserve) -> list[int]:
     return client.store.read(None, (), reserves).reserved
 
 
@@ -402,7 +402,7 @@ class TestDrop:
     """A drop is committed together with a catalog change, so no older snapshot asks for what is gone."""
 
     @pytest.fixture
-    def client(self, connect: Connect) -> Client:
+    def client(self, connect: Connect) -> SnapshotClient:
         """Two tables with the same rows and two indexes each."""
         client = connect()
         for table in (1, 2):
@@ -414,7 +414,7 @@ class TestDrop:
         client.write(*(delete(b"%04d" % number) for number in range(3)))
         return client
 
-    def test_dropped_table_is_gone_with_its_indexes(self, client: Client) -> None:
+    def test_dropped_table_is_gone_with_its_indexes(self, client: SnapshotClient) -> None:
         client.write(Drop(1), change_catalog())
         client.begin()
         assert client.scan() == client.scan(1) == client.scan(2) == []
@@ -423,7 +423,7 @@ class TestDrop:
         assert len(client.scan(table=2)) == 1500
         assert client.count(1, table=2) == client.count(2, table=2) == 300
 
-    def test_dropped_index_leaves_the_rows_and_the_other_index(self, client: Client) -> None:
+    def test_dropped_index_leaves_the_rows_and_the_other_index(self, client: SnapshotClient) -> None:
         client.write(leave(b"0000", b"0000"), leave(b"0000", b"0000", 2))
         client.write(Drop(1, 1), change_catalog())
         client.begin()
@@ -433,7 +433,7 @@ class TestDrop:
         assert client.count(2) == 299
         assert client.count(1, table=2) == 300
 
-    def test_drop_comes_before_the_writes_of_its_commit(self, client: Client) -> None:
+    def test_drop_comes_before_the_writes_of_its_commit(self, client: SnapshotClient) -> None:
         version = client.write(
             Drop(1), put(b"new"), enter(b"k", b"new"), Drop(2, 1), enter(b"k", b"0005", 1, 2), change_catalog()
         )
@@ -441,13 +441,13 @@ class TestDrop:
         assert client.scan() == client.scan(1) == [Row(b"new", version, b"record")]
         assert client.keys(1, table=2) == [b"0005"]
 
-    def test_dropping_what_is_not_there_is_no_error(self, client: Client) -> None:
+    def test_dropping_what_is_not_there_is_no_error(self, client: SnapshotClient) -> None:
         client.write(Drop(9), Drop(1, 9), change_catalog())
         client.begin()
         assert client.count() == 1497
         assert client.count(1) == 300
 
-    def test_older_snapshot_is_refused_after_a_drop(self, connect: Connect, client: Client) -> None:
+    def test_older_snapshot_is_refused_after_a_drop(self, connect: Connect, client: SnapshotClient) -> None:
         old = connect()
         seen = old.begin().version
         client.write(Drop(1), change_catalog())

@@ -14,7 +14,7 @@ import pytest
 from rome.errors import CommitAbortedError, ConflictError, SnapshotLostError, SnapshotTooOldError, StoreUnavailableError
 from rome.store.location import Location
 from rome.store.spi import BEYOND, Point, RangeCheck, Reserve, Retention, Store
-from rome.testing.harness import Client, Connect, StoreUnderTest, change_catalog, delete, enter, leave, put
+from rome.testing.harness import Connect, SnapshotClient, StoreUnderTest, change_catalog, delete, enter, leave, put
 
 
 def _expire(store: Store, under_test: StoreUnderTest) -> int:
@@ -181,7 +181,7 @@ class TestDatabases:
         with ExitStack() as cleanup:
             clients = []
             for location in locations:
-                clients.append(Client(store.open(location)))
+                clients.append(SnapshotClient(store.open(location)))
                 cleanup.callback(clients[-1].store.close)
             for number, client in enumerate(clients):
                 assert client.begin().version == 0
@@ -198,7 +198,7 @@ class TestDatabases:
     def test_dropping_one_leaves_the_others(self, store_under_test: StoreUnderTest, locations: list[Location]) -> None:
         store = store_under_test.store
         for location in locations:
-            client = Client(store.open(location))
+            client = SnapshotClient(store.open(location))
             client.write(put(b"a"))
             client.store.close()
         dropped, kept = locations[::2], locations[1::2]
@@ -208,7 +208,7 @@ class TestDatabases:
         assert not {location.database for location in dropped} & set(listed)
         assert {location.database for location in kept} <= set(listed)
         for location in kept:
-            client = Client(store.open(location))
+            client = SnapshotClient(store.open(location))
             client.begin()
             assert client.keys() == [b"a"]
             client.store.close()
@@ -217,7 +217,7 @@ class TestDatabases:
         store = store_under_test.store
         location = store_under_test.locate(f"suite-{token_hex(8)}")
         before = store_under_test.residue()
-        client = Client(store.open(location))
+        client = SnapshotClient(store.open(location))
         keys = [b"%05d" % number for number in range(3000)]
         for table in (1, 2):
             client.write(*(put(key, table=table) for key in keys), *(enter(key, key, table=table) for key in keys))
@@ -233,14 +233,14 @@ class TestDatabases:
     def test_database_of_the_same_name_begins_anew(self, store_under_test: StoreUnderTest) -> None:
         store = store_under_test.store
         location = store_under_test.locate(f"suite-{token_hex(8)}")
-        old = Client(store.open(location))
+        old = SnapshotClient(store.open(location))
         old.write(put(b"a"), change_catalog())
         old.store.read(None, (), [Reserve(1, 10)])
         old.store.set_retention(Retention(5.0))
         ended = old.begin()
         old.store.close()
         store.drop_database(location)
-        new = Client(store.open(location))
+        new = SnapshotClient(store.open(location))
         result = new.store.read(None, (), [Reserve(1, 1)])
         assert result.snapshot.version == result.catalog_version == 0
         assert result.snapshot.incarnation != ended.incarnation
@@ -261,11 +261,11 @@ class TestDatabases:
     ) -> None:
         store = store_under_test.store
         location = store_under_test.locate(f"suite-{token_hex(8)}")
-        old = Client(store.open(location))
+        old = SnapshotClient(store.open(location))
         old.write(put(b"a"))
         old.begin()
         store.drop_database(location)
-        new = Client(store.open(location))
+        new = SnapshotClient(store.open(location))
         new.write(put(b"b"))
         with pytest.raises((SnapshotLostError, StoreUnavailableError)):
             old.get(b"a")
@@ -359,7 +359,7 @@ def _run_twice_at_once(
 
 
 def _increment(store: type[Store], location: Location) -> None:
-    client = Client(store.open(location))
+    client = SnapshotClient(store.open(location))
     done = 0
     while done < INCREMENTS:
         client.begin()
@@ -376,7 +376,7 @@ def _increment(store: type[Store], location: Location) -> None:
 
 def _insert_and_die(store: type[Store], location: Location) -> None:
     """With a snapshot open, which nobody gives back."""
-    client = Client(store.open(location))
+    client = SnapshotClient(store.open(location))
     client.write(put(b"acknowledged"))
     client.begin()
     client.keys()

@@ -9,14 +9,14 @@ import pytest
 
 from rome.errors import ConflictError
 from rome.store.spi import BEYOND, Drop, Point, RangeCheck, Reserve, Row
-from rome.testing.harness import Client, Connect, Write, delete, enter, leave, put
+from rome.testing.harness import Connect, SnapshotClient, StoreWrite, delete, enter, leave, put
 
 
 class TestReadSet:
     """Whatever was read and has changed since is a conflict; whatever else happened is none."""
 
     @pytest.fixture
-    def writer(self, connect: Connect) -> Client:
+    def writer(self, connect: Connect) -> SnapshotClient:
         """Rows b, d, f under the index keys kb, kd, kf of index 1."""
         writer = connect()
         writer.write(*(put(key) for key in (b"b", b"d", b"f")), *(enter(b"k" + key, key) for key in (b"b", b"d", b"f")))
@@ -33,7 +33,7 @@ class TestReadSet:
         ],
     )
     def test_changed_point_conflicts(
-        self, connect: Connect, writer: Client, key: bytes, changes: Sequence[Write]
+        self, connect: Connect, writer: SnapshotClient, key: bytes, changes: Sequence[StoreWrite]
     ) -> None:
         client = connect()
         client.begin()
@@ -42,7 +42,7 @@ class TestReadSet:
             writer.write(change)
         _conflicts(client, Point(1, key, row.version if row else 0), keys=[key])
 
-    def test_unchanged_points_are_valid_whatever_else_changed(self, connect: Connect, writer: Client) -> None:
+    def test_unchanged_points_are_valid_whatever_else_changed(self, connect: Connect, writer: SnapshotClient) -> None:
         client = connect()
         client.begin()
         [row] = client.get(b"d")
@@ -52,7 +52,7 @@ class TestReadSet:
         client.begin()
         assert client.record(b"d") == b"mine"
 
-    def test_absence_is_valid_again_when_the_row_came_and_went(self, connect: Connect, writer: Client) -> None:
+    def test_absence_is_valid_again_when_the_row_came_and_went(self, connect: Connect, writer: SnapshotClient) -> None:
         client = connect()
         client.begin()
         writer.write(put(b"c"))
@@ -77,7 +77,14 @@ class TestReadSet:
         ],
     )
     def test_range_conflicts_with_what_comes_or_goes(
-        self, connect: Connect, writer: Client, index: int, start: bytes, stop: bytes, change: Write, rows: bool
+        self,
+        connect: Connect,
+        writer: SnapshotClient,
+        index: int,
+        start: bytes,
+        stop: bytes,
+        change: StoreWrite,
+        rows: bool,
     ) -> None:
         client = connect()
         seen = client.begin().version
@@ -95,7 +102,14 @@ class TestReadSet:
         ],
     )
     def test_range_conflicts_though_it_is_as_it_was(
-        self, connect: Connect, writer: Client, index: int, start: bytes, stop: bytes, changes: list[Write], rows: bool
+        self,
+        connect: Connect,
+        writer: SnapshotClient,
+        index: int,
+        start: bytes,
+        stop: bytes,
+        changes: list[StoreWrite],
+        rows: bool,
     ) -> None:
         client = connect()
         seen = client.begin().version
@@ -108,7 +122,7 @@ class TestReadSet:
         [(0, b"c", b"e"), (0, b"", BEYOND), (1, b"kd", b"kd\xff"), (1, b"", BEYOND), (1, b"kdd", b"kdd\xff")],
     )
     def test_range_conflicts_with_an_update_only_if_rows_were_read(
-        self, connect: Connect, writer: Client, index: int, start: bytes, stop: bytes
+        self, connect: Connect, writer: SnapshotClient, index: int, start: bytes, stop: bytes
     ) -> None:
         client = connect()
         seen = client.begin().version
@@ -117,7 +131,9 @@ class TestReadSet:
         _conflicts(client, RangeCheck(1, index, start, stop, seen, rows=True), keys=[start, b"d"])
 
     @pytest.mark.parametrize("rows", [False, True])
-    def test_range_is_valid_whatever_changed_outside_it(self, connect: Connect, writer: Client, rows: bool) -> None:
+    def test_range_is_valid_whatever_changed_outside_it(
+        self, connect: Connect, writer: SnapshotClient, rows: bool
+    ) -> None:
         client = connect()
         seen = client.begin().version
         writer.write(put(b"a"), put(b"e"), put(b"b", b"new"), delete(b"f"), leave(b"kf", b"f"), enter(b"ke", b"b"))
@@ -128,7 +144,7 @@ class TestReadSet:
         assert client.record(b"d") == b"mine"
 
     def test_range_read_after_the_snapshot_is_checked_from_its_own_version(
-        self, connect: Connect, writer: Client
+        self, connect: Connect, writer: SnapshotClient
     ) -> None:
         client = connect()
         oldest = client.begin()
@@ -143,7 +159,7 @@ class TestReadSet:
             client.snapshot = oldest
             _conflicts(client, RangeCheck(1, index, start, b"z", seen, rows=False), keys=[start, b"c"])
 
-    def test_read_set_is_validated_far_behind(self, connect: Connect, writer: Client) -> None:
+    def test_read_set_is_validated_far_behind(self, connect: Connect, writer: SnapshotClient) -> None:
         client = connect()
         seen = client.begin()
         for number in range(300):
@@ -156,7 +172,7 @@ class TestReadSet:
         client.snapshot = seen
         _conflicts(client, RangeCheck(1, 0, b"e", b"g", seen.version, rows=True), keys=[b"e", b"f"])
 
-    def test_one_change_among_many_reads_conflicts(self, connect: Connect, writer: Client) -> None:
+    def test_one_change_among_many_reads_conflicts(self, connect: Connect, writer: SnapshotClient) -> None:
         client = connect()
         client.begin()
         reads: list[Point | RangeCheck] = [Point(1, b"absent%d" % number, 0) for number in range(500)]
@@ -169,7 +185,7 @@ class TestReadSet:
         client.snapshot = writer.begin()
         client.commit(put(b"fine"), read=[read for read in reads if isinstance(read, Point)])
 
-    def test_own_writes_are_validated_as_they_were_read(self, connect: Connect, writer: Client) -> None:
+    def test_own_writes_are_validated_as_they_were_read(self, connect: Connect, writer: SnapshotClient) -> None:
         """Two transactions insert the same key, having seen it absent: the second fails."""
         first, second = connect(), connect()
         for client in (first, second):
@@ -191,14 +207,14 @@ class TestReadSet:
         with pytest.raises(ConflictError):
             other.commit(put(b"a1"), read=[RangeCheck(1, 0, b"b", b"c", seen, rows=True)])
 
-    def test_commit_that_only_validates_can_conflict(self, connect: Connect, writer: Client) -> None:
+    def test_commit_that_only_validates_can_conflict(self, connect: Connect, writer: SnapshotClient) -> None:
         client = connect()
         client.begin()
         writer.write(put(b"c"))
         with pytest.raises(ConflictError):
             client.commit(read=[Point(1, b"c", 0)])
 
-    def test_nothing_of_a_large_commit_is_written_on_conflict(self, connect: Connect, writer: Client) -> None:
+    def test_nothing_of_a_large_commit_is_written_on_conflict(self, connect: Connect, writer: SnapshotClient) -> None:
         client = connect()
         client.begin()
         writer.write(put(b"c"))
@@ -222,7 +238,7 @@ class TestReadSet:
         threads, increments = 4, 25
         connect().write(put(b"counter", b"0"))
 
-        def increment(client: Client) -> int:
+        def increment(client: SnapshotClient) -> int:
             conflicts = 0
             for _ in range(increments):
                 while True:
@@ -248,7 +264,7 @@ class TestReadSet:
         """Each thread takes the next number after the largest it sees, guarded by nothing but the range."""
         threads, inserts = 4, 15
 
-        def insert(client: Client) -> list[bytes]:
+        def insert(client: SnapshotClient) -> list[bytes]:
             taken: list[bytes] = []
             while len(taken) < inserts:
                 version = client.begin().version
@@ -266,7 +282,7 @@ class TestReadSet:
         assert taken == [b"%05d" % number for number in range(threads * inserts)]
 
 
-def _conflicts(client: Client, *reads: Point | RangeCheck, keys: Sequence[bytes | None] = ()) -> None:
+def _conflicts(client: SnapshotClient, *reads: Point | RangeCheck, keys: Sequence[bytes | None] = ()) -> None:
     """A commit that read `reads` conflicts over table 1 and one of `keys`, and writes nothing at all."""
     with pytest.raises(ConflictError) as caught:
         client.commit(

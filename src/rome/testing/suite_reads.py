@@ -9,7 +9,7 @@ import pytest
 
 from rome.errors import SnapshotLostError
 from rome.store.spi import BEYOND, ORDER_INDEX, Count, Get, Point, Request, Reserve, Row, Scan, ScanResult, Snapshot
-from rome.testing.harness import Client, Connect, StoreUnderTest, delete, enter, leave, put
+from rome.testing.harness import Connect, SnapshotClient, StoreUnderTest, delete, enter, leave, put
 
 LETTERS = [bytes([letter]) for letter in b"abcdefghij"]
 
@@ -52,7 +52,7 @@ class TestSnapshot:
     def test_snapshot_keeps_each_of_many_states_of_a_row(self, connect: Connect) -> None:
         """Put, replaced, deleted, put again: every state is seen by the snapshot taken at it, whatever came later."""
         writer = connect()
-        readers: list[tuple[Client, bytes | None]] = []
+        readers: list[tuple[SnapshotClient, bytes | None]] = []
         for record in [None, b"1", b"2", None, b"3", None, None, b"4"]:
             writer.write(delete(b"a") if record is None else put(b"a", record), put(b"z", b"other"))
             reader = connect()
@@ -67,7 +67,7 @@ class TestSnapshot:
         """An entry that went and came back, and one that came and went, at every snapshot in between."""
         writer = connect()
         writer.write(put(b"x"), put(b"y"), put(b"z"), enter(b"m", b"y"))
-        readers: list[tuple[Client, list[bytes]]] = []
+        readers: list[tuple[SnapshotClient, list[bytes]]] = []
         for step, present in [
             (leave(b"m", b"y"), []),
             (enter(b"l", b"x"), [b"x"]),
@@ -235,7 +235,7 @@ class TestSnapshot:
 
 class TestScan:
     @pytest.fixture
-    def client(self, connect: Connect) -> Client:
+    def client(self, connect: Connect) -> SnapshotClient:
         """Ten rows, and an index in which the first five have the key "k", the others "l", and "a" also "m"."""
         client = connect()
         client.write(*(put(key, key) for key in LETTERS))
@@ -243,14 +243,14 @@ class TestScan:
         client.begin()
         return client
 
-    def test_rows_come_in_order_of_the_index(self, client: Client) -> None:
+    def test_rows_come_in_order_of_the_index(self, client: SnapshotClient) -> None:
         assert client.keys() == LETTERS
         assert client.keys(reverse=True) == LETTERS[::-1]
         assert client.keys(1) == [*LETTERS, b"a"]
         assert client.keys(1, reverse=True) == [b"a", *LETTERS[::-1]]
 
     @pytest.mark.parametrize("reverse", [False, True])
-    def test_range_is_half_open(self, client: Client, reverse: bool) -> None:
+    def test_range_is_half_open(self, client: SnapshotClient, reverse: bool) -> None:
         def letters(text: str) -> list[bytes]:
             return [bytes([letter]) for letter in (text[::-1] if reverse else text).encode()]
 
@@ -262,12 +262,12 @@ class TestScan:
         assert client.keys(1, b"k\xff", b"m", reverse=reverse) == letters("fghij")
 
     @pytest.mark.parametrize("reverse", [False, True])
-    def test_range_bounds_index_key_and_row_key_together(self, client: Client, reverse: bool) -> None:
+    def test_range_bounds_index_key_and_row_key_together(self, client: SnapshotClient, reverse: bool) -> None:
         found = client.keys(1, b"kd", b"lg", reverse=reverse)
         assert found == ([b"f", b"e", b"d"] if reverse else [b"d", b"e", b"f"])
         assert client.count(1, b"kd", b"lg") == 3
 
-    def test_empty_and_inverted_ranges_hold_nothing(self, client: Client) -> None:
+    def test_empty_and_inverted_ranges_hold_nothing(self, client: SnapshotClient) -> None:
         for start, stop in [(b"c", b"c"), (b"d", b"c"), (b"c\x00", b"d"), (b"j\xff", BEYOND), (b"", b"a")]:
             for reverse in (False, True):
                 assert client.scan(start=start, stop=stop, reverse=reverse) == []
@@ -278,14 +278,14 @@ class TestScan:
 
     @pytest.mark.parametrize("reverse", [False, True])
     @pytest.mark.parametrize("limit", [1, 2, 3, 10, 11, None])
-    def test_pages_join_to_the_whole(self, client: Client, limit: int | None, reverse: bool) -> None:
+    def test_pages_join_to_the_whole(self, client: SnapshotClient, limit: int | None, reverse: bool) -> None:
         assert client.keys(limit=limit, reverse=reverse) == (LETTERS[::-1] if reverse else LETTERS)
         assert client.keys(1, b"kb", b"lh", limit=limit, reverse=reverse) == (
             LETTERS[6:0:-1] if reverse else LETTERS[1:7]
         )
 
     @pytest.mark.parametrize("reverse", [False, True])
-    def test_limit_bounds_the_rows_of_one_answer(self, client: Client, reverse: bool) -> None:
+    def test_limit_bounds_the_rows_of_one_answer(self, client: SnapshotClient, reverse: bool) -> None:
         [answer] = client.read(Scan(1, ORDER_INDEX, b"b", b"i", 3, reverse))
         assert isinstance(answer, ScanResult)
         assert 0 < len(answer.rows) <= 3
@@ -297,18 +297,18 @@ class TestScan:
         )  # fmt: skip
         assert going_on == expected[len(answer.rows) :]
 
-    def test_count_is_exact(self, client: Client) -> None:
+    def test_count_is_exact(self, client: SnapshotClient) -> None:
         assert client.count() == 10
         assert client.count(start=b"b", stop=b"e") == 3
         assert client.count(1, b"k", b"k\xff") == 5
         assert client.count(1) == 11
 
-    def test_get_answers_in_the_order_of_its_keys(self, client: Client) -> None:
+    def test_get_answers_in_the_order_of_its_keys(self, client: SnapshotClient) -> None:
         rows = client.get(b"c", b"nope", b"a", b"c")
         assert [row and row.key for row in rows] == [b"c", None, b"a", b"c"]
         assert client.get() == []
 
-    def test_rows_are_sent_to_whom_knows_those_of_another_database(self, client: Client) -> None:
+    def test_rows_are_sent_to_whom_knows_those_of_another_database(self, client: SnapshotClient) -> None:
         """It may have had the same name, and as many commits."""
         known = Snapshot(bytes(len(client.snapshot.incarnation)), client.snapshot.version)
         [answer] = client.read(Scan(1, ORDER_INDEX, b"", BEYOND, known=known))
@@ -316,7 +316,7 @@ class TestScan:
         assert not answer.unchanged
         assert len(answer.rows) == client.count()
 
-    def test_one_read_answers_many_requests_in_order(self, client: Client) -> None:
+    def test_one_read_answers_many_requests_in_order(self, client: SnapshotClient) -> None:
         other = client.write(put(b"z", b"other", table=2))
         client.begin()
         answers = client.read(

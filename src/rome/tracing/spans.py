@@ -25,7 +25,7 @@ from rome.store.spi import ReadResult, ScanResult, Store
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.33.0"
 """The first version of the conventions in which those of databases are stable."""
 
-_WAITING = ("read", "commit", "resolve", "line_up", "leave_line")
+_WAITING = ("read", "commit", "resolve", "join_queue", "leave_queue")
 """The methods of a store in which a statement or a COMMIT waits for it."""
 
 Attributes = Mapping[str, str | int]

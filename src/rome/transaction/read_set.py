@@ -15,7 +15,7 @@ Mark = tuple[dict[int, int], dict[tuple[int, int, bool], int]]
 """How many points of each table, and how many ranges of each place."""
 
 
-class Check(Enum):
+class Validation(Enum):
     """How much of what is read must stay as it is."""
 
     NOTHING = "nothing"

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 from rome.store.spi import CATALOG_TABLE, Row, Snapshot
-from rome.transaction.room import bytes_of
+from rome.transaction.memory_budget import bytes_of
 
 MAX_BYTES = 8 << 20
 MAX_TABLE_BYTES = 1 << 20

@@ -29,11 +29,11 @@ from rome.store.spi import (
     Store,
     Version,
 )
-from rome.transaction.read_set import Check, ReadSet
+from rome.transaction.incremental_scan import IncrementalScan
+from rome.transaction.memory_budget import DEFAULT_MAX_BYTES, MemoryBudget
+from rome.transaction.read_set import ReadSet, Validation
 from rome.transaction.reference_tables import SHARED, ReferenceTable, ReferenceTables
-from rome.transaction.room import DEFAULT_MAX_BYTES, Room
 from rome.transaction.snapshot_cache import EVERYTHING, SnapshotCache
-from rome.transaction.walk import Walk
 from rome.transaction.write_set import CommitLimits, WriteSet
 
 RESOLVE_PAUSES_S = [0.01 * 2**attempt for attempt in range(9)]
@@ -43,7 +43,7 @@ RESOLVE_PAUSES_S = [0.01 * 2**attempt for attempt in range(9)]
 _DEFAULT_LIMITS = CommitLimits()
 
 
-class Want(Struct, frozen=True, gc=False):
+class ReadRequest(Struct, frozen=True, gc=False):
     """Stored rows that a statement needs: row keys, or a range of an index; and what must stay as it is.
 
     `most`: of each range no more rows are read than these, to see whether there are more.
@@ -53,13 +53,13 @@ class Want(Struct, frozen=True, gc=False):
     index_id: int
     keys: tuple[bytes, ...]
     ranges: tuple[Bounds, ...]
-    check: Check
+    check: Validation
     most: int | None = None
 
 
-def merged(wants: Iterable[Want]) -> list[Want]:
+def merged(wants: Iterable[ReadRequest]) -> list[ReadRequest]:
     """The same keys and ranges, each once and in full, in as few wants as there are indexes and checks."""
-    groups: dict[tuple[int, int, Check], tuple[dict[bytes, None], dict[Bounds, None]]] = {}
+    groups: dict[tuple[int, int, Validation], tuple[dict[bytes, None], dict[Bounds, None]]] = {}
     for want in wants:
         place = (want.table_id, want.index_id, want.check)
         group = groups.get(place)
@@ -70,7 +70,7 @@ def merged(wants: Iterable[Want]) -> list[Want]:
         for each in want.ranges:
             group[1][each] = None
     return [
-        Want(table_id, index_id, tuple(keys), tuple(ranges), check)
+        ReadRequest(table_id, index_id, tuple(keys), tuple(ranges), check)
         for (table_id, index_id, check), (keys, ranges) in groups.items()
     ]
 
@@ -96,7 +96,7 @@ class Transaction:
         self._reference_tables = reference_tables
         self._known: dict[int, ReferenceTable] = {}
         self.references: dict[int, ReferenceTable] = {}
-        self.room = Room(max_bytes)
+        self.budget = MemoryBudget(max_bytes)
         self.snapshot: Snapshot | None = None
         self.catalog_version: Version | None = None
         self.renewed = False
@@ -122,7 +122,7 @@ class Transaction:
         """Forget what was read; the read set stays."""
         self.cache = SnapshotCache()
         self.references = {}
-        self.room.clear()
+        self.budget.clear()
 
     def fix_snapshot(self) -> None:
         """See to it that there is a snapshot: one round trip if there is none."""
@@ -131,40 +131,40 @@ class Transaction:
 
     def read(
         self,
-        wants: Sequence[Want],
+        wants: Sequence[ReadRequest],
         reserves: Sequence[Reserve] = (),
-        walk: Walk | None = None,
+        incremental: IncrementalScan | None = None,
         counts: Sequence[Count] = (),
     ) -> list[int]:
         """Bring all that is wanted into the cache, in one round trip if nothing is cut short; returns the reserved.
 
-        With a walk, go on with it, too; `check_walk` in the end. `counts`: sizes to bring, too.
+        With `incremental`, go on with that scan, too; `check_scan` in the end. `counts`: sizes to bring, too.
 
-        The wants enter the read set only by `check_want`: the caller looks at `catalog_version` first.
+        The wants enter the read set only by `check_request`: the caller looks at `catalog_version` first.
 
         Raises:
             ConflictError, StoreUnavailableError: see Store.read.
-            NoRoom: more rows than memory may be taken for; what came of them is forgotten.
+            OverBudget: more rows than memory may be taken for; what came of them is forgotten.
         """
         requests = self._missing(wants)
-        return self._read(requests, reserves, walk, counts) if requests or reserves or walk else []
+        return self._read(requests, reserves, incremental, counts) if requests or reserves or incremental else []
 
     def ask(self, requests: Sequence[Count | Scan]) -> list[int | Sequence[Row]]:
         """Count entries, and find the first rows of ranges; nothing of it enters the cache or the read set.
 
         Raises:
-            NoRoom: a row finds none. What came is not kept, and takes none afterwards.
+            OverBudget: a row finds none. What came is not kept, and takes none afterwards.
 
         Cost: one round trip, and another one for each time that the store stops before a scan's limit.
         """
         self.waves += 1
         result = self._store.read(self.snapshot, requests)
         self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
-        held = self.room.used_bytes
+        held = self.budget.used_bytes
         try:
             found = iter(self._finished(_asked(requests), _scans(result.answers)))
         finally:
-            self.room.used_bytes = held
+            self.budget.used_bytes = held
         return [answer if isinstance(answer, int) else next(found).rows for answer in result.answers]
 
     def chunks(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> Iterator[Sequence[Row]]:
@@ -186,10 +186,10 @@ class Transaction:
         self,
         wanted: Sequence[Request],
         reserves: Sequence[Reserve],
-        walk: Walk | None = None,
+        incremental: IncrementalScan | None = None,
         counts: Sequence[Count] = (),
     ) -> list[int]:
-        steps = [] if walk is None else walk.scans()
+        steps = [] if incremental is None else incremental.scans()
         requests = [*wanted, *steps, *counts] if steps or counts else wanted
         self.waves += 1
         result = self._store.read(self.snapshot, requests, reserves)
@@ -214,8 +214,10 @@ class Transaction:
             whole = len(scans) - len(steps)
             for scan, each in zip(scans[:whole], finished, strict=False):
                 self._keep(scan, each)
-            if walk is not None:
-                self.cache.add_rows(walk.table_id, ((row.key, row) for row in walk.take(finished[whole:])))
+            if incremental is not None:
+                self.cache.add_rows(
+                    incremental.table_id, ((row.key, row) for row in incremental.take(finished[whole:]))
+                )
         return result.reserved
 
     def _keep(self, scan: Scan, found: ScanResult) -> None:
@@ -230,7 +232,7 @@ class Transaction:
         assert self.snapshot is not None
         if found.unchanged:
             table = self._known[scan.table_id]
-            self.room.take_bytes(table.bytes, scan)
+            self.budget.take_bytes(table.bytes, scan)
         else:
             table = ReferenceTable(self.snapshot, found.rows)
             if not self._reference_tables.keep(scan.table_id, table):
@@ -258,7 +260,7 @@ class Transaction:
             result = self._store.read(self.snapshot, [*left.values(), *counts.values()])
             for n, count in zip(counts, result.answers[len(left) :], strict=True):
                 assert isinstance(count, int)
-                self.room.expect(count, left[n], len(found[n]))
+                self.budget.expect(count, left[n], len(found[n]))
             counts = {}
             asked = left
             left = {}
@@ -280,9 +282,9 @@ class Transaction:
         return record_bytes
 
     def _take(self, rows: Sequence[Row], scan: Scan | None) -> None:
-        self.room.take(len(rows), self._count(rows), scan)
+        self.budget.take(len(rows), self._count(rows), scan)
 
-    def _missing(self, wants: Sequence[Want]) -> list[Request]:
+    def _missing(self, wants: Sequence[ReadRequest]) -> list[Request]:
         keys: dict[int, dict[bytes, None]] = {}
         scans: dict[Scan, None] = {}
         for want in wants:
@@ -304,11 +306,11 @@ class Transaction:
         self._known[scan.table_id] = known
         return replace(scan, known=known.snapshot)
 
-    def has_read(self, want: Want) -> bool:
+    def has_read(self, want: ReadRequest) -> bool:
         """Has all of it been read?"""
         return not self._missing([want])
 
-    def rows(self, want: Want) -> list[Row]:
+    def rows(self, want: ReadRequest) -> list[Row]:
         """The rows of a want that was read; a range may bring more rows than it holds."""
         found: dict[bytes, None] = dict.fromkeys(want.keys)
         for start, stop in want.ranges:
@@ -317,9 +319,9 @@ class Transaction:
                 found.update(dict.fromkeys(covered))
         return self.cache.present(want.table_id, found)
 
-    def check_want(self, want: Want) -> None:
+    def check_request(self, want: ReadRequest) -> None:
         """Enter a want that was read into the read set, as far as its `check` says."""
-        if want.check is Check.NOTHING:
+        if want.check is Validation.NOTHING:
             return
         table_id = want.table_id
         version = 0 if self.snapshot is None else self.snapshot.version  # unread keys are absent, and need none
@@ -327,23 +329,23 @@ class Transaction:
             row = self.cache.row(table_id, key)
             if row is None:
                 self.read_set.add_point(table_id, key, 0)
-            elif want.check is Check.ROWS:
+            elif want.check is Validation.ROWS:
                 self.read_set.add_point(table_id, key, row.version)
             else:
                 self.read_set.add_range(table_id, 0, (key, key + b"\xff"), version, rows=False)
         for bounds in want.ranges:
-            self.read_set.add_range(table_id, want.index_id, bounds, version, rows=want.check is Check.ROWS)
+            self.read_set.add_range(table_id, want.index_id, bounds, version, rows=want.check is Validation.ROWS)
 
-    def check_walk(self, walk: Walk, check: Check) -> None:
+    def check_scan(self, scan: IncrementalScan, check: Validation) -> None:
         """Enter what a walk has covered into the read set, as far as `check` says."""
-        if check is not Check.NOTHING:
+        if check is not Validation.NOTHING:
             version = 0 if self.snapshot is None else self.snapshot.version
-            for bounds in walk.covered:
-                self.read_set.add_range(walk.table_id, walk.index_id, bounds, version, rows=check is Check.ROWS)
+            for bounds in scan.covered:
+                self.read_set.add_range(scan.table_id, scan.index_id, bounds, version, rows=check is Validation.ROWS)
 
-    def check_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, check: Check) -> None:
+    def check_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, check: Validation) -> None:
         """Enter a range that was asked about into the read set: no entry may come into it or go, if `check` says so."""
-        if check is not Check.NOTHING:
+        if check is not Validation.NOTHING:
             version = 0 if self.snapshot is None else self.snapshot.version
             self.read_set.add_range(table_id, index_id, (start, stop), version, rows=False)
 
@@ -353,7 +355,7 @@ class Transaction:
         A commit whose answer is lost is asked after under its id, for some seconds while the store is away.
 
         Args:
-            ticket: of the place in the line for the commit turn.
+            ticket: of the place in the commit queue.
 
         Raises:
             ConflictError: nothing was written; after a TurnTakenError the same commit may be tried again.

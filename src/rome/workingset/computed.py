@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import apsw
 
+from rome.catalog.reflected_table import quote
 from rome.catalog.schema import Index, Table
-from rome.catalog.shape import quote
 from rome.codec.values import SqlValue
 from rome.sql.create_table import CreateTable
 from rome.workingset.blank import idle_columns

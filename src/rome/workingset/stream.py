@@ -13,8 +13,8 @@ from typing import Any
 
 import apsw
 
+from rome.catalog.reflected_table import quote
 from rome.catalog.schema import Table
-from rome.catalog.shape import quote
 from rome.codec.values import SqlValue
 
 Rows = Callable[[], Iterator[tuple[int, Sequence[SqlValue]]]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rome.catalog.reflected_table import quote
 from rome.catalog.rows import row_key
 from rome.catalog.schema import ROWID, Table
-from rome.catalog.shape import quote
 from rome.codec.values import SqlValue
 from rome.errors import NotSupportedError
 from rome.workingset.blank import idle_columns

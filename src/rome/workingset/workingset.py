@@ -11,9 +11,9 @@ import apsw
 from msgspec import Struct
 
 from rome.catalog.mirror import Master, temporary_objects
+from rome.catalog.reflected_table import quote
 from rome.catalog.rows import index_key
 from rome.catalog.schema import Index, Table
-from rome.catalog.shape import quote
 from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
 from rome.errors import ForeignKeyViolation, InternalError
@@ -26,7 +26,7 @@ from rome.workingset.interruption import Interruption
 from rome.workingset.sqlite_errors import not_unicode, translate
 from rome.workingset.tables import TableStatements
 
-Row = tuple[SqlValue, ...]
+SqlRow = tuple[SqlValue, ...]
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -40,11 +40,11 @@ class Event(Struct, frozen=True, gc=False):
     kind: str
     rowid_before: int
     rowid_after: int
-    old: Row | None
-    new: Row | None
+    old: SqlRow | None
+    new: SqlRow | None
 
 
-class Counters(Struct, frozen=True, gc=False):
+class ChangeCounters(Struct, frozen=True, gc=False):
     """What a connection remembers of its last changes."""
 
     last_rowid: int
@@ -52,7 +52,7 @@ class Counters(Struct, frozen=True, gc=False):
     total_changes: int
 
 
-class Run(Struct, frozen=True):
+class StatementRun(Struct, frozen=True):
     """What running a statement gave, or running it several times.
 
     Attributes:
@@ -61,7 +61,7 @@ class Run(Struct, frozen=True):
         all_changes: those of foreign key actions, too.
     """
 
-    rows: list[Row]
+    rows: list[SqlRow]
     changes: int
     last_changes: int
     all_changes: int
@@ -104,12 +104,12 @@ class WorkingSet:
         self.interruption = Interruption()
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> ChangeCounters:
         """What last_insert_rowid(), changes() and total_changes() answer; they outlive a transaction."""
-        return Counters(self.connection.last_insert_rowid(), self.changes, self.total_changes)
+        return ChangeCounters(self.connection.last_insert_rowid(), self.changes, self.total_changes)
 
     @counters.setter
-    def counters(self, counters: Counters) -> None:
+    def counters(self, counters: ChangeCounters) -> None:
         self.connection.set_last_insert_rowid(counters.last_rowid)
         self.changes, self.total_changes = counters.changes, counters.total_changes
 
@@ -218,7 +218,7 @@ class WorkingSet:
             found = self._statements[table.id] = (table, TableStatements(table))
         return found[1]
 
-    def computed_keys(self, table: Table, rowid: int, values: Sequence[SqlValue]) -> Iterator[tuple[Index, Row]]:
+    def computed_keys(self, table: Table, rowid: int, values: Sequence[SqlValue]) -> Iterator[tuple[Index, SqlRow]]:
         """The values of a row's keys in the indexes whose keys SQLite has to compute, where it has an entry."""
         if not table.computed:
             return iter(())
@@ -310,19 +310,19 @@ class WorkingSet:
                     contents.keys.discard(row.key)
         return dirty
 
-    def final_row(self, table: Table, where: tuple[SqlValue, ...]) -> tuple[int, Row] | None:
+    def final_row(self, table: Table, where: tuple[SqlValue, ...]) -> tuple[int, SqlRow] | None:
         """Rowid and values of a row as it is now."""
         found = self.query(self.statements_of(table).select_one, where)
         return (0 if table.without_rowid else cast(int, where[0]), found[0]) if found else None
 
-    def final_rows(self, table: Table, wheres: Sequence[tuple[SqlValue, ...]]) -> list[tuple[int, Row] | None]:
+    def final_rows(self, table: Table, wheres: Sequence[tuple[SqlValue, ...]]) -> list[tuple[int, SqlRow] | None]:
         """The same of many rows.
 
         Cost: if all of them are there, or none, half of the time.
         """
         statement = self.statements_of(table).select_one
         try:
-            found = cast("list[Row]", self.connection.executemany(statement, wheres).fetchall())
+            found = cast("list[SqlRow]", self.connection.executemany(statement, wheres).fetchall())
         except UnicodeDecodeError as error:
             raise not_unicode(error) from error
         if not found:
@@ -337,7 +337,7 @@ class WorkingSet:
         """Is there a row with these values, as the columns compare?"""
         return bool(self.query(self.statements_of(table).exists(tuple(positions)), values))
 
-    def all_rows(self, table: Table) -> list[tuple[int, Row]]:
+    def all_rows(self, table: Table) -> list[tuple[int, SqlRow]]:
         """Rowid and values of every row as it is now, in rowid order."""
         statements = self.statements_of(table)
         rowids = [cast(int, rowid) for (rowid,) in self.query(statements.select_rowids, ())]
@@ -386,25 +386,25 @@ class WorkingSet:
         self.connection.set_last_insert_rowid(last_rowid)
 
     # ------------------------------------------------------------ execution
-    def query(self, sql: str, parameters: Sequence[SqlValue]) -> list[Row]:
+    def query(self, sql: str, parameters: Sequence[SqlValue]) -> list[SqlRow]:
         """Run a statement that changes nothing.
 
         Raises:
             rome.errors.Error: what SQLite says, as the class that sqlite3 would raise.
         """
         try:
-            return cast("list[Row]", self.connection.execute(sql, parameters).fetchall())
+            return cast("list[SqlRow]", self.connection.execute(sql, parameters).fetchall())
         except apsw.Error as error:
             raise translate(error) from error
         except UnicodeDecodeError as error:
             raise not_unicode(error) from error
 
-    def walk(self, sql: str, parameters: Sequence[SqlValue]) -> Iterator[Row]:
+    def walk(self, sql: str, parameters: Sequence[SqlValue]) -> Iterator[SqlRow]:
         """The rows of `query`, one by one; the statement has ended when the iterator has, or is closed."""
         cursor = self.connection.cursor()
         self.interruption.running = True
         try:
-            yield from cast("Iterator[Row]", cursor.execute(sql, parameters))
+            yield from cast("Iterator[SqlRow]", cursor.execute(sql, parameters))
         except apsw.Error as error:
             raise translate(error) from error
         except UnicodeDecodeError as error:
@@ -413,7 +413,7 @@ class WorkingSet:
             self.interruption.running = False
             cursor.close(force=True)
 
-    def run(self, sql: str, batch: Sequence[Sequence[SqlValue]], generated: frozenset[str]) -> Run:
+    def run(self, sql: str, batch: Sequence[Sequence[SqlValue]], generated: frozenset[str]) -> StatementRun:
         """Run a statement that may change rows; its error is returned, with what it did before.
 
         Args:
@@ -434,15 +434,15 @@ class WorkingSet:
             events.append(Event(name, update.op, update.rowid, update.rowid_new, old, new))
 
         self.connection.preupdate_hook(see)
-        rows: list[Row] = []
+        rows: list[SqlRow] = []
         failed: Exception | None = None
         before = self.connection.total_changes()
         self.interruption.running = True
         try:
             if len(batch) == 1:
-                rows = cast("list[Row]", self.connection.execute(sql, batch[0]).fetchall())
+                rows = cast("list[SqlRow]", self.connection.execute(sql, batch[0]).fetchall())
             else:
-                rows = cast("list[Row]", self.connection.executemany(sql, batch).fetchall())
+                rows = cast("list[SqlRow]", self.connection.executemany(sql, batch).fetchall())
         except apsw.Error as error:
             if isinstance(error, apsw.InterruptError):
                 raise translate(error) from error
@@ -455,7 +455,7 @@ class WorkingSet:
             self.connection.preupdate_hook(None)
         last, total = self.connection.changes(), self.connection.total_changes() - before
         changes = last if len(batch) == 1 else total
-        return Run(rows, changes, last, total, self.connection.last_insert_rowid(), events, failed)
+        return StatementRun(rows, changes, last, total, self.connection.last_insert_rowid(), events, failed)
 
     def touch(self, tables: Mapping[str, Table], events: Iterable[Event]) -> None:
         """Note what a run that stands has touched."""
@@ -495,4 +495,4 @@ def _image(statements: tuple[str, ...]) -> bytes:
     return connection.serialize("main")
 
 
-__all__ = ["Contents", "Event", "Identity", "Row", "Run", "Stored", "WorkingSet"]
+__all__ = ["Contents", "Event", "Identity", "SqlRow", "StatementRun", "Stored", "WorkingSet"]

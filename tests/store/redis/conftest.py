@@ -12,7 +12,7 @@ from redis_kit import Open, Start, admin_of
 
 from rome.store.location import Location
 from rome.store.redis import RedisStore, scripts
-from rome.testing.harness import Client
+from rome.testing.harness import SnapshotClient
 from servers import Flavour, Server, StartServer
 
 
@@ -49,10 +49,10 @@ def location(server: Server) -> Location:
 def connect(location: Location) -> Iterator[Open]:
     with ExitStack() as opened:
 
-        def open_client(at: Location | None = None) -> Client:
+        def open_client(at: Location | None = None) -> SnapshotClient:
             store = RedisStore.open(at or location)
             opened.callback(store.close)
-            return Client(store)
+            return SnapshotClient(store)
 
         yield open_client
 

@@ -18,10 +18,10 @@ from rome.store.location import Location
 from rome.store.redis import RedisStore
 from rome.store.redis.link import Link, Reply
 from rome.store.redis.names import meta_key
-from rome.testing.harness import Client
+from rome.testing.harness import SnapshotClient
 from servers import Server
 
-Open = Callable[..., Client]
+Open = Callable[..., SnapshotClient]
 """The fixture `connect`: opens a client of a database, by default the test's own on the shared server."""
 
 Start = Callable[..., Server]
@@ -33,14 +33,14 @@ def with_options(location: Location, **options: str) -> Location:
     return replace(location, options={**location.options, **options})
 
 
-def link_of(client: Client) -> Link:
+def link_of(client: SnapshotClient) -> Link:
     """The client's connection, to be tampered with."""
     assert isinstance(client.store, RedisStore)
     assert client.store._link is not None
     return client.store._link
 
 
-def lose_answers(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def lose_answers(client: SnapshotClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Break the client's connection when the server has answered what it sends next."""
     link = link_of(client)
     receive = link.receive

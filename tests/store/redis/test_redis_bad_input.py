@@ -17,7 +17,7 @@ from rome.store.redis import RedisStore, scripts
 from rome.store.redis.messages import commit_arguments, request_arguments
 from rome.store.redis.names import meta_key
 from rome.store.spi import BEYOND, Count, Get, Point, RangeCheck, Retention, Scan
-from rome.testing.harness import AWKWARD_NAMES, Client, delete, enter, leave, put
+from rome.testing.harness import AWKWARD_NAMES, SnapshotClient, delete, enter, leave, put
 from servers import Server
 
 fuzzed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -36,7 +36,7 @@ shapes = st.recursive(
 junk = st.binary(max_size=20) | numbers.map(lambda number: b"%d" % number) | st.just(b"nan") | st.just(b"inf")
 
 
-def _valid_arguments(client: Client) -> dict[str, list[bytes | str | int]]:
+def _valid_arguments(client: SnapshotClient) -> dict[str, list[bytes | str | int]]:
     """What a well-formed call of each script has in ARGV."""
     snapshot = client.begin()
     incarnation, version = snapshot.incarnation, snapshot.version
@@ -71,7 +71,7 @@ def test_malformed_request_is_refused_or_writes_nothing_else(
     location = server.location(f"fuzzed-{token_hex(8)}")
     theirs = f"theirs-{token_hex(8)}", meta_key(location.database)[:-1].decode().replace("fuzzed", "other")
     with closing(RedisStore.open(location)) as store:
-        client = Client(store)
+        client = SnapshotClient(store)
         client.write(put(b"a"), put(b"b"), enter(b"ka", b"a"), enter(b"kb", b"b"))
         arguments = _valid_arguments(client)[name]
         match data.draw(st.sampled_from(["cut", "drop", "replace", "repeat", "shape", "all"])):
@@ -131,14 +131,14 @@ def test_databases_with_hostile_names_never_meet(
         try:
             assert stores[names[0]].list_databases(here) == sorted(names)
             for number, (name, store) in enumerate(stores.items()):
-                client = Client(store)
+                client = SnapshotClient(store)
                 client.write(put(b"key", name.encode("utf-8", "surrogatepass")), put(b"own-%d" % number))
             stores[names[0]].set_retention(Retention(0.0))
             stores[names[0]].trim()
             RedisStore.drop_database(replace(here, database=names[0]))
             assert stores[names[1]].list_databases(here) == sorted(names[1:])
             for number, name in enumerate(names[1:], 1):
-                client = Client(stores[name])
+                client = SnapshotClient(stores[name])
                 client.begin()
                 assert client.record(b"key") == name.encode("utf-8", "surrogatepass")
                 assert client.keys() == [b"key", b"own-%d" % number]

@@ -17,14 +17,14 @@ from rome.store.redis import scripts
 from rome.store.redis.names import meta_key
 from rome.store.redis.scripts import Script
 from rome.store.spi import BEYOND, Claim, Drop, Point, RangeCheck, Reserve, Retention
-from rome.testing.harness import Client, change_catalog, delete, enter, leave, put
+from rome.testing.harness import SnapshotClient, change_catalog, delete, enter, leave, put
 
 STEP = re.compile(r"^-- (?:Step|Last step)", re.MULTILINE)
 STEPS = len(STEP.findall(scripts.COMMIT.text))
 WRITES = ("hset", "hdel", "zadd", "zrem", "rpush", "unlink")
 
 
-def _everything(client: Client) -> None:
+def _everything(client: SnapshotClient) -> None:
     """A commit of which every part does something, from data that _fill() made."""
     version = client.begin().version
     row_b = client.get(b"b")[0]
@@ -43,7 +43,7 @@ def _everything(client: Client) -> None:
     )
 
 
-def _fill(client: Client) -> None:
+def _fill(client: SnapshotClient) -> None:
     client.write(
         *(write for key in (b"a", b"b") for write in (put(key), enter(b"k" + key, key), enter(b"m" + key, key, 2))),
         put(b"z", table=2),
@@ -51,7 +51,7 @@ def _fill(client: Client) -> None:
     )
     client.write(put(b"a", b"2"))
     client.ticket = b"t" * 16
-    client.store.line_up(client.ticket, [Claim(1, b"y")], 600.0)
+    client.store.join_queue(client.ticket, [Claim(1, b"y")], 600.0)
 
 
 @pytest.mark.parametrize("step", range(STEPS))
@@ -118,13 +118,13 @@ def test_line_takes_no_room_when_nobody_is_in_it(connect: Open, admin: redis.Red
     first, dead, other = connect(), connect(), connect()
     meta = meta_key(location.database)
     first.ticket = b"t" * 16
-    first.store.line_up(first.ticket, [Claim(1, b"a")], 600.0)
+    first.store.join_queue(first.ticket, [Claim(1, b"a")], 600.0)
     first.write(put(b"a"))
     assert not admin.hexists(meta, "line")
-    first.store.line_up(first.ticket, [Claim(1, b"a")], 600.0)
-    first.store.leave_line(first.ticket)
+    first.store.join_queue(first.ticket, [Claim(1, b"a")], 600.0)
+    first.store.leave_queue(first.ticket)
     assert not admin.hexists(meta, "line")
-    dead.store.line_up(b"d" * 16, [Claim(1, b"a")], 0.02)
+    dead.store.join_queue(b"d" * 16, [Claim(1, b"a")], 0.02)
     assert admin.hexists(meta, "line")
     time.sleep(0.03)
     other.write(put(b"a"))

@@ -34,10 +34,10 @@ from rome.store.redis import RedisStore, health
 from rome.store.redis.health import Health
 from rome.store.redis.names import meta_key
 from rome.store.spi import Get, Reserve, Row
-from rome.testing.harness import Client, put
+from rome.testing.harness import SnapshotClient, put
 
 
-def _cut(admin: redis.Redis, client: Client) -> None:
+def _cut(admin: redis.Redis, client: SnapshotClient) -> None:
     """Break a client's connection from the server's side."""
     client.begin()
     link = link_of(client)

@@ -24,7 +24,7 @@ from rome.store.location import Location
 from rome.store.redis import RedisStore
 from rome.store.redis.names import meta_key
 from rome.store.spi import BEYOND, Drop, Point, RangeCheck, Retention, Row
-from rome.testing.harness import Write, change_catalog, delete, enter, leave, put
+from rome.testing.harness import StoreWrite, change_catalog, delete, enter, leave, put
 
 
 class TestRetention:
@@ -126,7 +126,7 @@ class TestRetention:
         assert not [field for field in admin.hkeys(meta_key(location.database)) if field[1:2] == b"7"]
 
 
-def _leave_or_nothing(number: int) -> Write:
+def _leave_or_nothing(number: int) -> StoreWrite:
     """The index entry that number 100 before this one made for the same row."""
     if number < 100:
         return delete(b"absent")

@@ -13,7 +13,7 @@ from redis_kit import admin_of
 
 from rome.store.redis import RedisStore
 from rome.store.spi import RangeCheck
-from rome.testing.harness import Client, Connect, StoreUnderTest, delete, enter, put
+from rome.testing.harness import Connect, SnapshotClient, StoreUnderTest, delete, enter, put
 from rome.testing.store_suite import TestRandomHistories, TestReadSet, TestScan, TestSnapshot
 from servers import Flavour, Server
 
@@ -70,10 +70,10 @@ def store_under_test(server: Server) -> StoreUnderTest:
 @pytest.fixture
 def connect(server: Server) -> Iterator[Connect]:
     location = server.location(f"locale-{token_hex(8)}")
-    opened: list[Client] = []
+    opened: list[SnapshotClient] = []
 
-    def open_client() -> Client:
-        opened.append(Client(RedisStore.open(location)))
+    def open_client() -> SnapshotClient:
+        opened.append(SnapshotClient(RedisStore.open(location)))
         return opened[-1]
 
     yield open_client

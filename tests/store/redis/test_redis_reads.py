@@ -18,7 +18,7 @@ from rome.store.memory import MemoryStore
 from rome.store.redis import RedisStore, store
 from rome.store.redis.names import meta_key
 from rome.store.spi import BEYOND, Get, Point, RangeCheck, Reserve, Scan, ScanResult
-from rome.testing.harness import Client, change_catalog, delete, enter, leave, put
+from rome.testing.harness import SnapshotClient, change_catalog, delete, enter, leave, put
 
 few_bytes = st.lists(st.sampled_from([0, 1, 5, 0x42, 0x61, 0xFE]), max_size=4).map(bytes)
 row_keys = few_bytes.map(lambda key: key + b"~")
@@ -93,7 +93,7 @@ class TestGets:
             client.get(b"a")
 
 
-def _all_at(client: Client, *keys: bytes) -> list[object]:
+def _all_at(client: SnapshotClient, *keys: bytes) -> list[object]:
     """Rows at a snapshot, by a scan."""
     try:
         rows = {row.key: row for row in client.scan()}
@@ -118,7 +118,7 @@ class TestBounds:
         at = replace(location, database=token_hex(8))
         found = []
         for kind in (RedisStore, MemoryStore):
-            reader, writer = Client(kind.open(at)), Client(kind.open(at))
+            reader, writer = SnapshotClient(kind.open(at)), SnapshotClient(kind.open(at))
             try:
                 found.append(_history(reader, writer, keys, later, start, stop))
             finally:
@@ -129,7 +129,12 @@ class TestBounds:
 
 
 def _history(
-    reader: Client, writer: Client, keys: set[bytes], later: dict[bytes, bool], start: bytes, stop: bytes
+    reader: SnapshotClient,
+    writer: SnapshotClient,
+    keys: set[bytes],
+    later: dict[bytes, bool],
+    start: bytes,
+    stop: bytes,
 ) -> list[object]:
     """Change a table and its index after a snapshot; returns all that was seen, and what is valid after it.
 
@@ -151,7 +156,7 @@ def _history(
     return found
 
 
-def _seen(client: Client, index: int, start: bytes, stop: bytes) -> list[object]:
+def _seen(client: SnapshotClient, index: int, start: bytes, stop: bytes) -> list[object]:
     scans: list[object] = [
         [(row.key, row.record) for row in client.scan(index, start, stop, limit=limit, reverse=reverse)]
         for reverse in (False, True)
@@ -160,7 +165,7 @@ def _seen(client: Client, index: int, start: bytes, stop: bytes) -> list[object]
     return [*scans, client.count(index, start, stop)]
 
 
-def _is_valid(client: Client, check: RangeCheck) -> bool:
+def _is_valid(client: SnapshotClient, check: RangeCheck) -> bool:
     try:
         client.commit(read=[check])
     except ConflictError:
@@ -329,7 +334,7 @@ class TestFarBehind:
             reader.commit(read=[Point(1, b"050", version)])
 
 
-def _watch_work(client: Client, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def _watch_work(client: SnapshotClient, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many log members each call of read.lua and commit.lua looks at, from now on."""
     work: list[int] = []
     link = link_of(client)

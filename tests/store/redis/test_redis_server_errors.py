@@ -20,11 +20,11 @@ from rome.errors import (
     StoreReadOnlyError,
 )
 from rome.store.redis import RedisStore
-from rome.testing.harness import Client, put
+from rome.testing.harness import SnapshotClient, put
 from servers import Server
 
 
-def _fill(client: Client) -> None:
+def _fill(client: SnapshotClient) -> None:
     client.write(put(b"a", b"before"))
     client.begin()
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from rome.codec.values import SqlValue
 from rome.engine.attempt.open_transaction import OpenTransaction
-from rome.engine.reading.reader import to_want
+from rome.engine.reading.reader import to_request
 from rome.engine.statement.prepared import Prepared
 from rome.errors import WorkingSetFullError
 from rome.store.spi import Claim
-from rome.transaction.read_set import Check
+from rome.transaction.read_set import Validation
 
 
 def claims(current: OpenTransaction, prepared: Prepared, batch: Sequence[Sequence[SqlValue]]) -> list[Claim]:
@@ -32,10 +32,10 @@ def claims(current: OpenTransaction, prepared: Prepared, batch: Sequence[Sequenc
     ]
     found = [Claim(fetch.table.id, key) for fetch in fetches for key in fetch.keys]
     ways = [way for fetch in fetches for way in (fetch, *fetch.instead)]
-    ranges = [to_want(way, Check.NOTHING) for way in ways if way.ranges]
+    ranges = [to_request(way, Validation.NOTHING) for way in ways if way.ranges]
     if ranges and len(batch) == 1 and not prepared.plan.full_scans:
         try:
-            current.execution.read(prepared, batch[0], Check.NOTHING)
+            current.execution.read(prepared, batch[0], Validation.NOTHING)
         except WorkingSetFullError:  # too many for a place in any case
             return found
         found += [Claim(want.table_id, row.key) for want in ranges for row in current.transaction.rows(want)]

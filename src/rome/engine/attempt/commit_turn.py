@@ -98,13 +98,13 @@ class _OfThread(threading.local):
 
     def __init__(self) -> None:
         self.lost: dict[bytes, _Lost] = {}
-        self.holders: WeakSet[Turn] = WeakSet()
+        self.holders: WeakSet[CommitTurn] = WeakSet()
 
 
 _of_thread = _OfThread()
 
 
-class Turn:
+class CommitTurn:
     """One connection's part in it.
 
     Attributes:
@@ -116,7 +116,7 @@ class Turn:
         self._store = store
         self._enabled = enabled
         self._lost = _Lost()
-        self._holders: WeakSet[Turn] | None = None  # of the thread in which the ticket was taken
+        self._holders: WeakSet[CommitTurn] | None = None  # of the thread in which the ticket was taken
         self._is_ours = False
         self._waited_until = 0.0
         self.ticket = b""
@@ -173,7 +173,7 @@ class Turn:
         ]
         for turn in found:
             with suppress(Error):  # whoever asks the store next will be told
-                self._store.leave_line(turn.ticket)
+                self._store.leave_queue(turn.ticket)
         return bool(found)
 
     def before_commit_again(self, taken: TurnTakenError, since: float, read_set: ReadSet) -> bool:
@@ -217,7 +217,7 @@ class Turn:
         give_up, asked = time.monotonic() + MAX_WAIT_S, 1
         turn_s, pause_s, before = FIRST_TURN_S, 0.0, 0
         try:
-            while ahead := self._store.line_up(self.ticket, list(lost.claims), lease_s):
+            while ahead := self._store.join_queue(self.ticket, list(lost.claims), lease_s):
                 if time.monotonic() > give_up:
                     return 0
                 if before:
@@ -252,5 +252,5 @@ class Turn:
             self._holders = None
         if self.ticket:
             with suppress(Error):
-                self._store.leave_line(self.ticket)
+                self._store.leave_queue(self.ticket)
             self.ticket = b""  # not before: interrupted up to here, the next call leaves once more

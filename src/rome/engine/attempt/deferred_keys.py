@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from rome.catalog.reflected_table import quote
 from rome.catalog.schema import ROWID, ForeignKey, Table
-from rome.catalog.shape import quote
 from rome.codec.values import SqlValue
 from rome.engine.attempt.open_transaction import OpenTransaction
 from rome.engine.statement import guards
 from rome.engine.writing.harvest import changes, same_values
 from rome.errors import ForeignKeyViolation
-from rome.transaction.transaction import Want
+from rome.transaction.transaction import ReadRequest
 from rome.workingset.contents import Stored
-from rome.workingset.workingset import Row
+from rome.workingset.workingset import SqlRow
 
 
 def check_deferred(current: OpenTransaction, enforced: bool) -> None:
@@ -33,7 +33,7 @@ def check_deferred(current: OpenTransaction, enforced: bool) -> None:
     if not enforced or not (everything or current.schema.has_deferred_keys):
         return
     reader = current.reader
-    questions: list[Question] = []
+    questions: list[DeferredCheck] = []
     for row in changes(reader.working_set, current.schema, current.base):
         table, before, after = row.table, row.before, row.after
         for key in table.foreign_keys:
@@ -43,18 +43,18 @@ def check_deferred(current: OpenTransaction, enforced: bool) -> None:
         for child, key in catalog.referencing.get(table.name.lower(), ()):
             if before is not None and (key.deferred or everything):
                 questions += _children(table, child, key, before, after)
-    wants = [want for question in questions for want in question.wants]
-    reader.read(wants)
-    reader.hydrate(wants)
+    requests = [request for question in questions for request in question.requests]
+    reader.read(requests)
+    reader.hydrate(requests)
     for question in questions:
         if bool(reader.working_set.query(question.sql, question.values)) is not question.expected:
             raise ForeignKeyViolation("FOREIGN KEY constraint failed")
 
 
-class Question(NamedTuple):
+class DeferredCheck(NamedTuple):
     """A query of the working set, once it has what is wanted; whether it should bring a row."""
 
-    wants: list[Want]
+    requests: list[ReadRequest]
     sql: str
     values: Sequence[SqlValue]
     expected: bool
@@ -62,7 +62,7 @@ class Question(NamedTuple):
 
 def _parent(
     table: Table, parent: Table, key: ForeignKey, before: Stored | None, row: Sequence[SqlValue]
-) -> list[Question]:
+) -> list[DeferredCheck]:
     """A row must have its parent, unless it lacked it before this transaction."""
     if guards.are_computed(table, key.columns):
         return [_orphans(parent, table, key)]
@@ -70,14 +70,14 @@ def _parent(
     if None in values or (before is not None and same_values(values, [before.values[i] for i in key.columns])):
         return []
     positions = guards.parent_positions(parent, key)
-    want = guards.rows_by(parent, positions, values, table, key.columns)
+    request = guards.rows_by(parent, positions, values, table, key.columns)
     conditions = " AND ".join(f"{name} = ?" for name in _names(parent, positions))
-    return [Question([want], f"SELECT 1 FROM main.{quote(parent.name)} WHERE {conditions}", values, True)]
+    return [DeferredCheck([request], f"SELECT 1 FROM main.{quote(parent.name)} WHERE {conditions}", values, True)]
 
 
 def _children(
-    table: Table, child: Table, key: ForeignKey, before: Stored, after: tuple[int, Row] | None
-) -> list[Question]:
+    table: Table, child: Table, key: ForeignKey, before: Stored, after: tuple[int, SqlRow] | None
+) -> list[DeferredCheck]:
     """Children of what a row was may only remain while some row still has its key.
 
     Compared as foreign keys are: under the parent's affinity (the plus takes the child's away) and collation (that of
@@ -91,14 +91,14 @@ def _children(
         return []
     if not guards.compare_alike(child, key.columns, table, positions):
         return [_orphans(table, child, key)]
-    want = guards.rows_by(child, key.columns, values, table, positions)
-    return [Question([want], _orphans_where("= ?", table, child, key), values, False)]
+    request = guards.rows_by(child, key.columns, values, table, positions)
+    return [DeferredCheck([request], _orphans_where("= ?", table, child, key), values, False)]
 
 
-def _orphans(table: Table, child: Table, key: ForeignKey) -> Question:
+def _orphans(table: Table, child: Table, key: ForeignKey) -> DeferredCheck:
     """No row of `child` may lack its parent in `table`, whatever this transaction has done to it."""
-    wants = [guards.whole(child), guards.whole(table)]
-    return Question(wants, _orphans_where("IS NOT NULL", table, child, key), (), False)
+    requests = [guards.whole(child), guards.whole(table)]
+    return DeferredCheck(requests, _orphans_where("IS NOT NULL", table, child, key), (), False)
 
 
 def _orphans_where(condition: str, table: Table, child: Table, key: ForeignKey) -> str:

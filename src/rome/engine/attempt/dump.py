@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rome.catalog.shape import quote
+from rome.catalog.reflected_table import quote
 from rome.engine.attempt.open_transaction import OpenTransaction
 from rome.engine.attempt.sequence_table import SequenceTable
 from rome.engine.reading.reader import Reader
 from rome.engine.statement import guards
-from rome.transaction.read_set import Check
+from rome.transaction.read_set import Validation
 
 
 def dump(current: OpenTransaction) -> Iterator[str]:
@@ -32,7 +32,7 @@ def dump(current: OpenTransaction) -> Iterator[str]:
     for item in schema.definition.master.values():
         if item.type != "table":
             yield f"{item.sql};"
-    sequences = SequenceTable(current, Check.ROWS)
+    sequences = SequenceTable(current, Validation.ROWS)
     if sequences.tables:
         yield 'DELETE FROM "sqlite_sequence";'
         for name, seq in sequences.rows().items():

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from rome.engine.attempt.replay_log import Log
 from rome.engine.reading.reader import Reader
-from rome.engine.statement.schema import Schema
+from rome.engine.statement.schema import SchemaVersion
 from rome.engine.writing.execution import Execution
-from rome.engine.writing.id_blocks import Identifiers
+from rome.engine.writing.id_blocks import IdBlocks
 from rome.store.spi import Store
 from rome.transaction.transaction import Transaction
 from rome.workingset.contents import Contents
-from rome.workingset.workingset import Counters, WorkingSet
+from rome.workingset.workingset import ChangeCounters, WorkingSet
 
 
 class Savepoint(NamedTuple):
@@ -22,7 +22,7 @@ class Savepoint(NamedTuple):
 
     name: str
     contents: Contents
-    schema: Schema
+    schema: SchemaVersion
 
 
 @dataclass(slots=True)
@@ -47,8 +47,8 @@ class OpenTransaction:
     transaction: Transaction
     reader: Reader
     execution: Execution
-    base: Schema
-    counters: Counters
+    base: SchemaVersion
+    counters: ChangeCounters
     started: float = field(default_factory=time.monotonic)
     explicit: bool = False
     by_savepoint: bool = False
@@ -62,14 +62,14 @@ class OpenTransaction:
 
     @classmethod
     def begin(
-        cls, store: Store, working_set: WorkingSet, schema: Schema, max_bytes: int, identifiers: Identifiers
+        cls, store: Store, working_set: WorkingSet, schema: SchemaVersion, max_bytes: int, identifiers: IdBlocks
     ) -> OpenTransaction:
         transaction = Transaction(store, max_bytes)
         reader = Reader(transaction, working_set, schema)
         return cls(transaction, reader, Execution(reader, store, identifiers), schema, working_set.counters)
 
     @property
-    def schema(self) -> Schema:
+    def schema(self) -> SchemaVersion:
         return self.reader.schema
 
     def holds_nothing(self) -> bool:

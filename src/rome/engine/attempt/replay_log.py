@@ -16,7 +16,7 @@ MAX_ROWS = 100_000
 """A transaction that has seen more rows is not kept for replay."""
 
 
-class Operation(Struct, frozen=True):
+class LoggedOperation(Struct, frozen=True):
     """One thing the application asked for, with plain parameters; `batch` is executemany's, else None."""
 
     statement: Statement
@@ -27,7 +27,7 @@ class Operation(Struct, frozen=True):
 class Logged(Struct, frozen=True):
     """An operation, and what the application saw of it."""
 
-    operation: Operation
+    operation: LoggedOperation
     outcome: Result | Error
 
 
@@ -43,7 +43,7 @@ class Log:
 
     def __init__(self) -> None:
         self.begun = False
-        self.noted: Operation | None = None
+        self.noted: LoggedOperation | None = None
         self.replayable = True
         self.changes_rows = False
         self._logged: list[Logged] = []
@@ -58,7 +58,7 @@ class Log:
             if isinstance(logged.outcome, Result):
                 logged.outcome.numbers_shown = True
 
-    def add(self, operation: Operation, outcome: Result | Error) -> None:
+    def add(self, operation: LoggedOperation, outcome: Result | Error) -> None:
         """Keep an operation."""
         self.begun = True
         if not isinstance(outcome, Error):

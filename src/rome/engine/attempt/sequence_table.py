@@ -24,9 +24,9 @@ from rome.engine.result import Result
 from rome.engine.statement.prepared import SEQUENCE_TABLE, Prepared
 from rome.engine.writing.sequence_marks import DELETED, NULL, UNKNOWN, ZERO, Looked, greatest_new, mark_of
 from rome.errors import NotSupportedError
-from rome.planner.parse.statement import Kind
+from rome.planner.parse.statement import StatementKind
 from rome.store.spi import BEYOND, MAX_NUMBER, ORDER_INDEX, Reserve, Scan
-from rome.transaction.read_set import Check
+from rome.transaction.read_set import Validation
 from rome.workingset.contents import SequenceRow
 
 
@@ -37,7 +37,7 @@ class SequenceTable:
         tables: those with AUTOINCREMENT, in the order in which they were made. Without any there is no sqlite_sequence.
     """
 
-    def __init__(self, current: OpenTransaction, check: Check) -> None:
+    def __init__(self, current: OpenTransaction, check: Validation) -> None:
         self._current = current
         self._working_set = current.reader.working_set
         self._check = check
@@ -82,7 +82,7 @@ class SequenceTable:
                 known[table.id] = Looked(next_mark - 1, last)
         elif not tables:
             reader.refresh()
-        if self._check is Check.ROWS:
+        if self._check is Validation.ROWS:
             for table in tables:
                 self._validate(table, known[table.id])
         return known
@@ -151,7 +151,7 @@ class SequenceTable:
             working_set.total_changes += run.all_changes
             rows += run.rows
             changes += run.changes
-            if prepared.statement.kind is Kind.INSERT:
+            if prepared.statement.kind is StatementKind.INSERT:
                 last_rowid = run.last_rowid
         if not prepared.writes:
             return Result(found.columns or None, rows)

@@ -22,7 +22,7 @@ from rome.engine.reading.reader import Reader
 from rome.engine.statement.pragma import HEADER_FIELDS
 from rome.errors import OperationalError
 from rome.store.spi import BEYOND, ORDER_INDEX
-from rome.transaction.read_set import Check
+from rome.transaction.read_set import Validation
 from rome.workingset.blank import left_blank
 from rome.workingset.sqlite_errors import translate
 from rome.workingset.tables import TableStatements
@@ -73,7 +73,7 @@ def fill(current: OpenTransaction, connection: apsw.Connection, equip: Equip) ->
     """
     equip(connection)
     reader, schema = current.reader, current.schema
-    sequences = SequenceTable(current, Check.NOTHING)
+    sequences = SequenceTable(current, Validation.NOTHING)
     items = list(schema.definition.master.values())
     try:
         # The rows are what they are, as for SQLite's own VACUUM.

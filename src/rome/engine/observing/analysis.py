@@ -11,14 +11,14 @@ from collections.abc import Generator, Sequence
 
 from rome.codec.values import SqlValue
 from rome.engine.observing.explain import Cost, Measured
-from rome.planner.plan import Fetch, FetchedRows, FetchPlan, Line, PlainRows, PlannedRow, Question, Wave
+from rome.planner.plan import AggregateRequest, DirectRows, Fetch, FetchedRows, FetchPlan, PlanLine, PlannedRow, Wave
 from rome.transaction.transaction import Transaction
 
 
 class MeasuredPlan(FetchPlan):
     """A plan whose waves are measured while they are read and hydrated."""
 
-    def __init__(self, plan: FetchPlan, lines: Sequence[Line], transaction: Transaction) -> None:
+    def __init__(self, plan: FetchPlan, lines: Sequence[PlanLine], transaction: Transaction) -> None:
         """Begin to measure.
 
         Args:
@@ -74,10 +74,10 @@ class MeasuredPlan(FetchPlan):
         return Cost(transaction.round_trips, transaction.rows_read, transaction.bytes_read, time.perf_counter())
 
     # ------------------------------------------------------------ as the plan says
-    def questions(self, parameters: Sequence[SqlValue]) -> list[Question] | None:
+    def questions(self, parameters: Sequence[SqlValue]) -> list[AggregateRequest] | None:
         return self._plan.questions(parameters)
 
-    def plain_rows(self, parameters: Sequence[SqlValue]) -> PlainRows | None:
+    def direct_rows(self, parameters: Sequence[SqlValue]) -> DirectRows | None:
         return None  # waves are what is measured
 
     def only_fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
@@ -89,5 +89,5 @@ class MeasuredPlan(FetchPlan):
     def unindexed_columns(self, table: str) -> list[str]:
         return self._plan.unindexed_columns(table)
 
-    def explain(self, parameters: Sequence[SqlValue] | None) -> list[Line]:
+    def explain(self, parameters: Sequence[SqlValue] | None) -> list[PlanLine]:
         return self._plan.explain(parameters)

@@ -15,8 +15,8 @@ from rome.codec.values import SqlValue
 from rome.engine.result import Result
 from rome.engine.statement import guards
 from rome.engine.statement.prepared import Prepared
-from rome.engine.statement.schema import Schema
-from rome.planner.plan import Line
+from rome.engine.statement.schema import SchemaVersion
+from rome.planner.plan import PlanLine
 
 _COLUMNS = ("wave", "table", "access", "bounds", "remark", "expected_trips", "most_rows")
 _MEASURED = ("trips", "rows", "bytes", "ms")
@@ -52,9 +52,9 @@ class Measured(NamedTuple):
     outcome: str
 
 
-def lines_of(
-    prepared: Prepared, parameters: Sequence[SqlValue] | None, schema: Schema, *, foreign_keys: bool
-) -> list[Line]:
+def plan_lines(
+    prepared: Prepared, parameters: Sequence[SqlValue] | None, schema: SchemaVersion, *, foreign_keys: bool
+) -> list[PlanLine]:
     """One line for each fetch and for each guard of INSERT .. VALUES, in the order of the waves.
 
     Args:
@@ -74,11 +74,11 @@ def lines_of(
             path = next(path for path in (table.key, *table.indexes) if path.id == want.index_id)
             access = "key" if want.keys else f"index {path.name}" if path.id else "whole table"
             most_rows = len(want.keys) if want.keys else len(want.ranges) if path.unique else None
-            lines.append(Line(1, table.name, access, "", "guard of a constraint", most_rows))
+            lines.append(PlanLine(1, table.name, access, "", "guard of a constraint", most_rows))
     return sorted(lines, key=lambda line: line.wave)
 
 
-def as_result(lines: Sequence[Line], *, writes: bool, measured: Measured | None = None) -> Result:
+def as_result(lines: Sequence[PlanLine], *, writes: bool, measured: Measured | None = None) -> Result:
     """The tree as rows; columns that say nothing of a line are NULL there, or empty.
 
     Args:

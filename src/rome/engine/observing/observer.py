@@ -15,16 +15,16 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from rome.engine.attempt.replay_log import Operation
+from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.result import Result, Stats
 from rome.errors import Error
-from rome.planner.parse.statement import Kind
+from rome.planner.parse.statement import StatementKind
 from rome.sql.display import summary, without_values
 
 STATEMENTS = logging.getLogger("rome.statement")
 TRANSACTIONS = logging.getLogger("rome.transaction")
 
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 
 
 @dataclass(slots=True)
@@ -89,12 +89,14 @@ class Observer:
         """Does anybody want to know of commits?"""
         return self._tracer is not None or TRANSACTIONS.isEnabledFor(logging.DEBUG)
 
-    def statement(self, session: Watched, sql: str, operation: Operation, run: Callable[[Operation], Result]) -> Result:
+    def statement(
+        self, session: Watched, sql: str, operation: LoggedOperation, run: Callable[[LoggedOperation], Result]
+    ) -> Result:
         """Run an operation, and tell of it."""
         batch_size = None if operation.batch is None else len(operation.batch)
         work = Work(summary(sql), without_values(sql), batch_size)
         # Of COMMIT as a statement the tracer hears as of any other COMMIT.
-        tracer = None if operation.statement.kind is Kind.COMMIT else self._tracer
+        tracer = None if operation.statement.kind is StatementKind.COMMIT else self._tracer
         try:
             return self._watched(session, work, tracer, lambda: run(operation))
         finally:
@@ -109,7 +111,7 @@ class Observer:
             _log(TRANSACTIONS, work, ("rows_written", "round_trips"), ("conflicts", "replays", "turns"))
 
     @staticmethod
-    def _watched(session: Watched, work: Work, tracer: Tracer | None, run: Callable[[], Answer]) -> Answer:
+    def _watched(session: Watched, work: Work, tracer: Tracer | None, run: Callable[[], Returned]) -> Returned:
         with nullcontext() if tracer is None else tracer.span(work):
             before, began = session.stats, time.perf_counter()
             try:

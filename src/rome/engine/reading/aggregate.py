@@ -12,14 +12,14 @@ from rome.catalog.rows import decode_row, index_key
 from rome.catalog.schema import ROWID, Table
 from rome.codec.values import SqlValue
 from rome.engine.reading.reader import Reader
-from rome.planner.plan import Question
+from rome.planner.plan import AggregateRequest
 from rome.store.spi import ORDER_INDEX, Count, Row, Scan
-from rome.transaction.read_set import Check
+from rome.transaction.read_set import Validation
 
 _LEAST_INTEGER = -(1 << 63)
 
 
-def answer(reader: Reader, questions: Sequence[Question], check: Check) -> tuple[SqlValue, ...] | None:
+def answer(reader: Reader, questions: Sequence[AggregateRequest], check: Validation) -> tuple[SqlValue, ...] | None:
     """The answers, in order; None: the rows must be read to know.
 
     The read set gets the ranges that were counted, and those up to the value that was found: the answer stands while
@@ -53,7 +53,7 @@ def answer(reader: Reader, questions: Sequence[Question], check: Check) -> tuple
     return tuple(values)
 
 
-def _are_read(reader: Reader, questions: Sequence[Question]) -> bool:
+def _are_read(reader: Reader, questions: Sequence[AggregateRequest]) -> bool:
     covering = reader.transaction.cache.covering
     return all(
         covering(question.table.id, question.path.id, start, stop) is not None
@@ -62,14 +62,14 @@ def _are_read(reader: Reader, questions: Sequence[Question]) -> bool:
     )
 
 
-def _requests(question: Question) -> list[Count | Scan]:
+def _requests(question: AggregateRequest) -> list[Count | Scan]:
     place = question.table.id, question.path.id
     if question.kind == "count":
         return [Count(*place, *bounds) for bounds in question.ranges]
     return [Scan(*place, *bounds, limit=1, reverse=question.kind == "greatest") for bounds in question.ranges]
 
 
-def _value(question: Question, row: Row) -> tuple[SqlValue, bytes]:
+def _value(question: AggregateRequest, row: Row) -> tuple[SqlValue, bytes]:
     """The value that a row has, and the row's entry in the path."""
     table, path = question.table, question.path
     rowid, values = decode_row(table, row.key, row.record)
@@ -77,7 +77,7 @@ def _value(question: Question, row: Row) -> tuple[SqlValue, bytes]:
     return rowid if question.position == ROWID else values[question.position], entry
 
 
-def _is_certain(question: Question, value: SqlValue) -> bool:
+def _is_certain(question: AggregateRequest, value: SqlValue) -> bool:
     """Is it the same value in all rows that have one equal to it? If not, which of them SQLite shows is its affair."""
     table: Table = question.table
     if value is None or isinstance(value, bytes | str) or question.position == ROWID:

@@ -10,14 +10,14 @@ from operator import attrgetter, itemgetter
 
 from rome.catalog.rows import index_key
 from rome.codec.values import SqlValue
-from rome.engine.reading.reader import Reader, to_want
-from rome.planner.plan import PlainRows
-from rome.transaction.read_set import Check
+from rome.engine.reading.reader import Reader, to_request
+from rome.planner.plan import DirectRows
+from rome.transaction.read_set import Validation
 
 _by_rowid = attrgetter("rowid")
 
 
-def show(reader: Reader, plain: PlainRows, check: Check) -> list[tuple[SqlValue, ...]] | None:
+def show(reader: Reader, plain: DirectRows, check: Validation) -> list[tuple[SqlValue, ...]] | None:
     """The result of a statement; None: SQLite must be asked.
 
     The read set gets what was read: the answer stands while that stays as it is.
@@ -27,7 +27,7 @@ def show(reader: Reader, plain: PlainRows, check: Check) -> list[tuple[SqlValue,
     table, compared, key = plain.fetch.table, plain.compared, plain.key
     if not reader.is_unchanged(table):
         return None
-    want = to_want(plain.fetch, check)
+    want = to_request(plain.fetch, check)
     reader.read([want])
     found = reader.stored(table, want)
     if key is not None:

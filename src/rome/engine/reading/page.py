@@ -10,9 +10,9 @@ from rome.engine.reading.reader import Reader
 from rome.engine.reading.smallest_range import read_few
 from rome.planner.plan import Fetch, Many, Page, Wave
 from rome.store.spi import Reserve
-from rome.transaction.read_set import Check
-from rome.transaction.transaction import Want
-from rome.transaction.walk import Walk
+from rome.transaction.incremental_scan import IncrementalScan
+from rome.transaction.read_set import Validation
+from rome.transaction.transaction import ReadRequest
 from rome.workingset.contents import Stored
 
 
@@ -31,8 +31,13 @@ def pages(reader: Reader, fetch: Fetch) -> bool:
 
 
 def read_page(
-    reader: Reader, fetch: Fetch, wave: Wave, check: Check, extra: Sequence[Want], reserves: Sequence[Reserve]
-) -> tuple[list[Want | Many], list[int]]:
+    reader: Reader,
+    fetch: Fetch,
+    wave: Wave,
+    check: Validation,
+    extra: Sequence[ReadRequest],
+    reserves: Sequence[Reserve],
+) -> tuple[list[ReadRequest | Many], list[int]]:
     """Read and hydrate a wave, and of one of its fetches a page; `extra` wants and reserves share the first trip.
 
     Returns:
@@ -44,19 +49,19 @@ def read_page(
     """
     page, table = fetch.page, fetch.table
     assert page is not None
-    walk = Walk(table.id, page.path.id, page.ranges, page.first, reverse=page.reverse)
+    scan = IncrementalScan(table.id, page.path.id, page.ranges, page.first, reverse=page.reverse)
     others = [other for other in wave if other is not fetch]
-    found, reserved = read_few(reader, others, check, extra, reserves, walk)
+    found, reserved = read_few(reader, others, check, extra, reserves, scan)
     try:
         while True:
-            read = Want(table.id, page.path.id, tuple(row.key for row in walk.rows), (), Check.NOTHING)
+            read = ReadRequest(table.id, page.path.id, tuple(row.key for row in scan.rows), (), Validation.NOTHING)
             reader.hydrate([read])
-            if walk.is_finished or _is_enough(reader, table, page, reader.stored(table, read)):
+            if scan.is_finished or _is_enough(reader, table, page, reader.stored(table, read)):
                 found.insert(wave.index(fetch), read)
                 return found, reserved
-            reader.read([], walk=walk)
+            reader.read([], scan=scan)
     finally:  # an error in WHERE is seen by the application, too
-        reader.transaction.check_walk(walk, check)
+        reader.transaction.check_scan(scan, check)
 
 
 def _is_enough(reader: Reader, table: Table, page: Page, rows: Sequence[Stored]) -> bool:

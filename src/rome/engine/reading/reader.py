@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from rome.catalog.rows import decode_row
 from rome.catalog.schema import Table
-from rome.engine.statement.schema import Schema
+from rome.engine.statement.schema import SchemaVersion
 from rome.errors import ConflictError, InternalError, WorkingSetFullError
 from rome.planner.plan import Fetch
 from rome.store.spi import Count, Reserve, Row, Scan
-from rome.transaction.read_set import Check
-from rome.transaction.room import NoRoom
-from rome.transaction.transaction import Transaction, Want
-from rome.transaction.walk import Walk
+from rome.transaction.incremental_scan import IncrementalScan
+from rome.transaction.memory_budget import OverBudget
+from rome.transaction.read_set import Validation
+from rome.transaction.transaction import ReadRequest, Transaction
 from rome.workingset.contents import Stored
 from rome.workingset.workingset import WorkingSet
 
@@ -35,7 +35,7 @@ class Reader:
         first_new_table: tables from this id on were made by this transaction; the store does not know them.
     """
 
-    def __init__(self, transaction: Transaction, working_set: WorkingSet, schema: Schema) -> None:
+    def __init__(self, transaction: Transaction, working_set: WorkingSet, schema: SchemaVersion) -> None:
         self.transaction = transaction
         self.working_set = working_set
         self.schema = schema
@@ -64,9 +64,9 @@ class Reader:
 
     def read(
         self,
-        wants: Sequence[Want],
+        wants: Sequence[ReadRequest],
         reserves: Sequence[Reserve] = (),
-        walk: Walk | None = None,
+        scan: IncrementalScan | None = None,
         counts: Sequence[Count] = (),
     ) -> list[int]:
         """Read wants into the transaction's cache and its read set; nothing is hydrated. Returns the reserved.
@@ -78,20 +78,20 @@ class Reader:
             WorkingSetFullError: more rows than there is room for.
         """
         wants = [want for want in wants if want.table_id < self.first_new_table]
-        if not wants and not reserves and walk is None:
+        if not wants and not reserves and scan is None:
             return []
         try:
-            reserved = self.transaction.read(wants, reserves, walk, counts)
-        except NoRoom as error:
+            reserved = self.transaction.read(wants, reserves, scan, counts)
+        except OverBudget as error:
             self._check_catalog()
             raise self._too_much(error, wants) from None
         self._check_catalog()
         for want in wants:
             if want.most is None:
-                self.transaction.check_want(want)
+                self.transaction.check_request(want)
         return reserved
 
-    def has_read(self, want: Want) -> bool:
+    def has_read(self, want: ReadRequest) -> bool:
         """Has all of it been read?"""
         return self.transaction.has_read(want)
 
@@ -103,7 +103,7 @@ class Reader:
         """
         try:
             found = self.transaction.ask(requests)
-        except NoRoom as error:
+        except OverBudget as error:
             self._check_catalog()
             raise self._too_much(error, ()) from None
         self._check_catalog()
@@ -119,10 +119,10 @@ class Reader:
         self.transaction.forget()
         self.forget_decoded()
 
-    def _too_much(self, refused: NoRoom, wants: Iterable[Want]) -> WorkingSetFullError:
+    def _too_much(self, refused: OverBudget, wants: Iterable[ReadRequest]) -> WorkingSetFullError:
         """What to say of rows for which there is no room."""
         tables = self.schema.definition.tables_by_id
-        limit = f"more than max_working_set has room for ({self.transaction.room.max_bytes:,} bytes)"
+        limit = f"more than max_working_set has room for ({self.transaction.budget.max_bytes:,} bytes)"
         scan, rows = refused.scan, refused.rows
         if scan is None:
             name = ", ".join(sorted({tables[want.table_id].name for want in wants if want.keys}))
@@ -147,7 +147,7 @@ class Reader:
         stored = self._stored_tables.get(table.id)
         return stored is not None and bool(table.indexes_beyond(stored))
 
-    def hydrate(self, wants: Sequence[Want]) -> int:
+    def hydrate(self, wants: Sequence[ReadRequest]) -> int:
         """Put the rows of wants that were read into the working set; returns how many were not there yet.
 
         Raises:
@@ -170,7 +170,7 @@ class Reader:
             ) from error
         return came
 
-    def brings_new(self, wants: Sequence[Want]) -> bool:
+    def brings_new(self, wants: Sequence[ReadRequest]) -> bool:
         """Whether hydrating wants that were read would add a row."""
         for want in wants:
             if want.table_id < self.first_new_table:
@@ -179,7 +179,7 @@ class Reader:
                     return True
         return False
 
-    def stored(self, table: Table, want: Want) -> list[Stored]:
+    def stored(self, table: Table, want: ReadRequest) -> list[Stored]:
         """The stored rows of a want that was read, decoded."""
         decoded = self._decoded.get(table.id)
         if decoded is None:
@@ -195,6 +195,6 @@ class Reader:
         return found
 
 
-def to_want(fetch: Fetch, check: Check) -> Want:
+def to_request(fetch: Fetch, check: Validation) -> ReadRequest:
     """All that a fetch reads by its own path."""
-    return Want(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check)
+    return ReadRequest(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check)

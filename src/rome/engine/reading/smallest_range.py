@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rome.engine.reading.reader import Reader, to_want
+from rome.engine.reading.reader import Reader, to_request
 from rome.planner.plan import Fetch, Many
 from rome.store.spi import Count, Reserve
-from rome.transaction.read_set import Check
-from rome.transaction.transaction import Want
-from rome.transaction.walk import Walk
+from rome.transaction.incremental_scan import IncrementalScan
+from rome.transaction.read_set import Validation
+from rome.transaction.transaction import ReadRequest
 
 FEW = 200
 """So many rows are read without asking whether another way finds fewer: they take no longer than a round trip does."""
@@ -31,17 +31,17 @@ class Trial(Struct, frozen=True, gc=False):
     fetch: Fetch
     ways: tuple[Fetch, ...]
     tried: Fetch
-    want: Want
+    request: ReadRequest
 
 
 def read_few(
     reader: Reader,
     fetches: Sequence[Fetch],
-    check: Check,
-    extra: Sequence[Want] = (),
+    check: Validation,
+    extra: Sequence[ReadRequest] = (),
     reserves: Sequence[Reserve] = (),
-    walk: Walk | None = None,
-) -> tuple[list[Want | Many], list[int]]:
+    scan: IncrementalScan | None = None,
+) -> tuple[list[ReadRequest | Many], list[int]]:
     """Read and hydrate fetches, each by one of its ways; the other arguments are as those of `Reader.read`.
 
     Returns:
@@ -49,53 +49,53 @@ def read_few(
 
     Cost: one round trip; another one if some way that was tried finds many rows, and its fetch may not wait.
     """
-    wants: list[Want] = []
+    requests: list[ReadRequest] = []
     trials: dict[int, Trial] = {}
     for number, fetch in enumerate(fetches):
         trial = _trial(reader, fetch, check) if fetch.instead or fetch.may_wait else None
         if trial is not None:
             trials[number] = trial
-        wants.append(to_want(fetch, check) if trial is None else trial.want)
+        requests.append(to_request(fetch, check) if trial is None else trial.request)
     counts = [count for trial in trials.values() for way in trial.ways for count in _counts(way)]
-    reserved = reader.read([*wants, *extra], reserves, walk, counts)
+    reserved = reader.read([*requests, *extra], reserves, scan, counts)
     if not trials:
-        reader.hydrate([*wants, *extra])
-        return list(wants), reserved
-    found: list[Want | Many] = list(wants)
-    again: list[Want] = []
+        reader.hydrate([*requests, *extra])
+        return list(requests), reserved
+    found: list[ReadRequest | Many] = list(requests)
+    again: list[ReadRequest] = []
     for number, trial in trials.items():
         chosen = found[number] = _chosen(reader, trial, check)
-        if isinstance(chosen, Want):
+        if isinstance(chosen, ReadRequest):
             again.append(chosen)
     if again:
         reader.read(again)
-    reader.hydrate([*(each for each in found if isinstance(each, Want)), *extra])
+    reader.hydrate([*(each for each in found if isinstance(each, ReadRequest)), *extra])
     return found, reserved
 
 
-def _trial(reader: Reader, fetch: Fetch, check: Check) -> Trial | None:
+def _trial(reader: Reader, fetch: Fetch, check: Validation) -> Trial | None:
     """What to try; None: the fetch is read as it is."""
     ways = (replace(fetch, instead=(), may_wait=False), *fetch.instead)
     if fetch.table.id >= reader.first_new_table or sum(len(way.ranges) for way in ways) > _MAX_RANGES:
         return None
-    known = next((way for way in ways if reader.has_read(to_want(way, check))), None)
+    known = next((way for way in ways if reader.has_read(to_request(way, check))), None)
     if known is not None:
-        return Trial(fetch, (), known, to_want(known, check))
+        return Trial(fetch, (), known, to_request(known, check))
     tried = ways[reader.schema.fewest.get(_paths(ways), 0)]
-    return Trial(fetch, ways, tried, replace(to_want(tried, check), most=FEW))
+    return Trial(fetch, ways, tried, replace(to_request(tried, check), most=FEW))
 
 
-def _chosen(reader: Reader, trial: Trial, check: Check) -> Want | Many:
+def _chosen(reader: Reader, trial: Trial, check: Validation) -> ReadRequest | Many:
     """What is to be read, now that the first rows are there, and the sizes."""
     way = trial.tried
-    if not reader.has_read(to_want(way, check)):
+    if not reader.has_read(to_request(way, check)):
         sizes = [sum(map(reader.transaction.cache.sizes.__getitem__, _counts(way))) for way in trial.ways]
         fewest = min(range(len(sizes)), key=sizes.__getitem__)
         reader.schema.fewest[_paths(trial.ways)] = fewest
         way = trial.ways[fewest]
         if trial.fetch.may_wait and sizes[fewest] > FEW:
             return Many(sizes[fewest], way)
-    return to_want(way, check)
+    return to_request(way, check)
 
 
 def _counts(way: Fetch) -> list[Count]:

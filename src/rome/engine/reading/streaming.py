@@ -13,17 +13,19 @@ from sys import getsizeof
 
 from rome.catalog.rows import decode_row, row_key
 from rome.codec.values import SqlValue
-from rome.engine.reading.reader import Reader, to_want
+from rome.engine.reading.reader import Reader, to_request
 from rome.engine.statement.prepared import Prepared
 from rome.errors import WorkingSetFullError
 from rome.planner.plan import Fetch
 from rome.store.spi import ORDER_INDEX
-from rome.transaction.read_set import Check
+from rome.transaction.read_set import Validation
 from rome.workingset.stream import reads_stored, streamed
-from rome.workingset.workingset import Row
+from rome.workingset.workingset import SqlRow
 
 
-def stream(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row] | None:
+def stream(
+    reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation
+) -> list[SqlRow] | None:
     """The rows of a query's result; None: it is not one that can be run so.
 
     Raises:
@@ -41,7 +43,7 @@ def stream(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], c
     with streamed(working_set.connection, table, lambda: _rows(reader, fetch)):
         if reads_stored(working_set.connection, sql, parameters, table):
             return None
-        reader.transaction.check_want(to_want(fetch, check))  # before: an error is seen by the application, too
+        reader.transaction.check_request(to_request(fetch, check))  # before: an error is seen by the application, too
         return _result(reader, sql, parameters, table.name)
 
 
@@ -64,15 +66,15 @@ def _rows(reader: Reader, fetch: Fetch) -> Iterator[tuple[int, Sequence[SqlValue
         yield final
 
 
-def _result(reader: Reader, sql: str, parameters: Sequence[SqlValue], name: str) -> list[Row]:
-    rows: list[Row] = []
-    used, room = 0, reader.transaction.room
+def _result(reader: Reader, sql: str, parameters: Sequence[SqlValue], name: str) -> list[SqlRow]:
+    rows: list[SqlRow] = []
+    used, budget = 0, reader.transaction.budget
     for row in reader.working_set.walk(sql, parameters):
         rows.append(row)
         used += getsizeof(row) + sum(map(getsizeof, row))
-        if used > room.max_bytes:
+        if used > budget.max_bytes:
             raise WorkingSetFullError(
-                f"the result has more rows of table {name} than max_working_set has room for ({room.max_bytes:,} "
+                f"the result has more rows of table {name} than max_working_set has room for ({budget.max_bytes:,} "
                 f"bytes): {len(rows):,} so far. Ask for fewer at a time, or raise max_working_set",
                 table=name,
             )

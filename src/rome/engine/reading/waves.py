@@ -6,19 +6,19 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from rome.catalog.schema import Table
 from rome.engine.reading.page import pages, read_page
-from rome.engine.reading.reader import Reader, to_want
+from rome.engine.reading.reader import Reader, to_request
 from rome.engine.reading.smallest_range import read_few
 from rome.planner.plan import FetchedRows, Many, Values, Wave
 from rome.store.spi import Reserve
-from rome.transaction.read_set import Check
-from rome.transaction.transaction import Want, merged
+from rome.transaction.read_set import Validation
+from rome.transaction.transaction import ReadRequest, merged
 
 
 def gather(
     reader: Reader,
     waves: Generator[Wave, FetchedRows, None],
-    check: Check,
-    extra: Sequence[Want] = (),
+    check: Validation,
+    extra: Sequence[ReadRequest] = (),
     reserves: Sequence[Reserve] = (),
 ) -> list[int]:
     """Read and hydrate all waves of a plan; `extra` wants and reserves share the first trip."""
@@ -43,7 +43,7 @@ def gather(
     return reserved
 
 
-def _answers(reader: Reader, wave: Wave, found: Iterable[Want | Many]) -> Iterator[list[Values] | Many]:
+def _answers(reader: Reader, wave: Wave, found: Iterable[ReadRequest | Many]) -> Iterator[list[Values] | Many]:
     for fetch, each in zip(wave, found, strict=True):
         yield each if isinstance(each, Many) else _seen(reader, fetch.table, each)
 
@@ -51,8 +51,8 @@ def _answers(reader: Reader, wave: Wave, found: Iterable[Want | Many]) -> Iterat
 def gather_first(
     reader: Reader,
     plans: Iterable[Generator[Wave, FetchedRows, None]],
-    check: Check,
-    extra: Sequence[Want],
+    check: Validation,
+    extra: Sequence[ReadRequest],
     reserves: Sequence[Reserve],
 ) -> tuple[bool, list[int]]:
     """Read and hydrate the first waves of many plans, and `extra` wants, in one round trip.
@@ -62,25 +62,25 @@ def gather_first(
     """
     first = [(plan, wave) for plan in plans if (wave := next(plan, None)) is not None]
     at_once = [(plan, wave) for plan, wave in first if not any(pages(reader, fetch) for fetch in wave)]
-    wants = merged([*(to_want(fetch, check) for _, wave in at_once for fetch in wave), *extra])
-    reserved = reader.read(wants, reserves)
-    reader.hydrate(wants)
+    requests = merged([*(to_request(fetch, check) for _, wave in at_once for fetch in wave), *extra])
+    reserved = reader.read(requests, reserves)
+    reader.hydrate(requests)
     finished = [_is_finished(reader, plan, wave, check) for plan, wave in at_once]
     return len(at_once) == len(first) and all(finished), reserved
 
 
-def _is_finished(reader: Reader, plan: Generator[Wave, FetchedRows, None], wave: Wave, check: Check) -> bool:
+def _is_finished(reader: Reader, plan: Generator[Wave, FetchedRows, None], wave: Wave, check: Validation) -> bool:
     try:
-        plan.send(_seen(reader, fetch.table, to_want(fetch, check)) for fetch in wave)
+        plan.send(_seen(reader, fetch.table, to_request(fetch, check)) for fetch in wave)
     except StopIteration:
         return True
     return False
 
 
-def _seen(reader: Reader, table: Table, want: Want) -> list[Values]:
+def _seen(reader: Reader, table: Table, request: ReadRequest) -> list[Values]:
     """What keys the next wave: the stored rows, and every row that this transaction has written."""
     new = table.id >= reader.first_new_table
-    rows: list[Values] = [] if new else [stored.values for stored in reader.stored(table, want)]
+    rows: list[Values] = [] if new else [stored.values for stored in reader.stored(table, request)]
     contents = reader.working_set.contents.tables.get(table.id)
     if new or (contents is not None and contents.whole):
         rows.extend(values for _, values in reader.working_set.all_rows(table))

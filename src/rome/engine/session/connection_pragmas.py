@@ -6,8 +6,8 @@ from rome.callers import warn
 from rome.engine.attempt.open_transaction import OpenTransaction
 from rome.engine.result import Result
 from rome.engine.session.dispatch import Statements
-from rome.engine.session.pragma_settings import Settings, ask
-from rome.engine.statement.pragma import Answer, answer, truth
+from rome.engine.session.pragma_settings import PragmaSettings, ask
+from rome.engine.statement.pragma import PragmaKind, answer, truth
 from rome.engine.statement.workspace import Workspace
 from rome.errors import IgnoredPragmaWarning, NotSupportedError
 from rome.planner.parse.statement import Statement
@@ -23,7 +23,7 @@ class ConnectionPragmas:
     def __init__(self, statements: Statements, workspace: Workspace) -> None:
         self._statements = statements
         self._workspace = workspace
-        self._settings = Settings()
+        self._settings = PragmaSettings()
         self.defer_foreign_keys = False
 
     def answer(self, statement: Statement, current: OpenTransaction | None) -> Result | None:
@@ -36,11 +36,11 @@ class ConnectionPragmas:
             NotSupportedError: it promises what Rome does not do.
         """
         match answer(statement):
-            case Answer.SETTING:
+            case PragmaKind.SETTING:
                 return self._settings.answer(statement)
-            case Answer.PASSED_ON:
+            case PragmaKind.PASSED_ON:
                 return self._pass_on(statement, current)
-            case Answer.SWITCH:
+            case PragmaKind.SWITCH:
                 if statement.argument is None:
                     return Result(((statement.name or "", None),), [(int(self._is_on(statement.name, current)),)])
                 self._switch(statement.name, truth(statement.argument), current)

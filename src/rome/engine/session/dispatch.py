@@ -14,23 +14,23 @@ from rome.codec.values import SqlValue
 from rome.engine.attempt.claims import claims
 from rome.engine.attempt.deferred_keys import check_deferred
 from rome.engine.attempt.open_transaction import OpenTransaction, Savepoint
-from rome.engine.attempt.replay_log import Operation
+from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.attempt.sequence_table import SequenceTable
 from rome.engine.observing.analysis import MeasuredPlan
-from rome.engine.observing.explain import as_result, lines_of
+from rome.engine.observing.explain import as_result, plan_lines
 from rome.engine.options import Isolation
 from rome.engine.result import Result
 from rome.engine.statement import guards
 from rome.engine.statement.parameters import Parameters
-from rome.engine.statement.pragma import Answer, answer, function_of_state, integer
+from rome.engine.statement.pragma import PragmaKind, answer, function_of_state, integer
 from rome.engine.statement.prepared import SEQUENCE_TABLE, Prepared
-from rome.engine.statement.schema import Schema
+from rome.engine.statement.schema import SchemaVersion
 from rome.engine.statement.workspace import Workspace
 from rome.engine.writing import ddl
 from rome.errors import FullScanError, FullScanWarning, NotSupportedError, OperationalError
-from rome.planner.parse.statement import Kind, Statement, classify
+from rome.planner.parse.statement import Statement, StatementKind, classify
 from rome.store.spi import Claim
-from rome.transaction.read_set import Check
+from rome.transaction.read_set import Validation
 from rome.workingset.all_or_nothing import AllOrNothing
 from rome.workingset.sqlite_errors import translate
 
@@ -53,7 +53,7 @@ class Statements:
         self.own_commits = 0
         self._full_scan = full_scan
 
-    def run(self, current: OpenTransaction, operation: Operation, isolation: Isolation) -> Result:
+    def run(self, current: OpenTransaction, operation: LoggedOperation, isolation: Isolation) -> Result:
         """Run one operation in the open transaction.
 
         Raises:
@@ -61,7 +61,7 @@ class Statements:
             rome.errors.Error: what the statement gets wrong, or the store.
         """
         statement = operation.statement
-        check = Check.ROWS if isolation in (Isolation.SERIALIZABLE, Isolation.AUTOCOMMIT) else Check.NOTHING
+        check = Validation.ROWS if isolation in (Isolation.SERIALIZABLE, Isolation.AUTOCOMMIT) else Validation.NOTHING
         if not statement.reads_or_writes_rows and (result := self._run_special(current, operation, check)) is not None:
             return result
         prepared = self._workspace.prepare(current.schema, statement)
@@ -70,7 +70,7 @@ class Statements:
         if prepared.on_mirror:
             return self._ask_mirror(current, statement, operation.parameters, prepared)
         if statement.for_update:
-            check, current.validated = Check.ROWS, True
+            check, current.validated = Validation.ROWS, True
         if prepared.writes:
             self._check_full_scan(prepared)
             self._workspace.working_set.begin()
@@ -79,7 +79,7 @@ class Statements:
             return self._change(current, prepared, bound, check)
         return self._query(current, prepared, prepared.bind(operation.parameters), check)
 
-    def claims(self, current: OpenTransaction, operation: Operation, isolation: Isolation) -> list[Claim]:
+    def claims(self, current: OpenTransaction, operation: LoggedOperation, isolation: Isolation) -> list[Claim]:
         """The rows that nobody else is to change from this statement on until the transaction ends.
 
         Those of SELECT .. FOR UPDATE, and at READ COMMITTED of UPDATE and DELETE, which act on the newest version of a
@@ -87,7 +87,10 @@ class Statements:
         any case.) None for a transaction that has changed the schema, as it has no newer snapshot to go on with.
         """
         statement = operation.statement
-        changes = isolation is Isolation.READ_COMMITTED and statement.kind in (Kind.UPDATE, Kind.DELETE)
+        changes = isolation is Isolation.READ_COMMITTED and statement.kind in (
+            StatementKind.UPDATE,
+            StatementKind.DELETE,
+        )
         if not (changes or (statement.for_update and not statement.nowait)) or current.schema is not current.base:
             return []
         prepared = self._workspace.prepare(current.schema, statement)
@@ -96,29 +99,31 @@ class Statements:
         batch = [operation.parameters] if operation.batch is None else operation.batch
         return claims(current, prepared, [prepared.bind(parameters) for parameters in batch])
 
-    def _run_special(self, current: OpenTransaction, operation: Operation, check: Check) -> Result | None:
+    def _run_special(self, current: OpenTransaction, operation: LoggedOperation, check: Validation) -> Result | None:
         """The result of a statement that is not about rows; None: it runs like one that is."""
         statement = operation.statement
         self._workspace.working_set.begin()
         match statement.kind:
-            case Kind.SAVEPOINT | Kind.RELEASE | Kind.ROLLBACK_TO:
+            case StatementKind.SAVEPOINT | StatementKind.RELEASE | StatementKind.ROLLBACK_TO:
                 return self._savepoint(current, statement)
-            case Kind.DDL | Kind.CREATE_TRIGGER:
+            case StatementKind.DDL | StatementKind.CREATE_TRIGGER:
                 return self._ddl(current, operation)
-            case Kind.PRAGMA:
+            case StatementKind.PRAGMA:
                 return self._pragma(current, statement)
-            case Kind.EXPLAIN | Kind.REINDEX:  # there is nothing to rebuild, but a wrong name is an error
+            case (
+                StatementKind.EXPLAIN | StatementKind.REINDEX
+            ):  # there is nothing to rebuild, but a wrong name is an error
                 return self._ask_mirror(current, statement, operation.parameters)
-            case Kind.ANALYZE:
+            case StatementKind.ANALYZE:
                 return self._analyze_nothing(current, statement)
-            case Kind.EXPLAIN_ROME:
+            case StatementKind.EXPLAIN_ROME:
                 return self._explain(current, statement, operation.parameters)
-            case Kind.EXPLAIN_ROME_ANALYZE:
+            case StatementKind.EXPLAIN_ROME_ANALYZE:
                 return self._analyze(current, statement, operation.parameters, check)
         return None
 
     def _query(
-        self, current: OpenTransaction, prepared: Prepared, parameters: Sequence[SqlValue], check: Check
+        self, current: OpenTransaction, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation
     ) -> Result:
         if not (prepared.statement.for_update or self._workspace.definitions):
             rows = current.execution.summary(prepared, parameters, check)
@@ -128,11 +133,11 @@ class Statements:
         return Result(prepared.inspection.columns or None, current.execution.query(prepared, parameters, check))
 
     def _change(
-        self, current: OpenTransaction, prepared: Prepared, bound: list[tuple[SqlValue, ...]], check: Check
+        self, current: OpenTransaction, prepared: Prepared, bound: list[tuple[SqlValue, ...]], check: Validation
     ) -> Result:
         self._begin_change(current)
         read_set = current.transaction.read_set
-        before = read_set.mark() if check is Check.NOTHING else None
+        before = read_set.mark() if check is Validation.NOTHING else None
         execution, runs = current.execution, None
         execution.ids.begin_statement()
         if len(bound) > 1 and (run := execution.change_all(prepared, bound, check, foreign_keys=self.foreign_keys)):
@@ -150,7 +155,7 @@ class Statements:
                 raise run.error
             rows += run.rows
             changes += run.changes
-            if prepared.statement.kind is Kind.INSERT:
+            if prepared.statement.kind is StatementKind.INSERT:
                 last_rowid = run.last_rowid
         return Result(prepared.inspection.columns or None, rows, changes, last_rowid)
 
@@ -176,7 +181,9 @@ class Statements:
             raise FullScanError(message)
         warn(message, FullScanWarning)
 
-    def _on_sequences(self, current: OpenTransaction, operation: Operation, prepared: Prepared, check: Check) -> Result:
+    def _on_sequences(
+        self, current: OpenTransaction, operation: LoggedOperation, prepared: Prepared, check: Validation
+    ) -> Result:
         """Run a statement about sqlite_sequence."""
         table = SequenceTable(current, check)
         names = prepared.inspection.read | prepared.inspection.temporary_read
@@ -236,24 +243,26 @@ class Statements:
 
     def _prepare_explained(self, current: OpenTransaction, statement: Statement) -> Prepared:
         explained = classify(statement.text)
-        if explained.kind is Kind.EMPTY:
+        if explained.kind is StatementKind.EMPTY:
             raise OperationalError("incomplete input")
         return self._workspace.prepare(current.schema, explained)
 
     def _explain(self, current: OpenTransaction, statement: Statement, parameters: Parameters) -> Result:
         prepared = self._prepare_explained(current, statement)
         bound = prepared.bind(parameters) if parameters or not prepared.inspection.parameter_count else None
-        lines = lines_of(prepared, bound, current.schema, foreign_keys=self.foreign_keys)
+        lines = plan_lines(prepared, bound, current.schema, foreign_keys=self.foreign_keys)
         return as_result(lines, writes=prepared.writes)
 
-    def _analyze(self, current: OpenTransaction, statement: Statement, parameters: Parameters, check: Check) -> Result:
+    def _analyze(
+        self, current: OpenTransaction, statement: Statement, parameters: Parameters, check: Validation
+    ) -> Result:
         """Run a statement, and say what that did cost; what it changed is undone. Ids that it took are gone."""
         prepared = self._prepare_explained(current, statement)
         if not prepared.statement.reads_or_writes_rows or prepared.on_mirror:
             raise NotSupportedError("EXPLAIN ROME ANALYZE runs statements on rows: SELECT, INSERT, UPDATE and DELETE")
         current.log.replayable = False  # it never shows the same again
         bound = prepared.bind(parameters)
-        lines = lines_of(prepared, bound, current.schema, foreign_keys=self.foreign_keys)
+        lines = plan_lines(prepared, bound, current.schema, foreign_keys=self.foreign_keys)
         plan = MeasuredPlan(prepared.plan, lines, current.transaction)
         prepared = replace(prepared, plan=plan)
         if not prepared.writes:
@@ -285,16 +294,16 @@ class Statements:
     # ------------------------------------------------------------ savepoints
     def _savepoint(self, current: OpenTransaction, statement: Statement) -> Result:
         name = (statement.name or "").lower()
-        if statement.kind is Kind.SAVEPOINT:
+        if statement.kind is StatementKind.SAVEPOINT:
             contents = self._workspace.working_set.contents.copy()
             self._workspace.working_set.query(statement.text, ())
             current.savepoints.append(Savepoint(name, contents, current.schema))
             return Result()
-        if statement.kind is Kind.RELEASE and current.by_savepoint:
+        if statement.kind is StatementKind.RELEASE and current.by_savepoint:
             self._check_before_last_release(current, name)
         self._workspace.working_set.query(statement.text, ())  # SQLite says so when there is none of this name
         position = max(i for i, savepoint in enumerate(current.savepoints) if savepoint.name == name)
-        if statement.kind is Kind.RELEASE:
+        if statement.kind is StatementKind.RELEASE:
             del current.savepoints[position:]
             return Result()
         savepoint = current.savepoints[position]
@@ -316,7 +325,7 @@ class Statements:
             check_deferred(current, self.foreign_keys or current.keys_to_check)
 
     # ------------------------------------------------------------ schema
-    def _ddl(self, current: OpenTransaction, operation: Operation) -> Result:
+    def _ddl(self, current: OpenTransaction, operation: LoggedOperation) -> Result:
         statement = operation.statement
         ddl.refuse(statement, self._workspace.as_seen(current.schema))
         current.reader.refresh()
@@ -342,7 +351,7 @@ class Statements:
         self._workspace.note_temporary()
         return Result()
 
-    def _read_source(self, current: OpenTransaction, operation: Operation) -> tuple[SqlValue, ...]:
+    def _read_source(self, current: OpenTransaction, operation: LoggedOperation) -> tuple[SqlValue, ...]:
         """Read what CREATE TABLE .. AS selects from; returns the query's parameters."""
         query = ddl.source(operation.statement)
         if query is None:
@@ -357,18 +366,18 @@ class Statements:
             raise NotSupportedError("CREATE TABLE .. AS cannot read the schema: read it, and insert what it says")
         self._check_full_scan(prepared)
         parameters = prepared.bind(operation.parameters)
-        current.execution.read(prepared, parameters, Check.ROWS)
+        current.execution.read(prepared, parameters, Validation.ROWS)
         return parameters
 
     def _pragma(self, current: OpenTransaction, statement: Statement) -> Result:
         match answer(statement):
-            case Answer.MIRROR:
+            case PragmaKind.MIRROR:
                 return self._ask_mirror(current, statement, ())
-            case Answer.HEADER:
+            case PragmaKind.HEADER:
                 return self._header_field(current, statement)
-            case Answer.VERSION:
+            case PragmaKind.VERSION:
                 return self._version(current, statement)
-            case Answer.FOREIGN_KEY_CHECK:
+            case PragmaKind.FOREIGN_KEY_CHECK:
                 wants = [guards.whole(table) for table in current.schema.catalog.tables.values()]
                 current.reader.read(wants)
                 current.reader.hydrate(wants)
@@ -385,7 +394,7 @@ class Statements:
         self._refuse_if_query_only()
         definition = current.schema.definition.with_header(name, integer(statement.argument))
         if definition is not current.schema.definition:
-            current.reader.schema = Schema(definition)
+            current.reader.schema = SchemaVersion(definition)
             current.log.replayable = False
         return Result()
 

@@ -19,7 +19,7 @@ from rome.workingset.sqlite_errors import translate
 _JOURNAL_MODES = frozenset({"delete", "truncate", "persist", "memory", "wal", "off"})
 
 
-class Settings:
+class PragmaSettings:
     """The settings of one connection."""
 
     def __init__(self) -> None:

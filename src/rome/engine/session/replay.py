@@ -18,21 +18,23 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from rome.engine.attempt.open_transaction import OpenTransaction
-from rome.engine.attempt.replay_log import Operation, same_outcome
+from rome.engine.attempt.replay_log import LoggedOperation, same_outcome
 from rome.engine.options import Isolation
 from rome.engine.result import Result
 from rome.errors import Error, IntegrityError
-from rome.planner.parse.statement import Kind, Statement
+from rome.planner.parse.statement import Statement, StatementKind
 
 
-class Verdict(NamedTuple):
+class ReplayVerdict(NamedTuple):
     """What came of a replay: the very same; or not, and if so perhaps the violation that has to be told."""
 
     same: bool
     violation: IntegrityError | None = None
 
 
-def run_again(current: OpenTransaction, run: Callable[[Operation], Result | Error], isolation: Isolation) -> Verdict:
+def run_again(
+    current: OpenTransaction, run: Callable[[LoggedOperation], Result | Error], isolation: Isolation
+) -> ReplayVerdict:
     """Run all that the log of a new attempt holds, up to where it comes out differently.
 
     Args:
@@ -51,18 +53,18 @@ def run_again(current: OpenTransaction, run: Callable[[Operation], Result | Erro
             continue
         if isinstance(outcome, IntegrityError) and isinstance(logged.outcome, Result):
             guarded = len(savepoints) > current.by_savepoint  # then the outermost one is the transaction
-            return Verdict(False, None if guarded else outcome)
-        if not (below_serializable and statement.kind is Kind.SELECT and not statement.for_update):
-            return Verdict(False)
+            return ReplayVerdict(False, None if guarded else outcome)
+        if not (below_serializable and statement.kind is StatementKind.SELECT and not statement.for_update):
+            return ReplayVerdict(False)
         same = False
-    return Verdict(same)
+    return ReplayVerdict(same)
 
 
 def _follow(savepoints: list[str], statement: Statement) -> None:
     """Keep the names of the open savepoints, outermost first, after a statement that has succeeded."""
     name = (statement.name or "").lower()
-    if statement.kind is Kind.SAVEPOINT:
+    if statement.kind is StatementKind.SAVEPOINT:
         savepoints.append(name)
-    elif statement.kind in (Kind.RELEASE, Kind.ROLLBACK_TO):
+    elif statement.kind in (StatementKind.RELEASE, StatementKind.ROLLBACK_TO):
         position = max(n for n, each in enumerate(savepoints) if each == name)
-        del savepoints[position + (statement.kind is Kind.ROLLBACK_TO) :]
+        del savepoints[position + (statement.kind is StatementKind.ROLLBACK_TO) :]

@@ -17,13 +17,13 @@ from typing import TypeVar
 
 import apsw
 
-from rome.catalog.shape import quote
+from rome.catalog.reflected_table import quote
 from rome.engine.attempt import sqlite_file
-from rome.engine.attempt.commit_turn import Turn
+from rome.engine.attempt.commit_turn import CommitTurn
 from rome.engine.attempt.deferred_keys import check_deferred
 from rome.engine.attempt.dump import dump
 from rome.engine.attempt.open_transaction import OpenTransaction, Savepoint
-from rome.engine.attempt.replay_log import Operation
+from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.observing.observer import Observer, Tracer
 from rome.engine.options import Isolation, Options
 from rome.engine.reading.reader import CatalogMoved
@@ -31,15 +31,15 @@ from rome.engine.result import Result, Stats
 from rome.engine.session.conflict_words import tell
 from rome.engine.session.connection_pragmas import ConnectionPragmas
 from rome.engine.session.dispatch import Statements
-from rome.engine.session.replay import Verdict, run_again
+from rome.engine.session.replay import ReplayVerdict, run_again
 from rome.engine.statement import schema as schemas
 from rome.engine.statement.definitions import Definitions, Install
 from rome.engine.statement.parameters import Parameters, all_entered, check_count, entered
-from rome.engine.statement.schema import Schema
+from rome.engine.statement.schema import SchemaVersion
 from rome.engine.statement.syntax import check_syntax, check_text, statement_of
 from rome.engine.statement.workspace import Workspace
 from rome.engine.writing.harvest import harvest
-from rome.engine.writing.id_blocks import IDENTIFIERS, Identifiers
+from rome.engine.writing.id_blocks import IDENTIFIERS, IdBlocks
 from rome.errors import (
     CatalogChangedError,
     CommitAbortedError,
@@ -55,19 +55,19 @@ from rome.errors import (
     StoreUnavailableError,
     TurnTakenError,
 )
-from rome.planner.parse.statement import Kind, Statement, begins_to_write, classify, split_script
+from rome.planner.parse.statement import Statement, StatementKind, begins_to_write, classify, split_script
 from rome.sql import vacuum
 from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX, Claim, Store
-from rome.transaction.read_set import Check
-from rome.transaction.transaction import Want
+from rome.transaction.read_set import Validation
+from rome.transaction.transaction import ReadRequest
 from rome.workingset.contents import Contents
 from rome.workingset.sqlite_errors import translate
 
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 
 _WRITERS = (Claim(CATALOG_TABLE, None),)
 """What BEGIN IMMEDIATE claims. Whoever changes the schema waits for it, too, and nobody else."""
-_CATALOG = Want(CATALOG_TABLE, ORDER_INDEX, (), ((b"", BEYOND),), Check.NOTHING)
+_CATALOG = ReadRequest(CATALOG_TABLE, ORDER_INDEX, (), ((b"", BEYOND),), Validation.NOTHING)
 
 
 class Session:
@@ -77,20 +77,20 @@ class Session:
         self._store = store
         self._options = options
         self._isolation = options.isolation
-        self._workspace = Workspace(schemas.newest(store.last_snapshot().incarnation) or Schema.empty())
+        self._workspace = Workspace(schemas.newest(store.last_snapshot().incarnation) or SchemaVersion.empty())
         self._statements = Statements(self._workspace, foreign_keys=options.foreign_keys, full_scan=options.full_scan)
         self._pragmas = ConnectionPragmas(self._statements, self._workspace)
         self._open: OpenTransaction | None = None
         self._doomed: OperationalError | None = None
-        self._user: Operation | None = None
+        self._user: LoggedOperation | None = None
         """What is being run; nobody else may use the session meanwhile."""
-        self._under_way: Operation | None = None
+        self._under_way: LoggedOperation | None = None
         """What has begun and has not come to a known end. If it is still there at the next call, it was interrupted."""
         self._was_open: OpenTransaction | None = None
         """What was open when it began."""
         self._stats = Stats()
-        self._identifiers = IDENTIFIERS if options.ids == "blocks" else Identifiers(1)
-        self._turn = Turn(store, enabled=options.commit_turn)
+        self._identifiers = IDENTIFIERS if options.ids == "blocks" else IdBlocks(1)
+        self._turn = CommitTurn(store, enabled=options.commit_turn)
         self._observer = Observer(tracer)
         self._closed = False
 
@@ -131,7 +131,7 @@ class Session:
             return not self._closed
         return self._alone(lambda: not self._closed and self._store.is_usable())
 
-    def _alone(self, do: Callable[[], Answer]) -> Answer:
+    def _alone(self, do: Callable[[], Returned]) -> Returned:
         """Do something that is no operation of the transaction, while nobody uses the session, and let nobody in.
 
         Raises:
@@ -153,7 +153,7 @@ class Session:
             rome.errors.Error: see there. After a ConflictError the transaction must be rolled back.
         """
         statement = self._classify(sql, "execute() argument 1")
-        operation = Operation(statement, entered(statement, parameters))
+        operation = LoggedOperation(statement, entered(statement, parameters))
         if not statement.reads_or_writes_rows:
             check_count(statement, operation.parameters)
         if self._observer.hears_statements():
@@ -163,10 +163,10 @@ class Session:
     def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Result:
         """Run one INSERT, UPDATE or DELETE with many sets of parameters."""
         statement = self._classify(sql, "executemany() argument 1")
-        if statement.kind not in (Kind.INSERT, Kind.UPDATE, Kind.DELETE):
+        if statement.kind not in (StatementKind.INSERT, StatementKind.UPDATE, StatementKind.DELETE):
             check_syntax(statement.text)
             raise ProgrammingError("executemany() can only execute DML statements.")
-        operation = Operation(statement, (), all_entered(statement, parameters))
+        operation = LoggedOperation(statement, (), all_entered(statement, parameters))
         if self._observer.hears_statements():
             return self._observer.statement(self, sql, operation, self._dispatch)
         return self._dispatch(operation)
@@ -183,7 +183,7 @@ class Session:
         check_text(script, "executescript() argument")
         self.commit()
         for text in split_script(script):
-            if self._open is not None and not self._open.explicit and classify(text).kind is Kind.BEGIN:
+            if self._open is not None and not self._open.explicit and classify(text).kind is StatementKind.BEGIN:
                 self.commit()
             if before is not None:
                 before(text)
@@ -207,7 +207,7 @@ class Session:
         self._stats.statements += 1
         return statement
 
-    def _dispatch(self, operation: Operation, run: Callable[[], Result] | None = None) -> Result:
+    def _dispatch(self, operation: LoggedOperation, run: Callable[[], Result] | None = None) -> Result:
         """Run an operation, if nobody else is running one, and see what an interrupted one has left.
 
         Args:
@@ -240,25 +240,25 @@ class Session:
         finally:
             self._user = None
 
-    def _run(self, operation: Operation) -> Result:
+    def _run(self, operation: LoggedOperation) -> Result:
         kind = operation.statement.kind
         rows = operation.statement.reads_or_writes_rows
         if not rows:
             check_syntax(operation.statement.text)
-        if not rows and kind in (Kind.COMMIT, Kind.ROLLBACK):
+        if not rows and kind in (StatementKind.COMMIT, StatementKind.ROLLBACK):
             by_method = operation is _COMMIT or operation is _ROLLBACK  # that is no error, as in sqlite3
             if self._open is None and self._doomed is None and not by_method:
                 raise OperationalError(f"cannot {kind.value.lower()} - no transaction is active")
-            (self._commit_open if kind is Kind.COMMIT else self._roll_back)()
+            (self._commit_open if kind is StatementKind.COMMIT else self._roll_back)()
             return Result()
         if self._doomed is not None:
-            if kind in (Kind.ROLLBACK_TO, Kind.RELEASE):
+            if kind in (StatementKind.ROLLBACK_TO, StatementKind.RELEASE):
                 return Result()
             raise _failed(self._doomed)
         if not rows and (result := self._done_without_transaction(operation)) is not None:
             return result
         if self._isolation is Isolation.AUTOCOMMIT and (self._open is None or not self._open.explicit):
-            if kind is not Kind.SAVEPOINT:
+            if kind is not StatementKind.SAVEPOINT:
                 return self._autocommit(operation)
             self._begin().explicit = self._begin().by_savepoint = True  # as in SQLite, until it is released
         result = self._in_transaction(operation)
@@ -266,19 +266,19 @@ class Session:
             self._commit_open()
         return result
 
-    def _done_without_transaction(self, operation: Operation) -> Result | None:
+    def _done_without_transaction(self, operation: LoggedOperation) -> Result | None:
         """The result of a statement that no transaction runs; None: it is another one."""
         statement = operation.statement
         kind = statement.kind
-        if kind is Kind.BEGIN:
+        if kind is StatementKind.BEGIN:
             return self._begin_explicitly(statement)
         if kind in _REFUSED:
             raise NotSupportedError(_REFUSED[kind])
-        if kind is Kind.VACUUM:
+        if kind is StatementKind.VACUUM:
             return self._vacuum(operation)
-        if kind is Kind.EMPTY:
+        if kind is StatementKind.EMPTY:
             return Result()
-        if kind is Kind.PRAGMA:
+        if kind is StatementKind.PRAGMA:
             return self._pragmas.answer(statement, self._open)
         return None
 
@@ -304,7 +304,7 @@ class Session:
             self._turn.claim(_WRITERS)
         return Result()
 
-    def _vacuum(self, operation: Operation) -> Result:
+    def _vacuum(self, operation: LoggedOperation) -> Result:
         """VACUUM, of which a store has no need; with INTO it writes what is committed to an SQLite file."""
         schema, into = vacuum.parse(operation.statement.text)
         if schema is not None and schema.lower() not in ("main", "temp"):
@@ -383,7 +383,7 @@ class Session:
         if newest is not None and newest.catalog.version > self._workspace.schema.catalog.version:
             self._workspace.take(newest)
 
-    def _in_transaction(self, operation: Operation) -> Result:
+    def _in_transaction(self, operation: LoggedOperation) -> Result:
         """Run an operation, and log what the application sees of it."""
         while True:
             try:
@@ -398,7 +398,7 @@ class Session:
             raise outcome
         return outcome
 
-    def _autocommit(self, operation: Operation) -> Result:
+    def _autocommit(self, operation: LoggedOperation) -> Result:
         """Run an operation as a transaction of its own. Nobody has seen anything of it, so it may simply run again."""
         for attempt in range(1, self._options.max_replays + 2):
             current = self._begin()
@@ -433,7 +433,7 @@ class Session:
                 return outcome
         raise AssertionError("unreachable")
 
-    def _outcome(self, operation: Operation) -> Result | Error:
+    def _outcome(self, operation: LoggedOperation) -> Result | Error:
         """Run an operation; an error that leaves the transaction as it was is an outcome like a result.
 
         Raises:
@@ -464,7 +464,7 @@ class Session:
                 assert savepoints == len(current.savepoints)
                 return error
 
-    def _claim_rows(self, current: OpenTransaction, operation: Operation) -> None:
+    def _claim_rows(self, current: OpenTransaction, operation: LoggedOperation) -> None:
         """Before a statement locks or changes rows: wait for whoever claimed them first.
 
         Raises:
@@ -708,7 +708,7 @@ class Session:
         if current is not None:
             committed, unknown = _outcome_of(current)
             shown = current.log.noted is not None or current.explicit or current.execution.defer_foreign_keys
-            if self._under_way is not None and self._under_way.statement.kind is Kind.ROLLBACK:
+            if self._under_way is not None and self._under_way.statement.kind is StatementKind.ROLLBACK:
                 shown = False  # that is what the application wants
             if unknown is not None:
                 doomed = unknown
@@ -744,7 +744,7 @@ class Session:
         """End an attempt; after a change of the catalog the next one does not begin with the schema of this."""
         self._end()
         if isinstance(conflict, CatalogChangedError):
-            self._workspace.take(Schema.empty())
+            self._workspace.take(SchemaVersion.empty())
 
     # ------------------------------------------------------------ replay
     def _may_replay(self, current: OpenTransaction) -> bool:
@@ -784,7 +784,7 @@ class Session:
                 raise verdict.violation from conflict
             raise conflict
 
-    def _run_again(self, before: OpenTransaction) -> Verdict:
+    def _run_again(self, before: OpenTransaction) -> ReplayVerdict:
         """One more attempt of a transaction, up to its end, or to where it comes out differently."""
         self._workspace.working_set.counters = before.counters
         current = self._begin()
@@ -898,12 +898,12 @@ class Session:
         self._pragmas.close()
 
 
-_COMMIT, _ROLLBACK, _OTHER = (Operation(classify(text), ()) for text in ("COMMIT", "ROLLBACK", ""))
+_COMMIT, _ROLLBACK, _OTHER = (LoggedOperation(classify(text), ()) for text in ("COMMIT", "ROLLBACK", ""))
 
 
 _REFUSED = {
-    Kind.ATTACH: "ATTACH is not supported: open a second connection to the other database",
-    Kind.DETACH: "DETACH is not supported, as ATTACH is not",
+    StatementKind.ATTACH: "ATTACH is not supported: open a second connection to the other database",
+    StatementKind.DETACH: "DETACH is not supported, as ATTACH is not",
 }
 
 

@@ -17,24 +17,24 @@ from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
 from rome.planner.plan import PlannedRow
 from rome.store.spi import BEYOND, ORDER_INDEX
-from rome.transaction.read_set import Check
-from rome.transaction.transaction import Want
-from rome.workingset.workingset import Event, Row
+from rome.transaction.read_set import Validation
+from rome.transaction.transaction import ReadRequest
+from rome.workingset.workingset import Event, SqlRow
 
-ComputedKeys = Callable[[Table, int, Sequence[SqlValue]], Iterable[tuple[Index, Sequence[SqlValue]]]]
+KeyComputer = Callable[[Table, int, Sequence[SqlValue]], Iterable[tuple[Index, Sequence[SqlValue]]]]
 """A row's keys that SQLite has to compute: table, rowid and values -> index and key (see WorkingSet.computed_keys)."""
 Known = dict[int, SqlValue]
 """Values of a row by column position, ROWID for its rowid; what is missing is not known."""
 
 
-def whole(table: Table) -> Want:
+def whole(table: Table) -> ReadRequest:
     """The table, row by row."""
-    return Want(table.id, ORDER_INDEX, (), ((b"", BEYOND),), Check.ROWS)
+    return ReadRequest(table.id, ORDER_INDEX, (), ((b"", BEYOND),), Validation.ROWS)
 
 
-def planned(catalog: Catalog, table: Table, rows: Iterable[PlannedRow], *, foreign_keys: bool) -> list[Want]:
+def planned(catalog: Catalog, table: Table, rows: Iterable[PlannedRow], *, foreign_keys: bool) -> list[ReadRequest]:
     """Guards of INSERT .. VALUES, before it runs; a row whose id the store hands out needs none for its key."""
-    wants: list[Want] = []
+    requests: list[ReadRequest] = []
     for row in rows:
         known: Known = dict(row.values)
         if table.rowid_alias is not None:
@@ -42,10 +42,10 @@ def planned(catalog: Catalog, table: Table, rows: Iterable[PlannedRow], *, forei
                 known[ROWID] = known[table.rowid_alias]
             else:
                 known.pop(table.rowid_alias, None)
-        wants += _unique(table, known, None)
+        requests += _unique(table, known, None)
         if foreign_keys:
-            wants += _parents(catalog, table, known, None)
-    return wants
+            requests += _parents(catalog, table, known, None)
+    return requests
 
 
 def of_events(
@@ -53,11 +53,11 @@ def of_events(
     events: Iterable[Event],
     *,
     foreign_keys: bool,
-    old_values: Callable[[Table, int], Row | None],
-    new_values: Callable[[Table, int], Row | None],
-    computed_keys: ComputedKeys,
+    old_values: Callable[[Table, int], SqlRow | None],
+    new_values: Callable[[Table, int], SqlRow | None],
+    computed_keys: KeyComputer,
     failed: bool = False,
-) -> list[Want]:
+) -> list[ReadRequest]:
     """Guards of the rows that a run has written.
 
     The parents of what rows were are among them where other rows name parents, or may be left without one: SQLite
@@ -68,16 +68,16 @@ def of_events(
         failed: a foreign key was violated: it may be one that was set to what it was, which SQLite checks, too.
         old_values, new_values: the row's values before and after, for an event that has none (generated columns).
     """
-    wants: list[Want] = []
-    parents: list[Want] = []
-    former_parents: list[Want] = []
+    requests: list[ReadRequest] = []
+    parents: list[ReadRequest] = []
+    former_parents: list[ReadRequest] = []
     leaves_children = False
-    inserted: dict[str, list[tuple[int, Row]]] = {}
+    inserted: dict[str, list[tuple[int, SqlRow]]] = {}
     written = 0
     for written, event in enumerate(events, 1):  # noqa: B007
         table = catalog.tables[event.table]
         if table.without_rowid and event.old is None and event.new is None:
-            wants += _everything_near(catalog, table)  # generated columns: nothing tells which row it was
+            requests += _everything_near(catalog, table)  # generated columns: nothing tells which row it was
             continue
         old, new = event.old, event.new
         if old is None and event.kind != "INSERT":
@@ -86,7 +86,7 @@ def of_events(
             new = new_values(table, event.rowid_after)
         if new is not None and table.computed:
             had = [] if old is None else list(computed_keys(table, event.rowid_before, old))
-            wants += _unique_computed(table, had, computed_keys(table, event.rowid_after, new))
+            requests += _unique_computed(table, had, computed_keys(table, event.rowid_after, new))
         if old is None:
             if new is not None:
                 inserted.setdefault(event.table, []).append((event.rowid_after, new))
@@ -94,20 +94,20 @@ def of_events(
         before = {**dict(enumerate(old)), ROWID: event.rowid_before}
         after = None if new is None else {**dict(enumerate(new)), ROWID: event.rowid_after}
         if after is not None:
-            wants += _unique(table, after, before)
+            requests += _unique(table, after, before)
         if foreign_keys:
             if after is not None:
                 parents += _parents(catalog, table, after, None if failed else before)
             former_parents += _parents(catalog, table, before, after)
-            wants += _children(catalog, table, before, after)
+            requests += _children(catalog, table, before, after)
             leaves_children = leaves_children or _leaves_children(catalog, table, deleted=after is None)
     for name, rows in inserted.items():
-        wants += _unique_of_new(catalog.tables[name], rows)
+        requests += _unique_of_new(catalog.tables[name], rows)
         if foreign_keys:
             parents += _parents_of_new(catalog, catalog.tables[name], rows)
     # Of a single row, what it takes off comes before its own children are counted.
     miscounts = parents or (leaves_children and written > 1)
-    return wants + parents + (former_parents if miscounts else [])
+    return requests + parents + (former_parents if miscounts else [])
 
 
 def _leaves_children(catalog: Catalog, table: Table, *, deleted: bool) -> bool:
@@ -116,21 +116,21 @@ def _leaves_children(catalog: Catalog, table: Table, *, deleted: bool) -> bool:
     return any((key.on_delete if deleted else key.on_update) == "NO ACTION" for key in keys)
 
 
-def _unique_of_new(table: Table, rows: Sequence[tuple[int, Row]]) -> list[Want]:
+def _unique_of_new(table: Table, rows: Sequence[tuple[int, SqlRow]]) -> list[ReadRequest]:
     """What `_unique` says of inserted rows; of thousands of them in a third of the time, as one want for each index."""
-    wants = []
+    requests = []
     keys = [key for key in _keys(table.key, rows) if key is not None]
     if keys:
-        wants.append(Want(table.id, ORDER_INDEX, tuple(keys), (), Check.KEYS))
+        requests.append(ReadRequest(table.id, ORDER_INDEX, tuple(keys), (), Validation.KEYS))
     for index in table.indexes:
         if index.unique and index.computed is None:
             ranges = [(key, key + b"\xff") for key in _keys(index, rows) if key is not None]
             if ranges:
-                wants.append(Want(table.id, index.id, (), tuple(ranges), Check.KEYS))
-    return wants
+                requests.append(ReadRequest(table.id, index.id, (), tuple(ranges), Validation.KEYS))
+    return requests
 
 
-def _keys(index: Index, rows: Iterable[tuple[int, Row]]) -> Iterator[bytes | None]:
+def _keys(index: Index, rows: Iterable[tuple[int, SqlRow]]) -> Iterator[bytes | None]:
     """Each row's key in an index; None where a NULL is in it, which equals nothing."""
     columns, collations = index.columns, index.collations
     for rowid, row in rows:
@@ -138,42 +138,46 @@ def _keys(index: Index, rows: Iterable[tuple[int, Row]]) -> Iterator[bytes | Non
         yield None if None in values else encode_key(values, collations)
 
 
-def _parents_of_new(catalog: Catalog, table: Table, rows: Iterable[tuple[int, Row]]) -> list[Want]:
+def _parents_of_new(catalog: Catalog, table: Table, rows: Iterable[tuple[int, SqlRow]]) -> list[ReadRequest]:
     """What `_parents` says of inserted rows; once for those that name the same parents."""
     named = sorted({position for key in table.foreign_keys for position in key.columns})
     distinct = {tuple(row[position] for position in named): None for _, row in rows} if named else {}
     return [
-        want for values in distinct for want in _parents(catalog, table, dict(zip(named, values, strict=True)), None)
+        request
+        for values in distinct
+        for request in _parents(catalog, table, dict(zip(named, values, strict=True)), None)
     ]
 
 
-def _everything_near(catalog: Catalog, table: Table) -> list[Want]:
+def _everything_near(catalog: Catalog, table: Table) -> list[ReadRequest]:
     """The table, its parents and its children, whole."""
     parents = [catalog.tables.get(key.parent.lower()) for key in table.foreign_keys]
     children = [child for child, _ in catalog.referencing.get(table.name.lower(), ())]
     return [whole(near) for near in (table, *parents, *children) if near is not None]
 
 
-def _unique(table: Table, known: Known, before: Known | None) -> list[Want]:
+def _unique(table: Table, known: Known, before: Known | None) -> list[ReadRequest]:
     """Rows that have, or had, a unique key of this one."""
-    wants = []
+    requests = []
     values = _values(table.key, known)
     if values is not None and None not in values and _changed(table.key.columns, known, before):
-        wants.append(Want(table.id, ORDER_INDEX, (encode_key(values, table.key.collations),), (), Check.KEYS))
+        requests.append(
+            ReadRequest(table.id, ORDER_INDEX, (encode_key(values, table.key.collations),), (), Validation.KEYS)
+        )
     for index in table.indexes:
         if not index.unique or index.computed is not None:
             continue
         values = _values(index, known)
         if values is not None and None not in values and _changed(index.columns, known, before):
-            wants.append(_range(table, index, values))
-    return wants
+            requests.append(_range(table, index, values))
+    return requests
 
 
 def _unique_computed(
     table: Table,
     had: Iterable[tuple[Index, Sequence[SqlValue]]],
     has: Iterable[tuple[Index, Sequence[SqlValue]]],
-) -> list[Want]:
+) -> list[ReadRequest]:
     """Rows that have a unique key of this one which SQLite has computed; known once a statement has run."""
     same = {index.id: encode_key(values, index.collations) for index, values in had}
     return [
@@ -183,34 +187,34 @@ def _unique_computed(
     ]
 
 
-def _parents(catalog: Catalog, table: Table, known: Known, before: Known | None) -> list[Want]:
+def _parents(catalog: Catalog, table: Table, known: Known, before: Known | None) -> list[ReadRequest]:
     """The rows that this row's foreign keys name."""
-    wants = []
+    requests = []
     for key in table.foreign_keys:
         parent = catalog.tables.get(key.parent.lower())
         if parent is not None and are_computed(table, key.columns):
-            wants.append(whole(parent))
+            requests.append(whole(parent))
         if not _changed(key.columns, known, before):
             continue
         values = [known.get(position) for position in key.columns]
         if None not in values and parent is not None:
-            wants.append(rows_by(parent, parent_positions(parent, key), values, table, key.columns))
-    return wants
+            requests.append(rows_by(parent, parent_positions(parent, key), values, table, key.columns))
+    return requests
 
 
-def _children(catalog: Catalog, table: Table, before: Known, after: Known | None) -> list[Want]:
+def _children(catalog: Catalog, table: Table, before: Known, after: Known | None) -> list[ReadRequest]:
     """The rows whose foreign keys name what this row was."""
-    wants = []
+    requests = []
     for child, key in catalog.referencing.get(table.name.lower(), ()):
         positions = parent_positions(table, key)
         if are_computed(table, positions):
-            wants.append(whole(child))
+            requests.append(whole(child))
         if after is not None and not _changed(positions, after, before):
             continue
         values = [before.get(position) for position in positions]
         if None not in values:
-            wants.append(rows_by(child, key.columns, values, table, positions))
-    return wants
+            requests.append(rows_by(child, key.columns, values, table, positions))
+    return requests
 
 
 def are_computed(table: Table, positions: Iterable[int]) -> bool:
@@ -255,7 +259,7 @@ def _is_unique(parent: Table, key: ForeignKey) -> bool:
 
 def rows_by(
     table: Table, positions: Sequence[int], values: Sequence[SqlValue], other: Table, other_positions: Sequence[int]
-) -> Want:
+) -> ReadRequest:
     """The rows of `table` whose columns equal the values of another table's columns.
 
     Foreign keys compare with the parent's affinity and collation: an index leads to the rows only where both sides
@@ -270,7 +274,7 @@ def rows_by(
         ):
             prefix = [known[position] for position in path.columns[: len(positions)]]
             if path.id == ORDER_INDEX and len(path.columns) == len(positions):
-                return Want(table.id, ORDER_INDEX, (encode_key(prefix, path.collations),), (), Check.KEYS)
+                return ReadRequest(table.id, ORDER_INDEX, (encode_key(prefix, path.collations),), (), Validation.KEYS)
             return _range(table, path, prefix)
     return whole(table)
 
@@ -290,9 +294,9 @@ def _comparison(table: Table, position: int) -> tuple[str, str]:
     return column.affinity, column.collation
 
 
-def _range(table: Table, index: Index, values: Sequence[SqlValue]) -> Want:
+def _range(table: Table, index: Index, values: Sequence[SqlValue]) -> ReadRequest:
     start = encode_key(values, index.collations)
-    return Want(table.id, index.id, (), ((start, start + b"\xff"),), Check.KEYS)
+    return ReadRequest(table.id, index.id, (), ((start, start + b"\xff"),), Validation.KEYS)
 
 
 def _values(index: Index, known: Known) -> list[SqlValue] | None:

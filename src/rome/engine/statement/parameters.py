@@ -18,7 +18,7 @@ from typing import Any
 from rome.codec.values import PLAIN_TYPES, by_value
 from rome.errors import ProgrammingError
 from rome.planner.parse.canonical import number_parameters
-from rome.planner.parse.statement import Kind, Statement
+from rome.planner.parse.statement import Statement, StatementKind
 from rome.sql.tokens import tokenize
 
 Parameters = Sequence[object] | Mapping[str, object]
@@ -86,7 +86,9 @@ def check_count(statement: Statement, parameters: Parameters) -> None:
         raise wrong_count(wanted, len(parameters))
 
 
-_OF_ANY_COUNT = frozenset({Kind.EXPLAIN_ROME, Kind.EXPLAIN_ROME_ANALYZE, Kind.OTHER, Kind.EMPTY})
+_OF_ANY_COUNT = frozenset(
+    {StatementKind.EXPLAIN_ROME, StatementKind.EXPLAIN_ROME_ANALYZE, StatementKind.OTHER, StatementKind.EMPTY}
+)
 
 
 def wrong_count(wanted: int, given: int) -> ProgrammingError:

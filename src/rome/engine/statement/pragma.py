@@ -13,7 +13,7 @@ from rome.errors import NotSupportedError
 from rome.planner.parse.statement import Statement
 
 
-class Answer(Enum):
+class PragmaKind(Enum):
     """Who answers a PRAGMA."""
 
     SWITCH = "a switch of this connection"
@@ -104,7 +104,7 @@ _REFUSED = {
 }
 
 
-def answer(statement: Statement) -> Answer:
+def answer(statement: Statement) -> PragmaKind:
     """Who answers this PRAGMA. One that SQLite does not know answers with nothing, as SQLite does.
 
     Raises:
@@ -116,17 +116,17 @@ def answer(statement: Statement) -> Answer:
     for names, found in _ANSWERS:
         if name in names:
             return found
-    return Answer.NOBODY
+    return PragmaKind.NOBODY
 
 
 _ANSWERS = (
-    (_SWITCHES, Answer.SWITCH),
-    (_PASSED_ON, Answer.PASSED_ON),
-    (TUNES | FIXED.keys(), Answer.SETTING),
-    (_QUESTIONS, Answer.MIRROR),
-    (frozenset(HEADER_FIELDS), Answer.HEADER),
-    (_VERSIONS, Answer.VERSION),
-    (frozenset({"foreign_key_check"}), Answer.FOREIGN_KEY_CHECK),
+    (_SWITCHES, PragmaKind.SWITCH),
+    (_PASSED_ON, PragmaKind.PASSED_ON),
+    (TUNES | FIXED.keys(), PragmaKind.SETTING),
+    (_QUESTIONS, PragmaKind.MIRROR),
+    (frozenset(HEADER_FIELDS), PragmaKind.HEADER),
+    (_VERSIONS, PragmaKind.VERSION),
+    (frozenset({"foreign_key_check"}), PragmaKind.FOREIGN_KEY_CHECK),
 )
 
 

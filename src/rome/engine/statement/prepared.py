@@ -14,7 +14,7 @@ from rome.engine.statement.conflict_clause import has_conflict_clause, rolls_bac
 from rome.engine.statement.guards import are_usual, parent_positions
 from rome.engine.statement.parameters import wrong_count
 from rome.errors import DataError, NotSupportedError, ProgrammingError
-from rome.planner.parse.statement import Kind, Statement
+from rome.planner.parse.statement import Statement, StatementKind
 from rome.planner.plan import FetchPlan
 from rome.planner.planning import plan_statement
 from rome.sql.index_hints import without_index_hints
@@ -162,7 +162,7 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
         inspection=inspection,
         plan=plan,
         target=inserted[0] if inserted else None,
-        sets_rowid=bool(inserted) and statement.kind is Kind.INSERT and _names_rowid(statement.text),
+        sets_rowid=bool(inserted) and statement.kind is StatementKind.INSERT and _names_rowid(statement.text),
         foreign_keys=bool(inspection.temporary_written)
         or any(_concerns_foreign_keys(statement, inspection, catalog, name) for name in inspection.written),
         upserts=bool(inspection.inserted and inspection.updated),
@@ -228,7 +228,7 @@ def _runs_in_batches(
     words = [token.word for token in tokenize(statement.text)]
     if words[:1] not in (["INSERT"], ["UPDATE"], ["DELETE"]) or words[1] == "OR" or "CONFLICT" in words:
         return False
-    if statement.kind is Kind.INSERT and not plan.inserts_only:
+    if statement.kind is StatementKind.INSERT and not plan.inserts_only:
         return False
     texts = (statement.text, *(tables[name].sql for name in inspection.written if name in tables))
     return not any(word in text.upper() for text in texts for word in _TELLS_RUNS_APART)
@@ -239,7 +239,7 @@ _TELLS_RUNS_APART = ("REPLACE", "ROLLBACK", "CHANGES", "LAST_INSERT_ROWID")  # T
 
 def _refuse(statement: Statement, inspection: Inspection, tables: Mapping[str, Table]) -> None:
     """Raise for RETURNING that would show a rowid which is replaced, after the run, by one from the store."""
-    if not (statement.returning and statement.kind is Kind.INSERT):
+    if not (statement.returning and statement.kind is StatementKind.INSERT):
         return
     tokens = tokenize(statement.text)
     after = max(at for at, token in enumerate(tokens) if token.word == "RETURNING")

@@ -27,7 +27,7 @@ _MAX_PREPARED = 2000
 _MAX_SCHEMAS = 64
 
 
-class Schema:
+class SchemaVersion:
     """One version of a database's schema.
 
     Attributes:
@@ -41,7 +41,7 @@ class Schema:
         self._prepared: dict[str, Prepared] = {}
 
     @classmethod
-    def empty(cls) -> Schema:
+    def empty(cls) -> SchemaVersion:
         return cls(Definition.empty())
 
     @cached_property
@@ -66,9 +66,9 @@ class Schema:
             queue += parents
         return frozenset(found)
 
-    def behind(self, temporary: frozenset[str]) -> Schema:
+    def behind(self, temporary: frozenset[str]) -> SchemaVersion:
         """The same schema as a connection sees it that has temporary tables and views of these names."""
-        return Schema(self.definition, temporary)
+        return SchemaVersion(self.definition, temporary)
 
     @cached_property
     def _mirror_statements(self) -> tuple[str, ...]:
@@ -132,23 +132,23 @@ class _Schemas:
     """
 
     def __init__(self) -> None:
-        self._by_place: OrderedDict[Snapshot, Schema] = OrderedDict()
-        self._newest: OrderedDict[bytes, Schema] = OrderedDict()
-        self._by_content: OrderedDict[tuple[int, frozenset[tuple[bytes, bytes]]], Schema] = OrderedDict()
+        self._by_place: OrderedDict[Snapshot, SchemaVersion] = OrderedDict()
+        self._newest: OrderedDict[bytes, SchemaVersion] = OrderedDict()
+        self._by_content: OrderedDict[tuple[int, frozenset[tuple[bytes, bytes]]], SchemaVersion] = OrderedDict()
         self._lock = Lock()
 
-    def at(self, place: Snapshot) -> Schema | None:
+    def at(self, place: Snapshot) -> SchemaVersion | None:
         return self._by_place.get(place)
 
-    def newest(self, incarnation: bytes) -> Schema | None:
+    def newest(self, incarnation: bytes) -> SchemaVersion | None:
         return self._newest.get(incarnation)
 
-    def add(self, incarnation: bytes, definition: Definition) -> Schema:
+    def add(self, incarnation: bytes, definition: Definition) -> SchemaVersion:
         """The schema of this definition: an equal one that is known already, or a new one."""
         version = definition.catalog.version
         content = version, frozenset(definition.stored())
         with self._lock:
-            schema = self._by_content.setdefault(content, Schema(definition))
+            schema = self._by_content.setdefault(content, SchemaVersion(definition))
             self._by_place[Snapshot(incarnation, version)] = schema
             newest = self._newest.setdefault(incarnation, schema)
             if newest.catalog.version < version:
@@ -162,21 +162,21 @@ class _Schemas:
 _schemas = _Schemas()
 
 
-def known(incarnation: bytes, version: int) -> Schema | None:
+def known(incarnation: bytes, version: int) -> SchemaVersion | None:
     """The schema at a catalog version, if this process has met it."""
-    return Schema.empty() if version == 0 else _schemas.at(Snapshot(incarnation, version))
+    return SchemaVersion.empty() if version == 0 else _schemas.at(Snapshot(incarnation, version))
 
 
-def newest(incarnation: bytes) -> Schema | None:
+def newest(incarnation: bytes) -> SchemaVersion | None:
     """The schema at the greatest catalog version that this process has met; there may be a newer one by now."""
     return _schemas.newest(incarnation)
 
 
-def load(incarnation: bytes, version: int, rows: Iterable[Row]) -> Schema:
+def load(incarnation: bytes, version: int, rows: Iterable[Row]) -> SchemaVersion:
     """The schema that the rows of the catalog's table make."""
     return remember(incarnation, Definition.load(version, decode_objects((r.key, r.record) for r in rows)))
 
 
-def remember(incarnation: bytes, definition: Definition) -> Schema:
+def remember(incarnation: bytes, definition: Definition) -> SchemaVersion:
     """The schema of a definition that is in the store, for all connections of the process."""
     return _schemas.add(incarnation, definition)

@@ -8,19 +8,19 @@ import apsw
 from apsw.ext import query_info
 
 from rome.errors import DataError, ProgrammingError
-from rome.planner.parse.statement import Kind, Statement, classify
+from rome.planner.parse.statement import Statement, StatementKind, classify
 from rome.workingset.sqlite_errors import translate
 
 _ABOUT_NO_TABLE = frozenset(
     {
-        Kind.BEGIN,
-        Kind.COMMIT,
-        Kind.ROLLBACK,
-        Kind.PRAGMA,
-        Kind.ATTACH,
-        Kind.DETACH,
-        Kind.VACUUM,
-        Kind.OTHER,
+        StatementKind.BEGIN,
+        StatementKind.COMMIT,
+        StatementKind.ROLLBACK,
+        StatementKind.PRAGMA,
+        StatementKind.ATTACH,
+        StatementKind.DETACH,
+        StatementKind.VACUUM,
+        StatementKind.OTHER,
     }
 )
 """Statements that SQLite need not prepare on the mirror: Rome knows them by their first words."""

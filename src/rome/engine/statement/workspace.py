@@ -11,7 +11,7 @@ import apsw
 from rome.catalog.mirror import Mirror
 from rome.engine.statement.definitions import Definitions, Install
 from rome.engine.statement.prepared import Prepared
-from rome.engine.statement.schema import Schema
+from rome.engine.statement.schema import SchemaVersion
 from rome.planner.parse.statement import Statement
 from rome.workingset.functions import add_regexp
 from rome.workingset.workingset import WorkingSet
@@ -25,23 +25,23 @@ class Workspace:
         schema: the one that both were opened for; DDL of the open transaction comes on top.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: SchemaVersion) -> None:
         self.definitions = Definitions()
         self._pragmas: dict[str, str] = {}
         self.schema = schema
         self.mirror: Mirror
         self.working_set: WorkingSet
         self._temporary_names: frozenset[str] = frozenset()
-        self._hidden: Schema | None = None
+        self._hidden: SchemaVersion | None = None
         self.working_set = schema.open_working_set()
         self.working_set.interruption.attach(self.working_set.connection)
         self.open_mirror(schema)
 
-    def prepare(self, schema: Schema, statement: Statement) -> Prepared:
+    def prepare(self, schema: SchemaVersion, statement: Statement) -> Prepared:
         """A statement under the schema and the temporary objects, which hide stored ones of their names."""
         return self.as_seen(schema).prepare(statement, self.mirror)
 
-    def as_seen(self, schema: Schema) -> Schema:
+    def as_seen(self, schema: SchemaVersion) -> SchemaVersion:
         """The schema with the names of this connection's temporary objects."""
         if self._temporary_names:
             if self._hidden is None or self._hidden.definition is not schema.definition:
@@ -49,13 +49,13 @@ class Workspace:
             schema = self._hidden
         return schema
 
-    def take(self, schema: Schema) -> None:
+    def take(self, schema: SchemaVersion) -> None:
         """Go on with another schema, and an empty working set."""
         self.schema = schema
         self.open_mirror(schema)
         self.open_working_set(schema)
 
-    def open_mirror(self, schema: Schema) -> None:
+    def open_mirror(self, schema: SchemaVersion) -> None:
         mirror = schema.open_mirror()
         self.definitions.give_to(mirror.connection)
         for pragma in self._pragmas.values():
@@ -83,12 +83,12 @@ class Workspace:
             tables = self.schema.definition.tables_by_id
             working_set.commit(tables[number] for number in working_set.contents.tables if number in tables)
 
-    def undo_temporary(self, schema: Schema) -> None:
+    def undo_temporary(self, schema: SchemaVersion) -> None:
         """After the working set was rolled back: bring the mirror's temporary objects into line."""
         if self.mirror.temporary() != self.working_set.temporary():
             self.open_mirror(schema)
 
-    def open_working_set(self, schema: Schema) -> None:
+    def open_working_set(self, schema: SchemaVersion) -> None:
         """Take an empty working set; the one before is closed, and temporary tables are as they are in it now."""
         before, new = self.working_set, schema.open_working_set()
         new.counters = before.counters

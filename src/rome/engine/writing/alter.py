@@ -11,21 +11,21 @@ from __future__ import annotations
 import apsw
 
 from rome.catalog.mirror import Master, Mirror
+from rome.catalog.reflected_table import quote
 from rome.catalog.schema import ForeignKey, Table
-from rome.catalog.shape import quote
 from rome.engine.reading.reader import Reader
 from rome.engine.statement import guards
-from rome.engine.statement.schema import Schema
+from rome.engine.statement.schema import SchemaVersion
 from rome.errors import ForeignKeyViolation, OperationalError
 from rome.sql.alter_table import Alteration, edited
 from rome.sql.create_table import CreateTable
 from rome.sql.tokens import identifier, tokenize
-from rome.transaction.transaction import Want
+from rome.transaction.transaction import ReadRequest
 from rome.workingset import ddl as working_ddl
 from rome.workingset.sqlite_errors import translate
 
 
-def rewrite(alteration: Alteration, reader: Reader, mirror: Mirror, *, foreign_keys: bool) -> Schema:
+def rewrite(alteration: Alteration, reader: Reader, mirror: Mirror, *, foreign_keys: bool) -> SchemaVersion:
     """The schema after an edit of one table's statement; the reader's is replaced by it.
 
     Raises:
@@ -42,7 +42,7 @@ def rewrite(alteration: Alteration, reader: Reader, mirror: Mirror, *, foreign_k
     except apsw.Error as error:
         raise translate(error) from error
     evolution = before.definition.evolve(mirror)
-    after = Schema(evolution.definition)
+    after = SchemaVersion(evolution.definition)
     new = after.catalog.tables[old.name.lower()]
     added_key = new.foreign_keys[-1] if foreign_keys and alteration.kind == "FOREIGN KEY" else None
     converts = [column.affinity for column in old.columns] != [column.affinity for column in new.columns]
@@ -68,7 +68,7 @@ def rewrite(alteration: Alteration, reader: Reader, mirror: Mirror, *, foreign_k
     return after
 
 
-def table_of(alteration: Alteration, schema: Schema) -> Table:
+def table_of(alteration: Alteration, schema: SchemaVersion) -> Table:
     """The table that is altered.
 
     Raises:
@@ -83,7 +83,7 @@ def table_of(alteration: Alteration, schema: Schema) -> Table:
     raise OperationalError(f"no such table: {name}")
 
 
-def indexes_of_column(schema: Schema, table: Table, column: str) -> list[str]:
+def indexes_of_column(schema: SchemaVersion, table: Table, column: str) -> list[str]:
     """The indexes made by CREATE INDEX that name a column, also in an expression or a condition."""
     found = []
     for item in _indexes(schema, table):
@@ -117,24 +117,24 @@ def check_computed_keys(reader: Reader, old: Table, new: Table, *, anew: bool = 
                 pass
 
 
-def _indexes(schema: Schema, table: Table) -> list[Master]:
+def _indexes(schema: SchemaVersion, table: Table) -> list[Master]:
     """What CREATE INDEX has made on a table."""
     items = schema.definition.master.values()
     return [item for item in items if item.type == "index" and item.table.lower() == table.name.lower()]
 
 
-def _triggers(schema: Schema, table: Table) -> list[Master]:
+def _triggers(schema: SchemaVersion, table: Table) -> list[Master]:
     """The triggers of a table, which SQLite drops with it."""
     items = schema.definition.master.values()
     return [item for item in items if item.type == "trigger" and item.table.lower() == table.name.lower()]
 
 
-def _hydrate(reader: Reader, wants: list[Want]) -> None:
-    reader.read(wants)
-    reader.hydrate(wants)
+def _hydrate(reader: Reader, requests: list[ReadRequest]) -> None:
+    reader.read(requests)
+    reader.hydrate(requests)
 
 
-def _parents(reader: Reader, child: Table, key: ForeignKey) -> list[Want]:
+def _parents(reader: Reader, child: Table, key: ForeignKey) -> list[ReadRequest]:
     """What the child's rows refer to by a key; if it is the child itself, that is there already."""
     parent = reader.schema.catalog.tables.get(key.parent.lower())
     if parent is None or parent.id == child.id:
@@ -144,8 +144,10 @@ def _parents(reader: Reader, child: Table, key: ForeignKey) -> list[Want]:
     positions = guards.parent_positions(parent, key)
     rows = reader.working_set.all_rows(child)
     wanted = dict.fromkeys(tuple(values[position] for position in key.columns) for _, values in rows)
-    wants = [guards.rows_by(parent, positions, values, child, key.columns) for values in wanted if None not in values]
-    return list(dict.fromkeys(wants))
+    requests = [
+        guards.rows_by(parent, positions, values, child, key.columns) for values in wanted if None not in values
+    ]
+    return list(dict.fromkeys(requests))
 
 
 def _check_newest_key(reader: Reader, table: Table) -> None:

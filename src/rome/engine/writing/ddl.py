@@ -10,15 +10,15 @@ import apsw
 
 from rome.catalog.definition import Evolution
 from rome.catalog.mirror import Mirror
+from rome.catalog.reflected_table import quote
 from rome.catalog.schema import Table
-from rome.catalog.shape import quote
 from rome.codec.values import SqlValue
 from rome.engine.reading.reader import Reader
 from rome.engine.statement.guards import whole
-from rome.engine.statement.schema import Schema
+from rome.engine.statement.schema import SchemaVersion
 from rome.engine.writing import alter
 from rome.errors import NotSupportedError
-from rome.planner.parse.statement import Kind, Statement, classify
+from rome.planner.parse.statement import Statement, StatementKind, classify
 from rome.sql import alter_table
 from rome.sql.alter_table import Alteration
 from rome.sql.create_trigger import CreateTrigger
@@ -38,20 +38,20 @@ def _words(sql: str) -> tuple[str, ...]:
     return tuple(token.word for token in tokenize(sql))
 
 
-def refuse(statement: Statement, schema: Schema) -> None:
+def refuse(statement: Statement, schema: SchemaVersion) -> None:
     """Raise for DDL that Rome does not have, before anything is done.
 
     Raises:
         NotSupportedError: names the construct and the way out.
     """
     words = _words(statement.text)
-    if statement.kind is Kind.CREATE_TRIGGER:
+    if statement.kind is StatementKind.CREATE_TRIGGER:
         _refuse_trigger(CreateTrigger(statement.text), schema)
     if words[:2] == ("CREATE", "VIRTUAL"):
         raise NotSupportedError("CREATE VIRTUAL TABLE is not supported: its content would not be in the store")
 
 
-def _refuse_trigger(trigger: CreateTrigger, schema: Schema) -> None:
+def _refuse_trigger(trigger: CreateTrigger, schema: SchemaVersion) -> None:
     reason = trigger.refusal()
     table = schema.catalog.tables.get(trigger.table)
     if reason is None and trigger.table in schema.catalog.temporary:
@@ -81,7 +81,7 @@ def source(statement: Statement) -> str | None:
 
 def run(
     statement: Statement, parameters: Sequence[SqlValue], reader: Reader, mirror: Mirror, *, foreign_keys: bool
-) -> Schema:
+) -> SchemaVersion:
     """The schema after the statement; the reader's is replaced by it. Temporary objects are no part of it.
 
     Args:
@@ -101,7 +101,7 @@ def run(
     return _drop_column(alteration, reader, mirror, foreign_keys=foreign_keys)
 
 
-def _drop_column(alteration: Alteration, reader: Reader, mirror: Mirror, *, foreign_keys: bool) -> Schema:
+def _drop_column(alteration: Alteration, reader: Reader, mirror: Mirror, *, foreign_keys: bool) -> SchemaVersion:
     """With CASCADE: first what needs the column, and keeps SQLite from dropping it."""
     table = alter.table_of(alteration, reader.schema)
     if alteration.if_exists and alteration.name.lower() not in table.positions:
@@ -122,7 +122,7 @@ def _is_temporary(alteration: Alteration, statement: Statement, mirror: Mirror) 
 
 def _run(
     statement: Statement, parameters: Sequence[SqlValue], reader: Reader, mirror: Mirror, *, foreign_keys: bool
-) -> Schema:
+) -> SchemaVersion:
     """One that SQLite has."""
     before = reader.schema
     temporary = mirror.temporary()
@@ -140,7 +140,7 @@ def _run(
         reader.working_set.temporary_changed = True
     elif stays:  # IF [NOT] EXISTS had nothing to do
         return before
-    after = before if stays else Schema(evolution.definition)
+    after = before if stays else SchemaVersion(evolution.definition)
     _hydrate_what_is_checked(statement, reader, before, evolution, foreign_keys=foreign_keys)
     _run_on_working_set(statement, parameters, reader, before, after, evolution, foreign_keys=foreign_keys)
     for old, new in evolution.tables:
@@ -152,7 +152,7 @@ def _run(
 
 
 def _hydrate_what_is_checked(
-    statement: Statement, reader: Reader, before: Schema, evolution: Evolution, *, foreign_keys: bool
+    statement: Statement, reader: Reader, before: SchemaVersion, evolution: Evolution, *, foreign_keys: bool
 ) -> None:
     """Read whole tables where SQLite looks at every row, or the store needs entries for every row."""
     tables: dict[int, Table] = {}
@@ -176,7 +176,7 @@ def _constrains_rows(words: tuple[str, ...]) -> bool:
     return not _NEEDS_ROWS.isdisjoint(words) or ("DEFAULT", "(") in pairwise(words)
 
 
-def _referencing(schema: Schema, table: Table) -> dict[int, Table]:
+def _referencing(schema: SchemaVersion, table: Table) -> dict[int, Table]:
     """The table and all that refer to it, over any number of steps; nothing when none does."""
     found = {table.id: table}
     queue = [table]
@@ -192,8 +192,8 @@ def _run_on_working_set(
     statement: Statement,
     parameters: Sequence[SqlValue],
     reader: Reader,
-    before: Schema,
-    after: Schema,
+    before: SchemaVersion,
+    after: SchemaVersion,
     evolution: Evolution,
     *,
     foreign_keys: bool,
@@ -215,7 +215,7 @@ def _run_on_working_set(
                 working_set.contents.of(new.id).whole = True
 
 
-def _text(statement: Statement, before: Schema, after: Schema, evolution: Evolution) -> str | None:
+def _text(statement: Statement, before: SchemaVersion, after: SchemaVersion, evolution: Evolution) -> str | None:
     """What the working set runs in the statement's place; None: nothing."""
     came, gone = evolution.came, evolution.gone
     if not gone and len(came) == 1 and source(statement) is None:

@@ -24,7 +24,7 @@ from rome.engine.reading.waves import gather, gather_first
 from rome.engine.statement import guards
 from rome.engine.statement.conflict_clause import ConflictClause, with_conflict_clause
 from rome.engine.statement.prepared import Prepared
-from rome.engine.writing.id_blocks import Identifiers
+from rome.engine.writing.id_blocks import IdBlocks
 from rome.engine.writing.row_ids import RowIds
 from rome.errors import (
     DataError,
@@ -39,16 +39,16 @@ from rome.errors import (
 from rome.planner.plan import PlannedRow
 from rome.sql.create_trigger import ROLLED_BACK
 from rome.store.spi import Reserve, Store
-from rome.transaction.read_set import Check
-from rome.transaction.transaction import Want, merged
+from rome.transaction.read_set import Validation
+from rome.transaction.transaction import ReadRequest, merged
 from rome.transaction.write_set import DELETE_IN_PARTS, INSERT_IN_PARTS, UPDATE_IN_PARTS
 from rome.workingset.all_or_nothing import AllOrNothing
-from rome.workingset.workingset import Event, Row, Run
+from rome.workingset.workingset import Event, SqlRow, StatementRun
 
 _TELLS_CHOSEN = 0x5AFE_1D00_0000_0001
 """No application names this id: if a new row has it, SQLite has chosen it, and no id is left that it could have."""
 
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 _nothing = nullcontext()
 
 
@@ -59,30 +59,30 @@ class Execution:
         ids: of the rows that it inserts.
     """
 
-    def __init__(self, reader: Reader, store: Store, identifiers: Identifiers) -> None:
+    def __init__(self, reader: Reader, store: Store, identifiers: IdBlocks) -> None:
         self.reader = reader
         self._working_set = reader.working_set
         self.ids = RowIds(reader, store, identifiers)
         self.defer_foreign_keys = False
 
     # ------------------------------------------------------------ queries
-    def read(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> None:
+    def read(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> None:
         """Read what a SELECT needs, for somebody else to run it.
 
         Raises:
             WorkingSetFullError: that is too much.
         """
-        self._with_room(prepared, lambda: gather(self.reader, prepared.plan.waves(parameters), check))
+        self._within_budget(prepared, lambda: gather(self.reader, prepared.plan.waves(parameters), check))
 
-    def query(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row]:
+    def query(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> list[SqlRow]:
         """Read what a SELECT needs, and run it; or show what it shows without SQLite, if it is so simple.
 
         Raises:
             WorkingSetFullError: that is too much.
         """
-        plain = prepared.plan.plain_rows(parameters)
+        plain = prepared.plan.direct_rows(parameters)
 
-        def run() -> list[Row]:
+        def run() -> list[SqlRow]:
             rows = None if plain is None else show(self.reader, plain, check)
             if rows is None:
                 self._working_set.begin()
@@ -96,20 +96,20 @@ class Execution:
             return rows
 
         try:
-            return self._with_room(prepared, run)
+            return self._within_budget(prepared, run)
         except WorkingSetFullError:
             rows = stream(self.reader, prepared, parameters, check)
             if rows is None:
                 raise
             return rows
 
-    def _with_room(self, prepared: Prepared, run: Callable[[], Answer]) -> Answer:
+    def _within_budget(self, prepared: Prepared, run: Callable[[], Returned]) -> Returned:
         """Run a statement; if its rows find no room, once more without the rows that earlier ones brought.
 
         Raises:
             WorkingSetFullError: it needs too many by itself; nothing of it is left, and none of its rows.
         """
-        held = self.reader.transaction.room.used_bytes
+        held = self.reader.transaction.budget.used_bytes
         for last in (held == 0, True):
             try:
                 return run()
@@ -128,7 +128,7 @@ class Execution:
         parts = _in_parts(prepared, table.lower())
         return f"{less} would let it read less (EXPLAIN ROME shows what it reads){parts}; or raise max_working_set"
 
-    def summary(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check) -> list[Row] | None:
+    def summary(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> list[SqlRow] | None:
         """The row of a SELECT whose answer the store knows without showing rows; None: it is another one."""
         questions = prepared.plan.questions(parameters)
         if questions is None:
@@ -141,8 +141,8 @@ class Execution:
 
     # ------------------------------------------------------------ changes
     def change_all(
-        self, prepared: Prepared, batch: Sequence[Sequence[SqlValue]], check: Check, *, foreign_keys: bool
-    ) -> Run | None:
+        self, prepared: Prepared, batch: Sequence[Sequence[SqlValue]], check: Validation, *, foreign_keys: bool
+    ) -> StatementRun | None:
         """Run INSERT, UPDATE or DELETE with many sets of parameters as if that were one statement: all or nothing.
 
         Returns:
@@ -161,15 +161,15 @@ class Execution:
             else not foreign_keys  # SQLite would count what their actions do
         )
 
-        def run() -> Run | None:
+        def run() -> StatementRun | None:
             reserves = [] if target is None else self.ids.reserves(target, needed)
             if not (together and self._guards_can_wait(prepared, reserves, foreign_keys=foreign_keys)):
                 found = [] if target is None else guards.planned(catalog, target, rows, foreign_keys=foreign_keys)
-                wants = [*_as_reads(found, prepared, check)]
+                requests = [*_as_reads(found, prepared, check)]
                 if target is not None:
-                    wants += self.ids.guards(target, reserves)
+                    requests += self.ids.guards(target, reserves)
                 plans = [prepared.plan.waves(parameters) for parameters in batch]
-                all_is_known, reserved = gather_first(self.reader, plans, check, wants, reserves)
+                all_is_known, reserved = gather_first(self.reader, plans, check, requests, reserves)
                 if target is not None:
                     self.ids.add_block(target, reserves, reserved)
                 if not (together and all_is_known):
@@ -179,7 +179,7 @@ class Execution:
 
         catalog = self.reader.schema.catalog
         try:
-            return self._with_room(prepared, run)
+            return self._within_budget(prepared, run)
         except (DataError, IdsExhaustedError, WorkingSetFullError):
             return None
 
@@ -192,7 +192,9 @@ class Execution:
         """
         return prepared.target is not None and prepared.in_batches and not (reserves or foreign_keys)
 
-    def change(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check, *, foreign_keys: bool) -> Run:
+    def change(
+        self, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation, *, foreign_keys: bool
+    ) -> StatementRun:
         """Run INSERT, UPDATE or DELETE; its error is in what is returned.
 
         Raises:
@@ -200,17 +202,19 @@ class Execution:
             WorkingSetFullError, IdsExhaustedError: it needs too many rows, or ids; the same.
         """
 
-        def run() -> Run:
+        def run() -> StatementRun:
             with _naming(prepared.target):
                 return self._change(prepared, parameters, check, foreign_keys=foreign_keys and prepared.foreign_keys)
 
-        return self._with_room(prepared, run)
+        return self._within_budget(prepared, run)
 
-    def _change(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Check, *, foreign_keys: bool) -> Run:
+    def _change(
+        self, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation, *, foreign_keys: bool
+    ) -> StatementRun:
         if prepared.inspection.temporary_written:
             self._working_set.temporary_changed = True
         target, planned_rows = prepared.target, None
-        wants: list[Want] = []
+        requests: list[ReadRequest] = []
         reserves: list[Reserve] = []
         needed = 0
         first: int | None = None
@@ -218,27 +222,27 @@ class Execution:
             planned_rows = prepared.plan.planned_rows(parameters)
             needed = 1 if planned_rows is None else self.ids.needed(target, planned_rows)
             reserves = self.ids.reserves(target, needed, perhaps_more=planned_rows is None)
-            wants += self.ids.guards(target, reserves)
+            requests += self.ids.guards(target, reserves)
             if not self._guards_can_wait(prepared, reserves, foreign_keys=foreign_keys):
                 catalog = self.reader.schema.catalog
                 found = guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys)
-                wants += merged(_as_reads(found, prepared, check))
+                requests += merged(_as_reads(found, prepared, check))
             if prepared.rewrites_unseen and (planned_rows is None or len(planned_rows) > 1):
-                wants.append(replace(guards.whole(target), check=check))
+                requests.append(replace(guards.whole(target), check=check))
             elif planned_rows is None and prepared.upserts:
                 # Guards show what is in the way of rows that come in. One that meets a known row by one key does not
                 # come in, whatever is in its way by another key, which may be what it should have met first.
                 if any(index.unique for index in target.indexes):
-                    wants.append(replace(guards.whole(target), check=check))
-                elif check is Check.ROWS:
+                    requests.append(replace(guards.whole(target), check=check))
+                elif check is Validation.ROWS:
                     self._validate_known(target)
         try:
-            reserved = gather(self.reader, prepared.plan.waves(parameters), check, wants, reserves)
+            reserved = gather(self.reader, prepared.plan.waves(parameters), check, requests, reserves)
         except IdsExhaustedError:
             if planned_rows is not None:
                 raise
             needed, reserves = 0, []  # it may set all of its ids, or have no rows: the run will show
-            reserved = gather(self.reader, prepared.plan.waves(parameters), check, wants)
+            reserved = gather(self.reader, prepared.plan.waves(parameters), check, requests)
             if target is not None and target.rowid_alias is not None:
                 first = _TELLS_CHOSEN
         if target is not None:
@@ -263,13 +267,13 @@ class Execution:
         self,
         prepared: Prepared,
         batch: Sequence[Sequence[SqlValue]],
-        check: Check,
+        check: Validation,
         needed: int,
         planned_rows: list[PlannedRow] | None,
         *,
         foreign_keys: bool,
         first: int | None = None,
-    ) -> Run:
+    ) -> StatementRun:
         """Run a statement until no guard is unknown. If one of several runs fails, none of them is left.
 
         Args:
@@ -292,8 +296,8 @@ class Execution:
                 if first is None or first <= above:
                     first = self.ids.take(target, needed, above)
             run = self._attempt(prepared, batch, check, (first, needed), planned_rows, foreign_keys, parents_known)
-            if isinstance(run, Run):
-                if prepared.ignores and check is Check.ROWS and not _are_keys_planned(target, planned_rows):
+            if isinstance(run, StatementRun):
+                if prepared.ignores and check is Validation.ROWS and not _are_keys_planned(target, planned_rows):
                     self._validate_what_kept_rows_out(prepared)
                 if run.error is not None and len(batch) > 1 and target is not None and first is not None:
                     self.ids.take_back(target)
@@ -307,12 +311,12 @@ class Execution:
         self,
         prepared: Prepared,
         batch: Sequence[Sequence[SqlValue]],
-        check: Check,
+        check: Validation,
         ids: tuple[int | None, int],
         planned_rows: list[PlannedRow] | None,
         foreign_keys: bool,
         parents_known: bool,
-    ) -> Run | int:
+    ) -> StatementRun | int:
         """One run, if it stands; else how many ids the next attempt needs.
 
         Args:
@@ -331,12 +335,12 @@ class Execution:
         block: AllOrNothing,
         prepared: Prepared,
         batch: Sequence[Sequence[SqlValue]],
-        check: Check,
+        check: Validation,
         ids: tuple[int | None, int],
         planned_rows: list[PlannedRow] | None,
         foreign_keys: bool,
         parents_known: bool,
-    ) -> Run | list[Want] | int:
+    ) -> StatementRun | list[ReadRequest] | int:
         """As `_attempt`, in its block; wants whose rows the next attempt needs have been read."""
         working_set, target = self._working_set, prepared.target
         connection = working_set.connection
@@ -344,7 +348,7 @@ class Execution:
         above = working_set.max_rowid(target) if target is not None and not target.without_rowid else 0
         if prepared.leaves_out:
             unseen = self._explore(prepared, batch, check, first)
-            if isinstance(unseen, Run):
+            if isinstance(unseen, StatementRun):
                 return unseen
             block.back()
             if unseen:
@@ -369,11 +373,11 @@ class Execution:
                     return run
         if run.error is not None and target is not None and target.computed and planned_rows:
             # SQLite may have failed to compute a key before it came to a row in the way, which it does not know.
-            wants = merged(guards.planned(self.reader.schema.catalog, target, planned_rows, foreign_keys=False))
-            self.reader.read(wants)
-            if self.reader.brings_new(wants):
+            requests = merged(guards.planned(self.reader.schema.catalog, target, planned_rows, foreign_keys=False))
+            self.reader.read(requests)
+            if self.reader.brings_new(requests):
                 block.back()
-                return wants
+                return requests
         events = run.events
         if target is not None and not target.without_rowid:
             if target.rowid_alias is None:
@@ -389,7 +393,7 @@ class Execution:
         unknown, failed = self._unknown_guards(events, prepared, check, foreign_keys=foreign_keys)
         if unknown or failed is not None:
             block.back()
-            return unknown or Run([], 0, 0, 0, connection.last_insert_rowid(), [], failed)
+            return unknown or StatementRun([], 0, 0, 0, connection.last_insert_rowid(), [], failed)
         if run.error is not None and str(run.error).startswith(ROLLED_BACK):
             connection.execute("ROLLBACK")
             connection.set_last_insert_rowid(run.last_rowid)
@@ -414,7 +418,7 @@ class Execution:
         deferred: bool = False,
         clause: ConflictClause | None = None,
         triggers: bool = True,
-    ) -> Run:
+    ) -> StatementRun:
         """Run the statement, its ids from `first` on; perhaps with foreign keys deferred, or a conflict clause.
 
         Args:
@@ -457,9 +461,9 @@ class Execution:
         error: IntegrityError,
         prepared: Prepared,
         batch: Sequence[Sequence[SqlValue]],
-        check: Check,
+        check: Validation,
         first: int | None,
-    ) -> list[Want]:
+    ) -> list[ReadRequest]:
         """The unknown guards of a statement that failed; what it leaves in the working set is to be undone.
 
         The hook sees no row that breaks a constraint. A foreign key shows it when it is deferred; a unique key when
@@ -475,7 +479,7 @@ class Execution:
             clauses.append("FAIL")
         if isinstance(error, UniqueViolation):
             clauses.append("REPLACE")
-        unknown: list[Want] = []
+        unknown: list[ReadRequest] = []
         for clause in clauses:
             block.back()
             run = self._run(prepared, batch, first, foreign_keys=False, clause=clause, triggers=False)
@@ -483,8 +487,8 @@ class Execution:
         return unknown
 
     def _explore(
-        self, prepared: Prepared, batch: Sequence[Sequence[SqlValue]], check: Check, first: int | None
-    ) -> list[Want] | Run:
+        self, prepared: Prepared, batch: Sequence[Sequence[SqlValue]], check: Validation, first: int | None
+    ) -> list[ReadRequest] | StatementRun:
         """The unknown guards of a statement in which a constraint's own ON CONFLICT IGNORE may leave rows out.
 
         The hook sees no row that is left out; and one that a known row keeps out may have an unknown one in its way by
@@ -502,19 +506,19 @@ class Execution:
             return self._unknown_guards(run.events, prepared, check, foreign_keys=False)[0]
         tables = self.reader.schema.catalog.tables
         written = [tables[name] for name in prepared.inspection.written if name in tables]
-        wants = [replace(guards.whole(table), check=check) for table in written]
-        self.reader.read(wants)
-        return wants if self.reader.brings_new(wants) else []
+        requests = [replace(guards.whole(table), check=check) for table in written]
+        self.reader.read(requests)
+        return requests if self.reader.brings_new(requests) else []
 
     def _unknown_guards(
         self,
         events: Sequence[Event],
         prepared: Prepared,
-        check: Check,
+        check: Validation,
         *,
         foreign_keys: bool,
         failed: bool = False,
-    ) -> tuple[list[Want], Error | None]:
+    ) -> tuple[list[ReadRequest], Error | None]:
         """Read the guards of these events.
 
         Returns:
@@ -523,17 +527,17 @@ class Execution:
         """
         working_set = self._working_set
 
-        def old_values(table: Table, rowid: int) -> Row | None:
+        def old_values(table: Table, rowid: int) -> SqlRow | None:
             stored = working_set.contents.of(table.id).hydrated.get(rowid)
             return None if stored is None else tuple(stored.values)
 
-        def new_values(table: Table, rowid: int) -> Row | None:
+        def new_values(table: Table, rowid: int) -> SqlRow | None:
             found = working_set.final_row(table, (rowid,))
             return None if found is None else found[1]
 
         failures: list[Error] = []
 
-        def known_keys(table: Table, rowid: int, values: Sequence[SqlValue]) -> Iterable[tuple[Index, Row]]:
+        def known_keys(table: Table, rowid: int, values: Sequence[SqlValue]) -> Iterable[tuple[Index, SqlRow]]:
             try:
                 return list(working_set.computed_keys(table, rowid, values))
             except (OperationalError, DataError) as error:
@@ -549,9 +553,9 @@ class Execution:
             computed_keys=known_keys,
             failed=failed,
         )
-        wants = merged(_as_reads(found, prepared, check))
-        self.reader.read(wants)
-        return wants if self.reader.brings_new(wants) else [], failures[0] if failures else None
+        requests = merged(_as_reads(found, prepared, check))
+        self.reader.read(requests)
+        return requests if self.reader.brings_new(requests) else [], failures[0] if failures else None
 
 
 def _are_keys_planned(target: Table | None, rows: Sequence[PlannedRow] | None) -> bool:
@@ -576,11 +580,13 @@ def _in_parts(prepared: Prepared, table: str) -> str:
     return f"; or change it in parts: {parts}"
 
 
-def _as_reads(wants: Sequence[Want], prepared: Prepared, check: Check) -> Sequence[Want]:
+def _as_reads(requests: Sequence[ReadRequest], prepared: Prepared, check: Validation) -> Sequence[ReadRequest]:
     """Guards, validated as what ON CONFLICT DO UPDATE reads: its WHERE and CHECK may say no to the row in the way."""
-    if check is not Check.ROWS or prepared.target is None or not prepared.upserts:
-        return wants
-    return [replace(want, check=check) if want.table_id == prepared.target.id else want for want in wants]
+    if check is not Validation.ROWS or prepared.target is None or not prepared.upserts:
+        return requests
+    return [
+        replace(request, check=check) if request.table_id == prepared.target.id else request for request in requests
+    ]
 
 
 @contextmanager

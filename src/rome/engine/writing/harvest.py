@@ -17,13 +17,13 @@ from msgspec import Struct
 from rome.catalog.rows import encode_row, row_key
 from rome.catalog.schema import ROWID, Table
 from rome.codec.values import SqlValue
-from rome.engine.statement.schema import Schema
+from rome.engine.statement.schema import SchemaVersion
 from rome.engine.writing.sequence_marks import note_sequences
 from rome.store.spi import CATALOG_TABLE, Drop
 from rome.transaction.read_set import ReadSet
 from rome.transaction.write_set import WriteSet
 from rome.workingset.contents import Stored
-from rome.workingset.workingset import Row, WorkingSet
+from rome.workingset.workingset import SqlRow, WorkingSet
 
 
 class Touched(Struct, frozen=True, gc=False):
@@ -31,7 +31,7 @@ class Touched(Struct, frozen=True, gc=False):
 
     table: Table
     before: Stored | None
-    after: tuple[int, Row] | None
+    after: tuple[int, SqlRow] | None
 
     @property
     def changed(self) -> bool:
@@ -46,12 +46,12 @@ class Touched(Struct, frozen=True, gc=False):
         )
 
 
-def changes(working_set: WorkingSet, schema: Schema, base: Schema) -> Iterator[Touched]:
+def changes(working_set: WorkingSet, schema: SchemaVersion, base: SchemaVersion) -> Iterator[Touched]:
     """The rows that differ from what the store holds; see `touched`."""
     return (row for row in touched(working_set, schema, base) if row.changed)
 
 
-def touched(working_set: WorkingSet, schema: Schema, base: Schema) -> Iterator[Touched]:
+def touched(working_set: WorkingSet, schema: SchemaVersion, base: SchemaVersion) -> Iterator[Touched]:
     """The rows that statements have written, also those that are as they were before; those of a table together.
 
     Args:
@@ -74,7 +74,7 @@ def touched(working_set: WorkingSet, schema: Schema, base: Schema) -> Iterator[T
                 yield from _touched(table, contents.hydrated.get(identity), final)
 
 
-def _touched(table: Table, before: Stored | None, after: tuple[int, Row] | None) -> Iterator[Touched]:
+def _touched(table: Table, before: Stored | None, after: tuple[int, SqlRow] | None) -> Iterator[Touched]:
     if before is not None or after is not None:
         yield Touched(table, before, after)
 
@@ -87,7 +87,7 @@ def same_values(one: Iterable[SqlValue], other: Iterable[SqlValue]) -> bool:
     )
 
 
-def harvest(working_set: WorkingSet, schema: Schema, base: Schema, read_set: ReadSet) -> WriteSet:
+def harvest(working_set: WorkingSet, schema: SchemaVersion, base: SchemaVersion, read_set: ReadSet) -> WriteSet:
     """The write set of the transaction; what it rests on is added to the read set.
 
     The rowids of new rows raise their sequence: so does one that the statement has set; and a store need not keep what
@@ -140,7 +140,7 @@ def _same_entries(table: Table, before: Sequence[SqlValue], after: Sequence[SqlV
             yield index.id
 
 
-def _schema_change(working_set: WorkingSet, schema: Schema, base: Schema, writes: WriteSet) -> None:
+def _schema_change(working_set: WorkingSet, schema: SchemaVersion, base: SchemaVersion, writes: WriteSet) -> None:
     """The catalog's rows, what is dropped, and the entries of new indexes over rows that are there already."""
     change = schema.definition.change_since(base.definition)
     for key, record in change.rows.items():

@@ -17,7 +17,7 @@ from threading import Lock
 BLOCK = 32
 
 
-class Identifiers:
+class IdBlocks:
     """Blocks by (incarnation of the database, table id).
 
     Attributes:
@@ -91,6 +91,6 @@ class Identifiers:
                 self._left.pop((incarnation, table_id), None)
 
 
-IDENTIFIERS = Identifiers(BLOCK)
+IDENTIFIERS = IdBlocks(BLOCK)
 """Those of `ids=blocks`: shared by the connections of the process, whose ids are so in the order of its INSERTs."""
 os.register_at_fork(after_in_child=IDENTIFIERS.forget)

@@ -13,13 +13,13 @@ from rome.catalog.schema import ROWID, Table
 from rome.codec.keys import encode_key
 from rome.engine.reading.reader import Reader
 from rome.engine.statement.prepared import Prepared
-from rome.engine.writing.id_blocks import BLOCK, IDENTIFIERS, Identifiers
+from rome.engine.writing.id_blocks import BLOCK, IDENTIFIERS, IdBlocks
 from rome.engine.writing.sequence_marks import Looked
 from rome.errors import IdsExhaustedError, NotSupportedError
 from rome.planner.plan import PlannedRow
 from rome.store.spi import MAX_NUMBER, ORDER_INDEX, Reserve, Snapshot, Store
-from rome.transaction.read_set import Check
-from rome.transaction.transaction import Want
+from rome.transaction.read_set import Validation
+from rome.transaction.transaction import ReadRequest
 from rome.workingset.workingset import Event
 
 
@@ -40,7 +40,7 @@ class RowIds:
         given: ids to hand out again, in order, when this transaction is a replay.
     """
 
-    def __init__(self, reader: Reader, store: Store, identifiers: Identifiers) -> None:
+    def __init__(self, reader: Reader, store: Store, identifiers: IdBlocks) -> None:
         self._ids = identifiers
         self._reader = reader
         self._store = store
@@ -104,7 +104,7 @@ class RowIds:
         return Reserve(table.id, max(self._ids.size, size), above, again)
 
     @staticmethod
-    def guards(table: Table, reserves: Sequence[Reserve]) -> list[Want]:
+    def guards(table: Table, reserves: Sequence[Reserve]) -> list[ReadRequest]:
         """The rows of ids that are taken again: somebody may have named one of them."""
         if table.rowid_alias is None and table.key.columns != (ROWID,):
             return []
@@ -114,7 +114,7 @@ class RowIds:
             if reserve.again is not None
             for rowid in range(reserve.again[0], min(reserve.again[1], reserve.again[0] + reserve.size))
         ]
-        return [Want(table.id, ORDER_INDEX, tuple(keys), (), Check.NOTHING)] if keys else []
+        return [ReadRequest(table.id, ORDER_INDEX, tuple(keys), (), Validation.NOTHING)] if keys else []
 
     def add_block(self, table: Table, reserves: Sequence[Reserve], reserved: Sequence[int]) -> None:
         """Note the blocks that the store has reserved."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rome.engine.statement.schema import Schema
+from rome.engine.statement.schema import SchemaVersion
 from rome.transaction.write_set import WriteSet
 from rome.workingset.contents import TableContents
 from rome.workingset.workingset import WorkingSet
@@ -50,7 +50,7 @@ def greatest_new(contents: TableContents) -> int | None:
     return max((rowid for rowid in new if isinstance(rowid, int)), default=None)
 
 
-def note_sequences(working_set: WorkingSet, schema: Schema, writes: WriteSet) -> None:
+def note_sequences(working_set: WorkingSet, schema: SchemaVersion, writes: WriteSet) -> None:
     """Raise the marks of tables with AUTOINCREMENT that got rows; set what statements on sqlite_sequence have set."""
     tables, contents = schema.definition.tables_by_id, working_set.contents
     for table_id, found in contents.tables.items():

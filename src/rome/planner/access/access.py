@@ -15,16 +15,16 @@ from rome.catalog.schema import ROWID, Affinity, Index, Table
 from rome.codec.values import Collation
 from rome.planner.access.partial import usable
 from rome.planner.algebra.predicates import (
-    Among,
-    Bounded,
-    Column,
-    Either,
-    Joined,
+    AnyOf,
+    ColumnTerm,
+    EqualColumns,
+    InList,
     Leaf,
+    NotNull,
     Operand,
     Operator,
     Predicate,
-    Present,
+    RangeBound,
     is_stored,
 )
 from rome.planner.parse.affinity import Conversion, as_is, key_conversion
@@ -45,7 +45,7 @@ class Term:
     value like others.
     """
 
-    supplier: Among | tuple[Leaf, ...]
+    supplier: InList | tuple[Leaf, ...]
     places: tuple[int, ...]
     conversions: tuple[Conversion, ...]
     collation: Collation
@@ -95,7 +95,7 @@ class Choice:
             leaf
             for access in self.accesses
             for term in access.terms
-            if not isinstance(term.supplier, Among)
+            if not isinstance(term.supplier, InList)
             for leaf in term.supplier
         }
 
@@ -118,7 +118,7 @@ def _choose(leaf: Leaf, context: Sequence[Predicate], known: Set[Leaf], depth: i
     if depth == 0 or (best is not None and best.rank[0] < KEYED):
         return best
     for either in context:
-        if isinstance(either, Either) and len(either.branches) <= MAX_BRANCHES:
+        if isinstance(either, AnyOf) and len(either.branches) <= MAX_BRANCHES:
             rest = [predicate for predicate in context if predicate is not either]
             union = _union(leaf, rest, either, known, depth - 1)
             if union is not None and (best is None or union.rank < best.rank):
@@ -126,7 +126,7 @@ def _choose(leaf: Leaf, context: Sequence[Predicate], known: Set[Leaf], depth: i
     return best
 
 
-def _union(leaf: Leaf, rest: Sequence[Predicate], either: Either, known: Set[Leaf], depth: int) -> Choice | None:
+def _union(leaf: Leaf, rest: Sequence[Predicate], either: AnyOf, known: Set[Leaf], depth: int) -> Choice | None:
     accesses: list[Access] = []
     rank = (0, 0)
     for branch in either.branches:
@@ -138,7 +138,7 @@ def _union(leaf: Leaf, rest: Sequence[Predicate], either: Either, known: Set[Lea
     return Choice(rank, tuple(accesses))
 
 
-def unserved_branch(leaf: Leaf, context: Sequence[Predicate], either: Either) -> Sequence[Predicate] | None:
+def unserved_branch(leaf: Leaf, context: Sequence[Predicate], either: AnyOf) -> Sequence[Predicate] | None:
     """The first branch of an OR that, with the rest of the context, no path serves from constants; None: all are."""
     rest = [predicate for predicate in context if predicate is not either]
     for branch in either.branches:
@@ -180,7 +180,7 @@ def _all_along(leaf: Leaf, path: Index, context: Sequence[Predicate], depth: int
     access = _access(leaf, path, _Equalities(leaf, context, frozenset()), context)
     bounds = len(access.terms), len(access.limits)
     for either in context:
-        if depth and isinstance(either, Either) and len(either.branches) <= MAX_BRANCHES:
+        if depth and isinstance(either, AnyOf) and len(either.branches) <= MAX_BRANCHES:
             rest = [predicate for predicate in context if predicate is not either]
             union = [each for branch in either.branches for each in _all_along(leaf, path, [*rest, *branch], depth - 1)]
             if all((len(each.terms), len(each.limits)) > bounds for each in union):
@@ -197,10 +197,10 @@ def exact(leaf: Leaf, path: Index) -> Access | None:
     used = {(term.supplier, place) for term in access.terms for place in term.places}
     limits = 0
     for predicate in leaf.context:
-        if isinstance(predicate, Among):
+        if isinstance(predicate, InList):
             if not all((predicate, place) in used for place in range(len(predicate.columns))):
                 return None
-        elif isinstance(predicate, Bounded):
+        elif isinstance(predicate, RangeBound):
             limits += 1
         elif len(access.terms) == len(path.columns) or not _is_present(
             predicate, leaf, path.columns[len(access.terms)]
@@ -227,7 +227,7 @@ def _access(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[
 
 def _is_present(predicate: Predicate, leaf: Leaf, position: int) -> bool:
     """Does it say just that the column is not NULL?"""
-    return isinstance(predicate, Present) and [column.origin for column in predicate.columns] == [(leaf, position)]
+    return isinstance(predicate, NotNull) and [column.origin for column in predicate.columns] == [(leaf, position)]
 
 
 def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[Predicate]) -> Choice | None:
@@ -236,7 +236,7 @@ def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[P
     terms, limits = access.terms, access.limits
     if not terms and not limits and path.computed is None:
         return None
-    constant = all(isinstance(term.supplier, Among) for term in terms)
+    constant = all(isinstance(term.supplier, InList) for term in terms)
     whole = len(terms) == len(path.columns)
     if whole:
         unique = path.unique or path.id == leaf.table.key.id
@@ -246,7 +246,7 @@ def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[P
     else:
         rank = 6 if limits else 7
     # Among equals: more columns, then a range behind them, then fewer lists of values.
-    lists = sum(isinstance(term.supplier, Among) and not term.supplier.is_single for term in terms)
+    lists = sum(isinstance(term.supplier, InList) and not term.supplier.is_single for term in terms)
     finer = -8 * len(terms) - 4 * bool(limits) + min(lists, 3)
     return Choice((rank, finer), (access,))
 
@@ -282,7 +282,7 @@ def _bound(choice: Choice) -> set[int]:
 def _limits(leaf: Leaf, position: int, collation: Collation, context: Sequence[Predicate]) -> tuple[Limit, ...]:
     limits = []
     for predicate in context:
-        if isinstance(predicate, Bounded) and predicate.column.origin == (leaf, position):
+        if isinstance(predicate, RangeBound) and predicate.column.origin == (leaf, position):
             conversion = key_conversion(affinity_of((leaf, position)), None)
             if conversion is not None and predicate.collation == collation:
                 limits.append(Limit(predicate.operator, predicate.operand, conversion))
@@ -295,15 +295,15 @@ class _Equalities:
     def __init__(self, leaf: Leaf, context: Sequence[Predicate], known: Set[Leaf]) -> None:
         self._leaf = leaf
         self._known = known
-        self._joins: dict[Origin, list[tuple[Column, Column, Collation]]] = {}
-        self._constants: dict[Origin, list[tuple[Among, int]]] = {}
+        self._joins: dict[Origin, list[tuple[ColumnTerm, ColumnTerm, Collation]]] = {}
+        self._constants: dict[Origin, list[tuple[InList, int]]] = {}
         self._found: dict[int, list[Term]] = {}
         for predicate in context:
-            if isinstance(predicate, Joined):
+            if isinstance(predicate, EqualColumns):
                 for column, other in ((predicate.left, predicate.right), (predicate.right, predicate.left)):
                     if column.origin is not None:
                         self._joins.setdefault(column.origin, []).append((column, other, predicate.collation))
-            elif isinstance(predicate, Among):
+            elif isinstance(predicate, InList):
                 for index, column in enumerate(predicate.columns):
                     if column.origin is not None:
                         self._constants.setdefault(column.origin, []).append((predicate, index))
@@ -346,7 +346,7 @@ class _Equalities:
 
 def _preference(term: Term) -> int:
     """Constants first, single ones before lists."""
-    if isinstance(term.supplier, Among):
+    if isinstance(term.supplier, InList):
         return 0 if term.supplier.is_single else 1
     return 2
 

@@ -15,7 +15,7 @@ from rome.codec.keys import AFTER_NULL, encode_key
 from rome.codec.values import SqlValue
 from rome.errors import DataError
 from rome.planner.access.access import Access, Limit, Term
-from rome.planner.algebra.predicates import Among, FixedValue, Leaf, Operand
+from rome.planner.algebra.predicates import FixedValue, InList, Leaf, Operand
 from rome.planner.parse.affinity import UNCERTAIN, Conversion, Uncertain
 from rome.planner.parse.canonical import Constant, Constants, Slot
 from rome.planner.plan import Fetch, Values
@@ -83,7 +83,7 @@ class PointRead:
         """The quick way for these accesses, if they are so simple."""
         if len(accesses) != 1 or accesses[0].limits:
             return None
-        single = all(isinstance(term.supplier, Among) and term.supplier.is_single for term in accesses[0].terms)
+        single = all(isinstance(term.supplier, InList) and term.supplier.is_single for term in accesses[0].terms)
         return cls(accesses[0], slots) if single else None
 
     def finds(self, compared: Index) -> bool:
@@ -124,7 +124,7 @@ class PointRead:
 
 def _single(term: Term, slots: Sequence[Slot]) -> tuple[int | None, SqlValue | Uncertain, tuple[Conversion, ...], bool]:
     """A parameter's position or a literal; what to do to it; is NULL a value?"""
-    assert isinstance(term.supplier, Among)
+    assert isinstance(term.supplier, InList)
     operand = term.supplier.rows[0][term.places[0]]
     slot = Constant(operand.value) if isinstance(operand, FixedValue) else slots[operand.slot]
     if isinstance(slot, int):
@@ -193,7 +193,7 @@ def _read(access: Access, inputs: Inputs, keys: set[bytes], ranges: list[Bounds]
     path, collations = access.path, access.path.collations
     tuples, limits = _tuples(access, inputs), access.limits
     width = len(tuples[0]) if tuples else 0
-    joined = any(not isinstance(term.supplier, Among) for term in access.terms)
+    joined = any(not isinstance(term.supplier, InList) for term in access.terms)
     if (limits or (access.present and not joined)) and width == len(access.terms):
         for values in tuples:
             ranges += _between(values, path, limits, inputs)
@@ -244,9 +244,9 @@ def _supplied(terms: Sequence[Term], inputs: Inputs) -> list[tuple[SqlValue, ...
     return [values for values in found if all(values[place] is not None for place in strict)]
 
 
-def _supplies(supplier: Among | tuple[Leaf, ...], inputs: Inputs) -> list[Sequence[Sequence[SqlValue]]]:
+def _supplies(supplier: InList | tuple[Leaf, ...], inputs: Inputs) -> list[Sequence[Sequence[SqlValue]]]:
     """The rows of the constants, or of each leaf."""
-    if not isinstance(supplier, Among):
+    if not isinstance(supplier, InList):
         return [[row for rows in inputs.rows[leaf] for row in rows] for leaf in supplier]
     if len(supplier.columns) == 1:
         return [[(value,) for row in supplier.rows for value in inputs.values(row[0])]]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from rome.catalog.schema import ROWID, Index
-from rome.planner.algebra.predicates import Among, Either, FixedValue, Leaf, Predicate, columns_of
+from rome.planner.algebra.predicates import AnyOf, FixedValue, InList, Leaf, Predicate, columns_of
 from rome.sql.tokens import identifier, tokenize
 
 _IS_NULL = (("IS", "NULL"), ("ISNULL",))
@@ -63,10 +63,10 @@ def null_conditions(condition: str) -> tuple[tuple[str, bool], ...] | None:
 
 def _implies(predicate: Predicate, leaf: Leaf, position: int | None, is_null: bool) -> bool:
     """Does a column's being NULL, or its not being NULL, follow from a predicate?"""
-    if isinstance(predicate, Among) and predicate.null_safe:
+    if isinstance(predicate, InList) and predicate.null_safe:
         (column,) = predicate.columns
         nulls = predicate.rows == ((FixedValue(None),),)
         return is_null and nulls and column.origin == (leaf, position)
-    if is_null or isinstance(predicate, Either):
+    if is_null or isinstance(predicate, AnyOf):
         return False
     return any(column.origin == (leaf, position) for column in columns_of(predicate))

@@ -15,17 +15,17 @@ from sqlglot import exp
 
 from rome.codec.values import Collation
 from rome.planner.algebra.predicates import (
-    Among,
-    Bounded,
-    Column,
-    Either,
+    AnyOf,
+    ColumnTerm,
+    EqualColumns,
     FixedValue,
-    Joined,
+    InList,
     Leaf,
+    NotNull,
     Operand,
     Operator,
     Predicate,
-    Present,
+    RangeBound,
 )
 from rome.planner.algebra.scope import Scope
 from rome.planner.algebra.tree import Subquery
@@ -67,7 +67,7 @@ class _Shown:
 
     __slots__ = ("column", "explicit")
 
-    def __init__(self, column: Column, explicit: Collation | None = None) -> None:
+    def __init__(self, column: ColumnTerm, explicit: Collation | None = None) -> None:
         self.column = column
         self.explicit = explicit
 
@@ -123,7 +123,7 @@ class ConjunctReader:
             isinstance(part, _EXACT)
             and not any(isinstance(side, exp.Tuple) for side in part.iter_expressions())
             and len(found) == (2 if isinstance(part, exp.Between) else 1)
-            and all(isinstance(predicate, Among | Bounded) for predicate in found)
+            and all(isinstance(predicate, InList | RangeBound) for predicate in found)
         )
 
     def _conjunct(self, part: exp.Expression) -> Sequence[Predicate]:
@@ -162,7 +162,7 @@ class ConjunctReader:
             if not predicates:
                 return ()
             branches.append(predicates)
-        return [Either(tuple(branches))]
+        return [AnyOf(tuple(branches))]
 
     def _equal(self, left: exp.Expression, right: exp.Expression) -> Sequence[Predicate]:
         if isinstance(left, exp.Tuple) and isinstance(right, exp.Tuple):
@@ -180,7 +180,7 @@ class ConjunctReader:
             collation = _collation(one, other)
             if collation is None:
                 return _present(one, other)
-            joined = Joined(one.column, other.column, collation)
+            joined = EqualColumns(one.column, other.column, collation)
             if one.column.sources and other.column.sources:
                 return [joined]
             if self._semi is not None:  # a scalar subquery, whose own rows it must not select
@@ -196,8 +196,8 @@ class ConjunctReader:
         self, shown: _Shown, rows: Sequence[tuple[Operand, ...]], collation: Collation | None, null_safe: bool = False
     ) -> Sequence[Predicate]:
         if collation is None:
-            return () if null_safe else [Present((shown.column,))]
-        return [Among((shown.column,), tuple(rows), (collation,), null_safe)]
+            return () if null_safe else [NotNull((shown.column,))]
+        return [InList((shown.column,), tuple(rows), (collation,), null_safe)]
 
     def _null_safe(self, left: exp.Expression, right: exp.Expression) -> Sequence[Predicate]:
         if not isinstance(left, _TIGHT) or not isinstance(right, _TIGHT):
@@ -221,7 +221,7 @@ class ConjunctReader:
         if isinstance(one, _Shown) and isinstance(other, _Values):
             collation = _collation(one, other)
             if collation is not None:
-                return [Bounded(one.column, operator, other.operand, collation)]
+                return [RangeBound(one.column, operator, other.operand, collation)]
         return _present(one, other)
 
     def _in(self, part: exp.In) -> Sequence[Predicate]:
@@ -244,7 +244,7 @@ class ConjunctReader:
             return _present(*shown) if all(isinstance(item, _TIGHT) for item in part.expressions) else ()
         columns = tuple(side.column for side in shown)
         kept = tuple(row for row in rows if row is not None)
-        return [Among(columns, kept, tuple(collation for collation in collations if collation is not None))]
+        return [InList(columns, kept, tuple(collation for collation in collations if collation is not None))]
 
     def _row(self, item: exp.Expression, width: int) -> tuple[Operand, ...] | None:
         """The constants of one member of an IN list."""
@@ -271,7 +271,7 @@ class ConjunctReader:
         for side, (_, column) in zip(sides, outputs, strict=True):
             collation = _collation(side, None) if isinstance(side, _Shown) else None
             if isinstance(side, _Shown) and collation is not None and column.origins:
-                joined = Joined(side.column, column, collation)
+                joined = EqualColumns(side.column, column, collation)
                 self._semi.append(joined)
                 subquery.push(joined)
 
@@ -368,7 +368,7 @@ def _unwrap(expression: exp.Expression) -> exp.Expression:
     return expression
 
 
-def resolve(scope: Scope, column: exp.Column) -> Column | None:
+def resolve(scope: Scope, column: exp.Column) -> ColumnTerm | None:
     """The column that a name in the text means, or None."""
     if column.args.get("catalog") is not None or column.text("db").lower() not in ("", "main"):
         return None
@@ -392,7 +392,7 @@ def operand_of(clause: exp.Expression | None, scope: Scope) -> Operand | None:
 
 def _present(*sides: _Side) -> Sequence[Predicate]:
     columns = tuple(side.column for side in sides if isinstance(side, _Shown))
-    return [Present(columns)] if columns else ()
+    return [NotNull(columns)] if columns else ()
 
 
 def _collation(left: _Shown | _Values, right: _Shown | _Values | None) -> Collation | None:

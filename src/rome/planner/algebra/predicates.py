@@ -44,14 +44,14 @@ class Source:
     def __init__(self, name: str, leaf: Leaf | None = None) -> None:
         self.name = name
         self.leaf = leaf
-        self.columns: dict[str, Column] = {}
-        self.order: list[Column] = []
+        self.columns: dict[str, ColumnTerm] = {}
+        self.order: list[ColumnTerm] = []
         self.complete = True
         self.hidden: set[str | None] = set()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Column:
+class ColumnTerm:
     """A column as an expression sees it.
 
     It plays two parts that must not be mixed up. As a value it is one of those that its `origins` hold, or NULL, in
@@ -82,7 +82,7 @@ class Column:
         origin = self.origins[0]
         return origin if self.sources[-1].leaf is origin[0] else None
 
-    def detached(self) -> Column:
+    def detached(self) -> ColumnTerm:
         """The value alone, without the row that it came from."""
         return replace(self, sources=(), in_row=False)
 
@@ -107,13 +107,13 @@ Operator = Literal["<", "<=", ">", ">="]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Among:
+class InList:
     """`columns` equal one of `rows`, value by value. `null_safe`: by IS, so that NULL equals NULL.
 
     The slot in a row of one value may be a run of parameters: as many rows.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnTerm, ...]
     rows: tuple[tuple[Operand, ...], ...]
     collations: tuple[Collation, ...]
     null_safe: bool = False
@@ -125,51 +125,51 @@ class Among:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Joined:
+class EqualColumns:
     """`left = right`, compared under `collation`."""
 
-    left: Column
-    right: Column
+    left: ColumnTerm
+    right: ColumnTerm
     collation: Collation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bounded:
+class RangeBound:
     """`column` lies on one side of a value."""
 
-    column: Column
+    column: ColumnTerm
     operator: Operator
     operand: Operand
     collation: Collation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Present:
+class NotNull:
     """The columns are not NULL: all that is known."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnTerm, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Either:
+class AnyOf:
     """At least one of the branches holds, each a conjunction; none is empty."""
 
     branches: tuple[tuple[Predicate, ...], ...]
 
 
-Predicate = Among | Joined | Bounded | Present | Either
+Predicate = InList | EqualColumns | RangeBound | NotNull | AnyOf
 
 
-def columns_of(predicate: Predicate) -> Iterable[Column]:
+def columns_of(predicate: Predicate) -> Iterable[ColumnTerm]:
     """Every column that a predicate speaks of."""
-    if isinstance(predicate, Either):
+    if isinstance(predicate, AnyOf):
         for branch in predicate.branches:
             for part in branch:
                 yield from columns_of(part)
-    elif isinstance(predicate, Joined):
+    elif isinstance(predicate, EqualColumns):
         yield predicate.left
         yield predicate.right
-    elif isinstance(predicate, Bounded):
+    elif isinstance(predicate, RangeBound):
         yield predicate.column
     else:
         yield from predicate.columns
@@ -187,9 +187,9 @@ def is_about(predicate: Predicate, leaf: Leaf) -> bool:
 
 def rejects_null(predicate: Predicate, sources: set[Source]) -> bool:
     """Is the predicate false or NULL when all columns of all these sources are NULL?"""
-    if isinstance(predicate, Either):
+    if isinstance(predicate, AnyOf):
         return all(any(rejects_null(part, sources) for part in branch) for branch in predicate.branches)
-    if isinstance(predicate, Among) and predicate.null_safe:
+    if isinstance(predicate, InList) and predicate.null_safe:
         return False
     return any(source in sources for column in columns_of(predicate) for source in column.sources)
 

@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from rome.catalog.schema import Catalog, Table
 from rome.planner.algebra.conjuncts import ConjunctReader, queries_in, resolve
-from rome.planner.algebra.predicates import Column, Joined, Leaf, Operand, Predicate
+from rome.planner.algebra.predicates import ColumnTerm, EqualColumns, Leaf, Operand, Predicate
 from rome.planner.algebra.scope import (
     CommonTable,
     Names,
@@ -58,7 +58,7 @@ class ViewText:
     slots: Callable[[str], Operand]
 
 
-class Reader:
+class QueryReader:
     """Reads one statement. Afterwards `roots` and `leaves` hold what it consists of, in the order of mention.
 
     Args:
@@ -313,7 +313,7 @@ class Reader:
                 name = name or value.name.lower()
             elif isinstance(value, exp.Anonymous) and value.name in _EXTREMES:
                 column = _extreme(value, scope)
-            outputs.append((name, column or Column(())))
+            outputs.append((name, column or ColumnTerm(())))
         return outputs
 
     # -- statements that write
@@ -392,7 +392,7 @@ def may_aggregate(expression: exp.Expression) -> bool:
     return False
 
 
-def _shown(value: exp.Column, scope: Scope) -> Column | None:
+def _shown(value: exp.Column, scope: Scope) -> ColumnTerm | None:
     """What a result column shows.
 
     One of a query around is a value, and no more: where this query has no row, or is the missing side of a join, NULL
@@ -402,7 +402,7 @@ def _shown(value: exp.Column, scope: Scope) -> Column | None:
     return column if column is None or column.sources[0] in scope.sources else column.detached()
 
 
-def _extreme(function: exp.Anonymous, scope: Scope) -> Column | None:
+def _extreme(function: exp.Anonymous, scope: Scope) -> ColumnTerm | None:
     """max(x) or min(x): the value of some row, or NULL; without affinity, compared as bytes."""
     argument = function.expressions[0] if len(function.expressions) == 1 else None
     if not isinstance(argument, exp.Column) or not isinstance(argument.this, exp.Identifier):
@@ -428,7 +428,7 @@ def _merge(scope: Scope, before: Sequence[object], using: list[str] | None) -> l
         scope.merged[name] = column
         right[0].hidden.add(name)
         if column is not None and other is not None and column.collation is not None:
-            predicates.append(Joined(column, other, column.collation))
+            predicates.append(EqualColumns(column, other, column.collation))
     return predicates
 
 
@@ -475,7 +475,7 @@ def _common_outputs(queries: Sequence[Query]) -> list[Output] | None:
             columns.append(query.outputs[position][1])
         same = {(other.affinity, other.collation) for other in columns}
         if len(same) > 1 or not all(other.origins for other in columns):
-            outputs.append((name, Column(())))
+            outputs.append((name, ColumnTerm(())))
         else:
             origins = tuple(origin for other in columns for origin in other.origins)
             in_row = all(other.in_row for other in columns)

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from sqlglot import exp
 
 from rome.catalog.schema import ROWID, Table
-from rome.planner.algebra.predicates import Column, Leaf, Operand, Predicate, Source
+from rome.planner.algebra.predicates import ColumnTerm, Leaf, Operand, Predicate, Source
 
 ROWID_NAMES = frozenset(["rowid", "oid", "_rowid_"])
 """What the rowid is called, unless a column is called so."""
-Output = tuple[str | None, Column]
+Output = tuple[str | None, ColumnTerm]
 """A result column: its name in lower case (None: SQLite makes one up) and what it shows."""
 
 
@@ -62,7 +62,7 @@ class Scope:
         self.outer = outer
         self.sources: list[Source] = []
         self.aliases: set[str] = set()
-        self.merged: dict[str, Column | None] = {}
+        self.merged: dict[str, ColumnTerm | None] = {}
         self.facts: list[Predicate] = []
 
     def without_facts(self) -> Scope:
@@ -75,7 +75,7 @@ class Scope:
         """What is known of the rows of this scope and of those around it."""
         return self.facts + (self.outer.all_facts() if self.outer else [])
 
-    def resolve(self, name: str, qualifier: str | None = None) -> Column | None:
+    def resolve(self, name: str, qualifier: str | None = None) -> ColumnTerm | None:
         """The column that a name means, or None."""
         name = name.lower()
         if qualifier is None:
@@ -89,7 +89,7 @@ class Scope:
             return None
         return self.outer.resolve(name, qualifier)
 
-    def _unqualified(self, name: str) -> Column | None:
+    def _unqualified(self, name: str) -> ColumnTerm | None:
         found = [column for source in self.sources if (column := source.columns.get(name))]
         if len(found) == 1:
             return found[0]
@@ -102,7 +102,7 @@ class Scope:
         return self.outer.resolve(name) if self.outer else None
 
 
-def lookup(source: Source, name: str) -> Column | None:
+def lookup(source: Source, name: str) -> ColumnTerm | None:
     """The source's column of that name (in lower case), or its rowid."""
     column = source.columns.get(name)
     if column is None and name in ROWID_NAMES and source.leaf is not None and not source.leaf.table.without_rowid:
@@ -123,7 +123,7 @@ def written_source(name: str, table: Table | None) -> Source:
     """A table (None: a temporary one) as RETURNING and upsert see it: its values are not those that were read."""
     source = Source(name.lower())
     if table is not None:
-        source.order = [Column((source,)) for _ in table.columns]
+        source.order = [ColumnTerm((source,)) for _ in table.columns]
         source.columns = dict(zip(table.positions, source.order, strict=True))
     source.complete = False
     return source
@@ -145,8 +145,8 @@ def derived_source(name: str, outputs: Iterable[Output] | None) -> Source:
     return source
 
 
-def _stored_column(source: Source, leaf: Leaf, position: int) -> Column:
+def _stored_column(source: Source, leaf: Leaf, position: int) -> ColumnTerm:
     if position == ROWID:
-        return Column((source,), ((leaf, ROWID),), "INTEGER", "BINARY")
+        return ColumnTerm((source,), ((leaf, ROWID),), "INTEGER", "BINARY")
     column = leaf.table.columns[position]
-    return Column((source,), ((leaf, position),), column.affinity, column.collation)
+    return ColumnTerm((source,), ((leaf, position),), column.affinity, column.collation)

@@ -15,7 +15,7 @@ from itertools import pairwise
 from rome.sql.tokens import Token, identifier, tokenize
 
 
-class Kind(Enum):
+class StatementKind(Enum):
     """What a statement does. WITH is the kind of its main verb; VALUES is a SELECT, REPLACE an INSERT."""
 
     SELECT = "SELECT"
@@ -59,7 +59,7 @@ class Statement:
             comparisons with members of Kind, each of which takes 0.1 us with Python 3.11.
     """
 
-    kind: Kind
+    kind: StatementKind
     text: str
     multiple: bool = False
     for_update: bool = False
@@ -80,32 +80,32 @@ class Statement:
         return tuple(dict.fromkeys(text[1:] for text in texts if text != "?"))
 
 
-_ROW_KINDS = frozenset({Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE})
+_ROW_KINDS = frozenset({StatementKind.SELECT, StatementKind.INSERT, StatementKind.UPDATE, StatementKind.DELETE})
 _VERBS = {
-    "SELECT": Kind.SELECT,
-    "VALUES": Kind.SELECT,
-    "INSERT": Kind.INSERT,
-    "REPLACE": Kind.INSERT,
-    "UPDATE": Kind.UPDATE,
-    "DELETE": Kind.DELETE,
+    "SELECT": StatementKind.SELECT,
+    "VALUES": StatementKind.SELECT,
+    "INSERT": StatementKind.INSERT,
+    "REPLACE": StatementKind.INSERT,
+    "UPDATE": StatementKind.UPDATE,
+    "DELETE": StatementKind.DELETE,
 }
 _FIRST_WORDS = _VERBS | {
-    "CREATE": Kind.DDL,
-    "DROP": Kind.DDL,
-    "ALTER": Kind.DDL,
-    "BEGIN": Kind.BEGIN,
-    "COMMIT": Kind.COMMIT,
-    "END": Kind.COMMIT,
-    "ROLLBACK": Kind.ROLLBACK,
-    "SAVEPOINT": Kind.SAVEPOINT,
-    "RELEASE": Kind.RELEASE,
-    "PRAGMA": Kind.PRAGMA,
-    "EXPLAIN": Kind.EXPLAIN,
-    "ATTACH": Kind.ATTACH,
-    "DETACH": Kind.DETACH,
-    "VACUUM": Kind.VACUUM,
-    "ANALYZE": Kind.ANALYZE,
-    "REINDEX": Kind.REINDEX,
+    "CREATE": StatementKind.DDL,
+    "DROP": StatementKind.DDL,
+    "ALTER": StatementKind.DDL,
+    "BEGIN": StatementKind.BEGIN,
+    "COMMIT": StatementKind.COMMIT,
+    "END": StatementKind.COMMIT,
+    "ROLLBACK": StatementKind.ROLLBACK,
+    "SAVEPOINT": StatementKind.SAVEPOINT,
+    "RELEASE": StatementKind.RELEASE,
+    "PRAGMA": StatementKind.PRAGMA,
+    "EXPLAIN": StatementKind.EXPLAIN,
+    "ATTACH": StatementKind.ATTACH,
+    "DETACH": StatementKind.DETACH,
+    "VACUUM": StatementKind.VACUUM,
+    "ANALYZE": StatementKind.ANALYZE,
+    "REINDEX": StatementKind.REINDEX,
 }
 _LOCKS = (("UPDATE",), ("SHARE",), ("NO", "KEY", "UPDATE"), ("KEY", "SHARE"))
 
@@ -120,13 +120,13 @@ def classify(sql: str) -> Statement:
     first, rest = _first_statement(tokens)
     multiple = bool(rest)
     if not first:
-        return Statement(Kind.EMPTY, sql, multiple)
+        return Statement(StatementKind.EMPTY, sql, multiple)
     words = [token.word for token in first[:3]]
     if words[:2] == ["EXPLAIN", "ROME"]:
-        kind = Kind.EXPLAIN_ROME_ANALYZE if words[2:] == ["ANALYZE"] else Kind.EXPLAIN_ROME
+        kind = StatementKind.EXPLAIN_ROME_ANALYZE if words[2:] == ["ANALYZE"] else StatementKind.EXPLAIN_ROME
         return Statement(kind, classify(sql[first[len(kind.value.split()) - 1].stop :]).text, multiple)
     kind = _kind(first)
-    if kind in (Kind.SELECT, Kind.INSERT, Kind.UPDATE, Kind.DELETE):
+    if kind in (StatementKind.SELECT, StatementKind.INSERT, StatementKind.UPDATE, StatementKind.DELETE):
         text, clauses = _cut_locks(sql, first)
         return Statement(
             kind,
@@ -135,11 +135,11 @@ def classify(sql: str) -> Statement:
             for_update=bool(clauses),
             skip_locked="SKIP" in clauses,
             nowait="NOWAIT" in clauses,
-            returning=kind is not Kind.SELECT and _has_returning(first),
+            returning=kind is not StatementKind.SELECT and _has_returning(first),
         )
-    if kind in (Kind.SAVEPOINT, Kind.RELEASE, Kind.ROLLBACK_TO):
+    if kind in (StatementKind.SAVEPOINT, StatementKind.RELEASE, StatementKind.ROLLBACK_TO):
         return Statement(kind, sql, multiple, name=identifier(first[-1]))
-    if kind is Kind.PRAGMA:
+    if kind is StatementKind.PRAGMA:
         name, argument = _pragma(first)
         return Statement(kind, sql, multiple, name=name, argument=argument)
     return Statement(kind, sql, multiple)
@@ -197,19 +197,19 @@ def _trigger_end(words: list[str], begin: int) -> int:
     return end
 
 
-def _kind(tokens: Sequence[Token]) -> Kind:
+def _kind(tokens: Sequence[Token]) -> StatementKind:
     words = [token.word for token in tokens]
     if words[0] == "WITH":
         return _main_verb(words)
-    kind = _FIRST_WORDS.get(words[0], Kind.OTHER)
-    if kind is Kind.ROLLBACK and "TO" in words[1:3]:
-        return Kind.ROLLBACK_TO
+    kind = _FIRST_WORDS.get(words[0], StatementKind.OTHER)
+    if kind is StatementKind.ROLLBACK and "TO" in words[1:3]:
+        return StatementKind.ROLLBACK_TO
     if words[0] == "CREATE" and "TRIGGER" in words[1:3]:
-        return Kind.CREATE_TRIGGER
+        return StatementKind.CREATE_TRIGGER
     return kind
 
 
-def _main_verb(words: list[str]) -> Kind:
+def _main_verb(words: list[str]) -> StatementKind:
     """The first verb outside of parentheses that follows one: the last common table expression ends there."""
     depth = 0
     for previous, word in pairwise(words):
@@ -219,7 +219,7 @@ def _main_verb(words: list[str]) -> Kind:
             depth -= 1
             if depth == 0 and word in _VERBS:
                 return _VERBS[word]
-    return Kind.OTHER
+    return StatementKind.OTHER
 
 
 def _has_returning(tokens: Sequence[Token]) -> bool:

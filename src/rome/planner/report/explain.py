@@ -8,10 +8,10 @@ from rome.catalog.schema import ROWID, Table
 from rome.codec.values import SqlValue
 from rome.planner.access.access import Access, Limit, Term
 from rome.planner.access.order import Step
-from rome.planner.algebra.predicates import Among, FixedValue, Leaf, Operand, SlotValue
+from rome.planner.algebra.predicates import FixedValue, InList, Leaf, Operand, SlotValue
 from rome.planner.parse.affinity import UNCERTAIN, Uncertain
 from rome.planner.parse.canonical import Constant, Constants, Slot
-from rome.planner.plan import Line, QuestionKind
+from rome.planner.plan import AggregateKind, PlanLine
 from rome.planner.shortcuts.page import Paging
 
 _MAX_VALUES = 5
@@ -23,7 +23,7 @@ def explain(
     slots: Sequence[Slot],
     parameters: Sequence[SqlValue] | None,
     paging: Paging | None = None,
-) -> list[Line]:
+) -> list[PlanLine]:
     """One line per access, in the order of the waves; a table that is read whole has one line.
 
     Args:
@@ -31,10 +31,10 @@ def explain(
         parameters: shown in place of `?1` when given.
         paging: of one of the steps.
     """
-    writer = _Writer(slots, parameters)
+    writer = _ReportWriter(slots, parameters)
     paged = None if paging is None else paging.leaf
     lines = [
-        Line(1, table.name, "whole table", "", reason)
+        PlanLine(1, table.name, "whole table", "", reason)
         for table, reason in whole
         if paged is None or table is not paged.table
     ]
@@ -50,7 +50,7 @@ def explain(
     return list(dict.fromkeys(lines))
 
 
-def _others(writer: _Writer, step: Step) -> Iterator[Line]:
+def _others(writer: _ReportWriter, step: Step) -> Iterator[PlanLine]:
     """What may be read in the place of what a step reads at first."""
     for choice in step.instead:
         line = writer.line(step.wave + 1, choice.accesses[0])
@@ -61,10 +61,10 @@ def _others(writer: _Writer, step: Step) -> Iterator[Line]:
 
 
 def explain_questions(
-    asked: Iterable[tuple[QuestionKind, Access]], slots: Sequence[Slot], parameters: Sequence[SqlValue] | None
-) -> list[Line]:
+    asked: Iterable[tuple[AggregateKind, Access]], slots: Sequence[Slot], parameters: Sequence[SqlValue] | None
+) -> list[PlanLine]:
     """One line per question that takes the place of reading rows."""
-    writer = _Writer(slots, parameters)
+    writer = _ReportWriter(slots, parameters)
     lines = []
     for kind, access in asked:
         line = writer.line(1, access)
@@ -79,7 +79,7 @@ _QUESTIONS = {"count": "count of", "least": "first of", "greatest": "last of"}
 _COSTS = {"count": ("reads no rows", 0), "least": ("reads one row", 1), "greatest": ("reads one row", 1)}
 
 
-class _Writer:
+class _ReportWriter:
     def __init__(self, slots: Sequence[Slot], parameters: Sequence[SqlValue] | None) -> None:
         self.slots = slots
         self.parameters = parameters
@@ -92,7 +92,7 @@ class _Writer:
         if len(bounded) == len(known):
             self._most_rows[leaf] = sum(bounded)
 
-    def line(self, wave: int, access: Access) -> Line:
+    def line(self, wave: int, access: Access) -> PlanLine:
         """One access."""
         table, path = access.table, access.path
         names = [_column(table, position) for position in path.columns]
@@ -107,7 +107,7 @@ class _Writer:
             kind = "key" if len(access.terms) == len(path.columns) else "key range"
         suppliers = [leaf.table.name for leaf in _suppliers(access.terms)]
         remark = f"keyed by {', '.join(dict.fromkeys(suppliers))}" if suppliers else ""
-        return Line(wave, table.name, kind, " AND ".join(bounds), remark, self._most(access))
+        return PlanLine(wave, table.name, kind, " AND ".join(bounds), remark, self._most(access))
 
     def _most(self, access: Access) -> int | None:
         """How many rows an access finds at most: as many as it has keys, if they are unique."""
@@ -119,7 +119,7 @@ class _Writer:
             return None
         most = 1
         for rows in {(term.supplier, None if term.in_row else term.places): term for term in terms}.values():
-            if isinstance(rows.supplier, Among):
+            if isinstance(rows.supplier, InList):
                 most *= sum(len(self._values(row[rows.places[0]])) for row in rows.supplier.rows)
             else:
                 counts = [self._most_rows.get(leaf) for leaf in rows.supplier]
@@ -130,7 +130,7 @@ class _Writer:
 
     def _is_certain(self, term: Term) -> bool:
         """Whether keys are made of all constants of a term; for one that may be converted otherwise all is read."""
-        if not isinstance(term.supplier, Among):
+        if not isinstance(term.supplier, InList):
             return True
         values = [value for row in term.supplier.rows for value in self._known(row[term.places[0]])]
         for conversion in term.conversions:
@@ -138,7 +138,7 @@ class _Writer:
         return UNCERTAIN not in values
 
     def _equality(self, name: str, term: Term) -> str:
-        if not isinstance(term.supplier, Among):
+        if not isinstance(term.supplier, InList):
             values = [
                 f"{leaf.table.name}.{_column(leaf.table, place)}"
                 for leaf, place in zip(term.supplier, term.places, strict=True)
@@ -173,7 +173,7 @@ class _Writer:
 
 
 def _suppliers(terms: Iterable[Term]) -> list[Leaf]:
-    return [leaf for term in terms if not isinstance(term.supplier, Among) for leaf in term.supplier]
+    return [leaf for term in terms if not isinstance(term.supplier, InList) for leaf in term.supplier]
 
 
 def _column(table: Table, position: int) -> str:

@@ -13,13 +13,13 @@ from rome.codec.values import Collation
 from rome.planner.access.access import MAX_BRANCHES, affinity_of, choose, unserved_branch
 from rome.planner.access.order import Step
 from rome.planner.algebra.predicates import (
-    Among,
-    Bounded,
-    Either,
-    Joined,
+    AnyOf,
+    EqualColumns,
+    InList,
     Leaf,
+    NotNull,
     Predicate,
-    Present,
+    RangeBound,
     columns_of,
     is_stored,
 )
@@ -69,9 +69,9 @@ def _unbounded(leaf: Leaf, context: Sequence[Predicate]) -> str:
                 unindexed[name] = None
     if unindexed:
         reasons.insert(0, f"no index begins with {_or(unindexed)}")
-    reasons += [_open_branch(leaf, context, either) for either in context if isinstance(either, Either)]
+    reasons += [_open_branch(leaf, context, either) for either in context if isinstance(either, AnyOf)]
     if not reasons:
-        vague = {column.origin: None for each in context if isinstance(each, Present) for column in each.columns}
+        vague = {column.origin: None for each in context if isinstance(each, NotNull) for column in each.columns}
         positions = [*leaf.opaque, *(origin[1] for origin in vague if origin is not None and origin[0] is leaf)]
         names = dict.fromkeys(_name(leaf, position) for position in positions)
         if not names:
@@ -82,7 +82,7 @@ def _unbounded(leaf: Leaf, context: Sequence[Predicate]) -> str:
 
 def _compared(leaf: Leaf, predicate: Predicate) -> list[int]:
     """The leaf's columns that a predicate compares with something that could be a key."""
-    if isinstance(predicate, Among | Bounded | Joined):
+    if isinstance(predicate, InList | RangeBound | EqualColumns):
         origins = [column.origin for column in columns_of(predicate)]
         return [origin[1] for origin in origins if origin is not None and origin[0] is leaf]
     return []
@@ -93,11 +93,11 @@ def _misfit(leaf: Leaf, position: int, predicate: Predicate, paths: Sequence[Ind
     name = _name(leaf, position)
     used = _collation(leaf, position, predicate)
     if not any(
-        used == path.collations[0] or (used == "BINARY" and not isinstance(predicate, Bounded)) for path in paths
+        used == path.collations[0] or (used == "BINARY" and not isinstance(predicate, RangeBound)) for path in paths
     ):
         collations = dict.fromkeys(path.collations[0] for path in paths)
         return f"{name} is compared under collation {used}, and indexed under {_and(collations)}"
-    if isinstance(predicate, Joined):
+    if isinstance(predicate, EqualColumns):
         other = predicate.right if predicate.left.origin == (leaf, position) else predicate.left
         if not other.origins:
             return f"{name} is compared with what is computed, and no table's column"
@@ -111,14 +111,14 @@ def _misfit(leaf: Leaf, position: int, predicate: Predicate, paths: Sequence[Ind
 
 
 def _collation(leaf: Leaf, position: int, predicate: Predicate) -> Collation:
-    if isinstance(predicate, Among):
+    if isinstance(predicate, InList):
         at = next(at for at, column in enumerate(predicate.columns) if column.origin == (leaf, position))
         return predicate.collations[at]
-    assert isinstance(predicate, Bounded | Joined)
+    assert isinstance(predicate, RangeBound | EqualColumns)
     return predicate.collation
 
 
-def _open_branch(leaf: Leaf, context: Sequence[Predicate], either: Either) -> str:
+def _open_branch(leaf: Leaf, context: Sequence[Predicate], either: AnyOf) -> str:
     """Why an OR bounds nothing."""
     if len(either.branches) > MAX_BRANCHES:
         return f"an OR of more than {MAX_BRANCHES} parts bounds nothing"

@@ -18,31 +18,31 @@ from rome.planner.access.access import Access, exact
 from rome.planner.access.bounds import Inputs, UncertainValue, exact_ranges
 from rome.planner.algebra.conjuncts import position_of
 from rome.planner.algebra.predicates import Leaf
-from rome.planner.algebra.query import Reader
+from rome.planner.algebra.query import QueryReader
 from rome.planner.algebra.scope import Scope
 from rome.planner.parse.canonical import FUNCTION
-from rome.planner.plan import Question, QuestionKind
+from rome.planner.plan import AggregateKind, AggregateRequest
 
-_KINDS: dict[str, QuestionKind] = {FUNCTION + "min": "least", FUNCTION + "max": "greatest"}
+_KINDS: dict[str, AggregateKind] = {FUNCTION + "min": "least", FUNCTION + "max": "greatest"}
 _COUNT = FUNCTION + "count"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AggregateColumn:
     """One result column: what is asked of the rows that an access finds; `position`: of which column."""
 
-    kind: QuestionKind
+    kind: AggregateKind
     access: Access
     position: int
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class AggregateRead:
     """A statement that gives one row of answers."""
 
-    asked: tuple[Asked, ...]
+    asked: tuple[AggregateColumn, ...]
 
-    def questions(self, inputs: Inputs) -> list[Question] | None:
+    def questions(self, inputs: Inputs) -> list[AggregateRequest] | None:
         """One question for each result column; None: the values of this run do not make exact ranges."""
         questions = []
         for kind, access, position in ((each.kind, each.access, each.position) for each in self.asked):
@@ -52,11 +52,11 @@ class Summary:
                 return None
             if ranges is None or (kind != "count" and len(ranges) > 1):
                 return None
-            questions.append(Question(kind, access.table, access.path, tuple(ranges), position))
+            questions.append(AggregateRequest(kind, access.table, access.path, tuple(ranges), position))
         return questions
 
 
-def read_summary(tree: exp.Expression, reader: Reader) -> Summary | None:
+def read_summary(tree: exp.Expression, reader: QueryReader) -> AggregateRead | None:
     """The summary that a statement asks for, or None.
 
     Args:
@@ -77,7 +77,7 @@ def read_summary(tree: exp.Expression, reader: Reader) -> Summary | None:
         return None
     asked = [_asked(part, leaf, reader.scope_of(tree)) for part in tree.expressions]
     found = [each for each in asked if each is not None]
-    return Summary(tuple(found)) if len(found) == len(asked) else None
+    return AggregateRead(tuple(found)) if len(found) == len(asked) else None
 
 
 _OUTER_ARGS = frozenset(["expressions", "from_", "where"])
@@ -99,7 +99,7 @@ def _source(tree: exp.Select) -> exp.Expression | None:
     return from_.this  # type: ignore[no-any-return]
 
 
-def _asked(part: exp.Expression, leaf: Leaf, scope: Scope) -> Asked | None:
+def _asked(part: exp.Expression, leaf: Leaf, scope: Scope) -> AggregateColumn | None:
     call = part.this if isinstance(part, exp.Alias) else part
     if not isinstance(call, exp.Anonymous) or len(call.expressions) > 1:
         return None
@@ -107,7 +107,7 @@ def _asked(part: exp.Expression, leaf: Leaf, scope: Scope) -> Asked | None:
     if call.name == _COUNT:
         if argument is None or isinstance(argument, exp.Star) or _is_present(position_of(argument, leaf, scope), leaf):
             access = _best(leaf, leaf.table.paths)
-            return None if access is None else Asked("count", access, ROWID)
+            return None if access is None else AggregateColumn("count", access, ROWID)
         return None
     position = position_of(argument, leaf, scope)
     if call.name not in _KINDS or position is None:
@@ -119,7 +119,7 @@ def _asked(part: exp.Expression, leaf: Leaf, scope: Scope) -> Asked | None:
         if access is not None and len(access.terms) < len(path.columns):
             place = len(access.terms)
             if path.columns[place] == position and path.collations[place] == "BINARY":
-                return Asked(_KINDS[call.name], access, position)
+                return AggregateColumn(_KINDS[call.name], access, position)
     return None
 
 

@@ -18,11 +18,11 @@ from rome.errors import DataError
 from rome.planner.access.access import Access, exact
 from rome.planner.access.bounds import Inputs, PointRead, UncertainValue, whole
 from rome.planner.algebra.conjuncts import operand_of, position_of
-from rome.planner.algebra.predicates import Among, Leaf, Operand
-from rome.planner.algebra.query import Reader
+from rome.planner.algebra.predicates import InList, Leaf, Operand
+from rome.planner.algebra.query import QueryReader
 from rome.planner.algebra.scope import Scope
 from rome.planner.parse.canonical import Slot
-from rome.planner.plan import PlainRows
+from rome.planner.plan import DirectRows
 
 _ARGS = frozenset(["expressions", "from_", "where", "limit", "offset"])
 _NOT_STORED = -1
@@ -31,7 +31,7 @@ _NO_LIMIT = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
+class DirectRead:
     """A statement that shows rows as they are.
 
     Attributes:
@@ -52,7 +52,7 @@ class Plain:
         return not self.compared.terms
 
 
-def read_plain(tree: exp.Expression, reader: Reader) -> Plain | None:
+def read_plain(tree: exp.Expression, reader: QueryReader) -> DirectRead | None:
     """How a statement shows rows as they are, or None.
 
     Args:
@@ -74,13 +74,13 @@ def read_plain(tree: exp.Expression, reader: Reader) -> Plain | None:
         return None
     if ("limit" in given and limit is None) or ("offset" in given and offset is None):
         return None
-    return Plain(compared, tuple(shown), limit, offset, _by_rowid(leaf, {*shown}, {*compared.path.columns}))
+    return DirectRead(compared, tuple(shown), limit, offset, _by_rowid(leaf, {*shown}, {*compared.path.columns}))
 
 
 def _compared(leaf: Leaf) -> Access | None:
     columns, collations = [], []
     for predicate in leaf.context:
-        if not isinstance(predicate, Among) or len(predicate.columns) != 1 or not predicate.is_single:
+        if not isinstance(predicate, InList) or len(predicate.columns) != 1 or not predicate.is_single:
             return None
         origin = predicate.columns[0].origin
         if origin is None:
@@ -115,7 +115,7 @@ def _stored_column(part: exp.Expression, leaf: Leaf, scope: Scope) -> int | None
     return None if position == ROWID else position
 
 
-class PlainRead:
+class BoundDirectRead:
     """A plain statement, and what the placeholders of one text stand for.
 
     Args:
@@ -124,12 +124,12 @@ class PlainRead:
 
     __slots__ = ("_compared", "_plain", "_point", "_slots")
 
-    def __init__(self, plain: Plain, point: PointRead | None, slots: Sequence[Slot]) -> None:
+    def __init__(self, plain: DirectRead, point: PointRead | None, slots: Sequence[Slot]) -> None:
         self._plain, self._point, self._slots = plain, point, slots
         tells_all = plain.is_whole or (point is not None and point.finds(plain.compared.path))
         self._compared = None if tells_all else PointRead(plain.compared, slots)
 
-    def rows(self, parameters: Sequence[SqlValue]) -> PlainRows | None:
+    def rows(self, parameters: Sequence[SqlValue]) -> DirectRows | None:
         """What to read, and which rows of it to show; None: with the values of this run it is not so simple."""
         plain, key = self._plain, None
         try:
@@ -143,7 +143,7 @@ class PlainRead:
             return None
         if key is None and (self._compared is not None or not (fetch.keys or plain.is_whole)):
             return None  # NULL equals nothing; or it is not certain which key a value makes
-        return PlainRows(fetch, plain.compared.path, key, plain.shown, plain.by_rowid, start, stop)
+        return DirectRows(fetch, plain.compared.path, key, plain.shown, plain.by_rowid, start, stop)
 
     def _cut(self, parameters: Sequence[SqlValue]) -> tuple[int, int]:
         """Which of the rows LIMIT and OFFSET leave; (-1, 0): it is for SQLite to say."""

@@ -13,7 +13,7 @@ from rome.planner.parse.canonical import Constant, Slot, literal, number, number
 from rome.planner.plan import PlannedRow
 from rome.sql.tokens import Token, identifier
 
-Value = Slot | None
+SlotOrNull = Slot | None
 """A value of a row: what a slot stands for; None: an expression, unknown before the run."""
 
 
@@ -27,11 +27,11 @@ class Insertion:
 
     table: Table
     columns: tuple[int, ...]
-    rows: tuple[tuple[Value, ...], ...]
+    rows: tuple[tuple[SlotOrNull, ...], ...]
     is_constant: bool
 
     @classmethod
-    def of(cls, table: Table, columns: tuple[int, ...], rows: Sequence[Sequence[Value]]) -> Insertion:
+    def of(cls, table: Table, columns: tuple[int, ...], rows: Sequence[Sequence[SlotOrNull]]) -> Insertion:
         """From all columns and values that the statement has; thousands of rows may be planned by what is kept."""
         deciding = [i for i, position in enumerate(columns) if position in {*table.guarding, table.rowid_alias, ROWID}]
         return cls(
@@ -45,7 +45,7 @@ class Insertion:
         """The rows as they will be stored, as far as they are known."""
         return [self._planned(row, parameters) for row in self.rows]
 
-    def _planned(self, row: Sequence[Value], parameters: Sequence[SqlValue]) -> PlannedRow:
+    def _planned(self, row: Sequence[SlotOrNull], parameters: Sequence[SqlValue]) -> PlannedRow:
         table = self.table
         values: dict[int, SqlValue] = {}
         given = False
@@ -117,7 +117,7 @@ def _all_columns(table: Table) -> tuple[int, ...]:
     return tuple(position for position, column in enumerate(table.columns) if not column.generated)
 
 
-def _rows(tokens: Sequence[Token], at: int) -> tuple[tuple[Value, ...], ...] | None:
+def _rows(tokens: Sequence[Token], at: int) -> tuple[tuple[SlotOrNull, ...], ...] | None:
     """`(..), (..)`, to the end of the statement, ON CONFLICT or RETURNING."""
     slots = {token.start: slot for token, slot in number_parameters(tokens)}
     rows = []
@@ -134,9 +134,9 @@ def _rows(tokens: Sequence[Token], at: int) -> tuple[tuple[Value, ...], ...] | N
             return None
 
 
-def _row(tokens: Sequence[Token], at: int, slots: dict[int, Slot]) -> tuple[tuple[Value, ...], int]:
+def _row(tokens: Sequence[Token], at: int, slots: dict[int, Slot]) -> tuple[tuple[SlotOrNull, ...], int]:
     """The values up to the closing parenthesis, and the position behind it."""
-    values: list[Value] = []
+    values: list[SlotOrNull] = []
     start, depth = at, 0
     while at < len(tokens):
         word = tokens[at].word
@@ -150,7 +150,7 @@ def _row(tokens: Sequence[Token], at: int, slots: dict[int, Slot]) -> tuple[tupl
     return tuple(values), at
 
 
-def _values(tokens: Sequence[Token], slots: dict[int, Slot]) -> list[Value]:
+def _values(tokens: Sequence[Token], slots: dict[int, Slot]) -> list[SlotOrNull]:
     """The value that one expression stands for; a run of `?` is several."""
     if len(tokens) == 1:
         token = tokens[0]

@@ -19,15 +19,15 @@ from typing import Literal, NamedTuple
 
 from sqlglot import exp
 
+from rome.catalog.reflected_table import quote
 from rome.catalog.schema import ROWID, Index, Table
-from rome.catalog.shape import quote
 from rome.codec.values import Collation
 from rome.errors import DataError
 from rome.planner.access.access import Access, Choice, along, simple
 from rome.planner.access.bounds import Inputs, UncertainValue, ranges_of
 from rome.planner.algebra.conjuncts import operand_of, position_of, queries_in
-from rome.planner.algebra.predicates import Among, Leaf, Operand
-from rome.planner.algebra.query import Reader, may_aggregate
+from rome.planner.algebra.predicates import InList, Leaf, Operand
+from rome.planner.algebra.query import QueryReader, may_aggregate
 from rome.planner.algebra.scope import ROWID_NAMES, Scope
 from rome.planner.parse.canonical import FUNCTION, number_parameters
 from rome.planner.plan import Page
@@ -85,7 +85,7 @@ _PURE = frozenset(
 _ARGS = frozenset(["expressions", "from_", "joins", "where", "order", "limit", "offset"])
 
 
-Place = Literal["top", "derived", "nested"]
+QueryPlace = Literal["top", "derived", "nested"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Paging:
     reverse: bool
     limit: Operand
     offset: Operand | None
-    place: Place
+    place: QueryPlace
     filtered: bool
 
     @property
@@ -138,7 +138,7 @@ class Paging:
         return Page(self.path, tuple(ranges), self.order, self.reverse, rows, first, probe.sql, parameters)
 
 
-def read_paging(tree: exp.Expression, reader: Reader) -> Paging | None:
+def read_paging(tree: exp.Expression, reader: QueryReader) -> Paging | None:
     """How a statement's LIMIT bounds what it reads, or None.
 
     Args:
@@ -154,7 +154,7 @@ def read_paging(tree: exp.Expression, reader: Reader) -> Paging | None:
     return found or _nested(tree, reader)
 
 
-def _nested(tree: exp.Expression, reader: Reader) -> Paging | None:
+def _nested(tree: exp.Expression, reader: QueryReader) -> Paging | None:
     """The page of the only SELECT with a LIMIT inside a statement.
 
     One that writes must not change what the SELECT shows while it runs: SQLite runs the source of INSERT before, and a
@@ -175,7 +175,7 @@ def _nested(tree: exp.Expression, reader: Reader) -> Paging | None:
     return paging if in_where and of_itself else None
 
 
-def _paging(tree: exp.Select, reader: Reader, place: Place) -> Paging | None:
+def _paging(tree: exp.Select, reader: QueryReader, place: QueryPlace) -> Paging | None:
     given = {name for name, value in tree.args.items() if value}
     if not given <= _ARGS or "limit" not in given or not isinstance(_first_item(tree), exp.Table):
         return None
@@ -327,7 +327,7 @@ def _kept(leaf: Leaf, path: Index, wanted: Sequence[Sorted]) -> _Kept | None:
     fixed = {
         place
         for place, term in enumerate(access.terms)
-        if isinstance(term.supplier, Among) and term.supplier.is_single and term.collation == "BINARY"
+        if isinstance(term.supplier, InList) and term.supplier.is_single and term.collation == "BINARY"
     }
     constant = {path.columns[place] for place in fixed}
     at, follows, reverse = 0, 0, False

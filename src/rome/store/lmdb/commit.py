@@ -24,10 +24,10 @@ from rome.errors import (
     SnapshotLostError,
     SnapshotTooOldError,
 )
-from rome.store.line import Line, Place
+from rome.store.commit_queue import CommitQueue, QueueEntry
 from rome.store.lmdb import ordered
 from rome.store.lmdb.damage import UNDECODABLE, damaged
-from rome.store.lmdb.ordered import Transaction
+from rome.store.lmdb.ordered import LmdbTransaction
 from rome.store.lmdb.read import missing_row, row_key_of
 from rome.store.lmdb.state import (
     COMMITS_HEADER,
@@ -72,7 +72,7 @@ def writes_nothing(request: CommitRequest) -> bool:
     return not (request.rows or request.entries or request.drops or request.sequences or request.settings)
 
 
-def outcome(txn: Transaction, transaction_id: bytes) -> Version | None:
+def outcome(txn: LmdbTransaction, transaction_id: bytes) -> Version | None:
     """The version of a commit that was applied; None for an id that was never used.
 
     Raises:
@@ -97,7 +97,7 @@ def check_snapshot(state: State, snapshot: Snapshot) -> None:
         raise SnapshotTooOldError.of()
 
 
-def validate(txn: Transaction, state: State, request: CommitRequest) -> None:
+def validate(txn: LmdbTransaction, state: State, request: CommitRequest) -> None:
     """Raises ConflictError when anything that the request names as read has changed."""
     check_snapshot(state, request.snapshot)
     for point in request.points:
@@ -110,7 +110,7 @@ def validate(txn: Transaction, state: State, request: CommitRequest) -> None:
             raise ConflictError.of_range(check.table_id, check.index_id, check.start)
 
 
-def _range_changed(txn: Transaction, check: RangeCheck) -> bool:
+def _range_changed(txn: LmdbTransaction, check: RangeCheck) -> bool:
     table_id, index_id, since = check.table_id, check.index_id, check.version
     table = TableState.read(txn, table_id)
     if table.changed <= since:
@@ -138,7 +138,7 @@ def _range_changed(txn: Transaction, check: RangeCheck) -> bool:
     return False
 
 
-def apply(txn: Transaction, state: State, request: CommitRequest) -> State:
+def apply(txn: LmdbTransaction, state: State, request: CommitRequest) -> State:
     """Write everything that a validated request names."""
     changes = _Changes(txn, state.version + 1)
     for drop in request.drops:
@@ -162,7 +162,7 @@ def apply(txn: Transaction, state: State, request: CommitRequest) -> State:
 class _Changes:
     """The rows and entries of one commit as they are written, and what trimming will have to know of them."""
 
-    def __init__(self, txn: Transaction, version: Version) -> None:
+    def __init__(self, txn: LmdbTransaction, version: Version) -> None:
         self.version = version
         self.tables: set[int] = set()
         self.log_keys: list[bytes] = []
@@ -203,7 +203,7 @@ class _Changes:
         self.kept_bytes += len(header) + len(entry)
 
 
-def _drop(txn: Transaction, drop: Drop) -> None:
+def _drop(txn: LmdbTransaction, drop: Drop) -> None:
     """Nothing remembers what is dropped: the catalog change that comes with it invalidates older snapshots."""
     if drop.index_id is None:
         headers = headers_of_table(drop.table_id)
@@ -213,12 +213,12 @@ def _drop(txn: Transaction, drop: Drop) -> None:
         ordered.clear(txn, header)
 
 
-def committed_number(txn: Transaction, sequence: int) -> int:
+def committed_number(txn: LmdbTransaction, sequence: int) -> int:
     """What commits have raised a sequence to."""
     return int.from_bytes(txn.get(sequence_key(sequence), b""), "big")
 
 
-def abort(txn: Transaction, state: State, transaction_id: bytes) -> State:
+def abort(txn: LmdbTransaction, state: State, transaction_id: bytes) -> State:
     """Refuse a commit that has not arrived yet.
 
     The abort takes a version, which is above the transaction's snapshot: once the abort is trimmed away, the late
@@ -230,31 +230,31 @@ def abort(txn: Transaction, state: State, transaction_id: bytes) -> State:
     return state
 
 
-_encode_places = msgspec.msgpack.Encoder().encode
-_decode_places = msgspec.msgpack.Decoder(list[Place]).decode
+_encode_entries = msgspec.msgpack.Encoder().encode
+_decode_entries = msgspec.msgpack.Decoder(list[QueueEntry]).decode
 
 
-def read_line(txn: Transaction) -> Line | None:
-    """The line for the commit turn; None when nobody is in it."""
+def read_queue(txn: LmdbTransaction) -> CommitQueue | None:
+    """The commit queue; None when nobody is in it."""
     stored = txn.get(LINE_KEY)
     try:
-        return None if stored is None else Line(_decode_places(stored), clock())
+        return None if stored is None else CommitQueue(_decode_entries(stored), clock())
     except UNDECODABLE as error:
-        raise damaged("the line for the commit turn", error) from error
+        raise damaged("the commit queue", error) from error
 
 
-def new_line() -> Line:
-    return Line((), clock())
+def new_queue() -> CommitQueue:
+    return CommitQueue((), clock())
 
 
-def write_line(txn: Transaction, line: Line) -> None:
-    if line.places:
-        txn.put(LINE_KEY, _encode_places(line.places))
+def write_queue(txn: LmdbTransaction, queue: CommitQueue) -> None:
+    if queue.places:
+        txn.put(LINE_KEY, _encode_entries(queue.places))
     else:
         txn.delete(LINE_KEY)
 
 
-class _Commit(Struct, frozen=True, gc=False):
+class _LmdbCommit(Struct, frozen=True, gc=False):
     """What trimming needs to know of a commit, or of an aborted transaction (which has no log)."""
 
     time: float
@@ -278,15 +278,15 @@ _decode_log_keys = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
 def _remember(
-    txn: Transaction, state: State, transaction_id: bytes, version: Version, kept_bytes: int, log_keys: list[bytes]
+    txn: LmdbTransaction, state: State, transaction_id: bytes, version: Version, kept_bytes: int, log_keys: list[bytes]
 ) -> State:
     txn.put(transaction_key(transaction_id), pack_number(version))
-    commit = _Commit(clock(), transaction_id, kept_bytes, _encode_log_keys(log_keys))
+    commit = _LmdbCommit(clock(), transaction_id, kept_bytes, _encode_log_keys(log_keys))
     txn.put(commit_key(version), commit.pack())
     return replace(state, version=version, kept_bytes=state.kept_bytes + kept_bytes)
 
 
-def trim(txn: Transaction, state: State, limit: int) -> tuple[State, int]:
+def trim(txn: LmdbTransaction, state: State, limit: int) -> tuple[State, int]:
     """Forget up to `limit` commits that are older than the retention or do not fit into its bytes, oldest first."""
     horizon = clock() - state.retention.seconds
     count = 0
@@ -294,7 +294,7 @@ def trim(txn: Transaction, state: State, limit: int) -> tuple[State, int]:
         while count < limit and cursor.set_range(COMMITS_HEADER) and cursor.key().startswith(COMMITS_HEADER):
             version = int.from_bytes(cursor.key()[len(COMMITS_HEADER) :], "big")
             try:
-                commit = _Commit.unpack(cursor.value())
+                commit = _LmdbCommit.unpack(cursor.value())
                 if commit.time > horizon and state.kept_bytes <= state.retention.max_bytes:
                     break
                 cursor.delete()
@@ -307,7 +307,7 @@ def trim(txn: Transaction, state: State, limit: int) -> tuple[State, int]:
     return state, count
 
 
-def _forget(txn: Transaction, version: Version, log_keys: list[bytes]) -> None:
+def _forget(txn: LmdbTransaction, version: Version, log_keys: list[bytes]) -> None:
     """Take a commit out of the log, unless a later one has overwritten its place."""
     for stored in log_keys:
         value = txn.get(stored)

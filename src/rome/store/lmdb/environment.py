@@ -43,12 +43,12 @@ from rome.errors import (
 from rome.store.lmdb import numbers
 from rome.store.lmdb.damage import REMEDY
 from rome.store.lmdb.numbers import Numbers
-from rome.store.lmdb.ordered import Transaction
+from rome.store.lmdb.ordered import LmdbTransaction
 from rome.store.lmdb.pages import check_whole
 from rome.store.lmdb.reaper import Reaper
 from rome.store.lmdb.state import STATE_KEY, State, transaction_key
 
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 
 DEFAULT_MAX_SIZE: Final = 1 << 40
 DEFAULT_MODE: Final = 0o600
@@ -154,7 +154,7 @@ class Environment:
                 raise FormatError(f"{self.path} is an LMDB file, but not one of Rome's")
             return True
 
-    def read(self) -> Transaction:
+    def read(self) -> LmdbTransaction:
         """A read transaction, of the newest version. The caller must abort it."""
         try:
             return self._lmdb.begin()
@@ -165,7 +165,7 @@ class Environment:
         with self.errors():
             return self._lmdb.begin()
 
-    def write(self, change: Callable[[Transaction], Answer], transaction_id: bytes = b"") -> Answer:
+    def write(self, change: Callable[[LmdbTransaction], Returned], transaction_id: bytes = b"") -> Returned:
         """Do something in the write transaction, of which there is one at a time among all processes.
 
         It is undone if anything is raised. A function and no context manager: see LmdbStore._round_trip.
@@ -175,7 +175,7 @@ class Environment:
             CommitUnknownError: the disk failed while the transaction was being committed.
         """
         with self._writing, self.errors():
-            txn: Transaction | None = None
+            txn: LmdbTransaction | None = None
             try:
                 txn = self._lmdb.begin(write=True)
                 answer = change(txn)
@@ -235,7 +235,7 @@ class Environment:
         finally:
             txn.abort()
 
-    def state_in(self, txn: Transaction) -> State:
+    def state_in(self, txn: LmdbTransaction) -> State:
         stored = txn.get(STATE_KEY)
         known, state = self._decoded
         if stored != known:
@@ -343,7 +343,7 @@ class Pin:
 
     def __init__(self, environment: Environment) -> None:
         self.lock = Lock()
-        self.txn: Transaction | None = None
+        self.txn: LmdbTransaction | None = None
         self._environment = environment
         self._version = 0
 

@@ -22,7 +22,7 @@ from typing import Final, TypeAlias
 
 import lmdb
 
-Transaction: TypeAlias = "lmdb.Transaction[bytes]"
+LmdbTransaction: TypeAlias = "lmdb.Transaction[bytes]"
 
 CUT: Final = 464
 _HASH_BYTES = 32
@@ -30,25 +30,25 @@ MAX_HEADER_BYTES: Final = 511 - CUT - _HASH_BYTES
 _BEYOND_HASHES = b"\xff" * (_HASH_BYTES + 1)
 
 
-def get(txn: Transaction, header: bytes, key: bytes) -> bytes | None:
+def get(txn: LmdbTransaction, header: bytes, key: bytes) -> bytes | None:
     """The value of a key."""
     value = txn.get(stored_key(header, key))
     return value if value is None or len(key) <= CUT else _split(value)[1]
 
 
-def put(txn: Transaction, header: bytes, key: bytes, value: bytes, *, overwrite: bool = True) -> bool:
+def put(txn: LmdbTransaction, header: bytes, key: bytes, value: bytes, *, overwrite: bool = True) -> bool:
     """Returns False, and changes nothing, when the key is there and must not be overwritten."""
     if len(key) > CUT:
         value = len(key).to_bytes(4, "big") + key + value
     return txn.put(stored_key(header, key), value, overwrite=overwrite)
 
 
-def delete(txn: Transaction, header: bytes, key: bytes) -> bool:
+def delete(txn: LmdbTransaction, header: bytes, key: bytes) -> bool:
     """Returns False when the key is not there."""
     return txn.delete(stored_key(header, key))
 
 
-def clear(txn: Transaction, header: bytes) -> None:
+def clear(txn: LmdbTransaction, header: bytes) -> None:
     """Delete the map, or all maps whose headers begin so."""
     with txn.cursor() as cursor:
         if cursor.set_range(header):
@@ -67,7 +67,7 @@ def stored_key(header: bytes, key: bytes) -> bytes:
 
 
 def between(
-    txn: Transaction, header: bytes, start: bytes, stop: bytes, *, reverse: bool = False
+    txn: LmdbTransaction, header: bytes, start: bytes, stop: bytes, *, reverse: bool = False
 ) -> Iterator[tuple[bytes, bytes]]:
     """Key and value of everything with `start <= key < stop`, in the order of keys, or in the opposite one."""
     with txn.cursor() as cursor:
@@ -98,7 +98,7 @@ def _upwards(cursor: lmdb.Cursor[bytes], header: bytes, start: bytes, stop: byte
         yield stored[skip:], value
 
 
-def count(txn: Transaction, header: bytes, start: bytes, stop: bytes) -> int:
+def count(txn: LmdbTransaction, header: bytes, start: bytes, stop: bytes) -> int:
     """How many keys there are with `start <= key < stop`.
 
     Cost: 0.08 µs per key, a third of what walking through them takes: cutting keys keeps their order beside bounds

@@ -8,7 +8,7 @@ from typing import Final
 from rome.errors import CorruptRecordError
 from rome.store.lmdb import ordered
 from rome.store.lmdb.damage import REMEDY
-from rome.store.lmdb.ordered import Transaction
+from rome.store.lmdb.ordered import LmdbTransaction
 from rome.store.lmdb.state import TableState, entries_header, rows_header
 from rome.store.spi import (
     NOTHING_FOUND,
@@ -29,7 +29,7 @@ SCAN_BYTES: Final = 4 * 1024 * 1024
 """The scans of one call stop after this many rows, or bytes of records, so that none needs unbounded memory."""
 
 
-def answer(txn: Transaction, snapshot: Snapshot, requests: Sequence[Request]) -> list[Answer]:
+def answer(txn: LmdbTransaction, snapshot: Snapshot, requests: Sequence[Request]) -> list[Answer]:
     """Answers as of the snapshot, which is that of the transaction.
 
     Raises:
@@ -55,7 +55,7 @@ def answer(txn: Transaction, snapshot: Snapshot, requests: Sequence[Request]) ->
     return answers
 
 
-def _is_unchanged(txn: Transaction, snapshot: Snapshot, table_id: int, known: Snapshot) -> bool:
+def _is_unchanged(txn: LmdbTransaction, snapshot: Snapshot, table_id: int, known: Snapshot) -> bool:
     """Whether a table is the same in both snapshots. Of what came after its own the transaction knows nothing."""
     if known.incarnation != snapshot.incarnation or known.version > snapshot.version:
         return False
@@ -82,7 +82,7 @@ def _header(table_id: int, index_id: int) -> bytes:
     return rows_header(table_id) if index_id == ORDER_INDEX else entries_header(table_id, index_id)
 
 
-def _scan(txn: Transaction, scan: Scan, rows_left: int, bytes_left: int) -> ScanResult:
+def _scan(txn: LmdbTransaction, scan: Scan, rows_left: int, bytes_left: int) -> ScanResult:
     header, rows_at = _header(scan.table_id, scan.index_id), rows_header(scan.table_id)
     limit = rows_left if scan.limit is None else min(scan.limit, rows_left)
     rows: list[Row] = []

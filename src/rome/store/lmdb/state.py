@@ -10,7 +10,7 @@
 | `S` | sequence | what commits have raised it to; what was handed out is in rome.store.lmdb.numbers |
 | `T` | transaction id | commit version; 0: aborted |
 | `Q` | version | commit: time, transaction id, bytes kept, keys in `L` |
-| `W` | | the line for the commit turn: msgpack of its places; not there when nobody waits |
+| `W` | | the commit queue: msgpack of its places; not there when nobody waits |
 
 Numbers are big-endian: tables and indexes have 4 bytes, all others 8. Keys are those of rome.store.lmdb.ordered.
 """
@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from rome.errors import FormatError
 from rome.store.lmdb.damage import UNDECODABLE, damaged
-from rome.store.lmdb.ordered import Transaction
+from rome.store.lmdb.ordered import LmdbTransaction
 from rome.store.spi import Retention, Version
 
 FORMAT = 1
@@ -90,13 +90,13 @@ class TableState(Struct, frozen=True, gc=False):
     floor: Version
 
     @classmethod
-    def read(cls, txn: Transaction, table_id: int) -> Self:
+    def read(cls, txn: LmdbTransaction, table_id: int) -> Self:
         try:
             return cls(*unpack_versions(txn.get(table_key(table_id), _NO_TABLE)))
         except UNDECODABLE as error:
             raise damaged(f"the state of table {table_id}", error, table=table_id) from error
 
-    def write(self, txn: Transaction, table_id: int) -> None:
+    def write(self, txn: LmdbTransaction, table_id: int) -> None:
         txn.put(table_key(table_id), pack_versions(self.changed, self.floor))
 
 
@@ -124,7 +124,7 @@ class State(Struct, frozen=True, gc=False):
         return cls(False, secrets.token_bytes(16), 0, 0, 0, 0, Retention())
 
     @classmethod
-    def read(cls, txn: Transaction) -> Self | None:
+    def read(cls, txn: LmdbTransaction) -> Self | None:
         """None: this LMDB database is none of Rome's.
 
         Raises:
@@ -144,7 +144,7 @@ class State(Struct, frozen=True, gc=False):
             raise damaged("the state of the database", error) from error
         return cls(dropped, incarnation, version, catalog_version, floor, kept, Retention(seconds, max_bytes))
 
-    def write(self, txn: Transaction) -> None:
+    def write(self, txn: LmdbTransaction) -> None:
         retention = self.retention
         numbers = self.version, self.catalog_version, self.floor, self.kept_bytes
         head = _MAGIC, FORMAT, self.dropped, self.incarnation

@@ -22,13 +22,13 @@ from rome.errors import (
     URLError,
 )
 from rome.store import spi
+from rome.store.commit_queue import CommitQueue
 from rome.store.diagnosis import Diagnosis
-from rome.store.line import Line
 from rome.store.lmdb import commit, environment
 from rome.store.lmdb.damage import UNDECODABLE, damaged
 from rome.store.lmdb.diagnosis import diagnose
 from rome.store.lmdb.environment import DEFAULT_MAX_SIZE, DEFAULT_MODE, Environment, Pin
-from rome.store.lmdb.ordered import Transaction
+from rome.store.lmdb.ordered import LmdbTransaction
 from rome.store.lmdb.read import answer
 from rome.store.lmdb.state import State
 from rome.store.location import Location
@@ -172,16 +172,16 @@ class LmdbStore(spi.Store):
             txn.abort()
 
     def _applied(self, opened: Environment, request: CommitRequest) -> tuple[State, Version]:
-        def apply(txn: Transaction) -> tuple[State, Version]:
+        def apply(txn: LmdbTransaction) -> tuple[State, Version]:
             state = opened.state_in(txn)
             version = commit.outcome(txn, request.transaction_id)
             if version is None:
                 commit.validate(txn, state, request)
-                line = commit.read_line(txn)
-                if line is not None:
-                    line.check(request)
-                    if line.leave(request.ticket) or not line.places:
-                        commit.write_line(txn, line)
+                queue = commit.read_queue(txn)
+                if queue is not None:
+                    queue.check(request)
+                    if queue.leave(request.ticket) or not queue.places:
+                        commit.write_queue(txn, queue)
                 self._check_room(opened, request)
                 state = commit.apply(txn, state, request)
                 version = state.version
@@ -204,7 +204,7 @@ class LmdbStore(spi.Store):
     def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         with self._pin.lock, self._round_trip() as opened:
 
-            def outcome(txn: Transaction) -> Version | None:
+            def outcome(txn: LmdbTransaction) -> Version | None:
                 state = opened.state_in(txn)
                 try:
                     version = commit.outcome(txn, transaction_id)
@@ -218,28 +218,28 @@ class LmdbStore(spi.Store):
 
             return opened.write(outcome)
 
-    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
-        def take(txn: Transaction) -> Line:
-            line = commit.read_line(txn) or commit.new_line()
-            line.take(ticket, claims, lease_s)
-            commit.write_line(txn, line)
-            return line
+    def join_queue(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+        def take(txn: LmdbTransaction) -> CommitQueue:
+            queue = commit.read_queue(txn) or commit.new_queue()
+            queue.take(ticket, claims, lease_s)
+            commit.write_queue(txn, queue)
+            return queue
 
         with self._pin.lock, self._round_trip() as opened:
             txn = opened.read()  # most often the place stays as it is, and a write costs an fsync
             try:
-                line = commit.read_line(txn)
+                queue = commit.read_queue(txn)
             finally:
                 txn.abort()
-            if line is None or line.take(ticket, claims, lease_s):
-                line = opened.write(take)
-            return line.ahead(ticket)
+            if queue is None or queue.take(ticket, claims, lease_s):
+                queue = opened.write(take)
+            return queue.ahead(ticket)
 
-    def leave_line(self, ticket: bytes) -> None:
-        def leave(txn: Transaction) -> None:
-            line = commit.read_line(txn)
-            if line is not None and line.leave(ticket):
-                commit.write_line(txn, line)
+    def leave_queue(self, ticket: bytes) -> None:
+        def leave(txn: LmdbTransaction) -> None:
+            queue = commit.read_queue(txn)
+            if queue is not None and queue.leave(ticket):
+                commit.write_queue(txn, queue)
 
         with self._pin.lock, self._round_trip() as opened:
             opened.write(leave)
@@ -254,7 +254,7 @@ class LmdbStore(spi.Store):
             if trimmed < _COMMITS_TRIMMED_AT_ONCE:
                 return count
 
-    def _trimmed(self, txn: Transaction) -> int:
+    def _trimmed(self, txn: LmdbTransaction) -> int:
         state, trimmed = commit.trim(txn, self._environment.state_in(txn), _COMMITS_TRIMMED_AT_ONCE)
         state.write(txn)
         return trimmed

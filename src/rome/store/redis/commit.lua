@@ -1,7 +1,7 @@
 --[[ commit: validate a read set, then apply a write set, in one atomic call
   KEYS[1] the meta hash
   ARGV[1] transaction id   ARGV[2] incarnation and ARGV[3] version of the snapshot   ARGV[4] format of the caller
-  ARGV[5] ticket of the place in the line for the commit turn, '' for none
+  ARGV[5] ticket of the place in the commit queue, '' for none
   ARGV[6] msgpack {table ids of the ranges, points, ranges, puts, deletes, entries, drops, sequences, settings}
   ARGV[7..] what belongs to each of these in turn:
     points: {{table, count}..}: the row keys, their stamps ('' for absent)
@@ -151,7 +151,7 @@ local function touch(table_id)
   end
 end
 
--- Step: the line for the commit turn: what those before us claim, and the line without us
+-- Step: the commit queue: what those before us claim, and the line without us
 local claimed, line_has_us, line = {}, false, {}
 if meta[9] then
   for _, place in ipairs(line_of(meta[9], now_ms())) do

@@ -230,7 +230,7 @@ local function discard(expired)
   return count
 end
 
--- The line for the commit turn: places {ticket, deadline in ms, claims}, first come first, without those whose time is
+-- The commit queue: places {ticket, deadline in ms, claims}, first come first, without those whose time is
 -- over. A claim is the table's id, ':' and the row key; without a row key, all rows of the table.
 local function line_of(packed, time_ms)
   local line = {}

@@ -14,7 +14,7 @@ from rome.errors import DatabaseError
 from rome.store.diagnosis import Diagnosis, Finding, Level, Loss, size_text
 from rome.store.redis.facts import META, Facts, ask
 from rome.store.redis.health import evicts, is_too_old
-from rome.store.redis.settings import Settings
+from rome.store.redis.settings import RedisSettings
 
 NOTHING: Final = "nothing"
 UNKNOWN: Final = "unknown"
@@ -22,7 +22,7 @@ CLOCK_TOLERANCE_S: Final = 10.0
 LAG_TOLERANCE_S: Final = 10
 
 
-def diagnose(settings: Settings, meta_key: bytes, newest_format: int) -> Diagnosis:
+def diagnose(settings: RedisSettings, meta_key: bytes, newest_format: int) -> Diagnosis:
     """Look at a server, and at one database of it. A server that cannot be asked is a finding, and no error."""
     try:
         facts = ask(settings, meta_key)

@@ -12,7 +12,7 @@ from redis import exceptions
 
 from rome.store.redis.health import parse_info
 from rome.store.redis.link import Reply, greet
-from rome.store.redis.settings import Settings
+from rome.store.redis.settings import RedisSettings
 
 CONFIG: Final = (
     *("appendfsync", "no-appendfsync-on-rewrite", "save", "stop-writes-on-bgsave-error"),
@@ -23,7 +23,7 @@ _QUEUE_TIME: Final = struct.Struct(">8xQ")
 """The start of an element of the trim queue; QUEUE_HEAD in common.lua."""
 
 
-def ask(settings: Settings, meta_key: bytes) -> Facts:
+def ask(settings: RedisSettings, meta_key: bytes) -> Facts:
     """Ask a server all of it: one round trip.
 
     Raises:
@@ -55,7 +55,7 @@ class Facts:
         denied: answers that were errors, as text.
     """
 
-    settings: Settings
+    settings: RedisSettings
     info: Mapping[str, str]
     config: Mapping[str, str]
     clock_ahead_s: float | None
@@ -64,7 +64,7 @@ class Facts:
     denied: Sequence[str]
 
     @classmethod
-    def read(cls, replies: Sequence[Reply], settings: Settings) -> Facts:
+    def read(cls, replies: Sequence[Reply], settings: RedisSettings) -> Facts:
         """Out of the replies to ask()'s questions."""
         told = [None if isinstance(reply, exceptions.RedisError) else reply for reply in replies]
         info, config, clock, meta, oldest = told

@@ -1,4 +1,4 @@
---[[ line: take a place in the line for the commit turn, keep it, or leave
+--[[ line: take a place in the commit queue, keep it, or leave
   KEYS[1] the meta hash
   ARGV[1] ticket   ARGV[2] for how many ms the place is to be kept; 0: leave   ARGV[3..] claims, as in common.lua
   Nothing is written while a place stays as it is, and has half of its time left.

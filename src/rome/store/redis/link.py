@@ -18,7 +18,7 @@ from redis.retry import Retry
 from rome.errors import StoreUnavailableError
 from rome.store.redis.failures import checked, translate
 from rome.store.redis.sentinel import at_primary
-from rome.store.redis.settings import Settings
+from rome.store.redis.settings import RedisSettings
 
 Command = tuple[bytes | str | int, ...]
 Reply = Any
@@ -50,7 +50,7 @@ class Link:
     command eleven times, and a commit must not be sent twice by anybody but us.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: RedisSettings) -> None:
         """Connect the socket; sends nothing.
 
         Raises:
@@ -173,7 +173,7 @@ def _without_numbers(command: Command) -> Any:
     return tuple([b"%d" % each if type(each) is int else each for each in command])
 
 
-def greet(settings: Settings, commands: Sequence[Command]) -> tuple[Link, list[Reply]]:
+def greet(settings: RedisSettings, commands: Sequence[Command]) -> tuple[Link, list[Reply]]:
     """Connect, say who we are, and ask `commands`: one round trip. Replies that are errors are among the others.
 
     Raises:
@@ -209,7 +209,7 @@ _NAMELESS: dict[str, None] = (
 redis-py looks the version up in the file system: half of the time that it takes to open one."""
 
 
-def _make_connection(settings: Settings) -> Connection | UnixDomainSocketConnection:
+def _make_connection(settings: RedisSettings) -> Connection | UnixDomainSocketConnection:
     common: dict[str, Any] = {
         "socket_timeout": settings.read_timeout_s,
         "socket_connect_timeout": settings.connect_timeout_s,

@@ -37,7 +37,7 @@ COMMIT_DELETES = load("commit", "allow-oom")
 """For commits that only delete: a database that is full could not be emptied otherwise."""
 RESOLVE = load("resolve", "allow-oom")
 LINE = load("line", "allow-oom")
-"""Those in the line may be the ones who delete."""
+"""Those in the commit queue may be the ones who delete."""
 TRIM = load("trim", "allow-oom")
 RETAIN = load("retain", "allow-oom")
 DROP = load("drop", "allow-oom")

@@ -9,10 +9,10 @@ from redis.sentinel import MasterNotFoundError, Sentinel
 
 from rome.errors import StoreBusyError
 from rome.store.redis.failures import translate
-from rome.store.redis.settings import Settings
+from rome.store.redis.settings import RedisSettings
 
 
-def at_primary(settings: Settings) -> Settings:
+def at_primary(settings: RedisSettings) -> RedisSettings:
     """The settings, with the primary's address in the place of the Sentinels'; as they are without Sentinels.
 
     Raises:

@@ -19,7 +19,7 @@ Address = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class RedisSettings:
     """How to reach a server, and what to demand of it.
 
     Attributes:
@@ -119,7 +119,7 @@ _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
 OPTIONS = frozenset(_OPTIONS)
 
 
-def read_settings(location: Location) -> Settings:
+def read_settings(location: Location) -> RedisSettings:
     """Understand a location.
 
     Raises:
@@ -149,7 +149,7 @@ def read_settings(location: Location) -> Settings:
         raise URLError(f"option {astray[0]} is for Sentinels: it does nothing without sentinel=<name of the primary>")
     if sentinel is not None and unix_socket:
         raise URLError("sentinel finds the server, so there is no place for unix_socket")
-    settings = Settings(
+    settings = RedisSettings(
         host=location.host or "localhost",
         port=location.port or DEFAULT_PORT,
         unix_socket=unix_socket,

@@ -50,7 +50,7 @@ from rome.store.redis.messages import (
     reserve_arguments,
 )
 from rome.store.redis.names import PATTERN, database_name, meta_key, unescape
-from rome.store.redis.settings import OPTIONS, Settings, read_settings
+from rome.store.redis.settings import OPTIONS, RedisSettings, read_settings
 from rome.store.spi import (
     Answer,
     Capabilities,
@@ -216,10 +216,10 @@ class RedisStore(Store):
                 self._refuse(reply, 0)
         return int(reply[1]) if reply[0] == b"done" else None
 
-    def line_up(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+    def join_queue(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
         return int(self._run(scripts.LINE, ticket, max(1, round(lease_s * 1000)), *map(claim_argument, claims))[1])
 
-    def leave_line(self, ticket: bytes) -> None:
+    def leave_queue(self, ticket: bytes) -> None:
         self._run(scripts.LINE, ticket, 0)
 
     def trim(self) -> int:
@@ -505,7 +505,7 @@ class _Answered(Struct, frozen=True, gc=False):
     answers: list[Answer]
 
 
-def _greet(settings: Settings, more: Sequence[Command]) -> tuple[Link, Health, list[Reply]]:
+def _greet(settings: RedisSettings, more: Sequence[Command]) -> tuple[Link, Health, list[Reply]]:
     """Connect and look at the server: one round trip, with `more` commands in it.
 
     Raises:

@@ -11,30 +11,30 @@ workload); `time_order`; `graph` (cycles); `anomalies` (what each level allows);
 `workloads`, `client`, `load`.
 """
 
-from rome.testing.isolation.anomalies import Anomaly, Kind, Order, allowed
-from rome.testing.isolation.check import Verdict, check
+from rome.testing.isolation.anomalies import Anomaly, AnomalyKind, Order, allowed
+from rome.testing.isolation.check import IsolationVerdict, check
 from rome.testing.isolation.history import (
     History,
     HistoryWriter,
-    Operation,
+    RecordedOperation,
+    RecordedStatement,
+    RecordedTransaction,
     Setting,
-    Statement,
-    Transaction,
     make_history,
     read_history,
 )
 
 __all__ = [
     "Anomaly",
+    "AnomalyKind",
     "History",
     "HistoryWriter",
-    "Kind",
-    "Operation",
+    "IsolationVerdict",
     "Order",
+    "RecordedOperation",
+    "RecordedStatement",
+    "RecordedTransaction",
     "Setting",
-    "Statement",
-    "Transaction",
-    "Verdict",
     "allowed",
     "check",
     "make_history",

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy as sa
 
 import rome
-from rome.testing.isolation.load import Clients, Load, Run
+from rome.testing.isolation.load import Clients, Load, LoadRun
 from rome.testing.isolation.workloads import WORKLOADS
 
 LEVELS = ("SERIALIZABLE", "SNAPSHOT", "READ COMMITTED", "AUTOCOMMIT")
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if "{db}" not in chosen.url:
         parser.error("the URL must hold {db} where the database is named: every run has one of its own")
-    runs: list[Run] = []
+    runs: list[LoadRun] = []
     with Clients(chosen.processes) as clients:
         for load in _loads(chosen):
             try:
@@ -58,7 +58,7 @@ def _loads(chosen: argparse.Namespace) -> Iterator[Load]:
                 yield Load(chosen.url.replace("{db}", name), workload, level, keys, each)
 
 
-def _line(run: Run) -> str:
+def _line(run: LoadRun) -> str:
     which = next(name for name, keys in KEYS.items() if keys == run.load.keys)
     tolerated = Counter(each.kind.name for each in run.verdict.tolerated)
     seen = ", ".join(sorted(tolerated)) or "none"
@@ -68,7 +68,7 @@ def _line(run: Run) -> str:
     )
 
 
-def _total(runs: Sequence[Run]) -> str:
+def _total(runs: Sequence[LoadRun]) -> str:
     outcomes: Counter[str] = Counter()
     for run in runs:
         outcomes.update(run.verdict.outcomes)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Kind(Enum):
+class AnomalyKind(Enum):
     """A kind of anomaly; its value is its name for people."""
 
     GARBAGE_READ = "garbage read: a value that nobody wrote"
@@ -42,17 +42,18 @@ class Order(Enum):
     REALTIME = "against real time"
 
 
-_SKEWS = frozenset({Kind.G2_ITEM, Kind.G2})
+_SKEWS = frozenset({AnomalyKind.G2_ITEM, AnomalyKind.G2})
 _ALLOWED = {
-    "SERIALIZABLE": frozenset[Kind](),
-    "AUTOCOMMIT": frozenset[Kind](),
+    "SERIALIZABLE": frozenset[AnomalyKind](),
+    "AUTOCOMMIT": frozenset[AnomalyKind](),
     "SNAPSHOT": _SKEWS,
     "REPEATABLE READ": _SKEWS,
-    "READ COMMITTED": _SKEWS | {Kind.NON_REPEATABLE_READ, Kind.LOST_UPDATE, Kind.G_SINGLE, Kind.G_NONADJACENT},
+    "READ COMMITTED": _SKEWS
+    | {AnomalyKind.NON_REPEATABLE_READ, AnomalyKind.LOST_UPDATE, AnomalyKind.G_SINGLE, AnomalyKind.G_NONADJACENT},
 }
 
 
-def allowed(level: str) -> frozenset[Kind]:
+def allowed(level: str) -> frozenset[AnomalyKind]:
     """What a level allows. What it allows, it allows against real time, too.
 
     Raises:
@@ -67,7 +68,7 @@ def allowed(level: str) -> frozenset[Kind]:
 class Anomaly:
     """One anomaly. `story` tells it in words, a line per step; `names` are the transactions in it."""
 
-    kind: Kind
+    kind: AnomalyKind
     names: tuple[str, ...]
     story: tuple[str, ...]
     order: Order = Order.NONE

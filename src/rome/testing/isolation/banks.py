@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from rome.testing.isolation.anomalies import Kind
-from rome.testing.isolation.history import History, Operation, Transaction
+from rome.testing.isolation.anomalies import AnomalyKind
+from rome.testing.isolation.history import History, RecordedOperation, RecordedTransaction
 from rome.testing.isolation.inference import Findings
 
 
@@ -24,26 +24,28 @@ def infer(history: History) -> Findings:
         for statement in transaction.statements:
             balances = _balances(statement.operations)
             seen.update(balances)
-            _judge(findings, transaction, balances, accounts, total, Kind.INVARIANT, "by one statement")
+            _judge(findings, transaction, balances, accounts, total, AnomalyKind.INVARIANT, "by one statement")
             overdrawn = {key: balance for key, balance in balances.items() if balance < 0}
             if overdrawn:
-                findings.report(Kind.INVARIANT, [transaction], f"{transaction.name} saw balances below 0: {overdrawn}")
+                findings.report(
+                    AnomalyKind.INVARIANT, [transaction], f"{transaction.name} saw balances below 0: {overdrawn}"
+                )
         if not any(len(_balances(statement.operations)) == accounts for statement in transaction.statements):
-            _judge(findings, transaction, seen, accounts, total, Kind.G_SINGLE, "by several statements")
+            _judge(findings, transaction, seen, accounts, total, AnomalyKind.G_SINGLE, "by several statements")
     return findings
 
 
-def _balances(operations: list[Operation]) -> dict[int, int]:
+def _balances(operations: list[RecordedOperation]) -> dict[int, int]:
     return {each.key: each.value for each in operations if each.kind == "read" and isinstance(each.value, int)}
 
 
 def _judge(
     findings: Findings,
-    transaction: Transaction,
+    transaction: RecordedTransaction,
     balances: dict[int, int],
     accounts: int,
     total: int,
-    kind: Kind,
+    kind: AnomalyKind,
     how: str,
 ) -> None:
     found = sum(balances.values())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rome.testing.isolation import banks, counters, lists, registers, sets, stock
 from rome.testing.isolation.anomalies import Anomaly, allowed
 from rome.testing.isolation.graph import Cycle, Dependency, Edge, find_cycles
-from rome.testing.isolation.history import History, Setting, Transaction
+from rome.testing.isolation.history import History, RecordedTransaction, Setting
 from rome.testing.isolation.inference import Findings
 from rome.testing.isolation.parts import by_statements, with_reads_of_failed
 from rome.testing.isolation.time_order import time_edges
@@ -26,7 +26,7 @@ INFERENCES: dict[str, Callable[[History], Findings]] = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class IsolationVerdict:
     """What was found. `forbidden` is what the level does not allow, `tolerated` what it does.
 
     Of a tangle of many cycles one is told: the lists show what there is, not how often.
@@ -42,7 +42,7 @@ class Verdict:
         return not self.forbidden
 
 
-def check(history: History, *, realtime: bool = True) -> Verdict:
+def check(history: History, *, realtime: bool = True) -> IsolationVerdict:
     """Look for everything that the history's isolation level does not allow.
 
     SERIALIZABLE and AUTOCOMMIT are held to strict serializability, SNAPSHOT to strong snapshot isolation. READ
@@ -64,7 +64,7 @@ def check(history: History, *, realtime: bool = True) -> Verdict:
     forbidden = [each for each in anomalies if each.kind not in tolerated_kinds]
     if level == "READ COMMITTED":
         forbidden += _anomalies(by_statements(history), realtime)
-    return Verdict(
+    return IsolationVerdict(
         history.setting,
         dict(Counter(each.outcome for each in history.transactions if each.part is None)),
         list(dict.fromkeys(forbidden)),
@@ -82,7 +82,7 @@ def _anomalies(history: History, realtime: bool) -> list[Anomaly]:
     return findings.anomalies
 
 
-def _told(cycle: Cycle, transactions: list[Transaction]) -> Iterator[str]:
+def _told(cycle: Cycle, transactions: list[RecordedTransaction]) -> Iterator[str]:
     """Why each transaction of a cycle comes before the next one."""
     for edge in cycle:
         yield _reason(edge, transactions[edge.before], transactions[edge.after])
@@ -90,7 +90,7 @@ def _told(cycle: Cycle, transactions: list[Transaction]) -> Iterator[str]:
     yield f"so {first} comes before itself"
 
 
-def _reason(edge: Edge, before: Transaction, after: Transaction) -> str:
+def _reason(edge: Edge, before: RecordedTransaction, after: RecordedTransaction) -> str:
     if edge.new is None and edge.old is not None:
         return _reason_of_removal(edge, before, after)
     old = "empty" if edge.old is None else f"up to {edge.old}"
@@ -110,7 +110,7 @@ def _reason(edge: Edge, before: Transaction, after: Transaction) -> str:
             return f"{before.name} ended {(after.begin - before.end) / 1000:.0f} µs before {after.name} began"
 
 
-def _reason_of_removal(edge: Edge, before: Transaction, after: Transaction) -> str:
+def _reason_of_removal(edge: Edge, before: RecordedTransaction, after: RecordedTransaction) -> str:
     match edge.why:
         case Dependency.WW:
             return f"{before.name} wrote {edge.old} to key {edge.key}, and {after.name} then removed it"

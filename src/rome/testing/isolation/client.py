@@ -13,14 +13,14 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from rome.testing.isolation.history import UNDONE, Operation, Outcome, Statement, Transaction
+from rome.testing.isolation.history import UNDONE, Outcome, RecordedOperation, RecordedStatement, RecordedTransaction
 
 _NOTHING_WRITTEN = frozenset({"40001", "08006", "53200", "25006", "57P03"})
 """SQLSTATEs after which a COMMIT has surely not happened: rome.errors."""
 
 _CONSTRAINT = "23"
 
-Row = Sequence[Any]
+ResultRow = Sequence[Any]
 clock: Callable[[], int] = time.monotonic_ns
 """Comparable across the processes of one machine. A simulation replaces it."""
 
@@ -30,16 +30,16 @@ class Attempt:
 
     def __init__(self, connection: sa.Connection, announce: Callable[[], None]) -> None:
         self._connection, self._announce = connection, announce
-        self.statements: list[Statement] = []
-        self.undone: list[Statement] = []
+        self.statements: list[RecordedStatement] = []
+        self.undone: list[RecordedStatement] = []
         """What was written and rolled back to a savepoint."""
 
     def run(
         self,
         sql: sa.TextClause,
         parameters: Mapping[str, object],
-        *writes: Operation,
-        reads: Callable[[Sequence[Row]], Iterable[Operation]] = lambda rows: (),
+        *writes: RecordedOperation,
+        reads: Callable[[Sequence[ResultRow]], Iterable[RecordedOperation]] = lambda rows: (),
         predicate: bool = False,
     ) -> int:
         """Run one statement; returns how many rows it changed, or -1 after a query.
@@ -50,14 +50,14 @@ class Attempt:
                 must not be a transaction by itself.
         """
         begin = clock()
-        self.statements.append(Statement(begin, begin, predicate, list(writes)))
+        self.statements.append(RecordedStatement(begin, begin, predicate, list(writes)))
         if writes:
             self._announce()
         result = self._connection.execute(sql, parameters)
         rows = result.all() if result.returns_rows else ()
         told = [*reads(rows)]
         operations = [*told, *(writes if result.rowcount else ())]
-        self.statements[-1] = Statement(begin, clock(), predicate, operations)
+        self.statements[-1] = RecordedStatement(begin, clock(), predicate, operations)
         if any(operation.kind != "read" for operation in told):
             self._announce()
         return -1 if result.returns_rows else result.rowcount
@@ -82,7 +82,7 @@ class Workload(Protocol):
         """Run the process's transaction `number`; yields after each statement."""
 
 
-class Client:
+class IsolationClient:
     """A process's sequence of transactions.
 
     Args:
@@ -96,7 +96,7 @@ class Client:
         connection: sa.Connection,
         workload: Workload,
         process: int,
-        record: Callable[[Transaction], None],
+        record: Callable[[RecordedTransaction], None],
         *,
         announce: bool = False,
     ) -> None:
@@ -134,7 +134,7 @@ class Client:
         end = None if outcome == "unknown" else clock()
         self._record(self._transaction(number, begin, end, outcome, attempt))
         if attempt.undone:
-            self._record(Transaction(self._process, number, begin, end, "fail", attempt.undone, UNDONE))
+            self._record(RecordedTransaction(self._process, number, begin, end, "fail", attempt.undone, UNDONE))
         return outcome
 
     def _outcome(self, error: DBAPIError, before: Outcome) -> Outcome:
@@ -145,5 +145,7 @@ class Client:
         autocommit = self._connection.get_isolation_level() == "AUTOCOMMIT"
         return "unknown" if autocommit else before
 
-    def _transaction(self, number: int, begin: int, end: int | None, outcome: Outcome, attempt: Attempt) -> Transaction:
-        return Transaction(self._process, number, begin, end, outcome, list(attempt.statements))
+    def _transaction(
+        self, number: int, begin: int, end: int | None, outcome: Outcome, attempt: Attempt
+    ) -> RecordedTransaction:
+        return RecordedTransaction(self._process, number, begin, end, outcome, list(attempt.statements))

@@ -9,8 +9,8 @@ from bisect import bisect_left
 from itertools import accumulate
 from typing import NamedTuple
 
-from rome.testing.isolation.anomalies import Anomaly, Kind, Order
-from rome.testing.isolation.history import History, Transaction
+from rome.testing.isolation.anomalies import Anomaly, AnomalyKind, Order
+from rome.testing.isolation.history import History, RecordedTransaction
 from rome.testing.isolation.inference import Findings
 
 
@@ -20,7 +20,7 @@ class _Read(NamedTuple):
     begin: int
     end: int
     value: int
-    reader: Transaction
+    reader: RecordedTransaction
 
 
 class _Sums:
@@ -69,13 +69,13 @@ def _judge_bounds(key: int, reads: list[_Read], sure: _Sums, possible: _Sums, fi
         least, most = sure.before(begin), possible.before(end)
         if value < least:
             findings.report(
-                Kind.LOST_WRITE,
+                AnomalyKind.LOST_WRITE,
                 [reader],
                 f"{reader.name} read counter {key} as {value}, when {least} had surely been added before it began",
             )
         elif value > most:
             findings.report(
-                Kind.GARBAGE_READ,
+                AnomalyKind.GARBAGE_READ,
                 [reader],
                 f"{reader.name} read counter {key} as {value}, when no more than {most} can have been added",
             )
@@ -96,4 +96,4 @@ def _judge_order(key: int, reads: list[_Read], findings: Findings) -> None:
                 f"{names[0]} read counter {key} as {highest.value}",
                 f"{names[1]} began later, and read {read.value}",
             )
-            findings.anomalies.append(Anomaly(Kind.STALE_READ, names, story, Order.REALTIME))
+            findings.anomalies.append(Anomaly(AnomalyKind.STALE_READ, names, story, Order.REALTIME))

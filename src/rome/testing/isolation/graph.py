@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import rustworkx
 
-from rome.testing.isolation.anomalies import Kind, Order
+from rome.testing.isolation.anomalies import AnomalyKind, Order
 
 
 class Dependency(Enum):
@@ -56,7 +56,7 @@ _TRIES = 100
 """How many edges of a tangle are tried for its shortest cycle. A tangle can have a million."""
 
 
-def find_cycles(edges: Iterable[Edge]) -> Iterator[tuple[Kind, Order, Cycle]]:
+def find_cycles(edges: Iterable[Edge]) -> Iterator[tuple[AnomalyKind, Order, Cycle]]:
     """One short cycle for every tangle (strongly connected component) of every kind of graph.
 
     Nothing is yielded exactly when the whole graph has no cycle; and nothing that a level forbids is missed, since each
@@ -76,21 +76,21 @@ def find_cycles(edges: Iterable[Edge]) -> Iterator[tuple[Kind, Order, Cycle]]:
                         yield *classify(cycle), cycle
 
 
-def classify(cycle: Cycle) -> tuple[Kind, Order]:
+def classify(cycle: Cycle) -> tuple[AnomalyKind, Order]:
     """Name a cycle by what is in it."""
     why = [edge.why for edge in cycle]
     anti = [reason in _ANTI for reason in why]
     order = next((order for needs, order in _NAMED_ORDERS if needs in why), Order.NONE)
     if not any(anti):
-        return (Kind.G1C if Dependency.WR in why else Kind.G0), order
+        return (AnomalyKind.G1C if Dependency.WR in why else AnomalyKind.G0), order
     if anti.count(True) == 1:
         if why[anti.index(True) - 1] in _TIMES:
-            return Kind.STALE_READ, order
+            return AnomalyKind.STALE_READ, order
         lost = len(cycle) == 2 and Dependency.WW in why and cycle[0].key == cycle[1].key
-        return (Kind.LOST_UPDATE if lost else Kind.G_SINGLE), order
+        return (AnomalyKind.LOST_UPDATE if lost else AnomalyKind.G_SINGLE), order
     if not any(one and other for one, other in pairwise((*anti, anti[0]))):
-        return Kind.G_NONADJACENT, order
-    return (Kind.G2 if Dependency.PREDICATE_RW in why else Kind.G2_ITEM), order
+        return AnomalyKind.G_NONADJACENT, order
+    return (AnomalyKind.G2 if Dependency.PREDICATE_RW in why else AnomalyKind.G2_ITEM), order
 
 
 def _tangles(edges: Sequence[Edge], kinds: frozenset[Dependency]) -> list[list[Edge]]:

@@ -24,23 +24,23 @@ UNDONE = -1
 Outcome = Literal["ok", "fail", "unknown"]
 """fail: surely nothing was written. unknown: all was written, or nothing."""
 
-Action = Literal["read", "append", "remove", "write", "increment"]
-Value = int | list[int] | None
+RecordedAction = Literal["read", "append", "remove", "write", "increment"]
+RecordedValue = int | list[int] | None
 
 
-class Operation(msgspec.Struct, frozen=True, array_like=True):
+class RecordedOperation(msgspec.Struct, frozen=True, array_like=True):
     """One thing that a statement read or wrote.
 
     read: `value` is what was there: a list (lists, sets), a number (registers, counters, accounts), or None for no row.
     append: to a list, or to a set. remove: from a set. write: a register's new number. increment: `value` was added.
     """
 
-    kind: Action
+    kind: RecordedAction
     key: int
-    value: Value
+    value: RecordedValue
 
 
-class Statement(msgspec.Struct, frozen=True, array_like=True):
+class RecordedStatement(msgspec.Struct, frozen=True, array_like=True):
     """One SQL statement that returned, or a write that was sent.
 
     `predicate`: its reads are of all keys that match a condition, and tell also which were not there.
@@ -49,10 +49,10 @@ class Statement(msgspec.Struct, frozen=True, array_like=True):
     begin: int
     end: int
     predicate: bool
-    operations: list[Operation]
+    operations: list[RecordedOperation]
 
 
-class Transaction(msgspec.Struct, frozen=True, omit_defaults=True):
+class RecordedTransaction(msgspec.Struct, frozen=True, omit_defaults=True):
     """One attempt of one transaction.
 
     Attributes:
@@ -66,14 +66,14 @@ class Transaction(msgspec.Struct, frozen=True, omit_defaults=True):
     begin: int
     end: int | None
     outcome: Outcome
-    statements: list[Statement]
+    statements: list[RecordedStatement]
     part: int | None = None
 
     @property
     def name(self) -> str:
         return f"T{self.process}.{self.number}" + ("" if self.part is None else f"#{self.part}")
 
-    def operations(self) -> Iterator[tuple[Statement, Operation]]:
+    def operations(self) -> Iterator[tuple[RecordedStatement, RecordedOperation]]:
         """All operations in order, each with its statement."""
         for statement in self.statements:
             for operation in statement.operations:
@@ -93,10 +93,10 @@ class History(msgspec.Struct, frozen=True):
     """All transactions of one run, in the order in which they began."""
 
     setting: Setting
-    transactions: list[Transaction]
+    transactions: list[RecordedTransaction]
 
 
-def make_history(setting: Setting, transactions: Iterable[Transaction]) -> History:
+def make_history(setting: Setting, transactions: Iterable[RecordedTransaction]) -> History:
     """Put transactions in order. Of those with the same process and number the last one counts.
 
     So a client that may be killed announces a transaction as unknown before it begins, and overrides that later.
@@ -112,9 +112,9 @@ def read_history(paths: Iterable[Path]) -> History:
         ValueError: no file, another format, or files of different settings.
         msgspec.DecodeError: a line is not of the format.
     """
-    decoder = msgspec.json.Decoder(Transaction)
+    decoder = msgspec.json.Decoder(RecordedTransaction)
     settings: set[str] = set()
-    transactions: list[Transaction] = []
+    transactions: list[RecordedTransaction] = []
     setting: Setting | None = None
     for path in paths:
         with path.open("rb") as file:
@@ -137,10 +137,10 @@ class HistoryWriter:
         self._encoder = msgspec.json.Encoder()
         self._write(setting)
 
-    def add(self, transaction: Transaction) -> None:
+    def add(self, transaction: RecordedTransaction) -> None:
         self._write(transaction)
 
-    def _write(self, line: Setting | Transaction) -> None:
+    def _write(self, line: Setting | RecordedTransaction) -> None:
         self._file.write(self._encoder.encode(line) + b"\n")
 
     def close(self) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from rome.testing.isolation.anomalies import Anomaly, Kind
+from rome.testing.isolation.anomalies import Anomaly, AnomalyKind
 from rome.testing.isolation.graph import Edge
-from rome.testing.isolation.history import History, Transaction, Value
+from rome.testing.isolation.history import History, RecordedTransaction, RecordedValue
 
 
 @dataclass
@@ -18,11 +18,11 @@ class Findings:
     anomalies: list[Anomaly] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
 
-    def report(self, kind: Kind, transactions: Iterable[Transaction], *story: str) -> None:
+    def report(self, kind: AnomalyKind, transactions: Iterable[RecordedTransaction], *story: str) -> None:
         self.anomalies.append(Anomaly(kind, tuple(dict.fromkeys(each.name for each in transactions)), story))
 
 
-class Write(NamedTuple):
+class InferredWrite(NamedTuple):
     """A value's transaction, by its place; `final`: its transaction wrote nothing to the key after it."""
 
     place: int
@@ -37,7 +37,7 @@ class Writers:
 
     def __init__(self, history: History) -> None:
         self._transactions = history.transactions
-        self._writes: dict[tuple[int, int], Write] = {}
+        self._writes: dict[tuple[int, int], InferredWrite] = {}
         last: dict[tuple[int, int], int] = {}
         for place, transaction in enumerate(history.transactions):
             for _, operation in transaction.operations():
@@ -47,13 +47,13 @@ class Writers:
                 assert isinstance(value, int)
                 if (key, value) in self._writes:
                     raise ValueError(f"value {value} of key {key} is written twice: this history cannot be checked")
-                self._writes[key, value] = Write(place, True)
+                self._writes[key, value] = InferredWrite(place, True)
                 before = last.get((place, key))
                 if before is not None:
-                    self._writes[key, before] = Write(place, False)
+                    self._writes[key, before] = InferredWrite(place, False)
                 last[place, key] = value
 
-    def find(self, key: int, value: int | None) -> Write | None:
+    def find(self, key: int, value: int | None) -> InferredWrite | None:
         return None if value is None else self._writes.get((key, value))
 
     def place(self, key: int, value: int | None) -> int | None:
@@ -69,36 +69,36 @@ class Writers:
             if self._transactions[write.place].outcome == "ok":
                 yield key, value, write.place
 
-    def judge(self, findings: Findings, reader: Transaction, key: int, values: Iterable[int]) -> None:
+    def judge(self, findings: Findings, reader: RecordedTransaction, key: int, values: Iterable[int]) -> None:
         """Report values that nobody wrote, and those of transactions that had failed."""
         for value in values:
             write = self.find(key, value)
             if write is None:
                 findings.report(
-                    Kind.GARBAGE_READ, [reader], f"{reader.name} read {value} in key {key}, which nobody wrote"
+                    AnomalyKind.GARBAGE_READ, [reader], f"{reader.name} read {value} in key {key}, which nobody wrote"
                 )
             elif self._transactions[write.place].outcome == "fail":
                 writer = self._transactions[write.place]
                 findings.report(
-                    Kind.G1A,
+                    AnomalyKind.G1A,
                     [reader, writer],
                     f"{reader.name} read {value} in key {key}, which {writer.name} wrote; and {writer.name} had failed",
                 )
 
-    def judge_last(self, findings: Findings, reader: Transaction, key: int, value: int) -> None:
+    def judge_last(self, findings: Findings, reader: RecordedTransaction, key: int, value: int) -> None:
         """Report a version that its own transaction went on from."""
         write = self.find(key, value)
         if write is None or write.final:
             return
         writer = self._transactions[write.place]
         findings.report(
-            Kind.G1B,
+            AnomalyKind.G1B,
             [reader, writer],
             f"{reader.name} read key {key} up to {value}, and {writer.name}, which wrote that, wrote on",
         )
 
 
-def shown(value: Value) -> str:
+def shown(value: RecordedValue) -> str:
     """A value as a story tells it: long lists by their end."""
     if not isinstance(value, list) or len(value) <= 6:
         return f"{value}"

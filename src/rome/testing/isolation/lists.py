@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from rome.testing.isolation.anomalies import Kind
+from rome.testing.isolation.anomalies import AnomalyKind
 from rome.testing.isolation.graph import Dependency, Edge
-from rome.testing.isolation.history import History, Transaction
+from rome.testing.isolation.history import History, RecordedTransaction
 from rome.testing.isolation.inference import Findings, Writers, shown
 
 
@@ -31,7 +31,7 @@ class _Inference:
         self._reads: list[_Read] = []
         self._orders: dict[int, list[int]] = {}
         """Each key's longest list that a committed transaction read."""
-        self._longest: dict[int, Transaction] = {}
+        self._longest: dict[int, RecordedTransaction] = {}
 
     def run(self) -> Findings:
         for place, transaction in enumerate(self._transactions):
@@ -42,7 +42,7 @@ class _Inference:
         self._add_edges()
         return self._findings
 
-    def _look_at(self, place: int, transaction: Transaction) -> None:
+    def _look_at(self, place: int, transaction: RecordedTransaction) -> None:
         """Take a transaction's reads apart, and hold them against its own writes."""
         own: dict[int, list[int]] = {}
         found: dict[int, list[int]] = {}
@@ -57,7 +57,7 @@ class _Inference:
             cut = len(value) - len(mine)
             if cut < 0 or value[cut:] != mine:
                 self._findings.report(
-                    Kind.INTERNAL,
+                    AnomalyKind.INTERNAL,
                     [transaction],
                     f"{transaction.name} appended {mine} to key {key}, and then read it as {shown(value)}",
                 )
@@ -66,7 +66,7 @@ class _Inference:
             before = found.setdefault(key, version)
             if before != version:
                 self._findings.report(
-                    Kind.NON_REPEATABLE_READ,
+                    AnomalyKind.NON_REPEATABLE_READ,
                     [transaction],
                     f"{transaction.name} read key {key} as {shown(before)}, and later as {shown(version)}",
                 )
@@ -79,11 +79,13 @@ class _Inference:
         self._writers.judge(self._findings, reader, key, order)
         if len(set(order)) < len(order):
             twice = sorted({value for value in order if order.count(value) > 1})
-            self._findings.report(Kind.DUPLICATE, [reader], f"{reader.name} read key {key} with {twice} in it twice")
+            self._findings.report(
+                AnomalyKind.DUPLICATE, [reader], f"{reader.name} read key {key} with {twice} in it twice"
+            )
         failed = [self._failed(key, value) for value in order]
         if True in failed and False in failed[failed.index(True) :]:
             self._findings.report(
-                Kind.DIRTY_UPDATE,
+                AnomalyKind.DIRTY_UPDATE,
                 [reader],
                 f"key {key}: {order[failed.index(True)]}, whose transaction had failed, was built upon",
             )
@@ -117,7 +119,7 @@ class _Inference:
         if order[: len(version)] != version:
             longest = self._longest[key]
             self._findings.report(
-                Kind.INCOMPATIBLE_ORDER,
+                AnomalyKind.INCOMPATIBLE_ORDER,
                 [reader, longest],
                 f"{reader.name} read key {key} as {shown(version)}",
                 f"{longest.name} read it as {shown(order)}",

@@ -14,8 +14,8 @@ from typing import Self
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.check import Verdict, check
-from rome.testing.isolation.client import Client
+from rome.testing.isolation.check import IsolationVerdict, check
+from rome.testing.isolation.client import IsolationClient
 from rome.testing.isolation.history import History, HistoryWriter, Setting, read_history
 from rome.testing.isolation.workloads import WORKLOADS, KeyedWorkload, LastRead
 
@@ -43,7 +43,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Run:
+class LoadRun:
     """A load that was run and checked.
 
     Attributes:
@@ -53,7 +53,7 @@ class Run:
     """
 
     load: Load
-    verdict: Verdict
+    verdict: IsolationVerdict
     seconds: float
     conflicts: int
     replays: int
@@ -80,7 +80,7 @@ class Clients:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def run(self, load: Load) -> Run:
+    def run(self, load: Load) -> LoadRun:
         """Make the tables, run the transactions, read everything at the end, and check what was recorded."""
         engine = sa.create_engine(load.url)
         with engine.connect() as connection:
@@ -95,7 +95,7 @@ class Clients:
             counts = [future.result() for future in done]
             _read_all(load, self._processes, each, Path(folder, "last.jsonl"))
             history = read_history(sorted(Path(folder).iterdir()))
-        return Run(
+        return LoadRun(
             load,
             check(history),
             _duration(history),
@@ -117,7 +117,7 @@ def _run_process(load: Load, process: int, transactions: int, path: Path) -> tup
     """Run one process's part; returns how many conflicts and replays its connection counted."""
     engine = sa.create_engine(load.url, isolation_level=load.level)
     with closing(HistoryWriter(path, load.setting)) as writer, engine.connect() as connection:
-        client = Client(connection, load.of_process(process), process, writer.add)
+        client = IsolationClient(connection, load.of_process(process), process, writer.add)
         assert _barrier is not None
         _barrier.wait(_START_TIMEOUT_S)
         for number in range(transactions):
@@ -132,7 +132,7 @@ def _read_all(load: Load, process: int, transactions: int, path: Path) -> None:
     engine = sa.create_engine(load.url)
     last = LastRead(load.of_process(process), transactions)
     with closing(HistoryWriter(path, load.setting)) as writer, engine.connect() as connection:
-        outcome = Client(connection, last, process, writer.add).run(0)
+        outcome = IsolationClient(connection, last, process, writer.add).run(0)
     engine.dispose()
     assert outcome == "ok", "a transaction that only reads has failed"
 

@@ -6,7 +6,13 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from rome.testing.isolation.history import History, Operation, Statement, Transaction, make_history
+from rome.testing.isolation.history import (
+    History,
+    RecordedOperation,
+    RecordedStatement,
+    RecordedTransaction,
+    make_history,
+)
 
 
 def with_reads_of_failed(history: History) -> History:
@@ -23,7 +29,7 @@ def by_statements(history: History) -> History:
 
     Left out are reads of keys that the transaction had written itself.
     """
-    parts: list[Transaction] = []
+    parts: list[RecordedTransaction] = []
     for transaction in history.transactions:
         for number, statement in enumerate(_reads(transaction).statements):
             parts.append(_part(transaction, number, statement.begin, statement.end, [statement]))
@@ -33,10 +39,10 @@ def by_statements(history: History) -> History:
     return make_history(history.setting, parts)
 
 
-def _reads(transaction: Transaction) -> Transaction:
+def _reads(transaction: RecordedTransaction) -> RecordedTransaction:
     """What it read before it wrote the same key, as a transaction that was committed."""
     written: set[int] = set()
-    statements: list[Statement] = []
+    statements: list[RecordedStatement] = []
     for statement in transaction.statements:
         statements += _only(statement, [each for each in statement.operations if each.key not in written], writes=False)
         written.update(each.key for each in statement.operations if each.kind != "read")
@@ -44,11 +50,15 @@ def _reads(transaction: Transaction) -> Transaction:
     return _part(transaction, 0, transaction.begin, end, statements)
 
 
-def _part(whole: Transaction, part: int, begin: int, end: int, statements: list[Statement]) -> Transaction:
-    return Transaction(whole.process, whole.number, begin, end, "ok", statements, part)
+def _part(
+    whole: RecordedTransaction, part: int, begin: int, end: int, statements: list[RecordedStatement]
+) -> RecordedTransaction:
+    return RecordedTransaction(whole.process, whole.number, begin, end, "ok", statements, part)
 
 
-def _only(statement: Statement, operations: Iterable[Operation], *, writes: bool) -> list[Statement]:
+def _only(
+    statement: RecordedStatement, operations: Iterable[RecordedOperation], *, writes: bool
+) -> list[RecordedStatement]:
     """The statement with only its writes, or only its reads; nothing if there are none."""
     kept = [each for each in operations if (each.kind != "read") is writes]
-    return [Statement(statement.begin, statement.end, statement.predicate, kept)] if kept else []
+    return [RecordedStatement(statement.begin, statement.end, statement.predicate, kept)] if kept else []

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rome.testing.isolation.anomalies import Kind
+from rome.testing.isolation.anomalies import AnomalyKind
 from rome.testing.isolation.graph import Dependency, Edge
-from rome.testing.isolation.history import History, Transaction
+from rome.testing.isolation.history import History, RecordedTransaction
 from rome.testing.isolation.inference import Findings, Writers
 
 
@@ -56,7 +56,9 @@ def infer(history: History) -> Findings:
     return findings
 
 
-def _look_at(place: int, transaction: Transaction, findings: Findings) -> tuple[list[_Read], list[tuple[int, _Step]]]:
+def _look_at(
+    place: int, transaction: RecordedTransaction, findings: Findings
+) -> tuple[list[_Read], list[tuple[int, _Step]]]:
     """What a transaction found of others, and what it made of it; by key."""
     found: dict[int, _Read] = {}
     own: dict[int, int] = {}
@@ -69,7 +71,7 @@ def _look_at(place: int, transaction: Transaction, findings: Findings) -> tuple[
         elif key in own:
             if value != own[key]:
                 findings.report(
-                    Kind.INTERNAL,
+                    AnomalyKind.INTERNAL,
                     [transaction],
                     f"{transaction.name} wrote {own[key]} to key {key}, and then read it as {value}",
                 )
@@ -77,7 +79,7 @@ def _look_at(place: int, transaction: Transaction, findings: Findings) -> tuple[
             before = found.get(key)
             if before is not None and before.version != value:
                 findings.report(
-                    Kind.NON_REPEATABLE_READ,
+                    AnomalyKind.NON_REPEATABLE_READ,
                     [transaction],
                     f"{transaction.name} read key {key} as {before.version}, and later as {value}",
                 )
@@ -93,7 +95,7 @@ def _judge_steps(
         by = [history.transactions[step.place] for step in steps]
         if len(steps) > 1:
             findings.report(
-                Kind.LOST_UPDATE,
+                AnomalyKind.LOST_UPDATE,
                 by,
                 *(
                     f"{one.name} read key {key} as {old} and wrote {step.new}"
@@ -104,7 +106,7 @@ def _judge_steps(
         if write is not None and history.transactions[write.place].outcome == "fail":
             failed = history.transactions[write.place]
             findings.report(
-                Kind.DIRTY_UPDATE,
+                AnomalyKind.DIRTY_UPDATE,
                 [failed, *by],
                 f"{by[0].name} replaced {old} of key {key}, which {failed.name} wrote; and {failed.name} had failed",
             )

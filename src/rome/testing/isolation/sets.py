@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rome.testing.isolation.anomalies import Kind
+from rome.testing.isolation.anomalies import AnomalyKind
 from rome.testing.isolation.graph import Dependency, Edge
-from rome.testing.isolation.history import History, Transaction
+from rome.testing.isolation.history import History, RecordedTransaction
 from rome.testing.isolation.inference import Findings, Writers
 
 
@@ -49,7 +49,7 @@ def infer(history: History) -> Findings:
     return findings
 
 
-def _look_at(place: int, transaction: Transaction, findings: Findings) -> list[_Read]:
+def _look_at(place: int, transaction: RecordedTransaction, findings: Findings) -> list[_Read]:
     own: dict[int, set[int]] = {}
     found: dict[int, frozenset[int]] = {}
     reads: list[_Read] = []
@@ -62,10 +62,12 @@ def _look_at(place: int, transaction: Transaction, findings: Findings) -> list[_
             continue
         assert isinstance(value, list)
         if len(set(value)) < len(value):
-            findings.report(Kind.DUPLICATE, [transaction], f"{transaction.name} read set {key} as {sorted(value)}")
+            findings.report(
+                AnomalyKind.DUPLICATE, [transaction], f"{transaction.name} read set {key} as {sorted(value)}"
+            )
         if not mine <= set(value):
             findings.report(
-                Kind.INTERNAL,
+                AnomalyKind.INTERNAL,
                 [transaction],
                 f"{transaction.name} added {sorted(mine)} to set {key}, and then read it as {sorted(value)}",
             )
@@ -73,7 +75,7 @@ def _look_at(place: int, transaction: Transaction, findings: Findings) -> list[_
         before = found.setdefault(key, elements)
         if before != elements:
             findings.report(
-                Kind.NON_REPEATABLE_READ,
+                AnomalyKind.NON_REPEATABLE_READ,
                 [transaction],
                 f"{transaction.name} read set {key} as {sorted(before)}, and later as {sorted(elements)}",
             )

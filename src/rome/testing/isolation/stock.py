@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rome.testing.isolation.anomalies import Kind
+from rome.testing.isolation.anomalies import AnomalyKind
 from rome.testing.isolation.graph import Dependency, Edge
-from rome.testing.isolation.history import History, Transaction
+from rome.testing.isolation.history import History, RecordedTransaction
 from rome.testing.isolation.inference import Findings, Writers
 
 
@@ -59,7 +59,7 @@ class _Inference:
         self._add_edges()
         return self._findings
 
-    def _look_at(self, place: int, transaction: Transaction) -> Iterator[_Read]:
+    def _look_at(self, place: int, transaction: RecordedTransaction) -> Iterator[_Read]:
         """Take a transaction's reads apart, and hold them against what it did itself."""
         added: dict[int, set[int]] = {}
         removed: dict[int, set[int]] = {}
@@ -74,17 +74,17 @@ class _Inference:
             assert isinstance(value, list)
             elements, own = frozenset(value), frozenset(mine | gone)
             if len(elements) < len(value):
-                self._report(Kind.DUPLICATE, transaction, f"read set {key} as {sorted(value)}")
+                self._report(AnomalyKind.DUPLICATE, transaction, f"read set {key} as {sorted(value)}")
             if elements & own != mine - gone:
                 did = f"added {sorted(mine)} to set {key} and removed {sorted(gone)}"
-                self._report(Kind.INTERNAL, transaction, f"{did}, and then read it as {sorted(value)}")
+                self._report(AnomalyKind.INTERNAL, transaction, f"{did}, and then read it as {sorted(value)}")
             before = found.setdefault(key, elements) - own
             if before != elements - own:
                 later = f"{sorted(before)}, and later as {sorted(elements - own)}"
-                self._report(Kind.NON_REPEATABLE_READ, transaction, f"read set {key} as {later}")
+                self._report(AnomalyKind.NON_REPEATABLE_READ, transaction, f"read set {key} as {later}")
             yield _Read(place, key, elements - own, own)
 
-    def _report(self, kind: Kind, transaction: Transaction, what: str) -> None:
+    def _report(self, kind: AnomalyKind, transaction: RecordedTransaction, what: str) -> None:
         self._findings.report(kind, [transaction], f"{transaction.name} {what}")
 
     def _judge_removal(self, key: int, element: int, places: list[int]) -> None:
@@ -95,7 +95,7 @@ class _Inference:
         by = [self._transactions[place] for place in sure]
         if len(sure) > 1:
             story = [f"{one.name} removed {element} from key {key}" for one in by]
-            self._findings.report(Kind.DOUBLE_REMOVAL, by, *story)
+            self._findings.report(AnomalyKind.DOUBLE_REMOVAL, by, *story)
         self._writers.judge(self._findings, by[0], key, [element])
         adder = self._writers.place(key, element)
         if adder is not None:
@@ -139,6 +139,6 @@ class _Inference:
             self._findings.edges.append(edge)
 
 
-def _is_after(later: Transaction, earlier: Transaction) -> bool:
+def _is_after(later: RecordedTransaction, earlier: RecordedTransaction) -> bool:
     """Whether one surely began when the other had ended."""
     return earlier.end is not None and earlier.end < later.begin

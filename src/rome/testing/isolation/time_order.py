@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rome.testing.isolation.graph import Dependency, Edge
-from rome.testing.isolation.history import Transaction
+from rome.testing.isolation.history import RecordedTransaction
 
 
-def time_edges(transactions: Sequence[Transaction], *, realtime: bool = True) -> Iterator[Edge]:
+def time_edges(transactions: Sequence[RecordedTransaction], *, realtime: bool = True) -> Iterator[Edge]:
     """The order of each process's transactions and, with `realtime`, of all; left out is what follows from the rest.
 
     A transaction that ended at an unknown time comes before none.
@@ -23,7 +23,7 @@ def time_edges(transactions: Sequence[Transaction], *, realtime: bool = True) ->
         yield from _real_time(transactions)
 
 
-def _process_order(transactions: Sequence[Transaction]) -> Iterator[Edge]:
+def _process_order(transactions: Sequence[RecordedTransaction]) -> Iterator[Edge]:
     last: dict[int, int] = {}
     for place, transaction in enumerate(transactions):
         if transaction.outcome == "fail":
@@ -36,7 +36,7 @@ def _process_order(transactions: Sequence[Transaction]) -> Iterator[Edge]:
         last[transaction.process] = place
 
 
-def _real_time(transactions: Sequence[Transaction]) -> Iterator[Edge]:
+def _real_time(transactions: Sequence[RecordedTransaction]) -> Iterator[Edge]:
     """From each transaction of the frontier, which are the ended ones that no other ended one follows."""
     events: list[tuple[int, int, int]] = []  # at one time the beginnings first: what touches is not ordered
     for place, transaction in enumerate(transactions):

@@ -7,7 +7,7 @@ being all the time: phantoms need that.
 from __future__ import annotations
 
 from rome.testing.isolation.workloads.bank import Bank
-from rome.testing.isolation.workloads.counters import Counters
+from rome.testing.isolation.workloads.counters import CounterWorkload
 from rome.testing.isolation.workloads.keyed import KeyedWorkload, LastRead
 from rome.testing.isolation.workloads.lists import Lists
 from rome.testing.isolation.workloads.registers import Registers
@@ -20,7 +20,7 @@ WORKLOADS: dict[str, type[KeyedWorkload]] = {
     "lists": Lists,
     "registers": Registers,
     "sets": Sets,
-    "counters": Counters,
+    "counters": CounterWorkload,
     "bank": Bank,
     "stock": Stock,
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy as sa
 
 from rome.testing.isolation.client import Attempt
-from rome.testing.isolation.history import Operation
+from rome.testing.isolation.history import RecordedOperation
 from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
 
@@ -51,7 +51,7 @@ class Bank(KeyedWorkload):
     def _transfer(self, attempt: Attempt, source: int) -> Iterator[None]:
         target = (source + self._random.randrange(1, self._keys)) % self._keys
         amount = self._random.randint(1, 30)
-        out, into = Operation("increment", source, -amount), Operation("increment", target, amount)
+        out, into = RecordedOperation("increment", source, -amount), RecordedOperation("increment", target, amount)
         if self._single or self._random.random() < 0.5:
             attempt.run(self._move, {"key": source, "to": target, "amount": amount}, out, into)
             yield
@@ -65,5 +65,8 @@ class Bank(KeyedWorkload):
     def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
         bounds = {"start": min(keys), "stop": max(keys) + 1}
         attempt.run(
-            self._all, bounds, reads=lambda rows: [Operation("read", row[0], row[1]) for row in rows], predicate=True
+            self._all,
+            bounds,
+            reads=lambda rows: [RecordedOperation("read", row[0], row[1]) for row in rows],
+            predicate=True,
         )

@@ -7,12 +7,12 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, Row
-from rome.testing.isolation.history import Operation
+from rome.testing.isolation.client import Attempt, ResultRow
+from rome.testing.isolation.history import RecordedOperation
 from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
 
-class Counters(KeyedWorkload):
+class CounterWorkload(KeyedWorkload):
     """A counter is added to, or read."""
 
     tables = ("CREATE TABLE counter (id INTEGER PRIMARY KEY, n INTEGER NOT NULL)",)
@@ -22,7 +22,7 @@ class Counters(KeyedWorkload):
     def step(self, attempt: Attempt, key: int) -> Iterator[None]:
         if self._random.random() < 0.5:
             amount = self._random.randint(1, 5)
-            attempt.run(self._increment, {"key": key, "amount": amount}, Operation("increment", key, amount))
+            attempt.run(self._increment, {"key": key, "amount": amount}, RecordedOperation("increment", key, amount))
         else:
             self.read_all(attempt, [key])
         yield
@@ -32,5 +32,5 @@ class Counters(KeyedWorkload):
             attempt.run(self._by_key, {"key": key}, reads=partial(self._found, key))
 
     @staticmethod
-    def _found(key: int, rows: Sequence[Row]) -> Iterable[Operation]:
-        return [Operation("read", key, rows[0][0] if rows else 0)]
+    def _found(key: int, rows: Sequence[ResultRow]) -> Iterable[RecordedOperation]:
+        return [RecordedOperation("read", key, rows[0][0] if rows else 0)]

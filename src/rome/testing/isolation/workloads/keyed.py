@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, Row
-from rome.testing.isolation.history import Operation, Value
+from rome.testing.isolation.client import Attempt, ResultRow
+from rome.testing.isolation.history import RecordedOperation, RecordedValue
 
 PART = 4
 """Keys per part: what a predicate reads at once."""
@@ -85,7 +85,7 @@ class RowWorkload(KeyedWorkload):
 
     @staticmethod
     @abstractmethod
-    def value(stored: object) -> Value:
+    def value(stored: object) -> RecordedValue:
         """What a row holds; of None, what a key has that has no row."""
 
     def read_one(self, attempt: Attempt, key: int) -> None:
@@ -98,10 +98,10 @@ class RowWorkload(KeyedWorkload):
         bounds = {"start": min(keys), "stop": max(keys) + 1}
         attempt.run(self.by_range, bounds, reads=partial(self.found, keys), predicate=True)
 
-    def found(self, keys: Iterable[int], rows: Sequence[Row]) -> Iterable[Operation]:
+    def found(self, keys: Iterable[int], rows: Sequence[ResultRow]) -> Iterable[RecordedOperation]:
         """What the rows say of all keys that a statement was to read."""
         stored = {row[0]: row[1] for row in rows}
-        return [Operation("read", key, self.value(stored.get(key))) for key in keys]
+        return [RecordedOperation("read", key, self.value(stored.get(key))) for key in keys]
 
 
 class LastRead:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, Row
-from rome.testing.isolation.history import Operation, Value
+from rome.testing.isolation.client import Attempt, ResultRow
+from rome.testing.isolation.history import RecordedOperation, RecordedValue
 from rome.testing.isolation.workloads.keyed import PART, RowWorkload, part
 
 
@@ -49,12 +49,12 @@ class Lists(RowWorkload):
     def _append_one(self, attempt: Attempt, key: int) -> None:
         value = self.new_value()
         parameters = {"key": key, "part": key // PART, "element": str(value)}
-        attempt.run(self._append, parameters, Operation("append", key, value))
+        attempt.run(self._append, parameters, RecordedOperation("append", key, value))
 
     def _read_page(self, attempt: Attempt, keys: range, sql: sa.TextClause) -> None:
         """Read two lists from one end of `keys`; so none is there between that end and the second one."""
 
-        def seen(rows: Sequence[Row]) -> Iterable[Operation]:
+        def seen(rows: Sequence[ResultRow]) -> Iterable[RecordedOperation]:
             start, stop = keys.start, keys.stop
             if len(rows) == 2:
                 start, stop = (start, rows[-1][0] + 1) if sql is self._first else (rows[-1][0], stop)
@@ -63,5 +63,5 @@ class Lists(RowWorkload):
         attempt.run(sql, {"start": keys.start, "stop": keys.stop}, reads=seen, predicate=True)
 
     @staticmethod
-    def value(stored: object) -> Value:
+    def value(stored: object) -> RecordedValue:
         return [int(element) for element in str(stored).split(",")] if stored else []

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from rome.testing.isolation.client import Attempt
-from rome.testing.isolation.history import Operation, Value
+from rome.testing.isolation.history import RecordedOperation, RecordedValue
 from rome.testing.isolation.workloads.keyed import PART, RowWorkload, part
 
 
@@ -33,8 +33,10 @@ class Registers(RowWorkload):
         if chance < 0.2:
             value = self.new_value()
             parameters = {"key": key, "part": key // PART, "value": value}
-            write = Operation("write", key, value)
-            attempt.run(self._replace, parameters, write, reads=lambda rows: [Operation("read", key, rows[0][0])])
+            write = RecordedOperation("write", key, value)
+            attempt.run(
+                self._replace, parameters, write, reads=lambda rows: [RecordedOperation("read", key, rows[0][0])]
+            )
         elif chance < 0.7:
             self.read_one(attempt, key)
             if chance < 0.5 and not self._single:
@@ -50,9 +52,9 @@ class Registers(RowWorkload):
         absent = attempt.statements[-1].operations[0].value is None
         value = self.new_value()
         parameters = {"key": key, "part": key // PART, "value": value}
-        attempt.run(self._insert if absent else self._update, parameters, Operation("write", key, value))
+        attempt.run(self._insert if absent else self._update, parameters, RecordedOperation("write", key, value))
 
     @staticmethod
-    def value(stored: object) -> Value:
+    def value(stored: object) -> RecordedValue:
         assert stored is None or isinstance(stored, int)
         return stored

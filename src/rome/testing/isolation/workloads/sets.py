@@ -7,8 +7,8 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, Row
-from rome.testing.isolation.history import Operation
+from rome.testing.isolation.client import Attempt, ResultRow
+from rome.testing.isolation.history import RecordedOperation
 from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
 
@@ -25,7 +25,7 @@ class Sets(KeyedWorkload):
     def step(self, attempt: Attempt, key: int) -> Iterator[None]:
         if self._random.random() < 0.4:
             value = self.new_value()
-            attempt.run(self._add, {"value": value, "key": key}, Operation("append", key, value))
+            attempt.run(self._add, {"value": value, "key": key}, RecordedOperation("append", key, value))
         else:
             self.read_all(attempt, [key])
         yield
@@ -35,5 +35,5 @@ class Sets(KeyedWorkload):
             attempt.run(self._by_index, {"key": key}, reads=partial(self._found, key), predicate=True)
 
     @staticmethod
-    def _found(key: int, rows: Sequence[Row]) -> Iterable[Operation]:
-        return [Operation("read", key, [row[0] for row in rows])]
+    def _found(key: int, rows: Sequence[ResultRow]) -> Iterable[RecordedOperation]:
+        return [RecordedOperation("read", key, [row[0] for row in rows])]

@@ -7,8 +7,8 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, Row
-from rome.testing.isolation.history import Action, Operation
+from rome.testing.isolation.client import Attempt, ResultRow
+from rome.testing.isolation.history import RecordedAction, RecordedOperation
 from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
 
@@ -68,19 +68,19 @@ class Stock(KeyedWorkload):
         for key in keys:
             attempt.run(self._look, {"key": key}, reads=partial(self._found, key), predicate=True)
 
-    def _found(self, key: int, rows: Sequence[Row]) -> Iterable[Operation]:
+    def _found(self, key: int, rows: Sequence[ResultRow]) -> Iterable[RecordedOperation]:
         self._seen[key] = [row[0] for row in rows]
         labels = [row[1] for row in rows if row[1] is not None]
-        return Operation("read", 2 * key, self._seen[key]), Operation("read", 2 * key + 1, labels)
+        return RecordedOperation("read", 2 * key, self._seen[key]), RecordedOperation("read", 2 * key + 1, labels)
 
     @staticmethod
-    def _taken(key: int, rows: Sequence[Row]) -> Iterable[Operation]:
+    def _taken(key: int, rows: Sequence[ResultRow]) -> Iterable[RecordedOperation]:
         return [operation for row in rows for operation in _both("remove", key, row[0])]
 
-    def _cleared(self, key: int, rows: Sequence[Row]) -> Iterable[Operation]:
-        return Operation("read", 2 * key, [row[0] for row in rows]), *self._taken(key, rows)
+    def _cleared(self, key: int, rows: Sequence[ResultRow]) -> Iterable[RecordedOperation]:
+        return RecordedOperation("read", 2 * key, [row[0] for row in rows]), *self._taken(key, rows)
 
 
-def _both(kind: Action, key: int, item: int) -> tuple[Operation, Operation]:
+def _both(kind: RecordedAction, key: int, item: int) -> tuple[RecordedOperation, RecordedOperation]:
     """What befalls an item and its label."""
-    return Operation(kind, 2 * key, item), Operation(kind, 2 * key + 1, item)
+    return RecordedOperation(kind, 2 * key, item), RecordedOperation(kind, 2 * key + 1, item)

@@ -17,7 +17,7 @@ def bytes_of(rows: int, record_bytes: int) -> int:
     return ROW_BYTES * rows + RECORD_FACTOR * record_bytes
 
 
-class NoRoom(Exception):
+class OverBudget(Exception):
     """Internal: what was asked for does not fit.
 
     Attributes:
@@ -30,7 +30,7 @@ class NoRoom(Exception):
         self.scan, self.rows = scan, rows
 
 
-class Room:
+class MemoryBudget:
     """Counts the rows that come in.
 
     Attributes:
@@ -45,7 +45,7 @@ class Room:
         """Make room for so many rows, with records of so many bytes in all.
 
         Raises:
-            NoRoom: there is none.
+            OverBudget: there is none.
         """
         self.take_bytes(bytes_of(rows, record_bytes), scan)
 
@@ -53,20 +53,20 @@ class Room:
         """Make room for rows that take so many bytes.
 
         Raises:
-            NoRoom: there is none.
+            OverBudget: there is none.
         """
         self.used_bytes += more
         if self.used_bytes > self.max_bytes:
-            raise NoRoom(scan)
+            raise OverBudget(scan)
 
     def expect(self, rows: int, scan: Scan, read: int) -> None:
         """See whether so many more rows could find room, so that the first of a million are not read in vain.
 
         Raises:
-            NoRoom: not even if they were small.
+            OverBudget: not even if they were small.
         """
         if self.used_bytes + rows * ROW_BYTES > self.max_bytes:
-            raise NoRoom(scan, read + rows)
+            raise OverBudget(scan, read + rows)
 
     def clear(self) -> None:
         """Nothing is held any more."""

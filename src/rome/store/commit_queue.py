@@ -1,10 +1,11 @@
-"""The line for the commit turn, as the stores that run in this process keep it.
+"""The commit queue, as the stores that run in this process keep it.
 
-A transaction that has lost to others several times lines up, and says which rows it wants left alone. Whoever writes
-one of these is refused while somebody before it in the line claims it. Places are in the order in which they were
-taken, so everybody's turn comes; a place is kept until its deadline, so nobody waits for the dead for long.
+A transaction that has lost to others several times joins the queue, and says which rows it wants left alone. A commit
+that writes one of these rows is refused while an earlier entry of the queue claims it. Entries are in the order in which
+they were made, so each transaction's turn comes; an entry is kept until its deadline, so nobody waits for the dead for
+long.
 
-This is scheduling, and nothing rests on it: a commit is validated as if there were no line.
+The queue is about scheduling only, and nothing rests on it: a commit is validated as if there were no queue.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from rome.errors import TurnTakenError
 from rome.store.spi import Claim, CommitRequest
 
 
-class Place(NamedTuple):
+class QueueEntry(NamedTuple):
     """Where a transaction stands; `deadline` is in seconds of the store's clock."""
 
     ticket: bytes
@@ -24,16 +25,16 @@ class Place(NamedTuple):
     claims: tuple[Claim, ...]
 
 
-class Line:
+class CommitQueue:
     """The places at one moment, first come first; those whose deadline is over are left out."""
 
-    def __init__(self, places: Iterable[Place], now: float) -> None:
+    def __init__(self, places: Iterable[QueueEntry], now: float) -> None:
         self.places = [place for place in places if place.deadline > now]
         self._now = now
 
     def take(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> bool:
         """Take a place, or keep it; returns False when it stays as it is, which spares a write."""
-        wanted = Place(ticket, self._now + lease_s, tuple(claims))
+        wanted = QueueEntry(ticket, self._now + lease_s, tuple(claims))
         for position, place in enumerate(self.places):
             if place.ticket == ticket:
                 if place.claims == wanted.claims and place.deadline >= self._now + lease_s / 2:

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from rome.catalog.index_text import IndexText, read_index
-from rome.catalog.schema import ROWID, Action, Affinity, Column, Computed, ForeignKey
+from rome.catalog.schema import ROWID, Affinity, Column, Computed, ForeignKey, ForeignKeyAction
 from rome.codec.values import Collation, SqlValue
 from rome.sql.tokens import identifier, tokenize
 
@@ -49,7 +49,7 @@ class IndexShape:
 
 
 @dataclass(frozen=True)
-class TableShape:
+class ReflectedTable:
     """A table without numbers."""
 
     columns: tuple[ColumnShape, ...]
@@ -85,7 +85,7 @@ def affinity_of(declared: str, strict: bool) -> Affinity:
     return "NUMERIC"
 
 
-def describe_table(database: apsw.Connection, name: str, sql: str) -> TableShape:
+def describe_table(database: apsw.Connection, name: str, sql: str) -> ReflectedTable:
     """Ask SQLite for the shape of one table, whose CREATE statement is `sql`.
 
     Cost: no I/O; some ten PRAGMAs of a few microseconds each.
@@ -125,7 +125,7 @@ def describe_table(database: apsw.Connection, name: str, sql: str) -> TableShape
         indexes.remove(key_index)
     else:
         key_columns, key_collations = (alias if alias is not None else ROWID,), ("BINARY",)
-    return TableShape(
+    return ReflectedTable(
         columns=tuple(columns),
         key_columns=key_columns,
         key_collations=key_collations,
@@ -189,8 +189,8 @@ def _foreign_keys(
             columns=tuple(positions[part[2].lower()] for part in parts),
             parent=parts[0][1],
             parent_columns=None if parts[0][3] is None else tuple(str(part[3]) for part in parts),
-            on_update=cast("Action", parts[0][4]),
-            on_delete=cast("Action", parts[0][5]),
+            on_update=cast("ForeignKeyAction", parts[0][4]),
+            on_delete=cast("ForeignKeyAction", parts[0][5]),
             deferred=deferred,
         )
         for _, parts in sorted(found.items(), reverse=True)

@@ -11,7 +11,7 @@ _GROWTH = 4
 """So many times as many rows are read each time: at most this much too many, in few trips."""
 
 
-class Walk:
+class IncrementalScan:
     """How far a walk has come. It reads `first` rows at first, and then more each time.
 
     Attributes:
