@@ -20,7 +20,7 @@ _NOTHING_WRITTEN = frozenset({"40001", "08006", "53200", "25006", "57P03"})
 
 _CONSTRAINT = "23"
 
-ResultRow = Sequence[Any]
+IsolationRow = Sequence[Any]
 clock: Callable[[], int] = time.monotonic_ns
 """Comparable across the processes of one machine. A simulation replaces it."""
 
@@ -39,7 +39,7 @@ class Attempt:
         sql: sa.TextClause,
         parameters: Mapping[str, object],
         *writes: RecordedOperation,
-        reads: Callable[[Sequence[ResultRow]], Iterable[RecordedOperation]] = lambda rows: (),
+        reads: Callable[[Sequence[IsolationRow]], Iterable[RecordedOperation]] = lambda rows: (),
         predicate: bool = False,
     ) -> int:
         """Run one statement; returns how many rows it changed, or -1 after a query.
