@@ -4,6 +4,7 @@ A transaction that has lost to others several times joins the queue, and says wh
 that writes one of these rows is refused while an earlier entry of the queue claims it. Entries are in the order in
 which they were made, so each transaction's turn comes; an entry is kept until its deadline, so nobody waits for the
 dead for long.
+
 The queue is about scheduling only, and nothing rests on it: a commit is validated as if there were no queue.
 """
 

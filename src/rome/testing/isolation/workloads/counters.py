@@ -7,7 +7,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, ResultRow
+from rome.testing.isolation.client import Attempt, IsolationRow
 from rome.testing.isolation.history import RecordedOperation
 from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
@@ -32,5 +32,5 @@ class CounterWorkload(KeyedWorkload):
             attempt.run(self._by_key, {"key": key}, reads=partial(self._found, key))
 
     @staticmethod
-    def _found(key: int, rows: Sequence[ResultRow]) -> Iterable[RecordedOperation]:
+    def _found(key: int, rows: Sequence[IsolationRow]) -> Iterable[RecordedOperation]:
         return [RecordedOperation("read", key, rows[0][0] if rows else 0)]

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, ResultRow
+from rome.testing.isolation.client import Attempt, IsolationRow
 from rome.testing.isolation.history import RecordedOperation, RecordedValue
 
 PART = 4
@@ -98,7 +98,7 @@ class RowWorkload(KeyedWorkload):
         bounds = {"start": min(keys), "stop": max(keys) + 1}
         attempt.run(self.by_range, bounds, reads=partial(self.found, keys), predicate=True)
 
-    def found(self, keys: Iterable[int], rows: Sequence[ResultRow]) -> Iterable[RecordedOperation]:
+    def found(self, keys: Iterable[int], rows: Sequence[IsolationRow]) -> Iterable[RecordedOperation]:
         """What the rows say of all keys that a statement was to read."""
         stored = {row[0]: row[1] for row in rows}
         return [RecordedOperation("read", key, self.value(stored.get(key))) for key in keys]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, ResultRow
+from rome.testing.isolation.client import Attempt, IsolationRow
 from rome.testing.isolation.history import RecordedOperation, RecordedValue
 from rome.testing.isolation.workloads.keyed import PART, RowWorkload, part
 
@@ -54,7 +54,7 @@ class Lists(RowWorkload):
     def _read_page(self, attempt: Attempt, keys: range, sql: sa.TextClause) -> None:
         """Read two lists from one end of `keys`; so none is there between that end and the second one."""
 
-        def seen(rows: Sequence[ResultRow]) -> Iterable[RecordedOperation]:
+        def seen(rows: Sequence[IsolationRow]) -> Iterable[RecordedOperation]:
             start, stop = keys.start, keys.stop
             if len(rows) == 2:
                 start, stop = (start, rows[-1][0] + 1) if sql is self._first else (rows[-1][0], stop)

@@ -7,7 +7,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, ResultRow
+from rome.testing.isolation.client import Attempt, IsolationRow
 from rome.testing.isolation.history import RecordedOperation
 from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
@@ -35,5 +35,5 @@ class Sets(KeyedWorkload):
             attempt.run(self._by_index, {"key": key}, reads=partial(self._found, key), predicate=True)
 
     @staticmethod
-    def _found(key: int, rows: Sequence[ResultRow]) -> Iterable[RecordedOperation]:
+    def _found(key: int, rows: Sequence[IsolationRow]) -> Iterable[RecordedOperation]:
         return [RecordedOperation("read", key, [row[0] for row in rows])]

@@ -7,7 +7,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, ResultRow
+from rome.testing.isolation.client import Attempt, IsolationRow
 from rome.testing.isolation.history import RecordedAction, RecordedOperation
 from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
@@ -68,16 +68,16 @@ class Stock(KeyedWorkload):
         for key in keys:
             attempt.run(self._look, {"key": key}, reads=partial(self._found, key), predicate=True)
 
-    def _found(self, key: int, rows: Sequence[ResultRow]) -> Iterable[RecordedOperation]:
+    def _found(self, key: int, rows: Sequence[IsolationRow]) -> Iterable[RecordedOperation]:
         self._seen[key] = [row[0] for row in rows]
         labels = [row[1] for row in rows if row[1] is not None]
         return RecordedOperation("read", 2 * key, self._seen[key]), RecordedOperation("read", 2 * key + 1, labels)
 
     @staticmethod
-    def _taken(key: int, rows: Sequence[ResultRow]) -> Iterable[RecordedOperation]:
+    def _taken(key: int, rows: Sequence[IsolationRow]) -> Iterable[RecordedOperation]:
         return [operation for row in rows for operation in _both("remove", key, row[0])]
 
-    def _cleared(self, key: int, rows: Sequence[ResultRow]) -> Iterable[RecordedOperation]:
+    def _cleared(self, key: int, rows: Sequence[IsolationRow]) -> Iterable[RecordedOperation]:
         return RecordedOperation("read", 2 * key, [row[0] for row in rows]), *self._taken(key, rows)
 
 
