@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rome.codec.values import SqlValue
 from rome.engine.attempt.open_transaction import OpenTransaction
+from rome.engine.reading.queries import read_plan
 from rome.engine.reading.reader import to_request
 from rome.engine.statement.prepared import Prepared
 from rome.errors import WorkingSetFullError
@@ -35,7 +36,7 @@ def claims(current: OpenTransaction, prepared: Prepared, batch: Sequence[Sequenc
     ranges = [to_request(way, Validation.NOTHING) for way in ways if way.ranges]
     if ranges and len(batch) == 1 and not prepared.plan.full_scans:
         try:
-            current.execution.read(prepared, batch[0], Validation.NOTHING)
+            read_plan(current.reader, prepared, batch[0], Validation.NOTHING)
         except WorkingSetFullError:  # too many for a place in any case
             return found
         found += [Claim(want.table_id, row.key) for want in ranges for row in current.transaction.rows(want)]

@@ -20,6 +20,7 @@ from rome.catalog.rows import decode_row
 from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
 from rome.engine.attempt.open_transaction import OpenTransaction
+from rome.engine.reading.queries import read_plan
 from rome.engine.result import Result
 from rome.engine.statement.prepared import SEQUENCE_TABLE, Prepared
 from rome.engine.writing.sequence_marks import DELETED, NULL, UNKNOWN, ZERO, Looked, greatest_new, mark_of
@@ -138,7 +139,7 @@ class SequenceTable:
         rows: list[tuple[SqlValue, ...]] = []
         changes, last_rowid = 0, None
         for parameters in batch:
-            self._current.execution.read(prepared, parameters, self._check)
+            read_plan(self._current.reader, prepared, parameters, self._check)
             with self.filled(working_set.connection):
                 if not prepared.writes:
                     rows += working_set.query(prepared.statement.text, parameters)

@@ -19,6 +19,7 @@ from rome.engine.attempt.sequence_table import SequenceTable
 from rome.engine.observing.analysis import MeasuredPlan
 from rome.engine.observing.explain import as_result, plan_lines
 from rome.engine.options import Isolation
+from rome.engine.reading import queries
 from rome.engine.result import Result
 from rome.engine.statement import guards
 from rome.engine.statement.parameters import Parameters
@@ -126,11 +127,11 @@ class Statements:
         self, current: OpenTransaction, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation
     ) -> Result:
         if not (prepared.statement.for_update or self._workspace.definitions):
-            rows = current.execution.summary(prepared, parameters, check)
+            rows = queries.aggregate(current.reader, prepared, parameters, check)
             if rows is not None:
                 return Result(prepared.inspection.columns, rows)
         self._check_full_scan(prepared)
-        return Result(prepared.inspection.columns or None, current.execution.query(prepared, parameters, check))
+        return Result(prepared.inspection.columns or None, queries.query(current.reader, prepared, parameters, check))
 
     def _change(
         self, current: OpenTransaction, prepared: Prepared, bound: list[tuple[SqlValue, ...]], check: Validation
@@ -366,7 +367,7 @@ class Statements:
             raise NotSupportedError("CREATE TABLE .. AS cannot read the schema: read it, and insert what it says")
         self._check_full_scan(prepared)
         parameters = prepared.bind(operation.parameters)
-        current.execution.read(prepared, parameters, Validation.ROWS)
+        queries.read_plan(current.reader, prepared, parameters, Validation.ROWS)
         return parameters
 
     def _pragma(self, current: OpenTransaction, statement: Statement) -> Result:

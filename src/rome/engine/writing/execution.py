@@ -1,25 +1,22 @@
-"""Runs one statement on the working set so that its result is the one it would have on the whole database.
+"""Runs INSERT, UPDATE and DELETE on the working set so that they do what they would do on the whole database.
 
-A query: read its plan, hydrate, run. A change: the same, then the guard loop. It runs inside a savepoint; from the
-rows it wrote, guards are derived; those not yet known are read in one trip; if they bring rows, the run is undone,
-the rows are hydrated, and it runs again, until no guard is unknown. So SQLite itself raises its usual error, at the
-statement, in the same words.
+A change reads its plan, as a query does (rome.engine.reading.queries). Then the guard loop runs it inside a savepoint;
+from the rows it wrote, guards are derived; those not yet known are read in one trip; if they bring rows, the run is
+undone, the rows are hydrated, and it runs again, until no guard is unknown. So SQLite itself raises its usual error, at
+the statement, in the same words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TypeVar
 
 from msgspec.structs import replace
 
 from rome.catalog.schema import ROWID, Index, Table
 from rome.codec.values import SqlValue
-from rome.engine.reading.aggregate import answer
-from rome.engine.reading.direct import show
+from rome.engine.reading.budget import within_budget
 from rome.engine.reading.reader import Reader
-from rome.engine.reading.streaming import stream
 from rome.engine.reading.waves import gather, gather_first
 from rome.engine.statement import guards
 from rome.engine.statement.conflict_clause import ConflictClause, with_conflict_clause
@@ -41,19 +38,17 @@ from rome.sql.create_trigger import ROLLED_BACK
 from rome.store.spi import Reserve, Store
 from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest, merged
-from rome.transaction.write_set import DELETE_IN_PARTS, INSERT_IN_PARTS, UPDATE_IN_PARTS
 from rome.workingset.all_or_nothing import AllOrNothing
 from rome.workingset.workingset import Event, SqlRow, StatementRun
 
 _TELLS_CHOSEN = 0x5AFE_1D00_0000_0001
 """No application names this id: if a new row has it, SQLite has chosen it, and no id is left that it could have."""
 
-Returned = TypeVar("Returned")
 _nothing = nullcontext()
 
 
 class Execution:
-    """Runs the statements of one transaction.
+    """Runs the changes of one transaction.
 
     Attributes:
         ids: of the rows that it inserts.
@@ -64,80 +59,6 @@ class Execution:
         self._working_set = reader.working_set
         self.ids = RowIds(reader, store, identifiers)
         self.defer_foreign_keys = False
-
-    # ------------------------------------------------------------ queries
-    def read(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> None:
-        """Read what a SELECT needs, for somebody else to run it.
-
-        Raises:
-            WorkingSetFullError: that is too much.
-        """
-        self._within_budget(prepared, lambda: gather(self.reader, prepared.plan.waves(parameters), check))
-
-    def query(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> list[SqlRow]:
-        """Read what a SELECT needs, and run it; or show what it shows without SQLite, if it is so simple.
-
-        Raises:
-            WorkingSetFullError: that is too much.
-        """
-        plain = prepared.plan.direct_rows(parameters)
-
-        def run() -> list[SqlRow]:
-            rows = None if plain is None else show(self.reader, plain, check)
-            if rows is None:
-                self._working_set.begin()
-                gather(self.reader, prepared.plan.waves(parameters), check)
-                interruption = self._working_set.interruption
-                interruption.running = True
-                try:
-                    rows = self._working_set.query(prepared.statement.text, parameters)
-                finally:
-                    interruption.running = False
-            return rows
-
-        try:
-            return self._within_budget(prepared, run)
-        except WorkingSetFullError:
-            rows = stream(self.reader, prepared, parameters, check)
-            if rows is None:
-                raise
-            return rows
-
-    def _within_budget(self, prepared: Prepared, run: Callable[[], Returned]) -> Returned:
-        """Run a statement; if its rows find no room, once more without the rows that earlier ones brought.
-
-        Raises:
-            WorkingSetFullError: it needs too many by itself; nothing of it is left, and none of its rows.
-        """
-        held = self.reader.transaction.budget.used_bytes
-        for last in (held == 0, True):
-            try:
-                return run()
-            except WorkingSetFullError as error:
-                self.reader.evict()
-                if last:
-                    message = f"{error}. {self._advice(prepared, error.table)}"
-                    raise WorkingSetFullError(message, table=error.table, rows=error.rows) from None
-        raise AssertionError("unreachable")
-
-    @staticmethod
-    def _advice(prepared: Prepared, table: str) -> str:
-        """What would let a statement read less of a table."""
-        columns = prepared.plan.unindexed_columns(table)
-        less = f"An index that begins with {' or '.join(columns)}" if columns else "A narrower condition on an index"
-        parts = _in_parts(prepared, table.lower())
-        return f"{less} would let it read less (EXPLAIN ROME shows what it reads){parts}; or raise max_working_set"
-
-    def summary(self, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> list[SqlRow] | None:
-        """The row of a SELECT whose answer the store knows without showing rows; None: it is another one."""
-        questions = prepared.plan.questions(parameters)
-        if questions is None:
-            return None
-        try:
-            row = answer(self.reader, questions, check)
-        except WorkingSetFullError:  # one row is too large; they can pass through SQLite, which is shown its columns
-            return None
-        return None if row is None else [row]
 
     # ------------------------------------------------------------ changes
     def change_all(
@@ -179,7 +100,7 @@ class Execution:
 
         catalog = self.reader.schema.catalog
         try:
-            return self._within_budget(prepared, run)
+            return within_budget(self.reader, prepared, run)
         except (DataError, IdsExhaustedError, WorkingSetFullError):
             return None
 
@@ -206,7 +127,7 @@ class Execution:
             with _naming(prepared.target):
                 return self._change(prepared, parameters, check, foreign_keys=foreign_keys and prepared.foreign_keys)
 
-        return self._within_budget(prepared, run)
+        return within_budget(self.reader, prepared, run)
 
     def _change(
         self, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation, *, foreign_keys: bool
@@ -564,20 +485,6 @@ def _are_keys_planned(target: Table | None, rows: Sequence[PlannedRow] | None) -
         return False
     positions = {*target.guarding} - {target.rowid_alias, ROWID}
     return all(position in row.values for row in rows for position in positions)
-
-
-def _in_parts(prepared: Prepared, table: str) -> str:
-    """How a statement can change a table with less of it in memory; empty when it does not."""
-    found = prepared.inspection
-    if table not in found.written:
-        return ""
-    if table in found.deleted:
-        parts = DELETE_IN_PARTS
-    elif any(changed == table for changed, _ in found.updated):
-        parts = UPDATE_IN_PARTS
-    else:
-        parts = INSERT_IN_PARTS
-    return f"; or change it in parts: {parts}"
 
 
 def _as_reads(requests: Sequence[ReadRequest], prepared: Prepared, check: Validation) -> Sequence[ReadRequest]:

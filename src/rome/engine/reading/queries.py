@@ -1,0 +1,71 @@
+"""Runs a query so that its result is the one it would have on the whole database: reads its plan, hydrates, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rome.codec.values import SqlValue
+from rome.engine.reading.aggregate import answer
+from rome.engine.reading.budget import within_budget
+from rome.engine.reading.direct import show
+from rome.engine.reading.reader import Reader
+from rome.engine.reading.streaming import stream
+from rome.engine.reading.waves import gather
+from rome.engine.statement.prepared import Prepared
+from rome.errors import WorkingSetFullError
+from rome.transaction.read_set import Validation
+from rome.workingset.workingset import SqlRow
+
+
+def read_plan(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> None:
+    """Read what a SELECT needs, for somebody else to run it.
+
+    Raises:
+        WorkingSetFullError: that is too much.
+    """
+    within_budget(reader, prepared, lambda: gather(reader, prepared.plan.waves(parameters), check))
+
+
+def query(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> list[SqlRow]:
+    """Read what a SELECT needs, and run it; or show what it shows without SQLite, if it is so simple.
+
+    Raises:
+        WorkingSetFullError: that is too much.
+    """
+    plain = prepared.plan.direct_rows(parameters)
+
+    def run() -> list[SqlRow]:
+        rows = None if plain is None else show(reader, plain, check)
+        if rows is None:
+            working_set = reader.working_set
+            working_set.begin()
+            gather(reader, prepared.plan.waves(parameters), check)
+            interruption = working_set.interruption
+            interruption.running = True
+            try:
+                rows = working_set.query(prepared.statement.text, parameters)
+            finally:
+                interruption.running = False
+        return rows
+
+    try:
+        return within_budget(reader, prepared, run)
+    except WorkingSetFullError:
+        rows = stream(reader, prepared, parameters, check)
+        if rows is None:
+            raise
+        return rows
+
+
+def aggregate(
+    reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation
+) -> list[SqlRow] | None:
+    """The row of a SELECT whose answer the store knows without showing rows; None: it is another one."""
+    questions = prepared.plan.questions(parameters)
+    if questions is None:
+        return None
+    try:
+        row = answer(reader, questions, check)
+    except WorkingSetFullError:  # one row is too large; they can pass through SQLite, which is shown its columns
+        return None
+    return None if row is None else [row]
