@@ -3,7 +3,7 @@
     connection = rome.connect("rome+lmdb:///data.rome")
 
 opens a database without SQLAlchemy's engine; rome.dbapi is the whole PEP 249 module. Importing this package loads
-nothing else: applications only name Rome in a URL.
+nothing else, since most applications only name Rome in a URL. The functions here are those of rome.dbapi.
 """
 
 from importlib import import_module

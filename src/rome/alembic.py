@@ -1,20 +1,20 @@
-"""Alembic's operations on Rome; importing this module registers them, once per process.
+"""Alembic's operations on Rome. Importing this module registers them, once per process.
 
-Alembic picks its implementation by the dialect's name, "sqlite", so this one takes the place of SQLite's, and acts
-differently on Rome alone. Registering is done by subclassing: alembic has no other way.
+Alembic picks its implementation by the dialect's name, "sqlite", so this one takes the place of SQLite's; for other
+drivers than Rome's it does what SQLite's does. A subclass registers itself: alembic has no other way.
 
-Rome has the ALTER TABLE that alembic's default implementation writes, so no operation needs batch mode, and batch mode
-itself copies a table only where a copy may lead elsewhere.
+Without batch mode: Rome runs the ALTER TABLE that alembic's default implementation writes, so no operation needs batch
+mode. Batch mode itself copies a table only where a copy may come to another result than ALTER TABLE.
 
-Batch mode copies a table, drops it, and gives its name to the copy. With foreign keys enforced, which they are on Rome
-and not on SQLite by default, DROP TABLE deletes the table's rows first: ON DELETE CASCADE would empty the tables that
-refer to it, and RESTRICT would end the migration. So that one DROP TABLE leaves other tables alone. Switching the keys
-off for the whole migration would need a PRAGMA before its transaction begins, and would let it store wrong rows.
+In batch mode: alembic copies a table, drops it, and gives its name to the copy. Rome enforces foreign keys by default,
+which SQLite does not, and DROP TABLE then deletes the table's rows first: ON DELETE CASCADE would empty the tables that
+refer to it, and RESTRICT would end the migration. So this one DROP TABLE runs with foreign keys off. Switching them off
+for the whole migration would need a PRAGMA before its transaction begins, and would let the migration store wrong rows.
 
-DDL is transactional, and alembic is told so: all revisions of an upgrade are one transaction, or one each with its
-`transaction_per_migration`. Revisions written for SQLite rely on the opposite in one point: each begins outside of a
-transaction there, so that a PRAGMA foreign_keys in it counts. So it does here, in any transaction that no BEGIN has
-begun (rome.engine.session.connection_pragmas).
+Transactions: alembic is told that DDL is transactional, so all revisions of an upgrade are one transaction, or one each
+with `transaction_per_migration`. Revisions written for SQLite rely on one difference: on SQLite each begins outside of
+a transaction, so a PRAGMA foreign_keys in it has effect. On Rome it has effect, too, in any transaction that was not
+begun with BEGIN (rome.engine.session.connection_pragmas).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class DropColumnCascade(DropColumn):
-    """DROP COLUMN with the indexes and constraints that need the column, as batch mode does it."""
+    """DROP COLUMN .. CASCADE: it also drops the indexes and constraints that need the column, as batch mode does."""
 
 
 @compiles(DropColumnCascade)
@@ -49,7 +49,7 @@ def _drop_column_cascade(element: DropColumnCascade, compiler: DDLCompiler, **kw
 
 
 class RomeImpl(SQLiteImpl):
-    """SQLite's; on Rome it alters tables in place, and a table that batch mode replaces takes no other rows with it."""
+    """SQLite's implementation. On Rome it alters tables in place, and batch mode deletes no rows of other tables."""
 
     __dialect__ = "sqlite"
 
@@ -64,30 +64,32 @@ class RomeImpl(SQLiteImpl):
         output_buffer: TextIO | None,
         context_opts: dict[str, Any],
     ) -> None:
-        """Alembic's arguments; `transactional_ddl` is what the application's env.py says, if anything."""
+        """Take alembic's arguments; `transactional_ddl` is None unless the application's env.py sets it."""
         if transactional_ddl is None and dialect.driver == "rome":
             transactional_ddl = True
         super().__init__(dialect, connection, as_sql, transactional_ddl, output_buffer, context_opts)
 
     @property
     def _on_rome(self) -> bool:
-        """Also when there is no connection: `alembic upgrade --sql`."""
+        """Whether the dialect is Rome's, also without a connection (`alembic upgrade --sql`)."""
         return bool(self.dialect.driver == "rome")
 
     # ------------------------------------------------------------ without batch mode
     def alter_column(self, table_name: str, column_name: str, **kw: Any) -> None:
-        """On Rome without the comment, which SQLite does not store; CREATE TABLE leaves it out, too."""
+        """ALTER COLUMN; on Rome without the comment, which SQLite does not store and CREATE TABLE leaves out, too."""
         if self._on_rome:
             kw.pop("comment", None)
         super().alter_column(table_name, column_name, **kw)
 
     def add_constraint(self, const: Constraint, **kw: Any) -> None:
+        """ALTER TABLE .. ADD CONSTRAINT; on SQLite alembic refuses it outside of batch mode."""
         if self._on_rome:
             DefaultImpl.add_constraint(self, const, **kw)
         else:
             super().add_constraint(const, **kw)
 
     def drop_constraint(self, const: Constraint, **kw: Any) -> None:
+        """ALTER TABLE .. DROP CONSTRAINT; on SQLite alembic refuses it outside of batch mode."""
         if self._on_rome:
             DefaultImpl.drop_constraint(self, const, **kw)
         else:
@@ -102,6 +104,7 @@ class RomeImpl(SQLiteImpl):
         if_exists: bool | None = None,
         **kw: Any,
     ) -> None:
+        """ALTER TABLE .. DROP COLUMN; on Rome with the indexes and constraints that need the column."""
         if self._on_rome:
             self._exec(DropColumnCascade(table_name, column, schema=schema, if_exists=if_exists))
         else:
@@ -109,7 +112,7 @@ class RomeImpl(SQLiteImpl):
 
     # ------------------------------------------------------------ autogenerate
     def compare_type(self, inspector_column: Column[Any], metadata_column: Column[Any]) -> bool:
-        """Whether they differ; not for an INTEGER that `ddl=portable` has made of the BIGINT of a primary key."""
+        """Whether the types differ. The INTEGER that `ddl=portable` writes for a BIGINT primary key counts as equal."""
         if getattr(self.dialect, "portable_ddl", False) and (
             metadata_column.table.autoincrement_column is metadata_column and isinstance(inspector_column.type, Integer)
         ):
@@ -118,14 +121,16 @@ class RomeImpl(SQLiteImpl):
 
     # ------------------------------------------------------------ batch mode
     def requires_recreate_in_batch(self, batch_op: BatchOperationsImpl) -> bool:
-        """Whether recreate="auto" copies the table; on Rome only where the copy may differ from ALTER TABLE."""
+        """Whether recreate="auto" copies the table; on Rome only if the result may differ from ALTER TABLE's."""
         return bool(super().requires_recreate_in_batch(batch_op)) and not (self._on_rome and _alters_alike(batch_op))
 
     def prep_table_for_batch(self, batch_impl: ApplyBatchImpl, table: Table) -> None:
+        """Remember which table batch mode is about to replace."""
         super().prep_table_for_batch(batch_impl, table)
         self._replaced = table
 
     def drop_table(self, table: Table, **kw: Any) -> None:
+        """DROP TABLE; foreign keys are off meanwhile if batch mode replaces the table."""
         with self._foreign_keys_off() if table is self._replaced else nullcontext():
             super().drop_table(table, **kw)
 
@@ -135,10 +140,10 @@ class RomeImpl(SQLiteImpl):
 
 
 def _alters_alike(batch_op: BatchOperationsImpl) -> bool:
-    """Whether ALTER TABLE leads where a copy does.
+    """Whether ALTER TABLE comes to the same result as a copy.
 
-    A copy finds constraints by names that a convention gives them, casts values to a new type, replaces a primary key,
-    and goes on calling a renamed column by its old name.
+    It does not where a copy finds constraints by the names that a naming convention gives them, casts values to a new
+    type, replaces a primary key, or lets later operations use a renamed column's old name.
     """
     if batch_op.naming_convention or batch_op.copy_from is not None or batch_op.table_args or batch_op.table_kwargs:
         return False

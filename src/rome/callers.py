@@ -1,4 +1,4 @@
-"""Warnings that point at the application: at its own line, not at one of Rome's or of a library between the two."""
+"""Warnings that point at the application's own line, not at one of Rome's or of a library in between."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import warnings
 from types import FrameType
 
 _BETWEEN = frozenset({"rome", "sqlalchemy", "oslo_db", "alembic", "contextlib", "functools"})
-"""Packages that call Rome, or each other, for the application."""
+"""Packages whose frames are skipped: Rome, and what calls it on behalf of the application."""
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the innermost line that is neither Rome's nor of what works for the application.
+    """Issue a warning at the innermost line that is the application's.
 
-    Cost: 0.1 µs for each frame in between, beside the warning itself.
+    Cost: that of the warning, and 0.1 µs for each frame in between.
     """
     frame: FrameType | None = sys._getframe()
     depth = 0

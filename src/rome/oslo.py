@@ -1,11 +1,11 @@
-"""Teach oslo.db Rome's errors; importing this module does it, once per process.
+"""Teach oslo.db Rome's errors. Importing this module registers the filters, once per process.
 
-oslo.db turns only MySQL's and PostgreSQL's serialization failures into DBDeadlock, which is what its applications
-retry. Its filters go by the dialect's name, "sqlite", so ours look at the class of the error first: those of stock
-SQLite pass by. Constraint violations need nothing here, since their texts are SQLite's, and neither does a lost
-connection: RomeDialect.is_disconnect makes it a DBConnectionError.
+oslo.db's applications retry after DBDeadlock, and it raises that only for MySQL's and PostgreSQL's serialization
+failures. These filters raise it for Rome's. oslo.db chooses filters by the dialect's name, "sqlite", so each filter
+here looks at the error's class first and leaves those of stock SQLite alone. Constraint violations need no filter,
+since their texts are SQLite's. Neither does a lost connection: RomeDialect.is_disconnect makes it a DBConnectionError.
 
-CommitUnknownError stays what it is: its transaction may have been committed, so nothing may retry it.
+CommitUnknownError stays as it is: its transaction may have been committed, so nothing may retry it.
 """
 
 from __future__ import annotations

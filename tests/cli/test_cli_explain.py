@@ -42,7 +42,7 @@ def test_prints_a_tree(url: str, capsys: pytest.CaptureFixture[str]) -> None:
         "├─ wave 1: 1 trip expected",
         "│  └─ host: key, id = ?1, at most 1 row",
         "├─ wave 2: 1 trip expected",
-        "│  └─ server: index server_host, host = host.name, keyed by host, ? rows",
+        "│  └─ server: index server_host, host = host.name, keyed by host, row count unknown",
         "└─ in all: 2 trips expected; fewer when the transaction has read some of it before",
     ]
 
@@ -55,7 +55,7 @@ def test_analyze_prints_what_it_cost(url: str, order: list[str], capsys: pytest.
         "├─ wave 1: 1 trip, 1 row, 9 bytes, 1 ms (1 trip expected)",
         "│  └─ host: key, id = 1, at most 1 row",
         "├─ wave 2: 1 trip, 2 rows, 9 bytes, 1 ms (1 trip expected)",
-        "│  └─ server: index server_host, host = host.name, keyed by host, ? rows",
+        "│  └─ server: index server_host, host = host.name, keyed by host, row count unknown",
         "├─ run in SQLite: 1 ms",
         "└─ in all: 2 trips, 3 rows, 9 bytes, 1 ms (2 trips expected); rows of the result: 2",
     ]
@@ -99,7 +99,7 @@ def test_a_terminal_that_knows_no_lines_gets_ascii(url: str, monkeypatch: pytest
     assert main(["explain", url, "SELECT * FROM host"]) == 0
     assert written.getvalue().decode("ascii").splitlines()[:2] == [
         "|- wave 1: 1 trip expected",
-        "|  `- host: whole table, no condition on it, ? rows",
+        "|  `- host: whole table, no condition on it, row count unknown",
     ]
 
 

@@ -44,7 +44,7 @@ def test_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out.splitlines() == [
         "somewhere",
         "",
-        "when         lost of what was acknowledged",
+        "when         acknowledged commits that are lost",
         "a power cut  the last second",
         "",
         "level    check    finding",

@@ -1,14 +1,14 @@
-"""The `rome` command: look at databases, and look after them.
+"""The `rome` command: inspect and maintain databases.
 
-    rome list URL                   names of the databases there
+    rome list URL                   list the databases of a server or folder
     rome explain URL STATEMENT [--analyze] [PARAMETER ..]
-                                    what a statement would read, wave by wave; --analyze runs it, and counts
+                                    show what a statement would read, wave by wave; --analyze runs it and counts
     rome gc URL                     discard superseded versions now
     rome drop URL                   delete a database
-    rome doctor URL [--json]        what a store would lose in which event, and what is wrong with it
+    rome doctor URL [--json]        report what a store would lose in each kind of failure, and what is wrong with it
 
-Ends with status 1, and one line on stderr, when the database says no. `rome doctor` ends with 0 when all is well, 1
-when there is a warning or something could not be looked at, and 2 when there is a problem or an error.
+If the database raises an error, the command prints one line on stderr and ends with status 1. `rome doctor` ends with
+status 0 if all is well, 1 if there is a warning or a check could not be made, and 2 if there is a problem or an error.
 """
 
 from __future__ import annotations
@@ -25,10 +25,14 @@ from rome.dbapi import Error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
+    """Run one command and return its exit status.
+
+    Args:
+        arguments: the command line without the program's name; None for that of the process.
+    """
     parser = _parser()
     parsed, more = parser.parse_known_args(arguments)
-    # argparse leaves over the parameters that stand behind --analyze, and "--".
+    # argparse does not recognize parameters that follow --analyze, nor "--".
     options = more[: more.index("--")] if "--" in more else more
     if more and (parsed.command != "explain" or any(re.match("-[^0-9.]", text) for text in options)):
         parser.error(f"unrecognized arguments: {' '.join(more)}")
@@ -43,24 +47,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rome", description="Look at databases of Rome, and look after them.")
+    parser = argparse.ArgumentParser(prog="rome", description="Inspect and maintain databases of Rome.")
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, run: Callable[[argparse.Namespace], int | None], summary: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=summary, description=summary)
-        made.add_argument("url", metavar="URL", help="such as rome+redis://localhost/nova or rome+lmdb:///nova.rome")
+        made.add_argument(
+            "url", metavar="URL", help="rome+redis://localhost/nova or rome+lmdb:///nova.rome, for example"
+        )
         made.set_defaults(run=run, status_of_errors=1)
         return made
 
-    command("list", _list, "print the names of the databases where the URL points to")
-    explain = command("explain", run_explain, "print what a statement would read, wave by wave; nothing is read")
+    command("list", _list, "list the databases of the server or folder that the URL names")
+    explain = command("explain", run_explain, "show what a statement would read, wave by wave, without reading it")
     explain.add_argument("statement", metavar="STATEMENT")
-    explain.add_argument("parameters", metavar="PARAMETER", nargs="*", help="a number, NULL, or a text")
-    explain.add_argument("--analyze", action="store_true", help="run it, count, and undo what it changed")
+    explain.add_argument("parameters", metavar="PARAMETER", nargs="*", help="a number, NULL or text")
+    explain.add_argument("--analyze", action="store_true", help="run the statement, count what it reads, and undo it")
     command("gc", _gc, "discard superseded versions that are older than the retention")
     command("drop", _drop, "delete the database and everything in it")
-    doctor = command("doctor", run_doctor, "tell what the store would lose in which event, and what is wrong with it")
-    doctor.add_argument("--json", action="store_true", help="print JSON, for programs")
+    doctor = command("doctor", run_doctor, "report what would be lost in each kind of failure, and what is wrong")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(status_of_errors=2)
     return parser
 

@@ -1,4 +1,4 @@
-"""`rome doctor`: a store's diagnosis, printed for people or for programs."""
+"""`rome doctor`: print a store's diagnosis as text or as JSON."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ STATUS = {Level.OK: 0, Level.UNKNOWN: 1, Level.WARNING: 1, Level.PROBLEM: 2}
 
 
 def run_doctor(parsed: argparse.Namespace) -> int:
-    """Print it; returns the exit status."""
+    """Diagnose the store, print the result, and return the exit status: 0, 1 or 2 (see STATUS)."""
     diagnosis = rome.diagnose(parsed.url)
     print(as_json(diagnosis) if parsed.json else as_text(diagnosis))
     return STATUS[diagnosis.level]
 
 
 def as_text(diagnosis: Diagnosis) -> str:
-    """What is lost when, then the findings, each with its remedy below it."""
+    """A table of what each kind of failure would lose, then the findings, each with its remedy below it."""
     lines = [diagnosis.subject]
     if diagnosis.losses:
-        lines += ["", table(["when", "lost of what was acknowledged"], diagnosis.losses)]
+        lines += ["", table(["when", "acknowledged commits that are lost"], diagnosis.losses)]
     rows: list[tuple[str, str, str]] = []
     for check, level, reason, remedy in diagnosis.findings:
         rows.append((level.name.lower(), check, reason))
@@ -34,7 +34,7 @@ def as_text(diagnosis: Diagnosis) -> str:
 
 
 def as_json(diagnosis: Diagnosis) -> str:
-    """An object: subject, level, losses: {event: lost}, findings: [{check, level, reason, remedy}]."""
+    """A JSON object: {subject, level, losses: {event: lost}, findings: [{check, level, reason, remedy}]}."""
     findings = [{**each._asdict(), "level": each.level.name.lower()} for each in diagnosis.findings]
     return json.dumps(
         {

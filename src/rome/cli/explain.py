@@ -1,4 +1,4 @@
-"""`rome explain`: what a statement reads, as a tree."""
+"""`rome explain`: show what a statement reads, as a tree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import rome
 from rome.codec.values import SqlValue
 
 ReportRow = Mapping[str, object]
-"""A row of EXPLAIN ROME, by the names of its columns."""
+"""A row of EXPLAIN ROME: {column name: value}."""
 
 _NUMBER = re.compile(r"[+-]?[0-9]+")
 _REAL = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?")
@@ -20,7 +20,7 @@ _PLAIN_BRANCHES = ("|- ", "`- ", "|  ")
 
 
 def run_explain(parsed: argparse.Namespace) -> None:
-    """Print it; what a statement changes is undone."""
+    """Print the plan of the statement. With --analyze the statement runs, and what it changes is undone."""
     connection = rome.connect(parsed.url)
     try:
         analyze = "ANALYZE " if parsed.analyze else ""
@@ -34,9 +34,9 @@ def run_explain(parsed: argparse.Namespace) -> None:
 
 
 def value_of(text: str) -> SqlValue:
-    """A parameter as it is written on a command line: a number or NULL as in SQL, anything else is text.
+    """The value of a parameter on the command line: a number or NULL as SQL writes it; anything else is text.
 
-    A text in single quotes is the text inside of them, so that '5' can be told from 5.
+    Single quotes around a text are removed, so that '5' is text and 5 is a number.
     """
     if text.upper() == "NULL":
         return None
@@ -48,7 +48,7 @@ def value_of(text: str) -> SqlValue:
 
 
 def tree(rows: Sequence[ReportRow], branches: tuple[str, str, str] = _BRANCHES) -> str:
-    """One line per row: the waves, their accesses below them, and what it is in all."""
+    """One line per row: the waves, each with its accesses below it, then the totals."""
     branch, last_branch, trunk = branches
     lines = []
     for at, row in enumerate(rows[:-1]):
@@ -61,7 +61,7 @@ def tree(rows: Sequence[ReportRow], branches: tuple[str, str, str] = _BRANCHES) 
 
 
 def _head(row: ReportRow) -> str:
-    """A wave, or what is counted beside and above them."""
+    """The line of a wave, or of a row that belongs to no wave, such as the totals."""
     name = f"wave {row['wave']}" if row["wave"] else str(row["access"])
     expected = _count(row["expected_trips"], "trip")
     if row.get("trips") is None:
@@ -77,8 +77,8 @@ def _head(row: ReportRow) -> str:
 
 
 def _access(row: ReportRow) -> str:
-    """A table and the way to its rows."""
-    most = "? rows" if row["most_rows"] is None else f"at most {_count(row['most_rows'], 'row')}"
+    """The line of one access: a table and how its rows are found."""
+    most = "row count unknown" if row["most_rows"] is None else f"at most {_count(row['most_rows'], 'row')}"
     parts = [row["access"], row["bounds"], row["remark"], most]
     return f"{row['table']}: {', '.join(str(part) for part in parts if part)}"
 

@@ -1,7 +1,8 @@
 """RomeDialect: SQLAlchemy's SQLite dialect over rome.dbapi.
 
-Its name stays "sqlite", since what executes the SQL is SQLite: types, DDL, reflection and every application's branch
-on the name apply as they are. What differs is what a shared database with many clients has and a file has not.
+The dialect's name stays "sqlite", since SQLite executes the SQL: SQLAlchemy's types, DDL and reflection, and what an
+application does for that name, apply unchanged. This module holds what a database shared by many clients needs and a
+file does not: isolation levels, FOR UPDATE, and a pool that replaces lost connections.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 
 
 class RomeCompiler(SQLiteCompiler):
-    """SQLite's SQL, and FOR UPDATE, which SQLite has not: the engine takes it out again and honours it."""
+    """SQLite's SQL, plus FOR UPDATE. SQLite does not know it: the engine removes it from the text and honours it."""
 
     def for_update_clause(self, select: GenerativeSelect, **kw: Any) -> str:
-        """FOR UPDATE, whatever the strength asked for: rows that are locked to be read are validated at COMMIT, too."""
-        # Private, but all dialects of SQLAlchemy read it, and there is no public way to it.
+        """FOR UPDATE for every strength: with_for_update(read=True), too, asks that the rows be the same at COMMIT."""
+        # A private attribute, but all of SQLAlchemy's dialects read it, and there is no public one.
         asked = select._for_update_arg
         if asked is None:
             return ""
@@ -41,13 +42,13 @@ class RomeCompiler(SQLiteCompiler):
 
 
 class RomeExecutionContext(SQLiteExecutionContext):
-    """Asks for the number of rows when the application does.
+    """Asks the cursor for the number of rows only when the application does.
 
-    SQLAlchemy asks after every statement that returns no rows, as some drivers forget the number when the cursor is
-    closed. Rome's do not; and what the application has not asked for may still be decided by a replay.
+    SQLAlchemy asks after every statement that returns no rows, since some drivers forget the number when the cursor is
+    closed. Rome's cursors do not. Until the application has asked, a replay may still come to another number.
     """
 
-    _rowcount: Any = ()  # "known", to SQLAlchemy, which takes None for "to be asked for"
+    _rowcount: Any = ()  # SQLAlchemy takes None for "not asked yet" and would ask; anything else keeps it from asking
 
     @property
     def rowcount(self) -> int:
@@ -60,13 +61,15 @@ class RomeExecutionContext(SQLiteExecutionContext):
 
 
 _EXTENSIONS = {"oslo_db.sqlalchemy.exc_filters": "rome.oslo", "alembic.ddl.impl": "rome.alembic"}
-"""What an application may have loaded -> what then teaches it about Rome."""
+"""{module of a library: module of Rome that adapts it, which is imported if the application has loaded the library}"""
 
 
 def _extend_libraries() -> None:
-    """Load what the libraries need that the application has loaded; costs next to nothing, so it is done often.
+    """Adapt the libraries that the application has loaded by now.
 
-    By name, since these modules and this one are one layer, and none needs the others to work.
+    It imports by name, since these modules are on the same layer as this one, which works without them.
+
+    Cost: two look-ups in sys.modules, so it may be called often.
     """
     for library, extension in _EXTENSIONS.items():
         if library in sys.modules and extension not in sys.modules:
@@ -74,18 +77,20 @@ def _extend_libraries() -> None:
 
 
 def _replace_lost(dbapi_connection: Any, record: object, proxy: object) -> None:
-    """Give out no connection that is known to be lost, and none that a forked child inherited. No round trip.
+    """Make the pool replace a connection that is known to be lost, or that a forked child inherited.
 
-    It spares applications pool_pre_ping, and Engine.dispose() after a fork.
+    So applications need neither pool_pre_ping nor Engine.dispose() after a fork.
+
+    Cost: no round trip.
     """
     if not dbapi_connection.is_usable():
-        raise DisconnectionError("the connection was lost, or is the parent process's")
+        raise DisconnectionError("the connection was lost, or belongs to the parent process")
 
 
 class RomeDialect(SQLiteDialect):
-    """What `create_engine("rome+<store>://...")` uses.
+    """The dialect of `create_engine("rome+<store>://...")`.
 
-    The pool is SQLAlchemy's default, QueuePool, on every store.
+    Its pool is SQLAlchemy's default, QueuePool, on every store.
     """
 
     driver = "rome"
@@ -94,11 +99,11 @@ class RomeDialect(SQLiteDialect):
     statement_compiler = RomeCompiler
     execution_ctx_cls = RomeExecutionContext
     ddl_compiler = RomeDDLCompiler
-    # Ids come from the store's sequence, in the order of VALUES: so SQLAlchemy may insert many rows by one statement,
-    # and tell by their order whose id is whose. With SQLite's own dialect it inserts them one by one, a trip each.
+    # Ids come from the store's sequence, in the order of VALUES. So SQLAlchemy may insert many rows with one statement
+    # and assign the ids by their order. With SQLite's own dialect it inserts them one by one, a round trip each.
     insertmanyvalues_implicit_sentinel = InsertmanyvaluesSentinelOpts.ANY_AUTOINCREMENT
     portable_ddl = False
-    """Whether the URL says `ddl=portable`; in offline mode, which hands on no URL, it does not."""
+    """Whether the URL says `ddl=portable`. False in Alembic's offline mode, where the dialect is given no URL."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -107,7 +112,7 @@ class RomeDialect(SQLiteDialect):
 
     @classmethod
     def get_dialect_cls(cls, url: URL) -> type[Dialect]:
-        """The dialect for a URL; SQLAlchemy-Utils asks for databases, and gets another (rome.dialect.databases)."""
+        """The dialect class for a URL. SQLAlchemy-Utils gets one of its own: see rome.dialect.databases."""
         if "sqlalchemy_utils" in sys.modules:
             databases = import_module("rome.dialect.databases")
             if databases.is_asked_by_utils():
@@ -120,21 +125,21 @@ class RomeDialect(SQLiteDialect):
 
     @classmethod
     def engine_created(cls, engine: Engine) -> None:
-        """Guard the pool, and extend what the application has loaded.
+        """Watch the pool for lost connections, and adapt the libraries that the application has loaded.
 
-        oslo.db is loaded before its engines are made, alembic perhaps after, but before it works on a connection. (It
-        may do without: `alembic upgrade --sql` makes a dialect, and neither engine nor connection.)
+        oslo.db is loaded before it makes an engine. Alembic may be loaded later, but before it uses a connection;
+        `alembic upgrade --sql` makes a dialect without engine or connection. Hence there are three such moments.
         """
         event.listen(engine, "checkout", _replace_lost)
         event.listen(engine, "checkout", lambda *_: _extend_libraries())
 
     def create_connect_args(self, url: URL) -> tuple[list[str], dict[str, Any]]:
-        """The URL itself, once it is known to be right: a wrong one fails in create_engine, not at the first query.
+        """Check the URL, so that a wrong one fails in create_engine and not at the first query, and hand it on.
 
-        A URL that names no database gets one that belongs to the engine, so that all of its connections share it.
+        A URL that names no database gets a database of the engine's own, which all of its connections share.
 
         Raises:
-            URLError, InterfaceError: as rome.dbapi.connect.
+            URLError, InterfaceError: as rome.dbapi.connect raises them.
         """
         private = private_name(url)
         if private is not None:
@@ -145,33 +150,39 @@ class RomeDialect(SQLiteDialect):
         self.portable_ddl = parse_url(url).options.ddl == "portable"
         return [], {"url": url}
 
-    # SQLAlchemy types a connection as what every driver has, and a level as one of those it knows: hence Any.
+    # SQLAlchemy's types of a connection and of a level do not include Rome's: hence Any.
 
     def get_isolation_level_values(self, dbapi_connection: Any) -> list[Any]:
+        """The levels that the application may set."""
         return list(LEVELS)
 
     def get_isolation_level(self, dbapi_connection: Any) -> Any:
+        """The level of a connection. One that names only how transactions begin, as sqlite3 has it, is SERIALIZABLE."""
         name = dbapi_connection.isolation_level
         return "SERIALIZABLE" if name in BEGINNINGS else name
 
     def set_isolation_level(self, dbapi_connection: Any, level: str) -> None:
+        """Set the level of a connection, from its next transaction on."""
         dbapi_connection.isolation_level = level
 
     def detect_autocommit_setting(self, dbapi_conn: Any) -> bool:
+        """Whether a connection is at AUTOCOMMIT."""
         return bool(dbapi_conn.isolation_level == "AUTOCOMMIT")
 
     def do_ping(self, dbapi_connection: Any) -> bool:
-        """Whether the connection is alive, as far as the socket tells; no round trip.
+        """Whether the connection is alive, as far as its socket shows.
 
-        What it cannot tell does no harm: the first read of a transaction reconnects by itself.
+        A connection that is lost and does not show it does no harm: a transaction's first read reconnects by itself.
+
+        Cost: no round trip.
         """
         return bool(dbapi_connection.is_usable())
 
     def is_disconnect(self, e: Exception, connection: object, cursor: object) -> bool:
-        """The pool must replace its connections.
+        """Whether an error means that the pool must replace its connections.
 
-        Not after CommitUnknownError, although the connection broke: oslo.db and others run a transaction again
-        after a disconnect, and this one may have been committed. The engine reconnects by itself.
+        A CommitUnknownError does not, although the connection broke: oslo.db and others run a transaction again after a
+        disconnect, and this one may have been committed. The connection reconnects by itself.
         """
         if isinstance(e, StoreUnavailableError):
             return True

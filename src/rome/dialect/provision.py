@@ -1,4 +1,4 @@
-"""What SQLAlchemy's test plugin asks of a dialect beside requirements.py; SQLAlchemy finds it by its name."""
+"""Hooks of SQLAlchemy's test plugin: how to create and drop databases. SQLAlchemy finds this module by its name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ for _hook in (temp_table_keyword_args, upsert):
 
 @create_db.for_db(BACKEND)  # type: ignore[untyped-decorator]
 def _create_db(config: object, engine: Engine, identifier: str) -> None:
-    """Nothing: a database is created by the first connection to it. For pytest-xdist, one for each of its workers."""
+    """Do nothing, since the first connection to a database creates it. pytest-xdist asks for one for each worker."""
 
 
 @drop_db.for_db(BACKEND)  # type: ignore[untyped-decorator]

@@ -1,4 +1,4 @@
-"""What SQLAlchemy's own dialect suite may ask of Rome: what it may ask of stock SQLite, except for REFUSED."""
+"""Which tests of SQLAlchemy's dialect suite Rome must pass: those that stock SQLite passes, except for REFUSED."""
 
 from __future__ import annotations
 
@@ -94,34 +94,36 @@ OPEN = frozenset(
         "window_range_numeric",
     }
 )
-"""What the suite leaves closed unless a dialect opens it."""
+"""Requirements that the suite leaves closed unless a dialect opens them."""
 
 CLOSED = {"implicitly_named_constraints": "SQLite gives a constraint no name of its own"}
-"""What the suite leaves open unless a dialect closes it, and which SQLite has not."""
+"""Requirements that the suite leaves open unless a dialect closes them, and that SQLite does not meet."""
 
 REFUSED = {"schemas": "ATTACH is refused: a connection has one database"}
-"""What is closed on Rome only: stock SQLite, which the tests compare with, runs it."""
+"""Requirements that are closed on Rome alone; stock SQLite, with which the tests compare, runs their tests."""
 
 FAILING = {
     "parens_in_union_contained_select_w_limit_offset": "not in SQLite's grammar",
     "parens_in_union_contained_select_wo_limit_offset": "not in SQLite's grammar",
     "precision_numerics_many_significant_digits": "SQLite keeps decimals as floats",
 }
-"""What SQLite cannot do; the tests run, and must fail, as SQLAlchemy has it for SQLite."""
+"""Requirements that SQLite does not meet. Their tests run and must fail, as SQLAlchemy declares it for SQLite."""
 
 
 class Requirements(SuiteRequirements):
-    """For pytest's option `--requirements rome.dialect.requirements:Requirements` of SQLAlchemy's test plugin."""
+    """Rome's requirements: pytest's option `--requirements rome.dialect.requirements:Requirements` selects them."""
 
     def get_isolation_levels(self, config: object) -> dict[str, Any]:
+        """The default isolation level, and all of them."""
         return {"default": "SERIALIZABLE", "supported": list(LEVELS)}
 
     def get_order_by_collation(self, config: object) -> str:
+        """A collation with which the suite tests ORDER BY."""
         return "NOCASE"
 
 
 def refused(reason: str) -> Any:
-    """A rule that closes what it is for, on Rome."""
+    """A rule that skips a requirement's tests on Rome, with this reason."""
 
     def on_rome(config: Any) -> bool:
         return bool(config.db.dialect.driver == RomeDialect.driver)
@@ -131,7 +133,7 @@ def refused(reason: str) -> Any:
 
 
 def made_by(make: Callable[..., Any], *reason: str) -> property:
-    """A requirement whose rule is made anew each time it is asked for: SQLAlchemy adds others to the one it gets."""
+    """A requirement whose rule is made anew each time it is read: SQLAlchemy adds other rules to the one it gets."""
     return property(lambda requirements: make(*reason))
 
 

@@ -1,11 +1,11 @@
-"""ALTER TABLE beyond SQLite's own: what other databases let one change in a table that is there.
+"""The forms of ALTER TABLE that other databases have and SQLite does not.
 
     ALTER TABLE t ADD [CONSTRAINT n] {UNIQUE | PRIMARY KEY | FOREIGN KEY | CHECK} ..
     ALTER TABLE t DROP CONSTRAINT [IF EXISTS] n [RESTRICT | CASCADE]
     ALTER TABLE t ALTER [COLUMN] c {[SET DATA] TYPE .. | SET DEFAULT .. | DROP DEFAULT | SET NOT NULL | DROP NOT NULL}
     ALTER TABLE t DROP [COLUMN] [IF EXISTS] c {RESTRICT | CASCADE}
 
-Each is an edit of the table's CREATE statement. All other forms are SQLite's, and left to it.
+Each is an edit of the table's CREATE statement. All other forms are left to SQLite.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class Alteration:
     """One change of one table.
 
     Attributes:
-        change: what of it.
-        name: the column's, or the constraint's (empty: ADD without one).
+        change: what is changed.
+        name: of the column or constraint; empty for ADD of a constraint without a name.
         text: the new constraint, type, DEFAULT or NOT NULL clause; empty to drop it.
-        kind: of the new constraint, as Clause has it.
-        columns: of the new constraint.
-        collation: the COLLATE clause behind a new type.
-        if_exists: dropping what is not there is no error.
-        cascade: DROP COLUMN takes along what needs the column.
+        kind: of the new constraint, as in Clause.
+        columns: of the new constraint, in lower case.
+        collation: the COLLATE clause that follows a new type; empty if there is none.
+        if_exists: dropping a constraint or column that does not exist is no error.
+        cascade: DROP COLUMN also drops the indexes and constraints that need the column.
     """
 
     table: str
@@ -51,11 +51,12 @@ class Alteration:
 
 @lru_cache(maxsize=1024)
 def parse(sql: str) -> Alteration | None:
-    """What a statement alters; None when it is for SQLite.
+    """The alteration that a statement asks for; None if the statement is to be left to SQLite.
 
     Raises:
-        OperationalError: it begins as one of these forms, and is none; or it is MySQL's CHARACTER SET.
-        NotSupportedError: TYPE .. USING.
+        OperationalError: the statement begins like one of these forms and has a syntax error, or names a CHARACTER SET
+            as MySQL does.
+        NotSupportedError: ALTER COLUMN .. TYPE .. USING.
     """
     tokens = [token for token in tokenize(sql) if token.word != ";"]
     words = [token.word for token in tokens]
@@ -108,7 +109,7 @@ class _Parser:
         return Alteration(table, "ADD", clause.name or "", self._text(start), clause.kind, clause.columns)
 
     def _drop_column(self, table: str) -> Alteration | None:
-        """Without any of our words it is SQLite's."""
+        """DROP COLUMN with a word that SQLite does not know; None without one, since SQLite then runs it."""
         self._take("COLUMN")
         if_exists, name = self._if_exists(), self._name()
         how = self._take("RESTRICT", "CASCADE")
@@ -148,8 +149,8 @@ class _Parser:
         while (token := self._token()) is not None and not begins_clause(self._tokens, self._at):
             if token.word == "USING":
                 raise NotSupportedError(
-                    "ALTER COLUMN .. TYPE .. USING is not supported: values are converted as when they are stored; "
-                    "change them by UPDATE, before or after"
+                    "ALTER COLUMN .. TYPE .. USING is not supported: leave USING out, and the values are converted as "
+                    "if they were stored anew; change them with UPDATE, before or after"
                 )
             if token.word != "(" and token.kind == "op":
                 raise self._syntax_error()
@@ -164,7 +165,7 @@ class _Parser:
         return Alteration(table, "TYPE", name, self._text(start, stop), collation=collation)
 
     def _default(self) -> str:
-        """The rest as what may follow DEFAULT: an expression needs parentheses there, which others do not ask for."""
+        """The rest of the statement as a default, in parentheses where SQLite needs them and other databases do not."""
         start, stop = self._at, len(self._tokens)
         if start == stop:
             raise self._syntax_error()
@@ -179,7 +180,7 @@ class _Parser:
         return text if literal or wrapped else f"({text})"
 
     def _unknown_collation(self) -> OperationalError:
-        """In MySQL's words, by which migrations tell that a server lacks a collation (Neutron's does, and goes on)."""
+        """MySQL's error for a missing collation. Migrations recognize it by its text (Neutron's does, and goes on)."""
         return OperationalError(
             f"Unknown collation: '{identifier(self._tokens[-1])}'; text is UTF-8, and collations are the columns': "
             "ALTER TABLE .. ALTER COLUMN .. TYPE .. COLLATE {BINARY | NOCASE | RTRIM}"
@@ -197,7 +198,7 @@ class _Parser:
         return [token.word for token in self._tokens[self._at : self._at + count]]
 
     def _take(self, *words: str) -> str:
-        """Go past one of these words, if it is here, and return it."""
+        """The next word, and step past it, if it is one of these; otherwise an empty text."""
         found = self._word() if self._word() in words else ""
         self._at += bool(found)
         return found
@@ -227,10 +228,12 @@ class _Parser:
 
 
 def edited(table: CreateTable, alteration: Alteration) -> str:
-    """The CREATE statement after the alteration; of DROP COLUMN: without the constraints that need the column.
+    """The table's CREATE statement after the alteration.
+
+    For DROP COLUMN the text lacks only the constraints that need the column: SQLite drops the column itself.
 
     Raises:
-        OperationalError: it names a column or constraint that is not there, or a new one that is.
+        OperationalError: the column or constraint does not exist, or the constraint to add already does.
     """
     match alteration.change:
         case "ADD":
@@ -242,8 +245,8 @@ def edited(table: CreateTable, alteration: Alteration) -> str:
             found = table.constraint(alteration.name)
             if found is None and not alteration.if_exists:
                 raise OperationalError(
-                    f"no such constraint: {alteration.name} (one without a name cannot be dropped: see the table's "
-                    "text in sqlite_master)"
+                    f"no such constraint: {alteration.name} (only a constraint with a name can be dropped; the names "
+                    "are in the table's text in sqlite_master)"
                 )
             return table.without([] if found is None else [found])
         case "TYPE":

@@ -1,9 +1,9 @@
-"""The text of a CREATE TABLE, taken apart into columns and clauses, and edited.
+"""Parse the text of a CREATE TABLE into columns and clauses, and edit it.
 
-Invariant: what an edit does not name stays as it is, letter for letter. The text is one that SQLite has accepted, as
-sqlite_master has it, so nothing here checks it; what an edit makes of it is for SQLite to accept or refuse.
+Invariant: an edit leaves everything that it does not name as it is, letter for letter. The text comes from
+sqlite_master, so SQLite has accepted it and nothing here checks it. SQLite also checks the result of an edit.
 
-A constraint is put on a line of its own: SQLAlchemy's reflection reads CHECK constraints line by line.
+A new constraint gets a line of its own, since SQLAlchemy's reflection reads CHECK constraints line by line.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _KINDS = {"PRIMARY": "PRIMARY KEY", "FOREIGN": "FOREIGN KEY", "NOT": "NOT NULL"}
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A constraint of the table, or any clause of a column behind its type.
+    """A constraint of the table, or any clause that follows a column's type.
 
     Attributes:
-        kind: PRIMARY KEY, FOREIGN KEY, NOT NULL, or its first word; empty for a name that no constraint follows.
-        name: by CONSTRAINT, unquoted.
-        start, stop: positions of its tokens, the name included.
-        columns: lower-case names in its parentheses: of the columns; of CHECK everything that may be one.
+        kind: PRIMARY KEY, FOREIGN KEY, NOT NULL, or its first word; empty for a CONSTRAINT name that nothing follows.
+        name: the name after CONSTRAINT, unquoted; None if there is none.
+        start, stop: positions of its tokens, CONSTRAINT and the name included.
+        columns: the columns in its parentheses, in lower case; of a CHECK, every word that may be a column.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class ColumnText:
-    """A column: its name is the token at `start`, then comes its type, if any, then its clauses."""
+    """A column. The token at `start` is its name; its type follows, if any, up to `type_stop`, then its clauses."""
 
     name: str
     start: int
@@ -50,12 +50,13 @@ class ColumnText:
     clauses: tuple[Clause, ...]
 
     def clause(self, kind: str) -> Clause | None:
+        """The first clause of this kind, if there is one."""
         return next((clause for clause in self.clauses if clause.kind == kind), None)
 
 
 @dataclass
 class CreateTable:
-    """One CREATE TABLE. Every edit returns the text that it makes, and leaves this one.
+    """One CREATE TABLE. Each edit returns a new text and leaves this one unchanged.
 
     Cost: 2 µs per token of the text.
     """
@@ -78,14 +79,18 @@ class CreateTable:
                 self.columns.append(ColumnText(name, start, type_stop, stop, found))
 
     def column(self, name: str) -> ColumnText:
-        """Raises OperationalError: there is none of this name."""
+        """The column of this name, in any case.
+
+        Raises:
+            OperationalError: there is no such column.
+        """
         for column in self.columns:
             if column.name.lower() == name.lower():
                 return column
         raise OperationalError(f"no such column: {name}")
 
     def constraint(self, name: str) -> Clause | None:
-        """The named constraint, of the table or of a column."""
+        """The constraint of this name, in any case, of the table or of a column; None if there is none."""
         every = [*self.constraints, *(clause for column in self.columns for clause in column.clauses)]
         return next(
             (clause for clause in every if clause.name is not None and clause.name.lower() == name.lower()), None
@@ -93,17 +98,17 @@ class CreateTable:
 
     # ------------------------------------------------------------ edits
     def with_constraint(self, text: str, not_null: Collection[str]) -> str:
-        """With a table constraint at the end; columns of these names are made NOT NULL."""
+        """The text with a table constraint at the end, and NOT NULL for these columns (lower-case names)."""
         named = [column for column in self.columns if column.name.lower() in not_null]
         edits = [self._after(column.stop, " NOT NULL") for column in named if column.clause("NOT NULL") is None]
         return self._edited([*edits, self._after(self._close, f", \n\t{text}")])
 
     def without(self, dropped: Iterable[Clause]) -> str:
-        """Without these constraints."""
+        """The text without these constraints."""
         return self._edited(self._cut(clause.start, clause.stop) for clause in dropped)
 
     def with_type(self, name: str, type_: str, collation: str) -> str:
-        """With another type of the column; `collation`, when not empty, takes the place of its COLLATE."""
+        """The text with another type for a column; `collation` replaces its COLLATE clause unless it is empty."""
         column = self.column(name)
         old = column.clause("COLLATE")
         text = f" {type_}"
@@ -116,7 +121,7 @@ class CreateTable:
         return self._edited([(name_stop, self._tokens[column.type_stop - 1].stop, text), *edits])
 
     def with_clause(self, name: str, kind: str, text: str) -> str:
-        """With this clause of the column in place of the one of its kind; empty: without any."""
+        """The text with this clause in place of the column's clause of that kind; with none if `text` is empty."""
         column = self.column(name)
         edits = [self._cut(clause.start, clause.stop) for clause in column.clauses if clause.kind == kind]
         if text:
@@ -125,10 +130,10 @@ class CreateTable:
         return self._edited(edits)
 
     def with_autoincrement(self) -> str:
-        """With AUTOINCREMENT behind the PRIMARY KEY, which it must have, of one column.
+        """The text with AUTOINCREMENT after the PRIMARY KEY, which must be of one column.
 
         Raises:
-            NotSupportedError: it is not found where SQLite's grammar has it.
+            NotSupportedError: there is no PRIMARY KEY where SQLite's grammar puts it.
         """
         for clause in (clause for column in self.columns for clause in column.clauses):
             if clause.kind == "PRIMARY KEY":
@@ -144,7 +149,7 @@ class CreateTable:
 
     # ------------------------------------------------------------ generated columns
     def virtual_columns(self) -> dict[str, frozenset[str]]:
-        """The VIRTUAL columns that may be NULL, in lower case, with the names that their expressions mention."""
+        """{VIRTUAL column that may be NULL: names that its expression mentions}, all in lower case."""
         return {
             column.name.lower(): self._names(clause)
             for column, clause in self._generated(stored=False)
@@ -162,7 +167,7 @@ class CreateTable:
         return frozenset().union(*names)
 
     def with_blank(self, names: Collection[str]) -> str:
-        """With NULL as the expression of these generated columns, given in lower case."""
+        """The text with NULL as the expression of these generated columns (lower-case names)."""
         edits = []
         for column, clause in (*self._generated(stored=False), *self._generated(stored=True)):
             if column.name.lower() in names:
@@ -178,7 +183,7 @@ class CreateTable:
                     yield column, clause
 
     def _names(self, clause: Clause) -> frozenset[str]:
-        """Everything in a clause's parentheses that may be the name of a column, in lower case."""
+        """Every word in a clause's parentheses that may be the name of a column, in lower case."""
         opened = self._opened(clause)
         found = self._tokens[opened : closing(self._tokens, opened)]
         return frozenset(identifier(token).lower() for token in found if token.kind in ("word", "quoted"))
@@ -187,7 +192,7 @@ class CreateTable:
         return next(at for at in range(clause.start, clause.stop) if self._tokens[at].word == "(")
 
     def _cut(self, start: int, stop: int) -> tuple[int, int, str]:
-        """Without these tokens, and without the comma before them if nothing else needs it."""
+        """The edit that removes these tokens, and the comma before them if nothing else needs it."""
         last = self._tokens[stop - 1].stop
         if self._tokens[start - 1].word == "," and self._tokens[stop].word in (",", ")"):
             start -= 1
@@ -198,7 +203,7 @@ class CreateTable:
         return at, at, text
 
     def _edited(self, edits: Iterable[tuple[int, int, str]]) -> str:
-        """The text after replacements (begin, end, new), which do not overlap; those at one place in their order."""
+        """The text after edits (begin, end, new text), which must not overlap; those at one place keep their order."""
         parts, copied = [], 0
         for begin, end, new in sorted(edits, key=lambda edit: edit[:2]):
             parts += [self.sql[copied:begin], new]
@@ -207,7 +212,7 @@ class CreateTable:
 
 
 def closing(tokens: Sequence[Token], opened: int) -> int:
-    """The position of the parenthesis that closes the one at `opened`; the end when none does."""
+    """The position of the parenthesis that closes the one at `opened`; the number of tokens if none does."""
     depth = 0
     for at in range(opened, len(tokens)):
         depth += (tokens[at].word == "(") - (tokens[at].word == ")")
@@ -236,7 +241,7 @@ def begins_clause(tokens: Sequence[Token], at: int) -> bool:
 
 
 def clauses(tokens: Sequence[Token], start: int, stop: int) -> Iterator[Clause]:
-    """The clauses of a column, or the constraints of a table, which need no commas between them."""
+    """The clauses of a column, or the constraints of a table; SQLite needs no commas between these."""
     at = start
     while at < stop:
         begin, name = at, None
@@ -244,7 +249,7 @@ def clauses(tokens: Sequence[Token], start: int, stop: int) -> Iterator[Clause]:
             name = identifier(tokens[at + 1])
             at += 2
         head = _word(tokens, at) if at < stop else "CONSTRAINT"
-        if head == "CONSTRAINT" and name is not None:  # SQLite takes a name without a constraint
+        if head == "CONSTRAINT" and name is not None:  # SQLite accepts a name that no constraint follows
             yield Clause("", name, begin, at, frozenset())
             continue
         end = min(_end(tokens, at), stop)
@@ -269,7 +274,7 @@ def _word(tokens: Sequence[Token], at: int) -> str:
 
 
 def _end(tokens: Sequence[Token], at: int) -> int:
-    """Where the clause that begins here, without its name, ends."""
+    """The position after the clause that begins at `at`, where CONSTRAINT and its name have been passed."""
     match tokens[at].word:
         case "DEFAULT":
             at += 2 if _word(tokens, at + 1) in ("+", "-") else 1
@@ -300,7 +305,7 @@ def _behind_parentheses(tokens: Sequence[Token], at: int) -> int:
 
 
 def _end_of_reference(tokens: Sequence[Token], at: int) -> int:
-    """Where `REFERENCES parent (a, b) ON .. MATCH .. NOT DEFERRABLE INITIALLY ..` ends."""
+    """The position after a clause `REFERENCES parent (a, b) ON .. MATCH .. NOT DEFERRABLE INITIALLY ..`."""
     at = _behind_parentheses(tokens, at + 2)
     while True:
         match _word(tokens, at):

@@ -1,9 +1,9 @@
-"""The text of a CREATE TRIGGER: which ones Rome has, and what a working set runs in their place.
+"""The text of a CREATE TRIGGER: whether Rome supports it, and what a working set runs in its place.
 
-Rome has the triggers that touch no table: WHEN and the SELECTs of the body are made of OLD, NEW, constants and
-functions, and what they do is RAISE. Such a trigger reads and writes no row but the one that it is about, so no fetch
-plan needs to know of it, and it may fire again when a statement is run again. RAISE(IGNORE) leaves a row out before any
-constraint looks at it, so that no guard is needed of it.
+Rome supports triggers that touch no table: their WHEN and the SELECTs of their body consist of OLD, NEW, constants and
+functions, and all that they do is RAISE. Such a trigger reads and writes no row except the one that fires it. So no
+fetch plan needs to know of it, and it may fire again when a statement runs again. RAISE(IGNORE) skips a row before any
+constraint is checked, so that row needs no guard.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from rome.sql.tokens import identifier, tokenize
 _ROWIDS = frozenset({"ROWID", "_ROWID_", "OID"})
 _COUNTS = frozenset({"CHANGES", "TOTAL_CHANGES", "LAST_INSERT_ROWID"})
 ROLLED_BACK = "\x1drome:rollback\x1d"
-"""What the message of RAISE(ROLLBACK, ..) begins with in a working set, where it is an ABORT (see for_working_set)."""
+"""Begins the message of a RAISE(ROLLBACK, ..), which is an ABORT in a working set (see for_working_set)."""
 
 
 @dataclass
 class CreateTrigger:
-    """One CREATE TRIGGER. `table`: the name that follows ON, in lower case; empty when the text is no trigger's."""
+    """One CREATE TRIGGER. `table` is the name that follows ON, in lower case; empty if the text creates no trigger."""
 
     sql: str
     table: str = field(init=False, default="")
@@ -39,7 +39,7 @@ class CreateTrigger:
             self.table = identifier(self._tokens[named]).lower()
 
     def refusal(self) -> str | None:
-        """Which part of it Rome does not have; None: it has all of them."""
+        """Why Rome does not support the trigger, as a clause for an error's message; None if it does."""
         head = self._words[: self._on]
         if "TEMP" in head[:3] or "TEMPORARY" in head[:3]:
             return "it is a temporary trigger"
@@ -54,13 +54,14 @@ class CreateTrigger:
         return None
 
     def names_rowid(self) -> bool:
-        """Whether it may mean the rowid by a name that the table's columns may not have."""
+        """Whether the trigger uses a name (rowid, oid, _rowid_) that means the rowid unless a column has it."""
         return any(token.text.upper() in _ROWIDS for token in self._tokens[self._on :])
 
     def for_working_set(self) -> str:
-        """The text with RAISE(ABORT, ..) in the place of RAISE(ROLLBACK, ..), whose message says what it was.
+        """The text with RAISE(ABORT, ..) in place of each RAISE(ROLLBACK, ..); the message says that it was one.
 
-        A statement may be run before all of its rows are there, and the transaction must outlast that.
+        A statement may run before all of its rows are in the working set, so that a row which raises may not be the
+        right one. The working set's transaction must survive such a run.
         """
         parts, copied = [], 0
         for at, word in enumerate(self._words):
@@ -72,7 +73,7 @@ class CreateTrigger:
         return "".join([*parts, self.sql[copied:]])
 
     def _statements(self) -> Iterator[tuple[int, int]]:
-        """Where each statement of the body begins and ends."""
+        """The positions (start, stop) of each statement of the body."""
         start = self._begin + 1
         for at in range(start, len(self._words)):
             if self._words[at] == ";":
@@ -83,7 +84,7 @@ class CreateTrigger:
                 start = at + 1
 
     def _touches(self, at: int) -> str | None:
-        """Which construct that needs more than OLD and NEW stands here."""
+        """Why the construct at `at` needs more than OLD and NEW; None if it does not."""
         words = self._words
         if words[at] == "FROM" and not _is_distinct(words, at):
             place = "its body" if at > self._begin else "its WHEN"
@@ -91,7 +92,7 @@ class CreateTrigger:
         if words[at] == "IN" and words[at + 1 : at + 2] != ["("]:
             return f"it reads a table: {self._text(at, min(at + 2, len(words)))}"
         if words[at] in _COUNTS and words[at + 1 : at + 2] == ["("]:
-            return f"it calls {self._tokens[at].text}(), which counts for the application"
+            return f"it calls {self._tokens[at].text}(), whose value depends on the application's statements"
         return None
 
     def _text(self, start: int, stop: int) -> str:
@@ -99,5 +100,5 @@ class CreateTrigger:
 
 
 def _is_distinct(words: Sequence[str], at: int) -> bool:
-    """Whether a FROM is that of IS [NOT] DISTINCT FROM."""
+    """Whether the FROM at `at` is part of IS [NOT] DISTINCT FROM."""
     return words[at - 1] == "DISTINCT" and words[at - 2] in ("IS", "NOT")

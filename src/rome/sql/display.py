@@ -1,7 +1,7 @@
-"""A statement for logs and traces: its text without values, and a short name for what it does.
+"""A statement as logs and traces show it: its text without values, and a short summary.
 
-Invariant: no string, number or blob of the text is in either, nor a comment. A name in double quotes is a name here,
-though SQLite takes it for a string where nothing has that name.
+Invariant: neither shows a string, number, blob or comment of the text. Text in double quotes counts as a name, although
+SQLite takes it for a string where nothing has that name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 from rome.sql.tokens import Token, identifier, tokenize
 
 MAX_TEXT = 4096
-"""Characters of a text that are shown."""
+"""How many characters of a text are shown."""
 _MAX_SUMMARY = 255
 _VALUES = frozenset(["string", "number", "blob"])
 _VERBS = frozenset(["SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE"])
@@ -40,7 +40,7 @@ def without_values(sql: str) -> str:
             parts.append("?")
         elif token.kind == "run":
             parts.append("?, ..")
-        elif token.kind == "illegal":  # where it ends is not known, and so what it is
+        elif token.kind == "illegal":  # it may hold values
             parts.append("..")
         else:
             parts.append(token.text)
@@ -53,7 +53,7 @@ def without_values(sql: str) -> str:
 
 @lru_cache(maxsize=1024)
 def summary(sql: str) -> str:
-    """The verbs of a text and what they are about, in its order: "INSERT orders SELECT carts"; at most 255 characters.
+    """The verbs of a statement and their tables, in order, such as "INSERT orders SELECT carts"; up to 255 characters.
 
     Source: "Generating a summary of the query", OpenTelemetry's semantic conventions for database spans.
     """
@@ -68,7 +68,7 @@ def summary(sql: str) -> str:
 
 
 def _of_schema(tokens: Sequence[Token], words: list[str]) -> list[str]:
-    """`CREATE TEMP TABLE IF NOT EXISTS t` as CREATE TABLE t."""
+    """The summary of DDL: CREATE TABLE t for `CREATE TEMP TABLE IF NOT EXISTS t`."""
     at = next((at for at, word in enumerate(words) if word in _OBJECTS), len(words))
     if at == len(words):
         return words[:1]
@@ -97,7 +97,7 @@ def _of_rows(tokens: Sequence[Token], words: list[str]) -> list[str]:
 
 
 def _target(tokens: Sequence[Token], at: int) -> tuple[list[str], int]:
-    """The name at a place, perhaps with its schema, and where it ends; none when it is something else."""
+    """The name at `at`, with its schema if it has one, and the position after it; [] if no name is there."""
     if at >= len(tokens) or tokens[at].kind not in ("word", "quoted") or tokens[at].word in _VERBS:
         return [], at
     if at + 2 < len(tokens) and tokens[at + 1].word == "." and tokens[at + 2].kind in ("word", "quoted"):
@@ -106,7 +106,7 @@ def _target(tokens: Sequence[Token], at: int) -> tuple[list[str], int]:
 
 
 def _comma(tokens: Sequence[Token], at: int) -> int | None:
-    """Where the comma is behind a FROM item and its alias."""
+    """The position of the comma that follows a FROM item and its alias; None if no comma does."""
     for token in tokens[at : at + 3]:
         if token.word == ",":
             return at

@@ -1,4 +1,7 @@
-"""INDEXED BY, which binds SQLite to an index: a working set has only unique ones, and the store has its own choice."""
+"""Remove INDEXED BY, which would make SQLite use that index or fail.
+
+A working set has only unique indexes, so SQLite would fail there. Which index Rome reads by, the planner decides.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from rome.sql.tokens import tokenize
 
 
 def without_index_hints(sql: str) -> str:
-    """A text without INDEXED BY and the name behind it. That there is such an index, SQLite has seen on the mirror.
+    """The text without INDEXED BY and the name that follows. SQLite has checked on the mirror that the index exists.
 
-    INDEXED BY can mean nothing else, as BY is no name unless it is quoted.
+    INDEXED BY has no other meaning, since BY is a name only in quotes.
     """
     if "INDEXED" not in sql.upper():
         return sql

@@ -1,4 +1,4 @@
-"""VACUUM [schema] [INTO file], taken apart by its tokens."""
+"""Parse VACUUM [schema] [INTO file]."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Vacuum(NamedTuple):
     """What a VACUUM names.
 
     Attributes:
-        schema: as written, unquoted; None: the main one.
-        into: the expression whose value is the file's name; None: there is no INTO.
+        schema: as written, unquoted; None if the statement names none, which means main.
+        into: the expression whose value is the file's name; None without INTO.
     """
 
     schema: str | None
@@ -20,7 +20,7 @@ class Vacuum(NamedTuple):
 
 
 def parse(sql: str) -> Vacuum:
-    """Take a statement apart that begins with VACUUM; what is wrong with it is left to SQLite."""
+    """Parse a statement that begins with VACUUM. Its errors are left to SQLite."""
     tokens = [token for token in tokenize(sql) if token.word != ";"]
     rest = tokens[1:]
     schema = None

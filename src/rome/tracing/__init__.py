@@ -1,7 +1,7 @@
-"""Spans of OpenTelemetry for what a connection does, where the application has set a tracer provider.
+"""OpenTelemetry spans of what a connection does, if the application has set a tracer provider.
 
-Invariant: OpenTelemetry is not imported here. Who has set a provider has imported it; for everybody else a connection
-costs one look into sys.modules, and a statement nothing.
+Invariant: this module does not import OpenTelemetry. An application that has set a provider has imported it. For all
+others, opening a connection costs one look-up in sys.modules, and a statement costs nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def tracer_of(location: Location) -> SpanTracer | None:
-    """Who makes the spans of a connection that is about to be opened; None: nobody would see them.
+    """The tracer for a connection that is about to be opened; None if nobody would see its spans.
 
     Cost: none without OpenTelemetry; with it some µs, and 1 ms in the first call.
     """

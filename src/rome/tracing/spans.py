@@ -1,7 +1,7 @@
-"""The spans: one for each statement and each COMMIT, and below it one for each time that it waits for the store.
+"""The spans: one for each statement and COMMIT, and below it one for each time that it waits for the store.
 
-Names and attributes are those of OpenTelemetry's stable conventions for SQL databases; what they have no name for
-begins with `rome.`. A text is shown without any value, of its parameters or its own, and of an error the class.
+Names and attributes follow OpenTelemetry's stable conventions for SQL databases; attributes that these do not define
+begin with `rome.`. A span shows a statement's text without any values, and of an error only its class.
 
 Source: https://opentelemetry.io/docs/specs/semconv/db/sql/
 """
@@ -23,10 +23,10 @@ from rome.store.location import Location
 from rome.store.spi import ReadResult, ScanResult, Store
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.33.0"
-"""The first version of the conventions in which those of databases are stable."""
+"""The first version of the conventions in which the part for databases is stable."""
 
 _WAITING = ("read", "commit", "resolve", "join_queue", "leave_queue")
-"""The methods of a store in which a statement or a COMMIT waits for it."""
+"""The methods of a store that wait for an answer from it."""
 
 Attributes = Mapping[str, str | int]
 
@@ -40,15 +40,16 @@ class SpanTracer(Tracer):
         self._connection = _of_connection(location)
 
     def open_store(self, store: type[Store]) -> Store:
-        """Open the location with a store of this class, and make a span of each time that somebody waits for it.
+        """Open the location with a store of this class that makes a span of each call that waits for the store.
 
         Raises:
-            rome.errors.Error: as Store.open.
+            rome.errors.Error: as Store.open raises it.
         """
         return _traced(store, self._tracer).open(self._location)
 
     @contextmanager
     def span(self, work: Work) -> Iterator[None]:
+        """A span around the work, with what it cost and whether it failed."""
         name, attributes = _of_work(work)
         with _span(self._tracer, name or "rome", SpanKind.CLIENT, {**self._connection, **attributes}) as span:
             try:
@@ -75,7 +76,7 @@ def _of_connection(location: Location) -> Attributes:
 
 
 def _of_work(work: Work) -> tuple[str, Attributes]:
-    """A span's name, and what is known when it begins: a sampler decides by that."""
+    """A span's name, and the attributes that are known when it begins, by which a sampler decides."""
     if work.text is None:
         return work.name, {"db.operation.name": work.name}
     if work.batch_size is None or work.batch_size == 1:
@@ -101,7 +102,7 @@ def _of_cost(cost: Stats) -> Attributes:
 
 
 def _fail(span: Span, error: str, sqlstate: str | None) -> None:
-    """Without the error's message, which may quote a value."""
+    """Mark a span as failed. The error's message is left out, since it may quote a value."""
     span.set_status(Status(StatusCode.ERROR, error))
     span.set_attribute("error.type", sqlstate or error)
     if sqlstate is not None:
@@ -123,7 +124,7 @@ def _span(tracer: OpenTelemetryTracer, name: str, kind: SpanKind, attributes: At
 
 @lru_cache(maxsize=16)
 def _traced(store: type[Store], tracer: OpenTelemetryTracer) -> type[Store]:
-    """A store's class, with a span around each of the methods that wait."""
+    """A subclass of a store's class that makes a span of each call of a method that waits."""
     methods = {name: _spanned(getattr(store, name), f"rome.{name}", tracer) for name in _WAITING}
     return types.new_class(f"Traced{store.__name__}", (store,), exec_body=lambda body: body.update(methods))
 
