@@ -1,11 +1,11 @@
-"""How many calls of Rome's own functions a statement makes: a figure that no load of the machine changes.
+"""Count the calls of Rome's own functions that a statement makes: a figure that does not depend on the machine's load.
 
-Each operation runs warm, through the PEP 249 connection, on a parent table with a unique text key and a child with a
-foreign key to it. Counted is every "call" event of sys.setprofile in a file of Rome's, generators that go on included;
-calls of other libraries, and those that C code makes of itself, are not.
+Each operation runs warm, through the PEP 249 connection, on a parent table with a unique text key and a child table
+with a foreign key to it. Every "call" event of sys.setprofile in one of Rome's files counts, also when a generator
+resumes. Calls of other libraries' functions, and calls between C functions, do not count.
 
     python bench/calls.py 'rome+redis://127.0.0.1:6379/calls'
-    python bench/calls.py 'rome+memory://' --list 'SELECT by unique key'     each call, with its depth
+    python bench/calls.py 'rome+memory://' --list 'SELECT by unique key'     shows each call with its depth
 
 tests/bench/test_calls.py keeps the figures from growing.
 """
@@ -35,7 +35,7 @@ _HOME = str(Path(rome.__file__).parent)
 
 
 class Call(NamedTuple):
-    """One call: how many of Rome's frames are below it, in which file, of which function."""
+    """One call: its depth (how many of Rome's frames are on the stack below it), its file and its function."""
 
     depth: int
     file: str
@@ -43,7 +43,7 @@ class Call(NamedTuple):
 
 
 class Calls:
-    """The calls made while `counting` is on."""
+    """Collects the calls made inside of `counting()`."""
 
     def __init__(self) -> None:
         self.made: list[Call] = []
@@ -51,6 +51,7 @@ class Calls:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
+        """Count calls inside this context."""
         self._depth = 0
         sys.setprofile(self._note)
         try:
@@ -68,7 +69,7 @@ class Calls:
 
 
 Run = Callable[[Connection, int], None]
-"""Runs an operation on the parent of this number."""
+"""Runs an operation on the parent with this number."""
 
 
 def _key(number: int) -> str:
@@ -95,7 +96,7 @@ def _commit(connection: Connection, _number: int) -> None:
 
 
 class Operation(NamedTuple):
-    """What is counted. `before` runs in the same transaction, first, and is not."""
+    """An operation whose calls are counted. `before` runs first in the same transaction, and is not counted."""
 
     name: str
     run: Run
@@ -117,7 +118,7 @@ OPERATIONS = (
 
 
 def prepare(connection: Connection) -> None:
-    """Make the two tables, with rows in them, and run each operation until all caches are warm."""
+    """Create the two tables with rows in them, and run each operation until all caches are warm."""
     for sql in SCHEMA:
         connection.execute(sql)
     for number in range(1, ROWS + 1):
@@ -130,7 +131,7 @@ def prepare(connection: Connection) -> None:
 
 
 def count(connection: Connection, operation: Operation, number: int = 2) -> list[Call]:
-    """The calls of one operation in a transaction of its own; what it changes is undone, if it can be."""
+    """The calls of one operation in a transaction of its own, which is rolled back unless the operation is COMMIT."""
     calls = Calls()
     if operation.before is not None:
         operation.before(connection, number)
@@ -141,6 +142,7 @@ def count(connection: Connection, operation: Operation, number: int = 2) -> list
 
 
 def main() -> None:
+    """Print the number of calls of each operation."""
     parser = argparse.ArgumentParser(description="Count the calls of Rome's functions that each operation makes.")
     parser.add_argument("url", help="a database whose tables `parent` and `child` may be dropped")
     parser.add_argument("--list", metavar="OPERATION", help="show each call of this operation")

@@ -1,10 +1,12 @@
-"""Many processes change one row: does everybody get on, how fast, and at what cost to the server?
+"""Many processes change one row: does each of them make progress, how fast, and at what cost to the server?
 
-Four workloads. `update`: UPDATE .. SET n = n + 1, which Rome can replay. `read`: SELECT n, then UPDATE .. SET
-n = <n+1>, which it cannot, since the application has seen n: the application runs such a transaction again until it is
-committed. `lock`: the same with SELECT n .. FOR UPDATE, which waits for the others first.
-`next`: each takes the next of many rows, as from a queue of jobs, so that it wants another one at each attempt.
-What is measured is that whole: from its first attempt to its commit.
+There are four workloads:
+- `update`: UPDATE .. SET n = n + 1, which Rome can replay;
+- `read`: SELECT n, then UPDATE .. SET n = <n+1>, which Rome cannot replay, since the application has seen n; the
+  application runs such a transaction again until it is committed;
+- `lock`: the same with SELECT n .. FOR UPDATE, which waits for the others first;
+- `next`: take the next of many rows, as from a queue of jobs, so that each attempt wants another row.
+The time measured is that of a whole transaction, from its first attempt to its commit.
 
     python bench/contention.py 'rome+redis://127.0.0.1:6379/contention' --clients 32 --seconds 5
     python bench/contention.py ... --options commit_turn=off        the same without the commit turn
@@ -30,12 +32,18 @@ from rome.errors import ConflictError, PersistenceWarning
 JOBS = 100
 
 START_DELAY_S = 0.5
-"""So that all have connected before the first begins."""
+"""Until the first transaction begins, so that all clients have connected by then."""
 
 
 @dataclass
 class Report:
-    """What one client did. `failures`: 40001 that the application saw; `longest_row`: of them, for one transaction."""
+    """What one client did.
+
+    Attributes:
+        latencies_ms: one per committed transaction.
+        failures: how many serialization failures (40001) the application saw.
+        longest_row: the most of them in a row, for one transaction.
+    """
 
     latencies_ms: list[float]
     failures: int
@@ -46,22 +54,26 @@ class Report:
 
 
 def update(connection: Connection) -> None:
+    """Add 1 to the row, in one statement."""
     connection.execute("UPDATE counter SET n = n + 1 WHERE id = 1")
 
 
 def read(connection: Connection) -> None:
+    """Read the row and write it back, one greater."""
     [(n,)] = connection.execute("SELECT n FROM counter WHERE id = 1").fetchall()
     assert isinstance(n, int)
     connection.execute("UPDATE counter SET n = ? WHERE id = 1", (n + 1,))
 
 
 def lock(connection: Connection) -> None:
+    """The same as `read`, with the row locked in between."""
     [(n,)] = connection.execute("SELECT n FROM counter WHERE id = 1 FOR UPDATE").fetchall()
     assert isinstance(n, int)
     connection.execute("UPDATE counter SET n = ? WHERE id = 1", (n + 1,))
 
 
 def take_next(connection: Connection) -> None:
+    """Change the row that is next by an index."""
     connection.execute(
         "UPDATE job SET n = n + 1 WHERE id = (SELECT id FROM job ORDER BY n, id LIMIT 1) RETURNING id"
     ).fetchall()
@@ -73,7 +85,7 @@ WORKLOADS: dict[str, Callable[[Connection], None]] = {"update": update, "read": 
 def run_client(
     url: str, workload: str, start: float, seconds: float, reports: multiprocessing.SimpleQueue[Report]
 ) -> None:
-    """Begin at `start`, and begin no transaction `seconds` later."""
+    """One client's process: run transactions from `start` on, and begin none after `seconds`."""
     report = Report([], 0, 0, 0, 0, 0)
     with closing(rome.connect(url)) as connection:
         connection.execute("SELECT n FROM counter WHERE id = 2")
@@ -102,11 +114,11 @@ def _commits(connection: Connection, work: Callable[[Connection], None]) -> bool
 
 
 def server_cpu_s(url: str) -> float | None:
-    """CPU that the Redis server has used so far; None for a store without a server."""
+    """Seconds of CPU that the Redis server has used so far; None for a store without a server."""
     parts = urlsplit(url)
     if not parts.scheme.endswith("redis"):
         return None
-    import redis  # noqa: PLC0415 - only such a URL needs it
+    import redis  # noqa: PLC0415 (only a Redis URL needs it)
 
     with redis.Redis(parts.hostname or "127.0.0.1", parts.port or 6379, password=parts.password) as client:
         cpu = client.info("cpu")
@@ -114,7 +126,7 @@ def server_cpu_s(url: str) -> float | None:
 
 
 def measure(url: str, workload: str, clients: int, seconds: float) -> str:
-    """One workload; returns a line of the table.
+    """Run one workload and return its line of the table.
 
     Raises:
         AssertionError: an update was lost.
@@ -170,11 +182,12 @@ HEAD = (
 
 
 def main() -> None:
+    """Run all workloads and print their table."""
     parser = argparse.ArgumentParser(description="Many processes change one row.")
-    parser.add_argument("url", help="of a database that may be changed")
+    parser.add_argument("url", help="a database whose tables `counter` and `job` may be dropped")
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--options", default="", help="more options of the URL, as in commit_turn=off&max_replays=9")
+    parser.add_argument("--options", default="", help="more options for the URL, such as commit_turn=off&max_replays=9")
     parsed = parser.parse_args()
     url = parsed.url + (("&" if "?" in parsed.url else "?") + parsed.options if parsed.options else "")
     warnings.simplefilter("ignore", PersistenceWarning)

@@ -1,10 +1,10 @@
-"""What statements on a table of a million rows cost, in little memory: counts, pages, streams, and what is refused.
+"""Measure statements on a table of a million rows within little memory: counts, pages, streams, and refusals.
 
     python bench/many_rows.py 'rome+lmdb:////tmp/many.rome?sync=off'
     python bench/many_rows.py 'rome+redis://127.0.0.1:6379/many' --rows 200000 --max-working-set 64MB
 
-The table is filled up to --rows, and stays. `seconds` and `cpu` are this process's; `memory` is by how much the largest
-so far has grown.
+The table is filled up to --rows and kept. `seconds` is wall time and `cpu` this process's CPU time; `memory` is how
+much the process's peak memory has grown.
 """
 
 from __future__ import annotations
@@ -46,11 +46,12 @@ STATEMENTS = [
 
 
 def created(number: int) -> str:
+    """The time at which the row with this number was created, as text."""
     return f"2026-{number // 100_000:02}-{number % 100_000:05}"
 
 
 def fill(connection: Connection, rows: int) -> None:
-    """Bring the table to so many rows."""
+    """Create the table unless it exists, and insert rows until there are this many."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'big'").fetchall():
         connection.executescript(SCHEMA)
     [(present,)] = connection.execute("SELECT count(*) FROM big").fetchall()
@@ -63,7 +64,7 @@ def fill(connection: Connection, rows: int) -> None:
 
 
 def measure(connection: Connection, sql: str) -> str:
-    """A line of the table."""
+    """Run a statement and return its line of the table."""
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     before, wall, cpu = connection.rome_stats, time.monotonic(), time.process_time()
     outcome = ""
@@ -79,6 +80,7 @@ def measure(connection: Connection, sql: str) -> str:
 
 
 def main() -> None:
+    """Fill the table, and print what each statement costs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
     parser.add_argument("--rows", type=int, default=1_000_000)

@@ -1,6 +1,6 @@
-"""A short tour of SQLAlchemy's ORM on a Rome URL: what each step asks of the store.
+"""A short tour of SQLAlchemy's ORM on Rome, which shows what each step asks of the store.
 
-usage: python demo/tour.py URL      (any of SQLAlchemy's, with {db} where it names the database)
+usage: python demo/tour.py URL      (any SQLAlchemy URL, with {db} where it names the database)
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ INCREMENTS = 250
 
 
 class Base(DeclarativeBase):
-    pass
+    """The declarative base."""
 
 
 class Author(Base):
+    """The author of books; the name is unique."""
+
     __tablename__ = "authors"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(80), unique=True)
@@ -34,6 +36,8 @@ class Author(Base):
 
 
 class Book(Base):
+    """A book of one author."""
+
     __tablename__ = "books"
     id: Mapped[int] = mapped_column(primary_key=True)
     title: Mapped[str] = mapped_column(sa.String(200))
@@ -42,13 +46,15 @@ class Book(Base):
 
 
 class Counter(Base):
+    """A number that several writers increment."""
+
     __tablename__ = "counters"
     id: Mapped[int] = mapped_column(primary_key=True)
     value: Mapped[int]
 
 
 class Tour:
-    """The steps, in order, on one engine. Each prints its requests with what they cost."""
+    """The steps, in order, on one engine. Each prints its database requests and what they cost."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
@@ -67,10 +73,12 @@ class Tour:
         self._requests.clear()
 
     def create_tables(self) -> None:
+        """Create the tables."""
         with self._step("Create three tables"):
             Base.metadata.create_all(self.engine)
 
     def save_objects(self) -> None:
+        """Save an author with two books, and a counter."""
         with self._step("Save an author with two books, and a counter"), Session(self.engine) as session:
             titles = ("The Dispossessed", "The Lathe of Heaven")
             session.add(Author(name="Ursula K. Le Guin", books=[Book(title=title) for title in titles]))
@@ -78,12 +86,18 @@ class Tour:
             session.commit()
 
     def load_with_join(self) -> None:
+        """Load an author with her books in one SELECT."""
         with self._step("Load the author with her books: joinedload"), Session(self.engine) as session:
             query = sa.select(Author).options(joinedload(Author.books)).filter_by(name="Ursula K. Le Guin")
             author = session.scalars(query).unique().one()
             print(f"  {author.name}: {', '.join(book.title for book in author.books)}")
 
     def violate_unique(self) -> None:
+        """Save a second author of the same name, which must fail.
+
+        Raises:
+            SystemExit: it did not fail.
+        """
         with self._step("Save another author of the same name"), Session(self.engine) as session:
             session.add(Author(name="Ursula K. Le Guin"))
             try:
@@ -94,7 +108,11 @@ class Tour:
                 raise SystemExit("a second author of the same name was saved: the UNIQUE constraint does not hold")
 
     def count_at_once(self) -> None:
-        """Raises SystemExit when an increment was lost."""
+        """Increment the counter from several writers at once.
+
+        Raises:
+            SystemExit: an increment was lost.
+        """
         private = self.engine.url.drivername == "rome+memory"  # no other process sees it
         workers: Pool = ThreadPool(WRITERS) if private else multiprocessing.get_context("spawn").Pool(WRITERS)
         kind = "threads" if private else "processes"
@@ -110,10 +128,10 @@ class Tour:
 
 
 def add_many(url: str) -> int:
-    """Add 1 to the counter INCREMENTS times, as applications do: again, when the database reports a conflict.
+    """Add 1 to the counter INCREMENTS times, trying again after each conflict, as applications do.
 
     Returns:
-        How often that was.
+        how many conflicts there were.
     """
     engine = sa.create_engine(url)
     repeated = 0
@@ -137,6 +155,7 @@ def _cost(request: Request) -> str:
 
 
 def main() -> None:
+    """Run the tour on a new database, and drop it."""
     parser = argparse.ArgumentParser(prog="tour.py", description="A short tour of SQLAlchemy's ORM.")
     parser.add_argument("url", type=url_template, help="SQLAlchemy URL with {db}")
     template: str = parser.parse_args().url

@@ -1,1 +1,1 @@
-"""Rome beside MariaDB, PostgreSQL and an SQLite file: the same work on all of them, in turns, in one run."""
+"""Measure Rome beside MariaDB, PostgreSQL and an SQLite file: the same work on each, in alternation, in one run."""

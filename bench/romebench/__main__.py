@@ -2,8 +2,9 @@
 
 usage: python -m romebench [--only WORKLOAD,..] [--peers PEER,..] [--runs N] [--quick] [--out FOLDER] ..
 
-Starts the servers itself, on 127.0.0.1 and on free ports, and stops them. Writes results.json, index.html and table.md
-after each workload, so that what was measured is kept when it is interrupted. Ends with status 1 when a peer failed.
+The program starts the servers itself, on 127.0.0.1 and on free ports, and stops them. It writes results.json,
+index.html and table.md after each workload, so that an interruption loses little. It ends with status 1 if a peer
+failed.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ WORKLOADS: dict[str, Callable[[Stage], None]] = {
     BULK: bulk.run,
     LISTS: lists.run,
 }
-"""In the order in which they run: what the large tables do to a server's memory does not reach the small ones."""
+"""In the order in which they run: small workloads come before the large tables that fill a server's memory."""
 
 ONLY_DURABLE = frozenset({BULK, LISTS})
-"""They wait for few commits, or for none: they run once."""
+"""These wait for few commits or none, so they run at one durability only."""
 
 FULL = Sizes(
     runs=5,
@@ -68,6 +69,7 @@ _PACKAGES = ("sqlalchemy", "apsw", "lmdb", "redis", "hiredis", "PyMySQL", "mysql
 
 
 def main() -> int:
+    """Run the workloads and write their results; returns the exit status."""
     arguments = _arguments()
     sizes = replace(
         QUICK if arguments.quick else FULL,
@@ -95,7 +97,7 @@ def _run_stage(results: Results, folder: Path, arguments: argparse.Namespace, si
     names = [name for name in WORKLOADS if name in arguments.only and (durable or name not in ONLY_DURABLE)]
     if not names:
         return
-    print(f"Commits {'are on the disk before they are acknowledged' if durable else 'do not wait for the disk'}")
+    print(f"Commits {'are flushed to disk before they are acknowledged' if durable else 'do not wait for the disk'}")
     place = folder / ("durable" if durable else "fast")
     with Stage(_usable(results, arguments.peers, durable), place, results, sizes, durable=durable) as stage:
         results.conditions.setdefault("peers", {}).update(stage.settings())
@@ -109,7 +111,7 @@ def _run_stage(results: Results, folder: Path, arguments: argparse.Namespace, si
 
 
 def _usable(results: Results, peers: list[Peer], durable: bool) -> list[Peer]:
-    """The peers that have a driver; the others are reported."""
+    """The peers whose driver is installed; the others are reported."""
     usable = []
     for peer in peers:
         reason = peer.why_not()

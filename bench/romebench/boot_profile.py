@@ -2,10 +2,10 @@
 
 usage: python -m romebench.boot_profile URL [COUNT]     (URL: any of Rome's with {db}, or own-redis)
 
-The real Nova boots COUNT servers; whatever it asks of Rome's DBAPI runs under cProfile, which makes Python about twice
-as slow: shares are to be trusted, sums are not. What counts is the CPU time of a thread, so what a boot waits for the
-store, the disk or another thread is not in it. What a function of another library or of C takes counts for the module
-of Rome that called it.
+The real Nova boots COUNT servers, and its calls of Rome's DBAPI run under cProfile, which makes Python about twice as
+slow: trust the shares, not the sums. Times are a thread's CPU time, so waiting for the store, the disk or another
+thread does not count. The time of another library's functions, and of C functions, counts for the module of Rome that
+called them.
 """
 
 import romekit.scenario as scenario  # isort: skip (first of all: it decides between eventlet and native threads)
@@ -38,7 +38,7 @@ _PACKAGE = str(Path(rome.__file__).parent)
 
 
 class Profiler:
-    """Profiles the calls of Rome's DBAPI, in every thread, while it is `on`."""
+    """Profiles the calls of Rome's DBAPI, in every thread, while `on` is true."""
 
     def __init__(self):
         self.on = False
@@ -77,11 +77,11 @@ class Profiler:
 
 
 def by_module(stats):
-    """Seconds by module of Rome; what it calls outside of Rome is shared out among those that call it."""
+    """{module of Rome: seconds}; the time of functions outside of Rome is divided among the modules that call them."""
     outside = {}
 
     def shares(function, seen=()):
-        """Function -> {module of Rome: share of its own time}."""
+        """A function's own time, divided: {module of Rome: share}."""
         module = _module(function)
         if module is not None:
             return {module: 1.0}
@@ -111,7 +111,7 @@ def _module(function):
 
 
 def report(stats, boots):
-    """The lines to print."""
+    """The report's lines: time per boot by module, then by function."""
     seconds = by_module(stats)
     total = sum(seconds.values())
     lines = [f"{'ms/boot':>8} {'share':>6}  module of Rome, with what it calls elsewhere"]
@@ -130,6 +130,7 @@ def report(stats, boots):
 
 
 def main():
+    """Boot the servers, and print where the time went."""
     parser = argparse.ArgumentParser(prog="romebench.boot_profile", description="Where a boot's time goes in Rome.")
     parser.add_argument("url", type=lambda text: text if text == "own-redis" else url_template(text))
     parser.add_argument("count", type=int, nargs="?", default=10)

@@ -1,4 +1,4 @@
-"""Names of what is measured, which lead from the results to the page and to the table of targets."""
+"""The names of the workloads and cases, which the workloads, the page and the table of targets share."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ PAGE_ROWS = 1_000
 
 
 def page_case(number: int) -> str:
-    """A page of the table of the bulk load."""
+    """The case of a page of the bulk load's table."""
     return f"page {number:,}"
 
 
 def nova_page_case(number: int) -> str:
-    """A page of servers, by Nova's own query."""
+    """The case of a page of servers, by Nova's own query."""
     return f"page {number:,}, Nova's instance_get_all_by_filters_sort"
 
 
 def cell_case(kind: str, hot: bool, clients: int, what: str) -> str:
-    """One number of clients of the concurrency benchmark."""
+    """The case of one number of clients in the concurrency benchmark."""
     return f"{kind}, {'hot' if hot else 'uniform'}, {clients} clients: {what}"

@@ -1,4 +1,4 @@
-"""What a run found out: figures of repeated measurements, and what they were measured under. Kept as JSON."""
+"""The results of a run: figures of repeated measurements and their conditions, saved as JSON."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One thing that was measured several times.
+    """One quantity that was measured several times.
 
     Attributes:
         workload, case: what was done.
-        peer: by whom; a key of romebench.peers.
-        durable: every commit is on the disk before it is acknowledged.
-        round_trip_ms: what the delay proxy added; 0: there was none.
+        peer: which peer did it; a key of romebench.peers.
+        durable: whether every commit is flushed to disk before it is acknowledged.
+        round_trip_ms: what the delay proxy added to each round trip; 0 without a proxy.
         unit: of the runs: "s", "trips", "1/s", "bytes", ..
-        runs: one value for each repetition, in order; the same place in another peer's was measured in the same round.
+        runs: one value for each repetition, in order. Equal positions in two peers' figures are of the same round.
     """
 
     workload: str
@@ -33,6 +33,7 @@ class Figure:
 
     @property
     def median(self) -> float:
+        """The median of the runs."""
         return median(self.runs)
 
     @property
@@ -43,7 +44,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A peer that could not do its work; the others went on."""
+    """A workload that a peer could not do, while the others went on."""
 
     workload: str
     peer: str
@@ -53,7 +54,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """The distinct requests of a peer's boots: normalised text -> (how many per boot, median seconds)."""
+    """The distinct requests of a peer's boots: {normalised text: (how many per boot, median seconds)}."""
 
     peer: str
     durable: bool
@@ -73,7 +74,7 @@ class Results:
     def find(
         self, workload: str, case: str, peer: str, *, durable: bool = True, round_trip_ms: float = 0
     ) -> Figure | None:
-        """The figure, or None when it was not measured."""
+        """The figure; None if it was not measured."""
         wanted = (workload, case, peer, durable, round_trip_ms)
         for figure in self.figures:
             if (figure.workload, figure.case, figure.peer, figure.durable, figure.round_trip_ms) == wanted:
@@ -81,14 +82,14 @@ class Results:
         return None
 
     def find_requests(self, peer: str, *, durable: bool = True, round_trip_ms: float = 0) -> Requests | None:
-        """The requests of a peer's boots, or None when there were no boots."""
+        """The requests of a peer's boots; None if there were no boots."""
         for found in self.requests:
             if (found.peer, found.durable, found.round_trip_ms) == (peer, durable, round_trip_ms):
                 return found
         return None
 
     def save(self, path: Path) -> None:
-        """Write it as JSON; replaces what was saved before at once, so that there is always a whole file."""
+        """Write the results as JSON. The file is replaced in one step, so that it is always complete."""
         draft = path.with_suffix(".draft")
         draft.write_text(json.dumps(asdict(self), indent=1) + "\n")
         draft.replace(path)
@@ -111,12 +112,12 @@ def _requests(fields: dict[str, Any]) -> Requests:
 
 
 def ratios(one: Figure, other: Figure) -> list[float]:
-    """`one` divided by `other`, run by run: what disturbs both in the same round cancels out."""
+    """`one` divided by `other`, run by run, so that disturbances of a whole round cancel out."""
     return [a / b for a, b in zip(one.runs, other.runs, strict=False) if b]
 
 
 def shown(seconds: float) -> str:
-    """A time with three digits and the unit that suits it."""
+    """A time with three digits, in the unit that suits it."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
             return f"{_three(seconds / size)} {unit}"
@@ -133,7 +134,7 @@ def shown_value(value: float, unit: str) -> str:
 
 
 def shown_runs(runs: Sequence[float], unit: str) -> str:
-    """Median, least and greatest."""
+    """The median of the runs, with the least and the greatest."""
     return f"{shown_value(median(runs), unit)} ({shown_value(min(runs), unit)} - {shown_value(max(runs), unit)})"
 
 

@@ -1,4 +1,4 @@
-"""One text for what the dialects write differently, so that requests of different peers can be compared."""
+"""Normalise statements that the dialects write differently, so that requests of different peers can be compared."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STEPS = (
 
 
 def normalise(statement: str) -> str:
-    """A statement without what is a dialect's own: quotes, parameters, casts, RETURNING, the form of LIMIT."""
+    """A statement without the dialect's own ways of quotes, parameters, casts, RETURNING and LIMIT."""
     for pattern, replacement in _STEPS:
         statement = pattern.sub(replacement, statement)
     return statement.strip()

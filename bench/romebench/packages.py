@@ -1,4 +1,4 @@
-"""The servers' programs: found, or installed with apt-get where that is possible."""
+"""Find the servers' programs, or install them with apt-get where that is possible."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _updated = False
 
 
 class MissingProgram(Exception):
-    """The message says what to install."""
+    """A program is not installed; the message says which packages to install."""
 
 
 def program(name: str, packages: Sequence[str]) -> str:
-    """The path of a program; installs its packages when it is missing, on Debian and as root.
+    """The path of a program. If it is missing, its packages are installed, on Debian and as root.
 
     Raises:
-        MissingProgram.
+        MissingProgram: it is missing and could not be installed.
     """
     found = _find(name)
     if found is None:
@@ -42,7 +42,7 @@ def _find(name: str) -> str | None:
 
 
 def _install(packages: Sequence[str]) -> None:
-    """Without the packages' services: RUNLEVEL keeps Debian from starting them."""
+    """Install packages without starting their services, which RUNLEVEL prevents."""
     global _updated
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return

@@ -42,7 +42,7 @@ th { text-align: left } .missed { color: #b00 } .reached { color: #070 } svg { m
 
 
 def page(results: Results) -> str:
-    """The page's HTML; what was not measured is left out."""
+    """The page's HTML. It leaves out what was not measured."""
     parts = [
         "<!DOCTYPE html>",
         f'<html lang="en"><meta charset="utf-8"><title>Rome, side by side</title><style>{_STYLE}</style>',
@@ -65,9 +65,9 @@ def page(results: Results) -> str:
 
 def _introduction(results: Results) -> str:
     return (
-        f"Run on {results.conditions.get('date')}, {results.conditions.get('machine')}. All peers worked in turns. "
-        "Every figure is the median of its runs, with the least and the greatest. Durable: every commit is on the disk "
-        "before it is acknowledged; otherwise none waits for it."
+        f"Run on {results.conditions.get('date')}, {results.conditions.get('machine')}. "
+        "The databases were measured in alternation. Every figure is the median of its runs, with the least and the "
+        "greatest. Durable: every commit is flushed to disk before it is acknowledged; otherwise none waits for it."
     )
 
 
@@ -89,7 +89,7 @@ def _target_table(results: Results) -> str:
 
 
 def _shares(results: Results) -> str:
-    """Rome against each peer, at every distance and durability."""
+    """For each peer, distance and durability: the share of requests that are faster on Rome."""
     rows = []
     for one in results.requests:
         for other in results.requests:
@@ -138,7 +138,7 @@ def _all_figures(results: Results) -> str:
 
 # ---------------------------------------------------------------- plots
 def _plot(title: str, draw: Callable[[Axes], bool]) -> list[str]:
-    """A heading and an SVG; nothing, when `draw` had nothing to draw."""
+    """A heading and an SVG; empty if `draw` had nothing to draw."""
     figure, axes = plt.subplots(figsize=(10, 4.5), layout="constrained")
     try:
         if not draw(axes):

@@ -1,4 +1,4 @@
-"""Whom Rome is compared with, and Rome on its stores."""
+"""The peers that are compared: other databases, and Rome on each of its stores."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Peer:
 
     Attributes:
         key: its name on the command line and in the results.
-        server: a key of romebench.servers.SERVERS; None: it has no server.
-        template: its URL; {db}, {port}, {folder} and {sync} (on or off) stand for themselves.
-        module: of its driver.
+        server: a key of romebench.servers.SERVERS; None without a server.
+        template: its URL, with {db}, {port}, {folder} and {sync} (on or off) to be filled in.
+        module: the name of its driver's module.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Peer:
         return self.template.replace("{port}", str(port)).replace("{folder}", str(folder)).replace("{sync}", sync)
 
     def why_not(self) -> str | None:
-        """Why its driver cannot be used; None: it can."""
+        """Why its driver cannot be used; None if it can."""
         try:
             import_module(self.module)
         except ImportError as error:
@@ -67,11 +67,11 @@ PEERS = (
 TITLES = {peer.key: peer.title for peer in PEERS}
 
 STOCK = Peer("sqlite-memory", "stock SQLite in memory", None, "sqlite://", "sqlite3")
-"""No peer, since it stores nothing: what SQLAlchemy and SQLite's execution cost by themselves."""
+"""Shows what SQLAlchemy and SQLite cost by themselves. It is no peer, since it stores nothing."""
 
 
 def tune_sqlite(*, durable: bool) -> None:
-    """Let every SQLite file that this process opens from now on be as durable as the other peers."""
+    """Make every SQLite file that this process opens from now on as durable as the other peers are."""
     synchronous = "FULL" if durable else "OFF"
 
     def tune(dbapi_connection: Any, _record: object) -> None:

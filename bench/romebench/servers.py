@@ -1,6 +1,6 @@
-"""The servers of the peers: started on 127.0.0.1, on free ports, with their data in a temporary folder, and stopped.
+"""The peers' servers, which run on 127.0.0.1, on free ports, with their data in a temporary folder.
 
-Durability is the same for all: either every commit is on the disk before it is acknowledged, or none waits for it.
+Durability is the same for all: either every commit is flushed to disk before it is acknowledged, or none waits for it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Server(ABC):
     """One server process.
 
     Attributes:
-        settings: what it was told beside its defaults; for the results.
-        port: of 127.0.0.1.
+        settings: where it differs from its defaults; shown with the results.
+        port: on 127.0.0.1.
     """
 
     settings: dict[str, str]
@@ -37,22 +37,25 @@ class Server(ABC):
 
     @property
     @abstractmethod
-    def pid(self) -> int: ...
+    def pid(self) -> int:
+        """The id of its main process."""
 
     @abstractmethod
     def start(self) -> None:
-        """Start it, and wait until it serves.
+        """Start the server, and wait until it accepts connections.
 
         Raises:
-            MissingProgram, RuntimeError: the message says why it cannot.
+            MissingProgram: the server's program is not installed.
+            RuntimeError: it did not start; the message says why.
         """
 
     @abstractmethod
     def stop(self) -> None:
-        """Idempotent."""
+        """Stop the server. Idempotent."""
 
     @abstractmethod
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """What the program says of its version."""
 
 
 class RedisServer(Server):
@@ -87,7 +90,7 @@ class ValkeyServer(RedisServer):
 
 
 class _SqlServer(Server):
-    """MariaDB or PostgreSQL: a data folder to be made first, then one process."""
+    """MariaDB or PostgreSQL: a server that needs a data folder to be made first."""
 
     def __init__(self, folder: Path, *, durable: bool) -> None:
         super().__init__(folder, durable=durable)
@@ -100,6 +103,7 @@ class _SqlServer(Server):
 
     @property
     def log(self) -> Path:
+        """The file that the server logs to."""
         return self.folder / "server.log"
 
     def _run(self, command: list[str], user: str | None = None) -> None:
@@ -130,7 +134,7 @@ class _SqlServer(Server):
 
 
 class MariaDbServer(_SqlServer):
-    """MariaDB with InnoDB; no binary log."""
+    """MariaDB with InnoDB, without a binary log."""
 
     def __init__(self, folder: Path, *, durable: bool) -> None:
         super().__init__(folder, durable=durable)
@@ -161,7 +165,7 @@ class MariaDbServer(_SqlServer):
 
 
 class PostgreSqlServer(_SqlServer):
-    """PostgreSQL; it refuses to run as root, so root lends it another user."""
+    """PostgreSQL. It refuses to run as root, so root starts it as another user."""
 
     _stop_signal = signal.SIGINT  # do not wait for clients
 

@@ -1,4 +1,4 @@
-"""The peers, up and running at one durability, and the turns in which they work."""
+"""The peers, running at one durability, and the alternation in which they are measured."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _Made = TypeVar("_Made")
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is done.
+    """How much is measured.
 
     Attributes:
         runs: repetitions of every measurement.
-        boots: servers booted one at a time, for the medians of each request; where commits are not durable: `runs`.
-        at_once: servers booted at once; 1: leave it out.
-        round_trips_ms: delays under which servers are booted, besides none.
-        operations: of a micro benchmark, in one repetition.
+        boots: servers booted one at a time, for the medians of each request; `runs` if commits are not durable.
+        at_once: servers booted at once; 1 leaves this case out.
+        round_trips_ms: delays under which servers are booted, besides no delay.
+        operations: in one repetition of a micro benchmark.
         rows: of the bulk load, and of the table that is paged through.
         servers: Nova's instances in the list benchmark.
         seconds: how long one cell of the concurrency benchmark takes.
-        clients: processes at once, ascending.
-        budget_s: what one peer may take for something that grows with the data, before the rest is left out.
+        clients: numbers of processes at once, ascending.
+        budget_s: what one peer may take for work that grows with the data, before the rest is left out.
     """
 
     runs: int
@@ -47,7 +47,7 @@ class Sizes:
 
 
 class Contender:
-    """A peer whose server runs.
+    """A peer whose server is running.
 
     Attributes:
         template: its URL with {db}.
@@ -64,19 +64,20 @@ class Contender:
 
     @property
     def key(self) -> str:
+        """The peer's key."""
         return self.peer.key
 
     def url_at(self, port: int) -> str:
-        """Its URL with {db} when it is reached at another port."""
+        """Its URL with {db} and another port, such as a proxy's."""
         return self.peer.url(port, self.folder, durable=self._durable)
 
     def fresh_database(self, label: str) -> str:
-        """The URL of a new database; it goes with the stage."""
-        return text(self._databases.create(f"{self.key[-12:]} {label}"))  # two drivers share a server
+        """The URL of a new database, which is dropped at the end of the stage."""
+        return text(self._databases.create(f"{self.key[-12:]} {label}"))  # its key, since two drivers share a server
 
 
 class Stage:
-    """The contenders at one durability; as a context manager it stops their servers."""
+    """The contenders at one durability. It is a context manager that stops their servers."""
 
     def __init__(self, peers: Iterable[Peer], folder: Path, results: Results, sizes: Sizes, *, durable: bool) -> None:
         self.results = results
@@ -115,11 +116,11 @@ class Stage:
         self._clean_up.close()
 
     def on_exit(self, close: Callable[[], object]) -> None:
-        """Call this before the servers are stopped."""
+        """Register a function to be called before the servers are stopped."""
         self._clean_up.callback(close)
 
     def settings(self) -> dict[str, object]:
-        """What the results say of the peers."""
+        """The peers' settings and versions, for the results."""
         return {
             contender.key: {
                 "url": contender.template.replace(str(contender.folder), "<folder>"),
@@ -130,13 +131,13 @@ class Stage:
         }
 
     def fail(self, workload: str, peer: str, error: BaseException) -> None:
-        """Report a peer that cannot go on."""
+        """Report that a peer failed in a workload."""
         reason = str(error).strip() or repr(error)
         print(f"  {workload}, {peer}: FAILED: {_last_word(reason)}", flush=True)
         self.results.failures.append(Failure(workload, peer, self.durable, reason))
 
     def attempt(self, workload: str, keys: Iterable[str], make: Callable[[str], _Made]) -> dict[str, _Made]:
-        """`make(key)` for each; those that fail are reported and left out."""
+        """{key: make(key)}; the peers that fail are reported and left out."""
         made = {}
         for key in keys:
             try:
@@ -156,7 +157,7 @@ class Stage:
         round_trip_ms: float = 0,
         runs: int | None = None,
     ) -> None:
-        """Let the peers take turns, `runs` times over; `run(key)` gives one value."""
+        """Measure the peers in alternation, `runs` times; `run(key)` measures one value."""
         values: dict[str, list[float]] = {key: [] for key in keys}
         for _ in range(runs or self.sizes.runs):
             got = self.attempt(workload, values, run)
@@ -167,7 +168,7 @@ class Stage:
     def add(
         self, workload: str, case: str, peer: str, unit: str, runs: list[float], *, round_trip_ms: float = 0
     ) -> None:
-        """Note a figure."""
+        """Add a figure to the results."""
         if runs:
             self.results.figures.append(Figure(workload, case, peer, self.durable, round_trip_ms, unit, runs))
 

@@ -1,4 +1,4 @@
-"""What must be reached: ratios of figures of one run, taken round by round, and what a connection may cost."""
+"""The targets: ratios between figures of one run, taken round by round, and what a connection may cost."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Finding:
     """One line of the table.
 
     Attributes:
-        target: the limit, with the word that says on which side to be.
-        runs: the ratio in each round, or the figure itself; empty: it was not measured.
+        target: the limit in words, "at most .." or "at least ..".
+        runs: the ratio in each round, or the figure itself; empty if it was not measured.
     """
 
     what: str
@@ -46,6 +46,7 @@ class Finding:
 
     @property
     def verdict(self) -> str:
+        """Whether the median of the runs reaches the target, in a word."""
         if not self.runs:
             return "not measured"
         reached = median(self.runs)
@@ -55,13 +56,14 @@ class Finding:
 
     @property
     def reached(self) -> str:
+        """The median of the runs, with the least and the greatest."""
         if not self.runs:
             return "-"
         return f"{median(self.runs):.2f} ({min(self.runs):.2f} - {max(self.runs):.2f})"
 
 
 def findings(results: Results) -> list[Finding]:
-    """The table of what must be reached, as far as it was measured."""
+    """One line for each target."""
     found = [_at_most("round trips of a boot on Redis", 190, _trips(results))]
     for other, limit in ((PYMYSQL, 0.5), (POSTGRESQL, 0.6)):
         found.append(
@@ -116,7 +118,7 @@ def _runs(results: Results, case: str, key: str) -> list[float]:
 
 
 def _trips(results: Results) -> list[float]:
-    """At the nearest distance at which they were counted."""
+    """Round trips of a boot, at the shortest delay at which they were counted."""
     counted = [
         figure for figure in results.figures if (figure.workload, figure.case, figure.peer) == (BOOT, BOOT_TRIPS, REDIS)
     ]
@@ -131,7 +133,7 @@ def _boot_ratio(results: Results, other: str, round_trip_ms: float) -> list[floa
 
 
 def share_faster(one: Requests | None, other: Requests | None) -> float | None:
-    """Of the distinct requests that both made, the share whose median is less in `one`."""
+    """The share of the distinct requests made by both whose median time is less in `one`."""
     if one is None or other is None:
         return None
     common = one.costs.keys() & other.costs.keys()
@@ -159,14 +161,14 @@ def _beside_the_limit(results: Results, key: str) -> list[float]:
 
 
 def text_table(rows: Iterable[Finding]) -> str:
-    """For the terminal."""
+    """The lines as a table for the terminal."""
     lines = [f"{'verdict':13} {'ratio (least - greatest)':26} {'target':14} what"]
     lines += [f"{row.verdict:13} {row.reached:26} {row.target:14} {row.what}" for row in rows]
     return "\n".join(lines)
 
 
 def markdown(results: Results) -> str:
-    """For the README: the peers beside each other, then what must be reached."""
+    """The tables for the README: the peers side by side, then the targets."""
     return "\n".join([*_summary(results), "", *_targets(findings(results))]) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What a server uses: its process and all its descendants (PostgreSQL has one for each client)."""
+"""What a server's process and its descendants use (PostgreSQL has a process for each client)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _family(pid: int) -> Iterator[psutil.Process]:
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of CPU so far, with those of descendants that have ended."""
+    """Seconds of CPU used so far, including descendants that have ended."""
     used = 0.0
     for process in _family(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -25,7 +25,7 @@ def cpu_s(pid: int) -> float:
 
 
 def memory_bytes(pid: int) -> int:
-    """Proportional set size: what processes share is counted once."""
+    """Memory in bytes, as proportional set size: memory that processes share is counted once."""
     used = 0
     for process in _family(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -34,5 +34,5 @@ def memory_bytes(pid: int) -> int:
 
 
 def disk_bytes(folder: Path) -> int:
-    """What the files below a folder take."""
+    """Bytes that the files below a folder take on the disk."""
     return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())

@@ -1,4 +1,4 @@
-"""An object in a process of its own, whose methods are called from here one at a time."""
+"""An object that lives in a process of its own, and whose methods this process calls one at a time."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ CALL_TIMEOUT_S = 900.0
 
 
 class WorkerError(Exception):
-    """The object raised something, or its process ended, or did not answer; the message says what."""
+    """The object raised an exception, or its process ended or did not answer; the message says which."""
 
 
 class Worker:
-    """So that one peer's garbage, caches and crashes are not another's."""
+    """An object in a process of its own, so that one peer's garbage, caches and crashes do not affect another's."""
 
     def __init__(self, factory: Callable[..., object], *arguments: object) -> None:
-        """Make `factory(*arguments)` in a new process; both must be picklable.
+        """Call `factory(*arguments)` in a new process; both must be picklable.
 
         Raises:
-            WorkerError: it could not be made.
+            WorkerError: the object could not be made.
         """
         context = multiprocessing.get_context("spawn")
         self._pipe, remote = context.Pipe()
@@ -33,14 +33,15 @@ class Worker:
 
     @property
     def pid(self) -> int:
+        """The process's id."""
         assert self._process.pid is not None
         return self._process.pid
 
     def call(self, method: str, *arguments: object, timeout_s: float = CALL_TIMEOUT_S) -> Any:
-        """What the object's method returns.
+        """Call the object's method and return its result.
 
         Raises:
-            WorkerError: see there. After a timeout the process is gone.
+            WorkerError: the method raised, or the process did not answer in time; in that case it is ended.
         """
         try:
             self._pipe.send((method, arguments))
@@ -63,7 +64,7 @@ class Worker:
     def close(self) -> None:
         """End the process. Idempotent."""
         if self._process.is_alive():
-            self._pipe.close()  # it ends by itself when it can
+            self._pipe.close()  # the process sees it and ends
             self._process.join(5)
             if self._process.is_alive():
                 self._process.kill()
@@ -74,7 +75,7 @@ def _serve(pipe: Connection, factory: Callable[..., object], arguments: tuple[ob
     try:
         target = factory(*arguments)
         pipe.send((True, None))
-    except Exception:  # noqa: BLE001 (it is told to the caller)
+    except Exception:  # noqa: BLE001 (the caller is told)
         pipe.send((False, traceback.format_exc()))
         return
     while True:
@@ -84,6 +85,6 @@ def _serve(pipe: Connection, factory: Callable[..., object], arguments: tuple[ob
             return
         try:
             answer = True, getattr(target, method)(*given)
-        except Exception:  # noqa: BLE001 (it is told to the caller)
+        except Exception:  # noqa: BLE001 (the caller is told)
             answer = False, traceback.format_exc()
         pipe.send(answer)

@@ -1,10 +1,10 @@
-"""Boot servers through the real Nova and Placement, and tell what that cost the database.
+"""Boot servers with the real Nova and Placement, and report what that cost the database.
 
 usage: python -m romekit.boot [--count N] [--at-once N] [--out FILE] URL...
 
-A URL is any of SQLAlchemy's that holds `{db}`; `own-redis` stands for a Redis or Valkey server that is started for this
-boot and stopped after it. Ends with status 1 at the first URL on which a server does not become ACTIVE, or on which
-Nova logs an error; then it shows what Nova logged of it.
+A URL is any SQLAlchemy URL that holds `{db}`; `own-redis` stands for a Redis or Valkey server that is started for this
+boot and stopped after it. The program stops at the first URL on which a server does not become ACTIVE or Nova logs an
+error, shows what Nova logged, and ends with status 1.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _LINES_SHOWN = 40
 
 
 def main() -> int:
+    """Boot servers on each URL; returns the exit status."""
     parser = argparse.ArgumentParser(prog="romekit.boot", description="Boot servers through the real Nova.")
     parser.add_argument("--count", type=int, default=3, help="servers to boot and record")
     parser.add_argument("--at-once", type=int, default=1, help="how many of them at a time")
@@ -48,7 +49,7 @@ def _url(text: str) -> str:
 
 @contextlib.contextmanager
 def _served(url: str) -> Iterator[str]:
-    """The URL itself; for OWN_REDIS, that of a server which lives as long as the context."""
+    """The URL itself; for OWN_REDIS, the URL of a server that runs as long as the context."""
     if url != OWN_REDIS:
         yield url
         return
@@ -61,7 +62,7 @@ def _served(url: str) -> Iterator[str]:
 
 
 def boot(url: str, count: int, at_once: int = 1, out: Path | None = None) -> bool:
-    """Boot `count` servers with all databases on `url` and print what it cost; False, when there was any error."""
+    """Boot `count` servers with all databases on `url`, and print what that cost; returns whether all went well."""
     together = f", {at_once} at once," if at_once > 1 else ""
     print(f"Real Nova and Placement boot {count} servers{together} on {shown(url)}", flush=True)
     log_path = ROOT / "boot.log"
@@ -92,13 +93,13 @@ def boot(url: str, count: int, at_once: int = 1, out: Path | None = None) -> boo
 
 
 def nova_environment() -> dict[str, str]:
-    """What a process needs in which Nova's functional tests are to be imported."""
+    """The environment for a process that imports Nova's functional tests."""
     path = [str(source_tree("nova")), os.environ.get("PYTHONPATH", "")]
     return {"PYTHONPATH": os.pathsep.join(path), "OS_NOVA_DISABLE_EVENTLET_PATCHING": "1"}
 
 
 def what_matters(log: str) -> str:
-    """The last lines of a log that tell what went wrong: warnings, errors and exceptions, without stack frames."""
+    """The last lines of a log that say what went wrong: warnings, errors and exceptions, without stack frames."""
     kept = [line for line in log.splitlines() if line.strip() and not line.startswith(" ") and " INFO " not in line]
     return "\n".join(kept[-_LINES_SHOWN:])
 

@@ -1,4 +1,4 @@
-"""Fresh databases on one SQLAlchemy URL."""
+"""Create new databases on one SQLAlchemy URL, and drop them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MYSQL_PREFIX = 100
 
 
 def url_template(text: str) -> str:
-    """A command's URL argument, checked (what argparse calls a type).
+    """Check a command's URL argument and return it; a `type` for argparse.
 
     Raises:
         ArgumentTypeError: it is not a URL, or does not hold `{db}`.
@@ -34,16 +34,16 @@ def url_template(text: str) -> str:
 
 
 class Databases:
-    """Makes databases whose names no other process uses, and deletes them again."""
+    """Creates databases whose names no other process uses, and drops them again."""
 
     def __init__(self, template: str) -> None:
         self._template = template
         self._serial = itertools.count(1)
         self.live: dict[sa.URL, str] = {}
-        """URL of each database made here -> its label."""
+        """{URL of a database that was created here: its label}."""
 
     def create(self, label: str) -> sa.URL:
-        """An empty database; `label` becomes part of its name."""
+        """The URL of a new, empty database; `label` becomes part of its name."""
         name = f"kit_{os.getpid()}_{next(self._serial)}_{re.sub(r'[^a-z0-9]+', '_', label.lower())[:20]}"
         url = sa.make_url(self._template.replace("{db}", name))
         if url.get_backend_name() in _ADMIN_DATABASES:
@@ -52,37 +52,37 @@ class Databases:
         return url
 
     def drop(self, url: sa.URL) -> None:
-        """Delete a database made here; nobody may be connected to it."""
+        """Drop a database that was created here; nobody may be connected to it."""
         del self.live[url]
         if url.drivername.startswith("rome"):
-            import rome  # noqa: PLC0415 (the kit also runs where only another database is to be measured)
+            import rome  # noqa: PLC0415 (the kit also runs without Rome, to measure another database)
 
             rome.drop_database(text(url))
         elif url.get_backend_name() == "sqlite":
             for suffix in _SQLITE_FILES:
                 Path(f"{url.database}{suffix}").unlink(missing_ok=True)
         else:
-            force = " WITH (FORCE)" if url.get_backend_name() == "postgresql" else ""  # else it waits for idle clients
+            force = " WITH (FORCE)" if url.get_backend_name() == "postgresql" else ""  # idle clients
             _administrate(url, f"DROP DATABASE {url.database}{force}")
 
     def drop_all(self) -> None:
-        """Delete every database made here."""
+        """Drop every database that was created here."""
         for url in list(self.live):
             self.drop(url)
 
 
 def text(url: sa.URL) -> str:
-    """The URL as it is written, password included."""
+    """The URL as text, with its password."""
     return url.render_as_string(hide_password=False)
 
 
 def shown(template: str) -> str:
-    """A URL with `{db}` as it may be printed: without its password."""
+    """A URL with `{db}` as text that may be printed, without its password."""
     return sa.make_url(template).render_as_string().replace(quote("{db}"), "{db}")
 
 
 def shorten_mysql_indexes(metadata: sa.MetaData) -> None:
-    """Index prefixes where MySQL takes no whole columns, as Nova's migrations do; its models do not say so."""
+    """Index only prefixes of columns that are too long for MySQL, as Nova's migrations do and its models do not."""
     for table in metadata.tables.values():
         for index in table.indexes:
             lengths = {column.name: getattr(column.type, "length", None) or 0 for column in index.columns}

@@ -1,4 +1,4 @@
-"""pytest plugin: tests of the services that fail for a reason which is not the database's."""
+"""pytest plugin: the services' tests that fail for reasons other than the database."""
 
 from __future__ import annotations
 
@@ -35,21 +35,22 @@ _WITH_A_URL = (
     _Known(
         "glance/tests/functional/db/test_sqlalchemy.py",
         ("test_purge_images_table_fk_constraint_failure",),
-        "sends PRAGMA foreign_keys=ON on one connection, and counts on it on another",
+        "sends PRAGMA foreign_keys=ON on one connection and relies on it on another",
     ),
     _Known(
         "cinder/tests/unit/db/test_purge.py",
         ("test_purge_deleted_rows_integrity_failure",),
-        "switches foreign keys on only where the dialect is SQLAlchemy's own class for SQLite: foreign_keys=off stays",
+        "switches foreign keys on only for SQLAlchemy's own SQLite dialect class, so foreign_keys=off stays in force",
     ),
 )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that are known to fail."""
     if not sa.__version__.startswith("2.0."):
         _expect(items, _WITH_SQLALCHEMY_2_1, strict=True)
     if config.option.url is not None:
-        _expect(items, _WITH_A_URL, strict=False)  # pass where the connection happens to be the same, or keys are on
+        _expect(items, _WITH_A_URL, strict=False)  # they pass if the connection is the same by chance
 
 
 def _expect(items: list[pytest.Item], failures: tuple[_Known, ...], *, strict: bool) -> None:

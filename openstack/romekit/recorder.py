@@ -1,4 +1,4 @@
-"""What an application asks of its databases, and what each request cost."""
+"""Record an application's requests to its databases, and what each cost."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Request:
 
     Attributes:
         kind: STATEMENT, COMMIT, ROLLBACK or PING (the pool's, when it hands out a connection).
-        database: its name; empty for all but statements.
-        seconds: until the DBAPI returned; fetching the rows comes after.
-        round_trips, rows: how often the driver waited for the store, and rows that it brought; None when the driver
-            does not tell.
+        database: its name for a statement; empty for other kinds.
+        seconds: until the DBAPI returned, without fetching the rows.
+        round_trips: how often the driver waited for the store; None if the driver does not say.
+        rows: how many rows the store sent; None if the driver does not say.
     """
 
     kind: str
@@ -38,13 +38,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What several boots took: the seconds of each, and all their requests, in the order in which they ended."""
+    """What several boots took: the seconds of each, and all their requests in the order in which these ended."""
 
     boots_s: list[float]
     requests: list[Request]
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write the recording as JSON."""
         path.write_text(json.dumps(asdict(self)))
 
     @classmethod
@@ -55,8 +55,10 @@ class Recording:
 
 
 class _Mark(NamedTuple):
-    """A moment, and a connection's counters. To read these takes time, which is not the request's: it is taken before
-    the one mark's moment, and after the other's.
+    """A moment, and a connection's counters at that moment.
+
+    Reading the counters takes time that does not belong to the request: the mark before it reads them before it takes
+    the time, and the mark after it does so afterwards.
     """
 
     seconds: float
@@ -65,11 +67,13 @@ class _Mark(NamedTuple):
 
     @classmethod
     def begin(cls, dbapi_connection: Any) -> _Mark:
+        """The mark before a request."""
         counters = _counters(dbapi_connection)
         return cls(time.perf_counter(), *counters)
 
     @classmethod
     def end(cls, dbapi_connection: Any) -> _Mark:
+        """The mark after a request."""
         return cls(time.perf_counter(), *_counters(dbapi_connection))
 
 
@@ -79,7 +83,7 @@ def _counters(dbapi_connection: Any) -> tuple[int | None, int | None]:
 
 
 class Recorder:
-    """Adds every request to a list, while it is `on`."""
+    """Adds every request to a list while `on` is true."""
 
     def __init__(
         self, engines: sa.Engine | type[sa.Engine], dialect: type[sa.Dialect], requests: list[Request]
@@ -87,8 +91,9 @@ class Recorder:
         """Listen for as long as the process lives.
 
         Args:
-            engines: the engine whose statements count, or sa.Engine for all of them.
-            dialect: whose commits, rollbacks and pings count; its methods are replaced.
+            engines: the engine whose statements are recorded, or sa.Engine for all engines.
+            dialect: the class whose commits, rollbacks and pings are recorded; its methods are replaced.
+            requests: the list that gets them.
         """
         self.on = False
         self._requests = requests

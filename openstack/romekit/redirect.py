@@ -1,7 +1,7 @@
 """pytest plugin: `--url URL` moves every SQLite engine of a test suite to a database of that URL.
 
-A `sqlite://` engine owns a database that nobody else sees and that ends with Engine.dispose(). So each gets a fresh
-`{db}`, and dispose() moves the engine on to the next one. A `sqlite:///file` engine gets one `{db}` per path and test.
+A `sqlite://` engine has a database that nobody else sees and that ends with Engine.dispose(). So each such engine gets
+a new `{db}`, and dispose() moves it on to another. A `sqlite:///file` engine gets one `{db}` per path and test.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from romekit.databases import Databases, url_template
 
 
 class Redirection:
-    """Which engine has which database; `databases` makes and deletes them."""
+    """Knows which engine uses which database; `databases` creates and drops these."""
 
     def __init__(self, template: str) -> None:
         self.databases = Databases(template)
         self._owners: dict[sa.URL, weakref.ref[Engine] | None] = {}
-        """Database -> the engine it is private to; None before there is one, and for a file's."""
+        """{database: engine that it is private to}; None until that engine exists, and for a file's database."""
         self._files: dict[str, sa.URL] = {}
         self._create_engine: Callable[..., Engine] = create.create_engine
         self._dispose = Engine.dispose
 
     def redirect(self, url: str | sa.URL) -> sa.URL:
-        """The URL to use in place of `url`: another one for every SQLite URL that is not ours."""
+        """The URL to use in place of `url`: a database's for an SQLite URL, the same for any other."""
         wanted = sa.make_url(url)
         if wanted.drivername not in ("sqlite", "sqlite+pysqlite") or wanted in self.databases.live:
             return wanted
@@ -46,7 +46,7 @@ class Redirection:
         return url
 
     def create_engine(self, url: str | sa.URL, **options: Any) -> Engine:
-        """In place of sqlalchemy.create_engine."""
+        """Replaces sqlalchemy.create_engine."""
         target = self.redirect(url)
         engine = self._create_engine(target, **options)
         if target in self._owners and self._owners[target] is None:
@@ -55,7 +55,7 @@ class Redirection:
         return engine
 
     def dispose(self, engine: Engine, close: bool = True) -> None:
-        """In place of Engine.dispose."""
+        """Replaces Engine.dispose."""
         self._dispose(engine, close=close)
         owner = self._owners.get(engine.url)
         if owner is not None and owner() is engine:
@@ -68,18 +68,18 @@ class Redirection:
         self.databases.drop(url)
 
     def forget_test(self) -> None:
-        """Delete the databases whose engine is gone, and let the next test's files be others."""
+        """Drop the databases whose engine is gone; the next test gets new databases for its files."""
         self._files.clear()
         for url, owner in list(self._owners.items()):
             if owner is not None and owner() is None:
                 self._drop(url)
 
     def install(self) -> None:
-        """Replace create_engine and Engine.dispose, also where oslo.db has them."""
+        """Replace create_engine and Engine.dispose, also where oslo.db has imported them."""
         oslo_create_engine = engines.create_engine
 
         def create_oslo_engine(sql_connection: str, *arguments: Any, **options: Any) -> Engine:
-            # oslo.db chooses pool and hooks by the URL, so it has to see the one that is used.
+            # oslo.db chooses pool and hooks by the URL, so it must see the final one.
             engine: Engine = oslo_create_engine(self.redirect(sql_connection), *arguments, **options)
             return engine
 
@@ -90,8 +90,8 @@ class Redirection:
         Engine.dispose = dispose  # type: ignore[method-assign, assignment]
         engines.create_engine = session.create_engine = create_oslo_engine
 
-        # oslo.db's provisioning makes and deletes files under /tmp for an SQLite URL that names a database, as ours
-        # do; every engine has its own already.
+        # oslo.db's provisioning creates and deletes files under /tmp for an SQLite URL that names a database, as ours
+        # do. Here every engine has a database already.
         backend = type(provision.BackendImpl.impl("sqlite"))
         backend.provisioned_database_url = lambda self, base_url, ident: base_url
         backend.create_named_database = lambda self, engine, ident, conditional=False: None
@@ -100,7 +100,7 @@ class Redirection:
 
 
 def _connect_to_current_url(owner: weakref.ref[Engine]) -> Callable[..., Any]:
-    """The pool was made for the engine's first URL; dispose() has moved it on since."""
+    """A hook that connects to the engine's current URL: the pool was made for its first, dispose() changes it."""
 
     def connect(dialect: sa.Dialect, _record: object, _arguments: object, parameters: dict[str, Any]) -> Any:
         engine = owner()
@@ -115,10 +115,12 @@ _redirection: Redirection | None = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option --url."""
     parser.addoption("--url", type=url_template, help="SQLAlchemy URL with {db} on which SQLite's engines end up")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Redirect engines if there is a URL."""
     global _redirection
     if config.option.url is not None:
         _redirection = Redirection(config.option.url)
@@ -127,10 +129,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_logfinish() -> None:
+    """Drop the databases of the test that has ended."""
     if _redirection is not None:
         _redirection.forget_test()
 
 
 def pytest_unconfigure() -> None:
+    """Drop all databases."""
     if _redirection is not None:
         _redirection.databases.drop_all()

@@ -14,11 +14,11 @@ from romekit.recorder import COMMIT, PING, ROLLBACK, STATEMENT, Recording, Reque
 _HEADER = f"{'per boot':>8} {'median':>9} {'trips':>5} {'rows':>6} {'in all':>9}  request"
 _LEGEND = """\
 per boot: how often; median: time of one; trips: round trips to the store and rows: rows fetched from there, mean of
-one; in all: time per boot. A request is the same text, in whichever of the databases."""
+one; in all: time per boot. Requests with the same text are counted together, whichever database they went to."""
 _PLAIN_WIDTH = 160
 """Columns where the output is not a terminal."""
 
-# Applied in turn: what they leave of a statement is its verb, tables and condition.
+# Applied one after the other, they leave of a statement its verb, tables and condition.
 _END_OF_JOIN = r"(?=\)| (?:LEFT|INNER|JOIN|WHERE|ORDER|GROUP|LIMIT)|$)"
 _ABBREVIATIONS = (
     (re.compile(r"\s+"), " "),
@@ -34,7 +34,7 @@ _ABBREVIATIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """All executions of one request, put together. `seconds` is their sum; trips and rows are means."""
+    """All executions of one request together. `seconds` is their sum; `round_trips` and `rows` are means."""
 
     text: str
     count: int
@@ -45,7 +45,7 @@ class Cost:
 
 
 def costs(requests: Iterable[Request]) -> list[Cost]:
-    """One Cost per distinct request, the dearest first. The same text in two databases is one request."""
+    """One Cost per distinct request, the most expensive first. The same text in two databases is one request."""
     groups: defaultdict[str, list[Request]] = defaultdict(list)
     for request in requests:
         groups[request.text].append(request)
@@ -71,14 +71,14 @@ def _mean(values: Sequence[int | None]) -> float | None:
 
 
 def outline(statement: str) -> str:
-    """What tells a statement from others, on one line: verb, tables, condition."""
+    """A statement's verb, tables and condition, on one line."""
     for pattern, replacement in _ABBREVIATIONS:
         statement = pattern.sub(replacement, statement)
     return statement.strip()
 
 
 def table(recording: Recording) -> str:
-    """The costs of all requests, and their totals; as wide as the terminal."""
+    """A table of the costs of all requests, and their totals, as wide as the terminal."""
     width = shutil.get_terminal_size((_PLAIN_WIDTH, 0)).columns
     boots = len(recording.boots_s)
     lines = [_HEADER]
@@ -110,5 +110,5 @@ def _ms(seconds: float) -> str:
 
 
 def _number(value: float | None) -> str:
-    """At most one digit after the point; a dash for what is not known."""
+    """The number with at most one digit after the point; a dash for None."""
     return "-" if value is None else f"{value:.1f}".removesuffix(".0")

@@ -1,10 +1,10 @@
-"""Boot servers through the real Nova, in one process, with all its databases on one SQLAlchemy URL.
+"""Boot servers with the real Nova, in one process, with all its databases on one SQLAlchemy URL.
 
 Nova's API, conductor, scheduler and compute (with Nova's own fake hypervisor) and the real Placement run as in Nova's
-functional tests, on native threads. Nothing of their code is changed; only where their test fixtures would make an
-SQLite file, they get a fresh database of the URL; and how the fixtures end the services may be tried again.
+functional tests, on native threads. Their code is unchanged. Two things in their test fixtures differ: where they would
+create an SQLite file, they get a new database of the URL; and ending a service is tried again after a conflict.
 
-Run by romekit.boot, which gives URL, COUNT, AT_ONCE and the file that the recorded requests go to. Prints its progress;
+romekit.boot runs this module, with URL, COUNT, AT_ONCE and the file for the recorded requests. It prints its progress;
 Nova's log and the tracebacks go to stderr.
 """
 
@@ -37,24 +37,24 @@ from placement.tests import fixtures as placement_fixtures
 from romekit.databases import Databases, shorten_mysql_indexes, text
 from romekit.recorder import Recorder, Recording
 
-nova_fixtures = importlib.import_module("nova.tests.fixtures.nova")  # its package has another thing of this name
+nova_fixtures = importlib.import_module("nova.tests.fixtures.nova")  # the package has another attribute of this name
 
 WARM_UP = 3
-"""Servers booted before anything is recorded: the services fill their caches with the first ones."""
+"""Servers booted before anything is recorded, with which the services fill their caches."""
 
 LIMIT_S = 60.0
 """How long a server may take to become ACTIVE."""
 _LOOKS_PER_S = 2  # of Nova's client
 
 _ON_ROME = {"placement": {"isolation_level": "READ COMMITTED"}}
-"""Options of a service's URL, as README recommends them."""
+"""{service: options of its URL that the README recommends}"""
 
 _ERROR_LINE = re.compile(r"^\S+ \S+ (ERROR|CRITICAL) \[(?!stevedore)")
-"""In Nova's log; stevedore only tells which optional drivers are not installed."""
+"""An error in Nova's log; stevedore's only name optional drivers that are not installed."""
 
 
 class _PlacementDatabase(fixtures.Fixture):
-    """Stands in for Placement's own fixture, which insists on a database inside its process."""
+    """Replaces Placement's own fixture, which insists on a database inside its process."""
 
     def __init__(self, conf_fixture, set_config=False):
         self.conf_fixture = conf_fixture
@@ -68,11 +68,11 @@ class _PlacementDatabase(fixtures.Fixture):
 
 
 class _NoLock(fixtures.Fixture):
-    """Stands in for the lock by which Nova's fixtures let SQLite have one writer at a time."""
+    """Replaces the lock with which Nova's fixtures allow SQLite one writer at a time."""
 
 
 def use_databases(databases, tell, *, one_writer):
-    """Let the fixtures of Nova and Placement take their databases from `databases`."""
+    """Make the fixtures of Nova and Placement take their databases from `databases`."""
 
     names = iter(("api", "cell0", "cell1", "placement"))  # in the order in which the fixtures ask
 
@@ -102,24 +102,24 @@ def use_databases(databases, tell, *, one_writer):
 
 
 def end_services_again_on_conflict():
-    """Give Nova's service_destroy the decorator that its other functions have, to run again after a conflict.
+    """Give Nova's service_destroy the decorator with which its other functions run again after a conflict.
 
-    Only fixtures call it. It reads the service's record, which the service's heartbeat, the first of which is 5 s after
-    the start, may change at that moment: SERIALIZABLE refuses one of the two.
+    Only fixtures call it. It reads the service's record, and the service's heartbeat (from 5 s after the start) may
+    change that record at the same moment: then SERIALIZABLE refuses one of the two.
     """
     main_db.service_destroy = wrap_db_retry(max_retries=5, retry_on_deadlock=True)(main_db.service_destroy)
 
 
 def make_no_records_of_statements():
-    """Let Rome's loggers be as quiet as in a deployment, and as the drivers beside it are, which have none.
+    """Keep Rome's loggers as quiet as in a deployment. Other databases' drivers have no loggers.
 
-    Nova's fixtures have every library make and format its records of DEBUG, only to throw them away.
+    Nova's fixtures make every library create and format its DEBUG records, only to throw them away.
     """
     logging.getLogger("rome").setLevel(logging.INFO)
 
 
 class Nova(integrated_helpers.ProviderUsageBaseTestCase):
-    """The services, up and running while `conduct` is called with this, to boot servers on them."""
+    """Runs the services while it calls `conduct(self)`, which boots servers on them."""
 
     compute_driver = "fake.FakeDriver"  # a host that is large enough for a thousand servers
 
@@ -128,51 +128,53 @@ class Nova(integrated_helpers.ProviderUsageBaseTestCase):
         self._conduct = conduct
 
     def setUp(self):
+        """Start the services."""
         super().setUp()
         self.flags(instances=-1, cores=-1, ram=-1, group="quota")
         self._start_compute("host1")
         self.flavor = self.api.get_flavors()[0]
 
     def runTest(self):
+        """Call `conduct`, and fail if Nova logged an error."""
         self._conduct(self)
         errors = [line for line in self.stdlog.logger.output.splitlines() if _ERROR_LINE.match(line)]
         if errors:
             self.fail("the servers are ACTIVE, but Nova logged errors")
 
     def new_server(self):
-        """What a client sends to have a server. Not for two threads at once: Nova's fixture changes its API client."""
+        """The body of a request for a new server. Not thread-safe, since Nova's fixture changes its API client."""
         return {"server": self._build_server(flavor_id=self.flavor["id"], networks="none")}
 
     def boot(self, server, limit_s=LIMIT_S):
-        """Boot a server, and wait until it is ACTIVE; returns how many seconds that took."""
+        """Boot a server and wait until it is ACTIVE; returns how many seconds that took."""
         started = time.perf_counter()
         server = self.api.post_server(server)
         self._wait_for_state_change(server, "ACTIVE", max_retries=int(limit_s * _LOOKS_PER_S))
         return time.perf_counter() - started
 
     def boot_at_once(self, count, limit_s=LIMIT_S):
-        """Boot so many servers, each asked for by a client of its own; returns the seconds that each took."""
+        """Boot this many servers, each requested by a client of its own; returns the seconds that each took."""
         servers = [self.new_server() for _ in range(count)]
         with ThreadPoolExecutor(count) as clients:
             return list(clients.map(lambda server: self.boot(server, limit_s), servers))
 
 
 def progress():
-    """A function that prints a line to stdout; Nova, which logs there, is sent to stderr from now on."""
+    """A function that prints a line to stdout. What Nova logs to stdout goes to stderr from now on."""
     stdout = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     return lambda line: print(f"  {line}", file=stdout)
 
 
 def run(url, tell, requests, conduct):
-    """Start Nova and Placement with fresh databases on `url`, and call `conduct(nova, recorder)`.
+    """Start Nova and Placement with new databases on `url`, and call `conduct(nova, recorder)`.
 
     Args:
-        tell: called with a line of text, when something is under way.
-        requests: gets every request to a database while the recorder is on.
+        tell: called with a line of text that reports progress.
+        requests: a list that gets every database request while the recorder is on.
 
     Returns:
-        whether all went well; if not, stderr has what went wrong.
+        whether all went well; if not, stderr says what went wrong.
     """
     databases = Databases(url)
     dialect = sa.make_url(url).get_dialect()
@@ -188,6 +190,7 @@ def run(url, tell, requests, conduct):
 
 
 def main(url, count, at_once, out):
+    """Boot servers on `url`, and write the recorded requests to the file `out`."""
     tell = progress()
     recording = Recording([], [])
 

@@ -1,9 +1,9 @@
-"""Run the database tests that an OpenStack service brings, unmodified, on any SQLAlchemy URL.
+"""Run an OpenStack service's own database tests, unmodified, on any SQLAlchemy URL.
 
 usage: python -m romekit.suites nova|glance|placement|keystone|cinder|neutron [--url URL] [PYTEST-ARGUMENT...]
 
-Without a URL: on what the tests use by themselves, SQLite in memory. With one, romekit.redirect gives every engine of
-the tests its own `{db}`. Ends with pytest's status.
+Without a URL the tests run on what they use by themselves, SQLite in memory. With a URL, romekit.redirect gives each
+engine of the tests its own `{db}`. The program ends with pytest's status.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ _ENVIRONMENT = {
 
 
 def main() -> int:
+    """Run pytest on a service's tests; returns its exit status."""
     parser = argparse.ArgumentParser(prog="romekit.suites", description="Run a service's own database tests.")
     parser.add_argument("suite", choices=TESTS)
     parser.add_argument("--url", type=url_template, help="SQLAlchemy URL with {db}")

@@ -1,4 +1,4 @@
-"""pytest plugin: what OpenStack's test cases expect of the runner they are written for, stestr with testtools."""
+"""pytest plugin: what OpenStack's test cases expect of their own runner, stestr with testtools."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import pytest
 
 
 def pytest_configure() -> None:
+    """Let test cases delete attributes that pytest deletes again."""
     unittest.TestCase.__delattr__ = _delete_attribute  # type: ignore[method-assign, assignment]
 
 
 def _delete_attribute(self: unittest.TestCase, name: str) -> None:
-    """Nova's tests delete all their attributes when they end; then pytest deletes the one it had set."""
+    """Ignore that an attribute is missing: Nova's tests delete all theirs at the end, then pytest deletes its own."""
     if name in self.__dict__ or not name.startswith("test"):
         object.__delattr__(self, name)
 
 
 def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> list[pytest.Item | pytest.Collector] | None:
-    """Multiply a class by its `scenarios`: in these suites that is all that unittest's load_tests does."""
+    """Multiply a class by its `scenarios`, which is all that unittest's load_tests does in these suites."""
     scenarios = getattr(obj, "scenarios", None)
     if not isinstance(obj, type) or not scenarios or "romekit_scenario" in vars(obj):
         return None

@@ -1,1 +1,1 @@
-"""The workloads: each a module with a function `run(stage)`, and what runs in the peers' own processes."""
+"""The workloads. Each is a module with a function `run(stage)`, and with what runs in the peers' own processes."""

@@ -1,4 +1,4 @@
-"""Servers booted by the real Nova: what its requests to the databases cost, near and far from the store."""
+"""Boot servers with the real Nova: what its requests to the databases cost, near and far from the store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from romebench.worker import Worker
 
 _BOOT_LIMIT_S = 60
 _TRIPS_LIMIT = 2_000
-"""Far more round trips than a boot takes."""
+"""More round trips than any boot takes."""
 _START_TIMEOUT_S = 300.0
 
 
@@ -35,10 +35,10 @@ class NovaSession:
     """A process with the real Nova, its databases on one URL."""
 
     def __init__(self, url: str, log: Path, *, durable: bool) -> None:
-        """Start it and boot a few servers, which fill its caches.
+        """Start Nova and boot a few servers, which fill its caches.
 
         Raises:
-            RuntimeError: the message has what Nova logged.
+            RuntimeError: Nova failed; the message has what it logged.
         """
         self._log = log
         with log.open("w") as stderr:
@@ -54,7 +54,7 @@ class NovaSession:
         self._pause()
 
     def _pause(self) -> None:
-        """An idle Nova takes a tenth of a CPU: its services look for messages all the time."""
+        """Stop the process. An idle Nova takes a tenth of a CPU, since its services poll for messages."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGSTOP)
 
@@ -63,10 +63,13 @@ class NovaSession:
             self._process.send_signal(signal.SIGCONT)
 
     def boot(self, at_once: int, limit_s: int) -> tuple[list[float], list[Request]]:
-        """Seconds of each boot, and the requests of all; none may take longer than the limit.
+        """Boot servers; returns the seconds that each took, and the database requests of all.
+
+        Args:
+            limit_s: how long one boot may take.
 
         Raises:
-            RuntimeError: the message has what Nova logged.
+            RuntimeError: Nova failed; the message has what it logged.
         """
         assert self._process.stdin is not None
         self._go_on()
@@ -82,14 +85,14 @@ class NovaSession:
     def _answer(self, timeout_s: float) -> str:
         stdout = self._process.stdout
         assert stdout is not None
-        # Each command has one line of an answer, so nothing waits in a buffer when there is nothing to read.
+        # Each command has an answer of one line, so no further line can wait in the buffer.
         if select.select([stdout], [], [], timeout_s)[0] and (line := stdout.readline()):
             return line
         self.close()
         raise RuntimeError(f"Nova failed, or took more than {timeout_s:.0f} s: {what_matters(self._log.read_text())}")
 
     def close(self) -> None:
-        """Idempotent; the databases are dropped, unless it does not end in time."""
+        """End the process, which drops its databases unless it must be killed. Idempotent."""
         if self._process.poll() is None:
             assert self._process.stdin is not None
             self._go_on()
@@ -102,27 +105,29 @@ class NovaSession:
 
 
 class Distance:
-    """Delay proxies in front of servers; runs in a worker, so that it takes no turns with whom it delays."""
+    """Delay proxies in front of servers, in a worker, so that they do not compete with the clients they delay."""
 
     def __init__(self) -> None:
         self._proxies: dict[int, Proxy] = {}
 
     def front(self, port: int) -> int:
-        """The port to use in place of a server's."""
+        """Put a proxy in front of a server's port; returns the port to use instead."""
         if port not in self._proxies:
             self._proxies[port] = Proxy("127.0.0.1", port)
         return self._proxies[port].port
 
     def set_delay(self, seconds: float) -> None:
+        """Set the round trip that all proxies add."""
         for proxy in self._proxies.values():
             proxy.delay_s = seconds
 
     def round_trips(self, port: int) -> int:
+        """How many round trips went through the proxy of a port so far."""
         return self._proxies[port].round_trips
 
 
 def run(stage: Stage) -> None:
-    """Boots without a proxy, one at a time; if commits are durable also some at once, and then at each distance."""
+    """Boot servers without a proxy, one at a time; if commits are durable, also several at once and with delays."""
     near = _start(stage, {contender.key: contender.template for contender in stage.contenders}, "near")
     try:
         _boots(stage, near, 1, round_trip_ms=0, boots=stage.sizes.boots if stage.durable else stage.sizes.runs)
@@ -154,7 +159,7 @@ def _run_far(stage: Stage) -> None:
 
 
 def _start(stage: Stage, templates: dict[str, str], label: str) -> dict[str, NovaSession]:
-    """As many at once as there are CPUs: it takes a while, and is not measured."""
+    """Start Nova for each peer, as many at once as there are CPUs; this takes a while and is not measured."""
 
     def start(key: str) -> NovaSession:
         return NovaSession(templates[key], stage.folder / f"nova-{label}-{key}.log", durable=stage.durable)
@@ -174,7 +179,7 @@ def _boots(
     boots: int,
     counter: tuple[Worker, dict[str, int]] | None = None,
 ) -> None:
-    """Boots in turns; the figures' runs are rounds of `boots / runs`, `at_once` servers in each boot."""
+    """Boot `at_once` servers `boots` times on each peer, in alternation; a run of a figure is `boots / runs` boots."""
     print(f"  booting {at_once} at once, round trip {round_trip_ms:g} ms", flush=True)
     database: defaultdict[str, list[float]] = defaultdict(list)
     wall: defaultdict[str, list[float]] = defaultdict(list)
@@ -205,14 +210,14 @@ def _boots(
 
 
 def rounds(values: Sequence[float], count: int) -> list[float]:
-    """Values in order, cut into so many rounds, each with its mean (fewer, when there are not so many values)."""
+    """The means of `count` rounds into which the values are cut, in order; fewer if there are fewer values."""
     size = max(1, len(values) // count)
     parts = [values[start : start + size] for start in range(0, size * min(count, len(values)), size)]
     return [sum(part) / len(part) for part in parts]
 
 
 def costs_of(requests: Sequence[Request], boots: int) -> dict[str, tuple[float, float]]:
-    """Of each distinct request: how often per boot, and the median of its seconds."""
+    """{text of a distinct request: (how often per boot, median seconds)}."""
     groups: defaultdict[str, list[float]] = defaultdict(list)
     for request in requests:
         groups[normalise(request.text)].append(request.seconds)

@@ -1,4 +1,4 @@
-"""Load many rows, count them, and look at what they take."""
+"""Load many rows, count them, and measure the space that they take."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SLICES = 10
 
 
 class Table:
-    """Runs in the peer's worker: one table, which is filled and read."""
+    """One table, which is filled and read; runs in the peer's worker."""
 
     def __init__(self, url: str, durable: bool) -> None:
         tune_sqlite(durable=durable)
@@ -30,7 +30,7 @@ class Table:
         self._table.create(self._engine)
 
     def load(self, first: int, count: int) -> float:
-        """Insert rows by executemany, in transactions of a few thousand; returns rows per second."""
+        """Insert rows with executemany, in transactions of a few thousand; returns rows per second."""
         rows = [server_values(number, GROUP) for number in range(first, first + count)]
         insert = sa.insert(self._table)
         started = time.perf_counter()
@@ -40,14 +40,14 @@ class Table:
         return count / (time.perf_counter() - started)
 
     def count(self) -> float:
-        """Seconds of counting all rows."""
+        """Seconds that counting all rows takes."""
         started = time.perf_counter()
         with self._engine.connect() as connection:
             connection.execute(sa.select(sa.func.count()).select_from(self._table)).scalar_one()
         return time.perf_counter() - started
 
     def page(self, number: int, size: int) -> float:
-        """Seconds of reading a page, counted from 1, by its marker, as OpenStack's services do."""
+        """Seconds that reading a page (from 1) takes, by its marker, as OpenStack's services read it."""
         marker = server_values((number - 1) * size, GROUP)
         columns = self._table.c
         after = sa.or_(
@@ -64,17 +64,18 @@ class Table:
         return seconds
 
     def pid(self) -> int:
+        """The id of this process."""
         return os.getpid()
 
 
 _loaded: dict[int, dict[str, Worker]] = {}
-"""By stage: two workloads use the same table."""
+"""The tables of each stage, since two workloads use the same ones."""
 
 
 def loaded(stage: Stage) -> dict[str, Worker]:
-    """The peers' tables with all rows; loads them, and notes how fast that was, unless that was done before.
+    """The peers' tables with all rows. The first call loads them and notes how fast that was.
 
-    A peer that would take longer than its budget is left out, and reported.
+    A peer that would take longer than its budget is reported and left out.
     """
     if id(stage) in _loaded:
         return _loaded[id(stage)]
@@ -121,7 +122,7 @@ def _used(stage: Stage, key: str, table: Worker) -> Sequence[int]:
 
 
 def run(stage: Stage) -> None:
-    """Load, then count."""
+    """Measure loading, then counting."""
     tables = loaded(stage)
     print("  counting", flush=True)
     stage.measure(BULK, COUNT, "s", tables, lambda key: tables[key].call("count"))

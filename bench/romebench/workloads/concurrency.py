@@ -1,4 +1,4 @@
-"""Many processes at once: reads, and read-modify-writes, of rows that few or all of them want."""
+"""Many processes at once: reads and read-modify-writes of a few hot rows, or of many."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _UPDATE = sa.update(_counters).where(_counters.c.id == _wanted).values(value=sa.
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What one client, or all together, did in one cell."""
+    """What one client did in one cell, or all clients together."""
 
     done: int
     conflicts: int
@@ -46,7 +46,7 @@ class Tally:
 
 
 class Crowd:
-    """Runs in the peer's worker: as many client processes as ever work at once, forked before it opens a connection."""
+    """The client processes of a peer; runs in its worker. All are forked before it opens a connection."""
 
     def __init__(self, url: str, durable: bool, clients: int) -> None:
         context = multiprocessing.get_context("fork")
@@ -65,10 +65,10 @@ class Crowd:
                 connection.execute(sa.insert(_counters), rows)
 
     def work(self, clients: int, kind: str, hot: bool, seconds: float) -> Tally:
-        """Let some clients work at once.
+        """Let this many clients work at once.
 
         Raises:
-            RuntimeError: one failed, or an acknowledged increment is not there.
+            RuntimeError: a client failed, or an acknowledged increment was lost.
         """
         before = self._sum()
         pipes = self._pipes[:clients]
@@ -109,14 +109,15 @@ def _client(pipe: Connection, url: str, durable: bool, number: int, barriers: di
             _add_one(engine, 0, kind) if kind == READ else engine.connect().close()
             barriers[clients].wait(_START_TIMEOUT_S)
             pipe.send(_work(engine, kind, hot, seconds))
-        except Exception as error:  # noqa: BLE001 (it is told to the caller)
+        except Exception as error:  # noqa: BLE001 (the caller is told)
             pipe.send(f"{type(error).__name__}: {error}")
 
 
 def _engine(url: str) -> sa.Engine:
     engine = sa.create_engine(url)
     if engine.dialect.name == "sqlite" and engine.dialect.driver != "rome":
-        # As SQLAlchemy's documentation has it: else two readers that both want to write fail each other for ever.
+        # As SQLAlchemy's documentation recommends: otherwise two readers that both want to write fail each other
+        # forever.
         sa.event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
         sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return engine
@@ -130,7 +131,7 @@ def _work(engine: sa.Engine, kind: str, hot: bool, seconds: float) -> Tally:
         wanted = random.randrange(_HOT if hot else _ROWS)
         try:
             _add_one(engine, wanted, kind)
-        except OperationalError:  # a conflict, a deadlock, or SQLite's lock: an application begins again
+        except OperationalError:  # a conflict, a deadlock, or SQLite's lock: an application tries again
             conflicts += 1
         else:
             done += 1
@@ -146,14 +147,14 @@ def _add_one(engine: sa.Engine, wanted: int, kind: str) -> None:
 
 
 def _replays(engine: sa.Engine) -> int:
-    """Of the client's one connection; 0 for all but Rome."""
+    """How often the client's one connection replayed a transaction; 0 for all except Rome."""
     with engine.connect() as connection:
         stats = getattr(connection.connection.dbapi_connection, "rome_stats", None)
         return 0 if stats is None else int(stats.replays)
 
 
 def run(stage: Stage) -> None:
-    """Each cell in turns; reads only where commits are durable, since they do not depend on it."""
+    """Measure each cell, the peers in alternation; reads at one durability only, since it does not affect them."""
     contenders = {contender.key: contender for contender in stage.contenders}
     most = max(stage.sizes.clients)
 
@@ -178,7 +179,7 @@ def _cell(
     crowds: dict[str, Worker],
     cell: tuple[int, str, bool],
 ) -> list[str]:
-    """One number of clients, one kind of work, one choice of rows; returns who is still there."""
+    """Measure one number of clients, kind of work and choice of rows; returns the peers that did not fail."""
     clients, kind, hot = cell
     print(f"  {kind}, {'hot' if hot else 'uniform'} rows, {clients} clients", flush=True)
     found: dict[str, dict[str, list[float]]] = {

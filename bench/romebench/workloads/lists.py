@@ -1,4 +1,4 @@
-"""Lists: a large table page by page, and Nova's own lists of servers with what belongs to them."""
+"""Lists: pages of a large table, and Nova's own lists of servers with what belongs to them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def page_numbers(pages: int) -> list[int]:
 
 
 def run(stage: Stage) -> None:
+    """Measure the pages, then Nova's lists."""
     _pages(stage)
     _nova(stage)
 

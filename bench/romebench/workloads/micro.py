@@ -25,7 +25,7 @@ _LARGE = frozenset({"insert 1,000"})
 
 
 class Client:
-    """Runs in the peer's worker: one connection, and a table of servers with what belongs to them."""
+    """One connection and a table of servers with what belongs to them; runs in the peer's worker."""
 
     def __init__(self, url: str, durable: bool) -> None:
         tune_sqlite(durable=durable)
@@ -33,7 +33,7 @@ class Client:
         self._engine = sa.create_engine(url, **options)
         Base.metadata.create_all(self._engine)
         self._next = _ROWS + 1
-        self._serial = itertools.count(1)  # else an update would change nothing, and cost nothing
+        self._serial = itertools.count(1)  # new values, since an update that changes nothing costs nothing
         with Session(self._engine) as session:
             session.add_all(Flavour(id=number, name=f"flavour {number}") for number in range(1, 6))
             session.add_all(Image(id=number, name=f"image {number}") for number in range(1, 6))
@@ -63,7 +63,7 @@ class Client:
         )
 
     def seconds(self, case: str, operations: int) -> float:
-        """Of one operation, the mean of so many."""
+        """The mean time of an operation, over this many."""
         operation = self._cases[case]
         started = time.perf_counter()
         for number in range(operations):
@@ -71,6 +71,7 @@ class Client:
         return (time.perf_counter() - started) / operations
 
     def close(self) -> None:
+        """Close the connection."""
         self._engine.dispose()
 
     def _by_key(self, number: int) -> None:
@@ -130,7 +131,7 @@ _UPDATE = (
 
 
 def raw_client(contender: Contender, *, durable: bool) -> Worker | None:
-    """The store of a contender without Rome; None: it has none."""
+    """A worker with the contender's store without Rome; None if it has no such store."""
     if contender.key == "rome-lmdb":
         return Worker(RawLmdb, str(contender.folder / "raw.lmdb"), durable, _ROWS, GROUP, BATCH)
     if contender.key.startswith("rome-"):
@@ -140,7 +141,7 @@ def raw_client(contender: Contender, *, durable: bool) -> Worker | None:
 
 
 def run(stage: Stage) -> None:
-    """The cases in order; within each, the peers in turns."""
+    """Measure the cases in order, the peers of each in alternation."""
     contenders = {contender.key: contender for contender in stage.contenders}
     workers: dict[str, Worker] = {}
 

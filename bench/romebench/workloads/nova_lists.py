@@ -1,4 +1,4 @@
-"""Runs in a peer's worker: Nova's own schema, objects and queries over many servers."""
+"""Nova's own schema, objects and queries over many servers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ PROJECT = "the project that is listed"
 
 
 class NovaLists:
-    """One cell database; the first servers belong to PROJECT and have all that a server has."""
+    """One cell database; runs in the peer's worker.
+
+    The first servers belong to PROJECT and are complete: they have all the rows that a server can have.
+    """
 
     def __init__(self, url: str, durable: bool) -> None:
-        # Here, since only this process needs Nova, and what is set has to be set before.
+        # Imported here, since only this process needs Nova, and the environment must be set before.
         os.environ["OS_NOVA_DISABLE_EVENTLET_PATCHING"] = "1"
         from nova import config, context, objects  # noqa: PLC0415
         from nova.db.main import api, models  # noqa: PLC0415
@@ -40,7 +43,7 @@ class NovaLists:
         models.BASE.metadata.create_all(self._engine)
 
     def load(self, servers: int, complete: int, budget_s: float) -> int:
-        """Insert servers, the first `complete` of them with their other rows; returns how many it had the time for."""
+        """Insert servers, the first `complete` of them with their other rows; returns how many fitted in the budget."""
         tables = self._models.BASE.metadata.tables
         template = self._template()
         started = time.perf_counter()
@@ -63,7 +66,7 @@ class NovaLists:
         return {column.name: None for column in columns if column.name not in ("id",)}
 
     def list(self) -> float:
-        """Seconds of what the API does for a detailed list of PROJECT's servers."""
+        """Seconds that a detailed list of PROJECT's servers takes, as the API makes it."""
         started = time.perf_counter()
         found = self._objects.InstanceList.get_by_filters(
             self._context,
@@ -77,7 +80,7 @@ class NovaLists:
         return seconds
 
     def rows(self) -> float:
-        """Seconds until the driver alone has delivered all columns of PROJECT's instances: no SQLAlchemy in it."""
+        """Seconds until the driver alone, without SQLAlchemy, has delivered all columns of PROJECT's instances."""
         table = self._models.BASE.metadata.tables["instances"]
         query = sa.select(table).where(table.c.project_id == PROJECT)
         compiled = query.compile(self._engine, compile_kwargs={"render_postcompile": True})
@@ -96,7 +99,7 @@ class NovaLists:
         return seconds
 
     def open(self, count: int) -> float:
-        """Seconds until a connection is open, as a mean of `count` of them."""
+        """Seconds that opening a connection takes, as the mean of `count`."""
         engine = sa.create_engine(self._engine.url, poolclass=NullPool)
         opened = [engine.raw_connection()]  # SQLAlchemy asks the first one for the server's version
         started = time.perf_counter()
@@ -107,9 +110,9 @@ class NovaLists:
         return seconds / count
 
     def held(self, count: int) -> float:
-        """Bytes that a connection takes in the client, once it has read a row of each table; a mean of `count`.
+        """Bytes that a connection that has read a row of each table takes in the client, as the mean of `count`.
 
-        Only the first answer says so: later connections take the memory of earlier ones.
+        Only the first call's answer counts: later connections use the memory that earlier ones have freed.
         """
         engine = sa.create_engine(self._engine.url, poolclass=NullPool)
         queries = [sa.select(table).limit(1) for table in self._models.BASE.metadata.sorted_tables]
@@ -122,7 +125,7 @@ class NovaLists:
                 connection.execute(query).all()
             connection.rollback()
 
-        open_one()  # what all connections share
+        open_one()  # loads what all connections share
         before = usage.memory_bytes(os.getpid())
         for _ in range(count):
             open_one()
@@ -132,7 +135,7 @@ class NovaLists:
         return taken / count
 
     def page(self, number: int, size: int) -> float:
-        """Seconds of Nova's own query for a page of all servers, by its marker."""
+        """Seconds that Nova's own query for a page of all servers takes, by its marker."""
         started = time.perf_counter()
         found = self._api.instance_get_all_by_filters_sort(
             self._context,

@@ -1,9 +1,9 @@
-"""Nova in a process of its own, which boots servers on command.
+"""Run Nova in a process of its own, which boots servers on command.
 
 usage: python -m romebench.workloads.nova_session URL DURABLE
 
-Each line of stdin says how many servers to boot at once, and how many seconds that may take. It is answered by a line
-of JSON: the seconds of each boot, and all requests to a database until Nova came to rest.
+Each line of stdin says how many servers to boot at once, and how many seconds that may take. The answer is a line of
+JSON: the seconds of each boot, and all database requests until Nova came to rest.
 """
 
 import romekit.scenario as scenario  # isort: skip (first of all: it decides between eventlet and native threads)
@@ -20,17 +20,18 @@ from romebench.peers import tune_sqlite
 
 _NEVER_S = 100_000
 _REST_S = 0.4
-"""Nova has come to rest when nothing was asked of a database for so long."""
+"""Nova has come to rest when it has made no database request for this long."""
 
 
 def main(url, durable):
+    """Start Nova, then boot servers as stdin says."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     scenario.progress()  # Nova logs to stdout, which becomes stderr
-    # No service says that it is alive, which it would do in the boots that come after a pause.
+    # No service reports that it is alive: it would do so during boots that come after a pause.
     CONF.set_override("report_interval", _NEVER_S)
     CONF.set_override("service_down_time", 2 * _NEVER_S)
     tune_sqlite(durable=durable == "True")
-    for group in ("database", "api_database"):  # Nova's fixtures let oslo.db put it off whatever we say
+    for group in ("database", "api_database"):  # Nova's fixtures let oslo.db switch it off, whatever the URL says
         CONF.set_override("sqlite_synchronous", durable == "True", group)
     requests = []
 
@@ -54,7 +55,7 @@ def _boot(nova, recorder, requests, at_once, limit_s):
 
 
 def _come_to_rest(recorder, requests):
-    """What Nova does after a server is ACTIVE belongs to its boot."""
+    """Wait until Nova rests: what it does after a server is ACTIVE belongs to the boot."""
     recorder.on = True
     seen = -1
     while seen != len(requests):

@@ -1,6 +1,6 @@
-"""What the stores of Rome do by themselves with the same bytes: the physical limit of each micro benchmark.
+"""The stores by themselves on the same bytes: the physical limit of each micro benchmark.
 
-The bytes are those of Rome's own records and keys; indexes, versions and history are left out, as is all of SQL.
+The bytes are those of Rome's records and keys. Indexes, versions, history and all of SQL are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from romebench.cases import MICRO_CASES
 from romebench.workloads.schema import server_values
 
 _JOINED_BYTES = 40
-"""Of the records of the small tables that a load joins: 3 by key, then one volume and 3 tags."""
+"""Sizes of the records of the small tables that a load joins: 3 by key, then one volume and 3 tags."""
 _JOINED = 7
 
 
@@ -37,7 +37,7 @@ def _key(number: int) -> bytes:
 
 
 class _Raw(ABC):
-    """Runs in a worker. Every case is one round trip; read-modify-write is two."""
+    """The raw operations of a store; runs in a worker. A case takes one round trip, read-modify-write two."""
 
     def __init__(self, rows: int, group: int, batch: int) -> None:
         self._rows, self._group, self._batch = rows, group, batch
@@ -58,7 +58,7 @@ class _Raw(ABC):
         )
 
     def seconds(self, case: str, operations: int) -> float:
-        """Of one operation, the mean of so many."""
+        """The mean time of an operation, over this many."""
         operation = self._cases[MICRO_CASES.index(case)]
         started = time.perf_counter()
         for _ in range(operations):
@@ -108,7 +108,7 @@ class RawRedis(_Raw):
 
 
 class RawLmdb(_Raw):
-    """One transaction for each operation."""
+    """Gets and puts in LMDB, one transaction for each operation."""
 
     def __init__(self, path: str, durable: bool, rows: int, group: int, batch: int) -> None:
         self._environment = lmdb.open(path, subdir=False, map_size=1 << 32, sync=durable)

@@ -1,4 +1,4 @@
-"""Tables of the small benchmarks: servers much as Nova has them, and what belongs to a server."""
+"""The tables of the small benchmarks: servers much like Nova's, and what belongs to a server."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ _EPOCH = dt.datetime(2026, 1, 1)
 
 
 class Base(DeclarativeBase):
-    pass
+    """The declarative base."""
 
 
 class Flavour(Base):
+    """The size of a server."""
+
     __tablename__ = "bench_flavours"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(80))
 
 
 class Image(Base):
+    """What a server was booted from."""
+
     __tablename__ = "bench_images"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(80))
 
 
 class Owner(Base):
+    """Whom a server belongs to."""
+
     __tablename__ = "bench_owners"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(80))
@@ -72,12 +78,16 @@ class Server(Base):
 
 
 class Volume(Base):
+    """A server's disk."""
+
     __tablename__ = "bench_volumes"
     server_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     size: Mapped[int]
 
 
 class Tag(Base):
+    """A label of a server."""
+
     __tablename__ = "bench_tags"
     server_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     tag: Mapped[str] = mapped_column(sa.String(80), primary_key=True)
@@ -87,7 +97,7 @@ SERVERS = cast(sa.Table, Server.__table__)
 
 
 def server_values(number: int, group: int) -> dict[str, object]:
-    """The row of a server; `group` servers in turn share an index key."""
+    """The row of the server with this number; `group` consecutive servers share an index key."""
     created = _EPOCH + dt.timedelta(seconds=number)
     return {
         "id": number,
