@@ -52,20 +52,33 @@ def encode_key(values: Iterable[SqlValue], collations: Iterable[Collation]) -> b
     Raises:
         DataError: a text has a lone surrogate, an integer needs more than 64 bits, a real is not a number.
 
-    Cost: 0.2 µs, and for each value: an integer 0.2 µs, a short text 0.5 µs, a real 0.7 µs.
+    Cost: 0.2 µs, and for each value: an integer 0.2 µs, a short text 0.5 µs, a real 0.7 µs. Every row of every
+    statement comes through here, so integers and texts are written out and call nothing of ours.
     """
     key = b""
     for value, collation in zip(values, collations):  # noqa: B905  naming `strict` costs 0.1 µs per call
         if isinstance(value, str):
-            key += _text(value, collation)
+            try:
+                text = value.encode()
+            except UnicodeEncodeError as error:
+                raise DataError(f"text with a lone surrogate cannot be stored: {error}") from error
+            if collation != "BINARY":
+                text = _nocase(text) if collation == "NOCASE" else text.rstrip(b" ")
+            if b"\x00" in text or b"\x01" in text:
+                text = _without_nul(text)
+            key += _TEXT + text + _END
         elif isinstance(value, int):
-            key += _integer(value)
+            length = (value.bit_length() + 7) >> 3
+            if value >= 0 and length < 8:
+                key += (_ABOVE_ZERO[length] | value << 8 | _NO_FRACTION).to_bytes(length + 2, "big")
+            else:
+                key += _integer(value)
         elif value is None:
             key += NULL_KEY
         elif isinstance(value, float):
             key += _real(value)
         else:
-            key += _BLOB + _delimited(value)
+            key += _BLOB + _without_nul(value) + _END
     return key
 
 
@@ -96,26 +109,12 @@ def _ordered_real(value: float) -> bytes:
     return (bits ^ (0xFFFFFFFFFFFFFFFF if value < 0 else 1 << 63)).to_bytes(8, "big")
 
 
-def _text(value: str, collation: Collation) -> bytes:
-    try:
-        text = value.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"text with a lone surrogate cannot be stored: {error}") from error
-    if collation == "NOCASE":
-        text = _nocase(text)
-    elif collation == "RTRIM":
-        text = text.rstrip(b" ")
-    return _TEXT + _delimited(text)
-
-
 def _nocase(text: bytes) -> bytes:
     """Fold A to Z. Of what stands behind a NUL, SQLite's NOCASE compares nothing but the length."""
     text, nul, rest = text.lower().partition(b"\x00")
     return text + nul + len(rest).to_bytes(4, "big") if nul else text
 
 
-def _delimited(text: bytes) -> bytes:
-    """End with a NUL, and let none be inside. (FoundationDB escapes it as 00 FF, which is not prefix-free.)"""
-    if b"\x00" in text or b"\x01" in text:
-        text = text.replace(b"\x01", b"\x01\x02").replace(b"\x00", b"\x01\x01")
-    return text + _END
+def _without_nul(text: bytes) -> bytes:
+    """Let no NUL be inside, since one ends it. (FoundationDB escapes it as 00 FF, which is not prefix-free.)"""
+    return text.replace(b"\x01", b"\x01\x02").replace(b"\x00", b"\x01\x01")
