@@ -154,6 +154,22 @@ class ConflictError(OperationalError):
         error.tell_rows(f"rows of table number {table} from {start.hex() or 'the first'} on in index {index}")
         return error
 
+    @classmethod
+    def of_locked_rows(cls) -> Self:
+        """The rows that a statement locks were locked by another transaction, which may have changed them."""
+        return cls(
+            "another transaction had locked rows that this statement locks, and may have changed them since this one's "
+            f"snapshot; {_RUN_AGAIN}"
+        )
+
+    @classmethod
+    def of_taken_key(cls) -> Self:
+        """A row that was committed after this transaction wrote one has the same key (READ COMMITTED)."""
+        return cls(
+            "a row that another transaction has committed meanwhile has a key of one that this transaction has "
+            f"written; {_RUN_AGAIN}"
+        )
+
     def tell_row(self, row: str) -> None:
         """Put into the message how a row is called, as in "row id=1 of table post"."""
         self.args = (f"{row} was changed by another transaction since this one read it; {_RUN_AGAIN}",)
@@ -195,6 +211,11 @@ class SnapshotLostError(ConflictError):
             f"data, or failed over; {_RUN_AGAIN}"
         )
 
+    @classmethod
+    def of_another(cls, version: int) -> Self:
+        """For a snapshot that this connection does not hold: it has ended, or is another connection's."""
+        return cls(f"version {version} is not this connection's snapshot")
+
 
 class CatalogChangedError(ConflictError):
     """The schema changed after this transaction's snapshot."""
@@ -225,6 +246,16 @@ class CommitAbortedError(OperationalError):
     sqlstate = "40001"
     retryable = True
 
+    @classmethod
+    def of(cls, transaction_id: bytes) -> Self:
+        """For a commit that reaches the store after somebody has asked what became of it."""
+        return cls(f"transaction {transaction_id.hex()} was aborted")
+
+    @classmethod
+    def after_lost_connection(cls) -> Self:
+        """For the application, whose commit never arrived."""
+        return cls("the connection broke during COMMIT; the store was asked: nothing was written, and nothing will be")
+
 
 class InterruptedTransactionError(OperationalError):
     """An exception from outside (a signal, a timeout, a killed green thread) came into a statement, or into COMMIT.
@@ -254,6 +285,27 @@ class CommitUnknownError(OperationalError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return partial(type(self), transaction_id=self.transaction_id, snapshot=self.snapshot), self.args
+
+    @classmethod
+    def lost(cls, reason: Exception | str, *, transaction_id: bytes, snapshot: int = 0) -> Self:
+        """For a store that has sent a commit, or begun to write it, and cannot tell how that ended."""
+        return cls(f"no answer to a commit: {reason}", transaction_id=transaction_id, snapshot=snapshot)
+
+    @classmethod
+    def unanswered(cls, cause: str, reason: Exception, *, transaction_id: bytes, snapshot: int) -> Self:
+        """For the application, when the store cannot be asked what became of the commit.
+
+        Args:
+            cause: what came between COMMIT and its answer, as a sentence without a full stop.
+            reason: why the store cannot be asked.
+        """
+        return cls(
+            f"{cause}, and the store cannot be asked what became of transaction {transaction_id.hex()} ({reason}): "
+            "all of its writes were applied, or none. Look before you repeat it: rome.was_committed() tells, once the "
+            "store is back",
+            transaction_id=transaction_id,
+            snapshot=snapshot,
+        )
 
     @classmethod
     def trimmed(cls, transaction_id: bytes, snapshot: int) -> Self:
@@ -287,6 +339,16 @@ class StoreUnavailableError(OperationalError):
     """The store cannot be reached, or the connection to it was lost."""
 
     sqlstate = "08006"
+
+    @classmethod
+    def closed(cls) -> Self:
+        """For a connection that its owner has closed."""
+        return cls("the connection is closed")
+
+    @classmethod
+    def dropped(cls, database: str) -> Self:
+        """For a database that was dropped while the connection was open; `database` as messages name it."""
+        return cls(f"{database} was dropped; a new connection makes it anew, empty")
 
 
 class StoreBusyError(OperationalError):
@@ -408,6 +470,12 @@ class CorruptRecordError(InternalError):
     def __init__(self, message: str, *, table: str | int | None = None, key: bytes | None = None) -> None:
         super().__init__(message)
         self.table, self.key = table, key
+
+    @classmethod
+    def of_missing_row(cls, table: int, index: int, key: bytes, *, remedy: str = "") -> Self:
+        """For an index entry that leads to no row; `remedy` is what the store advises."""
+        message = f"table {table}: index {index} names row {key.hex()}, which is not there"
+        return cls(f"{message}; {remedy}" if remedy else message, table=table, key=key)
 
     def __reduce__(self) -> tuple[object, ...]:
         return partial(type(self), table=self.table, key=self.key), self.args

@@ -239,11 +239,7 @@ class _Database:
                 return ScanResult(rows, entry + b"\x00" if scan.reverse else entry)
             change = table.rows.get(key, at)
             if change.value is None:
-                raise CorruptRecordError(
-                    f"table {scan.table_id}: index {scan.index_id} names row {key.hex()}, which is not there",
-                    table=scan.table_id,
-                    key=key,
-                )
+                raise CorruptRecordError.of_missing_row(scan.table_id, scan.index_id, key)
             rows.append(Row(key, change.version, change.value))
         return ScanResult(rows, None)
 
@@ -260,7 +256,7 @@ class _Database:
         if request.transaction_id in self._transactions:
             version = self._transactions[request.transaction_id]
             if version is None:
-                raise CommitAbortedError(f"transaction {request.transaction_id.hex()} was aborted")
+                raise CommitAbortedError.of(request.transaction_id)
             return version
         self._validate(request)
         if request.rows or request.entries or request.drops or request.sequences or request.settings:
@@ -459,7 +455,7 @@ class MemoryStore(Store):
                 snapshot = self._heard_of(database.version)
                 self._snapshot = snapshot
             elif snapshot != self._snapshot:
-                raise SnapshotLostError(f"version {snapshot.version} is not this connection's snapshot")
+                raise SnapshotLostError.of_another(snapshot.version)
             database.check_snapshot(snapshot)
             answers = [database.answer(request, snapshot.version) for request in requests]
             reserved = [database.reserve(reserve) for reserve in reserves]
@@ -517,11 +513,9 @@ class MemoryStore(Store):
         long as somebody keeps the traceback. `with lock` itself cannot be interrupted.
         """
         if self._closed:
-            raise StoreUnavailableError("the connection is closed")
+            raise StoreUnavailableError.closed()
         if self._database.dropped:
-            raise StoreUnavailableError(
-                f"database {self._database.name!r} was dropped; a new connection makes it anew, empty"
-            )
+            raise StoreUnavailableError.dropped(f"database {self._database.name!r}")
         self.round_trips += 1
         self._database.finish()
         yield self._database

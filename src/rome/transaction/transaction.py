@@ -413,16 +413,10 @@ class Transaction:
                 reason = error
                 continue
             if version is None:
-                raise CommitAbortedError(
-                    "the connection broke during COMMIT; the store was asked: nothing was written, and nothing will be"
-                ) from lost
+                raise CommitAbortedError.after_lost_connection() from lost
             return version
-        raise CommitUnknownError(
-            f"the connection broke during COMMIT, and the store cannot be asked what became of transaction "
-            f"{transaction_id.hex()} ({reason}): all of its writes were applied, or none. Look before you repeat it: "
-            "rome.was_committed() tells, once the store is back",
-            transaction_id=transaction_id,
-            snapshot=snapshot,
+        raise CommitUnknownError.unanswered(
+            "the connection broke during COMMIT", reason, transaction_id=transaction_id, snapshot=snapshot
         ) from lost
 
 

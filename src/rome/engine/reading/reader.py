@@ -164,10 +164,7 @@ class Reader:
         except InternalError as error:
             if not self.transaction.renewed:
                 raise
-            raise ConflictError(
-                "a row that another transaction has committed meanwhile has a key of one that this transaction has "
-                "written; run the transaction again"
-            ) from error
+            raise ConflictError.of_taken_key() from error
         return came
 
     def brings_new(self, wants: Sequence[ReadRequest]) -> bool:

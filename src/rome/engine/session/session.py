@@ -478,10 +478,7 @@ class Session:
             if self._isolation is Isolation.READ_COMMITTED:  # other rows may be found now
                 self._new_statement_snapshot(current)
             elif self._may_replay(current):
-                raise ConflictError(
-                    "another transaction had locked rows that this statement locks, and may have changed them since "
-                    "this one's snapshot; run the transaction again"
-                )
+                raise ConflictError.of_locked_rows()
             else:
                 return
 
@@ -936,10 +933,9 @@ def _outcome_of(interrupted: OpenTransaction) -> tuple[bool, CommitUnknownError 
     try:
         return interrupted.transaction.settle() is not None, None
     except Error as error:
-        unknown = CommitUnknownError(
-            f"an exception from outside came into COMMIT, and the store cannot be asked what became of transaction "
-            f"{sent.transaction_id.hex()} ({error}): all of its writes were applied, or none. Look before you repeat "
-            "it: rome.was_committed() tells, once the store is back",
+        unknown = CommitUnknownError.unanswered(
+            "an exception from outside came into COMMIT",
+            error,
             transaction_id=sent.transaction_id,
             snapshot=sent.snapshot.version,
         )

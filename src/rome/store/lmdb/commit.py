@@ -83,7 +83,7 @@ def outcome(txn: LmdbTransaction, transaction_id: bytes) -> Version | None:
         return None
     version = int.from_bytes(stored, "big")
     if version == _ABORTED:
-        raise CommitAbortedError(f"transaction {transaction_id.hex()} was aborted")
+        raise CommitAbortedError.of(transaction_id)
     return version
 
 

@@ -193,7 +193,7 @@ class Environment:
                         f"{self.path}: {error}: the disk, a quota or a limit on the size of files is full, or the disk "
                         "fails; nothing was written. Make room"
                     ) from error
-                raise CommitUnknownError(f"{self.path}: {error}", transaction_id=transaction_id) from error
+                raise CommitUnknownError.lost(f"{self.path}: {error}", transaction_id=transaction_id) from error
             return answer
 
     def _has(self, transaction_id: bytes) -> bool:
@@ -242,7 +242,7 @@ class Environment:
             state = State.read(txn)
             self._decoded = stored, state
         if state is None or state.dropped:
-            raise StoreUnavailableError(f"{self.path} was dropped; a new connection makes it anew, empty")
+            raise StoreUnavailableError.dropped(self.path)
         return state
 
     @property

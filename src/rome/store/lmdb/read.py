@@ -73,8 +73,7 @@ def row_key_of(entry: bytes, value: bytes) -> bytes:
 
 def missing_row(table_id: int, index_id: int, key: bytes) -> CorruptRecordError:
     """For an index entry whose row is not there."""
-    message = f"table {table_id}: index {index_id} names row {key.hex()}, which is not there; {REMEDY}"
-    return CorruptRecordError(message, table=table_id, key=key)
+    return CorruptRecordError.of_missing_row(table_id, index_id, key, remedy=REMEDY)
 
 
 def _header(table_id: int, index_id: int) -> bytes:

@@ -114,7 +114,7 @@ class LmdbStore(spi.Store):
                 state = self._pin.begin()
                 snapshot = self._snapshot = self._heard_of(state, state.version)
             elif snapshot != self._snapshot:
-                raise SnapshotLostError(f"version {snapshot.version} is not this connection's snapshot")
+                raise SnapshotLostError.of_another(snapshot.version)
             else:
                 if self._pin.txn is None:
                     raise SnapshotTooOldError.of()
@@ -285,7 +285,7 @@ class LmdbStore(spi.Store):
         """
         opened = self._environment
         if self._closed:
-            raise StoreUnavailableError("the connection is closed")
+            raise StoreUnavailableError.closed()
         if opened.gone is not None:
             raise StoreUnavailableError(opened.gone)
         self.round_trips += 1

@@ -140,11 +140,7 @@ def _decode_rows(scan: Scan, found: Iterable[tuple[bytes, bytes | None]]) -> lis
         length = int.from_bytes(entry[-_LENGTH_BYTES:], "big")
         key = unescape(entry[-_LENGTH_BYTES - length : -_LENGTH_BYTES])
         if stored is None:
-            raise CorruptRecordError(
-                f"table {scan.table_id}: index {scan.index_id} names row {key.hex()}, which is not there",
-                table=scan.table_id,
-                key=key,
-            )
+            raise CorruptRecordError.of_missing_row(scan.table_id, scan.index_id, key)
         if len(stored) < STAMP_BYTES:
             raise _too_short(scan.table_id, key)
         rows.append(Row(key, int.from_bytes(stored[:STAMP_BYTES], "big"), stored[STAMP_BYTES:]))

@@ -143,7 +143,7 @@ class RedisStore(Store):
     ) -> ReadResult:
         if snapshot is not None:
             if snapshot != self._snapshot:
-                raise SnapshotLostError(f"version {snapshot.version} is not this connection's snapshot")
+                raise SnapshotLostError.of_another(snapshot.version)
             return self._read(snapshot, requests, reserves)
         self._snapshot = None
         had_link = self._link is not None and not self._closed
@@ -193,7 +193,7 @@ class RedisStore(Store):
             case b"turn":
                 raise TurnTakenError.of_row(reply[1], unescape(reply[2]))
             case b"aborted":
-                raise CommitAbortedError(f"transaction {request.transaction_id.hex()} was aborted")
+                raise CommitAbortedError.of(request.transaction_id)
             case b"forbidden":
                 raise AuthenticationError(
                     f"{self._server}: this user may not run {reply[1].decode()}; docs/security.md has the ACL"
@@ -256,7 +256,7 @@ class RedisStore(Store):
         Cost: one round trip; two when the database is new or the server another one than before.
         """
         if self._closed:
-            raise StoreUnavailableError("the connection is closed")
+            raise StoreUnavailableError.closed()
         self._disconnect()
         fields = (b"format", b"incarnation", b"version", b"run_id", b"replication_id")
         link, health, (meta,) = _greet(self._settings, [(b"HMGET", self._meta, *fields)])
@@ -436,9 +436,7 @@ class RedisStore(Store):
             transaction_id, _, version, *_ = arguments
             assert isinstance(transaction_id, bytes)
             assert isinstance(version, int)
-            raise CommitUnknownError(
-                f"no answer to a commit: {error}", transaction_id=transaction_id, snapshot=version
-            ) from error
+            raise CommitUnknownError.lost(error, transaction_id=transaction_id, snapshot=version) from error
 
     def _run(self, script: scripts.Script, *arguments: bytes | str | int) -> Reply:
         return self._finish(script, arguments, self._call([self._script(script, *arguments)])[0])
@@ -469,7 +467,7 @@ class RedisStore(Store):
 
     def _live_link(self) -> Link:
         if self._closed:
-            raise StoreUnavailableError("the connection is closed")
+            raise StoreUnavailableError.closed()
         if self._link is None:
             raise StoreUnavailableError(f"{self._server}: the connection is lost")
         return self._link
@@ -484,7 +482,7 @@ class RedisStore(Store):
         match reply:
             case [b"dropped"]:
                 self._disconnect()
-                raise StoreUnavailableError(f"database {database} was dropped; a new connection makes it anew, empty")
+                raise StoreUnavailableError.dropped(f"database {database}")
             case [b"lost"]:
                 raise SnapshotLostError.of(version)
             case [b"catalog", changed]:
