@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rome.dbapi import Connection
-from rome.engine.statement.guards import whole
+from rome.engine.statement.foreign_keys import whole
 from rome.store.spi import BEYOND, Scan, ScanResult
 
 

@@ -12,7 +12,7 @@ from rome.catalog.reflected_table import quote
 from rome.catalog.schema import ROWID, ForeignKey, Table
 from rome.codec.values import SqlValue
 from rome.engine.attempt.open_transaction import OpenTransaction
-from rome.engine.statement import guards
+from rome.engine.statement import foreign_keys
 from rome.engine.writing.harvest import changes, same_values
 from rome.errors import ForeignKeyViolation
 from rome.transaction.transaction import ReadRequest
@@ -64,13 +64,13 @@ def _parent(
     table: Table, parent: Table, key: ForeignKey, before: Stored | None, row: Sequence[SqlValue]
 ) -> list[DeferredCheck]:
     """A row must have its parent, unless it lacked it before this transaction."""
-    if guards.are_computed(table, key.columns):
+    if foreign_keys.are_computed(table, key.columns):
         return [_orphans(parent, table, key)]
     values = [row[position] for position in key.columns]
     if None in values or (before is not None and same_values(values, [before.values[i] for i in key.columns])):
         return []
-    positions = guards.parent_positions(parent, key)
-    request = guards.rows_by(parent, positions, values, table, key.columns)
+    positions = foreign_keys.parent_positions(parent, key)
+    request = foreign_keys.rows_by(parent, positions, values, table, key.columns)
     conditions = " AND ".join(f"{name} = ?" for name in _names(parent, positions))
     return [DeferredCheck([request], f"SELECT 1 FROM main.{quote(parent.name)} WHERE {conditions}", values, True)]
 
@@ -83,21 +83,21 @@ def _children(
     Compared as foreign keys are: under the parent's affinity (the plus takes the child's away) and collation (that of
     the left side). Where the child compares otherwise, or a column is computed, it is asked of all rows.
     """
-    positions = guards.parent_positions(table, key)
-    if guards.are_computed(table, positions):
+    positions = foreign_keys.parent_positions(table, key)
+    if foreign_keys.are_computed(table, positions):
         return [_orphans(table, child, key)]
     values = _values(positions, before.rowid, before.values)
     if None in values or (after is not None and same_values(values, _values(positions, *after))):
         return []
-    if not guards.compare_alike(child, key.columns, table, positions):
+    if not foreign_keys.compare_alike(child, key.columns, table, positions):
         return [_orphans(table, child, key)]
-    request = guards.rows_by(child, key.columns, values, table, positions)
+    request = foreign_keys.rows_by(child, key.columns, values, table, positions)
     return [DeferredCheck([request], _orphans_where("= ?", table, child, key), values, False)]
 
 
 def _orphans(table: Table, child: Table, key: ForeignKey) -> DeferredCheck:
     """No row of `child` may lack its parent in `table`, whatever this transaction has done to it."""
-    requests = [guards.whole(child), guards.whole(table)]
+    requests = [foreign_keys.whole(child), foreign_keys.whole(table)]
     return DeferredCheck(requests, _orphans_where("IS NOT NULL", table, child, key), (), False)
 
 
@@ -105,7 +105,7 @@ def _orphans_where(condition: str, table: Table, child: Table, key: ForeignKey) 
     """Finds the rows of `child` whose columns of the key all meet the condition, and that have no parent."""
     names = _names(child, key.columns)
     conditions = " AND ".join(f"child.{name} {condition}" for name in names)
-    pairs = zip(_names(table, guards.parent_positions(table, key)), names, strict=True)
+    pairs = zip(_names(table, foreign_keys.parent_positions(table, key)), names, strict=True)
     same = " AND ".join(f"parent.{mine} = +child.{theirs}" for mine, theirs in pairs)
     return (
         f"SELECT 1 FROM main.{quote(child.name)} AS child WHERE {conditions} "

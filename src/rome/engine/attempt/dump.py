@@ -8,7 +8,7 @@ from rome.catalog.reflected_table import quote
 from rome.engine.attempt.open_transaction import OpenTransaction
 from rome.engine.attempt.sequence_table import SequenceTable
 from rome.engine.reading.reader import Reader
-from rome.engine.statement import guards
+from rome.engine.statement.foreign_keys import whole
 from rome.transaction.read_set import Validation
 
 
@@ -43,7 +43,7 @@ def dump(current: OpenTransaction) -> Iterator[str]:
 
 def _rows(reader: Reader, name: str) -> Iterator[str]:
     table = reader.schema.catalog.tables[name.lower()]
-    want = guards.whole(table)
+    want = whole(table)
     reader.read([want])
     reader.hydrate([want])
     columns = [quote(column.name) for column in table.columns if not column.generated]

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from rome.codec.values import SqlValue
 from rome.engine.result import Result
-from rome.engine.statement import guards
 from rome.engine.statement.prepared import Prepared
 from rome.engine.statement.schema import SchemaVersion
 from rome.planner.plan import PlanLine
@@ -68,7 +67,7 @@ def plan_lines(
     planned = prepared.plan.planned_rows(parameters)
     if planned is not None:
         foreign_keys = foreign_keys and prepared.foreign_keys
-        wants = guards.planned(schema.catalog, prepared.target, planned, foreign_keys=foreign_keys)
+        wants = schema.guards.planned(prepared.target, planned, foreign_keys=foreign_keys)
         for want in dict.fromkeys(wants):
             table = schema.definition.tables_by_id[want.table_id]
             path = next(path for path in (table.key, *table.indexes) if path.id == want.index_id)

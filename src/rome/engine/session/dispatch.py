@@ -21,7 +21,7 @@ from rome.engine.observing.explain import as_result, plan_lines
 from rome.engine.options import Isolation
 from rome.engine.reading import queries
 from rome.engine.result import Result
-from rome.engine.statement import guards
+from rome.engine.statement.foreign_keys import whole
 from rome.engine.statement.parameters import Parameters
 from rome.engine.statement.pragma import PragmaKind, answer, function_of_state, integer
 from rome.engine.statement.prepared import SEQUENCE_TABLE, Prepared
@@ -379,7 +379,7 @@ class Statements:
             case PragmaKind.VERSION:
                 return self._version(current, statement)
             case PragmaKind.FOREIGN_KEY_CHECK:
-                wants = [guards.whole(table) for table in current.schema.catalog.tables.values()]
+                wants = [whole(table) for table in current.schema.catalog.tables.values()]
                 current.reader.read(wants)
                 current.reader.hydrate(wants)
                 rows = self._workspace.working_set.query(statement.text, ())

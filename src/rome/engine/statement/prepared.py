@@ -11,7 +11,7 @@ from rome.catalog.mirror import Inspection, Mirror
 from rome.catalog.schema import ROWID, Catalog, Table
 from rome.codec.values import SqlValue
 from rome.engine.statement.conflict_clause import has_conflict_clause, rolls_back
-from rome.engine.statement.guards import are_usual, parent_positions
+from rome.engine.statement.foreign_keys import are_usual, parent_positions
 from rome.engine.statement.parameters import wrong_count
 from rome.errors import DataError, NotSupportedError, ProgrammingError
 from rome.planner.parse.statement import Statement, StatementKind

@@ -14,6 +14,7 @@ import apsw
 from rome.catalog.definition import Definition
 from rome.catalog.mirror import Mirror
 from rome.catalog.objects import decode_objects
+from rome.engine.statement.guards import Guards
 from rome.engine.statement.prepared import Prepared, prepare
 from rome.errors import NotSupportedError
 from rome.planner.parse.statement import Statement
@@ -43,6 +44,11 @@ class SchemaVersion:
     @classmethod
     def empty(cls) -> SchemaVersion:
         return cls(Definition.empty())
+
+    @cached_property
+    def guards(self) -> Guards:
+        """What guards the rows of its tables."""
+        return Guards(self.catalog)
 
     @cached_property
     def has_deferred_keys(self) -> bool:

@@ -14,7 +14,7 @@ from rome.catalog.mirror import Master, Mirror
 from rome.catalog.reflected_table import quote
 from rome.catalog.schema import ForeignKey, Table
 from rome.engine.reading.reader import Reader
-from rome.engine.statement import guards
+from rome.engine.statement.foreign_keys import parent_positions, rows_by, whole
 from rome.engine.statement.schema import SchemaVersion
 from rome.errors import ForeignKeyViolation, OperationalError
 from rome.sql.alter_table import Alteration, edited
@@ -49,7 +49,7 @@ def rewrite(alteration: Alteration, reader: Reader, mirror: Mirror, *, foreign_k
     stricter = any(now.not_null and not was.not_null for was, now in zip(old.columns, new.columns, strict=True))
     checks = stricter or alteration.kind == "CHECK" or added_key is not None or adds_index(old, new)
     if checks or converts or new.id != old.id:
-        _hydrate(reader, [guards.whole(old)])
+        _hydrate(reader, [whole(old)])
     if added_key is not None:
         _hydrate(reader, _parents(reader, old, added_key))
     items = after.definition.master["table", new.name.lower()], *_indexes(after, new), *_triggers(after, new)
@@ -140,13 +140,11 @@ def _parents(reader: Reader, child: Table, key: ForeignKey) -> list[ReadRequest]
     if parent is None or parent.id == child.id:
         return []
     if any(child.columns[position].generated for position in key.columns):
-        return [guards.whole(parent)]
-    positions = guards.parent_positions(parent, key)
+        return [whole(parent)]
+    positions = parent_positions(parent, key)
     rows = reader.working_set.all_rows(child)
     wanted = dict.fromkeys(tuple(values[position] for position in key.columns) for _, values in rows)
-    requests = [
-        guards.rows_by(parent, positions, values, child, key.columns) for values in wanted if None not in values
-    ]
+    requests = [rows_by(parent, positions, values, child, key.columns) for values in wanted if None not in values]
     return list(dict.fromkeys(requests))
 
 

@@ -14,7 +14,7 @@ from rome.catalog.reflected_table import quote
 from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
 from rome.engine.reading.reader import Reader
-from rome.engine.statement.guards import whole
+from rome.engine.statement.foreign_keys import whole
 from rome.engine.statement.schema import SchemaVersion
 from rome.engine.writing import alter
 from rome.errors import NotSupportedError

@@ -18,8 +18,8 @@ from rome.codec.values import SqlValue
 from rome.engine.reading.budget import within_budget
 from rome.engine.reading.reader import Reader
 from rome.engine.reading.waves import gather, gather_first
-from rome.engine.statement import guards
 from rome.engine.statement.conflict_clause import ConflictClause, with_conflict_clause
+from rome.engine.statement.foreign_keys import whole
 from rome.engine.statement.prepared import Prepared
 from rome.engine.writing.id_blocks import IdBlocks
 from rome.engine.writing.row_ids import RowIds
@@ -85,7 +85,9 @@ class Execution:
         def run() -> StatementRun | None:
             reserves = [] if target is None else self.ids.reserves(target, needed)
             if not (together and self._guards_can_wait(prepared, reserves, foreign_keys=foreign_keys)):
-                found = [] if target is None else guards.planned(catalog, target, rows, foreign_keys=foreign_keys)
+                found = (
+                    [] if target is None else self.reader.schema.guards.planned(target, rows, foreign_keys=foreign_keys)
+                )
                 requests = [*_as_reads(found, prepared, check)]
                 if target is not None:
                     requests += self.ids.guards(target, reserves)
@@ -98,7 +100,6 @@ class Execution:
             ran = self._until_it_stands(prepared, batch, check, needed, rows, foreign_keys=foreign_keys)
             return ran if ran.error is None or self._working_set.was_ended else None
 
-        catalog = self.reader.schema.catalog
         try:
             return within_budget(self.reader, prepared, run)
         except (DataError, IdsExhaustedError, WorkingSetFullError):
@@ -145,16 +146,15 @@ class Execution:
             reserves = self.ids.reserves(target, needed, perhaps_more=planned_rows is None)
             requests += self.ids.guards(target, reserves)
             if not self._guards_can_wait(prepared, reserves, foreign_keys=foreign_keys):
-                catalog = self.reader.schema.catalog
-                found = guards.planned(catalog, target, planned_rows or (), foreign_keys=foreign_keys)
+                found = self.reader.schema.guards.planned(target, planned_rows or (), foreign_keys=foreign_keys)
                 requests += merged(_as_reads(found, prepared, check))
             if prepared.rewrites_unseen and (planned_rows is None or len(planned_rows) > 1):
-                requests.append(replace(guards.whole(target), check=check))
+                requests.append(replace(whole(target), check=check))
             elif planned_rows is None and prepared.upserts:
                 # Guards show what is in the way of rows that come in. One that meets a known row by one key does not
                 # come in, whatever is in its way by another key, which may be what it should have met first.
                 if any(index.unique for index in target.indexes):
-                    requests.append(replace(guards.whole(target), check=check))
+                    requests.append(replace(whole(target), check=check))
                 elif check is Validation.ROWS:
                     self._validate_known(target)
         try:
@@ -294,7 +294,7 @@ class Execution:
                     return run
         if run.error is not None and target is not None and target.computed and planned_rows:
             # SQLite may have failed to compute a key before it came to a row in the way, which it does not know.
-            requests = merged(guards.planned(self.reader.schema.catalog, target, planned_rows, foreign_keys=False))
+            requests = merged(self.reader.schema.guards.planned(target, planned_rows, foreign_keys=False))
             self.reader.read(requests)
             if self.reader.brings_new(requests):
                 block.back()
@@ -364,15 +364,12 @@ class Execution:
     # ------------------------------------------------------------ guards
     def _have_parents(self, table: Table, rows: Sequence[PlannedRow]) -> bool:
         """Are the rows that new ones refer to in the working set? Then SQLite need not enforce foreign keys."""
-        tables = self.reader.schema.catalog.tables
-        for key in table.foreign_keys:
-            parent = tables[key.parent.lower()]
-            positions = guards.parent_positions(parent, key)
+        for way in self.reader.schema.guards.of(table.name.lower()).parent_ways:
             for row in rows:
-                if any(position not in row.values for position in key.columns):
+                if any(position not in row.values for position in way.columns):
                     return False
-                values = [row.values[position] for position in key.columns]
-                if None not in values and not self._working_set.has_row(parent, positions, values):
+                values = [row.values[position] for position in way.columns]
+                if None not in values and not self._working_set.has_row(way.parent, way.positions, values):
                     return False
         return True
 
@@ -427,7 +424,7 @@ class Execution:
             return self._unknown_guards(run.events, prepared, check, foreign_keys=False)[0]
         tables = self.reader.schema.catalog.tables
         written = [tables[name] for name in prepared.inspection.written if name in tables]
-        requests = [replace(guards.whole(table), check=check) for table in written]
+        requests = [replace(whole(table), check=check) for table in written]
         self.reader.read(requests)
         return requests if self.reader.brings_new(requests) else []
 
@@ -465,8 +462,7 @@ class Execution:
                 failures.append(error)
                 return ()
 
-        found = guards.of_events(
-            self.reader.schema.catalog,
+        found = self.reader.schema.guards.of_events(
             events,
             foreign_keys=foreign_keys,
             old_values=old_values,
