@@ -57,7 +57,7 @@ select * from instances where host in (?, ?) and node = ?;
 select * from instances where host is null;
 --> 1 | instances | index ix_host_node | host IS NULL
 select * from instances where host is not null;
---> 1 | instances | whole table | the conditions on host are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
+--> 1 | instances | whole table | no index can serve the conditions on host (only =, IS, IN, BETWEEN, <, > with a value)
 select * from instances where launched >= ? and launched < ?;
 --> 1 | instances | index ix_launched | launched >= ?1 AND launched < ?2
 select * from instances where launched < ? and host = ?;
@@ -66,13 +66,13 @@ select * from instances where launched < ? and host = ?;
 select * from instances where 'a' < launched;
 --> 1 | instances | index ix_launched | launched > 'a'
 select * from instances where host like 'a%';
---> 1 | instances | whole table | the conditions on host are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
+--> 1 | instances | whole table | no index can serve the conditions on host (only =, IS, IN, BETWEEN, <, > with a value)
 select * from instances where host != ?;
---> 1 | instances | whole table | the conditions on host are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
+--> 1 | instances | whole table | no index can serve the conditions on host (only =, IS, IN, BETWEEN, <, > with a value)
 select * from instances where not host = ?;
---> 1 | instances | whole table | the conditions on host are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
+--> 1 | instances | whole table | no index can serve the conditions on host (only =, IS, IN, BETWEEN, <, > with a value)
 select * from instances where lower(host) = ?;
---> 1 | instances | whole table | the conditions on host are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
+--> 1 | instances | whole table | no index can serve the conditions on host (only =, IS, IN, BETWEEN, <, > with a value)
 select * from services where name = ? and weight > 0;
 --> 1 | services | index ix_weight | weight > 0
 
@@ -84,29 +84,29 @@ select * from jobs where done is null;
 select * from jobs where kind = ? and done is null;
 --> 1 | jobs | index ix_open
 select * from jobs where host = ?;
---> 1 | jobs | whole table | the index that begins with host has no entries of some of the rows asked for
+--> 1 | jobs | whole table | the index that begins with host has no entries for some of the rows asked for
 select * from jobs where host = ? and done is ?;
---> 1 | jobs | whole table | the index that begins with host has no entries of some of the rows asked for; the index that begins with done has no entries of some of the rows asked for
+--> 1 | jobs | whole table | the index that begins with host has no entries for some of the rows asked for; the index that begins with done has no entries for some of the rows asked for
 select * from jobs where host = ? and done is not null;
---> 1 | jobs | whole table | the index that begins with host has no entries of some of the rows asked for
+--> 1 | jobs | whole table | the index that begins with host has no entries for some of the rows asked for
 select * from jobs where host = ? and (done is null or kind = 'x');
 --> 1 | jobs | index ix_open | host = ?1
 --> 1 | jobs | index ix_done
 select * from jobs where host = ? and kind > ? and done = ?;
 --> 1 | jobs | index ix_done | done = ?3
 select * from jobs where host is ? and kind = ? and done = ?;
---> 1 | jobs | whole table | no index begins with kind; the index that begins with host has no entries of some of the rows asked for; the index that begins with done has no entries of some of the rows asked for
+--> 1 | jobs | whole table | no index begins with kind; the index that begins with host has no entries for some of the rows asked for; the index that begins with done has no entries for some of the rows asked for
 select * from jobs join instances on jobs.host = instances.host and jobs.kind != 'x' where jobs.done > ?;
 --> 1 | jobs | index ix_done | done > ?1
 --> 2 | instances | index ix_host_node | host = jobs.host | keyed by jobs
 select * from instances left join jobs on jobs.host = instances.host where instances.id = ? and jobs.done is null;
---> 1 | jobs | whole table | the index that begins with host has no entries of some of the rows asked for
+--> 1 | jobs | whole table | the index that begins with host has no entries for some of the rows asked for
 --> 1 | instances | key | id = ?1
 select * from instances left join jobs on jobs.host = instances.host and jobs.done is null where instances.id = ?;
 --> 1 | instances | key | id = ?1
 --> 2 | jobs | index ix_open | host = instances.host | keyed by instances
 select * from jobs where lower(kind) = ?;
---> 1 | jobs | whole table | the conditions on kind are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
+--> 1 | jobs | whole table | no index can serve the conditions on kind (only =, IS, IN, BETWEEN, <, > with a value)
 select * from services where name = ? and weight > 5;
 --> 1 | services | index ix_weight | weight > 5
 
@@ -162,7 +162,7 @@ select * from instances left join metadata on instance_uuid = uuid and key = ? w
 --> 1 | instances | key | id = ?2
 --> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid AND key = ?1 | keyed by instances
 select * from instances left join metadata on instance_uuid = uuid where metadata.key = ?;
---> 1 | instances | whole table | it would be keyed by rows of metadata, which nothing bounds before
+--> 1 | instances | whole table | it could be keyed by rows of metadata, but nothing bounds these first
 --> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid AND key = ?1 | keyed by instances
 select * from instances left join metadata on instance_uuid = uuid where metadata.id = ?;
 --> 1 | metadata | key | id = ?1
@@ -207,7 +207,7 @@ select * from instances where uuid in (select instance_uuid from metadata where 
 --> 1 | metadata | key | id = ?1
 --> 2 | instances | index sqlite_autoindex_instances_1 | uuid = metadata.instance_uuid | keyed by metadata
 select * from instances where uuid not in (select instance_uuid from metadata where id = ?);
---> 1 | instances | whole table | the conditions on uuid are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
+--> 1 | instances | whole table | no index can serve the conditions on uuid (only =, IS, IN, BETWEEN, <, > with a value)
 --> 1 | metadata | key | id = ?1
 select * from instances where host = ? and uuid in (select instance_uuid from metadata where key = ?);
 --> 1 | instances | index ix_host_node | host = ?1
@@ -242,7 +242,7 @@ select * from instances where uuid in (select instance_uuid from metadata where 
 --> 1 | tags | key range | resource_id = ?1
 --> 2 | instances | index sqlite_autoindex_instances_1 | uuid IN (metadata.instance_uuid, tags.resource_id) | keyed by metadata, tags
 select * from instances where id in wanted;
---> 1 | instances | whole table | it would be keyed by rows of wanted, which nothing bounds before
+--> 1 | instances | whole table | it could be keyed by rows of wanted, but nothing bounds these first
 --> 2 | wanted | key | id = instances.id | keyed by instances
 
 -- derived tables, common table expressions, compounds, views
@@ -264,7 +264,7 @@ with i as (select * from instances where host = ?) select * from i join metadata
 with instances as (select * from tags where resource_id = ?) select * from instances;
 --> 1 | tags | key range | resource_id = ?1
 with recursive r (n) as (select 1 union all select n + 1 from r where n < ?) select * from r join instances on id = n;
---> 1 | instances | whole table | id is compared with what is computed, and no table's column
+--> 1 | instances | whole table | id is compared with a computed value, not with a table's column
 select uuid from instances where host = ? union select instance_uuid from metadata where id = ?;
 --> 1 | instances | index ix_host_node | host = ?1
 --> 1 | metadata | key | id = ?2
@@ -361,7 +361,7 @@ with few as (select id from instances order by launched desc limit 5) select i.*
 update instances set host = (select host from instances order by id limit 1) where id > 5;
 --> 1 | instances | whole table | no condition on it
 update instances set host = ? where id in (select m.id from instances m where m.host = instances.host order by m.id limit 1);
---> 1 | instances | whole table | it would be keyed by rows of instances, which nothing bounds before
+--> 1 | instances | whole table | it could be keyed by rows of instances, but nothing bounds these first
 select * from instances order by launched is not null desc, launched limit 5;
 --> 1 | instances | whole table | no condition on it
 select * from instances order by memory limit 10;
@@ -386,7 +386,7 @@ select i.id, m.* from instances i left join metadata m on m.instance_uuid = i.uu
 select * from instances where uuid > 'a' limit 10;
 --> 1 | instances | index sqlite_autoindex_instances_1 | uuid > 'a'
 select i.id from instances i join metadata m on m.instance_uuid = i.uuid order by i.id limit 10;
---> 1 | instances | whole table | it would be keyed by rows of metadata, which nothing bounds before
+--> 1 | instances | whole table | it could be keyed by rows of metadata, but nothing bounds these first
 --> 2 | metadata | index ix_metadata | instance_uuid = instances.uuid | keyed by instances
 select id from instances where id > 3 union select id from wanted order by 1 limit 10;
 --> 1 | wanted | whole table | no condition on it
@@ -435,5 +435,5 @@ replace into tags values (?, ?);
 insert into tags values (1 in wanted, ?);
 --> 1 | wanted | whole table | no condition on it
 insert into tags values (?, ?) returning (select count(*) from instances where uuid = resource_id);
---> 1 | instances | whole table | the conditions on uuid are of no kind that an index serves (=, IS, IN, BETWEEN, <, > with a value)
+--> 1 | instances | whole table | no index can serve the conditions on uuid (only =, IS, IN, BETWEEN, <, > with a value)
 

@@ -1,4 +1,5 @@
-"""SQL text and catalog -> fetch plan: which stored rows a statement needs, wave by wave. docs/fetch-plan.md proves it.
+"""From SQL text and catalog to a fetch plan: the stored rows that a statement needs, wave by wave.
 
-`plan` is what the engine sees; `planning` puts the rooms together: parse, algebra, access, shortcuts, report.
+docs/fetch-plan.md proves why the plan is large enough. `plan` is what the engine sees; `planning` puts the rooms
+together: parse, algebra, access, shortcuts, report.
 """

@@ -1,7 +1,7 @@
-"""What the planner hands to the engine: which rows a statement can touch, wave by wave.
+"""What the planner gives to the engine: the rows that a statement can touch, wave by wave.
 
 Invariant: every stored row that can change the statement's result lies inside some fetch of the plan. The plan may
-hold more. A predicate that is not understood widens the plan, never narrows it.
+hold more. A predicate that the planner does not understand widens the plan, never narrows it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from rome.store.spi import Bounds
 
 
 class Page(Struct, frozen=True, gc=False):
-    """How to read less than a fetch: rows of `path` in order, until `rows` of them are found that pass WHERE, and all
-    those that sort with the last of them.
+    """How to read a page: rows of `path` in order, until `rows` of them pass WHERE, and all that tie with the last.
 
     Attributes:
-        ranges: disjoint and sorted; read one after the other, from the last one's end when `reverse`.
-        order: positions and collations of the columns that the rows are sorted by first.
+        ranges: disjoint and sorted; read one after the other, from the end of the last one if `reverse`.
+        order: positions and collations of the columns by which the rows are sorted first.
+        rows: how many rows that pass WHERE the page needs; LIMIT and OFFSET together.
         first: how many rows to read at first.
-        probe: finds the rowids of the rows in the working set that pass WHERE; `parameters` are its own.
+        probe: a SELECT that finds the rowids of those rows in the working set that pass WHERE.
+        parameters: those of `probe`.
     """
 
     path: Index
@@ -39,14 +40,16 @@ class Page(Struct, frozen=True, gc=False):
 
 
 class Fetch(Struct, frozen=True, gc=False):
-    """Stored rows of one table by one access path: row `keys` (of the order index only), and `ranges` of `path`.
+    """Stored rows of one table by one access path.
 
-    Ranges are disjoint and sorted; keys are distinct. Both empty: no row can matter.
+    If `keys` and `ranges` are both empty, no row can matter.
 
     Attributes:
+        keys: row keys, distinct; only if `path` is the order index.
+        ranges: of `path`, disjoint and sorted.
         page: what may be read instead, if this transaction has not changed the table.
-        instead: other ranges in which all rows lie that matter: whichever hold the fewest may be read.
-        may_wait: if all of them hold many, their number is answer enough.
+        instead: other ranges that hold all rows that matter; the one with the fewest entries may be read.
+        may_wait: if all of these hold many rows, their number is a sufficient answer (see Many).
     """
 
     table: Table
@@ -59,7 +62,7 @@ class Fetch(Struct, frozen=True, gc=False):
 
 
 class Many(Struct, frozen=True, gc=False):
-    """The answer to a fetch that may wait: so many `rows` are found by the best way, `fetch`. None were read."""
+    """The answer to a fetch that may wait: its best way, `fetch`, finds `rows` rows. None of them were read."""
 
     rows: int
     fetch: Fetch
@@ -67,21 +70,22 @@ class Many(Struct, frozen=True, gc=False):
 
 Wave = list[Fetch]
 Values = Sequence[SqlValue]
-"""A row's values, in the order of Table.columns (a generated column's is None: it is not stored)."""
+"""A row's values, in the order of Table.columns; None for a generated column, which is not stored."""
 
 FetchedRows = Iterable[list[Values] | Many]
-"""For each fetch of the wave, the rows in it, or how many they are.
+"""For each fetch of a wave, its rows, or how many there are.
 
-Made when it is iterated: a plan does not look at its last wave.
+The rows are decoded when this is iterated. A plan never iterates over its last wave.
 """
 
 
 class PlannedRow(Struct, frozen=True, gc=False):
-    """A row that INSERT .. VALUES is going to write: column position -> value, as far as known before the run.
+    """A row that INSERT .. VALUES is going to write, as far as it is known before the run.
 
-    Only of the columns by which it is checked (Table.guarding). A value has the column's affinity applied. A position
-    that is missing is not known (an expression, a default).
-    `rowid_given`: the INTEGER PRIMARY KEY is set by the statement, to something that is not the constant NULL.
+    Attributes:
+        values: {column position: value after the column's affinity}, for the columns that constraints check
+            (Table.guarding). A position is missing if its value is not known: an expression, or a default.
+        rowid_given: whether the statement sets the INTEGER PRIMARY KEY, to anything except the constant NULL.
     """
 
     values: dict[int, SqlValue]
@@ -89,13 +93,14 @@ class PlannedRow(Struct, frozen=True, gc=False):
 
 
 class DirectRows(Struct, frozen=True, gc=False):
-    """All that a SELECT shows: columns `shown` of those rows of `fetch` whose key in the index `compared` is `key`.
+    """All that a SELECT shows: columns of those rows of a fetch that have a given key in an imagined index.
 
     Attributes:
-        compared: an index of all columns that WHERE speaks of; no store has it.
-        key: None: all rows of the fetch have the same.
-        by_rowid: several of them are shown in the order of their rowids; else it is not known in which.
-        start, stop: of the rows that remain, only these are shown.
+        compared: an index of all the columns in WHERE. No store has it; it only defines the key.
+        key: the key that a row must have in `compared`; None if all rows of the fetch have it.
+        shown: positions of the result columns.
+        by_rowid: whether several rows are shown in rowid order; otherwise their order is not known.
+        start, stop: the slice of the remaining rows that LIMIT and OFFSET show.
     """
 
     fetch: Fetch
@@ -111,10 +116,10 @@ AggregateKind = Literal["count", "least", "greatest"]
 
 
 class AggregateRequest(Struct, frozen=True, gc=False):
-    """What the store can tell of the rows in `ranges` of `path`, in the place of showing them.
+    """A question about the rows in `ranges` of `path`, which the store answers without sending them.
 
-    How many there are, or the least or greatest value of the column at `position`, which is not NULL in any of them;
-    then there is at most one range, and its order is that of the column.
+    It asks how many rows there are, or for the least or greatest value of the column at `position`. For these two the
+    column is NULL in none of the rows, there is at most one range, and its order is that of the column.
     """
 
     kind: AggregateKind
@@ -129,9 +134,10 @@ class PlanLine(NamedTuple):
 
     Attributes:
         wave: from 1.
-        access: the way to the rows; `bounds` limits it, in SQL's terms.
-        remark: where the keys come from; why a table is read whole.
-        most_rows: no more are found than these, since a key is unique; None: that is not known.
+        access: how the rows are found: key, key range, index .. or whole table.
+        bounds: the condition that limits the access, in SQL; empty if nothing does.
+        remark: where the keys come from, or why the table is read whole.
+        most_rows: an upper bound of the rows found, from unique keys; None if there is none.
     """
 
     wave: int
@@ -143,21 +149,21 @@ class PlanLine(NamedTuple):
 
 
 class FetchPlan(ABC):
-    """How to fetch what one statement needs; made once per statement text and catalog version, then cached."""
+    """How to fetch what one statement needs. Made once per text and catalog version, then cached."""
 
     tables: tuple[Table, ...]
-    """Every base table that the statement reads, in the order of their first mention."""
+    """Every base table that the statement reads, in the order of first mention."""
     full_scans: tuple[Table, ...]
-    """Those of them that are read whole whatever the parameters are."""
+    """The tables that are read whole whatever the parameters are."""
     inserts_only: bool
-    """It is INSERT .. VALUES of parameters and constants, and reads nothing."""
+    """Whether the statement is INSERT .. VALUES of parameters and constants, which reads nothing."""
 
     @abstractmethod
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
-        """Yield one wave of fetches at a time; what it brought is sent back, and keys the next wave.
+        """Yield one wave of fetches at a time. The caller sends back its rows, which may key the next wave.
 
-        The rows sent back for a fetch are those stored that it covers, and every row of that table that this
-        transaction has written (their keys may differ from what is stored).
+        The rows sent back for a fetch are the stored ones that it covers, and every row of that table that this
+        transaction has written (whose keys may differ from the stored ones).
 
         Args:
             parameters: bound values in the order in which the statement numbers them (a named one once).
@@ -165,15 +171,15 @@ class FetchPlan(ABC):
 
     @abstractmethod
     def questions(self, parameters: Sequence[SqlValue]) -> list[AggregateRequest] | None:
-        """Whose answers are the columns of the statement's only row; None: it needs its rows read."""
+        """The questions whose answers are the columns of the only result row; None if rows must be read."""
 
     @abstractmethod
     def direct_rows(self, parameters: Sequence[SqlValue]) -> DirectRows | None:
-        """What the statement shows, if that is stored rows as they are; None: SQLite has to find out."""
+        """What the statement shows, if these are stored rows as they are; None if SQLite must run it."""
 
     @abstractmethod
     def only_fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
-        """All that a statement reads, if it mentions one table, once, and reads ranges of one path of it."""
+        """All that the statement reads, if it mentions one table once and reads ranges of one path; otherwise None."""
 
     @abstractmethod
     def planned_rows(self, parameters: Sequence[SqlValue]) -> list[PlannedRow] | None:
@@ -181,11 +187,14 @@ class FetchPlan(ABC):
 
     @abstractmethod
     def unindexed_columns(self, table: str) -> list[str]:
-        """Names of the columns of a table that the statement compares with something, and that begin no index."""
+        """Names of the table's columns that the statement compares with something and that begin no index."""
 
     @abstractmethod
     def explain(self, parameters: Sequence[SqlValue] | None) -> list[PlanLine]:
-        """One line per fetch, in the order of the waves; `parameters` are shown in the place of `?1` if they are given.
+        """One line per fetch, in the order of the waves.
 
-        Cost: no I/O; up to a millisecond, as it finds out anew why no index bounds what is read whole.
+        Args:
+            parameters: shown in place of `?1`; None to show the placeholders.
+
+        Cost: no I/O; up to a millisecond, since it works out anew why no index bounds a table that is read whole.
         """

@@ -1,1 +1,1 @@
-"""Which index finds the rows of a leaf, with which bounds, and in which wave."""
+"""Which index finds a leaf's rows (`access`, `partial`), in which wave (`order`), and with which keys (`bounds`)."""

@@ -1,9 +1,9 @@
-"""How to find the rows that a leaf's context leaves: which index, which of its columns fixed, and by what.
+"""How to find the rows that a leaf's context leaves: by which index, with which of its columns fixed, by what.
 
-Invariant: an access finds every row that satisfies the context together with some row of the leaves it is keyed by.
-An index serves an equality under its own collation, or under BINARY (values that are the same bytes have the same
-key under any collation); a range only under its own. Constants travel along equalities as far as each comparison
-leaves the stored values unchanged.
+Invariant: an access finds every row that satisfies the context together with some row of the leaves that key it. An
+index serves an equality under its own collation, or under BINARY (equal bytes have equal keys under any collation); it
+serves a range only under its own. Constants travel along equalities as long as each comparison leaves the stored values
+unchanged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rome.planner.algebra.predicates import (
 from rome.planner.parse.affinity import Conversion, as_is, key_conversion
 
 MAX_BRANCHES = 200
-"""An OR of more branches than this bounds nothing."""
+"""An OR of more branches than this is not used to bound a read."""
 _MAX_NESTED_ORS = 2
 
 Origin = tuple[Leaf, int]
@@ -38,11 +38,13 @@ Origin = tuple[Leaf, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Term:
-    """What an index column equals: `conversions` applied, in order, to one place of the supplier's rows.
+    """What an index column equals: a value from `supplier`, after `conversions` in order.
 
-    `supplier`: the constants of a predicate, or the rows of other leaves; terms of one supplier go together row by
-    row, except for those that are not `in_row`. `places`: positions in those rows, by leaf. `null_safe`: NULL is a
-    value like others.
+    Attributes:
+        supplier: the constants of a predicate, or the rows of other leaves. Terms of one supplier are combined row by
+            row, except for those that are not `in_row`.
+        places: the value's position in a row of the supplier; one for each leaf.
+        null_safe: whether NULL is a value like others, as for IS.
     """
 
     supplier: InList | tuple[Leaf, ...]
@@ -64,9 +66,10 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Access:
-    """Rows of `table` by a path: its first columns equal `terms`, the next one lies within `limits`.
+    """Rows of `table` by a path: its first columns equal `terms`, and the next column lies within `limits`.
 
-    `present`: and is not NULL. That alone is no reason to read by a path, as most rows have a value.
+    `present` says that the next column is also not NULL. That alone is no reason to read by a path, since most rows
+    have a value.
     """
 
     table: Table
@@ -78,11 +81,11 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The accesses that together find a leaf's rows, and how good they are: a smaller rank is better.
+    """The accesses that together find a leaf's rows, with a rank for how good they are: smaller is better.
 
-    Ranks: 0 a unique key from constants, 1 a whole index key from constants, 2 and 3 the same from other leaves'
-    rows, 4 the first columns of an index from constants, 5 from other leaves' rows, 6 a range alone, 7 a whole partial
-    index.
+    Ranks: 0 is a unique key from constants, 1 a whole index key from constants, 2 and 3 are the same from other leaves'
+    rows, 4 is the first columns of an index from constants, 5 the same from other leaves' rows, 6 a range alone, 7 a
+    whole partial index.
     """
 
     rank: tuple[int, int]
@@ -101,12 +104,12 @@ class Choice:
 
 
 KEYED = 4
-"""Ranks below this one find few rows: as many as there are keys."""
+"""Choices of a lower rank find few rows: about as many as they have keys."""
 _WHOLE_NOT_UNIQUE = (1, 3)
 
 
 def choose(leaf: Leaf, known: Set[Leaf]) -> Choice | None:
-    """The best way to find the rows of a leaf, given that the rows of `known` are there; None: all must be read."""
+    """The best way to find a leaf's rows when those of `known` have been read; None if the whole table must be read."""
     return _choose(leaf, list(leaf.context), known, _MAX_NESTED_ORS)
 
 
@@ -139,7 +142,7 @@ def _union(leaf: Leaf, rest: Sequence[Predicate], either: AnyOf, known: Set[Leaf
 
 
 def unserved_branch(leaf: Leaf, context: Sequence[Predicate], either: AnyOf) -> Sequence[Predicate] | None:
-    """The first branch of an OR that, with the rest of the context, no path serves from constants; None: all are."""
+    """The first branch of an OR that no path serves from constants, given the rest of the context; None if none is."""
     rest = [predicate for predicate in context if predicate is not either]
     for branch in either.branches:
         if _choose(leaf, [*rest, *branch], frozenset(), _MAX_NESTED_ORS - 1) is None:
@@ -148,12 +151,13 @@ def unserved_branch(leaf: Leaf, context: Sequence[Predicate], either: AnyOf) -> 
 
 
 def alternatives(leaf: Leaf, choice: Choice, known: Set[Leaf]) -> list[Choice]:
-    """Other ways to find a leaf's rows, each along one path, which may find fewer than `choice`; the best one first.
+    """Other ways to find a leaf's rows, each along one path, that may find fewer than `choice`; best first.
 
-    Left out are those that bound no column which `choice`, or a better one of them, does not bound.
+    A way is left out if it bounds no column beyond those that `choice`, or a better way, bounds.
 
     Args:
-        known: leaves whose rows are there. None: those keyed by constants; else those that need some of these rows.
+        known: leaves whose rows have been read. If empty, only ways keyed by constants count; otherwise only those that
+            need some of these rows.
     """
     context = list(leaf.context)
     equalities = _Equalities(leaf, context, known)
@@ -167,12 +171,12 @@ def alternatives(leaf: Leaf, choice: Choice, known: Set[Leaf]) -> list[Choice]:
 
 
 def simple(leaf: Leaf, path: Index) -> Access:
-    """The use of one path, from constants alone."""
+    """The access by one path, with constants only."""
     return _access(leaf, path, _Equalities(leaf, leaf.context, frozenset()), leaf.context)
 
 
 def along(leaf: Leaf, path: Index) -> tuple[Access, ...]:
-    """The accesses by one path, from constants alone, that together find a leaf's rows; an OR is used if it helps."""
+    """The accesses by one path, with constants only, that together find a leaf's rows; an OR is used if it helps."""
     return _all_along(leaf, path, list(leaf.context), _MAX_NESTED_ORS)
 
 
@@ -189,9 +193,9 @@ def _all_along(leaf: Leaf, path: Index, context: Sequence[Predicate], depth: int
 
 
 def exact(leaf: Leaf, path: Index) -> Access | None:
-    """The access by a path that finds the rows which satisfy the leaf's context, and no others; None: there is none.
+    """The access by a path that finds exactly the rows which satisfy the leaf's context; None if there is none.
 
-    The context must be all of what the statement says of the leaf.
+    The context must be all that the statement says of the leaf.
     """
     access = simple(leaf, path)
     used = {(term.supplier, place) for term in access.terms for place in term.places}
@@ -211,7 +215,7 @@ def exact(leaf: Leaf, path: Index) -> Access | None:
 
 
 def _access(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[Predicate]) -> Access:
-    """The use of one path: as many first columns as equalities fix, then a range."""
+    """The access by one path: equalities fix as many of its first columns as possible, then a range follows."""
     terms: list[Term] = []
     for position, collation in zip(path.columns, path.collations, strict=True):
         term = equalities.term(position, collation)
@@ -226,12 +230,12 @@ def _access(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[
 
 
 def _is_present(predicate: Predicate, leaf: Leaf, position: int) -> bool:
-    """Does it say just that the column is not NULL?"""
+    """Whether the predicate says only that the column is not NULL."""
     return isinstance(predicate, NotNull) and [column.origin for column in predicate.columns] == [(leaf, position)]
 
 
 def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[Predicate]) -> Choice | None:
-    """How good the use of one path is; None when nothing bounds it."""
+    """The use of one path, with its rank; None if nothing bounds it."""
     access = _access(leaf, path, equalities, context)
     terms, limits = access.terms, access.limits
     if not terms and not limits and path.computed is None:
@@ -245,16 +249,16 @@ def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[P
         rank = 4 if constant else 5
     else:
         rank = 6 if limits else 7
-    # Among equals: more columns, then a range behind them, then fewer lists of values.
+    # Among equal ranks prefer more fixed columns, then a range after them, then fewer lists of values.
     lists = sum(isinstance(term.supplier, InList) and not term.supplier.is_single for term in terms)
     finer = -8 * len(terms) - 4 * bool(limits) + min(lists, 3)
     return Choice((rank, finer), (access,))
 
 
 def _narrower_as_good(choices: Sequence[Choice]) -> list[Choice]:
-    """Raise the first columns of an index to the rank of a whole index whose columns are some of those.
+    """Raise a choice of first columns of an index to the rank of a whole index whose columns are a subset of these.
 
-    They find no more rows than it does, and are preferred then, since they fix more columns.
+    It finds no more rows than the whole index does, and is then preferred, since it fixes more columns.
     """
     ranked = []
     for choice in choices:
@@ -268,7 +272,7 @@ def _narrower_as_good(choices: Sequence[Choice]) -> list[Choice]:
 
 
 def _fixed(choice: Choice) -> set[int]:
-    """The columns that are fixed by the first access, which is the only one along a path."""
+    """The columns that the first access fixes; along a path there is only one access."""
     access = choice.accesses[0]
     return set(access.path.columns[: len(access.terms)])
 
@@ -318,7 +322,7 @@ class _Equalities:
         return None
 
     def _terms(self, target: Origin) -> list[Term]:
-        """Walks along the equalities away from a column, to everything that its value can be taken from."""
+        """Everything that a column's value can be taken from, found by walking along the equalities from it."""
         terms: list[Term] = []
         seen = {target}
         steps: list[tuple[Origin, tuple[Conversion, ...], Collation]] = [(target, (), "BINARY")]
@@ -345,7 +349,7 @@ class _Equalities:
 
 
 def _preference(term: Term) -> int:
-    """Constants first, single ones before lists."""
+    """The sort key that puts constants first, and single constants before lists."""
     if isinstance(term.supplier, InList):
         return 0 if term.supplier.is_single else 1
     return 2
@@ -358,7 +362,7 @@ def affinity_of(origin: Origin) -> Affinity:
 
 
 def _joint(one: Collation, other: Collation) -> Collation | None:
-    """Two values equal under one collation, the second and a third under the other: how the first equals the third."""
+    """The collation under which a equals c, if a equals b under `one` and b equals c under `other`; None if unknown."""
     if one == other or other == "BINARY":
         return one
     return other if one == "BINARY" else None

@@ -1,7 +1,8 @@
-"""From values to keys: what an access reads, given the parameters and the rows that came before.
+"""From values to keys: what an access reads, given the parameters and the rows of earlier waves.
 
-Invariant: the keys and ranges cover every row that the access is to find. What is not certain (a conversion that may
-differ from SQLite's in the last digit) or too much is read by fewer columns, by one range, or whole.
+Invariant: the keys and ranges cover every row that the access is to find. If a key is uncertain (a conversion may
+differ from SQLite's in the last digit), or there are too many, fewer columns are used, or one range, or the whole
+table.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ from rome.planner.plan import Fetch, Values
 from rome.store.spi import BEYOND, Bounds
 
 MAX_COMBINATIONS = 1_000
-"""Several lists of values (`a IN (..) AND b IN (..)`) make at most so many keys; beyond it, fewer columns are used."""
+"""Several lists of values (`a IN (..) AND b IN (..)`) make at most this many keys; beyond it, fewer columns count."""
 
 MAX_WAVE_KEYS = 2_000
-"""So many keys may come from other tables' rows; beyond it, one range is read from the smallest to the largest."""
+"""Other tables' rows give at most this many keys; beyond it, one range from the smallest to the largest is read."""
 
 WHOLE: Bounds = (b"", BEYOND)
 
 
 class UncertainValue(Exception):
-    """A value cannot be made a key with certainty."""
+    """No key can be made of a value, since SQLite's conversion of it is not certain."""
 
 
 class Inputs:
-    """What a statement is run with: the slots of its text, its parameters, and the rows that earlier waves brought."""
+    """What a statement is run with: the slots of its text, its parameters, and the rows of earlier waves."""
 
     __slots__ = ("parameters", "rows", "slots")
 
@@ -45,12 +46,12 @@ class Inputs:
         self.rows: dict[Leaf, list[list[Values]]] = {}
 
     def values(self, operand: Operand) -> Sequence[SqlValue]:
-        """The value of an operand, or the values of a run.
+        """The values of an operand: one, or those of a run of parameters.
 
-        A parameter that is missing is NULL, as SQLite has it.
+        A missing parameter is NULL, as in SQLite.
 
         Raises:
-            UncertainValue.
+            UncertainValue: the value of a literal is not certain.
         """
         if isinstance(operand, FixedValue):
             return (_certain(operand.value),)
@@ -65,9 +66,9 @@ class Inputs:
 
 
 class PointRead:
-    """The common case made quick: the columns of one path equal single constants.
+    """A fast path for the common case that the columns of one path equal single constants.
 
-    Cost: 2 µs and the encoding of the key, a tenth of what the general way takes.
+    Cost: 2 µs and the encoding of the key, a tenth of the general way.
     """
 
     __slots__ = ("_parts", "_path", "_row", "_table")
@@ -75,24 +76,24 @@ class PointRead:
     def __init__(self, access: Access, slots: Sequence[Slot]) -> None:
         self._table, self._path = access.table, access.path
         whole_key = len(access.terms) == len(access.path.columns) and access.path.id == access.table.key.id
-        self._row = whole_key and not any(term.null_safe for term in access.terms)  # with a NULL there may be several
+        self._row = whole_key and not any(term.null_safe for term in access.terms)  # NULL is not unique
         self._parts = [_single(term, slots) for term in access.terms]
 
     @classmethod
     def of(cls, accesses: Sequence[Access], slots: Sequence[Slot]) -> PointRead | None:
-        """The quick way for these accesses, if they are so simple."""
+        """The fast path for these accesses; None if they are not that simple."""
         if len(accesses) != 1 or accesses[0].limits:
             return None
         single = all(isinstance(term.supplier, InList) and term.supplier.is_single for term in accesses[0].terms)
         return cls(accesses[0], slots) if single else None
 
     def finds(self, compared: Index) -> bool:
-        """Is it a row's own key, and would the row found have no other key in an index of these columns?"""
+        """Whether the key is a row's own key, and the row found can have no other key in an index of these columns."""
         one, other = (set(zip(index.columns, index.collations, strict=True)) for index in (compared, self._path))
         return self._row and one == other
 
     def fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
-        """What is read; None: no row can match."""
+        """What to read; None if no row can match."""
         try:
             key = self.key(parameters)
         except (UncertainValue, DataError):
@@ -104,10 +105,10 @@ class PointRead:
         return Fetch(self._table, self._path, (), ((key, key + BEYOND),))
 
     def key(self, parameters: Sequence[SqlValue]) -> bytes | None:
-        """The key of the constants; None: one that must not be NULL is.
+        """The key of the constants; None if one is NULL that must not be.
 
         Raises:
-            UncertainValue, DataError: there is none.
+            UncertainValue, DataError: no key can be made of a value.
         """
         values = []
         for position, value, conversions, null_safe in self._parts:
@@ -123,7 +124,7 @@ class PointRead:
 
 
 def _single(term: Term, slots: Sequence[Slot]) -> tuple[int | None, SqlValue | Uncertain, tuple[Conversion, ...], bool]:
-    """A parameter's position or a literal; what to do to it; is NULL a value?"""
+    """A parameter's position or a literal, its conversions, and whether NULL is a value."""
     assert isinstance(term.supplier, InList)
     operand = term.supplier.rows[0][term.places[0]]
     slot = Constant(operand.value) if isinstance(operand, FixedValue) else slots[operand.slot]
@@ -140,7 +141,7 @@ def fetches(table: Table, accesses: Iterable[Access], inputs: Inputs) -> list[Fe
         for access in accesses:
             _, keys, ranges = found.setdefault(access.path.id, (access.path, set(), []))
             _read(access, inputs, keys, ranges)
-    except (UncertainValue, DataError):  # DataError: a value that SQLite, too, is going to refuse
+    except (UncertainValue, DataError):  # DataError: SQLite is going to refuse the value, too
         return [whole(table)]
     return [
         Fetch(table, path, tuple(keys), tuple(_disjoint(ranges)))
@@ -150,13 +151,13 @@ def fetches(table: Table, accesses: Iterable[Access], inputs: Inputs) -> list[Fe
 
 
 def exact_ranges(access: Access, inputs: Inputs, *, present: bool) -> list[Bounds] | None:
-    """The parts of the path in which the rows lie that the access is to find, and no others; None: not so to be had.
+    """The ranges of the path that hold exactly the rows that the access finds; None if they hold others, too.
 
     Args:
-        present: leave out those whose next column is NULL.
+        present: leave out the rows whose next column is NULL.
 
     Raises:
-        UncertainValue, DataError: a value that makes no key.
+        UncertainValue, DataError: no key can be made of a value.
     """
     tuples = _tuples(access, inputs)
     if tuples and len(tuples[0]) < len(access.terms):
@@ -172,10 +173,10 @@ def exact_ranges(access: Access, inputs: Inputs, *, present: bool) -> list[Bound
 
 
 def ranges_of(accesses: Iterable[Access], inputs: Inputs) -> list[Bounds]:
-    """The parts of their one path that the accesses read, sorted and disjoint.
+    """The ranges that the accesses, all by one path, read; sorted and disjoint.
 
     Raises:
-        UncertainValue, DataError: a value that makes no key.
+        UncertainValue, DataError: no key can be made of a value.
     """
     keys: set[bytes] = set()
     ranges: list[Bounds] = []
@@ -185,7 +186,7 @@ def ranges_of(accesses: Iterable[Access], inputs: Inputs) -> list[Bounds]:
 
 
 def whole(table: Table) -> Fetch:
-    """All rows of a table."""
+    """A fetch of all rows of a table."""
     return Fetch(table, table.key, (), (WHOLE,))
 
 
@@ -211,7 +212,7 @@ def _read(access: Access, inputs: Inputs, keys: set[bytes], ranges: list[Bounds]
 
 
 def _tuples(access: Access, inputs: Inputs) -> list[tuple[SqlValue, ...]]:
-    """The values that the first columns may have together."""
+    """The combinations of values that the first columns may have."""
     terms = access.terms
     while True:
         suppliers = list(dict.fromkeys(term.supplier for term in terms if term.in_row))
@@ -245,7 +246,7 @@ def _supplied(terms: Sequence[Term], inputs: Inputs) -> list[tuple[SqlValue, ...
 
 
 def _supplies(supplier: InList | tuple[Leaf, ...], inputs: Inputs) -> list[Sequence[Sequence[SqlValue]]]:
-    """The rows of the constants, or of each leaf."""
+    """The rows of the constants, or those of each leaf."""
     if not isinstance(supplier, InList):
         return [[row for rows in inputs.rows[leaf] for row in rows] for leaf in supplier]
     if len(supplier.columns) == 1:
@@ -269,7 +270,7 @@ def _certain(value: SqlValue | Uncertain) -> SqlValue:
 
 
 def _between(values: tuple[SqlValue, ...], path: Index, limits: Sequence[Limit], inputs: Inputs) -> list[Bounds]:
-    """The part of the keys that begin with `values` in which the next column lies within the limits; it is not NULL."""
+    """The ranges of keys that begin with `values` and whose next column lies within the limits and is not NULL."""
     prefix = encode_key(values, path.collations)
     start, stop = prefix + AFTER_NULL, prefix + BEYOND
     for limit in limits:
@@ -289,7 +290,7 @@ def _between(values: tuple[SqlValue, ...], path: Index, limits: Sequence[Limit],
 
 
 def _disjoint(ranges: list[Bounds]) -> list[Bounds]:
-    """Sorted, and those that overlap or touch made one."""
+    """The ranges sorted; those that overlap or touch are merged."""
     found: list[Bounds] = []
     for start, stop in sorted(ranges):
         if found and start <= found[-1][1]:

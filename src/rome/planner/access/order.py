@@ -1,7 +1,7 @@
-"""In which waves the leaves of a statement are read.
+"""The waves in which the leaves of a statement are read.
 
-A leaf that constants key well is read in the first wave; one that only other leaves' rows key waits for them. What
-nothing keys is read whole, as late as possible: it may still be keyed by what others bring.
+A leaf that constants key well is read in the first wave. A leaf that only rows of other leaves key waits for these.
+A leaf that nothing keys is read whole, as late as possible, since rows read before it may still key it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from rome.planner.algebra.predicates import Leaf
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """How one leaf is read, and in which wave (from 0). `choice` None: its table is read whole.
+    """How one leaf is read, and in which wave (from 0).
 
-    `instead`: other ways, which may find fewer rows; that shows when it runs. `later`: one from other leaves' rows, for
-    the case that all of these find many.
+    Attributes:
+        choice: how its rows are found; None if its table is read whole.
+        instead: other ways, which may find fewer rows; which one does, shows only when the plan runs.
+        later: a way keyed by rows of other leaves, for the case that all of these find many rows.
     """
 
     leaf: Leaf
@@ -34,10 +36,10 @@ def order(leaves: Sequence[Leaf], whole: Iterable[Table], first: Leaf | None = N
 
     Args:
         whole: tables that are read whole in any case.
-        first: of this leaf only a page is read, so it comes before all that its rows may key.
+        first: a leaf of which only a page is read, so that it comes before everything that its rows may key.
 
     Returns:
-        A step per leaf, sorted by wave. All leaves of a table that is read whole are so, in the first wave.
+        one step per leaf, sorted by wave. If a table is read whole, all of its leaves are, in the first wave.
 
     Cost: O(leaves squared x their predicates); 11 tables joined on one key take 1.5 ms.
     """
@@ -70,7 +72,7 @@ def order(leaves: Sequence[Leaf], whole: Iterable[Table], first: Leaf | None = N
 
 
 def _add_alternatives(steps: Sequence[Step]) -> None:
-    """Note what else may find the rows of those leaves of which constants may find many."""
+    """Add other ways to the steps whose constants may find many rows."""
     several = {step.leaf: step for step in steps if step.choice is not None and _may_find_many(step.choice)}
     needs = {step.leaf: step.choice.needs for step in steps if step.choice is not None}
     for leaf, step in several.items():
@@ -85,7 +87,7 @@ def _add_alternatives(steps: Sequence[Step]) -> None:
 
 
 def _all_needs(leaf: Leaf, needs: Mapping[Leaf, Set[Leaf]]) -> list[Leaf]:
-    """The leaf, and all whose rows it needs, or that those need."""
+    """The leaf, and all leaves whose rows it needs, directly or through others."""
     found = [leaf]
     for each in found:
         found += needs.get(each, frozenset()) - set(found)
@@ -93,12 +95,12 @@ def _all_needs(leaf: Leaf, needs: Mapping[Leaf, Set[Leaf]]) -> list[Leaf]:
 
 
 def _may_find_many(choice: Choice) -> bool:
-    """Is it one path, keyed by constants that are no unique key?"""
+    """Whether the choice is one path keyed by constants that are not a unique key."""
     return len(choice.accesses) == 1 and choice.rank[0] > 0 and not choice.needs
 
 
 def _least_keyed(leaves: Sequence[Leaf]) -> Leaf:
-    """A leaf that the others' rows would not key either, if there is one: reading it first may key the others."""
+    """A leaf that the rows of the others would not key, if there is one: reading it first may key the others."""
     for leaf in leaves:
         if choose(leaf, {other for other in leaves if other is not leaf}) is None:
             return leaf
@@ -106,7 +108,10 @@ def _least_keyed(leaves: Sequence[Leaf]) -> Leaf:
 
 
 def _in_waves(steps: dict[Leaf, Step], leaves: Sequence[Leaf]) -> list[Step]:
-    """Steps are in an order in which each needs only earlier ones, except for tables that became whole later."""
+    """The steps with their waves, in an order in which each needs only earlier ones.
+
+    Tables that became whole later are the exception.
+    """
     for step in steps.values():
         if step.choice is not None:
             step.wave = max((steps[leaf].wave + 1 for leaf in step.choice.needs), default=0)

@@ -1,8 +1,8 @@
-"""Partial indexes: may one be read in place of the table?
+"""Partial indexes: whether one may be read in place of the table.
 
 Invariant: an index is usable for a leaf only if the leaf's context implies the index's condition, so that every row
-that matters has an entry. Understood are conditions that columns are NULL, or are not; of another one it would depend
-on the values that a statement is run with whether it is implied, and a plan is made of the text alone.
+that matters has an entry. Only conditions that columns are NULL or NOT NULL are understood. Whether another condition
+is implied would depend on the values of a run, and a plan is made from the text alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _IS_NOT_NULL = (("IS", "NOT", "NULL"), ("NOT", "NULL"), ("NOTNULL",))
 
 
 def usable(leaf: Leaf, context: Sequence[Predicate]) -> Iterator[Index]:
-    """The partial indexes over columns that have an entry for every row which satisfies the context."""
+    """The partial indexes over columns that have an entry for every row that satisfies the context."""
     for index in leaf.table.computed:
         assert index.computed is not None
         if index.computed.condition is not None and _has_columns_only(leaf, index):
@@ -40,7 +40,7 @@ def _has_columns_only(leaf: Leaf, index: Index) -> bool:
 
 @lru_cache(maxsize=1024)
 def null_conditions(condition: str) -> tuple[tuple[str, bool], ...] | None:
-    """`a IS NULL AND b IS NOT NULL` as (("a", True), ("b", False)); None: the condition says something else."""
+    """(("a", True), ("b", False)) for `a IS NULL AND b IS NOT NULL`; None if the condition says something else."""
     found: list[tuple[str, bool]] = []
     part: list[str] = []
     name = ""
@@ -62,7 +62,7 @@ def null_conditions(condition: str) -> tuple[tuple[str, bool], ...] | None:
 
 
 def _implies(predicate: Predicate, leaf: Leaf, position: int | None, is_null: bool) -> bool:
-    """Does a column's being NULL, or its not being NULL, follow from a predicate?"""
+    """Whether a predicate implies that a column is NULL, or that it is not."""
     if isinstance(predicate, InList) and predicate.null_safe:
         (column,) = predicate.columns
         nulls = predicate.rows == ((FixedValue(None),),)

@@ -1,4 +1,4 @@
-"""Expressions -> predicates: what follows from a WHERE or ON that must be true.
+"""From expressions to predicates: what follows from a WHERE or ON that must be true.
 
 Invariant: each predicate is implied by the expression. SQLite puts `=`, IS, IN, BETWEEN and LIKE on one level of
 precedence and sqlglot on two, so a comparison is read only when its operands cannot be such expressions themselves
@@ -49,11 +49,11 @@ _TIGHT = (
 )
 """Expressions that bind more tightly than any comparison, in both parsers."""
 _EXACT = (exp.EQ, exp.NullSafeEQ, exp.Is, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.In)
-"""Conditions that may say no more than their predicates do."""
+"""Conditions for which the predicates read from them may say everything (see says_all)."""
 
 
 class _Values:
-    """An operand that is one literal or parameter, or a run of them; and its COLLATE."""
+    """An operand that is one literal or parameter, or a run of them, with its COLLATE."""
 
     __slots__ = ("collation", "operand")
 
@@ -63,7 +63,7 @@ class _Values:
 
 
 class _Shown:
-    """An operand that is a column; `explicit`: its COLLATE."""
+    """An operand that is a column; `explicit` is its COLLATE."""
 
     __slots__ = ("column", "explicit")
 
@@ -80,8 +80,8 @@ class ConjunctReader:
 
     Args:
         subquery: reads a subquery that is found, once.
-        semi: where predicates go that hold for some row of a subquery (from IN and EXISTS); they are true of the
-            rows of this scope, but must not be used inside of the subquery again.
+        semi: collects predicates that hold for some row of a subquery (from IN and EXISTS). They are true of the rows
+            of this scope, but must not be used inside of the subquery again.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ConjunctReader:
         self._semi = semi
 
     def read(self, expression: exp.Expression) -> list[Predicate]:
-        """What follows from the expression's being true."""
+        """The predicates that follow from the expression's being true."""
         found: list[Predicate] = []
         for part in conjuncts(expression):
             predicates = self._conjunct(part)
@@ -102,7 +102,7 @@ class ConjunctReader:
         return found
 
     def _note_opaque(self, part: exp.Expression) -> None:
-        """Take note of the columns that a condition speaks of in vain; of an OR, its branches have done so."""
+        """Note the columns of a condition from which nothing follows. The branches of an OR have noted theirs."""
         if isinstance(part, exp.Or):
             return
         for node in part.walk(prune=lambda node: isinstance(node, exp.Select | exp.SetOperation)):
@@ -112,7 +112,7 @@ class ConjunctReader:
                     leaf.opaque = (*leaf.opaque, position)
 
     def says_all(self, expression: exp.Expression) -> bool:
-        """Whether the expression is true just when all of what `read` finds is: then nothing more is known of it."""
+        """Whether the expression is true exactly if all that `read` finds is true: nothing of it was dropped."""
         return all(self._says_all(part) for part in conjuncts(expression))
 
     def _says_all(self, part: exp.Expression) -> bool:
@@ -134,7 +134,7 @@ class ConjunctReader:
         if isinstance(part, exp.NullSafeEQ):
             return self._null_safe(part.this, part.expression)
         if isinstance(part, exp.Is):
-            # Newer sqlglots call `x IS ?` NullSafeEQ; `x IS TRUE` is about something else.
+            # Newer versions of sqlglot parse `x IS ?` as NullSafeEQ; `x IS TRUE` means something else.
             compares = isinstance(part.expression, exp.Null | exp.Placeholder)
             return self._null_safe(part.this, part.expression) if compares else ()
         if type(part) in _OPERATORS:
@@ -247,7 +247,7 @@ class ConjunctReader:
         return [InList(columns, kept, tuple(collation for collation in collations if collation is not None))]
 
     def _row(self, item: exp.Expression, width: int) -> tuple[Operand, ...] | None:
-        """The constants of one member of an IN list."""
+        """The constants of one member of an IN list; None if not all are constants."""
         parts = item.expressions if isinstance(item, exp.Tuple) else [item]
         if len(parts) != width:
             return None
@@ -260,7 +260,7 @@ class ConjunctReader:
         return tuple(operands)
 
     def _in_query(self, query: exp.Expression, sides: Sequence[_Side]) -> None:
-        """`x IN (SELECT y ..)` as a join: some row of the subquery has y = x."""
+        """Read `x IN (SELECT y ..)` as a join: some row of the subquery has y = x."""
         subquery = self._subquery(query, self._scope)
         if self._semi is None:
             return
@@ -289,7 +289,7 @@ class ConjunctReader:
         return _present(*(self._side(part) for part in parts))
 
     def _side(self, part: exp.Expression) -> _Side:
-        """What an operand is; None when it is neither a column nor a constant."""
+        """The column or constant that an operand is; None if it is something else."""
         part = _unwrap(part)
         if isinstance(part, exp.Column) and isinstance(part.this, exp.Identifier):
             column = resolve(self._scope, part)
@@ -335,7 +335,7 @@ def conjuncts(expression: exp.Expression) -> Iterator[exp.Expression]:
 
 
 def _operands(expression: exp.Expression, kind: type[exp.Expression]) -> list[exp.Expression]:
-    """`a AND b AND c`, which is nested to the left, as a list; without recursion, as there may be thousands."""
+    """The operands of `a AND b AND c`, which is nested to the left. No recursion, since there may be thousands."""
     operands = []
     while isinstance(expression, kind):
         operands.append(expression.args["expression"])
@@ -358,7 +358,7 @@ def queries_in(expression: exp.Expression) -> Iterator[exp.Expression]:
 
 
 def is_query(expression: exp.Expression) -> bool:
-    """Is it a SELECT or a compound, not just in parentheses? `x IN ((SELECT y))` takes the first row's y only."""
+    """Whether it is a SELECT or a compound, but not one in parentheses: `x IN ((SELECT y))` takes one y only."""
     return isinstance(expression, exp.Select | exp.SetOperation)
 
 
@@ -369,14 +369,14 @@ def _unwrap(expression: exp.Expression) -> exp.Expression:
 
 
 def resolve(scope: Scope, column: exp.Column) -> ColumnTerm | None:
-    """The column that a name in the text means, or None."""
+    """The column that a name in the text means; None if that is not known."""
     if column.args.get("catalog") is not None or column.text("db").lower() not in ("", "main"):
         return None
     return scope.resolve(column.name, column.table or None)
 
 
 def position_of(part: exp.Expression | None, leaf: Leaf, scope: Scope) -> int | None:
-    """Which column of the leaf an expression is; None: it is something else."""
+    """The position of the leaf's column that an expression is; None if it is something else."""
     if not isinstance(part, exp.Column) or not isinstance(part.this, exp.Identifier):
         return None
     column = resolve(scope, part)
@@ -385,7 +385,7 @@ def position_of(part: exp.Expression | None, leaf: Leaf, scope: Scope) -> int | 
 
 
 def operand_of(clause: exp.Expression | None, scope: Scope) -> Operand | None:
-    """The value of LIMIT or OFFSET; None: it is not there, or no single value."""
+    """The value of LIMIT or OFFSET; None if it is missing, or not a single value."""
     value = None if clause is None else clause.args.get("expression")
     return scope.names.slots(value.name) if isinstance(value, exp.Placeholder) else None
 
@@ -396,7 +396,7 @@ def _present(*sides: _Side) -> Sequence[Predicate]:
 
 
 def _collation(left: _Shown | _Values, right: _Shown | _Values | None) -> Collation | None:
-    """The collation of a comparison: an explicit one, else the left column's, else the right one's; None: unknown."""
+    """The collation of a comparison: an explicit one, else the left column's, else the right one's; None if unknown."""
     for side in (left, right):
         explicit = side.explicit if isinstance(side, _Shown) else side.collation if side else None
         if explicit is not None:

@@ -1,7 +1,7 @@
-"""What a row must satisfy to matter: the few shapes of predicate that can bound an index.
+"""What a row must satisfy to matter: the few forms of predicate that can bound an index.
 
-Invariant: every predicate here is implied by the conjunct it was made from, so that a row that fails it fails the
-conjunct, too. What a conjunct says beyond that is dropped.
+Invariant: every predicate is implied by the conjunct from which it was made, so a row that fails the predicate fails
+the conjunct, too. What else a conjunct says is dropped.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from rome.planner.parse.affinity import Uncertain
 class Leaf:
     """One mention of a base table in the statement.
 
-    `context`: predicates of which a row must satisfy each, together with rows of the other tables, to matter.
-    `opaque`: positions of columns that conditions speak of which say nothing here; only EXPLAIN ROME tells of them.
+    Attributes:
+        context: predicates that a row must all satisfy, together with rows of the other tables, to matter.
+        opaque: positions of columns in conditions from which no predicate was made; only EXPLAIN ROME uses them.
     """
 
     __slots__ = ("context", "opaque", "table")
@@ -34,8 +35,9 @@ class Source:
     """Something in a FROM clause that has columns; compared by identity.
 
     Attributes:
-        columns: by name in lower case. `order`: all of them, also the unnamed.
-        complete: no other name can be a column.
+        columns: {name in lower case: column}.
+        order: all columns, including unnamed ones.
+        complete: whether no other name can be a column.
         hidden: columns that USING merged into one further left.
     """
 
@@ -54,18 +56,18 @@ class Source:
 class ColumnTerm:
     """A column as an expression sees it.
 
-    It plays two parts that must not be mixed up. As a value it is one of those that its `origins` hold, or NULL, in
-    whichever row: keys can be made of all of them. As `origin` it is the row at hand itself: what a condition says of
-    the column, it says of that row. This ends where the path of `sources` from the FROM item down to the stored row
-    ends: at a scalar subquery, a compound, or a query that shows a column of the one around it.
+    It has two meanings that must not be confused. As a value, it is NULL or one of the values of its `origins`, in
+    whichever row: keys can be made of all of them. As `origin`, it is the current row itself: what a condition says of
+    the column, it says of that row. The second meaning ends where the path of `sources` from the FROM item down to the
+    stored row ends: at a scalar subquery, a compound, or a query that shows a column of the query around it.
 
     Attributes:
-        sources: what it is a column of: the FROM item, and through derived tables the ones inside. When one of them
+        sources: what it is a column of: the FROM item, and the items inside if that is a derived table. If one of them
             is the missing side of an outer join, the column is NULL.
-        origins: the stored columns of which it shows a value, or NULL; empty when it is something else.
+        origins: the stored columns whose values it may show (or NULL); empty if it shows something else.
         affinity, collation: those that comparisons use. Without origins they are not known; a function's result
             has no affinity.
-        in_row: False where the value is some row's, but not that of the columns beside it, as for max(x) and min(x).
+        in_row: whether the value is from the same row as the columns beside it; not so for max(x) and min(x).
     """
 
     sources: tuple[Source, ...]
@@ -76,7 +78,7 @@ class ColumnTerm:
 
     @property
     def origin(self) -> tuple[Leaf, int] | None:
-        """The stored column of the row at hand; None: the value may be another row's, or another column's."""
+        """The stored column of the current row; None if the value may be another row's, or another column's."""
         if len(self.origins) != 1 or not self.in_row or not self.sources:
             return None
         origin = self.origins[0]
@@ -89,7 +91,7 @@ class ColumnTerm:
 
 @dataclass(frozen=True, slots=True)
 class SlotValue:
-    """The value of a slot; `many`: the values of a run of parameters."""
+    """The value of a slot; if `many`, the values of a run of parameters."""
 
     slot: int
     many: bool = False
@@ -108,9 +110,9 @@ Operator = Literal["<", "<=", ">", ">="]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InList:
-    """`columns` equal one of `rows`, value by value. `null_safe`: by IS, so that NULL equals NULL.
+    """`columns` equal one of `rows`, value by value; if `null_safe`, by IS, so that NULL equals NULL.
 
-    The slot in a row of one value may be a run of parameters: as many rows.
+    In a row of one value, the slot may be a run of parameters, which stands for as many rows.
     """
 
     columns: tuple[ColumnTerm, ...]
@@ -120,7 +122,7 @@ class InList:
 
     @property
     def is_single(self) -> bool:
-        """Is there just one row?"""
+        """Whether there is exactly one row."""
         return len(self.rows) == 1 and not any(isinstance(value, SlotValue) and value.many for value in self.rows[0])
 
 
@@ -145,14 +147,14 @@ class RangeBound:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NotNull:
-    """The columns are not NULL: all that is known."""
+    """The columns are not NULL; nothing else is known."""
 
     columns: tuple[ColumnTerm, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnyOf:
-    """At least one of the branches holds, each a conjunction; none is empty."""
+    """At least one of the branches holds. Each branch is a conjunction, and none is empty."""
 
     branches: tuple[tuple[Predicate, ...], ...]
 
@@ -161,7 +163,7 @@ Predicate = InList | EqualColumns | RangeBound | NotNull | AnyOf
 
 
 def columns_of(predicate: Predicate) -> Iterable[ColumnTerm]:
-    """Every column that a predicate speaks of."""
+    """Every column that a predicate mentions."""
     if isinstance(predicate, AnyOf):
         for branch in predicate.branches:
             for part in branch:
@@ -176,17 +178,17 @@ def columns_of(predicate: Predicate) -> Iterable[ColumnTerm]:
 
 
 def mentions(predicate: Predicate, sources: set[Source]) -> bool:
-    """Does the predicate speak of a column of one of the sources?"""
+    """Whether the predicate mentions a column of one of the sources."""
     return any(source in sources for column in columns_of(predicate) for source in column.sources)
 
 
 def is_about(predicate: Predicate, leaf: Leaf) -> bool:
-    """Does the predicate say something of the leaf's row at hand?"""
+    """Whether the predicate says something of the leaf's current row."""
     return any(column.origin is not None and column.origin[0] is leaf for column in columns_of(predicate))
 
 
 def rejects_null(predicate: Predicate, sources: set[Source]) -> bool:
-    """Is the predicate false or NULL when all columns of all these sources are NULL?"""
+    """Whether the predicate is false or NULL if all columns of all these sources are NULL."""
     if isinstance(predicate, AnyOf):
         return all(any(rejects_null(part, sources) for part in branch) for branch in predicate.branches)
     if isinstance(predicate, InList) and predicate.null_safe:
@@ -195,5 +197,5 @@ def rejects_null(predicate: Predicate, sources: set[Source]) -> bool:
 
 
 def is_stored(table: Table, position: int) -> bool:
-    """Does a row that was read show this column's value?"""
+    """Whether a stored row contains this column's value."""
     return position != ROWID and not table.columns[position].generated

@@ -1,7 +1,7 @@
 """From sqlglot's syntax tree to the planner's: FROM items become sources, WHERE and ON become predicates.
 
-Invariant: only shapes that are listed here are accepted. An argument of a node that is not known raises NotUnderstood
-(the tables are then read whole); an expression that is not known is opaque, but its subqueries are still found.
+Invariant: only forms that are listed here are accepted. An unknown argument of a node raises NotUnderstood (the tables
+are then read whole). An unknown expression is opaque, but its subqueries are still found.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rome.planner.algebra.tree import Arms, Filter, Item, Join, JoinKind, Node, 
 from rome.planner.parse.canonical import FUNCTION, NotUnderstood
 
 MAX_ITEMS = 300
-"""FROM items of one statement, views and common table expressions expanded; beyond it, it is not analysed."""
+"""A statement with more FROM items than this, views and common table expressions expanded, is not analysed."""
 
 _SCALAR_NAMES = """
     abs cast coalesce concat concat_ws date datetime glob hex ifnull iif instr json json_extract julianday length like
@@ -36,7 +36,7 @@ _SCALAR_NAMES = """
     unixepoch upper
 """
 _SCALAR = frozenset(_SCALAR_NAMES.split())
-"""Functions known not to be aggregates, which an application can define, too."""
+"""Functions that are known not to be aggregates. Others may be, since an application can define its own."""
 
 _EXTREMES = (FUNCTION + "max", FUNCTION + "min")
 _CUTTING = frozenset(["having", "limit", "offset", "windows"])
@@ -51,7 +51,7 @@ _KINDS: Mapping[str, JoinKind] = {"": "inner", "LEFT": "left", "RIGHT": "right",
 
 @dataclass(frozen=True, slots=True)
 class ViewText:
-    """A view's query, the names that it gives its columns (none: the query's own), and its literals."""
+    """A view's query, its literals, and the names that it gives to its columns (empty if it gives none)."""
 
     query: exp.Expression
     columns: list[str]
@@ -59,18 +59,18 @@ class ViewText:
 
 
 class QueryReader:
-    """Reads one statement. Afterwards `roots` and `leaves` hold what it consists of, in the order of mention.
+    """Reads one statement. Afterwards `roots` and `leaves` hold its parts, in the order of mention.
 
     Args:
-        slots: what the placeholders of the statement's text stand for.
-        view: the text of a view, by its name in lower case.
+        slots: gives what the placeholders of the statement's text stand for.
+        view: gives the text of a view, by its name in lower case.
     """
 
     def __init__(self, catalog: Catalog, slots: Callable[[str], Operand], view: Callable[[str], ViewText]) -> None:
         self.roots: list[Root] = []
         self.leaves: list[Leaf] = []
-        self.inserted: Table | None = None  # the stored table that INSERT adds to; nothing of it is read for that
-        self.changed: Table | None = None  # by UPDATE or DELETE
+        self.inserted: Table | None = None  # the stored table that INSERT adds to, which by itself reads nothing of it
+        self.changed: Table | None = None  # the stored table that UPDATE or DELETE changes
         self._catalog = catalog
         self._slots = slots
         self._view = view
@@ -89,22 +89,22 @@ class QueryReader:
         else:
             self.roots.append(Root(self._query(tree, names, None).node, None))
 
-    # -- afterwards, of a SELECT that was read once
+    # -- afterwards, about a SELECT that was read once
 
     def has_read(self, tree: exp.Select) -> bool:
-        """Was it understood as a part of the statement?"""
+        """Whether the SELECT was understood as a part of the statement."""
         return id(tree) in self._selects
 
     def scope_of(self, tree: exp.Select) -> Scope:
-        """What the names in it mean."""
+        """The scope of the SELECT's names."""
         return self._selects[id(tree)][0]
 
     def is_simple(self, tree: exp.Select) -> bool:
-        """Is every row of FROM that passes WHERE one row of the result, and no other? See Filter."""
+        """Whether the result has exactly one row for each row of FROM that passes WHERE. See Filter."""
         return self._selects[id(tree)][1].simple and tree.args.get("distinct") is None
 
     def says_all(self, tree: exp.Select) -> bool:
-        """Are the predicates of its WHERE all that WHERE says?"""
+        """Whether the predicates of the SELECT's WHERE are all that it says."""
         where = tree.args.get("where")
         return where is None or ConjunctReader(self.scope_of(tree), self._subquery).says_all(where.this)
 
@@ -178,7 +178,7 @@ class QueryReader:
         return predicates
 
     def _subquery(self, tree: exp.Expression, scope: Scope) -> Subquery:
-        key = id(tree), id(scope)  # a common table expression is read once per mention, each time in a new scope
+        key = id(tree), id(scope)  # a common table expression is read for each mention, in a new scope
         known = self._subqueries.get(key)
         if known is None:
             query = self._query(tree, scope.names, scope)
@@ -195,7 +195,7 @@ class QueryReader:
     # -- FROM
 
     def _from(self, first: exp.Expression, joins: Sequence[exp.Expression], scope: Scope) -> Node:
-        """A FROM clause, or a parenthesised part of one: its operands, then ON, which sees them all."""
+        """A FROM clause, or a parenthesised part of one: first its operands, then ON, which sees them all."""
         conditions: list[tuple[Join, exp.Expression]] = []
         node = self._item(first, scope)
         kinds = {"inner"}
@@ -282,7 +282,7 @@ class QueryReader:
         return Item(source, node)
 
     def _common(self, common: CommonTable, alias: str, scope: Scope) -> Item:
-        if common.expanding:  # a recursion: any rows at all
+        if common.expanding:  # a recursion may yield any rows
             return self._derived(alias, None, None, scope)
         common.expanding = True
         query = self._query(common.query, common.names, scope.outer)
@@ -349,7 +349,7 @@ class QueryReader:
         self._scan_written(tree, table, target, names)
 
     def _target(self, target: exp.Expression) -> Table | None:
-        """The table written to; None for a temporary one."""
+        """The table that the statement writes to; None for a temporary one."""
         if not isinstance(target, exp.Table):
             raise NotUnderstood("the table written to")
         name, schema = target.name.lower(), target.text("db").lower()
@@ -361,7 +361,7 @@ class QueryReader:
         return table
 
     def _scan_written(self, tree: exp.Expression, table: Table | None, target: exp.Expression, names: Names) -> None:
-        """Subqueries of RETURNING and upsert: they see values that were not read."""
+        """Read the subqueries of RETURNING and upsert, which see values that were not read."""
         scope = Scope(names, None)
         scope.sources = [written_source(name, table) for name in (target.alias or target.name, "excluded")]
         for part in _parts(tree, "conflict", "returning"):
@@ -384,7 +384,7 @@ def _parts(tree: exp.Expression, *names: str) -> Iterable[exp.Expression]:
 
 
 def may_aggregate(expression: exp.Expression) -> bool:
-    """May the expression call an aggregate function, its own or, from a subquery in it, of the query around?"""
+    """Whether the expression may call an aggregate function of this query, or, in a subquery, of the outer one."""
     for function in expression.find_all(exp.Anonymous):
         name = function.name.removeprefix(FUNCTION)
         if name not in _SCALAR and not (name in ("min", "max") and len(function.expressions) > 1):
@@ -395,15 +395,15 @@ def may_aggregate(expression: exp.Expression) -> bool:
 def _shown(value: exp.Column, scope: Scope) -> ColumnTerm | None:
     """What a result column shows.
 
-    One of a query around is a value, and no more: where this query has no row, or is the missing side of a join, NULL
-    stands for it.
+    A column of an outer query counts only as a value: NULL replaces it where this query has no row or is the missing
+    side of a join.
     """
     column = resolve(scope, value)
     return column if column is None or column.sources[0] in scope.sources else column.detached()
 
 
 def _extreme(function: exp.Anonymous, scope: Scope) -> ColumnTerm | None:
-    """max(x) or min(x): the value of some row, or NULL; without affinity, compared as bytes."""
+    """The column that max(x) or min(x) shows: some row's value, or NULL; without affinity, compared as bytes."""
     argument = function.expressions[0] if len(function.expressions) == 1 else None
     if not isinstance(argument, exp.Column) or not isinstance(argument.this, exp.Identifier):
         return None
@@ -412,7 +412,7 @@ def _extreme(function: exp.Anonymous, scope: Scope) -> ColumnTerm | None:
 
 
 def _merge(scope: Scope, before: Sequence[object], using: list[str] | None) -> list[Predicate]:
-    """USING, or NATURAL (None): the equalities it stands for. The columns become one name."""
+    """The equalities of USING, or of NATURAL (`using` is None). Columns of equal name become one."""
     left = [source for source in scope.sources if source in before]
     right = [source for source in scope.sources if source not in before]
     if len(right) != 1 or not all(source.complete for source in scope.sources):
@@ -433,7 +433,7 @@ def _merge(scope: Scope, before: Sequence[object], using: list[str] | None) -> l
 
 
 def _all_binary(outputs: list[Output] | None) -> bool:
-    """Of rows of these columns that DISTINCT takes for equal, does every condition say the same?"""
+    """Whether every condition says the same of rows of these columns that DISTINCT takes for equal."""
     return outputs is not None and all(column.collation == "BINARY" for _, column in outputs)
 
 
@@ -462,7 +462,7 @@ def _renamed(outputs: list[Output] | None, names: list[str]) -> list[Output] | N
 
 
 def _common_outputs(queries: Sequence[Query]) -> list[Output] | None:
-    """The columns of a compound: named by its first SELECT; comparable only if all arms have one affinity."""
+    """The columns of a compound, named by its first SELECT; comparable only if all arms have one affinity."""
     first = queries[0].outputs
     if first is None:
         return None

@@ -1,8 +1,8 @@
-"""Names: which column of which FROM item an expression speaks of, by SQLite's rules.
+"""Names: which column of which FROM item an expression means, by SQLite's rules.
 
-Invariant: a name is resolved to the column that SQLite takes it for, or not at all (None): an unresolved name makes
-its predicate opaque, which only widens the plan. Hence the search stops wherever SQLite might find what we cannot see
-(an unnamed expression of a derived table, a table-valued function, an alias).
+Invariant: a name is resolved to the column that SQLite takes it for, or not at all (None). An unresolved name makes
+its predicate opaque, which only widens the plan. Hence the search stops wherever SQLite might find something that is
+not visible here (an unnamed expression of a derived table, a table-valued function, an alias).
 Source: lookupName() in SQLite's src/resolve.c.
 """
 
@@ -17,14 +17,14 @@ from rome.catalog.schema import ROWID, Table
 from rome.planner.algebra.predicates import ColumnTerm, Leaf, Operand, Predicate, Source
 
 ROWID_NAMES = frozenset(["rowid", "oid", "_rowid_"])
-"""What the rowid is called, unless a column is called so."""
+"""Names of the rowid, unless a column has them."""
 Output = tuple[str | None, ColumnTerm]
-"""A result column: its name in lower case (None: SQLite makes one up) and what it shows."""
+"""A result column: its name in lower case (None if SQLite makes one up), and what it shows."""
 
 
 @dataclass(slots=True, eq=False)
 class CommonTable:
-    """A common table expression. `expanding`: its own query is being read, so that its name is a recursion."""
+    """A common table expression. While `expanding`, its own query is being read, so that its name is a recursion."""
 
     query: exp.Expression
     columns: list[str]
@@ -41,7 +41,7 @@ class Names:
     tables: dict[str, CommonTable] = field(default_factory=dict)
 
     def find(self, name: str) -> CommonTable | None:
-        """The innermost one of that name (in lower case)."""
+        """The innermost common table expression of this name (in lower case)."""
         if name in self.tables:
             return self.tables[name]
         return self.outer.find(name) if self.outer else None
@@ -51,10 +51,10 @@ class Scope:
     """The FROM items that the expressions of one SELECT see, and the scope around it.
 
     Attributes:
-        names: common table expressions in sight.
-        aliases: of result columns; an unqualified name that no FROM item has may be one.
-        merged: columns that USING or NATURAL made one; None: not a column that we can name.
-        facts: predicates true of every row of this SELECT that matters, for the subqueries in its expressions.
+        names: the common table expressions that can be named.
+        aliases: of result columns. An unqualified name that no FROM item has may be one.
+        merged: {name: column that USING or NATURAL merged others into; None if it cannot be named}.
+        facts: predicates that are true of every row of this SELECT that matters, for the subqueries in its expressions.
     """
 
     def __init__(self, names: Names, outer: Scope | None) -> None:
@@ -66,17 +66,17 @@ class Scope:
         self.facts: list[Predicate] = []
 
     def without_facts(self) -> Scope:
-        """The same names, with nothing known of the rows."""
+        """A scope with the same names, in which nothing is known of the rows."""
         scope = Scope(self.names, self.outer)
         scope.sources, scope.aliases, scope.merged = self.sources, self.aliases, self.merged
         return scope
 
     def all_facts(self) -> list[Predicate]:
-        """What is known of the rows of this scope and of those around it."""
+        """What is known of the rows of this scope and of the scopes around it."""
         return self.facts + (self.outer.all_facts() if self.outer else [])
 
     def resolve(self, name: str, qualifier: str | None = None) -> ColumnTerm | None:
-        """The column that a name means, or None."""
+        """The column that a name means; None if that is not known."""
         name = name.lower()
         if qualifier is None:
             return self._unqualified(name)
@@ -103,7 +103,7 @@ class Scope:
 
 
 def lookup(source: Source, name: str) -> ColumnTerm | None:
-    """The source's column of that name (in lower case), or its rowid."""
+    """The source's column of this name (in lower case), or its rowid; None if it has neither."""
     column = source.columns.get(name)
     if column is None and name in ROWID_NAMES and source.leaf is not None and not source.leaf.table.without_rowid:
         alias = source.leaf.table.rowid_alias
@@ -112,7 +112,7 @@ def lookup(source: Source, name: str) -> ColumnTerm | None:
 
 
 def table_source(name: str, leaf: Leaf) -> Source:
-    """A base table under a name."""
+    """The source for a base table under a name."""
     source = Source(name.lower(), leaf)
     source.order = [_stored_column(source, leaf, position) for position in range(len(leaf.table.columns))]
     source.columns = dict(zip(leaf.table.positions, source.order, strict=True))
@@ -120,7 +120,11 @@ def table_source(name: str, leaf: Leaf) -> Source:
 
 
 def written_source(name: str, table: Table | None) -> Source:
-    """A table (None: a temporary one) as RETURNING and upsert see it: its values are not those that were read."""
+    """The source for the table written to, in RETURNING and upsert: its values are not those that were read.
+
+    Args:
+        table: None for a temporary table.
+    """
     source = Source(name.lower())
     if table is not None:
         source.order = [ColumnTerm((source,)) for _ in table.columns]
@@ -130,7 +134,11 @@ def written_source(name: str, table: Table | None) -> Source:
 
 
 def derived_source(name: str, outputs: Iterable[Output] | None) -> Source:
-    """A derived table, view or common table expression; None: its columns are not known."""
+    """The source for a derived table, view or common table expression.
+
+    Args:
+        outputs: its columns; None if they are not known.
+    """
     source = Source(name.lower())
     if outputs is None:
         source.complete = False

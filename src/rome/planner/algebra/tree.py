@@ -1,15 +1,15 @@
-"""A statement as a tree of joins and filters, and which predicates a row at each leaf must satisfy to matter.
+"""A statement as a tree of joins and filters, and the predicates that a row at each leaf must satisfy to matter.
 
-Invariant (what makes a plan large enough): let the rows at the leaves be restricted, one leaf after the other, to
-those that satisfy their context together with some row of each earlier leaf; then the result does not change,
-whatever more rows are left at any leaf. So a leaf's context may hold a predicate only if a row that fails it can
-neither appear in the result nor keep another row out of it.
+Invariant (what makes a plan large enough): restrict the rows at the leaves, one leaf after the other, to those that
+satisfy their context together with some row of each earlier leaf; then the result does not change, whatever more rows
+are left at any leaf. So a leaf's context may hold a predicate only if a row that fails it can neither appear in the
+result nor keep another row out of it.
 
-Why reading with such contexts is enough, though the working set holds more than the restricted rows, and one copy of
+Why reading with such contexts is enough, although the working set holds more than the restricted rows, and one copy of
 a table for all of its leaves: restrict the leaves of the whole database one by one, in the order in which they are
-read, and the result stays; restrict those of the working set in the same order, and it stays, too; both end at the
-same rows, since what is read at a leaf holds its restricted rows, and its keys came from rows that hold the earlier
-leaves' restricted ones.
+read, and the result stays the same. Restrict those of the working set in the same order, and it stays the same, too.
+Both end at the same rows, since what is read at a leaf includes its restricted rows, and its keys came from rows that
+include the restricted ones of the earlier leaves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ JoinKind = Literal["inner", "left", "right", "full"]
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """A FROM item. `inside`: the query of a derived table."""
+    """A FROM item. `inside` is the query of a derived table."""
 
     source: Source
     inside: Node | None = None
@@ -33,7 +33,7 @@ class Item:
 
 @dataclass(slots=True, eq=False)
 class Join:
-    """Two operands; `on`: what ON and USING say."""
+    """A join of two operands; `on` is what ON and USING say."""
 
     left: Node
     right: Node
@@ -43,11 +43,12 @@ class Join:
 
 @dataclass(slots=True, eq=False)
 class Filter:
-    """A SELECT: its FROM tree (None: it has none) and WHERE.
+    """A SELECT: its FROM tree (None without FROM) and WHERE.
 
-    `simple`: every row of the tree that passes `where` is one row of the result, and no other: no grouping, no
-    aggregate, no window, no LIMIT; or DISTINCT makes one of rows that are the same to every condition. `from_rows`:
-    every row of the result comes from some row that passes.
+    Attributes:
+        simple: whether the result has exactly one row for each row of the tree that passes `where`: no grouping,
+            aggregate, window or LIMIT; DISTINCT only if it merges rows of which every condition says the same.
+        from_rows: whether every row of the result comes from some row that passes.
     """
 
     tree: Node | None
@@ -58,7 +59,7 @@ class Filter:
 
 @dataclass(slots=True, eq=False)
 class Arms:
-    """UNION, INTERSECT, EXCEPT."""
+    """The operands of UNION, INTERSECT or EXCEPT."""
 
     arms: list[Node]
 
@@ -67,7 +68,7 @@ Node = Item | Join | Filter | Arms
 
 
 def facts(node: Node | None) -> list[Predicate]:
-    """What is true of every row that a node yields."""
+    """The predicates that are true of every row that a node yields."""
     if isinstance(node, Item):
         return facts(node.inside)
     if isinstance(node, Filter):
@@ -80,7 +81,7 @@ def facts(node: Node | None) -> list[Predicate]:
 
 
 def sources(node: Node | None) -> set[Source]:
-    """Every FROM item below a node, those inside of derived tables included."""
+    """Every FROM item below a node, including those inside of derived tables."""
     if isinstance(node, Item):
         return {node.source} | sources(node.inside)
     if isinstance(node, Filter):
@@ -93,12 +94,12 @@ def sources(node: Node | None) -> set[Source]:
 
 
 def set_contexts(node: Node | None, needed: list[Predicate], known: list[Predicate]) -> None:
-    """Give every leaf below a node its context.
+    """Set the context of every leaf below a node.
 
     Args:
         needed: what a row of this node must satisfy to matter.
-        known: what is true of the rows of the queries around; it holds at every leaf, whatever lies between. It
-            cannot speak of the leaf's own rows, which are not there yet where it is true.
+        known: what is true of the rows of the queries around it. It holds at every leaf, whatever lies between. It
+            cannot mention the leaf's own rows, which do not exist yet where it is true.
     """
     if isinstance(node, Item):
         leaf = node.source.leaf
@@ -106,7 +107,7 @@ def set_contexts(node: Node | None, needed: list[Predicate], known: list[Predica
             leaf.context = needed + [predicate for predicate in known if not is_about(predicate, leaf)]
         set_contexts(node.inside, needed, known)
     elif isinstance(node, Filter):
-        # Above a group, a window or a LIMIT, a condition on the result says nothing of the rows it was made from.
+        # Above a group, a window or a LIMIT, a condition on the result says nothing of the rows that made it.
         set_contexts(node.tree, (needed if node.simple else []) + node.where, known)
     elif isinstance(node, Arms):
         for arm in node.arms:
@@ -134,8 +135,10 @@ def _set_join_contexts(join: Join, needed: list[Predicate], known: list[Predicat
 
 
 def _reduced(join: Join, needed: list[Predicate]) -> JoinKind:
-    """The kind of the join, given that rows which fail `needed` do not matter: LEFT is as good as INNER when the
-    rows with NULLs on the right are dropped anyway."""
+    """The kind of the join, given that rows which fail `needed` do not matter.
+
+    LEFT is as good as INNER if the rows with NULLs on the right are dropped anyway.
+    """
     keeps_left, keeps_right = join.kind in ("left", "full"), join.kind in ("right", "full")
     if keeps_left:
         right = sources(join.right)
@@ -149,7 +152,7 @@ def _reduced(join: Join, needed: list[Predicate]) -> JoinKind:
 
 
 def leaves(node: Node | None) -> list[Leaf]:
-    """The base tables below a node, in the order of their mention."""
+    """The base tables below a node, in the order of mention."""
     if isinstance(node, Item):
         return ([node.source.leaf] if node.source.leaf else []) + leaves(node.inside)
     if isinstance(node, Filter):
@@ -163,7 +166,7 @@ def leaves(node: Node | None) -> list[Leaf]:
 
 @dataclass(slots=True, eq=False)
 class Query:
-    """A SELECT or a compound of them. `outputs` is None when the result columns are not known."""
+    """A SELECT or a compound. `outputs` is None if the result columns are not known."""
 
     node: Node
     outputs: list[Output] | None
@@ -173,7 +176,9 @@ class Query:
 class Root:
     """A query that stands by itself: the statement's, or a subquery of an expression.
 
-    `scope`: the one around it. `pushed`: what its rows must satisfy beyond its own WHERE.
+    Attributes:
+        scope: the scope around it.
+        pushed: what its rows must satisfy beyond its own WHERE.
     """
 
     node: Node
@@ -193,5 +198,5 @@ class Subquery:
         return facts(self.root.node)
 
     def push(self, predicate: Predicate) -> None:
-        """Say that only the rows matter that satisfy the predicate."""
+        """Note that only rows that satisfy the predicate matter."""
         self.root.pushed.append(predicate)

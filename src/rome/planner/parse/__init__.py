@@ -1,1 +1,1 @@
-"""From text to a syntax tree that means to sqlglot what it means to SQLite; affinities."""
+"""Parsing: a statement's kind (`statement`), a text that sqlglot reads as SQLite does (`canonical`), affinities."""

@@ -1,7 +1,7 @@
-"""SQLite's conversions between storage classes, as far as they can be repeated exactly.
+"""SQLite's conversions between storage classes, as far as Python can repeat them exactly.
 
-Invariant: a conversion gives what SQLite's would, or UNCERTAIN: never a value that is off in the last digit. Then the
-key is not made, and more is read.
+Invariant: a conversion gives exactly what SQLite's gives, or UNCERTAIN; never a value that is off in the last digit. Of
+an uncertain value no key is made, and more is read.
 Source: https://sqlite.org/datatype3.html sections 3 and 4; sqlite3AtoF and applyAffinity in SQLite.
 """
 
@@ -17,7 +17,7 @@ from rome.codec.values import SqlValue
 
 
 class Uncertain(Enum):
-    """A type with one value, for a conversion whose outcome in SQLite is not certain."""
+    """The type of UNCERTAIN, which stands for the result of a conversion that only SQLite can make exactly."""
 
     UNCERTAIN = "uncertain"
 
@@ -29,11 +29,11 @@ NUMERIC_AFFINITIES: frozenset[Affinity] = frozenset(["INTEGER", "REAL", "NUMERIC
 
 _NUMBER = re.compile(r"[ \t-\r]*([+-]?(?:([0-9]+)(\.[0-9]*)?|(\.[0-9]+))([eE][+-]?[0-9]+)?)[ \t-\r]*", re.ASCII)
 _MAX_DIGITS = 15
-"""Decimal numbers of so many digits convert to a double, and back, in one way only."""
+"""Decimal numbers of up to this many digits have one possible conversion to a double and back."""
 
 
 def to_numeric(value: SqlValue) -> SqlValue | Uncertain:
-    """NUMERIC affinity, as it is applied before a comparison: text that looks like a number becomes one."""
+    """A value after NUMERIC affinity, as SQLite applies it before a comparison: text that is a number becomes one."""
     if not isinstance(value, str):
         return value
     match = _NUMBER.fullmatch(value)
@@ -47,7 +47,7 @@ def to_numeric(value: SqlValue) -> SqlValue | Uncertain:
 
 
 def real_of(text: str) -> float | Uncertain:
-    """The double that a decimal number is read as."""
+    """The double that SQLite reads a decimal number as."""
     digits = re.sub(r"[eE].*|[^0-9]", "", text).strip("0")
     value = float(text)
     if len(digits) <= _MAX_DIGITS and (value == 0 or 1e-20 < abs(value) < 1e20):
@@ -56,7 +56,7 @@ def real_of(text: str) -> float | Uncertain:
 
 
 def to_text(value: SqlValue) -> SqlValue | Uncertain:
-    """TEXT affinity: a number becomes the text that SQLite prints for it."""
+    """A value after TEXT affinity: a number becomes the text that SQLite prints for it."""
     if isinstance(value, int):
         return str(int(value))
     if isinstance(value, float):
@@ -71,20 +71,20 @@ def to_text(value: SqlValue) -> SqlValue | Uncertain:
 
 
 def as_is(value: SqlValue) -> SqlValue | Uncertain:
-    """No conversion."""
+    """The value itself: no conversion."""
     return value
 
 
 def key_conversion(target: Affinity, other: Affinity | None) -> Conversion | None:
-    """What to do to a value before it is looked up among the stored values of a column that it is compared with.
+    """The conversion of a value before it is looked up among a column's stored values.
 
     Args:
         target: affinity of the column whose key is made.
-        other: affinity of the column that the value comes from; None: a literal or a parameter, which has none.
+        other: affinity of the column that the value comes from; None for a literal or a parameter, which has none.
 
     Returns:
-        None when the comparison converts the stored values themselves ('05' in a TEXT column equals an INTEGER
-        column's 5), so that no key finds them.
+        None if the comparison converts the stored values themselves, so that no key finds them ('05' in a TEXT column
+        equals an INTEGER column's 5).
     """
     if target in NUMERIC_AFFINITIES:
         return as_is if other in NUMERIC_AFFINITIES else to_numeric
@@ -96,7 +96,7 @@ def key_conversion(target: Affinity, other: Affinity | None) -> Conversion | Non
 
 
 def stored(value: SqlValue, affinity: Affinity) -> SqlValue | Uncertain:
-    """The value as a column of that affinity stores it."""
+    """The value as a column of this affinity stores it."""
     if affinity == "TEXT":
         return to_text(value)
     if affinity == "BLOB":

@@ -1,13 +1,13 @@
-"""One statement's text, rewritten so that sqlglot reads in it exactly what SQLite does.
+"""Rewrite a statement's text so that sqlglot reads in it exactly what SQLite does.
 
-sqlglot parses a union of many dialects: it takes some of SQLite's identifiers for keywords (SEMI, FINAL, QUALIFY),
-some names of functions for special forms, drops unary plus, does not know `?2`, `IN t` or `UPDATE OR IGNORE`. So it
-is given a smaller language: every name is quoted, every constant and parameter is a numbered placeholder (`:s7`, a
-*slot*), every function is an anonymous one, and what the planner treats as opaque anyway (arithmetic, string
-operators, casts, window frames) is written in the plainest way that binds as tightly.
+sqlglot parses a union of many dialects: it takes some of SQLite's identifiers for keywords (SEMI, FINAL, QUALIFY) and
+some names of functions for special forms, drops unary plus, and does not know `?2`, `IN t` or `UPDATE OR IGNORE`. So it
+gets a smaller language. Every name is quoted; every constant and parameter is a numbered placeholder (`:s7`, a
+*slot*); every function is an anonymous one; and what the planner treats as opaque anyway (arithmetic, string operators,
+casts, window frames) is written in the simplest form that binds as tightly.
 
 Invariant: the canonical text has the same tables, names, comparisons and AND/OR/NOT structure as the statement. Where
-that cannot be kept, NotUnderstood is raised, and the statement's tables are read whole.
+that is impossible, NotUnderstood is raised, and the statement's tables are read whole.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rome.sql.tokens import Token, identifier, unquote
 
 
 class NotUnderstood(Exception):
-    """The statement has a shape that the planner does not analyse: its tables are read whole."""
+    """The planner does not analyse this form of statement. Its tables are read whole."""
 
 
 class Constant(NamedTuple):
@@ -38,21 +38,21 @@ class Constants(NamedTuple):
 
 
 Slot = int | range | Constant | Constants
-"""What a placeholder of the canonical text stands for: parameters by position, one or a run, or literals."""
+"""What a placeholder of the canonical text stands for: a parameter or a run of them, by position, or literals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Canonical:
-    """The text for sqlglot, and what its placeholders stand for: `:s3`, or `:r3` when it is a run, is `slots[3]`."""
+    """The text for sqlglot, and the slots of its placeholders: `:s3` is `slots[3]`, and so is `:r3`, which is a run."""
 
     text: str
     slots: tuple[Slot, ...]
 
 
 RUN = "r"
-"""First letter of the placeholder of a run; so that one parameter and a run of them are different texts."""
+"""First letter of a run's placeholder, so that one parameter and a run of them make different texts."""
 FUNCTION = "f "
-"""Prefixed to the names of functions, and to a common table expression's when a column list follows it."""
+"""Prefix of functions' names, and of a common table expression's name if a column list follows it."""
 
 _HARD_WORDS = """
     ALL AND AS BETWEEN CASE COLLATE CROSS DEFAULT DELETE DISTINCT ELSE EXCEPT EXISTS FROM FULL GROUP HAVING IN INNER
@@ -60,7 +60,7 @@ _HARD_WORDS = """
     THEN UNION UPDATE USING VALUES WHEN WHERE WITH
 """
 _HARD = frozenset(_HARD_WORDS.split())
-"""Words that are written as they are, wherever they stand."""
+"""Words that are keywords wherever they stand, and are written as they are."""
 _BEFORE = {
     "BY": ("ORDER", "GROUP", "PARTITION"),
     "CONFLICT": ("ON",),
@@ -74,9 +74,9 @@ _BEFORE = {
     "PARTITION": ("(",),
     "RECURSIVE": ("WITH",),
 }
-"""Words that are keywords behind one of these, and names elsewhere."""
+"""{word: words before it}; the word is a keyword after one of these, and a name elsewhere."""
 _BEHIND_OPERAND = frozenset(["ASC", "DESC", "END", "NULLS", "OFFSET", "WINDOW"])
-"""Words that are keywords behind an operand, and names elsewhere."""
+"""Words that are keywords after an operand, and names elsewhere."""
 _LIKE = frozenset(["LIKE", "GLOB", "REGEXP", "MATCH"])
 _ENDS_OPERAND = frozenset([")", "NULL", "END", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP"])
 _NOW = frozenset(["CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP"])
@@ -89,19 +89,21 @@ def canonical(tokens: Sequence[Token], *, runs: bool = True) -> Canonical:
     """Rewrite the tokens of one statement.
 
     Args:
-        runs: write one placeholder for all literals of an IN list.
+        runs: whether all literals of an IN list become one placeholder.
 
     Raises:
-        NotUnderstood: a construct that cannot be written in the smaller language.
+        NotUnderstood: a construct cannot be written in the smaller language.
 
-    Cost: 0.7 µs per token. The parser takes 30 µs for each that is left of it.
+    Cost: 0.7 µs per token. The parser then takes 30 µs for each token that is left.
     """
     return _CanonicalWriter(tokens, runs=runs).write()
 
 
 def number_parameters(tokens: Sequence[Token]) -> list[tuple[Token, Slot]]:
-    """The positions (from 0) of all parameters, numbered as SQLite does: `?` is one more than the largest so far,
-    `?5` is the fifth, a name has the number of its first mention."""
+    """The positions (from 0) of all parameters, numbered as SQLite does.
+
+    `?` is one more than the largest so far, `?5` is the fifth, and a name has the number of its first mention.
+    """
     names: dict[str, int] = {}
     numbered: list[tuple[Token, Slot]] = []
     largest = 0
@@ -143,7 +145,7 @@ def number(text: str) -> int | float | Uncertain:
 
 
 class _CanonicalWriter:
-    """Walks the tokens once, from left to right."""
+    """Walks over the tokens once, from left to right, and writes the text."""
 
     def __init__(self, tokens: Sequence[Token], *, runs: bool) -> None:
         self.tokens = tokens
@@ -153,10 +155,11 @@ class _CanonicalWriter:
         self.out: list[str] = []
         self.closers: list[str] = []  # what each open parenthesis belongs to
         self.parameters = iter(number_parameters(tokens))
-        self.operand = False  # does the last token end an operand?
-        self.target = False  # between INTO and what is inserted: a name before `(` is no function
+        self.operand = False  # whether the last token ends an operand
+        self.target = False  # whether the place is between INTO and VALUES, where a name before `(` is no function
 
     def write(self) -> Canonical:
+        """Write all tokens, and return the text."""
         at = 0
         while at < len(self.tokens):
             at = self._token(at)
@@ -166,7 +169,7 @@ class _CanonicalWriter:
         return self.words[at] if 0 <= at < len(self.words) else ""
 
     def _token(self, at: int) -> int:
-        """Write the token at a position (and what belongs to it); returns the position of the next one."""
+        """Write the token at a position, with what belongs to it; returns the position of the next one."""
         token = self.tokens[at]
         kind = token.kind
         if kind == "word":
@@ -230,7 +233,7 @@ class _CanonicalWriter:
         elif word in _ARITHMETIC and self.operand:
             self.out.append("+")
         elif word == "+":
-            self.out.append("~")  # takes the column's affinity away, and so makes it opaque
+            self.out.append("~")  # it removes the column's affinity, and so makes it opaque
         elif word == "-" and self.tokens[at + 1 : at + 2] and self.tokens[at + 1].kind == "number":
             self._slot(Constant(number("-" + self.tokens[at + 1].text.replace("_", ""))))
             self.operand = True
@@ -311,7 +314,7 @@ class _CanonicalWriter:
         return self._literal_rows(at + 1) if word == "VALUES" else at + 1
 
     def _literal_rows(self, at: int) -> int:
-        """The first rows of VALUES, as far as they are literals: one that says nothing stands for all."""
+        """Write the first rows of VALUES, as far as they are literals, as one opaque row."""
         end = start = at
         while self._word(start) == "(":
             values, closing = _literals(self.tokens, start + 1)
@@ -325,7 +328,7 @@ class _CanonicalWriter:
         return end
 
     def _in_table(self, at: int) -> int:
-        """`x IN t`, `x IN main.t`."""
+        """Write `x IN t` or `x IN main.t` as a subquery."""
         self.out.append("IN ( SELECT * FROM")
         self.operand = False
         at = self._token(at + 1)
@@ -359,7 +362,7 @@ class _CanonicalWriter:
 
 
 def _literals(tokens: Sequence[Token], at: int) -> tuple[list[SqlValue | Uncertain], int]:
-    """The literals from a position on that commas part, and where the last of them ends."""
+    """The literals from a position on, separated by commas, and the position after the last of them."""
     values: list[SqlValue | Uncertain] = []
     end = at
     while at < len(tokens):
@@ -381,7 +384,7 @@ def _literals(tokens: Sequence[Token], at: int) -> tuple[list[SqlValue | Uncerta
 
 
 def _end_of_empty_set(tokens: Sequence[Token], at: int) -> int | None:
-    """Where SQLAlchemy's rendering of an empty IN list ends: `(SELECT 1, 1 FROM (SELECT 1, 1) WHERE 1!=1)`."""
+    """Where SQLAlchemy's form of an empty IN list ends: `(SELECT 1, 1 FROM (SELECT 1, 1) WHERE 1!=1)`."""
     texts = [token.word or token.text for token in tokens[at : at + 2]]
     if texts != ["(", "SELECT"]:
         return None

@@ -1,6 +1,6 @@
-"""What kind of statement a text is, found by tokens alone: before, and far cheaper than, a parse.
+"""What kind of statement a text is. Tokens alone tell, which is far cheaper than a parse.
 
-Invariant: a text is never cut inside a string, a quoted name or a comment; what SQLite would refuse is passed on
+Invariant: a text is never cut inside a string, a quoted name or a comment. A text that SQLite would refuse is passed on
 unchanged, so that SQLite says why.
 """
 
@@ -16,7 +16,7 @@ from rome.sql.tokens import Token, identifier, tokenize
 
 
 class StatementKind(Enum):
-    """What a statement does. WITH is the kind of its main verb; VALUES is a SELECT, REPLACE an INSERT."""
+    """What a statement does. WITH has the kind of its main verb; VALUES is a SELECT, REPLACE an INSERT."""
 
     SELECT = "SELECT"
     INSERT = "INSERT"
@@ -48,15 +48,15 @@ class Statement:
     """One text, classified.
 
     Attributes:
-        text: what SQLite is to run: without FOR UPDATE clauses; for EXPLAIN ROME the statement behind it.
-        multiple: the text holds more than one statement (`kind` and all else tell of the first).
-        for_update: a FOR UPDATE, FOR NO KEY UPDATE, FOR SHARE or FOR KEY SHARE stood in it.
-        skip_locked, nowait: and it said so.
-        returning: it is INSERT, UPDATE or DELETE with RETURNING.
-        name: of the savepoint, unquoted; of the pragma, in lower case and without its schema.
-        argument: of the pragma, unquoted; None when it has none.
-        reads_or_writes_rows: it is SELECT, INSERT, UPDATE or DELETE. Asked once per execution, in the place of a dozen
-            comparisons with members of Kind, each of which takes 0.1 us with Python 3.11.
+        text: what SQLite is to run, without FOR UPDATE clauses; for EXPLAIN ROME, the statement that it explains.
+        multiple: whether the text holds more than one statement (all other attributes describe the first).
+        for_update: whether it had FOR UPDATE, FOR NO KEY UPDATE, FOR SHARE or FOR KEY SHARE.
+        skip_locked, nowait: whether that clause had these words.
+        returning: whether it is INSERT, UPDATE or DELETE with RETURNING.
+        name: of a savepoint, unquoted; of a pragma, in lower case and without its schema.
+        argument: of a pragma, unquoted; None without one.
+        reads_or_writes_rows: whether it is SELECT, INSERT, UPDATE or DELETE. Asked once per execution, in place of a
+            dozen comparisons with members of Kind, each of which takes 0.1 us with Python 3.11.
     """
 
     kind: StatementKind
@@ -75,7 +75,7 @@ class Statement:
 
     @cached_property
     def parameter_names(self) -> tuple[str, ...]:
-        """The names of its parameters, each once, without what they begin with. Asked when a mapping is given."""
+        """The names of its parameters, each once, without their first character. Needed if a mapping is given."""
         texts = [token.text for token in tokenize(self.text) if token.kind == "variable"]
         return tuple(dict.fromkeys(text[1:] for text in texts if text != "?"))
 
@@ -112,7 +112,7 @@ _LOCKS = (("UPDATE",), ("SHARE",), ("NO", "KEY", "UPDATE"), ("KEY", "SHARE"))
 
 @lru_cache(maxsize=4096)
 def classify(sql: str) -> Statement:
-    """Classify a text by its tokens. Never raises: what cannot be understood is Kind.OTHER.
+    """Classify a text by its tokens. Never raises: a text that is not understood is StatementKind.OTHER.
 
     Cost: 0.8 µs per token; the last 4,096 texts are remembered.
     """
@@ -152,7 +152,7 @@ def begins_to_write(begin: Statement) -> bool:
 
 @lru_cache(maxsize=16)
 def split_script(sql: str) -> tuple[str, ...]:
-    """The statements of a script, without their semicolons, in order; the body of a trigger is not split.
+    """The statements of a script in order, without their semicolons; the body of a trigger is not split.
 
     Cost: 1 µs per token; the last scripts are remembered, since test suites run the same one for every database.
     """
@@ -168,13 +168,13 @@ def split_script(sql: str) -> tuple[str, ...]:
 
 
 def _first_statement(tokens: Sequence[Token]) -> tuple[Sequence[Token], Sequence[Token]]:
-    """The tokens of the first statement, and those behind its semicolon (without further bare semicolons)."""
+    """The tokens of the first statement, and those after its semicolon (without further bare semicolons)."""
     begin, end, after = _bounds([token.word for token in tokens], 0)
     return tokens[begin:end], tokens[after:]
 
 
 def _bounds(words: list[str], begin: int) -> tuple[int, int, int]:
-    """Where the next statement begins and ends, and where the one behind its semicolons begins."""
+    """Where the next statement begins and ends, and where the one after its semicolons begins."""
     while begin < len(words) and words[begin] == ";":
         begin += 1
     try:
@@ -188,7 +188,7 @@ def _bounds(words: list[str], begin: int) -> tuple[int, int, int]:
 
 
 def _trigger_end(words: list[str], begin: int) -> int:
-    """Where the semicolon stands that ends the statement, as sqlite3_complete() has it: behind `; END`."""
+    """The position of the semicolon that ends a trigger: the one after `; END`, as in sqlite3_complete()."""
     head = [word for word in words[begin : begin + 6] if word not in ("EXPLAIN", "QUERY", "PLAN", "TEMP", "TEMPORARY")]
     end = words.index(";", begin)
     if head[:2] == ["CREATE", "TRIGGER"]:
@@ -210,7 +210,7 @@ def _kind(tokens: Sequence[Token]) -> StatementKind:
 
 
 def _main_verb(words: list[str]) -> StatementKind:
-    """The first verb outside of parentheses that follows one: the last common table expression ends there."""
+    """The verb of a WITH statement: the first verb outside of parentheses that follows one, where the CTEs end."""
     depth = 0
     for previous, word in pairwise(words):
         if previous == "(":
@@ -235,9 +235,9 @@ def _has_returning(tokens: Sequence[Token]) -> bool:
 
 
 def _cut_locks(sql: str, tokens: Sequence[Token]) -> tuple[str, set[str]]:
-    """The text without `FOR UPDATE|SHARE|NO KEY UPDATE|KEY SHARE [OF a, b] [NOWAIT|SKIP LOCKED]`; its words.
+    """The text without `FOR UPDATE|SHARE|NO KEY UPDATE|KEY SHARE [OF a, b] [NOWAIT|SKIP LOCKED]`, and the words cut.
 
-    No valid SQLite statement has FOR before one of these words, so that no alias is taken for a clause.
+    No valid SQLite statement has FOR before one of these words, so no alias is taken for a clause.
     """
     clauses: set[str] = set()
     kept, copied = [], 0
@@ -265,7 +265,7 @@ def _cut_locks(sql: str, tokens: Sequence[Token]) -> tuple[str, set[str]]:
 
 
 def _pragma(tokens: Sequence[Token]) -> tuple[str | None, str | None]:
-    """`PRAGMA [schema.]name [= value | (value)]`."""
+    """The name and the argument of `PRAGMA [schema.]name [= value | (value)]`."""
     words = [token.word for token in tokens]
     at = 3 if words[2:3] == ["."] else 1
     if at >= len(tokens):

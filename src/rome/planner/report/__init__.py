@@ -1,1 +1,1 @@
-"""A plan in words, and why a table is read whole."""
+"""A plan in words (`explain`), and the reasons why a table is read whole (`reasons`)."""

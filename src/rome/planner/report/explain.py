@@ -24,12 +24,12 @@ def explain(
     parameters: Sequence[SqlValue] | None,
     paging: Paging | None = None,
 ) -> list[PlanLine]:
-    """One line per access, in the order of the waves; a table that is read whole has one line.
+    """One line per access, in the order of the waves, and one line for each table that is read whole.
 
     Args:
-        whole: tables that are read whole, each with the reason.
-        parameters: shown in place of `?1` when given.
-        paging: of one of the steps.
+        whole: the tables that are read whole, each with the reason.
+        parameters: shown in place of `?1`; None to show the placeholders.
+        paging: how LIMIT bounds one of the steps, if it does.
     """
     writer = _ReportWriter(slots, parameters)
     paged = None if paging is None else paging.leaf
@@ -51,7 +51,7 @@ def explain(
 
 
 def _others(writer: _ReportWriter, step: Step) -> Iterator[PlanLine]:
-    """What may be read in the place of what a step reads at first."""
+    """Lines for what may be read in place of what a step reads at first."""
     for choice in step.instead:
         line = writer.line(step.wave + 1, choice.accesses[0])
         yield line._replace(access=f"or {line.access}", remark="if it finds fewer", most_rows=None)
@@ -63,7 +63,7 @@ def _others(writer: _ReportWriter, step: Step) -> Iterator[PlanLine]:
 def explain_questions(
     asked: Iterable[tuple[AggregateKind, Access]], slots: Sequence[Slot], parameters: Sequence[SqlValue] | None
 ) -> list[PlanLine]:
-    """One line per question that takes the place of reading rows."""
+    """One line per question that the store answers without sending rows."""
     writer = _ReportWriter(slots, parameters)
     lines = []
     for kind, access in asked:
@@ -86,14 +86,14 @@ class _ReportWriter:
         self._most_rows: dict[Leaf, int] = {}
 
     def found(self, leaf: Leaf, most_rows: Iterable[int | None]) -> None:
-        """Say how many rows each access of a leaf finds at most; other leaves may be keyed by them."""
+        """Note how many rows each access of a leaf finds at most, since other leaves may be keyed by them."""
         known = list(most_rows)
         bounded = [most for most in known if most is not None]
         if len(bounded) == len(known):
             self._most_rows[leaf] = sum(bounded)
 
     def line(self, wave: int, access: Access) -> PlanLine:
-        """One access."""
+        """The line of one access."""
         table, path = access.table, access.path
         names = [_column(table, position) for position in path.columns]
         bounds = [self._equality(name, term) for name, term in zip(names, access.terms, strict=False)]
@@ -110,7 +110,7 @@ class _ReportWriter:
         return PlanLine(wave, table.name, kind, " AND ".join(bounds), remark, self._most(access))
 
     def _most(self, access: Access) -> int | None:
-        """How many rows an access finds at most: as many as it has keys, if they are unique."""
+        """How many rows an access finds at most: one for each of its keys, if these are unique; otherwise None."""
         path, terms = access.path, access.terms
         unique = path.unique or path.id == access.table.key.id
         if not unique or len(terms) < len(path.columns) or any(term.null_safe for term in terms):
@@ -129,7 +129,7 @@ class _ReportWriter:
         return most
 
     def _is_certain(self, term: Term) -> bool:
-        """Whether keys are made of all constants of a term; for one that may be converted otherwise all is read."""
+        """Whether every constant of a term makes a key. If one is uncertain, more is read."""
         if not isinstance(term.supplier, InList):
             return True
         values = [value for row in term.supplier.rows for value in self._known(row[term.places[0]])]
@@ -162,7 +162,7 @@ class _ReportWriter:
         return [_literal(value) for value in self._known(operand)] or ["NULL"]
 
     def _known(self, operand: Operand) -> list[SqlValue | Uncertain]:
-        """The values that are known: of parameters none, when they are not."""
+        """The values of an operand that are known: constants, and parameters if they were given."""
         slot = Constant(operand.value) if isinstance(operand, FixedValue) else self.slots[operand.slot]
         if isinstance(slot, Constant):
             return [slot.value]

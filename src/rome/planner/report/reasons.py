@@ -1,7 +1,7 @@
-"""Why a table is read whole: what an operator would change so that it is not.
+"""Why a table is read whole, and so what an operator would change.
 
-The planner only notes that nothing bounds a table. EXPLAIN ROME is asked for seldom, and so finds out the reason here,
-from what the plan keeps of its leaves; it decides nothing.
+The planner only notes that nothing bounds a table. EXPLAIN ROME is rare, so it finds out the reason here, from what the
+plan keeps of its leaves. Nothing is decided here.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _KINDS = "=, IS, IN, BETWEEN, <, > with a value"
 
 
 def why_whole(table: Table, steps: Sequence[Step]) -> str:
-    """Why each mention of a table that nothing bounds is so; empty when no step mentions it.
+    """Why nothing bounds the mentions of a table; empty if no step mentions it.
 
     Args:
-        steps: all of the plan's.
+        steps: all steps of the plan.
     """
     leaves = [step.leaf for step in steps]
     reasons = [_why(leaf, leaves) for leaf in leaves if leaf.table is table and choose(leaf, frozenset()) is None]
@@ -48,9 +48,9 @@ def _why(leaf: Leaf, leaves: Iterable[Leaf]) -> str:
 
 
 def _late(suppliers: Iterable[Leaf]) -> str:
-    """What to say of a leaf that rows of others would key."""
+    """The reason for a leaf that could be keyed by rows of other leaves, if these were read before it."""
     names = sorted({supplier.table.name for supplier in suppliers})
-    return f"it would be keyed by rows of {_and(names)}, which nothing bounds before"
+    return f"it could be keyed by rows of {_and(names)}, but nothing bounds these first"
 
 
 def _unbounded(leaf: Leaf, context: Sequence[Predicate]) -> str:
@@ -64,7 +64,7 @@ def _unbounded(leaf: Leaf, context: Sequence[Predicate]) -> str:
             if paths:
                 reasons.append(_misfit(leaf, position, predicate, paths))
             elif any(path.columns[0] == position for path in leaf.table.computed):
-                reasons.append(f"the index that begins with {name} has no entries of some of the rows asked for")
+                reasons.append(f"the index that begins with {name} has no entries for some of the rows asked for")
             else:
                 unindexed[name] = None
     if unindexed:
@@ -76,12 +76,12 @@ def _unbounded(leaf: Leaf, context: Sequence[Predicate]) -> str:
         names = dict.fromkeys(_name(leaf, position) for position in positions)
         if not names:
             return "no condition on it"
-        return f"the conditions on {_and(names)} are of no kind that an index serves ({_KINDS})"
+        return f"no index can serve the conditions on {_and(names)} (only {_KINDS})"
     return "; ".join(dict.fromkeys(reasons))
 
 
 def _compared(leaf: Leaf, predicate: Predicate) -> list[int]:
-    """The leaf's columns that a predicate compares with something that could be a key."""
+    """The positions of the leaf's columns that a predicate compares with something that could be a key."""
     if isinstance(predicate, InList | RangeBound | EqualColumns):
         origins = [column.origin for column in columns_of(predicate)]
         return [origin[1] for origin in origins if origin is not None and origin[0] is leaf]
@@ -100,11 +100,11 @@ def _misfit(leaf: Leaf, position: int, predicate: Predicate, paths: Sequence[Ind
     if isinstance(predicate, EqualColumns):
         other = predicate.right if predicate.left.origin == (leaf, position) else predicate.left
         if not other.origins:
-            return f"{name} is compared with what is computed, and no table's column"
+            return f"{name} is compared with a computed value, not with a table's column"
         if any(supplier is leaf for supplier, _ in other.origins):
             return f"{name} is compared with a column of its own row"
         if any(not is_stored(supplier.table, place) for supplier, place in other.origins):
-            return f"{name} is compared with a rowid or a generated column, which no stored row shows"
+            return f"{name} is compared with a rowid or a generated column, which stored rows do not contain"
         if key_conversion(affinity_of((leaf, position)), other.affinity) is not None:
             return _late(supplier for supplier, _ in other.origins)
     return f"{name} is compared with values of another type than its own"
