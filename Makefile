@@ -33,7 +33,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot contention calls bench profile openstack-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers clean
+.PHONY: help demo boot contention calls replay bench profile openstack-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers clean
 
 help:
 	@echo 'make demo [URL=..] [COUNT=3]            a tour of the ORM, then real Nova and Placement boot servers on Rome'
@@ -41,6 +41,7 @@ help:
 	@echo '                                        ARGS="--at-once 8" boots so many at a time'
 	@echo 'make contention [URL=..] [CLIENTS=32]    many processes change one row: latency, fairness, failures, server CPU'
 	@echo 'make calls [URL=..] [ARGS=..]           calls of Rome'"'"'s functions that a statement makes, warm; ARGS="--list LEFT\ JOIN"'
+	@echo 'make replay [URL=..] [ARGS=..]          the calls of a recorded boot, without Nova; ARGS=--instructions counts what they execute'
 	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance, placement, keystone, cinder or neutron'
 	@echo 'make bench [ONLY=..] [PEERS=..] [RUNS=..] [QUICK=1] [OUT=..]   Rome beside MariaDB, PostgreSQL and an SQLite file'
 	@echo 'make profile [URL=..] [COUNT=10]        where the time of a boot goes inside Rome'
@@ -71,6 +72,15 @@ bench: $(KIT_READY) $(KIT)/venv/bench-ready
 	@$(BENCH_PYTHON) -m romebench \
 		$(if $(ONLY),--only '$(ONLY)') $(if $(PEERS),--peers '$(PEERS)') $(if $(RUNS),--runs $(RUNS)) \
 		$(if $(QUICK),--quick) --out '$(OUT)' $(ARGS)
+
+RECORDED := .cache/boot.msgpack
+replay: URL ?= rome+memory:///{db}
+replay: $(RECORDED)
+	@$(VENV)/bin/python bench/replay.py $(RECORDED) '$(URL)' $(ARGS)
+
+$(RECORDED): | $(VENV)/ready $(KIT_READY)
+	@mkdir -p $(LOGS)
+	@$(BENCH_PYTHON) -m romebench.boot_recording $@ 2> $(LOGS)/recording.log
 
 profile: $(KIT_READY) $(DATA)
 	@$(foreach url,$(or $(URL),$(PROFILED)),$(BENCH_PYTHON) -m romebench.boot_profile '$(url)' $(COUNT) 2> $(LOGS)/profile.log &&) true
@@ -118,7 +128,7 @@ lint: $(VENV)/ready
 
 types: $(VENV)/ready
 	@cd src && ../$(VENV)/bin/mypy --strict -p rome
-	@cd openstack && ../$(VENV)/bin/mypy --config-file mypy.ini romekit ../demo ../bench/romebench ../bench/calls.py
+	@cd openstack && ../$(VENV)/bin/mypy --config-file mypy.ini romekit ../demo ../bench/romebench ../bench/calls.py ../bench/replay.py
 
 layers: $(VENV)/ready
 	@$(VENV)/bin/lint-imports
