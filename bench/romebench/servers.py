@@ -70,16 +70,20 @@ class RedisServer(Server):
 
     @property
     def pid(self) -> int:
+        """The id of its process."""
         return self._server.pid
 
     def start(self) -> None:
+        """Start the server, as Server.start says."""
         self._server.start()
         self.port = self._server.port
 
     def stop(self) -> None:
+        """Stop the server. Idempotent."""
         self._server.stop()
 
     def version(self) -> str:
+        """What the program says of its version."""
         return _version_of(self._server.program)
 
 
@@ -126,6 +130,7 @@ class _SqlServer(Server):
         return True
 
     def stop(self) -> None:
+        """Stop the server. Idempotent."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(self._stop_signal)
             self._process.wait()
@@ -147,6 +152,7 @@ class MariaDbServer(_SqlServer):
         }
 
     def start(self) -> None:
+        """Make the data folder and start the server, as Server.start says."""
         install = program("mariadb-install-db", ["mariadb-server-core"])
         serve = program("mariadbd", ["mariadb-server-core"])
         data = f"--datadir={self.folder / 'data'}"
@@ -161,6 +167,7 @@ class MariaDbServer(_SqlServer):
         )
 
     def version(self) -> str:
+        """What the program says of its version."""
         return _version_of(program("mariadbd", ["mariadb-server-core"]))
 
 
@@ -179,6 +186,7 @@ class PostgreSqlServer(_SqlServer):
         }
 
     def start(self) -> None:
+        """Make the data folder and start the server, as Server.start says."""
         make = program("initdb", ["postgresql"])
         serve = program("postgres", ["postgresql"])
         user = None
@@ -193,6 +201,7 @@ class PostgreSqlServer(_SqlServer):
         self._serve([serve, "-D", data, *place, *told], user)
 
     def version(self) -> str:
+        """What the program says of its version."""
         return _version_of(program("postgres", ["postgresql"]))
 
 

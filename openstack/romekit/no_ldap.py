@@ -1,6 +1,7 @@
-"""pytest plugin: stands in for python-ldap, which every one of Keystone's tests imports and none of the database uses.
+"""pytest plugin: replace python-ldap, which all of Keystone's tests import and its database tests do not use.
 
-It is built from C sources and OpenLDAP's headers, which a newcomer's machine has not, and installing those takes root.
+python-ldap is built from C sources with OpenLDAP's headers. A newcomer's machine lacks these, and installing them takes
+root.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from unittest.mock import MagicMock
 
 
 def pytest_configure() -> None:
+    """Put a mock in place of the modules, unless they are installed."""
     if find_spec("ldap") is None:
         for name in ("ldap", "ldap.controls", "ldap.filter", "ldappool"):
             sys.modules[name] = MagicMock()

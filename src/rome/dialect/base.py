@@ -52,6 +52,7 @@ class RomeExecutionContext(SQLiteExecutionContext):
 
     @property
     def rowcount(self) -> int:
+        """The number of rows, which the cursor is asked for now."""
         known = self._rowcount
         return self.cursor.rowcount if known == () else known
 
@@ -121,6 +122,7 @@ class RomeDialect(SQLiteDialect):
 
     @classmethod
     def import_dbapi(cls) -> ModuleType:
+        """The PEP 249 module, rome.dbapi."""
         return dbapi
 
     @classmethod

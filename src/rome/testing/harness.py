@@ -1,4 +1,4 @@
-"""What the conformance suite must be told of a store, and the client that its tests use."""
+"""What the conformance suite must know of a store, and the client that its tests use."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ AWKWARD_NAMES = (
     "'\"\\",
     "rome",
 )
-"""Names of databases that a careless store confuses with each other, with a pattern or with its own keys."""
+"""Names of databases that a careless store confuses with each other, with a pattern, or with its own keys."""
 
 StoreWrite = RowWrite | EntryWrite | Drop
 
@@ -58,16 +58,17 @@ def _nothing() -> Set[object]:
 
 @dataclass(frozen=True)
 class StoreUnderTest:
-    """A store, and how the suite gets at it.
+    """A store, and how the suite reaches it.
 
     Attributes:
-        store: the class.
-        locate: makes the location of a database from a name that the suite chose, always the same from the same name.
-        awkward_names: names that the store must keep apart; take out what it cannot have (a "/" in a file's name).
-        wait: lets so many seconds go by for the store.
-        residue: everything that is physically there, of all databases, in any comparable form; what the suite sees
-            after a drop and not before the creation is left over. Without it the suite asks list_databases() only.
-        model: the store that the state machine compares it with.
+        store: the store's class.
+        locate: gives the location of a database for a name that the suite chose; the same name, the same location.
+        awkward_names: names that the store must keep apart. Leave out those that it cannot have (a "/" in a file's
+        name). wait: lets this many seconds go by for the store.
+        residue: everything that is physically stored, of all databases, in any comparable form. What is there after a
+            drop, and was not before the database was created, is residue. Without it the suite only asks
+            list_databases().
+        model: the store with which the state machine compares it.
         machine_runs: how many random histories the state machine tries.
     """
 
@@ -81,9 +82,9 @@ class StoreUnderTest:
 
 
 class SnapshotClient:
-    """A connection with a snapshot, and the defaults that tests would repeat. `table` is 1 where not said.
+    """A connection with a snapshot, and the defaults that tests would otherwise repeat. `table` is 1 unless given.
 
-    `ticket` goes with all commits, for those who are in the commit queue.
+    `ticket` goes with all commits; it identifies a client in the commit queue.
     """
 
     def __init__(self, store: Store) -> None:
@@ -92,20 +93,22 @@ class SnapshotClient:
         self.snapshot = store.last_snapshot()
 
     def begin(self) -> Snapshot:
-        """Take a new snapshot."""
+        """Take a new snapshot and return it."""
         self.snapshot = self.store.read(None, ()).snapshot
         return self.snapshot
 
     def read(self, *requests: Request) -> list[Answer]:
-        """Answers as of the snapshot."""
+        """The answers as of the snapshot."""
         return self.store.read(self.snapshot, requests).answers
 
     def get(self, *keys: bytes, table: int = 1) -> list[Row | None]:
+        """The rows with these keys, in their order; None for a key without a row."""
         [answer] = self.read(Get(table, keys))
         assert isinstance(answer, list)
         return answer
 
     def record(self, key: bytes, table: int = 1) -> bytes | None:
+        """The record of one row; None if there is no such row."""
         [row] = self.get(key, table=table)
         return None if row is None else row.record
 
@@ -119,7 +122,7 @@ class SnapshotClient:
         reverse: bool = False,
         table: int = 1,
     ) -> list[Row]:
-        """All rows of a range, however many calls that takes; `limit` is per call."""
+        """All rows of a range, in as many calls as that takes; `limit` is per call."""
         rows: list[Row] = []
         while True:
             [answer] = self.read(Scan(table, index, start, stop, limit, reverse))
@@ -128,7 +131,7 @@ class SnapshotClient:
             rows += answer.rows
             if answer.resume is None:
                 return rows
-            assert answer.resume != (stop if reverse else start), "a scan that does not get on"
+            assert answer.resume != (stop if reverse else start), "a scan that makes no progress"
             if reverse:
                 stop = answer.resume
             else:
@@ -144,9 +147,11 @@ class SnapshotClient:
         reverse: bool = False,
         table: int = 1,
     ) -> list[bytes]:
+        """The row keys of a range, in the index's order."""
         return [row.key for row in self.scan(index, start, stop, limit=limit, reverse=reverse, table=table)]
 
     def count(self, index: int = ORDER_INDEX, start: bytes = b"", stop: bytes = BEYOND, *, table: int = 1) -> int:
+        """How many entries a range has."""
         [answer] = self.read(Count(table, index, start, stop))
         return cast(int, answer)
 
@@ -158,7 +163,7 @@ class SnapshotClient:
         settings: dict[int, int] | None = None,
         transaction_id: bytes | None = None,
     ) -> Version:
-        """Commit from the snapshot."""
+        """Commit with the snapshot."""
         request = self.request(
             *writes, read=read, sequences=sequences, settings=settings, transaction_id=transaction_id
         )
@@ -172,7 +177,7 @@ class SnapshotClient:
         settings: dict[int, int] | None = None,
         transaction_id: bytes | None = None,
     ) -> CommitRequest:
-        """What `commit` sends."""
+        """The request that `commit` sends."""
         return CommitRequest(
             transaction_id or token_bytes(16),
             self.snapshot,
@@ -187,7 +192,7 @@ class SnapshotClient:
         )
 
     def write(self, *writes: StoreWrite) -> Version:
-        """Commit from a new snapshot, having read nothing: cannot conflict."""
+        """Commit with a new snapshot and an empty read set, so that it cannot conflict."""
         self.begin()
         return self.commit(*writes)
 
@@ -197,20 +202,25 @@ Connect = Callable[[], SnapshotClient]
 
 
 def put(key: bytes, record: bytes = b"record", table: int = 1) -> RowWrite:
+    """A write that inserts or replaces a row."""
     return RowWrite(table, key, record)
 
 
 def delete(key: bytes, table: int = 1) -> RowWrite:
+    """A write that deletes a row."""
     return RowWrite(table, key, None)
 
 
 def enter(index_key: bytes, row_key: bytes, index: int = 1, table: int = 1) -> EntryWrite:
+    """A write that adds an index entry."""
     return EntryWrite(table, index, index_key, row_key, True)
 
 
 def leave(index_key: bytes, row_key: bytes, index: int = 1, table: int = 1) -> EntryWrite:
+    """A write that removes an index entry."""
     return EntryWrite(table, index, index_key, row_key, False)
 
 
 def change_catalog(record: bytes = b"changed") -> RowWrite:
+    """A write that changes the catalog, which is table 0."""
     return RowWrite(0, b"catalog", record)

@@ -1,7 +1,8 @@
-"""A TCP proxy between a client and a server: delays, counts round trips, cuts connections on cue.
+"""A TCP proxy between clients and a server that delays, counts round trips, and cuts connections on cue.
 
-It keeps the order of bytes and adds no limit of bandwidth: what is under way is as much as was sent. A *round trip* is
-a request and its answer: the client sends again after the server has. What the server says first is no request.
+It keeps the order of bytes and does not limit bandwidth: any amount of data may be under way. A *round trip* is a
+request and its answer; the next one begins when the client sends again after the server has. What a server sends before
+any request is not counted.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _CHUNK_BYTES = 256 * 1024
 
 
 class Direction(Enum):
-    """Which way bytes go."""
+    """The direction in which bytes go."""
 
     REQUEST = "from the client to the server"
     ANSWER = "from the server to the client"
@@ -32,11 +33,11 @@ class Forwarding(Enum):
     PASS = "pass them on"
     CUT = "close both ends; these bytes are lost"
     PASS_AND_CUT = "pass them on, then close both ends"
-    HOLD = "swallow these and all that follow, and leave both ends open, as a network does that has lost its way"
+    HOLD = "swallow these and all that follow, and leave both ends open, like a network that silently drops packets"
 
 
 Judge = Callable[[Direction, bytes], Forwarding]
-"""Asked about every piece of a stream that arrives, in the thread of its connection."""
+"""Called for every piece of a stream that arrives, in the thread of its connection."""
 
 
 def _pass_all(direction: Direction, data: bytes) -> Forwarding:
@@ -46,15 +47,15 @@ def _pass_all(direction: Direction, data: bytes) -> Forwarding:
 class Proxy:
     """Listens on 127.0.0.1:`port`, and connects each client to the server.
 
-    One thread per connection. select() and not an event loop: epoll waits whole milliseconds, and half of a round
-    trip of 2 ms would become 1 or 2.
+    Each connection has a thread. It uses select() and not an event loop, since epoll waits for whole milliseconds: half
+    of a round trip of 2 ms would take 1 ms or 2.
 
     Attributes:
-        delay_s: round trip that is added, half of it each way; may change at any time. (That TCP's own handshake
-            would take another one is left out, for all servers alike.)
+        delay_s: the round trip that is added, half of it each way; may change at any time. (TCP's own handshake, which
+            would take another round trip, is not delayed, for all servers alike.)
         judge: decides what becomes of the bytes; may be replaced at any time.
-        target: the server that later connections go to, (host, port); may be replaced at any time.
-        round_trips: of all connections so far.
+        target: (host, port) of the server that later connections go to; may be replaced at any time.
+        round_trips: on all connections so far.
     """
 
     def __init__(self, host: str, port: int, *, delay_s: float = 0.0, judge: Judge = _pass_all) -> None:
@@ -77,9 +78,9 @@ class Proxy:
         return len(connections)
 
     def close(self) -> None:
-        """Stop listening, and cut. Idempotent."""
+        """Stop listening, and close all connections. Idempotent."""
         if self._listener.fileno() >= 0:
-            with contextlib.suppress(OSError):  # some systems refuse it, and do it
+            with contextlib.suppress(OSError):  # some systems raise an error, and still do it
                 self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept(), which close() does not
             self._listener.close()
         self.cut()
@@ -97,7 +98,7 @@ class Proxy:
             except OSError:
                 if self._listener.fileno() < 0:
                     return
-                continue  # the client has given up, or there are too many sockets: the next one may be luckier
+                continue  # the client has given up, or there are too many sockets: go on with the next one
             try:
                 server = socket.create_connection(self.target)
             except OSError:
@@ -124,7 +125,7 @@ class Proxy:
 
 
 class _Piece(NamedTuple):
-    """Bytes that are under way until `due`; empty: the sender has finished."""
+    """Bytes that are under way until `due`; no bytes if the sender has finished."""
 
     due: float
     data: bytes
@@ -141,11 +142,11 @@ class _Stream:
         self.finished = False
 
     def wait_s(self, now: float) -> float | None:
-        """Until its first bytes are due; None: there are none."""
+        """Seconds until its first bytes are due; None if there are none."""
         return max(0.0, self.under_way[0].due - now) if self.under_way else None
 
     def send(self) -> None:
-        """Send some of the first piece, which is due, as much as there is room for."""
+        """Send the first piece, which is due, or as much of it as the socket takes."""
         due, data = self.under_way.popleft()
         if not data:
             self.finished = True
@@ -157,7 +158,7 @@ class _Stream:
 
 
 class _Connection:
-    """A client's socket and its server's."""
+    """A client's socket and the socket to the server."""
 
     def __init__(self, proxy: Proxy, client: socket.socket, server: socket.socket) -> None:
         self._proxy = proxy
@@ -173,7 +174,7 @@ class _Connection:
         self._holding = self._ending = False
 
     def relay(self) -> None:
-        """Move bytes until both ends have finished, or one has failed."""
+        """Move bytes until both ends have finished, or one of them has failed."""
         while not all(stream.finished for stream in self._streams):
             now = time.perf_counter()
             waits = [wait for stream in self._streams if (wait := stream.wait_s(now)) is not None]
@@ -195,7 +196,7 @@ class _Connection:
                     return
 
     def _take(self, stream: _Stream) -> bool:
-        """Read what has arrived; False when the connection is to be cut."""
+        """Read what has arrived; returns False if the connection is to be cut."""
         data = stream.source.recv(_CHUNK_BYTES)
         due = time.perf_counter() + self._proxy.delay_s / 2
         if not data:
@@ -219,8 +220,8 @@ class _Connection:
         return True
 
     def close(self) -> None:
-        """Idempotent; may be called by another thread, which it wakes."""
+        """Close both sockets. Idempotent; another thread may call it, and the relaying one wakes up."""
         for end in self._ends:
-            with contextlib.suppress(OSError):  # it is closed, or the other side was first
+            with contextlib.suppress(OSError):  # it is closed, perhaps by the other side
                 end.shutdown(socket.SHUT_RDWR)
             end.close()

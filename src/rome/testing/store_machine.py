@@ -1,7 +1,7 @@
-"""Random histories: several connections to a store do the same as as many to a model, and must get the same answers.
+"""Random histories: connections to a store and to a model do the same things, and must get the same answers.
 
-The model is the memory store; the memory store has a model of its own, in its tests. Versions are compared by the
-commits that made them, since a store may count in steps other than one.
+The model is the memory store, whose own tests compare it with another model. Versions are compared by the commits that
+made them, since a store may count in steps other than one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 CONNECTIONS = 3
 PLAIN_TABLE = 1
-"""Has no indexes but its order index, so that it can be written blindly."""
+"""A table without indexes except its order index, so that it can be written without being read."""
 
 _LONG = b"p" * 600
 KEYS = [b"\x00\x00", b"\x00\x01", b"a", b"b\x00", b"b\x01", b"\xfe", _LONG + b"\x00", _LONG + b"\x01"]
@@ -51,7 +51,7 @@ RECORDS = [b"", b"r", b"rr", b"s", b"\x00\xff"]
 
 
 def _index_keys(record: bytes) -> tuple[bytes, bytes]:
-    """A row's keys in the two indexes of the indexed table; "r" and "rr" share theirs."""
+    """A row's keys in the two indexes of the indexed table; in "r" and "rr" they are the same."""
     return b"i" + record[:1] + b"\x00\x00", _LONG + record[:1] + b"\x00\x00"
 
 
@@ -68,8 +68,8 @@ BOUNDS = sorted(
 
 connections = st.integers(0, CONNECTIONS - 1)
 keys = st.sampled_from(KEYS)
-# By number: Hypothesis refuses to print a strategy that holds so many long bounds. Mostly narrow, so that a change is
-# as likely outside as inside.
+# Bounds are drawn by number, since Hypothesis refuses to print a strategy that holds so many long ones. Ranges are
+# mostly narrow, so that a change is as likely outside as inside.
 ranges = st.tuples(st.integers(0, len(BOUNDS) - 1), st.sampled_from([1, 2, 4, 8, len(BOUNDS), len(BOUNDS)])).map(
     lambda place: (BOUNDS[place[0]], BOUNDS[min(sum(place), len(BOUNDS) - 1)])
 )
@@ -77,11 +77,11 @@ records = st.sampled_from([None, *RECORDS])
 row_writes = st.dictionaries(keys, records, min_size=1, max_size=4)
 row_puts = st.dictionaries(keys, st.sampled_from(RECORDS), min_size=1, max_size=2)
 paths = st.integers(-1, 2)
-"""-1: the plain table; otherwise the indexed table, by its order index or one of its two indexes."""
+"""-1 is the plain table; 0 to 2 are the indexed table by its order index or by one of its two indexes."""
 
 
 class _Twin:
-    """A connection to the store and one to the model, and what the transaction open on both has read."""
+    """A connection to the store and one to the model, and what the transaction that is open on both has read."""
 
     def __init__(self, real: SnapshotClient, model: SnapshotClient) -> None:
         self.clients = real, model
@@ -92,6 +92,7 @@ class _Twin:
 
     @property
     def versions(self) -> tuple[Version, Version]:
+        """The snapshots' versions."""
         real, model = self.clients
         return real.snapshot.version, model.snapshot.version
 
@@ -102,14 +103,14 @@ class _Twin:
         self.reads = []
 
     def refresh(self) -> None:
-        """Go on with the transaction at a new snapshot, as READ COMMITTED does."""
+        """Continue the transaction with a new snapshot, as READ COMMITTED does."""
         for client in self.clients:
             client.begin()
         self.open = True
 
 
 class _Sent:
-    """A request that was sent to the store and to the model, and what came of it on the store."""
+    """A request that was sent to the store and to the model, and what became of it in the store."""
 
     def __init__(self, real: CommitRequest, model: CommitRequest) -> None:
         self.requests = real, model
@@ -128,14 +129,14 @@ class StoreMachine(RuleBasedStateMachine):
         self.locations = self.under_test.locate(name), Location("memory", f"{name}-model")
         self.twins = [self._connect() for _ in range(CONNECTIONS)]
         self.versions: dict[Version, Version] = {0: 0}
-        """Commit version of the store -> of the model."""
+        """{commit version of the store: that of the model}"""
         self.sent: list[_Sent] = []
         self.numbers: dict[int, int] = {}
-        """Sequence -> the greatest number that was handed out or demanded."""
+        """{sequence: the greatest number that was handed out or demanded}"""
         self.known: defaultdict[tuple[int, int], deque[tuple[Snapshot, list[Row]]]]
         self.known = defaultdict(partial(deque, maxlen=5))
-        """Table and index -> what they held at some snapshots of the store."""
-        # Ids are never used again.
+        """{(table, index): what they held at some snapshots of the store}"""
+        # Ids of tables and indexes are never used again.
         self.table, self.indexes, self.next_id = 2, [1, 2], 3
         self.dropped: list[tuple[int, int]] = []
 
@@ -146,6 +147,7 @@ class StoreMachine(RuleBasedStateMachine):
         )
 
     def teardown(self) -> None:
+        """Compare everything once more, and drop the databases."""
         try:
             self.twins[0].begin()
             self._compare_everything(self.twins[0])
@@ -158,6 +160,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize(plain=row_writes, indexed=row_writes)
     def fill(self, plain: dict[bytes, bytes | None], indexed: dict[bytes, bytes | None]) -> None:
+        """Begin with some rows in both tables."""
         self.write_blindly(0, plain)
         self.commit(0, indexed, None)
 
@@ -165,10 +168,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(connection=connections)
     def refresh(self, connection: int) -> None:
+        """Take a new snapshot within the transaction."""
         self._begun(connection).refresh()
 
     @rule(connection=connections)
     def release(self, connection: int) -> None:
+        """End the transaction without a commit."""
         twin = self.twins[connection]
         twin.open = False
         for client in twin.clients:
@@ -176,6 +181,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(connection=connections)
     def reopen(self, connection: int) -> None:
+        """Close the connection and open another."""
         self.leave_queue(connection)
         for client in self.twins[connection].clients:
             client.store.close()
@@ -183,6 +189,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(connection=connections, path=paths, wanted=st.lists(keys, min_size=1, max_size=3))
     def get(self, connection: int, path: int, wanted: list[bytes]) -> None:
+        """Read rows by key."""
         twin = self._begun(connection)
         table, _ = self._path(path)
         self._read_rows(twin, table, wanted)
@@ -198,6 +205,7 @@ class StoreMachine(RuleBasedStateMachine):
     def scan(
         self, connection: int, path: int, bounds: tuple[bytes, bytes], limit: int | None, reverse: bool, rows: bool
     ) -> None:
+        """Read one page of a range."""
         twin = self._begun(connection)
         start, stop = bounds
         table, index = self._path(path)
@@ -210,7 +218,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(connection=connections, path=paths, writes=row_puts | row_writes)
     def scan_unless_known(self, connection: int, path: int, writes: dict[bytes, bytes | None]) -> None:
-        """Whoever has the rows of another snapshot, older or newer, is spared them only where they are the same."""
+        """A client that has the rows of another snapshot, older or newer, is spared them only if they are the same."""
         twin = self._begun(connection)
         self._write_by_another(connection, path, writes)
         place = table, index = self._path(path)
@@ -226,6 +234,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(connection=connections, path=paths, bounds=ranges)
     def count(self, connection: int, path: int, bounds: tuple[bytes, bytes]) -> None:
+        """Count a range."""
         twin = self._begun(connection)
         start, stop = bounds
         table, index = self._path(path)
@@ -236,10 +245,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(connection=connections)
     def read_everything(self, connection: int) -> None:
+        """Read all tables and indexes."""
         self._compare_everything(self._begun(connection))
 
     @rule(connection=connections, sequence=st.integers(1, 2), size=st.integers(1, 20), above=st.integers(0, 50))
     def reserve(self, connection: int, sequence: int, size: int, above: int) -> None:
+        """Take numbers from a sequence."""
         twin = self.twins[connection]
         twin.begin()
         real, _ = twin.clients
@@ -251,7 +262,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(connection=connections, writes=row_writes, number=st.none() | st.integers(1, 100))
     def commit(self, connection: int, writes: dict[bytes, bytes | None], number: int | None) -> None:
-        """Write rows and their entries, having read the rows; and whatever else was read is validated, too."""
+        """Write rows and their entries after reading the rows; everything that was read is validated."""
         twin = self._begun(connection)
         found = self._read_rows(twin, self.table, list(writes))
         if found is None:
@@ -270,7 +281,7 @@ class StoreMachine(RuleBasedStateMachine):
     def commit_what_rests_on_one_range(
         self, connection: int, path: int, bounds: tuple[bytes, bytes], rows: bool, writes: dict[bytes, bytes | None]
     ) -> None:
-        """Read nothing else, so that nothing but the range decides; somebody writes meanwhile, perhaps into it."""
+        """Read only one range, so that it alone decides, while another connection writes, perhaps into it."""
         twin = self.twins[connection]
         twin.begin()
         self._remember_range(twin, *self._path(path), *bounds, rows=rows)
@@ -281,7 +292,7 @@ class StoreMachine(RuleBasedStateMachine):
     def commit_what_rests_on_late_reads(
         self, connection: int, path: int, bounds: tuple[bytes, bytes], writes: dict[bytes, bytes | None]
     ) -> None:
-        """Somebody writes after the first snapshot, and all is read after that: no conflict."""
+        """Read after another connection has written, with an older first snapshot: no conflict."""
         twin = self.twins[connection]
         twin.begin()
         self._write_by_another(connection, path, writes)
@@ -293,17 +304,19 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(connection=connections, writes=row_writes)
     def write_blindly(self, connection: int, writes: dict[bytes, bytes | None]) -> None:
+        """Write rows without reading them."""
         twin = self.twins[connection]
         twin.begin()
         self._commit(twin, [RowWrite(PLAIN_TABLE, key, record) for key, record in writes.items()])
 
     @rule(connection=connections)
     def only_validate(self, connection: int) -> None:
+        """Commit without writes."""
         self._commit(self._begun(connection), [])
 
     @rule(connection=connections, position=st.none() | st.integers(0, 1))
     def change_schema(self, connection: int, position: int | None) -> None:
-        """Drop the indexed table for another, or one of its indexes and build it anew under another id."""
+        """Replace the indexed table by another, or one of its indexes by one with another id."""
         twin = self.twins[connection]
         twin.begin()
         entries: list[EntryWrite] = []
@@ -329,7 +342,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(connection=connections, back=st.integers(0, 3), sent=st.booleans())
     def resolve(self, connection: int, back: int, sent: bool) -> None:
-        """Of a request that was sent, or of one that will be."""
+        """Resolve a request that was sent, or one that is going to be sent."""
         twin = self._begun(connection)
         if not (sent and self.sent):
             self.sent.append(self._requests(twin, [RowWrite(PLAIN_TABLE, KEYS[back], b"late")]))
@@ -345,7 +358,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(connection=connections)
     def expire(self, connection: int) -> None:
-        """Let all history go. Snapshots end first: whether they could still be read differs between stores."""
+        """Discard all history. Snapshots end first, since stores differ in whether they can still be read."""
         assert self.twins[connection].clients[0].store.trim() == 0, "nothing is old enough yet"
         for twin in self.twins:
             twin.open = False
@@ -364,7 +377,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(connection=connections, plain=st.booleans(), wanted=st.lists(keys | st.none(), min_size=1, max_size=3))
     def join_queue(self, connection: int, plain: bool, wanted: list[bytes | None]) -> None:
-        """Others that write such rows get a TurnTakenError from now on, until this one commits."""
+        """Other connections that write such rows get a TurnTakenError from now on, until this one commits."""
         claims = [Claim(PLAIN_TABLE if plain else self.table, key) for key in wanted]
         real, model = (
             client.store.join_queue(client.ticket, claims, 600.0) for client in self.twins[connection].clients
@@ -373,6 +386,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(connection=connections)
     def leave_queue(self, connection: int) -> None:
+        """Leave the commit queue."""
         for client in self.twins[connection].clients:
             client.store.leave_queue(client.ticket)
 
@@ -402,7 +416,7 @@ class StoreMachine(RuleBasedStateMachine):
         return twin
 
     def _both(self, twin: _Twin, ask: Callable[[SnapshotClient], T]) -> tuple[T, T] | None:
-        """Both answers; None when both refused, which ends the transaction."""
+        """Both answers; None if both refused, which ends the transaction."""
         real, model = (_outcome(ask, client) for client in twin.clients)
         if isinstance(real, Exception) or isinstance(model, Exception):
             assert type(real) is type(model)
@@ -411,7 +425,7 @@ class StoreMachine(RuleBasedStateMachine):
         return real, model
 
     def _translated(self, rows: Iterable[Row | None]) -> list[Row | None]:
-        """The store's rows, with the model's versions."""
+        """The store's rows with the model's versions."""
         return [row and Row(row.key, self.versions[row.version], row.record) for row in rows]
 
     def _read_rows(self, twin: _Twin, table: int, wanted: list[bytes]) -> list[Row | None] | None:
@@ -466,7 +480,7 @@ class StoreMachine(RuleBasedStateMachine):
         )
         real = next(outcomes)
         if sent.expired:
-            # Forgotten by the model, and by the store or not. It must not be applied again, or at last.
+            # The model has forgotten the request; the store may have, too. Neither may apply it now.
             assert isinstance(real, ConflictError | CommitAbortedError) or real == sent.version
             return
         model = next(outcomes)
@@ -500,7 +514,11 @@ def _commit(client: SnapshotClient, request: CommitRequest) -> Version:
 
 
 class TestRandomHistories:
+    """Runs the state machine."""
+
     def test_store_and_model_give_the_same_answers(self, store_under_test: StoreUnderTest) -> None:
+        """Try StoreUnderTest.machine_runs random histories."""
+
         class Machine(StoreMachine):
             under_test = store_under_test
 

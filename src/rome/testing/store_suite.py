@@ -1,13 +1,13 @@
-"""The conformance suite: one test per promise of rome.store.spi. A store is one when it passes.
+"""The conformance suite: one test per promise of rome.store.spi. A store is conforming if all tests pass.
 
-To run it on a store, give a fixture `store_under_test` that returns a rome.testing.harness.StoreUnderTest, in a
-conftest.py, and collect the tests in a module beside it by
+To run it on a store, define a fixture `store_under_test` in a conftest.py that returns a
+rome.testing.harness.StoreUnderTest, and collect the tests in a module beside it with
 
     from rome.testing.store_suite import *
 
 The fixture may be parametrized. Every test gets a database of its own, which is dropped afterwards; nothing else on
-the server is touched. Tests that need time to pass ask StoreUnderTest.wait for a fraction of a second. What the
-store's distribution has to register is told in rome.store.registry.
+the server is touched. Tests that need time to pass call StoreUnderTest.wait for a fraction of a second. The module
+rome.store.registry says which entry points the store's distribution must register.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rome.store.location import Location
 from rome.store.spi import Store
 from rome.testing.harness import Connect, SnapshotClient, StoreUnderTest
 from rome.testing.store_machine import TestRandomHistories
-from rome.testing.suite_commit_queue import TestLine
+from rome.testing.suite_commit_queue import TestCommitQueue
 from rome.testing.suite_commits import TestCatalogVersion, TestCommit, TestDrop, TestSequences, TestTransactionIds
 from rome.testing.suite_databases import TestConnection, TestDatabases, TestRetention
 from rome.testing.suite_entry_points import TestEntryPoints
@@ -31,12 +31,12 @@ from rome.testing.suite_reads import TestKeysAndRecords, TestScan, TestSnapshot
 __all__ = [
     "TestCatalogVersion",
     "TestCommit",
+    "TestCommitQueue",
     "TestConnection",
     "TestDatabases",
     "TestDrop",
     "TestEntryPoints",
     "TestKeysAndRecords",
-    "TestLine",
     "TestRandomHistories",
     "TestReadSet",
     "TestRetention",
@@ -51,13 +51,13 @@ __all__ = [
 
 @pytest.fixture
 def location(store_under_test: StoreUnderTest) -> Location:
-    """Where the test's own database is."""
+    """The location of the test's own database."""
     return store_under_test.locate(f"suite-{token_hex(8)}")
 
 
 @pytest.fixture
 def connect(store_under_test: StoreUnderTest, location: Location) -> Iterator[Connect]:
-    """Opens connections, all to one database that is new."""
+    """A function that opens connections, all to one new database."""
     stores: list[Store] = []
 
     def open_client() -> SnapshotClient:

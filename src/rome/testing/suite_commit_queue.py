@@ -1,4 +1,4 @@
-"""Conformance of the commit queue: who has to wait for whom, and that it changes nothing else."""
+"""Conformance of the commit queue: which commits must wait for which, and that the queue changes nothing else."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ LONG_S = 600.0
 
 
 def join_queue(client: SnapshotClient, *claims: Claim, lease_s: float = LONG_S) -> int:
+    """Join the queue; returns how many entries before this one claim the same."""
     client.ticket = client.ticket or token_bytes(16)
     return client.store.join_queue(client.ticket, claims, lease_s)
 
 
-class TestLine:
+class TestCommitQueue:
+    """Entries, claims, leases, and the commits that must wait."""
+
     def test_counts_those_before_that_claim_the_same(self, connect: Connect) -> None:
         clients = [connect() for _ in range(6)]
         claims = [ROW, Claim(1, b"b"), Claim(2, b"a"), WHOLE_TABLE, ROW, Claim(2, None)]
@@ -99,7 +102,7 @@ class TestLine:
             outsider.write(put(b"a"))
         second.write(put(b"a", b"second"))
         outsider.write(put(b"a", b"outsider"))
-        assert join_queue(first, ROW) == 0, "it had to take a new place"
+        assert join_queue(first, ROW) == 0, "it had to join the queue again"
 
     def test_those_in_the_middle_wait_for_those_before_only(self, connect: Connect) -> None:
         first, second, third = connect(), connect(), connect()

@@ -35,6 +35,8 @@ from rome.testing.harness import Connect, SnapshotClient, change_catalog, delete
 
 
 class TestCommit:
+    """What a commit writes."""
+
     def test_every_commit_has_a_greater_version(self, connect: Connect) -> None:
         clients = [connect(), connect()]
         versions = [clients[number % 2].write(put(b"a")) for number in range(6)]
@@ -94,6 +96,8 @@ class TestCommit:
 
 
 class TestTransactionIds:
+    """A request is applied at most once, and its outcome can be asked for."""
+
     def test_repeated_commit_is_applied_once_and_answers_the_same(self, connect: Connect) -> None:
         client, other = connect(), connect()
         client.begin()
@@ -108,7 +112,7 @@ class TestTransactionIds:
         assert other.snapshot.version == later
 
     def test_repeated_commit_answers_the_same_after_the_catalog_changed(self, connect: Connect) -> None:
-        """Else a client would take for a conflict, and do again, what was applied."""
+        """Otherwise a client would take an applied commit for a conflict, and run the transaction again."""
         client = connect()
         client.begin()
         request = client.request(put(b"a"))
@@ -183,7 +187,7 @@ class TestTransactionIds:
             assert caught.value.snapshot == request.snapshot.version
 
     def test_racing_resolve_and_commit_agree(self, connect: Connect) -> None:
-        """Whichever comes first decides; both sides learn the same."""
+        """Whichever comes first decides, and both sides get the same answer."""
         committer, resolver = connect(), connect()
         committer.begin()
         requests = [committer.request(put(b"%03d" % number)) for number in range(30)]
@@ -208,6 +212,8 @@ class TestTransactionIds:
 
 
 class TestSequences:
+    """Numbers rise, and are never handed out twice."""
+
     def test_first_number_is_one_and_blocks_follow_each_other(self, connect: Connect) -> None:
         client, other = connect(), connect()
         assert _reserve(client, Reserve(1, 1)) == [1]
@@ -343,6 +349,8 @@ def _reserve(client: SnapshotClient, *reserves: Reserve) -> list[int]:
 
 
 class TestCatalogVersion:
+    """A schema change conflicts with everything that began before it."""
+
     def test_it_is_the_version_of_the_last_change_of_table_0(self, connect: Connect) -> None:
         client = connect()
         client.write(put(b"a"))

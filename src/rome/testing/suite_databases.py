@@ -1,4 +1,4 @@
-"""Conformance around the commits: retention and trimming, several databases, connections."""
+"""Conformance around commits: retention and trimming, several databases, connections."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from rome.testing.harness import Connect, SnapshotClient, StoreUnderTest, change
 
 
 def _expire(store: Store, under_test: StoreUnderTest) -> int:
-    """Trim all history there is, and leave the retention so short that it stays trimmed."""
+    """Trim all history, and keep the retention so short that it stays trimmed."""
     store.set_retention(Retention(0.05))
     under_test.wait(0.1)
     return store.trim()
 
 
 class TestRetention:
+    """How long superseded versions can be read."""
+
     def test_default_and_change_are_the_databases(self, connect: Connect) -> None:
         client, other = connect(), connect()
         assert client.store.retention() == Retention(60.0, 256 * 1024 * 1024)
@@ -71,7 +73,7 @@ class TestRetention:
     def test_version_that_everything_is_trimmed_up_to_can_still_be_read(
         self, connect: Connect, store_under_test: StoreUnderTest
     ) -> None:
-        """Its commit is old, but it was superseded only now."""
+        """Its commit is old, but it was superseded only just now."""
         reader, writer = connect(), connect()
         writer.store.set_retention(Retention(2.0))
         writer.write(put(b"a", b"1"), put(b"b", b"1"), put(b"c", b"1"))
@@ -113,7 +115,7 @@ class TestRetention:
         client.commit(put(b"b"), read=[Point(1, b"b", 0)])
 
     def test_commits_trim_by_themselves(self, connect: Connect, store_under_test: StoreUnderTest) -> None:
-        """At least one old commit for each new one, or the past would grow for ever."""
+        """Each commit trims at least one old commit; otherwise the history would grow forever."""
         client = connect()
         for batch in (b"1", b"2"):
             for _ in range(20):
@@ -165,6 +167,8 @@ class TestRetention:
 
 
 class TestDatabases:
+    """Several databases share a store without seeing each other."""
+
     @pytest.fixture
     def locations(self, store_under_test: StoreUnderTest) -> Iterator[list[Location]]:
         unique = token_hex(4)
@@ -279,6 +283,8 @@ class TestDatabases:
 
 
 class TestConnection:
+    """Connections, processes, and their ends."""
+
     def test_connections_see_each_others_commits(self, connect: Connect) -> None:
         one, other = connect(), connect()
         one.write(put(b"a", b"1"))
@@ -327,7 +333,7 @@ class TestConnection:
         client.write(put(b"z"))
 
     def test_a_connection_that_goes_away_leaves_no_trace(self, connect: Connect) -> None:
-        """One that read and never ended its snapshot, and one that conflicted."""
+        """Neither a connection that read and never ended its snapshot, nor one that conflicted."""
         client, conflicting, other = connect(), connect(), connect()
         client.begin()
         conflicting.begin()
@@ -348,7 +354,7 @@ INCREMENTS = 15
 def _run_twice_at_once(
     target: Callable[[type[Store], Location], None], store: type[Store], location: Location
 ) -> list[int | None]:
-    """Exit statuses of two new processes that run `target`."""
+    """Run `target` in two new processes; returns their exit statuses."""
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=target, args=(store, location)) for _ in range(2)]
     for process in processes:
@@ -375,7 +381,7 @@ def _increment(store: type[Store], location: Location) -> None:
 
 
 def _insert_and_die(store: type[Store], location: Location) -> None:
-    """With a snapshot open, which nobody gives back."""
+    """Commit a row, then die with an open snapshot, which nobody releases."""
     client = SnapshotClient(store.open(location))
     client.write(put(b"acknowledged"))
     client.begin()

@@ -1,4 +1,4 @@
-"""Whether URLs lead to a store: rome.connect's, and SQLAlchemy's."""
+"""Conformance of entry points: rome.connect and SQLAlchemy must both find the store."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from rome.testing.harness import StoreUnderTest
 
 
 class TestEntryPoints:
+    """URLs must lead to the store."""
+
     def test_a_store_that_rome_finds_is_found_by_sqlalchemy(
         self, store_under_test: StoreUnderTest, location: Location
     ) -> None:
-        """Else create_engine fails where rome.connect works, and says only that it cannot load a plugin."""
+        """Otherwise create_engine fails where rome.connect works, and says only that it cannot load a plugin."""
         scheme = location.scheme
         if scheme not in schemes():
             pytest.skip(f"no entry point {scheme!r} in the group rome.stores: no URL leads to this store yet")

@@ -13,7 +13,7 @@ from rome.testing.harness import Connect, SnapshotClient, StoreWrite, delete, en
 
 
 class TestReadSet:
-    """Whatever was read and has changed since is a conflict; whatever else happened is none."""
+    """A change of anything that was read is a conflict; other changes are not."""
 
     @pytest.fixture
     def writer(self, connect: Connect) -> SnapshotClient:
@@ -261,7 +261,7 @@ class TestReadSet:
         assert client.record(b"counter") == b"%d" % (threads * increments)
 
     def test_concurrent_inserts_into_one_range_let_each_key_in_once(self, connect: Connect) -> None:
-        """Each thread takes the next number after the largest it sees, guarded by nothing but the range."""
+        """Each thread inserts the number after the largest that it sees; only the range in the read set guards it."""
         threads, inserts = 4, 15
 
         def insert(client: SnapshotClient) -> list[bytes]:

@@ -15,6 +15,8 @@ LETTERS = [bytes([letter]) for letter in b"abcdefghij"]
 
 
 class TestSnapshot:
+    """A snapshot is one version, and stays so."""
+
     def test_new_database_is_empty_at_version_0(self, connect: Connect) -> None:
         client = connect()
         result = client.store.read(None, [Get(1, (b"a",)), Scan(1, ORDER_INDEX, b"", BEYOND), Count(1, 1, b"", BEYOND)])
@@ -50,7 +52,7 @@ class TestSnapshot:
         assert reader.keys(1) == [b"c", b"a"]
 
     def test_snapshot_keeps_each_of_many_states_of_a_row(self, connect: Connect) -> None:
-        """Put, replaced, deleted, put again: every state is seen by the snapshot taken at it, whatever came later."""
+        """Put, replaced, deleted, put again: a snapshot keeps seeing the state at which it was taken."""
         writer = connect()
         readers: list[tuple[SnapshotClient, bytes | None]] = []
         for record in [None, b"1", b"2", None, b"3", None, None, b"4"]:
@@ -118,7 +120,7 @@ class TestSnapshot:
         assert reader.count(start=b"b", stop=b"f") == 2
 
     def test_results_of_one_read_are_of_one_version(self, connect: Connect) -> None:
-        """A writer moves rows about without changing their number or sum; no read ever sees it half-way."""
+        """While a writer moves rows without changing their number or sum, no read sees a move half done."""
         reader, writer = connect(), connect()
         writer.write(put(b"a", b"00"), put(b"b", b"00"), enter(b"00", b"a"), enter(b"00", b"b"))
         writer.write(put(b"only-0", table=2))
@@ -220,7 +222,7 @@ class TestSnapshot:
             Count(1, 1, b"", BEYOND),
         ]
         client.write(put(b"a"), enter(b"k", b"a"))
-        client.store.read(None, requests, [Reserve(1, 10)])  # a server may have to learn a script first
+        client.store.read(None, requests, [Reserve(1, 10)])  # a server may have to load a script first
         client.write(put(b"b"))
         before = client.store.round_trips
         client.store.read(None, requests, [Reserve(1, 10), Reserve(2, 10)])
@@ -234,6 +236,8 @@ class TestSnapshot:
 
 
 class TestScan:
+    """Ranges, pages, counts and gets."""
+
     @pytest.fixture
     def client(self, connect: Connect) -> SnapshotClient:
         """Ten rows, and an index in which the first five have the key "k", the others "l", and "a" also "m"."""
@@ -309,7 +313,7 @@ class TestScan:
         assert client.get() == []
 
     def test_rows_are_sent_to_whom_knows_those_of_another_database(self, client: SnapshotClient) -> None:
-        """It may have had the same name, and as many commits."""
+        """A database of the same name may have been dropped, and the new one may have as many commits."""
         known = Snapshot(bytes(len(client.snapshot.incarnation)), client.snapshot.version)
         [answer] = client.read(Scan(1, ORDER_INDEX, b"", BEYOND, known=known))
         assert isinstance(answer, ScanResult)
@@ -352,10 +356,12 @@ KEYS = sorted(
         *(LONG[:length] + end for length in (300, 509, 510, 511, 512, 900, 6000) for end in (b"\0", b"\1", b"\xff")),
     ]
 )  # fmt: skip
-"""Prefix-free. Those that begin with LONG differ only far behind, at and beyond the limits of key lengths."""
+"""Prefix-free. The keys that begin with LONG differ only near their end, at and beyond the limits of key lengths."""
 
 
 class TestKeysAndRecords:
+    """Any bytes may be keys and records, and keys are ordered by memcmp."""
+
     def test_keys_are_prefix_free_as_the_contract_wants_them(self) -> None:
         assert not any(longer.startswith(shorter) for shorter, longer in pairwise(KEYS))
         assert all(key < BEYOND for key in KEYS)

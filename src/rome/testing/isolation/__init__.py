@@ -1,10 +1,10 @@
-"""Checks that transactions are isolated: what clients did and saw, against what a level promises. Extra: `testing`.
+"""Check that transactions are isolated: compare what clients did and saw with what a level promises. Extra: `testing`.
 
-    python -m rome.testing.isolation 'rome+redis://127.0.0.1:6379/{db}'     a load, recorded and checked
-    check(read_history(paths))                                              a history that something else recorded
+    python -m rome.testing.isolation 'rome+redis://127.0.0.1:6379/{db}'     record a load and check it
+    check(read_history(paths))                                              check a history recorded by another program
 
-Dependencies between transactions are inferred from values that are written only once, as Elle does (Kingsbury and
-Alvaro, VLDB 2020); anomalies are cycles in their graph (Adya 1999), or show in single reads.
+Dependencies between transactions are inferred from values that are written only once, as in Elle (Kingsbury and
+Alvaro, VLDB 2020). Anomalies are cycles in the graph of dependencies (Adya 1999), or show in single reads.
 
 The modules: `history` (the format); `lists`, `registers`, `sets`, `counters`, `banks`, `stock` (one inference per
 workload); `time_order`; `graph` (cycles); `anomalies` (what each level allows); `check`. Those that make histories:

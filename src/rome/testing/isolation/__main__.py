@@ -16,20 +16,20 @@ from rome.testing.isolation.workloads import WORKLOADS
 
 LEVELS = ("SERIALIZABLE", "SNAPSHOT", "READ COMMITTED", "AUTOCOMMIT")
 KEYS = {"hot": 4, "uniform": 100}
-"""How many keys are in use at a time, and what that is called."""
+"""{how many keys are in use at a time: what that is called}"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """1 when a level was broken, else 0."""
+    """Run the loads; returns 1 if a level was broken, otherwise 0."""
     parser = argparse.ArgumentParser(prog="isolation", description="Load a store, and check its isolation levels.")
-    parser.add_argument("url", help="one of Rome's, with {db} where the database is named")
-    parser.add_argument("--transactions", type=int, default=200_000, help="in all; default 200000")
+    parser.add_argument("url", help="a URL of Rome with {db} in place of the database's name")
+    parser.add_argument("--transactions", type=int, default=200_000, help="how many in all; default 200000")
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--level", choices=LEVELS, help="default: all, one after the other")
     parser.add_argument("--workload", choices=WORKLOADS, help="default: all, one after the other")
     chosen = parser.parse_args(arguments)
     if "{db}" not in chosen.url:
-        parser.error("the URL must hold {db} where the database is named: every run has one of its own")
+        parser.error("the URL must hold {db} in place of the database's name: every run uses a database of its own")
     runs: list[LoadRun] = []
     with Clients(chosen.processes) as clients:
         for load in _loads(chosen):

@@ -11,20 +11,20 @@ from enum import Enum
 
 
 class AnomalyKind(Enum):
-    """A kind of anomaly; its value is its name for people."""
+    """A kind of anomaly; its value describes it."""
 
     GARBAGE_READ = "garbage read: a value that nobody wrote"
     DUPLICATE = "duplicate: one write took effect twice"
     INTERNAL = "internal inconsistency: a transaction does not see its own writes"
-    NON_REPEATABLE_READ = "non-repeatable read: a transaction sees a key change under it"
-    G1A = "G1a, aborted read: of a value whose transaction had failed"
-    G1B = "G1b, intermediate read: of a value that its own transaction overwrote"
-    DIRTY_UPDATE = "dirty update: a committed write on top of one that had failed"
+    NON_REPEATABLE_READ = "non-repeatable read: a transaction read two values of one key"
+    G1A = "G1a, aborted read: a transaction read a value whose transaction had failed"
+    G1B = "G1b, intermediate read: a transaction read a value that its own transaction overwrote"
+    DIRTY_UPDATE = "dirty update: a committed write was made on top of one that had failed"
     INCOMPATIBLE_ORDER = "incompatible orders: one key's versions were seen in two orders"
     LOST_UPDATE = "lost update: two transactions replaced the same version"
     DOUBLE_REMOVAL = "double removal: two transactions were told that they removed the same row"
-    LOST_WRITE = "lost write: acknowledged, and not there"
-    INVARIANT = "broken invariant: a total that no statement may see"
+    LOST_WRITE = "lost write: it was acknowledged, and is not there"
+    INVARIANT = "broken invariant: a statement saw a total that is never there"
     STALE_READ = "stale read: a transaction missed what was committed before it began"
     G0 = "G0, dirty write: a cycle of writes"
     G1C = "G1c, circular information flow: a cycle of writes and reads"
@@ -35,7 +35,7 @@ class AnomalyKind(Enum):
 
 
 class Order(Enum):
-    """Which order of time a cycle needs besides what was read and written."""
+    """The order of time that a cycle needs, in addition to what was read and written."""
 
     NONE = ""
     PROCESS = "against the order of one process's transactions"
@@ -54,7 +54,7 @@ _ALLOWED = {
 
 
 def allowed(level: str) -> frozenset[AnomalyKind]:
-    """What a level allows. What it allows, it allows against real time, too.
+    """The kinds of anomalies that a level allows. It allows them against real time, too.
 
     Raises:
         ValueError: there is no such level.
@@ -66,7 +66,7 @@ def allowed(level: str) -> frozenset[AnomalyKind]:
 
 @dataclass(frozen=True)
 class Anomaly:
-    """One anomaly. `story` tells it in words, a line per step; `names` are the transactions in it."""
+    """One anomaly. `story` describes it, one line per step; `names` are the transactions in it."""
 
     kind: AnomalyKind
     names: tuple[str, ...]

@@ -1,6 +1,6 @@
-"""Bank: money is moved between accounts, so that who sees all accounts at one moment sees the total.
+"""Bank: money moves between accounts, so that the sum of all accounts at any moment is the total.
 
-`facts` of the setting: `accounts`, how many there are; `total`, what they hold together.
+The setting's `facts` are `accounts`, how many there are, and `total`, their sum.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from rome.testing.isolation.inference import Findings
 
 
 def infer(history: History) -> Findings:
-    """Hold every read of all accounts against the total, and every balance against 0.
+    """Compare every read of all accounts with the total, and every balance with 0.
 
-    One statement that sees another total is never allowed; several that do show that they were not of one moment.
+    One statement may never see another total. If several statements do, they were not of one moment.
     """
     findings = Findings()
     accounts, total = history.setting.facts["accounts"], history.setting.facts["total"]

@@ -1,4 +1,4 @@
-"""The checker: what a history shows, held against what its isolation level allows."""
+"""The checker: compare what a history shows with what its isolation level allows."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ INFERENCES: dict[str, Callable[[History], Findings]] = {
     "bank": banks.infer,
     "stock": stock.infer,
 }
-"""By the name of the workload."""
+"""{name of a workload: its inference}"""
 
 
 @dataclass(frozen=True)
 class IsolationVerdict:
-    """What was found. `forbidden` is what the level does not allow, `tolerated` what it does.
+    """What was found.
 
-    Of a tangle of many cycles one is told: the lists show what there is, not how often.
+    Attributes:
+        forbidden: anomalies that the level does not allow. Of a tangle of many cycles only one is reported, so the list
+            shows which anomalies there are, not how often.
+        tolerated: anomalies that the level allows.
     """
 
     setting: Setting
@@ -39,22 +42,23 @@ class IsolationVerdict:
 
     @property
     def valid(self) -> bool:
+        """Whether nothing forbidden was found."""
         return not self.forbidden
 
 
 def check(history: History, *, realtime: bool = True) -> IsolationVerdict:
     """Look for everything that the history's isolation level does not allow.
 
-    SERIALIZABLE and AUTOCOMMIT are held to strict serializability, SNAPSHOT to strong snapshot isolation. READ
-    COMMITTED is held to Adya's PL-2, and its statements, each taken by itself, to strict serializability (of registers
-    only as far as they were read: which version a transaction replaced is then not known). What a transaction saw that
-    failed is held to the same as what one saw that only read.
+    SERIALIZABLE and AUTOCOMMIT must be strictly serializable, SNAPSHOT must be strong snapshot isolation. READ
+    COMMITTED must be Adya's PL-2, and its statements, each taken by itself, must be strictly serializable (registers
+    only as far as they were read, since it is then not known which version a transaction replaced). What a failed
+    transaction saw must be as consistent as what a read-only transaction saw.
 
     Args:
-        realtime: the clocks of all processes can be compared. Counters and stock need it.
+        realtime: whether the clocks of all processes can be compared. Counters and stock need that.
 
     Raises:
-        ValueError: no such level or workload; or the same value was written twice.
+        ValueError: there is no such level or workload, or the same value was written twice.
     """
     level, workload = history.setting.level, history.setting.workload
     tolerated_kinds = allowed(level)
@@ -83,7 +87,7 @@ def _anomalies(history: History, realtime: bool) -> list[Anomaly]:
 
 
 def _told(cycle: Cycle, transactions: list[RecordedTransaction]) -> Iterator[str]:
-    """Why each transaction of a cycle comes before the next one."""
+    """Say why each transaction of a cycle comes before the next one."""
     for edge in cycle:
         yield _reason(edge, transactions[edge.before], transactions[edge.after])
     first = transactions[cycle[0].before].name

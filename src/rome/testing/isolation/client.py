@@ -1,6 +1,6 @@
-"""One client: runs transactions on a connection, and records what each did, saw and became.
+"""One client: it runs transactions on a connection, and records what each did and saw, and how it ended.
 
-A transaction that fails is not run again: it is one attempt, and the next one has other values.
+A failed transaction does not run again: it is one attempt, and the next transaction has other values.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from rome.testing.isolation.history import UNDONE, Outcome, RecordedOperation, RecordedStatement, RecordedTransaction
 
 _NOTHING_WRITTEN = frozenset({"40001", "08006", "53200", "25006", "57P03"})
-"""SQLSTATEs after which a COMMIT has surely not happened: rome.errors."""
+"""SQLSTATEs of rome.errors after which it is certain that a COMMIT did not happen."""
 
 _CONSTRAINT = "23"
 
@@ -26,13 +26,13 @@ clock: Callable[[], int] = time.monotonic_ns
 
 
 class Attempt:
-    """One transaction under way: what its workload has it do, and the record of it."""
+    """One transaction in progress, with its record."""
 
     def __init__(self, connection: sa.Connection, announce: Callable[[], None]) -> None:
         self._connection, self._announce = connection, announce
         self.statements: list[RecordedStatement] = []
         self.undone: list[RecordedStatement] = []
-        """What was written and rolled back to a savepoint."""
+        """Writes that were undone by a rollback to a savepoint."""
 
     def run(
         self,
@@ -45,9 +45,9 @@ class Attempt:
         """Run one statement; returns how many rows it changed, or -1 after a query.
 
         Args:
-            writes: what it writes, if it changes any row. If it raises, it may have been carried out.
-            reads: what the rows that it returns mean: what it read, and what it wrote if only they tell that; then it
-                must not be a transaction by itself.
+            writes: what it writes if it changes any row. If it raises, it may still have been carried out.
+            reads: converts the rows that it returns: what it read, and what it wrote if only the rows tell. In that
+                case it must not be a transaction by itself.
         """
         begin = clock()
         self.statements.append(RecordedStatement(begin, begin, predicate, list(writes)))
@@ -64,7 +64,7 @@ class Attempt:
 
     @contextmanager
     def rolled_back(self) -> Iterator[None]:
-        """A savepoint; what is done inside is undone at the end."""
+        """A savepoint that is rolled back at the end."""
         savepoint = self._connection.begin_nested()
         before = len(self.statements)
         yield
@@ -76,19 +76,19 @@ class Attempt:
 
 
 class Workload(Protocol):
-    """What transactions do."""
+    """What the transactions of a client do."""
 
     def steps(self, attempt: Attempt, number: int) -> Iterator[None]:
         """Run the process's transaction `number`; yields after each statement."""
 
 
 class IsolationClient:
-    """A process's sequence of transactions.
+    """The sequence of one process's transactions.
 
     Args:
-        record: where finished transactions go.
-        announce: before every write, and after a rollback to a savepoint, record the transaction as unknown: the client
-            may be killed.
+        record: called with each finished transaction.
+        announce: whether to record the transaction as unknown before every write and after a rollback to a savepoint,
+            for clients that may be killed.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class IsolationClient:
         return outcome
 
     def steps(self, number: int) -> Generator[None, None, Outcome]:
-        """The same, one statement at a time; the generator's value is the outcome."""
+        """Run one transaction, a statement at each step; the generator returns the outcome."""
         begin = clock()
 
         def announce() -> None:
@@ -138,7 +138,7 @@ class IsolationClient:
         return outcome
 
     def _outcome(self, error: DBAPIError, before: Outcome) -> Outcome:
-        """What became of the transaction. `before`: fail while COMMIT was not sent, then unknown."""
+        """How the transaction ended. `before` is what to assume: fail until COMMIT is sent, then unknown."""
         state = getattr(error.orig, "sqlstate", None) or ""
         if state in _NOTHING_WRITTEN or state.startswith(_CONSTRAINT):
             return "fail"

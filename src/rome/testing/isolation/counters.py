@@ -1,6 +1,6 @@
-"""Counters: amounts above 0 are added; a read lies between what was surely added before it and all that can have been.
+"""Counters: positive amounts are added. A read is at least what was certainly added before it began.
 
-Bounds are by real time, so they need clocks that can be compared.
+And it is at most all that can have been added before it ended. These bounds need clocks that can be compared.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rome.testing.isolation.inference import Findings
 
 
 class _Read(NamedTuple):
-    """A counter as a transaction found it, without what it had added itself."""
+    """A counter as a transaction found it, without what that transaction had added."""
 
     begin: int
     end: int
@@ -24,7 +24,7 @@ class _Read(NamedTuple):
 
 
 class _Sums:
-    """The sum of all amounts up to a time."""
+    """The sums of all amounts up to each time."""
 
     def __init__(self, amounts: list[tuple[int, int]]) -> None:
         amounts.sort()
@@ -32,11 +32,12 @@ class _Sums:
         self._sums = [0, *accumulate(amount for _, amount in amounts)]
 
     def before(self, time: int) -> int:
+        """The sum of the amounts before a time."""
         return self._sums[bisect_left(self._times, time)]
 
 
 def infer(history: History) -> Findings:
-    """Hold every read against its bounds, and the reads against each other."""
+    """Compare every read with its bounds, and the reads with each other."""
     findings = Findings()
     sure: dict[int, list[tuple[int, int]]] = {}
     possible: dict[int, list[tuple[int, int]]] = {}
@@ -82,7 +83,7 @@ def _judge_bounds(key: int, reads: list[_Read], sure: _Sums, possible: _Sums, fi
 
 
 def _judge_order(key: int, reads: list[_Read], findings: Findings) -> None:
-    """No read is of less than one that had ended before its transaction began."""
+    """Report a read of less than an earlier one saw, if that had ended before this one's transaction began."""
     ended = sorted(reads, key=lambda read: read.end)
     highest, after = None, 0
     for read in sorted(reads, key=lambda read: read.begin):

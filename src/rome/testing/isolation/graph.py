@@ -1,9 +1,9 @@
-"""The dependency graph: which transaction must come before which, and why; and its cycles.
+"""The graph of dependencies: which transaction must come before which, and why; and its cycles.
 
-A history is serializable if the graph of what was read and written has no cycle; strictly so if it has none either with
-the edges of real time (Adya 1999; Kingsbury and Alvaro 2020). It is one of snapshot isolation if every cycle has two
-anti-dependencies side by side (Fekete et al. 2005; Cerone and Gotsman 2016), and of read committed if none consists of
-writes and reads-from alone.
+A history is serializable if the graph of what was read and written has no cycle; strictly so if there is none either
+when the edges of real time are added (Adya 1999; Kingsbury and Alvaro 2020). It is one of snapshot isolation if every
+cycle has two adjacent anti-dependencies (Fekete et al. 2005; Cerone and Gotsman 2016), and of read committed if no
+cycle consists of writes and reads-from alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rome.testing.isolation.anomalies import AnomalyKind, Order
 
 
 class Dependency(Enum):
-    """Why one transaction comes before another. The order is that of preference, when several would do."""
+    """Why one transaction comes before another. If several reasons apply, the first one in this order is used."""
 
     WW = "wrote over"
     WR = "read what was written"
@@ -30,9 +30,11 @@ class Dependency(Enum):
 
 
 class Edge(NamedTuple):
-    """`before` and `after` are places in the history; `old` and `new` are the versions of `key` that they met on.
+    """One dependency.
 
-    An old one without a new one: it was removed.
+    Attributes:
+        before, after: places in the history.
+        old, new: the versions of `key` that the two have to do with. An old one without a new one: it was removed.
     """
 
     before: int
@@ -53,17 +55,17 @@ _ORDERS: tuple[frozenset[Dependency], ...] = (frozenset(), frozenset({Dependency
 _NAMED_ORDERS = ((Dependency.REALTIME, Order.REALTIME), (Dependency.PROCESS, Order.PROCESS))
 
 _TRIES = 100
-"""How many edges of a tangle are tried for its shortest cycle. A tangle can have a million."""
+"""How many edges of a tangle are tried to find a short cycle, since a tangle can have a million."""
 
 
 def find_cycles(edges: Iterable[Edge]) -> Iterator[tuple[AnomalyKind, Order, Cycle]]:
     """One short cycle for every tangle (strongly connected component) of every kind of graph.
 
-    Nothing is yielded exactly when the whole graph has no cycle; and nothing that a level forbids is missed, since each
-    level forbids all cycles of one of the graphs that are searched: writes; writes and reads; all in which no two
-    anti-dependencies touch; all. Each is searched first without the order of time, then with it.
+    If nothing is yielded, the whole graph has no cycle. Nothing that a level forbids is missed, since each level
+    forbids all cycles of one of the graphs that are searched: writes; writes and reads; all in which no two
+    anti-dependencies are adjacent; all. Each is searched first without the order of time, then with it.
 
-    Cost: O(transactions + edges) when there is no cycle.
+    Cost: O(transactions + edges) if there is no cycle.
     """
     found: set[frozenset[int]] = set()
     for tangle in _tangles(list(edges), frozenset(Dependency)):
@@ -77,7 +79,7 @@ def find_cycles(edges: Iterable[Edge]) -> Iterator[tuple[AnomalyKind, Order, Cyc
 
 
 def classify(cycle: Cycle) -> tuple[AnomalyKind, Order]:
-    """Name a cycle by what is in it."""
+    """The kind of a cycle, by the edges in it."""
     why = [edge.why for edge in cycle]
     anti = [reason in _ANTI for reason in why]
     order = next((order for needs, order in _NAMED_ORDERS if needs in why), Order.NONE)
@@ -94,7 +96,7 @@ def classify(cycle: Cycle) -> tuple[AnomalyKind, Order]:
 
 
 def _tangles(edges: Sequence[Edge], kinds: frozenset[Dependency]) -> list[list[Edge]]:
-    """Of each strongly connected component of more than one transaction the edges inside it."""
+    """The edges inside each strongly connected component of more than one transaction."""
     chosen = [edge for edge in edges if edge.why in kinds]
     numbers = {place: number for number, place in enumerate({p for edge in chosen for p in edge[:2]})}
     graph: rustworkx.PyDiGraph[int, None] = rustworkx.PyDiGraph()
@@ -113,7 +115,7 @@ def _tangles(edges: Sequence[Edge], kinds: frozenset[Dependency]) -> list[list[E
 
 
 class _Paths:
-    """Shortest paths over some of the edges; where several join the same two, the strongest reason stands."""
+    """Shortest paths over some of the edges. If several edges join the same two, the strongest reason is kept."""
 
     def __init__(self, edges: Iterable[Edge]) -> None:
         self._edges: dict[tuple[int, int], Edge] = {}
@@ -126,7 +128,7 @@ class _Paths:
         self._graph.extend_from_edge_list(list(self._edges))
 
     def back(self, edge: Edge) -> Cycle | None:
-        """The shortest cycle that begins with `edge`, which itself need not be one of ours."""
+        """The shortest cycle that begins with `edge`, which need not be one of these edges."""
         if max(edge.before, edge.after) >= len(self._graph):
             return None
         paths = rustworkx.digraph_dijkstra_shortest_paths(self._graph, edge.after, edge.before)
@@ -141,7 +143,7 @@ class _Paths:
 
 
 def _renumbered(edges: Sequence[Edge]) -> tuple[list[Edge], list[int]]:
-    """The same edges on places 0, 1, 2.., and what each was before: graphs have as many nodes as their highest."""
+    """The same edges with places 0, 1, 2.., and the original place of each: a graph has a node for each number."""
     places = sorted({place for edge in edges for place in edge[:2]})
     numbers = {place: number for number, place in enumerate(places)}
     return [e._replace(before=numbers[e.before], after=numbers[e.after]) for e in edges], places
@@ -178,10 +180,10 @@ def _single(tangle: Sequence[Edge], times: frozenset[Dependency]) -> list[Cycle]
 
 
 def _nonadjacent(tangle: Sequence[Edge], times: frozenset[Dependency]) -> list[Cycle]:
-    """Cycles in which no two anti-dependencies touch.
+    """Cycles in which no two anti-dependencies are adjacent.
 
-    Searched on a graph in which each transaction stands twice: as reached by an anti-dependency, and as not. Only from
-    the latter does another one lead on.
+    The graph that is searched has each transaction twice: reached by an anti-dependency, or not. An anti-dependency
+    leads only out of the second.
     """
     twice: list[Edge] = []
     for edge in tangle:

@@ -1,13 +1,13 @@
 """What clients did and saw, transaction by transaction: the input of the checker, and its file format.
 
-A file is JSON lines. The first line is the setting, every other one a transaction:
+A file holds JSON lines. The first line is the setting, each other line a transaction:
 
     {"workload":"lists","level":"SERIALIZABLE","facts":{},"format":1}
     {"process":0,"number":7,"begin":1000,"end":5000,"outcome":"ok",
      "statements":[[1000,2000,false,[["append",3,70]]],[2100,3000,true,[["read",3,[12,70]],["read",4,[]]]]]}
 
-Times are nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share. Who checks clients on several
-machines must not compare their times: see `check`.
+Times are nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share. Times of clients on different machines
+must not be compared: see `check`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FORMAT = 1
 UNDONE = -1
 
 Outcome = Literal["ok", "fail", "unknown"]
-"""fail: surely nothing was written. unknown: all was written, or nothing."""
+"""fail: it is certain that nothing was written. unknown: everything was written, or nothing."""
 
 RecordedAction = Literal["read", "append", "remove", "write", "increment"]
 RecordedValue = int | list[int] | None
@@ -31,8 +31,10 @@ RecordedValue = int | list[int] | None
 class RecordedOperation(msgspec.Struct, frozen=True, array_like=True):
     """One thing that a statement read or wrote.
 
-    read: `value` is what was there: a list (lists, sets), a number (registers, counters, accounts), or None for no row.
-    append: to a list, or to a set. remove: from a set. write: a register's new number. increment: `value` was added.
+    Attributes:
+        kind: read, append (to a list or a set), remove (from a set), write (a register), or increment.
+        value: of a read, what was there: a list (lists, sets), a number (registers, counters, accounts), or None for no
+            row. Otherwise the element, the register's new number, or the amount that was added.
     """
 
     kind: RecordedAction
@@ -43,7 +45,7 @@ class RecordedOperation(msgspec.Struct, frozen=True, array_like=True):
 class RecordedStatement(msgspec.Struct, frozen=True, array_like=True):
     """One SQL statement that returned, or a write that was sent.
 
-    `predicate`: its reads are of all keys that match a condition, and tell also which were not there.
+    If `predicate`, it read all keys that match a condition, so its reads also show which keys were absent.
     """
 
     begin: int
@@ -57,8 +59,8 @@ class RecordedTransaction(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         number: counts the process's transactions.
-        end: None: nobody knows when, or whether, it ended.
-        part: of a transaction that was taken apart. UNDONE: its writes that were undone by a savepoint.
+        end: None if it is not known when, or whether, it ended.
+        part: which part of a transaction that was taken apart. UNDONE: its writes that a savepoint undid.
     """
 
     process: int
@@ -71,6 +73,7 @@ class RecordedTransaction(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def name(self) -> str:
+        """How stories name it: T<process>.<number>, and #<part> if it is a part."""
         return f"T{self.process}.{self.number}" + ("" if self.part is None else f"#{self.part}")
 
     def operations(self) -> Iterator[tuple[RecordedStatement, RecordedOperation]]:
@@ -81,7 +84,7 @@ class RecordedTransaction(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """How a history came about. `facts` are what a workload promises: bank has {"total": .., "accounts": ..}."""
+    """How a history came about. `facts` is what the workload promises: for bank {"total": .., "accounts": ..}."""
 
     workload: str
     level: str
@@ -97,20 +100,20 @@ class History(msgspec.Struct, frozen=True):
 
 
 def make_history(setting: Setting, transactions: Iterable[RecordedTransaction]) -> History:
-    """Put transactions in order. Of those with the same process and number the last one counts.
+    """Put transactions in order. Of several with the same process and number only the last one counts.
 
-    So a client that may be killed announces a transaction as unknown before it begins, and overrides that later.
+    So a client that may be killed can record a transaction as unknown before it begins, and overwrite that later.
     """
     latest = {(each.process, each.number, each.part): each for each in transactions}
     return History(setting, sorted(latest.values(), key=lambda each: each.begin))
 
 
 def read_history(paths: Iterable[Path]) -> History:
-    """Read the files of one run, one per process; a last line that is cut off is left out.
+    """Read the files of one run, one per process. An incomplete last line is ignored.
 
     Raises:
-        ValueError: no file, another format, or files of different settings.
-        msgspec.DecodeError: a line is not of the format.
+        ValueError: there is no file, its format is another, or the files are of different settings.
+        msgspec.DecodeError: a line does not have the format.
     """
     decoder = msgspec.json.Decoder(RecordedTransaction)
     settings: set[str] = set()
@@ -130,7 +133,7 @@ def read_history(paths: Iterable[Path]) -> History:
 
 
 class HistoryWriter:
-    """Writes one process's part of a history; every line reaches the file at once, so that SIGKILL costs none."""
+    """Writes one process's part of a history. Every line reaches the file at once, so SIGKILL loses none."""
 
     def __init__(self, path: Path, setting: Setting) -> None:
         self._file = path.open("wb", buffering=0)
@@ -138,10 +141,12 @@ class HistoryWriter:
         self._write(setting)
 
     def add(self, transaction: RecordedTransaction) -> None:
+        """Write one transaction."""
         self._write(transaction)
 
     def _write(self, line: Setting | RecordedTransaction) -> None:
         self._file.write(self._encoder.encode(line) + b"\n")
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()

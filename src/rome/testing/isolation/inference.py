@@ -1,4 +1,4 @@
-"""What all workloads' inferences share: who wrote a value, and the anomalies that one value shows by itself."""
+"""What the inferences share: who wrote a value, and the anomalies that one value shows by itself."""
 
 from __future__ import annotations
 
@@ -13,26 +13,32 @@ from rome.testing.isolation.history import History, RecordedTransaction, Recorde
 
 @dataclass
 class Findings:
-    """Anomalies found without a graph, and the edges of the graph. Places are those in the history."""
+    """Anomalies found without a graph, and the edges of the graph. A place is a position in the history."""
 
     anomalies: list[Anomaly] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
 
     def report(self, kind: AnomalyKind, transactions: Iterable[RecordedTransaction], *story: str) -> None:
+        """Add an anomaly."""
         self.anomalies.append(Anomaly(kind, tuple(dict.fromkeys(each.name for each in transactions)), story))
 
 
 class InferredWrite(NamedTuple):
-    """A value's transaction, by its place; `final`: its transaction wrote nothing to the key after it."""
+    """The write of a value.
+
+    Attributes:
+        place: of its transaction.
+        final: whether the transaction wrote nothing to the key after it.
+    """
 
     place: int
     final: bool
 
 
 class Writers:
-    """Who wrote each value of each key. Values are written once: a second time is reported as a fault of the workload.
+    """Knows who wrote each value of each key. Writing a value twice is a fault of the workload.
 
-    An unknown outcome is taken for a commit once somebody else has read what it wrote.
+    A transaction of unknown outcome counts as committed once somebody else has read what it wrote.
     """
 
     def __init__(self, history: History) -> None:
@@ -54,23 +60,24 @@ class Writers:
                 last[place, key] = value
 
     def find(self, key: int, value: int | None) -> InferredWrite | None:
+        """The write of a value; None if there is no value, or nobody wrote it."""
         return None if value is None else self._writes.get((key, value))
 
     def place(self, key: int, value: int | None) -> int | None:
-        """The place of the transaction that wrote a value; None for no value, one of nobody, and one that failed."""
+        """The place of the transaction that wrote a value; None if there is none, nobody wrote it, or it failed."""
         write = self.find(key, value)
         if write is None or self._transactions[write.place].outcome == "fail":
             return None
         return write.place
 
     def acknowledged(self) -> Iterable[tuple[int, int, int]]:
-        """Key, value and place of all that was surely committed."""
+        """(key, value, place) of each write that is certain to be committed."""
         for (key, value), write in self._writes.items():
             if self._transactions[write.place].outcome == "ok":
                 yield key, value, write.place
 
     def judge(self, findings: Findings, reader: RecordedTransaction, key: int, values: Iterable[int]) -> None:
-        """Report values that nobody wrote, and those of transactions that had failed."""
+        """Report values that nobody wrote, and values of transactions that had failed."""
         for value in values:
             write = self.find(key, value)
             if write is None:
@@ -86,7 +93,7 @@ class Writers:
                 )
 
     def judge_last(self, findings: Findings, reader: RecordedTransaction, key: int, value: int) -> None:
-        """Report a version that its own transaction went on from."""
+        """Report a version that its own transaction overwrote."""
         write = self.find(key, value)
         if write is None or write.final:
             return
@@ -99,7 +106,7 @@ class Writers:
 
 
 def shown(value: RecordedValue) -> str:
-    """A value as a story tells it: long lists by their end."""
+    """A value as a story shows it; of a long list only the end."""
     if not isinstance(value, list) or len(value) <= 6:
         return f"{value}"
     return f"[.. {', '.join(map(str, value[-6:]))}] ({len(value)} long)"

@@ -17,7 +17,7 @@ def infer(history: History) -> Findings:
 
 
 class _Read:
-    """A key as a committed transaction found it, without what it had appended itself."""
+    """A key as a committed transaction found it, without what that transaction had appended."""
 
     def __init__(self, place: int, key: int, version: list[int], predicate: bool) -> None:
         self.place, self.key, self.version, self.predicate = place, key, version, predicate
@@ -30,10 +30,11 @@ class _Inference:
         self._findings = Findings()
         self._reads: list[_Read] = []
         self._orders: dict[int, list[int]] = {}
-        """Each key's longest list that a committed transaction read."""
+        """{key: the longest list that a committed transaction read}"""
         self._longest: dict[int, RecordedTransaction] = {}
 
     def run(self) -> Findings:
+        """Look at every transaction, then make the graph."""
         for place, transaction in enumerate(self._transactions):
             if transaction.outcome == "ok":
                 self._look_at(place, transaction)
@@ -43,7 +44,7 @@ class _Inference:
         return self._findings
 
     def _look_at(self, place: int, transaction: RecordedTransaction) -> None:
-        """Take a transaction's reads apart, and hold them against its own writes."""
+        """Check a transaction's reads against its own writes, and keep what it read of others."""
         own: dict[int, list[int]] = {}
         found: dict[int, list[int]] = {}
         for statement, operation in transaction.operations():
@@ -97,7 +98,7 @@ class _Inference:
     def _add_edges(self) -> None:
         add = self._findings.edges.append
         followers: dict[int, list[tuple[int, int]]] = {}
-        """Of each key, what was surely appended and is in no list that was read, so comes after all that is."""
+        """{key: (value, place) of what was certainly appended and is in no list that was read, so comes after these}"""
         seen = {key: frozenset(order) for key, order in self._orders.items()}
         for key, value, place in self._writers.acknowledged():
             if key in seen and value not in seen[key]:

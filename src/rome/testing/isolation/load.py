@@ -1,4 +1,4 @@
-"""Loads: several processes run one workload on one database, and what they recorded is checked."""
+"""Loads: several processes run one workload on one database, and the recorded history is checked."""
 
 from __future__ import annotations
 
@@ -20,12 +20,18 @@ from rome.testing.isolation.history import History, HistoryWriter, Setting, read
 from rome.testing.isolation.workloads import WORKLOADS, KeyedWorkload, LastRead
 
 _START_TIMEOUT_S = 120.0
-"""For all processes to be there; only ever used up when one of them has died."""
+"""How long to wait until all processes are ready; it passes only if one of them has died."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """One run. `url` is of a database without the workload's tables; `transactions` are those of all processes."""
+    """One run.
+
+    Attributes:
+        url: a database without the workload's tables.
+        keys: how many keys are in use at a time.
+        transactions: how many all processes together run.
+    """
 
     url: str
     workload: str
@@ -36,9 +42,11 @@ class Load:
 
     @property
     def setting(self) -> Setting:
+        """The setting that its history begins with."""
         return Setting(self.workload, self.level, WORKLOADS[self.workload].facts(self.keys))
 
     def of_process(self, process: int) -> KeyedWorkload:
+        """The workload of one process."""
         return WORKLOADS[self.workload](process, self.keys, single=self.level == "AUTOCOMMIT", seed=self.seed)
 
 
@@ -47,9 +55,9 @@ class LoadRun:
     """A load that was run and checked.
 
     Attributes:
-        seconds: between the first transaction's beginning and the last one's end.
-        conflicts: that connections met. Some were resolved by replays; the others are among the verdict's `fail`.
-        replays: by Rome. Both are 0 for other databases.
+        seconds: from the beginning of the first transaction to the end of the last.
+        conflicts: how many conflicts connections met. Replays resolved some; the others are transactions that failed.
+        replays: how many transactions Rome replayed. Both counts are 0 for other databases.
     """
 
     load: Load
@@ -81,7 +89,7 @@ class Clients:
         self._pool.shutdown(cancel_futures=True)
 
     def run(self, load: Load) -> LoadRun:
-        """Make the tables, run the transactions, read everything at the end, and check what was recorded."""
+        """Create the tables, run the transactions, read everything at the end, and check what was recorded."""
         engine = sa.create_engine(load.url)
         with engine.connect() as connection:
             WORKLOADS[load.workload].create(connection, load.keys)
@@ -105,7 +113,7 @@ class Clients:
 
 
 _barrier: Barrier | None = None
-"""In a client process: where it waits until the others are there, too."""
+"""In a client process: the barrier at which it waits until the others are ready, too."""
 
 
 def _remember(barrier: Barrier) -> None:
@@ -128,16 +136,16 @@ def _run_process(load: Load, process: int, transactions: int, path: Path) -> tup
 
 
 def _read_all(load: Load, process: int, transactions: int, path: Path) -> None:
-    """Read every key after everything else, which shows whether all that was acknowledged is there."""
+    """Read every key at the end, which shows whether everything that was acknowledged is there."""
     engine = sa.create_engine(load.url)
     last = LastRead(load.of_process(process), transactions)
     with closing(HistoryWriter(path, load.setting)) as writer, engine.connect() as connection:
         outcome = IsolationClient(connection, last, process, writer.add).run(0)
     engine.dispose()
-    assert outcome == "ok", "a transaction that only reads has failed"
+    assert outcome == "ok", "a read-only transaction failed"
 
 
 def _duration(history: History) -> float:
-    """Seconds from the first beginning to the end of the last but one transaction, which was the last of the load."""
+    """Seconds from the first beginning to the end of the last transaction of the load, which is the last but one."""
     ends = [each.end for each in history.transactions[:-1] if each.end is not None]
     return (max(ends) - history.transactions[0].begin) / 1e9

@@ -1,4 +1,4 @@
-"""Histories taken apart: what parts of a transaction must look like, each as a transaction of its own."""
+"""Take histories apart, so that each part of a transaction can be checked as a transaction of its own."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from rome.testing.isolation.history import (
 
 
 def with_reads_of_failed(history: History) -> History:
-    """The same, and for each transaction that failed another one of what it had read.
+    """The history with one more transaction for each that failed, which holds what that one had read.
 
-    Left out is what it read of keys that it had written itself.
+    Its reads of keys that it had written itself are left out.
     """
     parts = [_reads(each) for each in history.transactions if each.outcome == "fail"]
     return make_history(history.setting, [*history.transactions, *(part for part in parts if part.statements)])
 
 
 def by_statements(history: History) -> History:
-    """The history in which every statement's reads are a transaction of their own, and so is what COMMIT wrote.
+    """The history in which each statement's reads are a transaction of their own, and so are the writes of a COMMIT.
 
-    Left out are reads of keys that the transaction had written itself.
+    Reads of keys that the transaction had written itself are left out.
     """
     parts: list[RecordedTransaction] = []
     for transaction in history.transactions:
@@ -40,7 +40,7 @@ def by_statements(history: History) -> History:
 
 
 def _reads(transaction: RecordedTransaction) -> RecordedTransaction:
-    """What it read before it wrote the same key, as a transaction that was committed."""
+    """What a transaction read before it wrote the same key, as a transaction that was committed."""
     written: set[int] = set()
     statements: list[RecordedStatement] = []
     for statement in transaction.statements:
@@ -59,6 +59,6 @@ def _part(
 def _only(
     statement: RecordedStatement, operations: Iterable[RecordedOperation], *, writes: bool
 ) -> list[RecordedStatement]:
-    """The statement with only its writes, or only its reads; nothing if there are none."""
+    """The statement with only its writes, or only its reads; an empty list if there are none."""
     kept = [each for each in operations if (each.kind != "read") is writes]
     return [RecordedStatement(statement.begin, statement.end, statement.predicate, kept)] if kept else []

@@ -1,6 +1,6 @@
-"""Registers: a number that is read before it is replaced, so that every version is known to follow another.
+"""Registers: a number is read before it is replaced, so that it is known which version each one follows.
 
-What a transaction writes without having read the key tells nothing about the order of versions.
+A write to a key that the transaction did not read says nothing about the order of versions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rome.testing.isolation.inference import Findings, Writers
 
 
 class _Read(NamedTuple):
-    """A register as a transaction found it; `version` None: it was not there."""
+    """A register as a transaction found it; `version` is None if it was not there."""
 
     place: int
     key: int
@@ -23,7 +23,7 @@ class _Read(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """The last version that a transaction wrote to a key, and the one that it had found there."""
+    """The last version that a transaction wrote to a key, and the version that it had found there."""
 
     place: int
     old: int | None
@@ -59,7 +59,7 @@ def infer(history: History) -> Findings:
 def _look_at(
     place: int, transaction: RecordedTransaction, findings: Findings
 ) -> tuple[list[_Read], list[tuple[int, _Step]]]:
-    """What a transaction found of others, and what it made of it; by key."""
+    """What a transaction found of others' writes, and what it wrote on top of these, by key."""
     found: dict[int, _Read] = {}
     own: dict[int, int] = {}
     for statement, operation in transaction.operations():

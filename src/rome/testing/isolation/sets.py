@@ -1,4 +1,4 @@
-"""Sets: elements are only added, each once; a read is of a whole set, and misses what is not in it."""
+"""Sets: elements are only added, each once. A read is of a whole set, and missed what is not in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rome.testing.isolation.inference import Findings, Writers
 
 
 class _Read(NamedTuple):
-    """A set as a committed transaction found it, without what it had added itself."""
+    """A set as a committed transaction found it, without what that transaction had added."""
 
     place: int
     key: int
@@ -29,7 +29,7 @@ def infer(history: History) -> Findings:
         if transaction.outcome == "ok":
             reads += _look_at(place, transaction, findings)
     members: dict[int, dict[int, int]] = {}
-    """Of each set, the elements that were surely added, or seen; with the place of who added them."""
+    """{set: {element that was certainly added, or seen: place of the transaction that added it}}"""
     for key, value, place in writers.acknowledged():
         members.setdefault(key, {})[value] = place
     for read in reads:

@@ -1,9 +1,9 @@
 """Stock: elements of sets are added once and removed once; a read is of a whole set.
 
-Who finds an element came after the one that added it, and before the one that removes it. Who misses it came before
-both or after both, and nothing in the set tells which. So that is concluded from time: what was there before a
-transaction began it can miss only for a removal, and for none that began after it had ended. (Not: after it had read.
-A replayed transaction saw the same again, later.)
+A transaction that finds an element comes after the one that added it, and before the one that removes it. A transaction
+that misses it comes before both or after both, and the set does not tell which. So time decides: if the element was
+there before a transaction began, the transaction can miss it only because of a removal, and of none that began after
+the transaction had ended. (Not: after it had read. A replayed transaction saw the same again, later.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rome.testing.isolation.inference import Findings, Writers
 
 
 class _Read(NamedTuple):
-    """A set as a committed transaction found it, without what it had added or removed itself, which is `own`."""
+    """A set as a committed transaction found it, without what that transaction had added or removed, which is `own`."""
 
     place: int
     key: int
@@ -40,12 +40,13 @@ class _Inference:
         self._writers = Writers(history)
         self._findings = Findings()
         self._removers: dict[tuple[int, int], list[int]] = {}
-        """Of key and element the places of those that may have removed it."""
+        """{(key, element): places of the transactions that may have removed it}"""
         self._removed: dict[tuple[int, int], int] = {}
-        """The same of those that surely did."""
+        """{(key, element): places of the transactions that certainly removed it}"""
         self._reads: list[_Read] = []
 
     def run(self) -> Findings:
+        """Look at every transaction, then make the graph."""
         for place, transaction in enumerate(self._transactions):
             if transaction.outcome == "ok":
                 self._reads += self._look_at(place, transaction)
@@ -60,7 +61,7 @@ class _Inference:
         return self._findings
 
     def _look_at(self, place: int, transaction: RecordedTransaction) -> Iterator[_Read]:
-        """Take a transaction's reads apart, and hold them against what it did itself."""
+        """Check a transaction's reads against what it did itself; yields what it saw of others."""
         added: dict[int, set[int]] = {}
         removed: dict[int, set[int]] = {}
         found: dict[int, frozenset[int]] = {}
@@ -103,7 +104,7 @@ class _Inference:
 
     def _add_edges(self) -> None:
         adders: dict[int, dict[int, int]] = {}
-        """Of each set the elements that were surely there once; with the place of who added them."""
+        """{set: {element that was certainly there: place of the transaction that added it}}"""
         for key, element, place in self._writers.acknowledged():
             adders.setdefault(key, {})[element] = place
         for read in self._reads:
@@ -117,7 +118,7 @@ class _Inference:
             for element, adder in adders.get(read.key, {}).items():
                 if element not in read.elements and element not in read.own:
                     self._add_edge_of_missed(read, element, adder)
-        for read in self._reads:  # once it is known whose removal somebody has seen
+        for read in self._reads:  # after the loop above, which found out whose removals were seen
             for element in read.elements:
                 remover = self._removed.get((read.key, element))
                 if remover is not None:
@@ -140,5 +141,5 @@ class _Inference:
 
 
 def _is_after(later: RecordedTransaction, earlier: RecordedTransaction) -> bool:
-    """Whether one surely began when the other had ended."""
+    """Whether one certainly began after the other had ended."""
     return earlier.end is not None and earlier.end < later.begin

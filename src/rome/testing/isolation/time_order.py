@@ -9,14 +9,14 @@ from rome.testing.isolation.history import RecordedTransaction
 
 
 def time_edges(transactions: Sequence[RecordedTransaction], *, realtime: bool = True) -> Iterator[Edge]:
-    """The order of each process's transactions and, with `realtime`, of all; left out is what follows from the rest.
+    """The order of each process's transactions and, if `realtime`, of all; without edges that follow from others.
 
-    A transaction that ended at an unknown time comes before none.
+    A transaction that ended at an unknown time comes before no other.
 
     Args:
         transactions: in the order in which they began. Failed ones take no part.
 
-    Cost: O(transactions x how many were under way at once).
+    Cost: O(transactions x how many were in progress at once).
     """
     yield from _process_order(transactions)
     if realtime:
@@ -37,8 +37,8 @@ def _process_order(transactions: Sequence[RecordedTransaction]) -> Iterator[Edge
 
 
 def _real_time(transactions: Sequence[RecordedTransaction]) -> Iterator[Edge]:
-    """From each transaction of the frontier, which are the ended ones that no other ended one follows."""
-    events: list[tuple[int, int, int]] = []  # at one time the beginnings first: what touches is not ordered
+    """Edges from each transaction of the frontier: the ended ones that no other ended one follows."""
+    events: list[tuple[int, int, int]] = []  # at equal times beginnings come first
     for place, transaction in enumerate(transactions):
         if transaction.outcome != "fail":
             events.append((transaction.begin, 0, place))

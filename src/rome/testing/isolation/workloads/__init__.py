@@ -1,7 +1,7 @@
-"""What the clients of a load do: kinds of transactions, each with values from which its inference can conclude.
+"""What the clients of a load do: kinds of transactions, each with values from which its inference can draw conclusions.
 
-Keys go out of use and new ones come as a process counts its transactions, so that lists stay short and rows come into
-being all the time: phantoms need that.
+As a process counts its transactions, it moves on to new keys. So lists stay short, and rows are created all the time,
+which phantoms need.
 """
 
 from __future__ import annotations
@@ -24,4 +24,4 @@ WORKLOADS: dict[str, type[KeyedWorkload]] = {
     "bank": Bank,
     "stock": Stock,
 }
-"""By the name that a history's setting gives."""
+"""{name in a history's setting: workload}"""

@@ -1,4 +1,4 @@
-"""Accounts between which money moves."""
+"""Accounts between which money is moved."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
 
 class Bank(KeyedWorkload):
-    """Money moves by one statement or by two; accounts are read by one statement or in two halves."""
+    """Moves money with one statement or with two; reads all accounts with one statement or in two halves."""
 
     tables = ("CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL)",)
     _INITIAL = 100
@@ -27,18 +27,22 @@ class Bank(KeyedWorkload):
 
     @staticmethod
     def facts(keys: int) -> dict[str, int]:
+        """How many accounts there are, and what they hold together."""
         return {"accounts": keys, "total": keys * Bank._INITIAL}
 
     @classmethod
     def create(cls, connection: sa.Connection, keys: int) -> None:
+        """Create the accounts."""
         super().create(connection, keys)
         connection.execute(cls._open, [{"key": key, "balance": cls._INITIAL} for key in range(keys)])
         connection.commit()
 
     def window(self, number: int) -> range:
+        """All accounts, always."""
         return range(self._keys)
 
     def step(self, attempt: Attempt, key: int) -> Iterator[None]:
+        """Move money, or read all accounts."""
         if self._random.random() < 0.5:
             yield from self._transfer(attempt, key)
             return
@@ -63,6 +67,7 @@ class Bank(KeyedWorkload):
             yield
 
     def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
+        """Read all accounts."""
         bounds = {"start": min(keys), "stop": max(keys) + 1}
         attempt.run(
             self._all,

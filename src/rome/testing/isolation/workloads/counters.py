@@ -13,13 +13,14 @@ from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
 
 class CounterWorkload(KeyedWorkload):
-    """A counter is added to, or read."""
+    """Adds to a counter, or reads it."""
 
     tables = ("CREATE TABLE counter (id INTEGER PRIMARY KEY, n INTEGER NOT NULL)",)
     _increment = sa.text("INSERT INTO counter VALUES (:key, :amount) ON CONFLICT (id) DO UPDATE SET n = n + excluded.n")
     _by_key = sa.text("SELECT n FROM counter WHERE id = :key")
 
     def step(self, attempt: Attempt, key: int) -> Iterator[None]:
+        """Add to a counter, or read it."""
         if self._random.random() < 0.5:
             amount = self._random.randint(1, 5)
             attempt.run(self._increment, {"key": key, "amount": amount}, RecordedOperation("increment", key, amount))
@@ -28,6 +29,7 @@ class CounterWorkload(KeyedWorkload):
         yield
 
     def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
+        """Read counters one by one."""
         for key in keys:
             attempt.run(self._by_key, {"key": key}, reads=partial(self._found, key))
 

@@ -21,8 +21,8 @@ class KeyedWorkload(ABC):
     """Transactions of one process over numbered keys.
 
     Args:
-        keys: how many are in use at a time; few are hot.
-        single: a transaction has one statement, as under AUTOCOMMIT.
+        keys: how many are in use at a time; the fewer, the hotter.
+        single: whether each transaction has one statement, as under AUTOCOMMIT.
     """
 
     tables: ClassVar[tuple[str, ...]]
@@ -34,18 +34,18 @@ class KeyedWorkload(ABC):
 
     @staticmethod
     def facts(keys: int) -> dict[str, int]:
-        """What the setting of a history says beside the names."""
+        """What the setting of a history says besides the names of workload and level."""
         return {}
 
     @classmethod
     def create(cls, connection: sa.Connection, keys: int) -> None:
-        """Make the tables, and what is in them at the beginning."""
+        """Create the tables and their first rows."""
         for sql in cls.tables:
             connection.execute(sa.text(sql))
         connection.commit()
 
     def steps(self, attempt: Attempt, number: int) -> Iterator[None]:
-        """See rome.testing.isolation.client.Workload."""
+        """Run a transaction, as rome.testing.isolation.client.Workload says."""
         first = self.window(number)[0]
         for _ in range(1 if self._single else self._random.randint(1, 4)):
             yield from self.step(attempt, first + self._random.randrange(self._keys))
@@ -58,11 +58,11 @@ class KeyedWorkload(ABC):
 
     @abstractmethod
     def step(self, attempt: Attempt, key: int) -> Iterator[None]:
-        """A statement about a key, or a few that belong together; yields after each."""
+        """Run a statement on a key, or a few that belong together; yields after each."""
 
     @abstractmethod
     def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
-        """Read keys that follow each other, whatever is there."""
+        """Read consecutive keys, whether they have rows or not."""
 
     def new_value(self) -> int:
         """A number that no process has used before."""
@@ -71,7 +71,7 @@ class KeyedWorkload(ABC):
 
 
 def part(key: int) -> range:
-    """The keys that a predicate reads together with this one."""
+    """The keys that a predicate reads together with this key."""
     return range(key - key % PART, key - key % PART + PART)
 
 
@@ -86,33 +86,36 @@ class RowWorkload(KeyedWorkload):
     @staticmethod
     @abstractmethod
     def value(stored: object) -> RecordedValue:
-        """What a row holds; of None, what a key has that has no row."""
+        """What a row holds; for None, what a key without a row holds."""
 
     def read_one(self, attempt: Attempt, key: int) -> None:
+        """Read one key."""
         attempt.run(self.by_key, {"key": key}, reads=partial(self.found, [key]))
 
     def read_part(self, attempt: Attempt, key: int) -> None:
+        """Read the keys of a part by the secondary index."""
         attempt.run(self.by_index, {"part": key // PART}, reads=partial(self.found, part(key)), predicate=True)
 
     def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
+        """Read a range of keys."""
         bounds = {"start": min(keys), "stop": max(keys) + 1}
         attempt.run(self.by_range, bounds, reads=partial(self.found, keys), predicate=True)
 
     def found(self, keys: Iterable[int], rows: Sequence[IsolationRow]) -> Iterable[RecordedOperation]:
-        """What the rows say of all keys that a statement was to read."""
+        """What the rows say of all the keys that a statement was to read."""
         stored = {row[0]: row[1] for row in rows}
         return [RecordedOperation("read", key, self.value(stored.get(key))) for key in keys]
 
 
 class LastRead:
-    """One transaction that reads all keys that a load has used, a hundred by a statement."""
+    """One transaction that reads all keys that a load has used, a hundred with each statement."""
 
     def __init__(self, workload: KeyedWorkload, transactions: int) -> None:
         self._workload = workload
         self._keys = range(workload.window(transactions).stop)
 
     def steps(self, attempt: Attempt, number: int) -> Iterator[None]:
-        """See rome.testing.isolation.client.Workload."""
+        """Run the transaction, as rome.testing.isolation.client.Workload says."""
         for first in range(0, len(self._keys), 100):
             self._workload.read_all(attempt, self._keys[first : first + 100])
             yield

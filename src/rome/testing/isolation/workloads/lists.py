@@ -1,4 +1,4 @@
-"""Lists in the text of one row each; rows come into being by the first append."""
+"""Lists, each in the text of one row, which the first append creates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rome.testing.isolation.workloads.keyed import PART, RowWorkload, part
 
 
 class Lists(RowWorkload):
-    """Read also by a page of a range; appended to by an upsert, which is sometimes undone."""
+    """Reads lists, also by a page of a range, and appends to them with an upsert, which is sometimes undone."""
 
     tables = (
         "CREATE TABLE list (id INTEGER PRIMARY KEY, part INTEGER NOT NULL, elements TEXT NOT NULL)",
@@ -29,6 +29,7 @@ class Lists(RowWorkload):
     _last = sa.text("SELECT id, elements FROM list WHERE id >= :start AND id < :stop ORDER BY id DESC LIMIT 2")
 
     def step(self, attempt: Attempt, key: int) -> Iterator[None]:
+        """Append to a list, or read one, a part, a range or a page."""
         chance = self._random.random()
         if chance < 0.35:
             self._append_one(attempt, key)
@@ -52,7 +53,7 @@ class Lists(RowWorkload):
         attempt.run(self._append, parameters, RecordedOperation("append", key, value))
 
     def _read_page(self, attempt: Attempt, keys: range, sql: sa.TextClause) -> None:
-        """Read two lists from one end of `keys`; so none is there between that end and the second one."""
+        """Read two lists from one end of `keys`. So there is no list between that end and the second one."""
 
         def seen(rows: Sequence[IsolationRow]) -> Iterable[RecordedOperation]:
             start, stop = keys.start, keys.stop
@@ -64,4 +65,5 @@ class Lists(RowWorkload):
 
     @staticmethod
     def value(stored: object) -> RecordedValue:
+        """The list in a row's text."""
         return [int(element) for element in str(stored).split(",")] if stored else []

@@ -1,4 +1,4 @@
-"""Numbers that are replaced: by the application, which has read them, or by a statement that tells the old one."""
+"""Numbers that are replaced, by the application that has read them, or by a statement that returns the old number."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rome.testing.isolation.workloads.keyed import PART, RowWorkload, part
 
 
 class Registers(RowWorkload):
-    """Replaced after a read, or by an upsert."""
+    """Replaces a number after reading it, or with an upsert."""
 
     tables = (
         "CREATE TABLE register (id INTEGER PRIMARY KEY, part INTEGER NOT NULL, value INTEGER NOT NULL, old INTEGER)",
@@ -29,6 +29,7 @@ class Registers(RowWorkload):
     by_index = sa.text("SELECT id, value FROM register WHERE part = :part")
 
     def step(self, attempt: Attempt, key: int) -> Iterator[None]:
+        """Replace a number, or read one, a part or a range."""
         chance = self._random.random()
         if chance < 0.2:
             value = self.new_value()
@@ -56,5 +57,6 @@ class Registers(RowWorkload):
 
     @staticmethod
     def value(stored: object) -> RecordedValue:
+        """The number in a row."""
         assert stored is None or isinstance(stored, int)
         return stored

@@ -1,4 +1,4 @@
-"""Sets of one row per element, read by a secondary index: every element that is missed is a phantom."""
+"""Sets of one row per element, read by a secondary index, so that every missed element is a phantom."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
 
 class Sets(KeyedWorkload):
-    """An element is added to a set, or a set is read."""
+    """Adds an element to a set, or reads the set."""
 
     tables = (
         "CREATE TABLE element (value INTEGER PRIMARY KEY, of INTEGER NOT NULL)",
@@ -23,6 +23,7 @@ class Sets(KeyedWorkload):
     _by_index = sa.text("SELECT value FROM element WHERE of = :key")
 
     def step(self, attempt: Attempt, key: int) -> Iterator[None]:
+        """Add an element to a set, or read the set."""
         if self._random.random() < 0.4:
             value = self.new_value()
             attempt.run(self._add, {"value": value, "key": key}, RecordedOperation("append", key, value))
@@ -31,6 +32,7 @@ class Sets(KeyedWorkload):
         yield
 
     def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
+        """Read sets one by one."""
         for key in keys:
             attempt.run(self._by_index, {"key": key}, reads=partial(self._found, key), predicate=True)
 

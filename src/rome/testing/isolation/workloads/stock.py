@@ -13,10 +13,10 @@ from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
 
 class Stock(KeyedWorkload):
-    """An item lies on a shelf, and has a label, which goes with it: foreign keys must be enforced.
+    """Items on shelves, each with a label that is deleted with it: foreign keys must be enforced.
 
-    The shelf `key` has two keys in the history: items are 2 * `key`, labels 2 * `key` + 1. Items that were put there by
-    a transaction of one statement have no label.
+    The shelf `key` is two sets in the history: items are 2 * `key`, labels 2 * `key` + 1. Items that a transaction of
+    one statement has put there have no label.
     """
 
     tables = (
@@ -37,9 +37,10 @@ class Stock(KeyedWorkload):
     def __init__(self, process: int, keys: int, *, single: bool, seed: int = 0) -> None:
         super().__init__(process, keys, single=single, seed=seed)
         self._seen: dict[int, list[int]] = {}
-        """What the process saw last on each shelf."""
+        """{shelf: what the process saw there last}"""
 
     def step(self, attempt: Attempt, key: int) -> Iterator[None]:
+        """Put an item on a shelf, look at a shelf, or take items away."""
         chance = self._random.random()
         if chance < 0.3:
             yield from self._put_one(attempt, key)
@@ -65,6 +66,7 @@ class Stock(KeyedWorkload):
             yield
 
     def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
+        """Look at shelves one by one."""
         for key in keys:
             attempt.run(self._look, {"key": key}, reads=partial(self._found, key), predicate=True)
 
@@ -82,5 +84,5 @@ class Stock(KeyedWorkload):
 
 
 def _both(kind: RecordedAction, key: int, item: int) -> tuple[RecordedOperation, RecordedOperation]:
-    """What befalls an item and its label."""
+    """The operations on an item and on its label."""
     return RecordedOperation(kind, 2 * key, item), RecordedOperation(kind, 2 * key + 1, item)
