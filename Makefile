@@ -20,9 +20,9 @@ KIT := .demo
 KIT_READY := $(KIT)/venv/ready $(KIT)/src/ready
 OWN_KITS := keystone cinder neutron
 SUITE_KIT = $(KIT)$(addprefix /,$(filter $(SUITE),$(OWN_KITS)))
-KIT_PYTHON := PYTHONPATH=$(CURDIR)/openstack:$(CURDIR)/tests $(CURDIR)/$(KIT)/venv/bin/python
+KIT_PYTHON := PYTHONPATH=$(CURDIR)/openstack:$(CURDIR) $(CURDIR)/$(KIT)/venv/bin/python
 
-BENCH_PYTHON = PYTHONPATH=$(CURDIR)/bench:$(CURDIR)/openstack:$(CURDIR)/tests:$(CURDIR)/$(NOVA_TREE) \
+BENCH_PYTHON = PYTHONPATH=$(CURDIR)/bench:$(CURDIR)/openstack:$(CURDIR):$(CURDIR)/$(NOVA_TREE) \
 	OS_NOVA_DISABLE_EVENTLET_PATCHING=1 $(CURDIR)/$(KIT)/venv/bin/python -W ignore
 NOVA_TREE = $(wildcard $(KIT)/src/nova-*)
 
@@ -94,7 +94,7 @@ calls: $(VENV)/ready
 	@$(VENV)/bin/python -W ignore bench/calls.py '$(URL)' $(ARGS)
 
 openstack-test: $(SUITE_KIT)/venv/ready $(SUITE_KIT)/src/ready
-	@PYTHONPATH=$(CURDIR)/openstack:$(CURDIR)/tests $(CURDIR)/$(SUITE_KIT)/venv/bin/python -m romekit.suites $(SUITE) $(if $(URL),--url '$(URL)') $(ARGS)
+	@PYTHONPATH=$(CURDIR)/openstack:$(CURDIR) $(CURDIR)/$(SUITE_KIT)/venv/bin/python -m romekit.suites $(SUITE) $(if $(URL),--url '$(URL)') $(ARGS)
 
 test: $(VENV)/ready
 	@$(VENV)/bin/python -m pytest $(ARGS)
@@ -103,10 +103,10 @@ test-lowest: $(LOWEST)/ready
 	@$(LOWEST)/bin/python -m pytest $(ARGS)
 
 sqlalchemy-test: $(VENV)/ready
-	@$(VENV)/bin/python tests/dialect/sqlalchemy_suite/upstream.py --folder .cache/sqlalchemy --workers 2 $(ARGS)
+	@$(VENV)/bin/python -m tests.dialect.sqlalchemy_suite.upstream --folder .cache/sqlalchemy --workers 2 $(ARGS)
 
 slt: $(VENV)/ready
-	@PYTHONPATH=tests $(VENV)/bin/python -m slt '$(SLT)' $(if $(URL),--url '$(URL)')
+	@$(VENV)/bin/python -m tests.slt '$(SLT)' $(if $(URL),--url '$(URL)')
 
 faults: $(VENV)/ready
 	@ROUNDS=$(or $(ROUNDS),50) $(VENV)/bin/python -m pytest -q -s tests/faults $(ARGS)
@@ -115,11 +115,11 @@ interruptions: $(VENV)/ready
 	@INTERRUPTIONS_STEP=$(or $(STEP),1) $(VENV)/bin/python -m pytest -q tests/interruptions $(ARGS)
 
 isolation: $(VENV)/ready
-	@PYTHONPATH=tests $(VENV)/bin/python -m $(if $(URL),rome.testing.isolation '$(URL)',isolation) \
+	@$(VENV)/bin/python -m $(if $(URL),rome.testing.isolation '$(URL)',tests.isolation) \
 		--transactions $(TRANSACTIONS) --processes $(PROCESSES) $(if $(LEVEL),--level '$(LEVEL)')
 
 fuzz: $(VENV)/ready
-	@PYTHONPATH=tests $(VENV)/bin/python -m fuzz --minutes '$(MINUTES)' $(if $(SEED),--seed $(SEED)) $(if $(URL),--url '$(URL)') \
+	@$(VENV)/bin/python -m tests.fuzz --minutes '$(MINUTES)' $(if $(SEED),--seed $(SEED)) $(if $(URL),--url '$(URL)') \
 		$(if $(PAIRS),--pairs $(PAIRS))
 
 lint: $(VENV)/ready

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Engine, create_engine
 
 import rome
-from databases import Connect, database
 from rome.dbapi import Connection
-from servers import Flavour, Server, StartServer
+from tests.support.databases import Connect, database
+from tests.support.servers import Flavour, Server, StartServer
 
 PERSISTENT = {"appendonly": "yes", "appendfsync": "no"}
 """As applications should run theirs, and so that the store has nothing to warn about."""

@@ -27,7 +27,7 @@ import rome
 from rome import dbapi
 from rome.dbapi.connection import Connection
 from rome.dbapi.cursor import Cursor
-from servers import Server
+from tests.support.servers import Server
 
 _ENTRIES = {
     Cursor: ("execute", "executemany", "fetchone", "fetchmany", "fetchall"),

@@ -15,8 +15,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from romebench.packages import program
-from servers import Flavour, await_start
-from servers import Server as KeyValueServer
+from tests.support.servers import Flavour, await_start
+from tests.support.servers import Server as KeyValueServer
 
 _HOST = "127.0.0.1"
 

@@ -22,7 +22,7 @@ from romekit import report
 from romekit.databases import shown, url_template
 from romekit.environment import ROOT, source_tree
 from romekit.recorder import Recording
-from servers import Server
+from tests.support.servers import Server
 
 OWN_REDIS = "own-redis"
 _LINES_SHOWN = 40

@@ -13,7 +13,7 @@ import pytest
 from calls import OPERATIONS, Operation, count, prepare
 
 import rome
-from databases import Store, database, on
+from tests.support.databases import Store, database, on
 
 AT_MOST: dict[Store, list[int]] = {
     "memory": [133, 133, 195, 294, 112, 171, 105],

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from acl import as_minimal_user
 from rome.store import memory
 from rome.store.location import Location
 from rome.testing.harness import StoreUnderTest
-from servers import Server
+from tests.support.acl import as_minimal_user
+from tests.support.servers import Server
 
 STORES = ("memory", "lmdb", "redis", "valkey")
 

@@ -10,12 +10,12 @@ from contextlib import closing
 import pytest
 
 import rome
-from engine.faulty_store import connect_faulty
 from rome import dbapi
 from rome.errors import CommitUnknownError
 from rome.store.spi import Retention
 from rome.transaction import transaction
-from servers import Server
+from tests.support.faulty_store import connect_faulty
+from tests.support.servers import Server
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from rome import dbapi
 from rome.dbapi import Connection
 from rome.dbapi import connection as connection_module
-from servers import Server
+from tests.support.servers import Server
 
 
 class TestSqlite3Habits:

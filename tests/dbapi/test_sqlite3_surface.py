@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import create_engine
 
 import rome
-from databases import database, on
 from rome import dbapi
 from rome.dbapi import Connection
 from rome.errors import Error, NotSupportedError, OperationalError, ProgrammingError, URLError
+from tests.support.databases import database, on
 
 Connect = Callable[..., Connection]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from servers import Server
+from tests.support.servers import Server
 
 SUITE = Path(__file__).parent / "alembic_suite"
 

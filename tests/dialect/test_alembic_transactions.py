@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine
 
 import rome
-from databases import Connect, database, on
+from tests.support.databases import Connect, database, on
 
 ENV = """
 import sqlalchemy as sa

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from databases import database, on
+from tests.support.databases import database, on
 
 
 class Base(DeclarativeBase):

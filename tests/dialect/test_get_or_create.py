@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from databases import database, on
-from races.recipes import AT_EVERY_LEVEL, BELOW_SERIALIZABLE, Base, Recipe, Tag
+from tests.races.recipes import AT_EVERY_LEVEL, BELOW_SERIALIZABLE, Base, Recipe, Tag
+from tests.support.databases import database, on
 
 THREADS = 3
 LEVELS = ["SERIALIZABLE", "SNAPSHOT", "READ COMMITTED"]

@@ -21,7 +21,7 @@ from rome import dbapi
 from rome.dialect import RomeDialect
 from rome.errors import AuthenticationError, ConflictError, StoreUnavailableError, URLError
 from rome.store.memory import MemoryStore
-from servers import Server, StartServer
+from tests.support.servers import Server, StartServer
 
 metadata = sa.MetaData()
 counter = sa.Table("counter", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", sa.Integer))

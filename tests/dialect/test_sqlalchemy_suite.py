@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.testing.requirements import SuiteRequirements
 
-from databases import database, on
 from rome.dialect.requirements import REFUSED, Requirements
+from tests.support.databases import database, on
 
 SUITE = Path(__file__).parent / "sqlalchemy_suite"
 LIMITATIONS = Path(__file__).parents[2] / "docs" / "limitations.md"

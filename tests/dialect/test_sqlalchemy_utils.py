@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 import rome
-from databases import database, on
 from rome.errors import URLError
+from tests.support.databases import database, on
 
 utils: Any = pytest.importorskip("sqlalchemy_utils")
 

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
 
-from databases import Connect
 from rome.errors import FullScanWarning
+from tests.support.databases import Connect
 
 Check = Callable[[Callable[[], object]], None]
 

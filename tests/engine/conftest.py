@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from databases import Connect
 from rome.dbapi import Connection
+from tests.support.databases import Connect
 
 
 @pytest.fixture

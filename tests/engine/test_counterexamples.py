@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.differential import Pair
+from tests.support.differential import Pair
 
 
 def test_changes_is_zero_after_a_statement_that_failed() -> None:

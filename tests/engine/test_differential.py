@@ -12,8 +12,8 @@ from contextlib import suppress
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from engine.differential import MiscountedError, Operation, Pair
-from engine.generator import SCHEMAS, SchemaUnderTest, histories
+from tests.support.differential import MiscountedError, Operation, Pair
+from tests.support.random_transactions import SCHEMAS, SchemaUnderTest, histories
 
 EXAMPLES = os.environ.get("ROME_DIFFERENTIAL_EXAMPLES")
 LENGTH = 15

@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 
 import rome
-from databases import database, on
 from rome.errors import Error, WorkingSetFullError
+from tests.support.databases import database, on
 
 STATEMENTS = [
     "SELECT min(k) FROM t",

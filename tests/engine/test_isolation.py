@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from databases import Connect
 from rome.dbapi import Connection
 from rome.errors import ConflictError, ForeignKeyViolation, UniqueViolation
+from tests.support.databases import Connect
 
 SERIALIZABLE, SNAPSHOT, READ_COMMITTED, AUTOCOMMIT = "SERIALIZABLE", "SNAPSHOT", "READ COMMITTED", "AUTOCOMMIT"
 TRANSACTIONAL = (SERIALIZABLE, SNAPSHOT, READ_COMMITTED)

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import create_engine
 
 import rome
-from databases import database, on
 from rome.dbapi import Connection
 from rome.errors import Error
+from tests.support.databases import database, on
 
 
 @pytest.fixture(params=on("memory", "lmdb", "redis"))

@@ -1,4 +1,4 @@
-"""A client that writes the ledger until it is ended: python -m faults.client URL NOTES NUMBER.
+"""A client that writes the ledger until it is ended: python -m tests.faults.client URL NOTES NUMBER.
 
 It knows nothing of what breaks. On an error it notes what it was told, and goes on; when it was told that the outcome
 is unknown, it asks until it knows. What it was told in full, and on SIGUSR1 where it stands, is on stderr.
@@ -15,9 +15,9 @@ import warnings
 from pathlib import Path
 
 import rome
-from faults.ledger import ALL, SHARED, Told
 from rome.dbapi import Connection
 from rome.errors import CommitUnknownError, NotReplicatedError, OperationalError
+from tests.faults.ledger import ALL, SHARED, Told
 
 PAUSE_S = 0.01
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from faults import ledger
-from faults.ledger import Told, Verdict
+from tests.faults import ledger
+from tests.faults.ledger import Told, Verdict
 
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
 """How often each fault strikes."""
@@ -62,7 +62,7 @@ class Clients:
         """Start one more client; returns its number."""
         number, self._next = self._next, self._next + 1
         ledger.join(self.url, number)
-        command = [sys.executable, "-m", "faults.client", url, str(self._notes(number)), str(number)]
+        command = [sys.executable, "-m", "tests.faults.client", url, str(self._notes(number)), str(number)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         with self._errors(number).open("ab") as errors:
             self._processes[number] = subprocess.Popen(command, env=environment, stderr=errors)

@@ -1,4 +1,4 @@
-"""A client of the ledger that dies at one step of its third commit: python -m faults.mortal URL NOTES NUMBER STEP.
+"""A ledger's client that dies at one step of its third commit: python -m tests.faults.mortal URL NOTES NUMBER STEP.
 
 A step is a call of LMDB inside the write transaction; the last ones are before and after LMDB's own commit. It ends
 with status 3 when the commit has fewer steps, else at once and without a word.
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from faults.client import Client
 from rome.store.lmdb.environment import Environment
+from tests.faults.client import Client
 
 COMMIT = 3
 FEWER_STEPS = 3

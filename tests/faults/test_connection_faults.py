@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from faults.clients import Clients, comes
-from faults.ledger import Told
 from rome.store.redis import scripts
 from rome.testing.proxy import Direction, Forwarding, Proxy
-from servers import Server
+from tests.faults.clients import Clients, comes
+from tests.faults.ledger import Told
+from tests.support.servers import Server
 
 CLIENTS = 3
 

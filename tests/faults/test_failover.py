@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from faults.clients import Clients, comes
-from faults.ledger import Told
 from rome.testing.proxy import Proxy
-from servers import SentinelServer, Server, StartServer
+from tests.faults.clients import Clients, comes
+from tests.faults.ledger import Told
+from tests.support.servers import SentinelServer, Server, StartServer
 
 OPTIONS = {"appendonly": "yes", "appendfsync": "no", "repl-diskless-sync-delay": "0"}
 CLIENTS = 3

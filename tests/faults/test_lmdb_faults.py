@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 import rome
-from faults import ledger, mortal
-from faults.clients import ROUNDS, Clients
-from faults.ledger import Told
 from rome.dbapi import Connection
 from rome.errors import StoreFullError
+from tests.faults import ledger, mortal
+from tests.faults.clients import ROUNDS, Clients
+from tests.faults.ledger import Told
 
 CLIENTS = 3
 ENVIRONMENT = {**environ, "PYTHONPATH": pathsep.join(path for path in sys.path if path)}
@@ -69,7 +69,8 @@ def test_client_killed_at_every_step_of_a_commit(tmp_path: Path) -> None:
     ledger.create(url)
     for step in range(1, 1_000):
         ledger.join(url, step)
-        command = [sys.executable, "-m", "faults.mortal", url, str(tmp_path / f"{step}.notes"), str(step), str(step)]
+        notes = str(tmp_path / f"{step}.notes")
+        command = [sys.executable, "-m", "tests.faults.mortal", url, notes, str(step), str(step)]
         status = subprocess.run(command, env=ENVIRONMENT, check=False).returncode
         verdict = ledger.judge(url, tmp_path.glob("*.notes"))
         assert not verdict.lost

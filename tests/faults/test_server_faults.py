@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from faults.clients import Clients
-from faults.ledger import Told
-from servers import Flavour, Server, StartServer
+from tests.faults.clients import Clients
+from tests.faults.ledger import Told
+from tests.support.servers import Flavour, Server, StartServer
 
 ALWAYS = {"appendonly": "yes", "appendfsync": "always"}
 EVERYSEC = {"appendonly": "yes", "appendfsync": "everysec"}

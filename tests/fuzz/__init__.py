@@ -1,0 +1,1 @@
+"""The search for statements on which Rome and stock SQLite differ: `make fuzz`."""

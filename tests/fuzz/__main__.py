@@ -1,6 +1,6 @@
-"""`python -m fuzz [--minutes 10] [--url URL] [--seed N]`: search for a statement on which Rome and SQLite differ.
+"""`python -m tests.fuzz [--minutes 10] [--url URL] [--seed N]`: search for a statement on which Rome and SQLite differ.
 
-`python -m fuzz --pairs N`: which constructs N histories put side by side.
+`python -m tests.fuzz --pairs N`: which constructs N histories put side by side.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import random
 import sys
 import time
 
-from engine.differential import MEMORY
-from fuzz.choices import Choices
-from fuzz.histories import random_history
-from fuzz.pairs import print_matrix
-from fuzz.search import Search
+from tests.fuzz.choices import Choices
+from tests.fuzz.histories import random_history
+from tests.fuzz.pairs import print_matrix
+from tests.fuzz.search import Search
+from tests.support.differential import MEMORY
 
 
 def main() -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from engine.differential import Operation
-from fuzz.expressions import Item
-from fuzz.queries import Queries
-from fuzz.schemas import RandomTable
+from tests.fuzz.expressions import Item
+from tests.fuzz.queries import Queries
+from tests.fuzz.schemas import RandomTable
+from tests.support.differential import Operation
 
 _OR = ("", "", "", "", " OR IGNORE", " OR REPLACE", " OR FAIL", " OR ABORT", " OR ROLLBACK")
 

@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from engine.differential import Operation
-from fuzz.choices import Choices
-from fuzz.derived_types import odd
-from fuzz.schemas import BOUNDARY, IDS, Pool, Q, RandomSchema, RandomTable, literal
 from rome.codec.values import SqlValue
+from tests.fuzz.choices import Choices
+from tests.fuzz.derived_types import odd
+from tests.fuzz.schemas import BOUNDARY, IDS, Pool, Q, RandomSchema, RandomTable, literal
+from tests.support.differential import Operation
 
 
 class Item(NamedTuple):

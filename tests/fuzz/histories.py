@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from engine.differential import OTHER_CLIENT, Operation
-from fuzz.changes import Changes
-from fuzz.choices import Choices
-from fuzz.expressions import Item
-from fuzz.queries import Queries
-from fuzz.schemas import FAILING, RandomSchema, RandomTable, random_index, random_schema
+from tests.fuzz.changes import Changes
+from tests.fuzz.choices import Choices
+from tests.fuzz.expressions import Item
+from tests.fuzz.queries import Queries
+from tests.fuzz.schemas import FAILING, RandomSchema, RandomTable, random_index, random_schema
+from tests.support.differential import OTHER_CLIENT, Operation
 
 LENGTH = 16
 """Operations of one history, at most, without those that fill the tables."""

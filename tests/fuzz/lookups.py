@@ -6,8 +6,8 @@ said of the value must not be taken for something that is true of the rows.
 
 from __future__ import annotations
 
-from fuzz.expressions import COLLATIONS, OPERATORS, Expressions, Item, Items
-from fuzz.schemas import Pool, Q, RandomTable
+from tests.fuzz.expressions import COLLATIONS, OPERATORS, Expressions, Item, Items
+from tests.fuzz.schemas import Pool, Q, RandomTable
 
 _SHOWN = ("{0}", "{0}", "{0}", "{0}", "max({0})", "min({0})", "count({0})", "coalesce({0}, 1)", "{0} + 1")
 _LIMITS = (" LIMIT 1", " LIMIT 1", " LIMIT 1 OFFSET 1", "", " LIMIT 2", " LIMIT 0")

@@ -14,10 +14,10 @@ from itertools import combinations
 
 import apsw
 
-from engine.differential import Operation
-from fuzz.histories import History
-from fuzz.schemas import RandomSchema
 from rome.workingset.functions import add_regexp
+from tests.fuzz.histories import History
+from tests.fuzz.schemas import RandomSchema
+from tests.support.differential import Operation
 
 _INDEX = r"^CREATE (UNIQUE )?INDEX .* WHERE "
 _OF_TABLES = {

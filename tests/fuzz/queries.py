@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fuzz.expressions import Item, Items
-from fuzz.lookups import Lookups
-from fuzz.schemas import Pool
+from tests.fuzz.expressions import Item, Items
+from tests.fuzz.lookups import Lookups
+from tests.fuzz.schemas import Pool
 
 _JOINS = (
     "JOIN",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
-from fuzz.choices import Choices
 from rome.codec.values import SqlValue
+from tests.fuzz.choices import Choices
 
 Pool = tuple[SqlValue, ...]
 Q = "§"

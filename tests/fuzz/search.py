@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from engine.differential import MEMORY, MiscountedError, Pair
-from fuzz.choices import strategy
-from fuzz.histories import History, random_history
 from rome.engine.reading import smallest_range as fewest
+from tests.fuzz.choices import strategy
+from tests.fuzz.histories import History, random_history
+from tests.support.differential import MEMORY, MiscountedError, Pair
 
 DEFAULT_FEW = fewest.FEW
 

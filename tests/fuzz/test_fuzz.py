@@ -11,15 +11,15 @@ from random import Random
 
 import apsw
 
-from fuzz.choices import Choices
-from fuzz.constructs import CONSTRUCTS, constructs_in
-from fuzz.histories import History, random_history
-from fuzz.pairs import all_pairs, measure
-from fuzz.queries import Queries
-from fuzz.schemas import random_schema
-from fuzz.search import Search
-from planner.oracle import Oracle
 from rome.workingset.functions import add_regexp
+from tests.fuzz.choices import Choices
+from tests.fuzz.constructs import CONSTRUCTS, constructs_in
+from tests.fuzz.histories import History, random_history
+from tests.fuzz.pairs import all_pairs, measure
+from tests.fuzz.queries import Queries
+from tests.fuzz.schemas import random_schema
+from tests.fuzz.search import Search
+from tests.planner.oracle import Oracle
 
 HISTORIES = 40
 HISTORIES_FOR_COVERAGE = 600

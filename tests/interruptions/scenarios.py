@@ -6,9 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import rome
-from interruptions.points import Interruption, interrupted_at
 from rome.dbapi import Connection
 from rome.errors import IntegrityError, InterruptedTransactionError
+from tests.interruptions.points import Interruption, interrupted_at
 
 SCHEMA = [
     "CREATE TABLE parent (id INTEGER PRIMARY KEY, n INT UNIQUE, v TEXT)",

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 import rome
-from databases import database, on
-from interruptions.points import Interruption, interrupted_at
-from interruptions.scenarios import SCENARIOS, Bench, sweep
+from tests.interruptions.points import Interruption, interrupted_at
+from tests.interruptions.scenarios import SCENARIOS, Bench, sweep
+from tests.support.databases import database, on
 
 STEP = int(os.environ.get("INTERRUPTIONS_STEP", "37"))
 """`make interruptions` tries all of them; here one in so many, since each takes 20 ms."""
@@ -106,7 +106,8 @@ for number in range({60_000 // STEP}):
 print("rung", rung > 10)
 """
     if url.startswith("rome+memory"):  # each process has its own
-        fill = "from interruptions.scenarios import SCHEMA\nfor sql in SCHEMA: victim.execute(sql)\nvictim.commit()\n"
+        schema = "from tests.interruptions.scenarios import SCHEMA\n"
+        fill = f"{schema}for sql in SCHEMA: victim.execute(sql)\nvictim.commit()\n"
         program = program.replace("signal.signal(", f"{fill}signal.signal(")
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", program],

@@ -1,4 +1,4 @@
-"""`python -m isolation [OPTIONS]`: rome.testing.isolation on LMDB, and on a Redis and a Valkey server of its own."""
+"""`python -m tests.isolation [OPTIONS]`: rome.testing.isolation on LMDB, and on Redis and Valkey servers of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rome.testing.isolation.__main__ import main
-from servers import Server
+from tests.support.servers import Server
 
 PERSISTENT = {"appendonly": "yes", "appendfsync": "everysec"}
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from isolation.simulation import Event, Simulation, SteppingStore
 from rome.store.spi import CommitRequest, ReadResult, Request, Reserve, Snapshot, Version
 from rome.testing.isolation import AnomalyKind, check
+from tests.isolation.simulation import Event, Simulation, SteppingStore
 
 
 class WithoutValidation(SteppingStore):

@@ -7,7 +7,18 @@ from typing import NamedTuple
 
 import pytest
 
-from isolation.histories import (
+from rome.testing.isolation import (
+    AnomalyKind,
+    HistoryWriter,
+    Order,
+    RecordedOperation,
+    RecordedStatement,
+    RecordedTransaction,
+    Setting,
+    check,
+    read_history,
+)
+from tests.isolation.histories import (
     READ_COMMITTED,
     SERIALIZABLE,
     SNAPSHOT,
@@ -21,17 +32,6 @@ from isolation.histories import (
     remove,
     unknown,
     write,
-)
-from rome.testing.isolation import (
-    AnomalyKind,
-    HistoryWriter,
-    Order,
-    RecordedOperation,
-    RecordedStatement,
-    RecordedTransaction,
-    Setting,
-    check,
-    read_history,
 )
 
 LEVELS = (SERIALIZABLE, SNAPSHOT, READ_COMMITTED)

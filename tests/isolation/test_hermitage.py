@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
-from databases import Connect, database, on
 from rome.dbapi import Connection
 from rome.errors import ConflictError
+from tests.support.databases import Connect, database, on
 
 SERIALIZABLE, SNAPSHOT, READ_COMMITTED, AUTOCOMMIT = "SERIALIZABLE", "SNAPSHOT", "READ COMMITTED", "AUTOCOMMIT"
 LEVELS = (SERIALIZABLE, SNAPSHOT, READ_COMMITTED, AUTOCOMMIT)

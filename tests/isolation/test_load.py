@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from databases import database, on
 from rome.testing.isolation.__main__ import main
 from rome.testing.isolation.load import Clients, Load
 from rome.testing.isolation.workloads import WORKLOADS
+from tests.support.databases import database, on
 
 LEVELS = ("SERIALIZABLE", "SNAPSHOT", "READ COMMITTED", "AUTOCOMMIT")
 PROCESSES, TRANSACTIONS, KEYS = 4, 160, 4

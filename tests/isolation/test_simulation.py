@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isolation.simulation import Event, Simulation, Step
 from rome.testing.isolation import check
 from rome.testing.isolation.workloads import WORKLOADS
+from tests.isolation.simulation import Event, Simulation, Step
 
 LEVELS = ("SERIALIZABLE", "SNAPSHOT", "READ COMMITTED", "AUTOCOMMIT")
 PROCESSES = 3

@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 from romekit.environment import ROOT
 
-from servers import Server
+from tests.support.servers import Server
 
 SOURCES = Path(__file__).parents[2] / "src"
 

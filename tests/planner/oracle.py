@@ -10,13 +10,13 @@ from random import Random
 import apsw
 from msgspec.structs import replace
 
-from planner.schema_from_sqlite import base_tables, make_catalog
 from rome.catalog.schema import ROWID, Index, Table
 from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
 from rome.planner.plan import Fetch, FetchPlan, Many, PlanLine, Values
 from rome.planner.planning import plan_statement
 from rome.workingset.computed import ComputedKeys
+from tests.planner.schema_from_sqlite import base_tables, make_catalog
 
 Rows = Mapping[str, Mapping[int, tuple[SqlValue, ...]]]
 """Table name in lower case -> rowid -> values, in the order of Table.columns (of the stored columns)."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from planner.schema_from_sqlite import base_tables
 from rome.catalog.mirror import Mirror
 from rome.catalog.schema import Catalog
 from rome.planner.planning import plan_statement
+from tests.planner.schema_from_sqlite import base_tables
 
 Expected = list[tuple[str, list[str]]]
 

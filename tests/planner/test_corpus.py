@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from planner.corpus.projects import PROJECTS, Project
+from tests.planner.corpus.projects import PROJECTS, Project
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)

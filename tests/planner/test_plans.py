@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from planner import plan_files
-from planner.schema_from_sqlite import base_tables, make_catalog
 from rome.planner.plan import Fetch, PlanLine
 from rome.planner.planning import plan_statement
 from rome.store.spi import BEYOND
+from tests.planner import plan_files
+from tests.planner.schema_from_sqlite import base_tables, make_catalog
 
 SCHEMA = [
     "create table instances (id integer primary key, uuid varchar(36) not null unique, host text, node text,"

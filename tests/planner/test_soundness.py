@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from planner.generator import SCHEMA, Generator
-from planner.oracle import Oracle, Rows
+from tests.planner.generator import SCHEMA, Generator
+from tests.planner.oracle import Oracle, Rows
 
 ORACLE = Oracle([*SCHEMA, "create table single (s)"])
 DATABASES = 12

@@ -8,7 +8,7 @@ from multiprocessing.process import BaseProcess
 
 import pytest
 
-from databases import database, on
+from tests.support.databases import database, on
 
 Start = Callable[..., BaseProcess]
 

@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 import rome
-from races import recipes, workers
-from races.conftest import Start, finish
+from tests.races import recipes, workers
+from tests.races.conftest import Start, finish
 
 PROCESSES, INCREMENTS = 4, 1000
 

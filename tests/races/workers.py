@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import rome
-from races import recipes
 from rome.dbapi import Connection
 from rome.dbapi.url import make_url, parse_url
 from rome.errors import ConflictError
 from rome.store.registry import store_class
 from rome.store.spi import Claim
+from tests.races import recipes
 
 
 def until_committed(connection: Connection, work: Callable[[Connection], object]) -> int:

@@ -1,4 +1,4 @@
-"""`python -m slt FOLDER [--url URL]`: run every .test file below a folder, and tell what differs."""
+"""`python -m tests.slt FOLDER [--url URL]`: run every .test file below a folder, and tell what differs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from slt.runner import differs_on_stock_sqlite, run_file
+from tests.slt.runner import differs_on_stock_sqlite, run_file
 
 
 def main() -> int:

@@ -13,8 +13,8 @@ import apsw
 
 from rome.errors import Error, NotSupportedError
 from rome.planner.parse.statement import split_script
-from slt.databases import STOCK, Database, Value, fresh
-from slt.records import Hashed, Kind, Record, parse
+from tests.slt.databases import STOCK, Database, Value, fresh
+from tests.slt.records import Hashed, Kind, Record, parse
 
 _REFUSED = re.compile(r"\s*(CREATE\s+TRIGGER)\s+(\w+)", re.IGNORECASE)
 """The statements that Rome may refuse; docs/limitations.md says why. Nothing else is excused."""

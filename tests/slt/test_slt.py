@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from servers import Server
-from slt.databases import STOCK
-from slt.records import Hashed, Kind, Record, RecordError, parse
-from slt.runner import differs_on_stock_sqlite, run_file
+from tests.slt.databases import STOCK
+from tests.slt.records import Hashed, Kind, Record, RecordError, parse
+from tests.slt.runner import differs_on_stock_sqlite, run_file
+from tests.support.servers import Server
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.test"))
 MEMORY = "rome+memory:///{db}"

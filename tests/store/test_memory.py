@@ -9,7 +9,6 @@ from secrets import token_hex
 from threading import Event, Thread
 
 import pytest
-from naive_store import NaiveStore
 
 from rome.errors import CorruptRecordError, StoreUnavailableError
 from rome.store.location import Location
@@ -17,6 +16,7 @@ from rome.store.memory import MemoryStore
 from rome.store.spi import BEYOND, Retention, Scan
 from rome.testing.harness import SnapshotClient, StoreUnderTest, delete, enter, leave, put
 from rome.testing.store_machine import TestRandomHistories
+from tests.store.naive_store import NaiveStore
 
 __all__ = ["TestRandomHistories"]
 

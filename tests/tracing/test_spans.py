@@ -14,12 +14,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
-from databases import Connect, database, on
 from rome.dbapi import Connection
 from rome.errors import ConflictError, OperationalError, UniqueViolation
 from rome.store.location import Location
 from rome.tracing import tracer_of
 from rome.tracing.spans import _of_connection
+from tests.support.databases import Connect, database, on
 
 
 @pytest.fixture(params=on("memory", "lmdb", "redis", "valkey"))

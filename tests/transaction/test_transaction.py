@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from engine.faulty_store import FaultyStore
 from rome.errors import CommitAbortedError, CommitUnknownError, ConflictError
 from rome.store.location import Location
 from rome.store.memory import MemoryStore
@@ -16,6 +15,7 @@ from rome.transaction import transaction as transaction_module
 from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest, Transaction
 from rome.transaction.write_set import WriteSet
+from tests.support.faulty_store import FaultyStore
 
 LOCATION = Location("memory", "transaction")
 TABLE = ReadRequest(1, 0, (), ((b"", BEYOND),), Validation.ROWS)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Engine
 
-from databases import database, on
+from tests.support.databases import database, on
 
 
 @pytest.fixture(params=on("memory", "lmdb", "redis"))

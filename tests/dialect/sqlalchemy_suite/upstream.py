@@ -1,6 +1,6 @@
 """Run SQLAlchemy's tests of dialects, its ORM, SQL and engine on Rome and on stock SQLite, and compare test by test.
 
-    python tests/dialect/sqlalchemy_suite/upstream.py --folder .cache/sqlalchemy --workers 2 [test/orm ..]
+    python -m tests.dialect.sqlalchemy_suite.upstream --folder .cache/sqlalchemy --workers 2 [test/orm ..]
 
 The sources of the installed SQLAlchemy come from PyPI into the folder, where they stay. Exit status 1: some test ends
 otherwise than on SQLite, and is not in REMAINING, or is in it without need. 21,500 tests take some 8 minutes on Rome.
@@ -18,12 +18,14 @@ from collections import Counter
 from pathlib import Path
 
 import sqlalchemy
-from outcomes import NOT_THERE, REFUSED_BY_ROME, outcomes
+
+from tests.dialect.sqlalchemy_suite.outcomes import NOT_THERE, REFUSED_BY_ROME, outcomes
 
 SUITE = "test/dialect/test_suite.py"
 """The dialect suite; on Rome it is the one beside this file, with Rome's own requirements."""
 
 PARTS = [SUITE, "test/engine", "test/sql", "test/orm"]
+REQUIREMENTS = "tests.dialect.sqlalchemy_suite.upstream_requirements:Requirements"
 URLS = {"sqlite": "sqlite:///:memory:", "rome": "rome+memory:///upstream?foreign_keys=off"}
 
 _PING = "it replaces the driver's ping by one that fails; Rome's looks at the socket, and has no statement that could"
@@ -52,6 +54,7 @@ REMAINING = {
 
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
 
 
 def fetch(folder: Path) -> Path:
@@ -65,9 +68,7 @@ def fetch(folder: Path) -> Path:
             archive.extractall(folder, filter="data")
     # The option --requirements does not help: what setup.cfg says is applied after it.
     settings = sources / "setup.cfg"
-    text = re.sub(
-        r"(?m)^requirement_cls *=.*", "requirement_cls = upstream_requirements:Requirements", settings.read_text()
-    )
+    text = re.sub(r"(?m)^requirement_cls *=.*", f"requirement_cls = {REQUIREMENTS}", settings.read_text())
     settings.write_text(text)
     return sources
 
@@ -81,7 +82,7 @@ def run(sources: Path, name: str, part: str, workers: int) -> dict[str, str]:
     folder, tests = (HERE, "test_suite.py") if (name, part) == ("rome", SUITE) else (sources, part)
     command = [sys.executable, "-m", "pytest", *options, "--dburi", URLS[name], f"--junitxml={report}", tests]
     with report.with_suffix(".log").open("w") as log:
-        path = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+        path = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         ended = subprocess.run(command, cwd=folder, env=path, stdout=log, stderr=subprocess.STDOUT, check=False)
     if ended.returncode not in (0, 1):
         sys.exit(f"pytest ended with {ended.returncode}: see {log.name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.corpus.projects import PROJECTS
+from tests.planner.corpus.projects import PROJECTS
 
 for project in PROJECTS:
     project.write()

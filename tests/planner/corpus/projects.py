@@ -9,10 +9,10 @@ from pathlib import Path
 
 import apsw
 
-from planner.plan_files import Expected, describe, read_plans, write_plans
-from planner.schema_from_sqlite import make_catalog
 from rome.catalog.mirror import Mirror
 from rome.catalog.schema import Catalog
+from tests.planner.plan_files import Expected, describe, read_plans, write_plans
+from tests.planner.schema_from_sqlite import make_catalog
 
 FOLDER = Path(__file__).parent
 

@@ -8,12 +8,12 @@ from secrets import token_hex
 
 import pytest
 import redis
-from redis_kit import Open, Start, admin_of
 
 from rome.store.location import Location
 from rome.store.redis import RedisStore, scripts
 from rome.testing.harness import SnapshotClient
-from servers import Flavour, Server, StartServer
+from tests.store.redis.kit import Open, Start, admin_of
+from tests.support.servers import Flavour, Server, StartServer
 
 
 @pytest.fixture(params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("redis", "valkey")])

@@ -1,0 +1,1 @@
+"""The benchmark's arithmetic, and the number of calls that a statement makes."""

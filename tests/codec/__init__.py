@@ -1,0 +1,1 @@
+"""Keys and records: their bytes and their order."""

@@ -1,0 +1,1 @@
+"""What README and the pages below docs/ show and list is so."""

@@ -1,0 +1,57 @@
+"""What README promises: its example runs on every store, and the commands and options that it names are there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rome.dbapi.url import ENGINE_OPTIONS, make_url, store_of
+from tests.support.servers import Server
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+EXAMPLE_URL = "rome+lmdb:///servers.rome"
+
+
+def example() -> str:
+    [code] = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert EXAMPLE_URL in code
+    return str(code)
+
+
+@pytest.fixture(
+    params=[pytest.param(store, marks=getattr(pytest.mark, store)) for store in ("memory", "lmdb", "redis", "valkey")]
+)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, on each store in turn."""
+    store: str = request.param
+    if store == "memory":
+        return "rome+memory://"
+    if store == "lmdb":
+        return f"rome+lmdb:///{tmp_path}/servers.rome"
+    server: Server = request.getfixturevalue(f"{store}_server")
+    return f"rome+redis://{server.host}:{server.port}/{tmp_path.name}"
+
+
+def test_example_runs(url: str, tmp_path: Path) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(example().replace(EXAMPLE_URL, url))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("['web-1']\n", 0), done.stderr
+
+
+def test_commands_are_targets_of_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)", README))
+    assert {"demo", "test"} <= named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("store", ["memory", "lmdb", "redis"])
+def test_every_option_is_explained(store: str) -> None:
+    options = store_of(make_url(f"rome+{store}://")).options | ENGINE_OPTIONS.keys()
+    assert sorted(name for name in options if f"`{name}" not in README) == []

@@ -1,0 +1,1 @@
+"""One run of a transaction: the commit turn, claims, sqlite_sequence, copies of the whole database."""

@@ -1,0 +1,1 @@
+"""EXPLAIN ROME and the logs."""

@@ -1,0 +1,1 @@
+"""How rows are read: by which index, page by page, without SQLite, as a stream."""

@@ -1,0 +1,1 @@
+"""One prepared statement: its syntax, and what the application has defined for it."""

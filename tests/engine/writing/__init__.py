@@ -1,0 +1,1 @@
+"""Statements that change rows or the schema: guards, ids, indexes, triggers, DDL."""

@@ -1,0 +1,1 @@
+"""OpenStack's services on Rome: the kit that runs them, and their migrations."""

@@ -1,0 +1,1 @@
+"""Texts of statements: their kind, their literals, and the affinities of what they compare."""

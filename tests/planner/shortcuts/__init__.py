@@ -1,0 +1,1 @@
+"""Plans that need less than the general way."""

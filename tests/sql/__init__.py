@@ -1,0 +1,1 @@
+"""SQL's tokens, and edits of a statement's text."""

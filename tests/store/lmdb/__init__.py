@@ -1,0 +1,1 @@
+"""What is LMDB's own: files, processes, crashes, damage."""

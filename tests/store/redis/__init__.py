@@ -1,0 +1,1 @@
+"""What is Redis' and Valkey's own: scripts, connections, failovers, users, TLS."""

@@ -1,0 +1,1 @@
+"""Snapshot, read set, write set, memory budget and commit."""

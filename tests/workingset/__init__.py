@@ -1,0 +1,1 @@
+"""The SQLite in memory that runs statements."""
