@@ -1,8 +1,8 @@
-"""Every exception Rome raises: PEP 249's tree, and below it one class per thing a caller decides on.
+"""Every exception that Rome raises: PEP 249's tree, and below it a class for each case that callers treat differently.
 
     Warning
     ├─ FullScanWarning             a statement reads a whole table (URL option full_scan=warn)
-    └─ PersistenceWarning          the store may lose what it acknowledged, when it or its machine stops
+    └─ PersistenceWarning          the store may lose acknowledged commits when it or its machine stops
     Error
     ├─ InterfaceError              wrong use of the driver
     │  └─ URLError                 the URL cannot be understood
@@ -10,14 +10,14 @@
        ├─ DataError
        ├─ OperationalError
        │  ├─ ConflictError         40001, retryable: nothing was written
-       │  │  ├─ SnapshotTooOldError    the snapshot is older than what the store still keeps
-       │  │  ├─ SnapshotLostError      the snapshot belongs to a history the store no longer has
+       │  │  ├─ SnapshotTooOldError    the snapshot is older than the retention
+       │  │  ├─ SnapshotLostError      the snapshot belongs to a history that the store no longer has
        │  │  ├─ CatalogChangedError    the schema changed after the snapshot
        │  │  └─ TurnTakenError         it is another transaction's turn to change the row
-       │  ├─ CommitUnknownError    40003: sent, not answered; the outcome is not known
-       │  ├─ InterruptedTransactionError  40001, retryable: an exception from outside came into a statement or a commit
+       │  ├─ CommitUnknownError    40003: COMMIT was sent and not answered; the outcome is unknown
+       │  ├─ InterruptedTransactionError  40001, retryable: an exception from outside interrupted a statement or COMMIT
        │  ├─ CommitAbortedError    40001, retryable: the connection broke, and the commit never arrived
-       │  ├─ NotReplicatedError    committed, but on fewer replicas than asked for
+       │  ├─ NotReplicatedError    01000: committed, but on fewer replicas than wait_replicas
        │  ├─ StoreUnavailableError 08006: no connection, or it was lost
        │  ├─ StoreBusyError        57P03, retryable: loading, busy with a script, failing over
        │  ├─ StoreFullError        53200: out of memory, disk or map space
@@ -39,9 +39,8 @@
        ├─ ProgrammingError
        └─ NotSupportedError        names the construct, and the way out
 
-What callers decide on is a field, never a message: `retryable`, `sqlstate`, and the fields of each class.
-Message texts of constraint violations are SQLite's, since applications and oslo.db match them. All errors
-pickle.
+Callers decide by fields, never by messages: `retryable`, `sqlstate`, and the fields of each class. The messages of
+constraint violations are SQLite's, since applications and oslo.db match them. All errors can be pickled.
 """
 
 from __future__ import annotations
@@ -55,25 +54,25 @@ class Warning(Exception):
 
 
 class FullScanWarning(Warning, UserWarning):
-    """A statement reads a whole table; asked for by full_scan=warn."""
+    """A statement reads a whole table, and the URL says full_scan=warn."""
 
 
 class IgnoredPragmaWarning(Warning, UserWarning):
-    """A PRAGMA does nothing where it was given, as in SQLite."""
+    """A PRAGMA has no effect where it was given, as in SQLite."""
 
 
 class PersistenceWarning(Warning, UserWarning):
-    """The store may lose acknowledged commits when it stops; said once for each server."""
+    """The store may lose acknowledged commits when it stops. Issued once for each server."""
 
 
 class Error(Exception):
     """PEP 249: the base of all errors.
 
     Attributes:
-        sqlstate: the class of the error, where there is one for it.
-        retryable: nothing was written, and the same may succeed when it is tried again.
-        sqlite_errorcode, sqlite_errorname: SQLite's (extended) result code, as in sqlite3; None: SQLite did not raise
-            it, and has no code for it.
+        sqlstate: the SQLSTATE of the error, if there is one for it.
+        retryable: whether nothing was written, and the same transaction may succeed when it runs again.
+        sqlite_errorcode, sqlite_errorname: SQLite's (extended) result code, as in sqlite3; None if SQLite did not raise
+            the error and has no code for it.
     """
 
     sqlstate: str | None = None
@@ -121,17 +120,17 @@ class NotSupportedError(DatabaseError):
 
 
 class ConflictError(OperationalError):
-    """Something this transaction read has changed; nothing was written.
+    """Something that this transaction read has changed. Nothing was written: run the transaction again.
 
     Attributes:
-        table: numeric id of the table, or None when no single table is to blame.
-        index: numeric id of the index of which a range changed; None: it was a row.
-        key: the row key, or the start of the range, that changed.
+        table: numeric id of the table; None if it is not a single table.
+        index: numeric id of the index of which a range changed; None if a row changed.
+        key: the key of the row, or the start of the range, that changed.
     """
 
     sqlstate = "40001"
     retryable = True
-    sqlite_errorcode = 517  # what SQLite says of a snapshot that is too old to write on
+    sqlite_errorcode = 517  # SQLite's code for a write on an outdated snapshot
     sqlite_errorname = "SQLITE_BUSY_SNAPSHOT"
 
     def __init__(
@@ -142,7 +141,7 @@ class ConflictError(OperationalError):
 
     @classmethod
     def of_row(cls, table: int, key: bytes) -> Self:
-        """A row has changed. Stores know numbers only; see `tell_row`."""
+        """A row has changed. Stores know only numeric ids; see `tell_row`."""
         error = cls("", table=table, key=key)
         error.tell_row(f"row {key.hex()} of table number {table}")
         return error
@@ -171,11 +170,11 @@ class ConflictError(OperationalError):
         )
 
     def tell_row(self, row: str) -> None:
-        """Put into the message how a row is called, as in "row id=1 of table post"."""
+        """Name the row in the message, as in "row id=1 of table post"."""
         self.args = (f"{row} was changed by another transaction since this one read it; {_RUN_AGAIN}",)
 
     def tell_rows(self, rows: str) -> None:
-        """Put into the message how a range is called, as in "rows of table post with state='new'"."""
+        """Name the range in the message, as in "rows of table post with state='new'"."""
         self.args = (
             f"another transaction has added, changed or deleted {rows} since this one read them; {_RUN_AGAIN}",
         )
@@ -188,11 +187,11 @@ _RUN_AGAIN = "run the transaction again"
 
 
 class SnapshotTooOldError(ConflictError):
-    """The snapshot is older than what the store keeps (its retention)."""
+    """The snapshot is older than the store's retention. Run the transaction again."""
 
     @classmethod
     def of(cls, table: int | None = None) -> Self:
-        """For a read or a commit that comes too late."""
+        """For a read or a commit whose snapshot is older than the retention."""
         return cls(
             "this transaction has lasted longer than the store keeps what others have replaced since; "
             f"{_RUN_AGAIN}, and raise the retention if it cannot be shorter (rome.set_retention)",
@@ -201,11 +200,11 @@ class SnapshotTooOldError(ConflictError):
 
 
 class SnapshotLostError(ConflictError):
-    """The snapshot is of a history that the store has lost: restarted from older data, or failed over."""
+    """The snapshot is of a history that the store has lost: it restarted from older data, or failed over."""
 
     @classmethod
     def of(cls, version: int) -> Self:
-        """For a version that the store does not have, or not any more."""
+        """For a version that the store does not have, or no longer has."""
         return cls(
             f"the store no longer has version {version}, which this transaction has read: it was restarted from older "
             f"data, or failed over; {_RUN_AGAIN}"
@@ -213,16 +212,16 @@ class SnapshotLostError(ConflictError):
 
     @classmethod
     def of_another(cls, version: int) -> Self:
-        """For a snapshot that this connection does not hold: it has ended, or is another connection's."""
+        """For a snapshot that this connection does not hold: it has ended, or belongs to another connection."""
         return cls(f"version {version} is not this connection's snapshot")
 
 
 class CatalogChangedError(ConflictError):
-    """The schema changed after this transaction's snapshot."""
+    """Another transaction changed the schema after this transaction's snapshot."""
 
     @classmethod
     def since(cls, snapshot: int, changed: int) -> Self:
-        """The catalog's last change is newer than the snapshot."""
+        """For a snapshot that is older than the catalog's last change."""
         return cls(
             f"the schema was changed by another transaction (at version {changed}) after this one began "
             f"(at version {snapshot}); {_RUN_AGAIN}",
@@ -231,24 +230,25 @@ class CatalogChangedError(ConflictError):
 
 
 class TurnTakenError(ConflictError):
-    """Nothing that was read has changed, but transactions that had lost before come first. Wait in line, and try again.
+    """Nothing that was read has changed, but transactions that have lost before come first.
 
-    `key` is the row that somebody claims.
+    `key` is the row that one of them claims. Join the commit queue, and try again.
     """
 
     def tell_row(self, row: str) -> None:
+        """Put into the message how the claimed row is called."""
         self.args = (f"it is another transaction's turn to change {row}; {_RUN_AGAIN}",)
 
 
 class CommitAbortedError(OperationalError):
-    """The connection broke during COMMIT; the store was asked, and the commit will never be applied."""
+    """The connection broke during COMMIT. The store was asked: the commit will never be applied."""
 
     sqlstate = "40001"
     retryable = True
 
     @classmethod
     def of(cls, transaction_id: bytes) -> Self:
-        """For a commit that reaches the store after somebody has asked what became of it."""
+        """For a commit that reaches the store after it was resolved as aborted."""
         return cls(f"transaction {transaction_id.hex()} was aborted")
 
     @classmethod
@@ -258,10 +258,10 @@ class CommitAbortedError(OperationalError):
 
 
 class InterruptedTransactionError(OperationalError):
-    """An exception from outside (a signal, a timeout, a killed green thread) came into a statement, or into COMMIT.
+    """An exception from outside (a signal, a timeout, a killed green thread) interrupted a statement or COMMIT.
 
-    What it had done by then is undone, with the rest of the transaction: nothing was written, and nothing will be. All
-    statements until ROLLBACK say so.
+    The whole transaction is undone: nothing was written, and nothing will be. Every statement raises this until the
+    application rolls back.
     """
 
     sqlstate = "40001"
@@ -269,12 +269,12 @@ class InterruptedTransactionError(OperationalError):
 
 
 class CommitUnknownError(OperationalError):
-    """COMMIT was sent and not answered: all of its writes were applied, or none. Not to be retried blindly.
+    """COMMIT was sent and not answered: all of its writes were applied, or none. Never retry it blindly.
 
-    `rome.was_committed(url, error)` asks the store, once it is back, for as long as the database's retention.
+    `rome.was_committed(url, error)` asks the store, once it is back, within the database's retention.
 
     Attributes:
-        transaction_id, snapshot: what the store is asked about.
+        transaction_id, snapshot: identify the commit to the store.
     """
 
     sqlstate = "40003"
@@ -288,30 +288,30 @@ class CommitUnknownError(OperationalError):
 
     @classmethod
     def lost(cls, reason: Exception | str, *, transaction_id: bytes, snapshot: int = 0) -> Self:
-        """For a store that has sent a commit, or begun to write it, and cannot tell how that ended."""
+        """For a store that has sent a commit, or begun to write it, and cannot tell how it ended."""
         return cls(f"no answer to a commit: {reason}", transaction_id=transaction_id, snapshot=snapshot)
 
     @classmethod
     def unanswered(cls, cause: str, reason: Exception, *, transaction_id: bytes, snapshot: int) -> Self:
-        """For the application, when the store cannot be asked what became of the commit.
+        """For the application, if the store cannot be asked about the commit.
 
         Args:
-            cause: what came between COMMIT and its answer, as a sentence without a full stop.
+            cause: what happened between COMMIT and its answer, as a clause.
             reason: why the store cannot be asked.
         """
         return cls(
             f"{cause}, and the store cannot be asked what became of transaction {transaction_id.hex()} ({reason}): "
-            "all of its writes were applied, or none. Look before you repeat it: rome.was_committed() tells, once the "
-            "store is back",
+            "all of its writes were applied, or none. Before you repeat it, ask rome.was_committed(), once the store "
+            "is back",
             transaction_id=transaction_id,
             snapshot=snapshot,
         )
 
     @classmethod
     def trimmed(cls, transaction_id: bytes, snapshot: int) -> Self:
-        """For a store that is asked too late."""
+        """For a question about a transaction that is older than the retention."""
         return cls(
-            f"transaction {transaction_id.hex()} is older than the retention: nobody knows any more",
+            f"transaction {transaction_id.hex()} is older than the retention: the store no longer knows its outcome",
             transaction_id=transaction_id,
             snapshot=snapshot,
         )
@@ -321,8 +321,8 @@ class NotReplicatedError(OperationalError):
     """Committed on the primary, but fewer replicas than `wait_replicas` acknowledged it in time.
 
     Attributes:
-        version: the commit version, which stands on the primary.
-        replicas: how many acknowledged.
+        version: the commit version, which is final on the primary.
+        replicas: how many replicas acknowledged it.
     """
 
     sqlstate = "01000"
@@ -348,11 +348,11 @@ class StoreUnavailableError(OperationalError):
     @classmethod
     def dropped(cls, database: str) -> Self:
         """For a database that was dropped while the connection was open; `database` as messages name it."""
-        return cls(f"{database} was dropped; a new connection makes it anew, empty")
+        return cls(f"{database} was dropped; a new connection creates it again, empty")
 
 
 class StoreBusyError(OperationalError):
-    """The store is there but cannot serve now: loading its data, busy with a script, failing over."""
+    """The store is running but cannot serve now: it is loading its data, busy with a script, or failing over."""
 
     sqlstate = "57P03"
     sqlite_errorcode = 5
@@ -383,19 +383,19 @@ class StoreConfigError(OperationalError):
 
 
 class AuthenticationError(OperationalError):
-    """Wrong user or password, or the user may not do this."""
+    """Wrong user or password, or the user lacks a permission."""
 
     sqlstate = "28000"
 
 
 class TransactionTooLargeError(OperationalError):
-    """The transaction writes more than the limit; nothing was written."""
+    """The transaction writes more than the limit. Nothing was written."""
 
     sqlstate = "54000"
 
 
 class IdsExhaustedError(OperationalError):
-    """No id is left for a new row; nothing of the statement was done. Rows that name their ids can still come in."""
+    """No id is left for a new row. The statement did nothing. Rows that name their ids can still be inserted."""
 
     sqlstate = "2200H"
     sqlite_errorcode = 13
@@ -403,16 +403,16 @@ class IdsExhaustedError(OperationalError):
 
     @classmethod
     def of(cls, whose: str) -> Self:
-        """The error, with the words of SQLite's AUTOINCREMENT; the sequences of a store have no names."""
+        """The error in the words of SQLite's AUTOINCREMENT. `whose` names the table or the sequence."""
         return cls(f"database or disk is full: {whose} has no id left below 2^63; name the ids of new rows")
 
 
 class WorkingSetFullError(OperationalError):
-    """A statement needs more rows in memory than max_working_set allows; nothing of it was done.
+    """A statement needs more rows in memory than max_working_set allows. The statement did nothing.
 
     Attributes:
-        table: of which it wanted rows.
-        rows: how many; None when they were asked for by key.
+        table: the table whose rows did not fit.
+        rows: how many it needed; None if they were read by key.
     """
 
     sqlstate = "54000"
@@ -432,24 +432,32 @@ class FullScanError(OperationalError):
 
 
 class UniqueViolation(IntegrityError):
+    """A UNIQUE or PRIMARY KEY constraint is violated."""
+
     sqlstate = "23505"
     sqlite_errorcode = 2067
     sqlite_errorname = "SQLITE_CONSTRAINT_UNIQUE"
 
 
 class ForeignKeyViolation(IntegrityError):
+    """A FOREIGN KEY constraint is violated."""
+
     sqlstate = "23503"
     sqlite_errorcode = 787
     sqlite_errorname = "SQLITE_CONSTRAINT_FOREIGNKEY"
 
 
 class NotNullViolation(IntegrityError):
+    """A NOT NULL constraint is violated."""
+
     sqlstate = "23502"
     sqlite_errorcode = 1299
     sqlite_errorname = "SQLITE_CONSTRAINT_NOTNULL"
 
 
 class CheckViolation(IntegrityError):
+    """A CHECK constraint is violated."""
+
     sqlstate = "23514"
     sqlite_errorcode = 275
     sqlite_errorname = "SQLITE_CONSTRAINT_CHECK"
@@ -460,7 +468,7 @@ class CorruptRecordError(InternalError):
 
     Attributes:
         table: name or numeric id of the table.
-        key: the row key.
+        key: the row's key.
     """
 
     sqlstate = "XX001"
@@ -473,7 +481,7 @@ class CorruptRecordError(InternalError):
 
     @classmethod
     def of_missing_row(cls, table: int, index: int, key: bytes, *, remedy: str = "") -> Self:
-        """For an index entry that leads to no row; `remedy` is what the store advises."""
+        """For an index entry that leads to no row. `remedy` is the store's advice."""
         message = f"table {table}: index {index} names row {key.hex()}, which is not there"
         return cls(f"{message}; {remedy}" if remedy else message, table=table, key=key)
 
@@ -482,6 +490,6 @@ class CorruptRecordError(InternalError):
 
 
 class FormatError(InternalError):
-    """The stored format is newer than this code; nothing was read or written."""
+    """The stored format is newer than this version of Rome. Nothing was read or written."""
 
     sqlstate = "XX002"

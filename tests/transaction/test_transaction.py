@@ -154,7 +154,7 @@ class TestLostAnswer:
         monkeypatch.setattr(transaction_module, "RESOLVE_PAUSES_S", [0.0] * 3)
         store.answers_lost = 1
         store.resolves_lost = 10
-        with pytest.raises(CommitUnknownError, match="Look before you repeat it") as caught:
+        with pytest.raises(CommitUnknownError, match="Before you repeat it, ask") as caught:
             self.commit(store)
         assert not caught.value.retryable
         assert store.commits == 1
