@@ -79,6 +79,12 @@ def connection(connect: Connect) -> Connection:
 
 
 @pytest.fixture
+def two(one: Connection, connect: Connect) -> Connection:
+    """A second connection to the database that the test's module has prepared by its own fixture `one`."""
+    return connect()
+
+
+@pytest.fixture
 def make_engine(url: str) -> Iterator[Callable[..., Engine]]:
     """Makes an engine on `url`; takes create_engine's options."""
     with ExitStack() as engines:
