@@ -1,8 +1,8 @@
 """Records: a row's values as bytes.
 
-A record is one msgpack array `[layout, rowid, value, value, ...]`; the layout says which column each value belongs
-to. SQLite's storage classes map one to one on msgpack's nil, int, float 64, str and bin, so that what comes out has
-the type and the bits that went in.
+A record is one msgpack array `[layout, rowid, value, value, ...]`; the layout says to which column each value belongs.
+SQLite's storage classes map one to one to msgpack's nil, int, float 64, str and bin, so a decoded value has the type
+and the bits of the encoded one.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _HEAD = 2  # layout and rowid
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 _STORED_TYPES = frozenset((type(None), int, float, str, bytes))
 
-# msgspec checks types and bounds while it decodes, for next to nothing (0.8 against 0.7 µs for 53 columns; the same
-# checks in Python take another 0.8 µs), but it knows no union of str and bytes. So rows with a blob take two steps.
+# msgspec checks types and bounds while it decodes, almost for free (0.8 instead of 0.7 µs for 53 columns; the same
+# checks in Python take another 0.8 µs), but it has no union of str and bytes. So rows with a blob take two steps.
 _Integer = Annotated[int, msgspec.Meta(ge=_MIN_INTEGER, le=_MAX_INTEGER)]
 _NoBlob = _Integer | float | str | None
-# Tuples of plain values are out of the garbage collector's sight after its first look; lists never are.
+# The garbage collector stops tracking tuples of plain values after its first look at them; lists it tracks forever.
 _decode_without_blobs: Callable[[bytes], tuple[Any, ...]] = msgspec.msgpack.Decoder(tuple[_NoBlob, ...]).decode
 _decode_any = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -33,7 +33,7 @@ def encode_record(layout: int, rowid: int, values: Sequence[SqlValue]) -> bytes:
     """Make the record of a row, whose values come from SQLite.
 
     Raises:
-        DataError: a text has a lone surrogate, which UTF-8 cannot express; an integer needs more than 64 bits.
+        DataError: a text has a lone surrogate, which UTF-8 cannot express, or an integer needs more than 64 bits.
 
     Cost: 0.4 µs for 53 columns.
     """
@@ -46,10 +46,10 @@ def encode_record(layout: int, rowid: int, values: Sequence[SqlValue]) -> bytes:
 
 
 def decode_record(record: bytes) -> tuple[int, int, tuple[SqlValue, ...]]:
-    """Take a record apart: layout, rowid, values.
+    """Decode a record to (layout, rowid, values).
 
     Raises:
-        CorruptRecordError: these bytes are no record. The caller knows the table and the key, and adds them.
+        CorruptRecordError: the bytes are not a record. The caller adds the table and the key, which it knows.
 
     Cost: 1 µs for 53 columns, 5 µs if one of them is a blob.
     """

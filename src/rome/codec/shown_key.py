@@ -1,6 +1,6 @@
-"""The values of a key, for messages to people. Nothing else decodes keys: the record has the values.
+"""The values of a key, for messages to people. Nothing else decodes keys, since records have the values.
 
-A text comes out as its collation compares it: in lower case under NOCASE, without trailing spaces under RTRIM.
+A text appears as its collation compares it: in lower case under NOCASE, without trailing spaces under RTRIM.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _NO_FRACTION = 2
 
 
 def shown_values(key: bytes) -> list[SqlValue]:
-    """The values that a key, or a bound of a range, begins with; what is not a whole value ends them."""
+    """The values with which a key, or a bound of a range, begins. The list ends at the first incomplete value."""
     values: list[SqlValue] = []
     at = 0
     while at < len(key):
@@ -27,7 +27,7 @@ def shown_values(key: bytes) -> list[SqlValue]:
 
 
 def _value(key: bytes, at: int) -> tuple[SqlValue, int]:
-    """The value that begins there, and where it ends; see rome.codec.keys for the form."""
+    """The value that begins at `at`, and where it ends; rome.codec.keys describes the form."""
     code = key[at]
     at += 1
     if code == _NULL:

@@ -15,10 +15,10 @@ PLAIN_TYPES = frozenset({type(None), int, float, str, bytes})
 
 
 def by_value(value: object) -> object:
-    """A value of a type derived from one of SqlValue's, or of a buffer, as the plain one; other values as they are.
+    """A value as one of SqlValue's own types: subclasses and buffers are converted; other values stay as they are.
 
-    Not by int(), str() and float(), which call what the derived type has defined. The type is asked, and not
-    isinstance(), which believes an object that pretends to be of another class.
+    The conversion does not call int(), str() or float(), since a derived class may define these. It looks at the type,
+    not at isinstance(), which believes an object that pretends to be of another class.
     """
     kind = type(value)
     if kind in PLAIN_TYPES:
@@ -33,5 +33,6 @@ def by_value(value: object) -> object:
         view = memoryview(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, BufferError):
         return value
-    # A buffer without dimensions is one number, as numpy's int64. sqlite3 would store the bytes of its memory.
+    # A buffer without dimensions is a single number, such as numpy's int64. sqlite3 would store the bytes of its
+    # memory.
     return view.tobytes() if view.ndim else value

@@ -1,7 +1,7 @@
-"""What its owner has left behind: closed or dropped when the next connection is made.
+"""Connections and databases that their owners have left: closed or dropped when the next connection is opened.
 
-Not in the owner's finalizer. The garbage collector may run that at any allocation, also in a thread that is inside a
-store and holds the lock that closing needs: it would wait for itself.
+The owner's finalizer does not do it: the garbage collector may run that at any allocation, also in a thread that is
+inside a store and holds the lock that closing needs, so that the thread would wait for itself.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ _left: deque[Callable[[], None]] = deque()
 
 
 def clean_up_later(action: Callable[[], None]) -> None:
-    """Remember what is to be done. Fit for finalizers: no lock, no I/O."""
+    """Remember an action for the next clean_up(). Safe in finalizers: no lock, no I/O."""
     _left.append(action)
 
 
 def clean_up() -> None:
-    """Do all that is remembered. Quietly: whoever could handle an error of it is gone."""
+    """Run all remembered actions. Errors are ignored, since whoever could handle them is gone."""
     while _left:
         with suppress(Exception):
             _left.popleft()()

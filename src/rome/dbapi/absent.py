@@ -1,4 +1,4 @@
-"""What sqlite3's Connection has and Rome's cannot have: refused by name, with the way out. (docs/sqlite3.md)"""
+"""What sqlite3's Connection has and Rome's cannot have: refused by name, with another way. (docs/sqlite3.md)"""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from rome.errors import NotSupportedError
 
 
 class Absent:
-    """A part of Connection. Every method raises NotSupportedError, unless it is asked for nothing."""
+    """A part of Connection. Every method raises NotSupportedError, unless the call asks for nothing."""
 
     def blobopen(self, *_: object, **__: object) -> NoReturn:
-        """Refused."""
+        """Refused with NotSupportedError."""
         raise NotSupportedError(
-            "blobopen() is not supported: a value is read and written whole. SELECT it, or a part by substr(), and "
-            "UPDATE"
+            "blobopen() is not supported: a value is read and written whole. SELECT it, or a part of it with substr(), "
+            "and UPDATE it"
         )
 
     def deserialize(self, *_: object, **__: object) -> NoReturn:
-        """Refused."""
+        """Refused with NotSupportedError."""
         raise NotSupportedError(
-            "deserialize() is not supported: it would replace a database that others use. Open the bytes with sqlite3, "
-            "and insert what they hold; or run what iterdump() gives as a script"
+            "deserialize() is not supported: it would replace a database that others use. Open the bytes with sqlite3 "
+            "and insert its rows; or run the output of iterdump() as a script"
         )
 
     def enable_load_extension(self, enable: bool, /) -> None:
-        """Refused, but for False, which is how it is."""
+        """Refused with NotSupportedError, except for False, which changes nothing."""
         if enable:
             raise NotSupportedError(_EXTENSIONS)
 
     def load_extension(self, *_: object, **__: object) -> NoReturn:
-        """Refused."""
+        """Refused with NotSupportedError."""
         raise NotSupportedError(_EXTENSIONS)
 
     def setlimit(self, *_: object, **__: object) -> NoReturn:
-        """Refused."""
+        """Refused with NotSupportedError."""
         raise NotSupportedError(
-            "setlimit() is not supported: Rome's own work on the connection would be under the limit, too. The URL's "
-            "options bound memory (max_working_set) and commits (max_commit_rows, max_commit_bytes)"
+            "setlimit() is not supported: the limit would apply to Rome's own work on the connection, too. Options of "
+            "the URL limit memory (max_working_set) and commits (max_commit_rows, max_commit_bytes)"
         )
 
     def setconfig(self, *_: object, **__: object) -> NoReturn:
-        """Refused."""
+        """Refused with NotSupportedError."""
         raise NotSupportedError(
-            "setconfig() is not supported: Rome sets its SQLite up as it needs it. For foreign keys there are PRAGMA "
-            "foreign_keys and the URL's option"
+            "setconfig() is not supported: Rome configures its SQLite as it needs it. For foreign keys use PRAGMA "
+            "foreign_keys or the URL's option foreign_keys"
         )
 
 
 _EXTENSIONS = (
-    "load_extension() is not supported: what an extension stores would not be in the store, and what its functions say "
-    "would be known on this connection only. Define functions in Python: create_function(), create_aggregate()"
+    "load_extension() is not supported: an extension's tables would not be in the store, and its functions would exist "
+    "on this connection only. Define functions in Python: create_function(), create_aggregate()"
 )

@@ -1,4 +1,4 @@
-"""Look after databases: list, drop, trim, retain, diagnose; ask what became of a transaction."""
+"""Administer databases: list, create, drop, trim, diagnose; ask what became of a transaction."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from rome.store.spi import Retention, Store
 
 
 def list_databases(url: str | URL) -> list[str]:
-    """Names of all databases where `url` points to, sorted. The database that it names itself does not matter."""
+    """Names of all databases of the server or folder that `url` points to, sorted.
+
+    The database that the URL names does not matter.
+    """
     location = parse_url(make_url(url), database_needed=False).location
     return store_class(location.scheme).list_databases(location)
 
 
 def database_exists(url: str | URL) -> bool:
-    """Whether a database is there. The question does not create it.
+    """Whether a database exists. The call does not create it.
 
     Cost: on Redis and in memory as list_databases, on LMDB that of opening one file.
     """
@@ -30,22 +33,24 @@ def database_exists(url: str | URL) -> bool:
 
 
 def create_database(url: str | URL) -> None:
-    """Create an empty database; no error when it is there. (To connect creates it, too.)"""
+    """Create an empty database. If it exists, nothing happens. (Connecting creates a database, too.)"""
     with _opened(url):
         pass
 
 
 def drop_database(url: str | URL) -> None:
-    """Delete a database and everything in it; no error when it is not there."""
+    """Delete a database and everything in it. If there is none, nothing happens."""
     location = parse_url(make_url(url)).location
     store_class(location.scheme).drop_database(location)
 
 
 def was_committed(url: str | URL, error: CommitUnknownError) -> bool:
-    """What became of a transaction whose COMMIT raised CommitUnknownError; if False, it will never be applied.
+    """Whether a transaction whose COMMIT raised CommitUnknownError was committed.
+
+    If the answer is False, it will never be applied.
 
     Raises:
-        CommitUnknownError: the error is older than the retention, and nobody knows any more.
+        CommitUnknownError: the error is older than the retention, so the outcome is no longer known.
         NotReplicatedError: it was committed, but on fewer replicas than `wait_replicas`.
     """
     with _opened(url) as store:
@@ -53,17 +58,17 @@ def was_committed(url: str | URL, error: CommitUnknownError) -> bool:
 
 
 def diagnose(url: str | URL) -> Diagnosis:
-    """Find out what the store would lose in which event, and what is wrong with it. Changes nothing.
+    """Find out what the store would lose in each kind of failure, and what is wrong with it. Changes nothing.
 
-    A store that cannot be reached is a finding, and no error. Ask as a user who may more than applications need (on
-    Redis CONFIG GET): what may not be asked is reported as unknown.
+    A store that cannot be reached is a finding, not an error. Use a user with more permissions than applications need
+    (on Redis CONFIG GET): what the user may not ask is reported as unknown.
     """
     location = parse_url(make_url(url), database_needed=False).location
     return store_class(location.scheme).diagnose(location)
 
 
 def trim(url: str | URL) -> int:
-    """Discard superseded versions that are older than the retention; returns how many commits' worth.
+    """Discard superseded versions that are older than the retention; returns of how many commits.
 
     Every commit also trims a little, so this is for databases that are large and idle.
     """
@@ -72,10 +77,13 @@ def trim(url: str | URL) -> int:
 
 
 def set_retention(url: str | URL, *, seconds: float | None = None, max_bytes: int | None = None) -> Retention:
-    """Change how long superseded versions are kept, for all clients; what is left out stays. Returns what holds now.
+    """Change how long superseded versions are kept, for all clients; returns the retention that now holds.
+
+    Args:
+        seconds, max_bytes: None leaves the value as it is.
 
     Raises:
-        ValueError: a negative number.
+        ValueError: a number is negative.
     """
     with _opened(url) as store:
         now = store.retention()

@@ -1,4 +1,4 @@
-"""Copies of a whole database: into one of sqlite3's, into another one of Rome's, or as bytes."""
+"""Copies of a whole database: into one of sqlite3's, into another of Rome's, or as bytes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ Progress = Callable[[int, int, int], object]
 
 
 def check_name(name: str) -> None:
-    """Refuse what is not the stored database.
+    """Check that a name means the stored database.
 
     Raises:
-        NotSupportedError, OperationalError: the temporary one; one that is not there.
+        NotSupportedError: it is the temporary database.
+        OperationalError: there is no database of this name.
     """
     if name.lower() == "temp":
         raise NotSupportedError("only the stored database can be copied, and not temporary tables")
@@ -34,10 +35,11 @@ def check_name(name: str) -> None:
 def into_sqlite3(
     source: Connection, target: sqlite3.Connection, *, pages: int, progress: Progress | None, sleep: float
 ) -> None:
-    """Replace what a database of sqlite3's holds by what is committed; by way of a file, which is removed.
+    """Replace the contents of a database of sqlite3's by what is committed; through a file, which is removed.
 
     Raises:
-        OperationalError: the source's transaction has written something. Whatever sqlite3 raises.
+        OperationalError: the source's transaction has written something.
+        sqlite3.Error: whatever sqlite3 raises.
     """
     with TemporaryDirectory(prefix="rome-backup-") as folder:
         path = Path(folder) / "database"
@@ -52,7 +54,8 @@ def into_rome(source: Connection, target: Connection) -> None:
     """Fill an empty database of Rome's in one transaction.
 
     Raises:
-        OperationalError: it is not empty, or in a transaction; TransactionTooLargeError: it is too much for one.
+        OperationalError: it is not empty, or in a transaction.
+        TransactionTooLargeError: the database is too large for one transaction.
     """
     if target.in_transaction:
         raise OperationalError("the target of backup() is in a transaction: COMMIT or ROLLBACK first")
@@ -72,6 +75,6 @@ def into_rome(source: Connection, target: Connection) -> None:
 def to_bytes(source: Connection) -> bytes:
     """What is committed, as the bytes of an SQLite file."""
     with closing(apsw.Connection(":memory:")) as image:
-        image.execute("CREATE TABLE rome_page (a); DROP TABLE rome_page")  # without a table there would be no page
+        image.execute("CREATE TABLE rome_page (a); DROP TABLE rome_page")  # without a table the file would have no page
         source.session.copy_into(image)
         return image.serialize("main")

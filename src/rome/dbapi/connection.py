@@ -1,4 +1,4 @@
-"""PEP 249's Connection, with what users of sqlite3 expect beside it."""
+"""PEP 249's Connection, with the additional methods that users of sqlite3 expect."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from rome.workingset.sqlite_version import check_sqlite
 
 
 class Connection(Callbacks, Absent):
-    """One connection to one database; used by one thread at a time, and not by a forked child.
+    """One connection to one database. One thread may use it at a time, and a forked child may not.
 
-    As a context manager it commits, or rolls back after an exception, and stays open. One that is left to the garbage
-    collector is closed when the next one is opened.
+    As a context manager it commits, or rolls back after an exception, and stays open. A connection that is left to the
+    garbage collector is closed when the next one is opened.
 
     Attributes:
-        row_factory: of the cursors to come: what makes a row of the cursor and the values, or sqlite3.Row; None:
-            rows are tuples.
-        text_factory: what makes a text of its UTF-8, from the next statement on: `str`, `bytes`, or a function.
+        row_factory: for new cursors: a function of the cursor and a row's values that makes the row, or sqlite3.Row;
+            None for tuples.
+        text_factory: makes a text from its UTF-8, from the next statement on: `str`, `bytes`, or a function.
     """
 
     Warning = errors.Warning
@@ -63,10 +63,10 @@ class Connection(Callbacks, Absent):
 
     @property
     def session(self) -> Session:
-        """The engine's side.
+        """The connection's session in the engine.
 
         Raises:
-            ProgrammingError: the connection is closed, or another thread's (check_same_thread).
+            ProgrammingError: the connection is closed, or belongs to another thread (check_same_thread).
         """
         if self._session is None:
             raise errors.ProgrammingError("Cannot operate on a closed database.")
@@ -78,7 +78,7 @@ class Connection(Callbacks, Absent):
         return self._session
 
     def cursor(self, factory: Callable[[Connection], Cursor] = Cursor) -> Cursor:
-        """A new cursor, made by `factory`; all cursors share the connection's transaction."""
+        """A new cursor, made by `factory`. All cursors share the connection's transaction."""
         self.session  # noqa: B018  # raises when closed
         cursor = factory(self)
         if self.row_factory is not None:
@@ -86,13 +86,20 @@ class Connection(Callbacks, Absent):
         return cursor
 
     def commit(self) -> None:
-        """Make the transaction's changes last. No round trip when it changed nothing and locked nothing.
+        """Commit the transaction. If no transaction is open, nothing happens.
+
+        After a ConflictError nothing was written and no transaction is open: run the whole transaction again, from its
+        first statement. Rome has then tried that itself, as far as the application cannot notice it.
 
         Raises:
-            ConflictError: somebody else changed what it rests on; nothing was written, and it may be run again.
-            IntegrityError: another transaction has committed first what a statement of this one cannot stand beside;
-                nothing was written. Or a deferred foreign key is violated, and the transaction goes on.
-            CommitUnknownError: the connection broke; all was written, or nothing.
+            ConflictError: another transaction changed something that this one read or wrote. sqlstate is 40001.
+            IntegrityError: another transaction has committed a row first that violates a constraint together with one
+                of this transaction; nothing was written. Or a deferred foreign key is violated; then the transaction
+                stays open.
+            CommitUnknownError: the connection broke: everything was written, or nothing. Ask rome.was_committed().
+            Error: another error of rome.errors; nothing was written (docs/guarantees.md lists them).
+
+        Cost: one round trip; none if the transaction changed nothing and locked nothing.
         """
         session = self.session
         if self.trace is not None and session.in_transaction:
@@ -100,14 +107,17 @@ class Connection(Callbacks, Absent):
         session.commit()
 
     def rollback(self) -> None:
-        """Forget the transaction's changes. No round trip."""
+        """Undo the transaction's changes. If no transaction is open, nothing happens.
+
+        Cost: no round trip, unless the transaction claimed rows or waited in the commit queue.
+        """
         session = self.session
         if self.trace is not None and session.in_transaction:
             self.trace("ROLLBACK")
         session.rollback()
 
     def close(self) -> None:
-        """Roll back and give everything back. Idempotent; one that was interrupted can be called again."""
+        """Roll back and release everything. Idempotent; if it was interrupted, it can be called again."""
         if self._session is not None:
             self._session.close()
             self._session = None
@@ -128,15 +138,15 @@ class Connection(Callbacks, Absent):
             self.rollback()
 
     def execute(self, sql: str, parameters: Parameters = ()) -> Cursor:
-        """Cursor.execute on a new cursor, which is returned."""
+        """Run Cursor.execute on a new cursor, and return that cursor."""
         return self.cursor().execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Cursor:
-        """Cursor.executemany on a new cursor, which is returned."""
+        """Run Cursor.executemany on a new cursor, and return that cursor."""
         return self.cursor().executemany(sql, parameters)
 
     def executescript(self, script: str) -> Cursor:
-        """Cursor.executescript on a new cursor, which is returned."""
+        """Run Cursor.executescript on a new cursor, and return that cursor."""
         return self.cursor().executescript(script)
 
     def iterdump(self) -> Iterator[str]:
@@ -155,10 +165,10 @@ class Connection(Callbacks, Absent):
         """Copy what is committed into a database of sqlite3's, or into an empty one of Rome's.
 
         Args:
-            pages, progress, sleep: as in sqlite3, which writes the target; of no meaning where that is Rome's.
+            pages, progress, sleep: as in sqlite3, which writes the target; without effect if the target is Rome's.
 
         Raises:
-            OperationalError: this transaction has written something, or the target is in one, or not empty.
+            OperationalError: this transaction has written something, or the target is in a transaction or not empty.
         """
         backups.check_name(name)
         if target is self:
@@ -171,7 +181,7 @@ class Connection(Callbacks, Absent):
             raise TypeError(f"backup() argument 1 must be sqlite3.Connection or rome's, not {type(target).__name__}")
 
     def serialize(self, *, name: str = "main") -> bytes:
-        """What is committed, as the bytes of an SQLite file. All of it is in memory at once.
+        """What is committed, as the bytes of an SQLite file, all of it in memory at once.
 
         Raises:
             OperationalError: this transaction has written something.
@@ -180,10 +190,10 @@ class Connection(Callbacks, Absent):
         return backups.to_bytes(self)
 
     def interrupt(self) -> None:
-        """End the statement that SQLite runs for this connection, if there is one; called by another thread.
+        """End the statement that SQLite is running for this connection, if any. Another thread calls this.
 
-        The statement raises an OperationalError, "interrupted"; if it writes, the transaction is rolled back. What
-        waits for the store goes on, until its timeout (read_timeout).
+        The statement raises an OperationalError, "interrupted"; if it writes, the transaction is rolled back. A wait
+        for the store is not ended; it lasts up to its timeout (read_timeout).
         """
         if self._session is None:
             raise errors.ProgrammingError("Cannot operate on a closed database.")
@@ -199,21 +209,21 @@ class Connection(Callbacks, Absent):
 
     @property
     def total_changes(self) -> int:
-        """Rows inserted, changed and deleted on this connection so far, those of foreign key actions included."""
+        """Rows inserted, updated and deleted on this connection so far, including those of foreign key actions."""
         return self.session.total_changes
 
     @property
     def in_transaction(self) -> bool:
-        """A transaction is open."""
+        """Whether a transaction is open."""
         return self.session.in_transaction
 
     @property
     def isolation_level(self) -> str:
-        """The level of the transactions to come, by SQLAlchemy's names (rome.dbapi.isolation.LEVELS).
+        """The level of the transactions to come, with SQLAlchemy's names (rome.dbapi.isolation.LEVELS).
 
-        sqlite3's can be assigned, too: None commits what is open and means AUTOCOMMIT, "", DEFERRED, IMMEDIATE and
-        EXCLUSIVE mean SERIALIZABLE. The name that was assigned is read back, not its synonym: SQLAlchemy compares them.
-        A transaction that has only read ends for another level.
+        sqlite3's values can be assigned, too: None commits the open transaction and means AUTOCOMMIT; "", DEFERRED,
+        IMMEDIATE and EXCLUSIVE mean SERIALIZABLE. The name that was assigned is read back, not its synonym, since
+        SQLAlchemy compares names. Assigning another level ends a transaction that has only read.
 
         Raises:
             ProgrammingError: there is no such level, or the open transaction has written something.
@@ -230,10 +240,10 @@ class Connection(Callbacks, Absent):
 
     @property
     def autocommit(self) -> bool:
-        """Every statement is a transaction of its own; else one is begun by the first, and ended by commit().
+        """Whether every statement is a transaction of its own; otherwise a statement begins one, and commit() ends it.
 
-        To assign True commits what is open, as in sqlite3; False, or sqlite3.LEGACY_TRANSACTION_CONTROL, goes back to
-        transactions, of the level before.
+        Assigning True commits the open transaction, as in sqlite3. Assigning False, or
+        sqlite3.LEGACY_TRANSACTION_CONTROL, goes back to transactions of the previous level.
         """
         return self._isolation_level == "AUTOCOMMIT"
 
@@ -251,25 +261,28 @@ class Connection(Callbacks, Absent):
 
     @property
     def rome_stats(self) -> Stats:
-        """What this connection has cost since it was opened; a copy, which does not count on."""
+        """What this connection has cost since it was opened: a copy of the counters."""
         return self.session.stats
 
     def is_usable(self) -> bool:
-        """False when it is closed, known to be cut off from its store, or inherited by a fork. No round trip."""
+        """Whether the connection is open, not known to be cut off from its store, and not inherited by a fork.
+
+        Cost: no round trip.
+        """
         return self._session is not None and self._session.is_usable()
 
 
 def connect(url: str | URL, **options: object) -> Connection:
-    """Open a connection; creates the database when it is not there.
+    """Open a connection, and create the database unless it exists.
 
     Args:
-        url: as rome.dbapi.url describes it.
-        options: more of the URL's options, and `username` and `password`; they prevail over those in the URL.
+        url: see rome.dbapi.url.
+        options: more of the URL's options, and `username` and `password`; they override those in the URL.
 
     Raises:
-        URLError: the message says what to write instead.
+        URLError: the URL is wrong; the message says what to write instead.
         InterfaceError: the store's client library is not installed, or SQLite is too old.
-        StoreUnavailableError, AuthenticationError, StoreConfigError, FormatError: as Store.open.
+        StoreUnavailableError, AuthenticationError, StoreConfigError, FormatError: as Store.open raises them.
     """
     clean_up()
     url = make_url(url)

@@ -1,4 +1,4 @@
-"""PEP 249's Cursor: run a statement, walk its rows."""
+"""PEP 249's Cursor: run a statement and fetch its rows."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ _NO_ROWS: Iterator[Any] = iter(())
 
 @lru_cache(maxsize=1024)
 def _describe(columns: tuple[tuple[str, str | None], ...]) -> tuple[ColumnDescription, ...]:
-    """PEP 249's description. Cached: for 53 columns that is 2 instead of 7 us in every execution of a statement."""
+    """PEP 249's description. It is cached: for 53 columns that takes 2 instead of 7 µs in every execution."""
     return tuple((name, None, None, None, None, None, None) for name, _ in columns)
 
 
 class Cursor:
-    """Statements of one connection, and the rows of the last one. All rows are there when execute returns.
+    """Runs statements on one connection, and holds the rows of the last one.
+
+    All rows have been read when execute() returns.
 
     Attributes:
         description: one 7-tuple per column, of which only the name is known; None after a statement without rows.
@@ -49,12 +51,20 @@ class Cursor:
         self._closed = False
 
     def execute(self, sql: str, parameters: Parameters = ()) -> Self:
-        """Run one statement; `?` takes a sequence, `:name` a mapping. Begins a transaction when none is open.
+        """Run one statement, and begin a transaction if none is open.
+
+        Args:
+            parameters: a sequence for `?`, a mapping for `:name`.
 
         Raises:
-            ProgrammingError: more than one statement, or the wrong parameters. Every other class of rome.errors.
+            ConflictError: another transaction changed something that this one has read. Roll back, and run the whole
+                transaction again. (At AUTOCOMMIT the statement is the transaction: run it again.) sqlstate is 40001.
+            IntegrityError: a constraint is violated; the statement did nothing, and the transaction goes on.
+            ProgrammingError: the SQL is wrong, there is more than one statement, or the parameters do not fit.
+            NotSupportedError: Rome cannot run the statement; the message says what to do instead.
+            Error: another error of rome.errors (docs/guarantees.md lists them).
 
-        Cost: one round trip for most statements; `EXPLAIN ROME <statement>` says how many.
+        Cost: one round trip for most statements; `EXPLAIN ROME <statement>` shows how many.
         """
         session = self._cleared()
         if self.connection.trace is not None:
@@ -62,20 +72,27 @@ class Cursor:
         return self._take(session.execute(sql, parameters))
 
     def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Self:
-        """Run one INSERT, UPDATE or DELETE for each item of `parameters`."""
+        """Run one INSERT, UPDATE or DELETE for each item of `parameters`.
+
+        Raises:
+            ConflictError: as execute() raises it.
+            Error: as execute(). If one row fails, those before it stay, as in sqlite3.
+
+        Cost: one round trip for most statements, however many items there are.
+        """
         session = self._cleared()
         if self.connection.trace is not None:
             self.connection.trace(sql)
         return self._take(session.executemany(sql, parameters))
 
     def executescript(self, script: str) -> Self:
-        """Run several statements, separated by ";". Commits an open transaction first, as sqlite3 does."""
+        """Run several statements, separated by ";". An open transaction is committed first, as in sqlite3."""
         self._cleared().executescript(script, self.connection.trace)
         return self
 
     @property
     def row_factory(self) -> RowFactory | None:
-        """What makes the rows that are fetched from now on; None: they are tuples. At first the connection's."""
+        """Makes the rows that are fetched from now on; None for tuples. Initially the connection's."""
         return self._row_factory
 
     @row_factory.setter
@@ -87,11 +104,11 @@ class Cursor:
             self._rows = made_by(factory, self, self._values)
 
     def fetchone(self) -> Any:
-        """The next row; None when there is none left, or the last statement has no result set, as in sqlite3."""
+        """The next row; None if none is left, or if the last statement has no result set, as in sqlite3."""
         return next(self._result_set(), None)
 
     def fetchmany(self, size: int | None = None) -> list[Any]:
-        """The next `size` rows (`arraysize` when left out), or as many as are left."""
+        """The next `size` rows (`arraysize` if omitted), or as many as are left."""
         if size is None:
             size = self.arraysize
         if size < 0:
@@ -112,21 +129,22 @@ class Cursor:
 
     @property
     def rowcount(self) -> int:
-        """Rows changed by INSERT, UPDATE or DELETE; else -1.
+        """How many rows INSERT, UPDATE or DELETE changed; -1 for other statements.
 
-        Who asks before COMMIT pins it: if the transaction meets a conflict, it comes through only with this number.
+        Reading it before COMMIT fixes it: if the transaction meets a conflict, Rome replays it only if this number
+        stays.
         """
         self._result.numbers_shown = True
         return self._result.rowcount
 
     @property
     def lastrowid(self) -> int | None:
-        """Rowid of the last row inserted, or None; see `rowcount`."""
+        """The rowid of the last row inserted, or None. Reading it before COMMIT fixes it; see `rowcount`."""
         self._result.numbers_shown = True
         return self._result.lastrowid
 
     def close(self) -> None:
-        """Forget the rows. A closed cursor can do nothing any more."""
+        """Forget the rows. A closed cursor cannot be used any more."""
         self._closed = True
         self._values = self._rows = _NO_ROWS
 
@@ -137,7 +155,7 @@ class Cursor:
         """Does nothing, as PEP 249 allows."""
 
     def _cleared(self) -> Session:
-        """The session, once the last statement's results are forgotten: one that fails must not leave them here."""
+        """The session, after the last statement's results are cleared: a statement that fails must not leave them."""
         session = self._session()
         self.description = None
         self._values = self._rows = _NO_ROWS
@@ -154,7 +172,7 @@ class Cursor:
         return self
 
     def _shape(self) -> None:
-        """Let the rows be what the application wants."""
+        """Apply the row and text factories of the application."""
         if self.connection.text_factory is not str:
             self._values = self._rows = with_texts(self._values, self.connection.text_factory)
         self.row_factory = self._row_factory

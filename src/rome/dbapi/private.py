@@ -1,6 +1,6 @@
-"""Databases without a name: `rome+memory://` is one that nobody else can see.
+"""Databases without a name: `rome+memory://` is a database that nobody else can see.
 
-It is given a name, and dropped some time after its owner (a connection, or an engine's dialect) is gone.
+It gets a name, and is dropped some time after its owner (a connection, or an engine's dialect) is gone.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from rome.dbapi.url import parse_url, store_of
 
 
 def private_name(url: URL) -> str | None:
-    """A new name for a URL that names no database; None when it does, or when its store's data outlives the process.
+    """A new name for a URL that names no database; None if it names one, or if the store outlives the process.
 
     Raises:
-        URLError, InterfaceError: as store_of.
+        URLError, InterfaceError: as store_of raises them.
     """
     capabilities = store_of(url).capabilities
     if url.database or capabilities.durable or capabilities.shared:
@@ -28,6 +28,6 @@ def private_name(url: URL) -> str | None:
 
 
 def drop_after(owner: object, url: URL) -> None:
-    """Drop the database of `url` once `owner` is gone, with the next clean-up."""
+    """Drop the database of `url` after `owner` is gone, in the next clean_up()."""
     drop = partial(store_of(url).drop_database, parse_url(url).location)
     weakref.finalize(owner, clean_up_later, drop).atexit = False

@@ -1,6 +1,6 @@
-"""Rows in the form that the application wants: Connection.text_factory, and row_factory, as sqlite3 has them.
+"""Rows in the form that the application wants, by row_factory and text_factory, as in sqlite3.
 
-Without either, nothing here is called.
+Without these, nothing here is called.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 ResultRow = tuple[SqlValue, ...]
 RowFactory = Callable[[Any, Any], Any]
-"""Makes what the fetch methods give, of the cursor and a row's values; or sqlite3.Row, or a class of its kind."""
+"""A function of the cursor and a row's values that makes what is fetched; or sqlite3.Row, or a subclass of it."""
 TextFactory = Callable[[bytes], Any]
-"""Makes a text of its UTF-8; `str` and `bytes` are what they say."""
+"""A function that makes a text from its UTF-8; or `str`, or `bytes`."""
 
 
 def with_texts(rows: Iterator[ResultRow], factory: TextFactory) -> Iterator[tuple[Any, ...]]:
@@ -31,17 +31,17 @@ def with_texts(rows: Iterator[ResultRow], factory: TextFactory) -> Iterator[tupl
 
 
 def made_by(factory: RowFactory, cursor: Cursor, rows: Iterator[Any]) -> Iterator[Any]:
-    """What the factory makes of each row, when it is fetched."""
+    """What the factory makes of each row, at the moment when it is fetched."""
     is_row = isinstance(factory, type) and issubclass(factory, sqlite3.Row)
     shown: object = cursor
-    if is_row:  # it wants a cursor of sqlite3's, and takes the names from it
+    if is_row:  # sqlite3.Row takes the names from a cursor of sqlite3's
         shown = _sqlite3_cursor(tuple(column[0] for column in cursor.description or ()))
     return map(partial(factory, shown), rows)
 
 
 @lru_cache(maxsize=256)
 def _sqlite3_cursor(names: tuple[str, ...]) -> sqlite3.Cursor:
-    """A cursor of sqlite3's whose result has columns of these names.
+    """A cursor of sqlite3's whose result has columns with these names.
 
     Cost: 0.1 ms, once for the same names.
     """

@@ -1,6 +1,7 @@
-"""The arguments of sqlite3.connect, which applications pass on whatever the URL says (`connect_args`, or behind `?`).
+"""The arguments of sqlite3.connect, which applications pass whatever the URL says (`connect_args`, or after `?`).
 
-What only tunes a file is taken without effect; what promises something is kept, or refused with the way out.
+Arguments that only tune a file are accepted without effect. Those that promise something are honoured, or refused with
+another way.
 """
 
 from __future__ import annotations
@@ -36,19 +37,22 @@ _READ: dict[str, tuple[Callable[[str], float], str]] = {
 NAMES = frozenset(_READ) | {"factory"}
 
 _REFUSED = {
-    "detect_types": "columns are not converted by their declared types: use SQLAlchemy's (DateTime, Date, ..), or a "
-    "row_factory",
-    "uri": "the database is named by SQLAlchemy's URL (docs: README, URLs), and not by SQLite's",
+    "detect_types": "columns are not converted by their declared types: use SQLAlchemy's types (DateTime, Date, ..), "
+    "or a row_factory",
+    "uri": "SQLAlchemy's URL names the database (README, URLs), not SQLite's",
     "factory": "a connection is Rome's own: wrap it, or use SQLAlchemy's events",
 }
 
 
 def check(texts: Mapping[str, str]) -> None:
-    """Look through the options, whose names are among NAMES.
+    """Check sqlite3's arguments.
+
+    Args:
+        texts: {name, one of NAMES: value as text}.
 
     Raises:
         URLError: a value cannot be read.
-        NotSupportedError: it asks for what Rome does not do.
+        NotSupportedError: an argument asks for what Rome does not do.
     """
     for name, text in sorted(texts.items()):
         read, expected = _READ.get(name, (bool, "nothing"))
@@ -61,8 +65,8 @@ def check(texts: Mapping[str, str]) -> None:
 
 
 def checks_thread(options: Mapping[str, object]) -> bool:
-    """Whether a connection is to refuse other threads than the one that opens it; the options are checked.
+    """Whether a connection refuses other threads than the one that opens it. The options have been checked.
 
-    Not so when nobody asks for it: SQLAlchemy's pool hands connections from thread to thread.
+    Without the argument it does not, since SQLAlchemy's pool hands connections from thread to thread.
     """
     return _flag(str(options.get("check_same_thread", False)))

@@ -12,7 +12,7 @@ from enum import Enum
 
 
 class TypeObject(Enum):
-    """PEP 249's type objects. No description holds one: in SQLite a value has a type, a column has none."""
+    """PEP 249's type objects. No description contains one, since in SQLite values have types and columns do not."""
 
     STRING = "STRING"
     BINARY = "BINARY"
@@ -59,5 +59,5 @@ def TimestampFromTicks(ticks: float) -> str:
 
 
 def Binary(value: bytes | bytearray | memoryview) -> bytes:
-    """A blob. Only what has bytes is one: `Binary(5)` is an error, not five zeros."""
+    """A blob. Only an object that has bytes can be one: `Binary(5)` is an error, not five zeros."""
     return bytes(memoryview(value))

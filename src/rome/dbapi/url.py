@@ -1,14 +1,14 @@
-"""What a URL says: where the database is, and the options of the engine.
+"""What a URL says: where the database is, and which options the engine has.
 
     rome+lmdb:///relative/path      rome+lmdb:////absolute/path
     rome+redis://user:password@host:6379/database?ssl=true
     rome+memory:///name             rome+memory://  (private; see rome.dbapi.private)
 
-SQLAlchemy parses it; 2.1 reads %20 in a database's name as a space, 2.0 leaves it as it is.
+SQLAlchemy parses the URL. 2.1 reads %20 in a database's name as a space, 2.0 leaves it as it is.
 
-Options follow as `?name=value&name=value`. Whatever the store does not list as its own (Store.options) is the engine's,
-but for the arguments of sqlite3.connect (rome.dbapi.sqlite3_options).
-No message shows a password, nor the value of a store's option, which may be one.
+Options follow as `?name=value&name=value`. An option is the store's if the store lists it (Store.options), sqlite3's if
+sqlite3.connect has such an argument (rome.dbapi.sqlite3_options), and otherwise the engine's. No message shows a
+password, nor the value of a store's option, which may be a password.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ FORMS = "rome+lmdb:///path, rome+redis://user:password@host:6379/database, rome+
 
 
 class Target(NamedTuple):
-    """All that a URL says."""
+    """Everything that a URL says."""
 
     location: Location
     options: Options
 
 
 def make_url(text: str | URL) -> URL:
-    """Parse a URL without judging it.
+    """Parse a URL without checking what it says.
 
     Raises:
-        URLError: it has not the form of a URL, or its port is not a number.
+        URLError: it does not have the form of a URL, or its port is not a number.
     """
     if isinstance(text, str) and any("@" in part and "=" not in part for part in text.partition("?")[2].split("&")):
         raise URLError(_AT_BEHIND)  # SQLAlchemy would drop that part, and take what is before the ? for the host
     try:
         return sqlalchemy_url(text)
     except (ArgumentError, ValueError):
-        # The cause is left out: it may quote the URL, with its password.
+        # The cause is left out, since it may quote the URL with its password.
         raise URLError(f"this is not a URL, or its port is not a number; the forms are {FORMS}. {_QUOTING}") from None
 
 
@@ -61,7 +61,7 @@ def store_of(url: URL) -> type[Store]:
     """The class of the store that a URL names.
 
     Raises:
-        URLError: it names none, or one that is not installed.
+        URLError: the URL names no store, or one that is not installed.
         InterfaceError: the store's client library is not installed.
     """
     return store_class(_scheme(url))
@@ -71,8 +71,8 @@ def parse_url(url: URL, options: Mapping[str, object] | None = None, *, database
     """Read a URL.
 
     Args:
-        options: more options, which prevail over those of the URL; `username` and `password` are taken, too.
-        database_needed: False when the database's name does not matter; it may be missing then.
+        options: more options, which override those of the URL; `username` and `password` are allowed, too.
+        database_needed: False if the database's name does not matter, so that it may be missing.
 
     Raises:
         URLError: something in it is wrong; the message says what to write instead.
@@ -103,8 +103,10 @@ def parse_url(url: URL, options: Mapping[str, object] | None = None, *, database
 
 
 def _sqlite3s(given: Mapping[str, object], options: Mapping[str, object], store: type[Store]) -> Set[str]:
-    """The names of sqlite3's arguments among those given. A `timeout` in a URL is not one where the store has several
-    of its own: one of these will be meant."""
+    """The names of sqlite3's arguments among those given.
+
+    A `timeout` in a URL is not one of them if the store has timeouts of its own: it is likely to mean one of these.
+    """
     found = given.keys() & (sqlite3_options.NAMES - store.options)
     ambiguous = "timeout" not in options and any(name.endswith("_timeout") for name in store.options)
     return found - {"timeout"} if ambiguous else found
@@ -139,7 +141,7 @@ def _check_names(scheme: str, texts: Mapping[str, str], known: Set[str]) -> None
     unknown = sorted(texts.keys() - known)
     if not unknown:
         return
-    if any("@" in name + texts[name] for name in unknown):  # the rest of a password, which must not be shown
+    if any("@" in name + texts[name] for name in unknown):  # part of a password, which must not be shown
         raise URLError(_AT_BEHIND)
     meant = "".join(did_you_mean(name, known) for name in unknown[:1])
     raise URLError(
@@ -148,8 +150,8 @@ def _check_names(scheme: str, texts: Mapping[str, str], known: Set[str]) -> None
 
 
 def _text(name: str, value: object) -> str:
-    """An option as text. One that is repeated in the URL becomes a list with commas, as psycopg2's `host` does."""
-    if value is None and name == "isolation_level":  # as sqlite3.connect() takes it
+    """An option as text. One that is repeated in the URL is a list, and is joined with commas, as psycopg2's `host`."""
+    if value is None and name == "isolation_level":  # as sqlite3.connect() allows it
         return "AUTOCOMMIT"
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -195,7 +197,7 @@ def _rows(text: str) -> int:
 
 
 def _size(text: str) -> int:
-    """A number of bytes, as 500000, 256MB or 1G. A smaller one than a few rows take was meant as megabytes."""
+    """A number of bytes, such as 500000, 256MB or 1G. Too small a number is refused: it was meant as megabytes."""
     size = re.fullmatch(r"(\d+)([KMGT]?)B?", text.strip().upper())
     if size is None or (number := int(size[1]) << _UNITS[size[2]]) < _LEAST_SIZE:
         raise ValueError
@@ -222,7 +224,7 @@ ENGINE_OPTIONS: dict[str, tuple[Callable[[str], object], str]] = {
     "max_commit_rows": (_rows, "a number, 1 or more"),
     "max_commit_bytes": (_size, "a number of bytes, 16KB or more, as in 16MB"),
 }
-"""Name -> how to read it, and what may be written.
+"""{name: (how to read the value, what may be written)}
 
 `replay=off` is max_replays=0; `autocommit=on`, as sqlite3 has it, is isolation_level=AUTOCOMMIT.
 """
