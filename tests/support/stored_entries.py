@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rome.dbapi import Connection
+from rome.engine.attempt.attempt import Attempt
 from rome.engine.statement.foreign_keys import whole
 from rome.store.spi import BEYOND, Scan, ScanResult
 
@@ -14,8 +15,9 @@ def check_entries(connection: Connection) -> None:
     """
     session = connection._session
     assert session is not None
-    assert session._open is not None
-    reader = session._open.reader
+    attempt = session._replay.state
+    assert isinstance(attempt, Attempt)
+    reader = attempt.reader
     for table in reader.schema.catalog.tables.values():
         reader.read([whole(table)])
         rows = reader.stored(table, whole(table))
@@ -26,7 +28,7 @@ def check_entries(connection: Connection) -> None:
         ]
         for index in table.indexes:
             request = Scan(table.id, index.id, b"", BEYOND)
-            (found,) = session._store.read(reader.transaction.snapshot, [request]).answers
+            (found,) = session._context.store.read(reader.transaction.snapshot, [request]).answers
             assert isinstance(found, ScanResult)
             expected = [row_key for number, _, row_key in sorted(entries) if number == index.id]
             assert [row.key for row in found.rows] == expected, f"entries of {index.name}"

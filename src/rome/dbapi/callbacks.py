@@ -37,7 +37,7 @@ class Callbacks(ABC):
             NotSupportedError: it would replace an aggregate of SQLite's.
         """
         session = self.session
-        session.define(session.definitions.function(name, narg, func, deterministic=deterministic))
+        session.settings.define(session.settings.definitions.function(name, narg, func, deterministic=deterministic))
 
     def create_aggregate(self, name: str, n_arg: int, aggregate_class: Callable[[], object] | None) -> None:
         """Let SQL aggregate with a class that has `step(*values)` and `finalize()`.
@@ -46,7 +46,7 @@ class Callbacks(ABC):
             NotSupportedError: a function of SQLite's has this name.
         """
         session = self.session
-        session.define(session.definitions.aggregate(name, n_arg, aggregate_class))
+        session.settings.define(session.settings.definitions.aggregate(name, n_arg, aggregate_class))
 
     def create_window_function(self, name: str, num_params: int, aggregate_class: Callable[[], object] | None) -> None:
         """Let SQL aggregate over windows with a class that has `step`, `inverse`, `value` and `finalize`.
@@ -55,7 +55,7 @@ class Callbacks(ABC):
             NotSupportedError: a function of SQLite's has this name.
         """
         session = self.session
-        session.define(session.definitions.window_function(name, num_params, aggregate_class))
+        session.settings.define(session.settings.definitions.window_function(name, num_params, aggregate_class))
 
     def create_collation(self, name: str, callback: Callable[[str, str], int] | None) -> None:
         """Let SQL compare texts with `callback`, which returns a number below 0, 0, or above 0.
@@ -67,7 +67,7 @@ class Callbacks(ABC):
             NotSupportedError: SQLite has a collation of this name.
         """
         session = self.session
-        session.define(session.definitions.collation(name, callback))
+        session.settings.define(session.settings.definitions.collation(name, callback))
 
     def set_trace_callback(self, trace_callback: Callable[[str], object] | None) -> None:
         """Call a function with the text of each statement before it runs; None stops that.
@@ -84,7 +84,7 @@ class Callbacks(ABC):
 
         If it returns something true, or raises, the statement ends as after interrupt().
         """
-        self.session.set_progress_handler(progress_handler, n)
+        self.session.settings.set_progress_handler(progress_handler, n)
 
     def set_authorizer(self, authorizer_callback: object) -> None:
         """Refused, except for None.

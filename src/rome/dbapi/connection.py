@@ -197,20 +197,20 @@ class Connection(Callbacks, Absent):
         """
         if self._session is None:
             raise errors.ProgrammingError("Cannot operate on a closed database.")
-        self._session.interrupt()
+        self._session.settings.interrupt()
 
     def getlimit(self, category: int, /) -> int:
         """One of SQLite's limits, by its number (sqlite3.SQLITE_LIMIT_..)."""
-        return self.session.limit(category)
+        return self.session.settings.limit(category)
 
     def getconfig(self, op: int, /) -> bool:
         """One of SQLite's settings, by its number (sqlite3.SQLITE_DBCONFIG_..)."""
-        return self.session.setting(op)
+        return self.session.settings.config(op)
 
     @property
     def total_changes(self) -> int:
         """Rows inserted, updated and deleted on this connection so far, including those of foreign key actions."""
-        return self.session.total_changes
+        return self.session.settings.total_changes
 
     @property
     def in_transaction(self) -> bool:

@@ -82,7 +82,7 @@ def filled(connect: Connect) -> Connection:
 def is_plain(connection: Connection, sql: str, *parameters: object) -> bool:
     """Whether a statement was answered without the working set."""
     connection.execute(sql, parameters).fetchall()
-    hydrated = connection.session._workspace.working_set.contents.tables
+    hydrated = connection.session._context.workspace.working_set.contents.tables
     connection.rollback()
     return not hydrated
 

@@ -187,8 +187,8 @@ def test_interrupted_hydration_leaves_no_blank_column(undone_by: str) -> None:
     connection = rome.connect("rome+memory://")
     connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, j TEXT, g AS (json_extract(j, '$.a')))")
     connection.commit()
-    [table] = connection.session._workspace.schema.catalog.tables.values()
-    working_set = connection.session._workspace.working_set
+    [table] = connection.session._context.workspace.schema.catalog.tables.values()
+    working_set = connection.session._context.workspace.working_set
     database = working_set.connection
     database.execute("BEGIN; SAVEPOINT around")
     with pytest.raises(KeyboardInterrupt), left_blank(database, table, frozenset({"g"})):  # noqa: PT012

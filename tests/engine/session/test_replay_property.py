@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 import rome
 from rome.dbapi import Connection, Cursor
-from rome.engine.session import replay
+from rome.engine.session import comparison
 from rome.errors import ConflictError, Error, IntegrityError
 from rome.store import memory
 from tests.support.faulty_store import connect_faulty
@@ -252,7 +252,7 @@ def test_the_same_without_replays(url: str) -> None:
 
 def test_a_blind_retry_is_found(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the outcomes are not compared, the search says so."""
-    monkeypatch.setattr(replay, "same_outcome", lambda one, other: True)
+    monkeypatch.setattr(comparison, "same_outcome", lambda one, other: True)
     cases = Search(url)
     with pytest.raises(AssertionError):
         search(lambda script, between: cases.case(script, between), 300, shrink=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rome.codec.values import SqlValue
-from rome.engine.attempt.open_transaction import OpenTransaction
+from rome.engine.attempt.attempt import Attempt
 from rome.engine.reading.queries import read_plan
 from rome.engine.reading.reader import to_request
 from rome.engine.statement.prepared import Prepared
@@ -14,7 +14,7 @@ from rome.store.spi import Claim
 from rome.transaction.read_set import Validation
 
 
-def claims(current: OpenTransaction, prepared: Prepared, batch: Sequence[Sequence[SqlValue]]) -> list[Claim]:
+def claims(current: Attempt, prepared: Prepared, batch: Sequence[Sequence[SqlValue]]) -> list[Claim]:
     """The rows that a statement is going to lock or change, as far as its first reads show them; maybe some more.
 
     Those that it names by their primary key are known before anything is read, which leaves no gap in which they can

@@ -11,8 +11,9 @@ from typing import NamedTuple
 from rome.catalog.reflected_table import quote
 from rome.catalog.schema import ROWID, ForeignKey, Table
 from rome.codec.values import SqlValue
-from rome.engine.attempt.open_transaction import OpenTransaction
+from rome.engine.reading.reader import Reader
 from rome.engine.statement import foreign_keys
+from rome.engine.statement.schema import SchemaVersion
 from rome.engine.writing.harvest import changes, same_values
 from rome.errors import ForeignKeyViolation
 from rome.transaction.transaction import ReadRequest
@@ -20,21 +21,23 @@ from rome.workingset.contents import Stored
 from rome.workingset.workingset import SqlRow
 
 
-def check_deferred(current: OpenTransaction, enforced: bool) -> None:
+def check_deferred(reader: Reader, base: SchemaVersion, *, everything: bool) -> None:
     """Check the keys that may be deferred; immediate ones were checked at their statements.
+
+    Args:
+        base: the schema that the store has.
+        everything: all keys may be, as PRAGMA defer_foreign_keys has it.
 
     Raises:
         ForeignKeyViolation: as SQLite's COMMIT does; the transaction stays open.
 
     Cost: no I/O for a schema without deferred keys; else one round trip for what is not known yet.
     """
-    catalog = current.schema.catalog
-    everything = current.execution.defer_foreign_keys
-    if not enforced or not (everything or current.schema.has_deferred_keys):
+    catalog = reader.schema.catalog
+    if not (everything or reader.schema.has_deferred_keys):
         return
-    reader = current.reader
     questions: list[DeferredCheck] = []
-    for row in changes(reader.working_set, current.schema, current.base):
+    for row in changes(reader.working_set, reader.schema, base):
         table, before, after = row.table, row.before, row.after
         for key in table.foreign_keys:
             parent = catalog.tables.get(key.parent.lower())

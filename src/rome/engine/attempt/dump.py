@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rome.catalog.reflected_table import quote
-from rome.engine.attempt.open_transaction import OpenTransaction
+from rome.engine.attempt.attempt import Attempt
 from rome.engine.attempt.sequence_table import SequenceTable
 from rome.engine.reading.reader import Reader
 from rome.engine.statement.foreign_keys import whole
 from rome.transaction.read_set import Validation
 
 
-def dump(current: OpenTransaction) -> Iterator[str]:
+def dump(current: Attempt) -> Iterator[str]:
     """The statements that make the database anew: tables, their rows, indexes and views, and sqlite_sequence.
 
     All tables come first, and foreign keys wait for COMMIT, so that rows may refer to later ones where keys are

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from rome.engine.result import Result
 from rome.engine.statement.parameters import Parameters
@@ -31,44 +29,39 @@ class Logged(Struct, frozen=True):
     outcome: Result | Error
 
 
-class Log:
+class Log(Struct):
     """All operations of one transaction, in order; the same object through all of its attempts.
 
     Attributes:
-        begun: something was asked for; true for ever then.
         noted: the operation that was added last, once its outcome is kept.
         replayable: it is complete, and running it again does no harm. Not once DDL has run.
         changes_rows: INSERT, UPDATE or DELETE is among it: what begins a transaction in sqlite3.
+        logged: the operations; empty once it is not replayable.
+        rows: how many the application has seen.
     """
 
-    def __init__(self) -> None:
-        self.begun = False
-        self.noted: LoggedOperation | None = None
-        self.replayable = True
-        self.changes_rows = False
-        self._logged: list[Logged] = []
-        self._rows = 0
-
-    def __iter__(self) -> Iterator[Logged]:
-        return iter(self._logged)
+    noted: LoggedOperation | None = None
+    replayable: bool = True
+    changes_rows: bool = False
+    logged: list[Logged] = field(default_factory=list)
+    rows: int = 0
 
     def show_numbers(self) -> None:
         """The application has been shown, in sum, how many rows each operation has changed."""
-        for logged in self._logged:
+        for logged in self.logged:
             if isinstance(logged.outcome, Result):
                 logged.outcome.numbers_shown = True
 
     def add(self, operation: LoggedOperation, outcome: Result | Error) -> None:
         """Keep an operation."""
-        self.begun = True
         if not isinstance(outcome, Error):
-            self._rows += len(outcome.rows)
-        if self._rows > MAX_ROWS:
+            self.rows += len(outcome.rows)
+        if self.rows > MAX_ROWS:
             self.replayable = False
         if self.replayable:
-            self._logged.append(Logged(operation, outcome))
+            self.logged.append(Logged(operation, outcome))
         else:
-            self._logged.clear()
+            self.logged.clear()
         self.noted = operation
 
 

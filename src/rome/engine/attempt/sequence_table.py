@@ -19,7 +19,7 @@ import apsw
 from rome.catalog.rows import decode_row
 from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
-from rome.engine.attempt.open_transaction import OpenTransaction
+from rome.engine.attempt.attempt import Attempt
 from rome.engine.reading.queries import read_plan
 from rome.engine.result import Result
 from rome.engine.statement.prepared import SEQUENCE_TABLE, Prepared
@@ -38,7 +38,7 @@ class SequenceTable:
         tables: those with AUTOINCREMENT, in the order in which they were made. Without any there is no sqlite_sequence.
     """
 
-    def __init__(self, current: OpenTransaction, check: Validation) -> None:
+    def __init__(self, current: Attempt, check: Validation) -> None:
         self._current = current
         self._working_set = current.reader.working_set
         self._check = check

@@ -16,7 +16,7 @@ import apsw
 
 from rome.catalog.rows import decode_row
 from rome.catalog.schema import Table
-from rome.engine.attempt.open_transaction import OpenTransaction
+from rome.engine.attempt.attempt import Attempt
 from rome.engine.attempt.sequence_table import SequenceTable
 from rome.engine.reading.reader import Reader
 from rome.engine.statement.pragma import HEADER_FIELDS
@@ -31,7 +31,7 @@ Equip = Callable[[apsw.Connection], None]
 """Gives a connection the functions that the schema may need: generated columns, CHECK and indexes call them."""
 
 
-def write(current: OpenTransaction, path: str, equip: Equip) -> None:
+def write(current: Attempt, path: str, equip: Equip) -> None:
     """Write the database to a file, as VACUUM INTO does. The transaction has written nothing.
 
     Raises:
@@ -62,7 +62,7 @@ def write(current: OpenTransaction, path: str, equip: Equip) -> None:
             os.unlink(part)
 
 
-def fill(current: OpenTransaction, connection: apsw.Connection, equip: Equip) -> None:
+def fill(current: Attempt, connection: apsw.Connection, equip: Equip) -> None:
     """Put the whole database, as the transaction's snapshot has it, into an empty SQLite database.
 
     Raises:

@@ -76,18 +76,22 @@ class Watched(Protocol):
 
 
 class Observer:
-    """Watches one connection."""
+    """Watches one connection.
+
+    Attributes:
+        tracer: follows its work; None: nobody does.
+    """
 
     def __init__(self, tracer: Tracer | None) -> None:
-        self._tracer = tracer
+        self.tracer = tracer
 
     def hears_statements(self) -> bool:
         """Does anybody want to know of statements?"""
-        return self._tracer is not None or STATEMENTS.isEnabledFor(logging.DEBUG)
+        return self.tracer is not None or STATEMENTS.isEnabledFor(logging.DEBUG)
 
     def hears_commits(self) -> bool:
         """Does anybody want to know of commits?"""
-        return self._tracer is not None or TRANSACTIONS.isEnabledFor(logging.DEBUG)
+        return self.tracer is not None or TRANSACTIONS.isEnabledFor(logging.DEBUG)
 
     def statement(
         self, session: Watched, sql: str, operation: LoggedOperation, run: Callable[[LoggedOperation], Result]
@@ -96,7 +100,7 @@ class Observer:
         batch_size = None if operation.batch is None else len(operation.batch)
         work = Work(summary(sql), without_values(sql), batch_size)
         # Of COMMIT as a statement the tracer hears as of any other COMMIT.
-        tracer = None if operation.statement.kind is StatementKind.COMMIT else self._tracer
+        tracer = None if operation.statement.kind is StatementKind.COMMIT else self.tracer
         try:
             return self._watched(session, work, tracer, lambda: run(operation))
         finally:
@@ -106,7 +110,7 @@ class Observer:
         """Commit, and tell of it."""
         work = Work("COMMIT")
         try:
-            self._watched(session, work, self._tracer, run)
+            self._watched(session, work, self.tracer, run)
         finally:
             _log(TRANSACTIONS, work, ("rows_written", "round_trips"), ("conflicts", "replays", "turns"))
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rome.catalog.schema import EXPRESSION, ROWID, Index, Table
 from rome.codec.shown_key import shown_values
 from rome.codec.values import SqlValue
-from rome.engine.attempt.open_transaction import OpenTransaction
+from rome.engine.attempt.attempt import Attempt
 from rome.errors import ConflictError, Error
 from rome.store.spi import ORDER_INDEX
 
@@ -20,7 +20,7 @@ MAX_VALUES = 8
 """Columns of one key."""
 
 
-def tell(conflict: Error, current: OpenTransaction) -> None:
+def tell(conflict: Error, current: Attempt) -> None:
     """Put the names into the message of a conflict that an attempt has met; its fields stay as they are."""
     if not isinstance(conflict, ConflictError) or conflict.table is None or conflict.key is None:
         return

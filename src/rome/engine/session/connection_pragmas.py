@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from rome.callers import warn
-from rome.engine.attempt.open_transaction import OpenTransaction
+from rome.engine.attempt.attempt import Attempt, Beginning
+from rome.engine.attempt.context import ConnectionContext
 from rome.engine.result import Result
-from rome.engine.session.dispatch import Statements
 from rome.engine.session.pragma_settings import PragmaSettings, ask
 from rome.engine.statement.pragma import PragmaKind, answer, truth
-from rome.engine.statement.workspace import Workspace
 from rome.errors import IgnoredPragmaWarning, NotSupportedError
 from rome.planner.parse.statement import Statement
 
 
 class ConnectionPragmas:
-    """One connection's switches and settings.
+    """One connection's switches and settings."""
 
-    Attributes:
-        defer_foreign_keys: for the next transaction; SQLite forgets it at the end of each one.
-    """
-
-    def __init__(self, statements: Statements, workspace: Workspace) -> None:
-        self._statements = statements
-        self._workspace = workspace
+    def __init__(self, context: ConnectionContext) -> None:
+        self._context = context
+        self._workspace = context.workspace
         self._settings = PragmaSettings()
-        self.defer_foreign_keys = False
 
-    def answer(self, statement: Statement, current: OpenTransaction | None) -> Result | None:
+    def answer(self, statement: Statement, current: Attempt | None) -> Result | None:
         """Answer a PRAGMA; None: it is one that a transaction has to answer.
 
         Args:
@@ -47,23 +41,23 @@ class ConnectionPragmas:
                 return Result()
         return None
 
-    def _is_on(self, name: str | None, current: OpenTransaction | None) -> bool:
+    def _is_on(self, name: str | None, current: Attempt | None) -> bool:
         if name == "defer_foreign_keys":
-            return self.defer_foreign_keys if current is None else current.execution.defer_foreign_keys
-        return self._statements.foreign_keys if name == "foreign_keys" else self._statements.query_only
+            return self._context.defer_foreign_keys if current is None else current.defers_foreign_keys
+        return self._context.foreign_keys if name == "foreign_keys" else self._context.query_only
 
-    def _switch(self, name: str | None, on: bool, current: OpenTransaction | None) -> None:
+    def _switch(self, name: str | None, on: bool, current: Attempt | None) -> None:
         if name == "query_only":
-            self._statements.query_only = on
+            self._context.query_only = on
         elif name == "foreign_keys":
-            if on is not self._statements.foreign_keys:
+            if on is not self._context.foreign_keys:
                 self._switch_foreign_keys(on, current)
         elif current is None:
-            self.defer_foreign_keys = on
+            self._context.defer_foreign_keys = on
         else:
             current.execution.defer_foreign_keys = on
 
-    def _switch_foreign_keys(self, on: bool, current: OpenTransaction | None) -> None:
+    def _switch_foreign_keys(self, on: bool, current: Attempt | None) -> None:
         """Enforce foreign keys from now on, or no longer.
 
         In a transaction that the application has begun SQLite ignores this, and so does Rome, but with a warning: keys
@@ -72,7 +66,7 @@ class ConnectionPragmas:
         where it has one, a migration that rebuilds a table does not expect to be ignored.
         What was deferred until COMMIT by then is checked there.
         """
-        if current is not None and (current.explicit or current.savepoints):
+        if current is not None and (current.beginning is not Beginning.STATEMENT or current.savepoints):
             warn(
                 f"PRAGMA foreign_keys = {int(on)} does nothing inside BEGIN or SAVEPOINT, as in SQLite: COMMIT first",
                 IgnoredPragmaWarning,
@@ -81,9 +75,9 @@ class ConnectionPragmas:
         if current is not None and current.log.changes_rows:
             current.keys_to_check = current.keys_to_check or not on
             current.log.replayable = False  # its statements have run under both
-        self._statements.foreign_keys = on
+        self._context.foreign_keys = on
 
-    def _pass_on(self, statement: Statement, current: OpenTransaction | None) -> Result:
+    def _pass_on(self, statement: Statement, current: Attempt | None) -> Result:
         """One that changes what statements mean: it holds for the mirror and the working set, also for later ones.
 
         Raises:

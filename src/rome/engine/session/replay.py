@@ -1,70 +1,307 @@
-"""Runs a transaction again on a new snapshot, and says how that differs from what the application was shown.
+"""Runs operations in transactions: again on a new snapshot after a conflict, or not any more.
 
-A replay that differs ends the transaction. If the first difference is a statement that succeeded and now violates a
-constraint, the application is told of that violation: had the transaction run after the others, it would have failed
-at this statement, in these words. So "insert, and catch IntegrityError" works although the winner of the race
-committed after the statement ran.
-
-  * SERIALIZABLE: everything before the statement must have come out as it did. A transaction that looked for the row
-    before it inserted it gets the conflict, since it is the look that has to be repeated. (PostgreSQL does the same.)
-  * Below SERIALIZABLE, what a plain SELECT showed need not hold until COMMIT, so it does not hide the violation.
-  * A statement inside a savepoint: the application is prepared to handle its failure there, and to go on. After the
-    conflict it can run the transaction again, and then the statement fails where that is expected.
+Checked replay: when the store reports a conflict, the transaction runs again on a new snapshot, statement by
+statement; only if each gives the application exactly what it already saw is it committed, otherwise the conflict is
+raised. A blind retry would lose updates. (What "exactly" means: rome.engine.session.comparison.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
-from rome.engine.attempt.open_transaction import OpenTransaction
-from rome.engine.attempt.replay_log import LoggedOperation, same_outcome
+from rome.engine.attempt.attempt import Attempt, Beginning
+from rome.engine.attempt.commit_turn import CommitTurn
+from rome.engine.attempt.context import ConnectionContext
+from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.options import Isolation
+from rome.engine.reading.reader import CatalogMoved
 from rome.engine.result import Result
-from rome.errors import Error, IntegrityError
-from rome.planner.parse.statement import Statement, StatementKind
+from rome.engine.session.comparison import ReplayVerdict, run_again
+from rome.engine.session.conflict_words import tell
+from rome.engine.session.dispatch import Statements
+from rome.engine.session.states import IDLE, Failed, State
+from rome.engine.statement.schema import SchemaVersion
+from rome.errors import (
+    CatalogChangedError,
+    CommitAbortedError,
+    ConflictError,
+    Error,
+    IntegrityError,
+    StoreUnavailableError,
+    TurnTakenError,
+)
 
 
-class ReplayVerdict(NamedTuple):
-    """What came of a replay: the very same; or not, and if so perhaps the violation that has to be told."""
+class Replay:
+    """The transactions of one connection, one after the other.
 
-    same: bool
-    violation: IntegrityError | None = None
-
-
-def run_again(
-    current: OpenTransaction, run: Callable[[LoggedOperation], Result | Error], isolation: Isolation
-) -> ReplayVerdict:
-    """Run all that the log of a new attempt holds, up to where it comes out differently.
-
-    Args:
-        run: what runs one operation. Its exceptions are passed on.
+    Attributes:
+        state: what is open; only this class and rome.engine.session.interrupted change it.
+        last: the attempt that was open when the operation began that is under way, or that was begun since; also when
+            it has ended.
+        turn: the connection's part in the commit turn.
     """
-    below_serializable = isolation in (Isolation.SNAPSHOT, Isolation.READ_COMMITTED)
-    savepoints: list[str] = []
-    same = True
-    for logged in current.log:
-        statement = logged.operation.statement
-        outcome = run(logged.operation)
-        if same_outcome(outcome, logged.outcome):
-            if isinstance(outcome, Result) and isinstance(logged.outcome, Result):
-                logged.outcome.take_numbers(outcome)
-                _follow(savepoints, statement)
-            continue
-        if isinstance(outcome, IntegrityError) and isinstance(logged.outcome, Result):
-            guarded = len(savepoints) > current.by_savepoint  # then the outermost one is the transaction
-            return ReplayVerdict(False, None if guarded else outcome)
-        if not (below_serializable and statement.kind is StatementKind.SELECT and not statement.for_update):
-            return ReplayVerdict(False)
-        same = False
-    return ReplayVerdict(same)
 
+    def __init__(self, context: ConnectionContext, statements: Statements) -> None:
+        self._context = context
+        self._statements = statements
+        self.state: State = IDLE
+        self.last: Attempt | None = None
+        self.turn = CommitTurn(context.store, enabled=context.options.commit_turn)
 
-def _follow(savepoints: list[str], statement: Statement) -> None:
-    """Keep the names of the open savepoints, outermost first, after a statement that has succeeded."""
-    name = (statement.name or "").lower()
-    if statement.kind is StatementKind.SAVEPOINT:
-        savepoints.append(name)
-    elif statement.kind in (StatementKind.RELEASE, StatementKind.ROLLBACK_TO):
-        position = max(n for n, each in enumerate(savepoints) if each == name)
-        del savepoints[position + (statement.kind is StatementKind.ROLLBACK_TO) :]
+    def begin(self) -> Attempt:
+        """The open attempt; a new one if there is none. No round trip, unless others come first."""
+        state = self.state
+        if type(state) is Attempt:
+            return state
+        self.turn.before_first_read()
+        self.state = self.last = state = Attempt.begin(self._context)
+        return state
+
+    # ------------------------------------------------------------ operations
+    def run(self, operation: LoggedOperation) -> Result:
+        """Run an operation in the transaction, and log what the application sees of it.
+
+        Raises:
+            rome.errors.Error: what the operation raises. After a ConflictError the transaction has failed.
+        """
+        while True:
+            try:
+                outcome = self._outcome(operation)
+            except ConflictError as conflict:  # the snapshot is gone, or of another schema
+                self._replay_or_fail(conflict)
+                continue
+            break
+        if type(self.state) is Attempt:
+            self.state.log.add(operation, outcome)  # from here on it stands, also if we are interrupted
+        if isinstance(outcome, Error):
+            raise outcome
+        return outcome
+
+    def run_alone(self, operation: LoggedOperation) -> Result:
+        """Run an operation as a transaction of its own. Nobody has seen anything of it, so it may simply run again."""
+        context, max_replays = self._context, self._context.options.max_replays
+        for number in range(1, max_replays + 2):
+            current = self.begin()
+            try:
+                if number > 1:
+                    current.refresh()
+                outcome = self._outcome(operation)
+                if type(self.state) is Attempt:  # also after an error: INSERT OR FAIL keeps the rows before it
+                    self._commit_in_turn(self.state)
+                if isinstance(outcome, Error):
+                    raise outcome
+            except (ConflictError, CommitAbortedError) as conflict:
+                self.turn.met(conflict, current.started, current.transaction.read_set)
+                context.stats.conflicts += isinstance(conflict, ConflictError)
+                if number > max_replays:
+                    tell(conflict, current)
+                    self._give_up(conflict)
+                    raise
+                self._discard(conflict)
+                context.workspace.working_set.counters = current.counters
+                context.stats.replays += 1
+                self.turn.before_replay(number)
+            except Error:
+                if self.state is current:  # its COMMIT failed, of a deferred key: it has changed nothing
+                    context.workspace.working_set.changes = 0
+                    context.workspace.working_set.total_changes = current.counters.total_changes
+                self.end(committed=False)
+                self.turn.leave()
+                self.state = IDLE
+                raise
+            else:
+                return outcome
+        raise AssertionError("unreachable")
+
+    def _outcome(self, operation: LoggedOperation) -> Result | Error:
+        """Run an operation; an error that leaves the transaction as it was is an outcome like a result.
+
+        Raises:
+            ConflictError: the transaction has to start anew. StoreUnavailableError and its like: it is over.
+        """
+        state = self.state
+        current = state if type(state) is Attempt else self.begin()
+        savepoints = len(current.savepoints)
+        isolation, statement = self._context.isolation, operation.statement
+        while True:
+            try:
+                if statement.reads_or_writes_rows:
+                    if isolation is Isolation.READ_COMMITTED:
+                        current.new_snapshot()
+                        self._claim_rows(current, operation)
+                    elif statement.for_update:
+                        self._claim_rows(current, operation)
+                return self._statements.run(current, operation, isolation)
+            except CatalogMoved as moved:
+                current.take_newer(moved)
+            except ConflictError:
+                raise
+            except Error as error:
+                if isinstance(error, StoreUnavailableError):  # the connection is lost, and the transaction with it
+                    self.roll_back()
+                    self.state = Failed(error)
+                    raise
+                if current.transaction.snapshot is None and current.schema_is_stale():
+                    continue
+                if self._context.workspace.working_set.was_ended:  # INSERT OR ROLLBACK
+                    self.roll_back()
+                assert savepoints == len(current.savepoints)
+                return error
+
+    def _claim_rows(self, current: Attempt, operation: LoggedOperation) -> None:
+        """Before a statement locks or changes rows: wait for whoever claimed them first.
+
+        Raises:
+            ConflictError: they have probably changed meanwhile, so the transaction goes on with a new snapshot.
+        """
+        isolation = self._context.isolation
+        if isolation is Isolation.AUTOCOMMIT and current.beginning is Beginning.STATEMENT:
+            return
+        while claims := self._statements.claims(current, operation, isolation):
+            if not self.turn.claim(claims) or current.transaction.snapshot is None:
+                return
+            if isolation is Isolation.READ_COMMITTED:  # other rows may be found now
+                current.new_snapshot()
+            elif current.may_be_replayed():
+                raise ConflictError.of_locked_rows()
+            else:
+                return
+
+    # ------------------------------------------------------------ ends
+    def commit(self) -> None:
+        """Commit what is open, replaying it after conflicts; no round trip when nothing was written.
+
+        Raises:
+            ConflictError: and no replay could help; the transaction is rolled back.
+            IntegrityError: another transaction has committed first what one of its statements cannot stand beside; the
+                transaction is rolled back.
+            CommitUnknownError: see there. ForeignKeyViolation: a deferred key; the transaction stays open.
+        """
+        while True:
+            current = self.state
+            assert type(current) is Attempt
+            try:
+                self._commit_in_turn(current)
+            except (ConflictError, CommitAbortedError) as conflict:
+                self._context.stats.conflicts += 1
+                self._replay(conflict)
+            else:
+                return
+
+    def _commit_in_turn(self, current: Attempt) -> None:
+        """Commit once; while others come first, wait for them.
+
+        Raises:
+            as commit. Of a conflict the caller has to end the attempt.
+        """
+        while True:
+            writes = current.harvest()
+            if writes is None:
+                self.end(committed=True)
+                self.turn.committed(wrote=False)
+                return
+            try:
+                current.send(writes, self.turn.ticket)
+            except TurnTakenError as taken:
+                if not self.turn.before_commit_again(taken, current.started, current.transaction.read_set):
+                    raise
+            except (ConflictError, CommitAbortedError):  # nothing was written, and it may be replayed
+                raise
+            except Error:
+                current.keep_ids_taken()
+                self.roll_back()
+                raise
+            else:
+                self.end(committed=True)
+                self.turn.committed(wrote=bool(writes))
+                return
+
+    def roll_back(self) -> None:
+        """Forget what is open, also if it has failed. No round trip, unless there is a place in line to give up."""
+        state, self.state = self.state, IDLE
+        if type(state) is Attempt:
+            state.give_ids_back()
+            state.end(committed=False)
+        self._context.defer_foreign_keys = False
+        self.turn.leave()
+
+    def end(self, *, committed: bool) -> None:
+        """End the attempt, if there is one."""
+        self._context.defer_foreign_keys = False
+        state = self.state
+        if type(state) is Attempt:
+            self.state = IDLE  # not later: interrupted from here on, it is not open any more
+            state.end(committed=committed)
+
+    def leave_if_it_holds_nothing(self) -> None:
+        """End an implicit transaction that has only read, for a statement that must stand outside; no round trip.
+
+        What the application saw in it was then another transaction, as it is with sqlite3.
+        """
+        if type(self.state) is Attempt and self.state.holds_nothing():
+            self.end(committed=True)
+            self.turn.committed(wrote=False)
+
+    def _give_up(self, conflict: ConflictError | CommitAbortedError) -> None:
+        """End the transaction: it has failed, and the application will be told."""
+        self._discard(conflict)
+        self.turn.failed()
+
+    def _discard(self, conflict: ConflictError | CommitAbortedError) -> None:
+        """End an attempt; after a change of the catalog the next one does not begin with the schema of this."""
+        self.end(committed=False)
+        if isinstance(conflict, CatalogChangedError):
+            self._context.workspace.take(SchemaVersion.empty())
+
+    # ------------------------------------------------------------ again
+    def _replay(self, conflict: ConflictError | CommitAbortedError) -> None:
+        """Run the whole transaction again on a new snapshot, until that meets no conflict itself.
+
+        Raises:
+            the conflict: it may not be replayed, or would have shown the application something else; it is over.
+            IntegrityError: a statement violates a constraint now (see comparison); it is over, too.
+        """
+        while True:
+            before = self.state
+            assert type(before) is Attempt
+            self.turn.met(conflict, before.started, before.transaction.read_set)
+            if not before.may_be_replayed():
+                tell(conflict, before)
+                self._give_up(conflict)
+                raise conflict
+            self.end(committed=False)
+            self.turn.before_replay(before.number)
+            self._context.stats.replays += 1
+            try:
+                verdict = self._run_again(before)
+            except ConflictError as again:
+                conflict = again
+                continue
+            if verdict.same:
+                return
+            tell(conflict, before)
+            self.end(committed=False)
+            self.turn.failed()
+            if verdict.violation is not None:
+                raise verdict.violation from conflict
+            raise conflict
+
+    def _run_again(self, before: Attempt) -> ReplayVerdict:
+        """One more attempt of a transaction, up to its end, or to where it comes out differently."""
+        self.turn.before_first_read()
+        self.state = self.last = current = before.next()
+        current.refresh()
+        verdict = run_again(current, self._outcome, self._context.isolation)
+        current.complete = True
+        return verdict
+
+    def _replay_or_fail(self, conflict: ConflictError) -> None:
+        """In the middle of a transaction: replay, or fail it until it is rolled back."""
+        self._context.stats.conflicts += 1
+        try:
+            self._replay(conflict)
+        except IntegrityError:  # of a statement before this one, which must not be taken for the one that violates it
+            self.state = Failed(conflict)
+            raise conflict from None
+        except ConflictError as final:
+            self.state = Failed(final)
+            raise

@@ -74,6 +74,11 @@ class Statement:
         return self.kind in _ROW_KINDS
 
     @cached_property
+    def is_refused(self) -> bool:
+        """It is never run, whatever else it says: it is several statements, or says SKIP LOCKED."""
+        return self.multiple or self.skip_locked
+
+    @cached_property
     def parameter_names(self) -> tuple[str, ...]:
         """The names of its parameters, each once, without their first character. Needed if a mapping is given."""
         texts = [token.text for token in tokenize(self.text) if token.kind == "variable"]

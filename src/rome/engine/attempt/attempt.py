@@ -1,0 +1,349 @@
+"""One run of a transaction on one snapshot: what it holds, and how it comes to its end.
+
+Invariant: whatever is raised, and wherever it comes from outside, the attempt's `log`, `complete`, `committed` and its
+transaction's `sent` tell what became of it (see rome.engine.session.interrupted).
+"""
+
+from __future__ import annotations
+
+import time
+from enum import Enum
+from typing import NamedTuple
+
+from msgspec import Struct, field
+
+from rome.catalog.reflected_table import quote
+from rome.engine.attempt.context import ConnectionContext
+from rome.engine.attempt.deferred_keys import check_deferred
+from rome.engine.attempt.replay_log import Log
+from rome.engine.reading.reader import CatalogMoved, Reader
+from rome.engine.statement import schema as schemas
+from rome.engine.statement.schema import SchemaVersion
+from rome.engine.writing.execution import Execution
+from rome.engine.writing.harvest import harvest
+from rome.errors import CatalogChangedError, ConflictError, TurnTakenError
+from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX
+from rome.transaction.read_set import Validation
+from rome.transaction.transaction import ReadRequest, Transaction
+from rome.transaction.write_set import WriteSet
+from rome.workingset.contents import Contents
+from rome.workingset.workingset import ChangeCounters
+
+_CATALOG = ReadRequest(CATALOG_TABLE, ORDER_INDEX, (), ((b"", BEYOND),), Validation.NOTHING)
+
+
+class Savepoint(NamedTuple):
+    """What ROLLBACK TO goes back to."""
+
+    name: str
+    contents: Contents
+    schema: SchemaVersion
+
+
+class Beginning(Enum):
+    """What has begun a transaction, and so what ends it."""
+
+    STATEMENT = "a statement"
+    """COMMIT or ROLLBACK; at AUTOCOMMIT the end of the statement. It gives way to what must stand outside."""
+    BEGIN = "BEGIN"
+    """COMMIT or ROLLBACK."""
+    SAVEPOINT = "SAVEPOINT"
+    """At AUTOCOMMIT: the release of the outermost savepoint commits it, too."""
+
+
+class Attempt(Struct):
+    """A transaction between its first statement and its end. A replay is another attempt.
+
+    A Struct, which is made without a call of Python's; what a query does not need is made when it is asked for.
+
+    Attributes:
+        base: the schema that the store has.
+        counters: of the working set, when the transaction began; a replay begins with them.
+        log: what was done; goes on to the next attempt.
+        number: 1 is the first run.
+        beginning: goes on, too.
+        started: by time.monotonic().
+        validated: COMMIT validates even if nothing was written: FOR UPDATE was used, or READ COMMITTED has shown what
+            this transaction wrote beside newer rows.
+        keys_to_check: deferred foreign keys are checked at COMMIT although they are not enforced any more: rows were
+            changed while they were.
+        complete: it holds all that its log tells; a replay does so only once it has run.
+        committed: its COMMIT has succeeded.
+    """
+
+    context: ConnectionContext
+    transaction: Transaction
+    reader: Reader
+    base: SchemaVersion
+    counters: ChangeCounters
+    log: Log = field(default_factory=Log)
+    number: int = 1
+    beginning: Beginning = Beginning.STATEMENT
+    started: float = field(default_factory=time.monotonic)
+    validated: bool = False
+    keys_to_check: bool = False
+    complete: bool = True
+    committed: bool = False
+    savepoints: list[Savepoint] = field(default_factory=list)
+    made_execution: Execution | None = None
+
+    @classmethod
+    def begin(cls, context: ConnectionContext) -> Attempt:
+        """Begin on the newest schema that the process knows. No round trip: the first read fixes the snapshot.
+
+        The schema matters to a transaction that begins with an INSERT, which may read nothing: COMMIT would find that
+        the schema was old, but the application would not have seen the errors that the new one raises at the statement.
+        """
+        store, workspace = context.store, context.workspace
+        newest = schemas.newest(store.last_snapshot().incarnation)
+        if newest is not None and newest.catalog.version > workspace.schema.catalog.version:
+            workspace.take(newest)
+        schema, working_set = workspace.schema, workspace.working_set
+        transaction = Transaction(store, context.options.max_working_set)
+        counters = ChangeCounters(
+            working_set.connection.last_insert_rowid(), working_set.changes, working_set.total_changes
+        )
+        attempt = cls(context, transaction, Reader(transaction, working_set, schema), schema, counters)
+        if context.defer_foreign_keys:
+            attempt.execution.defer_foreign_keys = True
+        return attempt
+
+    @property
+    def schema(self) -> SchemaVersion:
+        return self.reader.schema
+
+    @property
+    def execution(self) -> Execution:
+        """What runs statements that change rows; made when the first one comes."""
+        made = self.made_execution
+        if made is None:
+            made = self.made_execution = Execution(self.reader, self.context.store, self.context.ids)
+        return made
+
+    @property
+    def defers_foreign_keys(self) -> bool:
+        """All foreign keys wait for COMMIT."""
+        return self.made_execution is not None and self.made_execution.defer_foreign_keys
+
+    def next(self) -> Attempt:
+        """The attempt after this one, which has ended: with its log, which is to be run, and its ids."""
+        self.context.workspace.working_set.counters = self.counters
+        after = Attempt.begin(self.context)
+        after.log, after.number, after.beginning = self.log, self.number + 1, self.beginning
+        before = self.made_execution
+        if before is not None:
+            after.execution.defer_foreign_keys = before.defer_foreign_keys
+            after.execution.ids.given.extend([*before.ids.taken, *before.ids.given])
+        after.complete = False
+        return after
+
+    # ------------------------------------------------------------ what it holds
+    def may_be_replayed(self) -> bool:
+        return (
+            self.log.replayable
+            and self.number <= self.context.options.max_replays
+            and not self.context.workspace.definitions
+        )
+
+    def holds_nothing(self) -> bool:
+        """Nobody asked for a transaction, and none is needed: it has changed and locked nothing.
+
+        sqlite3 would not have begun one. So it ends by itself for what must stand outside of a transaction.
+        """
+        return not (
+            self.beginning is not Beginning.STATEMENT
+            or self.savepoints
+            or self.validated
+            or self.schema is not self.base
+            or self.reader.working_set.contents.is_dirty()
+            or self.reader.working_set.temporary_changed
+        )
+
+    def holds_schema_alone(self) -> bool:
+        """Nobody asked for a transaction, and no statement on rows has begun one: sqlite3 has committed DDL by now."""
+        return not (
+            self.beginning is not Beginning.STATEMENT or self.savepoints or self.validated or self.log.changes_rows
+        )
+
+    def is_pristine(self) -> bool:
+        """Nothing rests on the schema yet, so that a newer one may still take its place."""
+        return (
+            self.schema is self.base
+            and not self.reader.working_set.contents.is_dirty()
+            and not self.reader.working_set.temporary_changed
+            and len(self.transaction.read_set) == 0
+        )
+
+    def was_shown(self) -> bool:
+        """The application knows of it."""
+        return self.log.noted is not None or self.beginning is not Beginning.STATEMENT or self.defers_foreign_keys
+
+    # ------------------------------------------------------------ its snapshot and schema
+    def refresh(self) -> None:
+        """Fix the snapshot, and take its schema."""
+        try:
+            self.reader.refresh()
+        except CatalogMoved as moved:
+            self.take_newer(moved)
+
+    def take_newer(self, moved: CatalogMoved) -> None:
+        """Go on with the schema of the snapshot, if nothing rests on ours yet.
+
+        Raises:
+            CatalogChangedError: something does.
+        """
+        if not self.is_pristine():
+            raise CatalogChangedError.since(self.base.catalog.version, moved.version) from None
+        self._take(self._schema_at(moved.version))
+
+    def schema_is_stale(self) -> bool:
+        """After an error on a schema that was not validated: is there a newer one, under which it may be none?
+
+        Raises:
+            CatalogChangedError: there is, and temporary tables were changed under the old one.
+        """
+        try:
+            self.reader.refresh()
+        except CatalogMoved as moved:
+            if self.reader.working_set.contents.is_dirty():
+                return False
+            self.take_newer(moved)
+            return True
+        return False
+
+    def _schema_at(self, version: int) -> SchemaVersion:
+        snapshot = self.transaction.snapshot
+        assert snapshot is not None
+        found = schemas.known(snapshot.incarnation, version)
+        if found is None:
+            self.transaction.read([_CATALOG])
+            found = schemas.load(snapshot.incarnation, version, self.transaction.rows(_CATALOG))
+        return found
+
+    def _take(self, schema: SchemaVersion) -> None:
+        """Go on with another schema; nothing rests on the old one, but savepoints may be open."""
+        workspace, before = self.context.workspace, self.made_execution
+        workspace.working_set.rollback()
+        workspace.take(schema)
+        self.base = schema
+        self.reader = Reader(self.transaction, workspace.working_set, schema)
+        self.made_execution = None
+        if before is not None:
+            self.execution.defer_foreign_keys = before.defer_foreign_keys
+            self.execution.ids.given = before.ids.given
+        workspace.working_set.begin()
+        for savepoint in self.savepoints:
+            workspace.working_set.query(f"SAVEPOINT {quote(savepoint.name)}", ())
+        self.savepoints = [Savepoint(savepoint.name, Contents(), schema) for savepoint in self.savepoints]
+
+    def new_snapshot(self) -> None:
+        """READ COMMITTED: the next statement sees what is committed then; rows only read leave the working set.
+
+        It sees them beside rows that this transaction has changed on an older snapshot. So COMMIT validates those even
+        if they are changed back, or rolled back to a savepoint: what was seen was seen.
+        """
+        if self.schema is not self.base or self.transaction.snapshot is None:
+            return
+        working_set, transaction = self.reader.working_set, self.transaction
+        dirty = working_set.contents.is_dirty()
+        self.validated = self.validated or dirty
+        if not (dirty or self.savepoints or working_set.temporary_changed):
+            working_set.rollback()  # all at once
+        else:
+            for table, row in working_set.evict_clean(self.schema.catalog.tables.values()):
+                transaction.read_set.add_point(table.id, row.key, row.version)
+        transaction.new_snapshot()
+        self.reader.forget_decoded()
+
+    # ------------------------------------------------------------ its end
+    def harvest(self) -> WriteSet | None:
+        """What COMMIT has to send; None: nothing, and nothing is to be validated.
+
+        Raises:
+            ForeignKeyViolation: a deferred key; the transaction stays open.
+            ConflictError: see Transaction.read.
+        """
+        context, working_set = self.context, self.reader.working_set
+        if context.foreign_keys:
+            working_set.check_temporary_keys()
+        if not (self.validated or self.schema is not self.base or working_set.contents.is_dirty()):
+            return None
+        self.check_deferred_keys()
+        if self.transaction.snapshot is None and not (
+            self.may_be_replayed() and context.store.last_snapshot().version >= self.base.catalog.version
+        ):
+            self.refresh()  # what this connection last heard may be, or is, too old
+        writes = harvest(working_set, self.schema, self.base, self.transaction.read_set)
+        return writes if writes or self.validated else None
+
+    def check_deferred_keys(self) -> None:
+        """Check those keys of stored tables that wait for COMMIT.
+
+        Raises:
+            ForeignKeyViolation: the transaction stays open.
+        """
+        if self.context.foreign_keys or self.keys_to_check:
+            check_deferred(self.reader, self.base, everything=self.defers_foreign_keys)
+
+    def send(self, writes: WriteSet, ticket: bytes) -> None:
+        """Commit; afterwards only `end` is left to do.
+
+        Raises:
+            ConflictError: nothing was written; after a TurnTakenError it may be tried again.
+            rome.errors.Error: see Transaction.commit.
+        """
+        context = self.context
+        try:
+            version = self.transaction.commit(writes, ticket, context.options.commit_limits)
+        except TurnTakenError:  # everything is as it was
+            raise
+        except ConflictError as conflict:
+            if conflict.table is not None:
+                context.ids.discard(context.store.last_snapshot().incarnation, conflict.table)
+            raise
+        self.committed = True
+        context.stats.commits += 1
+        context.own_commits += bool(writes)
+        context.stats.rows_written += writes.row_count
+        incarnation = context.store.last_snapshot().incarnation
+        for table_id, rowid in writes.sequences.items():
+            context.ids.discard(incarnation, table_id, rowid)
+        for table_id in writes.settings:
+            context.ids.discard(incarnation, table_id)
+        if self.schema is not self.base:
+            self._publish(incarnation, version)
+
+    def _publish(self, incarnation: bytes, version: int) -> None:
+        """The schema that this commit made is the one to go on with."""
+        workspace, working_set = self.context.workspace, self.reader.working_set
+        workspace.schema = schemas.remember(incarnation, self.schema.definition.at_version(version))
+        if working_set.temporary_changed:
+            return  # the end of the transaction commits the working set
+        if any(c.hydrated or c.touched or c.whole for c in working_set.contents.tables.values()):
+            working_set.rollback()
+            workspace.open_working_set(workspace.schema)
+        else:
+            working_set.connection.execute("COMMIT")
+
+    def end(self, *, committed: bool) -> None:
+        """Empty the working set, but for temporary tables, and give the snapshot back."""
+        self.committed = committed
+        context, transaction = self.context, self.transaction
+        workspace, stats = context.workspace, context.stats
+        stats.rows += transaction.rows_read
+        stats.bytes += transaction.bytes_read
+        stats.waves += transaction.waves
+        workspace.end(keep_temporary=committed)
+        context.store.release()
+        if self.reader.schema is not self.base and workspace.schema is self.base:
+            workspace.open_mirror(workspace.schema)
+
+    def give_ids_back(self) -> None:
+        """It is rolled back, and with it all ids that it has taken."""
+        if self.made_execution is not None:
+            self.made_execution.ids.give_up()
+
+    def keep_ids_taken(self) -> None:
+        """Nobody is to have its ids: the rows may be there."""
+        if self.made_execution is not None:
+            self.made_execution.ids.taken.clear()

@@ -1,0 +1,46 @@
+"""SAVEPOINT, RELEASE and ROLLBACK TO in an open transaction: in the working set, and in what is known of it."""
+
+from __future__ import annotations
+
+from rome.engine.attempt.attempt import Attempt, Beginning, Savepoint
+from rome.planner.parse.statement import Statement, StatementKind
+
+
+def run(current: Attempt, statement: Statement) -> None:
+    """Set a savepoint, release it, or go back to it.
+
+    Raises:
+        OperationalError: SQLite's, when there is none of this name.
+        ForeignKeyViolation: the release would commit, and a deferred key is violated; the savepoint stays.
+    """
+    workspace = current.context.workspace
+    name = (statement.name or "").lower()
+    if statement.kind is StatementKind.SAVEPOINT:
+        contents = workspace.working_set.contents.copy()
+        workspace.working_set.query(statement.text, ())
+        current.savepoints.append(Savepoint(name, contents, current.schema))
+        return
+    if statement.kind is StatementKind.RELEASE and current.beginning is Beginning.SAVEPOINT:
+        _check_before_last_release(current, name)
+    workspace.working_set.query(statement.text, ())  # SQLite says so when there is none of this name
+    position = max(i for i, savepoint in enumerate(current.savepoints) if savepoint.name == name)
+    if statement.kind is StatementKind.RELEASE:
+        del current.savepoints[position:]
+        return
+    savepoint = current.savepoints[position]
+    del current.savepoints[position + 1 :]
+    workspace.working_set.contents = savepoint.contents.copy()
+    if current.schema is not savepoint.schema:
+        current.reader.schema = savepoint.schema
+        workspace.open_mirror(savepoint.schema)
+        current.reader.forget_decoded()
+    elif workspace.working_set.temporary_changed:
+        workspace.undo_temporary(savepoint.schema)
+
+
+def _check_before_last_release(current: Attempt, name: str) -> None:
+    """The release that commits checks deferred foreign keys first: where one is violated, the savepoint stays."""
+    if [at for at, savepoint in enumerate(current.savepoints) if savepoint.name == name][-1:] == [0]:
+        if current.context.foreign_keys:
+            current.reader.working_set.check_temporary_keys()
+        current.check_deferred_keys()

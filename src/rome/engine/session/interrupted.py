@@ -1,0 +1,60 @@
+"""What an exception from outside has left of an operation, such as Ctrl-C, a timeout's signal or the end of a greenlet.
+
+The operation is not known to have ended, so nobody knows what it has done. It is found out when the connection is used
+next: what is whole stays, and all else is thrown away.
+"""
+
+from __future__ import annotations
+
+from rome.engine.attempt.attempt import Attempt
+from rome.engine.attempt.context import ConnectionContext
+from rome.engine.attempt.replay_log import LoggedOperation
+from rome.engine.session.replay import Replay
+from rome.engine.session.states import IDLE, Failed, State
+from rome.errors import CommitUnknownError, Error, InterruptedTransactionError
+from rome.planner.parse.statement import StatementKind
+
+
+def settle(operation: LoggedOperation, replay: Replay, context: ConnectionContext) -> None:
+    """Find out what an interrupted operation has left, and throw that away if it is not whole.
+
+    It is whole if the operation is in the log. Else the transaction is gone, and every statement until ROLLBACK
+    says so, unless the application has been shown nothing of it. A commit that was sent is asked after, so that
+    it does not arrive later.
+
+    Cost: one round trip if a COMMIT was interrupted; a new working set and mirror.
+    """
+    state = replay.state
+    if type(state) is Attempt and state.complete and state.log.noted is operation:
+        return
+    attempt = state if type(state) is Attempt else replay.last
+    after: State = state if type(state) is Failed else IDLE
+    committed = False
+    if attempt is not None:
+        committed, unknown = _outcome_of(attempt)
+        if unknown is not None:
+            after = Failed(unknown)
+        elif not committed and attempt.was_shown() and operation.statement.kind is not StatementKind.ROLLBACK:
+            after = Failed(InterruptedTransactionError("an exception from outside came into one of its operations"))
+    context.workspace.recover(keep_temporary=committed)
+    context.store.release()
+    replay.turn.leave()
+    replay.state, replay.last = after, None
+
+
+def _outcome_of(interrupted: Attempt) -> tuple[bool, CommitUnknownError | None]:
+    """Whether a transaction was committed before it was interrupted; the error if nobody knows."""
+    sent = interrupted.transaction.sent
+    if interrupted.committed or sent is None:
+        return interrupted.committed, None
+    try:
+        return interrupted.transaction.settle() is not None, None
+    except Error as error:
+        unknown = CommitUnknownError.unanswered(
+            "an exception from outside came into COMMIT",
+            error,
+            transaction_id=sent.transaction_id,
+            snapshot=sent.snapshot.version,
+        )
+        unknown.__cause__ = error
+        return False, unknown

@@ -1,0 +1,112 @@
+"""Lets one caller at a time use a connection, and notices when one was interrupted.
+
+An exception from outside comes where Python looks for signals, which is where calls begin and end and where loops
+turn, and nowhere between two plain assignments. So do other threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import apsw
+
+from rome.engine.attempt.attempt import Attempt
+from rome.engine.attempt.context import ConnectionContext
+from rome.engine.attempt.replay_log import LoggedOperation
+from rome.engine.result import Result
+from rome.engine.session.interrupted import settle
+from rome.engine.session.replay import Replay
+from rome.errors import Error, ProgrammingError
+from rome.planner.parse.statement import classify
+from rome.workingset.sqlite_errors import translate
+
+Returned = TypeVar("Returned")
+
+OTHER = LoggedOperation(classify(""), ())
+"""What is no statement of the application's."""
+
+
+class Use:
+    """One connection's.
+
+    Attributes:
+        user: what is being run; nobody else may use the connection meanwhile.
+        under_way: what has begun and has not come to a known end. If it is still there at the next call, it was
+            interrupted.
+    """
+
+    def __init__(self, context: ConnectionContext, replay: Replay) -> None:
+        self._context, self._replay = context, replay
+        self.user: LoggedOperation | None = None
+        self.under_way: LoggedOperation | None = None
+
+    def run(self, operation: LoggedOperation, do: Callable[[LoggedOperation], Result]) -> Result:
+        """Run an operation, if nobody else is running one, and settle what an interrupted one has left.
+
+        The mark `under_way` is set while it runs. Every way out by which all is known takes it away: a result, or one
+        of Rome's errors. After any other exception it stays, and the next call settles it.
+
+        Raises:
+            ProgrammingError: somebody uses the connection. rome.errors.Error: what the operation raises.
+        """
+        if self.user is not None:
+            raise busy()
+        replay = self._replay
+        try:
+            self.user = operation
+            self._context.workspace.working_set.interruption.asked = False
+            if self.under_way is not None:
+                self._settle()
+            state = replay.state
+            replay.last = state if type(state) is Attempt else None
+            self.under_way = operation
+            result = do(operation)
+            self.under_way = replay.last = None
+            return result
+        except Error:
+            state = replay.state
+            if self.under_way is operation and (type(state) is not Attempt or state.complete):
+                self.under_way = replay.last = None
+            raise
+        except apsw.Error as error:
+            raise translate(error) from error
+        finally:
+            self.user = None
+
+    def alone(self, do: Callable[[], Returned]) -> Returned:
+        """Do something that is no operation of the transaction, while nobody uses the connection, and let nobody in.
+
+        Raises:
+            ProgrammingError: somebody does.
+        """
+        if self.user is not None:
+            raise busy()
+        try:
+            self.user = OTHER
+            return do()
+        finally:
+            self.user = None
+
+    def settle_if_interrupted(self) -> None:
+        """Settle what an interrupted operation has left."""
+        if self.under_way is not None:
+            self._settle()
+
+    def _settle(self) -> None:
+        assert self.under_way is not None
+        settle(self.under_way, self._replay, self._context)
+        self.under_way = None
+
+    @property
+    def is_interrupted(self) -> bool:
+        """What has begun was interrupted, and nobody has settled it yet."""
+        return self.under_way is not None and self.user is None
+
+
+def busy() -> ProgrammingError:
+    """The error of whoever comes while somebody else uses the connection."""
+    return ProgrammingError(
+        "this connection is in use: by another thread, or by the statement that calls this function. A connection runs "
+        "one statement at a time; give each thread one of its own"
+    )
