@@ -13,6 +13,7 @@ tests/bench/test_calls.py keeps the figures from growing.
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -53,11 +54,14 @@ class Calls:
     def counting(self) -> Iterator[None]:
         """Count calls inside this context."""
         self._depth = 0
+        gc.collect()  # else the finalizers of what others have left might run, and be counted
+        gc.disable()
         sys.setprofile(self._note)
         try:
             yield
         finally:
             sys.setprofile(None)
+            gc.enable()
 
     def _note(self, frame: FrameType, event: str, _argument: object) -> None:
         file = frame.f_code.co_filename

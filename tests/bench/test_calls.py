@@ -16,9 +16,9 @@ import rome
 from tests.support.databases import Store, database, on
 
 AT_MOST: dict[Store, list[int]] = {
-    "memory": [133, 133, 195, 294, 112, 171, 105],
-    "lmdb": [137, 136, 199, 306, 154, 175, 142],
-    "redis": [131, 131, 184, 301, 118, 169, 117],
+    "memory": [106, 110, 170, 242, 101, 144, 96],
+    "lmdb": [110, 113, 174, 254, 143, 148, 133],
+    "redis": [104, 108, 159, 249, 107, 142, 108],
 }
 """By store, in the order of OPERATIONS."""
 

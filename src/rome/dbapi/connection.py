@@ -79,7 +79,8 @@ class Connection(Callbacks, Absent):
 
     def cursor(self, factory: Callable[[Connection], Cursor] = Cursor) -> Cursor:
         """A new cursor, made by `factory`. All cursors share the connection's transaction."""
-        self.session  # noqa: B018  # raises when closed
+        if self._session is None or self._thread is not None:
+            self.session  # noqa: B018  # raises
         cursor = factory(self)
         if self.row_factory is not None:
             cursor.row_factory = self.row_factory
@@ -101,7 +102,9 @@ class Connection(Callbacks, Absent):
 
         Cost: one round trip; none if the transaction changed nothing and locked nothing.
         """
-        session = self.session
+        session = self._session
+        if session is None or self._thread is not None:
+            session = self.session
         if self.trace is not None and session.in_transaction:
             self.trace("COMMIT")
         session.commit()
@@ -111,7 +114,9 @@ class Connection(Callbacks, Absent):
 
         Cost: no round trip, unless the transaction claimed rows or waited in the commit queue.
         """
-        session = self.session
+        session = self._session
+        if session is None or self._thread is not None:
+            session = self.session
         if self.trace is not None and session.in_transaction:
             self.trace("ROLLBACK")
         session.rollback()

@@ -66,10 +66,23 @@ class Cursor:
 
         Cost: one round trip for most statements; `EXPLAIN ROME <statement>` shows how many.
         """
-        session = self._cleared()
-        if self.connection.trace is not None:
-            self.connection.trace(sql)
-        return self._take(session.execute(sql, parameters))
+        connection = self.connection
+        session = connection._session
+        if self._closed or session is None or connection._thread is not None:
+            session = self._session()
+        self.description = None
+        self._values = self._rows = _NO_ROWS
+        self._result = _NO_RESULT
+        if connection.trace is not None:
+            connection.trace(sql)
+        result = session.execute(sql, parameters)
+        if result.columns is not None:
+            self.description = _describe(result.columns)
+            self._values = self._rows = iter(result.rows)
+            if self._row_factory is not None or connection.text_factory is not str:
+                self._shape()
+        self._result = result
+        return self
 
     def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Self:
         """Run one INSERT, UPDATE or DELETE for each item of `parameters`.
@@ -119,7 +132,10 @@ class Cursor:
 
     def fetchall(self) -> list[Any]:
         """All rows that are left."""
-        return list(self._result_set())
+        connection = self.connection
+        if self._closed or connection._session is None or connection._thread is not None:
+            self._session()
+        return list(self._rows)
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -166,8 +182,7 @@ class Cursor:
         if result.columns is not None:
             self.description = _describe(result.columns)
             self._values = self._rows = iter(result.rows)
-            if self._row_factory is not None or self.connection.text_factory is not str:
-                self._shape()
+            self._shape()
         self._result = result
         return self
 

@@ -88,17 +88,18 @@ class Attempt(Struct):
     made_execution: Execution | None = None
 
     @classmethod
-    def begin(cls, context: ConnectionContext) -> Attempt:
+    def begin(cls, context: ConnectionContext, incarnation: bytes) -> Attempt:
         """Begin on the newest schema that the process knows. No round trip: the first read fixes the snapshot.
 
         The schema matters to a transaction that begins with an INSERT, which may read nothing: COMMIT would find that
         the schema was old, but the application would not have seen the errors that the new one raises at the statement.
         """
         store, workspace = context.store, context.workspace
-        newest = schemas.newest(store.last_snapshot().incarnation)
-        if newest is not None and newest.catalog.version > workspace.schema.catalog.version:
+        schema, newest = workspace.schema, schemas.newest(incarnation)
+        if newest is not schema and newest is not None and newest.catalog.version > schema.catalog.version:
             workspace.take(newest)
-        schema, working_set = workspace.schema, workspace.working_set
+            schema = newest
+        working_set = workspace.working_set
         transaction = Transaction(store, context.options.max_working_set)
         counters = ChangeCounters(
             working_set.connection.last_insert_rowid(), working_set.changes, working_set.total_changes
@@ -128,7 +129,7 @@ class Attempt(Struct):
     def next(self) -> Attempt:
         """The attempt after this one, which has ended: with its log, which is to be run, and its ids."""
         self.context.workspace.working_set.counters = self.counters
-        after = Attempt.begin(self.context)
+        after = Attempt.begin(self.context, self.context.store.last_snapshot().incarnation)
         after.log, after.number, after.beginning = self.log, self.number + 1, self.beginning
         before = self.made_execution
         if before is not None:
@@ -266,14 +267,16 @@ class Attempt(Struct):
         context, working_set = self.context, self.reader.working_set
         if context.foreign_keys:
             working_set.check_temporary_keys()
-        if not (self.validated or self.schema is not self.base or working_set.contents.is_dirty()):
+        schema = self.reader.schema
+        if not (self.validated or schema is not self.base or working_set.contents.is_dirty()):
             return None
-        self.check_deferred_keys()
+        if schema.has_deferred_keys or self.defers_foreign_keys:
+            self.check_deferred_keys()
         if self.transaction.snapshot is None and not (
             self.may_be_replayed() and context.store.last_snapshot().version >= self.base.catalog.version
         ):
             self.refresh()  # what this connection last heard may be, or is, too old
-        writes = harvest(working_set, self.schema, self.base, self.transaction.read_set)
+        writes = harvest(working_set, self.reader.schema, self.base, self.transaction.read_set)
         return writes if writes or self.validated else None
 
     def check_deferred_keys(self) -> None:
@@ -294,7 +297,7 @@ class Attempt(Struct):
         """
         context = self.context
         try:
-            version = self.transaction.commit(writes, ticket, context.options.commit_limits)
+            version = self.transaction.commit(writes, ticket, context.commit_limits)
         except TurnTakenError:  # everything is as it was
             raise
         except ConflictError as conflict:
@@ -310,7 +313,7 @@ class Attempt(Struct):
             context.ids.discard(incarnation, table_id, rowid)
         for table_id in writes.settings:
             context.ids.discard(incarnation, table_id)
-        if self.schema is not self.base:
+        if self.reader.schema is not self.base:
             self._publish(incarnation, version)
 
     def _publish(self, incarnation: bytes, version: int) -> None:

@@ -101,7 +101,7 @@ class _OfThread(threading.local):
         self.holders: WeakSet[CommitTurn] = WeakSet()
 
 
-_of_thread = _OfThread()
+of_thread = _OfThread()
 
 
 class CommitTurn:
@@ -122,10 +122,10 @@ class CommitTurn:
         self.ticket = b""
         self.taken = 0
 
-    def before_first_read(self) -> None:
-        """When this thread's last transactions have failed, wait for the turn."""
-        if _of_thread.lost and self._enabled:
-            lost = _of_thread.lost.pop(self._store.last_snapshot().incarnation, None)
+    def before_first_read(self, incarnation: bytes) -> None:
+        """When this thread's last transactions on this database have failed, wait for the turn."""
+        if self._enabled:
+            lost = of_thread.lost.pop(incarnation, None)
             if lost is not None:
                 self._lost = lost
                 if self._is_due:
@@ -166,7 +166,7 @@ class CommitTurn:
         mine = self._store.last_snapshot().incarnation
         found = [
             turn
-            for turn in _of_thread.holders
+            for turn in of_thread.holders
             if turn is not self
             and turn._store.last_snapshot().incarnation == mine
             and any(held.overlaps(claim) for held in turn._lost.claims for claim in claims)
@@ -212,7 +212,7 @@ class CommitTurn:
         if not self.ticket:
             self.ticket = secrets.token_bytes(16)
             self.taken += 1
-            self._holders = _of_thread.holders
+            self._holders = of_thread.holders
             self._holders.add(self)
         give_up, asked = time.monotonic() + MAX_WAIT_S, 1
         turn_s, pause_s, before = FIRST_TURN_S, 0.0, 0
@@ -234,13 +234,15 @@ class CommitTurn:
         """The transaction is committed; if it wrote something, that has given the place up."""
         if wrote:
             self.ticket = b""
-        self.leave()
+        lost = self._lost
+        if lost.setbacks or lost.claims or self._is_ours or self.ticket or self._holders is not None:
+            self.leave()
 
     def failed(self) -> None:
         """The application is told of a conflict: the thread will come with another transaction, perhaps the same."""
         lost = self._lost
         self.leave()
-        _of_thread.lost[self._store.last_snapshot().incarnation] = lost
+        of_thread.lost[self._store.last_snapshot().incarnation] = lost
 
     def leave(self) -> None:
         """The transaction is over; one round trip if there is a place to give up. If it fails, the lease will end."""

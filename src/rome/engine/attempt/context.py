@@ -19,6 +19,7 @@ class ConnectionContext:
         foreign_keys: whether they are enforced.
         query_only: nothing may be written, as PRAGMA query_only has it.
         defer_foreign_keys: for the next transaction; SQLite forgets it at the end of each one.
+        commit_limits: of one transaction.
         own_commits: how many of the store's versions this connection has made.
         ids: what the store has reserved for this connection, or for the process.
         stats: the counters; those of the open transaction's reads are added when it ends.
@@ -33,5 +34,6 @@ class ConnectionContext:
         self.query_only = False
         self.defer_foreign_keys = False
         self.own_commits = 0
+        self.commit_limits = options.commit_limits
         self.ids = IDENTIFIERS if options.ids == "blocks" else IdBlocks(1)
         self.stats = Stats()

@@ -31,7 +31,7 @@ class Outside:
     """
 
     def __init__(
-        self, context: ConnectionContext, replay: Replay, statements: Statements, commit: Callable[[], None]
+        self, context: ConnectionContext, replay: Replay, statements: Statements, commit: Callable[[], object]
     ) -> None:
         self._context, self._replay, self._statements, self._commit = context, replay, statements, commit
 

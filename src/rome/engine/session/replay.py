@@ -8,7 +8,7 @@ raised. A blind retry would lose updates. (What "exactly" means: rome.engine.ses
 from __future__ import annotations
 
 from rome.engine.attempt.attempt import Attempt, Beginning
-from rome.engine.attempt.commit_turn import CommitTurn
+from rome.engine.attempt.commit_turn import CommitTurn, of_thread
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.options import Isolation
@@ -52,8 +52,10 @@ class Replay:
         state = self.state
         if type(state) is Attempt:
             return state
-        self.turn.before_first_read()
-        self.state = self.last = state = Attempt.begin(self._context)
+        incarnation = self._context.store.last_snapshot().incarnation
+        if of_thread.lost:
+            self.turn.before_first_read(incarnation)
+        self.state = self.last = state = Attempt.begin(self._context, incarnation)
         return state
 
     # ------------------------------------------------------------ operations
@@ -287,7 +289,7 @@ class Replay:
 
     def _run_again(self, before: Attempt) -> ReplayVerdict:
         """One more attempt of a transaction, up to its end, or to where it comes out differently."""
-        self.turn.before_first_read()
+        self.turn.before_first_read(self._context.store.last_snapshot().incarnation)
         self.state = self.last = current = before.next()
         current.refresh()
         verdict = run_again(current, self._outcome, self._context.isolation)

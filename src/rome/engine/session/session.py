@@ -20,7 +20,7 @@ from rome.engine.attempt.attempt import Attempt, Beginning
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.dump import dump
 from rome.engine.attempt.replay_log import LoggedOperation
-from rome.engine.observing.observer import STATEMENTS, Observer, Tracer
+from rome.engine.observing.observer import STATEMENTS, TRANSACTIONS, Observer, Tracer
 from rome.engine.options import Isolation, Options
 from rome.engine.result import Result, Stats
 from rome.engine.session.connection_pragmas import ConnectionPragmas
@@ -50,7 +50,7 @@ class Session:
         self._replay = Replay(self._context, self._statements)
         self._use = Use(self._context, self._replay)
         self._pragmas = ConnectionPragmas(self._context)
-        self._outside = Outside(self._context, self._replay, self._statements, self._commit_open)
+        self._outside = Outside(self._context, self._replay, self._statements, self._commit)
         self._observer = Observer(tracer)
         self.settings = SqliteSettings(self._context, self._replay, self._use)
         self._closed = False
@@ -159,11 +159,11 @@ class Session:
         Raises:
             see Replay.commit.
         """
-        self._use.run(_COMMIT, self._run)
+        self._use.run(_COMMIT, self._commit)
 
     def rollback(self) -> None:
         """Forget what is open. No round trip."""
-        self._use.run(_ROLLBACK, self._run)
+        self._use.run(_ROLLBACK, self._roll_back)
 
     def _run_alone(self, operation: LoggedOperation) -> Result:
         return self._use.run(operation, self._run)
@@ -197,7 +197,7 @@ class Session:
         result = replay.run(operation)
         state = replay.state
         if type(state) is Attempt and state.beginning is Beginning.SAVEPOINT and not state.savepoints:
-            self._commit_open()
+            self._commit()
         return result
 
     def _is_bracketed(self) -> bool:
@@ -206,27 +206,28 @@ class Session:
         return type(state) is Attempt and state.beginning is not Beginning.STATEMENT
 
     def _end(self, operation: LoggedOperation) -> Result:
-        by_method = operation is _COMMIT or operation is _ROLLBACK  # that is no error, as in sqlite3
         kind = operation.statement.kind
-        if self._replay.state is IDLE and not by_method:
+        if self._replay.state is IDLE:
             raise OperationalError(f"cannot {kind.value.lower()} - no transaction is active")
-        if kind is StatementKind.COMMIT:
-            self._commit_open()
-        else:
-            self._replay.roll_back()
-        return Result()
+        return self._commit() if kind is StatementKind.COMMIT else self._roll_back()
 
-    def _commit_open(self) -> None:
-        state = self._replay.state
-        if type(state) is Failed:
-            self._replay.state = IDLE
-            raise state.error()
-        if state is IDLE:
-            return
-        if self._observer.hears_commits():
-            self._observer.commit(self, self._replay.commit)
-        else:
-            self._replay.commit()
+    def _commit(self, _: LoggedOperation | None = None) -> Result:
+        """Commit what is open; nothing need be, as with sqlite3's method."""
+        replay, observer = self._replay, self._observer
+        if type(replay.state) is Failed:
+            error = replay.state.error()
+            replay.state = IDLE
+            raise error
+        if replay.state is not IDLE:
+            if observer.tracer is not None or TRANSACTIONS.isEnabledFor(logging.DEBUG):
+                observer.commit(self, replay.commit)
+            else:
+                replay.commit()
+        return _NOTHING
+
+    def _roll_back(self, _: LoggedOperation | None = None) -> Result:
+        self._replay.roll_back()
+        return _NOTHING
 
     def _outside_of_transactions(self, operation: LoggedOperation) -> Result | None:
         """The result of a statement that no transaction runs; None: it is another one."""

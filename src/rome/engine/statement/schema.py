@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
@@ -139,15 +139,12 @@ class _Schemas:
 
     def __init__(self) -> None:
         self._by_place: OrderedDict[Snapshot, SchemaVersion] = OrderedDict()
-        self._newest: OrderedDict[bytes, SchemaVersion] = OrderedDict()
+        self.newest: OrderedDict[bytes, SchemaVersion] = OrderedDict()
         self._by_content: OrderedDict[tuple[int, frozenset[tuple[bytes, bytes]]], SchemaVersion] = OrderedDict()
         self._lock = Lock()
 
     def at(self, place: Snapshot) -> SchemaVersion | None:
         return self._by_place.get(place)
-
-    def newest(self, incarnation: bytes) -> SchemaVersion | None:
-        return self._newest.get(incarnation)
 
     def add(self, incarnation: bytes, definition: Definition) -> SchemaVersion:
         """The schema of this definition: an equal one that is known already, or a new one."""
@@ -156,10 +153,10 @@ class _Schemas:
         with self._lock:
             schema = self._by_content.setdefault(content, SchemaVersion(definition))
             self._by_place[Snapshot(incarnation, version)] = schema
-            newest = self._newest.setdefault(incarnation, schema)
+            newest = self.newest.setdefault(incarnation, schema)
             if newest.catalog.version < version:
-                self._newest[incarnation] = schema
-            for known in (self._by_content, self._by_place, self._newest):
+                self.newest[incarnation] = schema
+            for known in (self._by_content, self._by_place, self.newest):
                 if len(known) > _MAX_SCHEMAS:
                     known.popitem(last=False)
             return schema
@@ -173,9 +170,9 @@ def known(incarnation: bytes, version: int) -> SchemaVersion | None:
     return SchemaVersion.empty() if version == 0 else _schemas.at(Snapshot(incarnation, version))
 
 
-def newest(incarnation: bytes) -> SchemaVersion | None:
-    """The schema at the greatest catalog version that this process has met; there may be a newer one by now."""
-    return _schemas.newest(incarnation)
+newest: Callable[[bytes], SchemaVersion | None] = _schemas.newest.get
+"""The schema at the greatest catalog version that this process has met of a database, by its incarnation; there may be
+a newer one by now. No call of Python's: every transaction asks."""
 
 
 def load(incarnation: bytes, version: int, rows: Iterable[Row]) -> SchemaVersion:
