@@ -66,7 +66,7 @@ def plan_lines(
         return lines
     planned = prepared.plan.planned_rows(parameters)
     if planned is not None:
-        foreign_keys = foreign_keys and prepared.foreign_keys
+        foreign_keys = foreign_keys and prepared.traits.foreign_keys
         wants = schema.guards.planned(prepared.target, planned, foreign_keys=foreign_keys)
         for want in dict.fromkeys(wants):
             table = schema.definition.tables_by_id[want.table_id]

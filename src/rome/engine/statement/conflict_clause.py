@@ -1,8 +1,10 @@
-"""The conflict clause of INSERT and UPDATE: what SQLite does with a row that breaks a constraint."""
+"""Conflict clauses: what SQLite does with a row that breaks a constraint. Statements have them, and constraints."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 from rome.sql.tokens import Token, tokenize
@@ -16,30 +18,48 @@ def with_conflict_clause(sql: str, clause: ConflictClause) -> str:
 
     ON CONFLICT DO .. still comes first, for the key that it names.
     """
-    verb, old = _find(sql)
-    if verb is None:
+    verb, old = _main_verb(tokenize(sql))
+    if verb is None or verb.word == "REPLACE":
         return sql
     return f"{sql[: verb.stop]} OR {clause}{sql[verb.stop if old is None else old.stop :]}"
 
 
-def has_conflict_clause(sql: str) -> bool:
-    """Whether it is INSERT OR .. or UPDATE OR .., and so says itself what the constraints otherwise would."""
-    return _find(sql)[1] is not None
+def own_clause(tokens: Sequence[Token]) -> str | None:
+    """The word behind INSERT OR or UPDATE OR; REPLACE of REPLACE INTO; None: the constraints say what happens."""
+    verb, clause = _main_verb(tokens)
+    if verb is not None and verb.word == "REPLACE":
+        return "REPLACE"
+    return None if clause is None else clause.word
+
+
+def has_upsert_clause(tokens: Sequence[Token]) -> bool:
+    """Whether it has ON CONFLICT .. DO UPDATE or DO NOTHING."""
+    return any(word.word == "ON" and after.word == "CONFLICT" for word, after in pairwise(tokens))
+
+
+def does_nothing(tokens: Sequence[Token]) -> bool:
+    """Whether it has ON CONFLICT .. DO NOTHING."""
+    return has_upsert_clause(tokens) and any(
+        word.word == "DO" and after.word == "NOTHING" for word, after in pairwise(tokens)
+    )
 
 
 @lru_cache(maxsize=1024)
-def rolls_back(sql: str) -> bool:
-    """Whether it is INSERT OR ROLLBACK or UPDATE OR ROLLBACK, which ends the transaction when it fails."""
-    _, clause = _find(sql)
-    return clause is not None and clause.word == "ROLLBACK"
-
-
-def _find(sql: str) -> tuple[Token | None, Token | None]:
-    """The main verb, if it is INSERT or UPDATE, and the word behind OR."""
-    depth = 0
+def clauses_of_constraints(sql: str) -> frozenset[str]:
+    """The words behind ON CONFLICT in a CREATE TABLE."""
     tokens = tokenize(sql)
+    return frozenset(
+        clause.word
+        for word, after, clause in zip(tokens, tokens[1:], tokens[2:], strict=False)
+        if word.word == "ON" and after.word == "CONFLICT"
+    )
+
+
+def _main_verb(tokens: Sequence[Token]) -> tuple[Token | None, Token | None]:
+    """The main verb, if it is INSERT, UPDATE or REPLACE INTO, and the word behind OR."""
+    depth = 0
     for token, after, behind in zip(tokens, tokens[1:], tokens[2:], strict=False):
         depth += (token.word == "(") - (token.word == ")")
-        if depth == 0 and token.word in ("INSERT", "UPDATE"):
+        if depth == 0 and (token.word in ("INSERT", "UPDATE") or (token.word == "REPLACE" and after.word == "INTO")):
             return token, behind if after.word == "OR" else None
     return None, None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import apsw
 
 from rome.catalog.mirror import Inspection, Mirror
-from rome.catalog.schema import ROWID, Catalog, Table
+from rome.catalog.schema import Catalog, Table
 from rome.codec.values import SqlValue
-from rome.engine.statement.conflict_clause import has_conflict_clause, rolls_back
-from rome.engine.statement.foreign_keys import are_usual, parent_positions
 from rome.engine.statement.parameters import wrong_count
+from rome.engine.statement.traits import Traits, traits_of
 from rome.errors import DataError, NotSupportedError, ProgrammingError
+from rome.planner.algebra.scope import ROWID_NAMES
 from rome.planner.parse.statement import Statement, StatementKind
 from rome.planner.plan import FetchPlan
 from rome.planner.planning import plan_statement
@@ -22,7 +22,6 @@ from rome.sql.tokens import identifier, tokenize
 from rome.workingset.sqlite_errors import translate
 
 SEQUENCE_TABLE = "sqlite_sequence"
-_ROWID_NAMES = frozenset({"ROWID", "_ROWID_", "OID"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,39 +31,20 @@ class Prepared:
     Attributes:
         plan: what it has to read.
         target: the table that INSERT adds rows to, or None.
-        sets_rowid: it may set the rowid of a table that has no INTEGER PRIMARY KEY.
-        foreign_keys: it may concern some: it adds rows to a table that has foreign keys, sets columns of such a key, or
-            deletes rows that some may refer to; or it writes a temporary table.
-        upserts: it has ON CONFLICT DO UPDATE, which looks into the rows that are in the way of new ones.
-        rewrites_unseen: it may write a row several times, of whose unique keys only the last ones are shown.
-        only_adds: it neither updates nor replaces rows, and no foreign key of its tables is of an unusual kind.
+        traits: how it may be run.
+        writes: it changes rows, of temporary tables too.
         on_mirror: it asks for the schema, which the mirror answers; or it is about sqlite_sequence.
         on_sequences: it is about sqlite_sequence (rome.engine.attempt.sequence_table).
-        in_batches: with many sets of parameters it may run as if it were one statement.
-        may_end_transaction: a row that breaks a constraint may make SQLite roll back.
-        leaves_out: a constraint of its tables has ON CONFLICT IGNORE, and may leave rows out.
-        ignores: the same, or it says so itself.
     """
 
     statement: Statement
     inspection: Inspection
     plan: FetchPlan
     target: Table | None
-    sets_rowid: bool
-    foreign_keys: bool
-    upserts: bool
-    rewrites_unseen: bool
-    only_adds: bool
+    traits: Traits
+    writes: bool
     on_mirror: bool
     on_sequences: bool
-    in_batches: bool
-    may_end_transaction: bool
-    leaves_out: bool
-    ignores: bool
-
-    @property
-    def writes(self) -> bool:
-        return bool(self.inspection.written or self.inspection.temporary_written)
 
     def bind(self, parameters: Sequence[object] | Mapping[str, object]) -> tuple[SqlValue, ...]:
         """The parameters, which are plain (rome.engine.statement.parameters), by number, as SQLite takes them.
@@ -132,8 +112,11 @@ def _name(kind: type) -> str:
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 
 
-def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
+def prepare(statement: Statement, catalog: Catalog, mirror: Mirror, firing: Collection[str]) -> Prepared:
     """Ask SQLite and the planner about a statement.
+
+    Args:
+        firing: lower-case names of the tables whose change may fire a trigger.
 
     Raises:
         rome.errors.Error: what SQLite says against it. NotSupportedError: Rome cannot give its result.
@@ -152,89 +135,16 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror) -> Prepared:
     mentioned = read | inspection.written | inspection.temporary_read | inspection.temporary_written
     inserted = [tables[name] for name in inspection.inserted if name in tables]
     plan = plan_statement(statement.text, catalog, frozenset(name for name in read if name in tables))
-    leaves_out = (
-        bool(inspection.inserted or inspection.updated)
-        and not has_conflict_clause(statement.text)
-        and any(_has_clause_ignore(tables[name]) for name in inspection.written if name in tables)
-    )
     return Prepared(
         statement=statement,
         inspection=inspection,
         plan=plan,
         target=inserted[0] if inserted else None,
-        sets_rowid=bool(inserted) and statement.kind is StatementKind.INSERT and _names_rowid(statement.text),
-        foreign_keys=bool(inspection.temporary_written)
-        or any(_concerns_foreign_keys(statement, inspection, catalog, name) for name in inspection.written),
-        upserts=bool(inspection.inserted and inspection.updated),
-        rewrites_unseen=any(
-            table.has_generated
-            and any(index.unique and index.computed is not None for index in table.indexes)
-            and (bool(inspection.updated) or _may_replace(statement, table))
-            for table in inserted
-        ),
-        only_adds=inspection.written == inspection.inserted
-        and not inspection.updated
-        and all(are_usual(catalog, table) and not _may_replace(statement, table) for table in inserted),
+        traits=traits_of(statement, inspection, plan, catalog, firing),
+        writes=bool(inspection.written or inspection.temporary_written),
         on_mirror=any(name.startswith(("sqlite_", "pragma_")) for name in mentioned),
         on_sequences=SEQUENCE_TABLE in mentioned,
-        in_batches=_runs_in_batches(statement, inspection, plan, tables),
-        may_end_transaction=rolls_back(statement.text)
-        or any("ROLLBACK" in tables[name].sql.upper() for name in inspection.written if name in tables),
-        leaves_out=leaves_out,
-        ignores=leaves_out or any(word in statement.text.upper() for word in ("IGNORE", "NOTHING")),
     )
-
-
-def _concerns_foreign_keys(statement: Statement, inspection: Inspection, catalog: Catalog, name: str) -> bool:
-    """Can what a statement does to a table of this name violate a foreign key, or set off its action?"""
-    table = catalog.tables.get(name)
-    referring = catalog.referencing.get(name, ())
-    if table is None or not (table.foreign_keys or referring):
-        return False
-    if name in inspection.deleted or table.has_generated or _may_replace(statement, table):
-        return True
-    if name in inspection.inserted and (table.foreign_keys or not are_usual(catalog, table)):
-        return True
-    keys = {position for key in table.foreign_keys for position in key.columns}
-    for _, key in referring:
-        keys.update(parent_positions(table, key))
-    updated = {table.positions.get(column, ROWID) for changed, column in inspection.updated if changed == name}
-    if table.rowid_alias is not None and not updated.isdisjoint({ROWID, table.rowid_alias}):
-        updated |= {ROWID, table.rowid_alias}
-    return not keys.isdisjoint(updated)
-
-
-def _has_clause_ignore(table: Table) -> bool:
-    """Whether a constraint may have ON CONFLICT IGNORE."""
-    text = table.sql.upper()
-    return "CONFLICT" in text and "IGNORE" in text
-
-
-def _may_replace(statement: Statement, table: Table) -> bool:
-    """Can INSERT or UPDATE delete rows that are in its way?"""
-    return "REPLACE" in statement.text.upper() or "REPLACE" in table.sql.upper()
-
-
-def _runs_in_batches(
-    statement: Statement, inspection: Inspection, plan: FetchPlan, tables: Mapping[str, Table]
-) -> bool:
-    """Whether its runs with many sets of parameters give the same one by one and as one statement, if none fails.
-
-    The rows of INSERT must be known before. A conflict clause may delete rows, which nobody counts. And nothing may ask
-    what a run before has counted.
-    """
-    if not inspection.written or inspection.temporary_written or inspection.temporary_read:
-        return False
-    words = [token.word for token in tokenize(statement.text)]
-    if words[:1] not in (["INSERT"], ["UPDATE"], ["DELETE"]) or words[1] == "OR" or "CONFLICT" in words:
-        return False
-    if statement.kind is StatementKind.INSERT and not plan.inserts_only:
-        return False
-    texts = (statement.text, *(tables[name].sql for name in inspection.written if name in tables))
-    return not any(word in text.upper() for text in texts for word in _TELLS_RUNS_APART)
-
-
-_TELLS_RUNS_APART = ("REPLACE", "ROLLBACK", "CHANGES", "LAST_INSERT_ROWID")  # TOTAL_CHANGES among them
 
 
 def _refuse(statement: Statement, inspection: Inspection, tables: Mapping[str, Table]) -> None:
@@ -246,20 +156,9 @@ def _refuse(statement: Statement, inspection: Inspection, tables: Mapping[str, T
     names = {identifier(token).lower() for token in tokens[after:] if token.kind in ("word", "quoted")}
     for table in (tables[name] for name in inspection.inserted if name in tables):
         if table.rowid_alias is None and not table.without_rowid:
-            rowids = {name.lower() for name in _ROWID_NAMES} - table.positions.keys()
+            rowids = ROWID_NAMES - table.positions.keys()
             if not rowids.isdisjoint(names):
                 raise NotSupportedError(
                     f"RETURNING the rowid of table {table.name} is not supported, since it is known only after the "
                     "run: give the table an INTEGER PRIMARY KEY, or ask for the cursor's lastrowid"
                 )
-
-
-def _names_rowid(sql: str) -> bool:
-    """Whether the column list of an INSERT names the rowid."""
-    words = [token.word for token in tokenize(sql)]
-    start = words.index("INTO") + 1
-    while start < len(words) and words[start] not in ("(", "VALUES", "SELECT", "DEFAULT", "WITH"):
-        start += 1
-    if words[start : start + 1] != ["("]:
-        return False
-    return not _ROWID_NAMES.isdisjoint(words[start : words.index(")", start)])

@@ -117,7 +117,7 @@ class SchemaVersion:
         """
         found = self._prepared.get(statement.text)
         if found is None:
-            found = prepare(statement, self.catalog, mirror)
+            found = prepare(statement, self.catalog, mirror, self.firing)
             if len(self._prepared) >= _MAX_PREPARED:
                 self._prepared.clear()
             self._prepared[statement.text] = found

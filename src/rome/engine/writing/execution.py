@@ -55,11 +55,11 @@ class Execution:
 
         Cost: a round trip; for a row of 24 columns a third of the time that a run by itself takes.
         """
-        foreign_keys = foreign_keys and prepared.foreign_keys
+        foreign_keys = foreign_keys and prepared.traits.foreign_keys
         target = prepared.target
         rows = [row for parameters in batch for row in prepared.plan.planned_rows(parameters) or ()]
         needed = 0 if target is None else self.ids.needed(target, rows)
-        together = prepared.in_batches and (
+        together = prepared.traits.in_batches and (
             self.ids.come_together(target, needed, len(rows))
             if target is not None
             else not foreign_keys  # SQLite would count what their actions do
@@ -98,7 +98,9 @@ class Execution:
 
         def run() -> StatementRun:
             with _naming(prepared.target):
-                return self._change(prepared, parameters, check, foreign_keys=foreign_keys and prepared.foreign_keys)
+                return self._change(
+                    prepared, parameters, check, foreign_keys=foreign_keys and prepared.traits.foreign_keys
+                )
 
         return within_budget(self.reader, prepared, run)
 
@@ -140,7 +142,7 @@ class Execution:
         too. With ids or parents to be read that would be a second trip; and a conflict clause expects rows.
         """
         prepared = change.prepared
-        return prepared.target is not None and prepared.in_batches and not (reserves or change.foreign_keys)
+        return prepared.target is not None and prepared.traits.in_batches and not (reserves or change.foreign_keys)
 
     def _planned_guards(self, change: Change) -> list[ReadRequest]:
         """The guards that show before the statement runs."""
@@ -153,9 +155,9 @@ class Execution:
     def _whole_target(self, change: Change, target: Table) -> list[ReadRequest]:
         """The table, where an upsert may look at rows that no guard shows."""
         prepared, planned = change.prepared, change.planned
-        if prepared.rewrites_unseen and (planned is None or len(planned) > 1):
+        if prepared.traits.rewrites_unseen and (planned is None or len(planned) > 1):
             return [replace(whole(target), check=change.check)]
-        if planned is None and prepared.upserts:
+        if planned is None and prepared.traits.upserts:
             # Guards show what is in the way of rows that come in. One that meets a known row by one key does not come
             # in, whatever is in its way by another key, which may be what it should have met first.
             if any(index.unique for index in target.indexes):

@@ -60,7 +60,7 @@ class Change(Struct, frozen=True, gc=False):
     def as_reads(self, requests: Sequence[ReadRequest]) -> Sequence[ReadRequest]:
         """Guards, validated as what ON CONFLICT DO UPDATE reads: its WHERE or CHECK may refuse the row in the way."""
         target = self.prepared.target
-        if self.check is not Validation.ROWS or target is None or not self.prepared.upserts:
+        if self.check is not Validation.ROWS or target is None or not self.prepared.traits.upserts:
             return requests
         return [
             replace(request, check=self.check) if request.table_id == target.id else request for request in requests
@@ -99,7 +99,7 @@ class GuardLoop:
         """Guards that were read, and brought rows that the run did not have."""
         # Without a parent that is missing, SQLite need not enforce foreign keys; of many rows its own look is cheaper.
         parents_known = (
-            change.foreign_keys and change.prepared.only_adds and len(change.batch) == 1 and self._have_parents()
+            change.foreign_keys and change.prepared.traits.only_adds and len(change.batch) == 1 and self._have_parents()
         )
         self._enforced = None if parents_known else change.foreign_keys
         """Whether SQLite is to enforce foreign keys; None: none can be violated, so that it does not matter."""
@@ -115,7 +115,7 @@ class GuardLoop:
             run = self._attempt()
             if run is not None:
                 break
-        if self._prepared.ignores and change.check is Validation.ROWS and not change.has_planned_keys:
+        if self._prepared.traits.ignores and change.check is Validation.ROWS and not change.has_planned_keys:
             self._validate_what_kept_rows_out()
         if run.error is not None and len(change.batch) > 1 and target is not None and self._first is not None:
             self._ids.take_back(target)
@@ -136,7 +136,7 @@ class GuardLoop:
         """As `_attempt`, in its block; a run that does not stand is still to be undone."""
         target = self._target
         self._above = self._working_set.max_rowid(target) if target is not None and not target.without_rowid else 0
-        if self._prepared.leaves_out:
+        if self._prepared.traits.leaves_out:
             ended = self._explore()
             if ended is not None or self._unknown:
                 return ended
@@ -164,7 +164,7 @@ class GuardLoop:
 
     @property
     def _may_end_transaction(self) -> bool:
-        return self._prepared.may_end_transaction
+        return self._prepared.traits.may_end_transaction
 
     def _stands(self, run: StatementRun) -> StatementRun:
         """Note what a run has done that no guard speaks against."""
@@ -203,7 +203,7 @@ class GuardLoop:
             working_set.set_next_rowid(self._target, self._first)
         if clause is not None:
             text = with_conflict_clause(text, clause)
-        if clause is not None or (self._prepared.foreign_keys and foreign_keys is not None):
+        if clause is not None or (self._prepared.traits.foreign_keys and foreign_keys is not None):
             working_set.enforce_foreign_keys(bool(foreign_keys))  # by REPLACE any change may delete other rows
         fires = triggers and self._fires
         with working_set.deferred(deferred or self._change.deferred), working_set.firing() if fires else _nothing:

@@ -268,7 +268,7 @@ class RowIds:
         new = sorted({event.rowid_after for event in mine if event.kind == "INSERT"})
         by_rowid = table.key.columns == (-1,)
         moved = any(e.kind == "UPDATE" and e.rowid_before != e.rowid_after for e in mine)
-        if (prepared.sets_rowid and new) or moved:
+        if (prepared.traits.sets_rowid and new) or moved:
             if by_rowid:
                 return events
             raise NotSupportedError(
