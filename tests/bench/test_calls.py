@@ -16,9 +16,9 @@ import rome
 from tests.support.databases import Store, database, on
 
 AT_MOST: dict[Store, list[int]] = {
-    "memory": [106, 110, 170, 250, 101, 150, 96],
-    "lmdb": [110, 113, 174, 262, 143, 154, 133],
-    "redis": [104, 108, 159, 257, 107, 148, 108],
+    "memory": [81, 101, 159, 250, 101, 150, 96],
+    "lmdb": [85, 104, 163, 262, 143, 154, 133],
+    "redis": [79, 99, 148, 257, 107, 148, 108],
 }
 """By store, in the order of OPERATIONS."""
 

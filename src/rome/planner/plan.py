@@ -7,7 +7,7 @@ hold more. A predicate that the planner does not understand widens the plan, nev
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
@@ -93,23 +93,42 @@ class PlannedRow(Struct, frozen=True, gc=False):
 
 
 class DirectRows(Struct, frozen=True, gc=False):
-    """All that a SELECT shows: columns of those rows of a fetch that have a given key in an imagined index.
+    """What a SELECT shows with one set of parameters: rows at `keys` of the order index, or in `ranges` of `path`.
 
     Attributes:
-        compared: an index of all the columns in WHERE. No store has it; it only defines the key.
-        key: the key that a row must have in `compared`; None if all rows of the fetch have it.
-        shown: positions of the result columns.
-        by_rowid: whether several rows are shown in rowid order; otherwise their order is not known.
+        key: the key that a row must have in DirectPlan.compared; None if all rows of the keys and ranges have it.
         start, stop: the slice of the remaining rows that LIMIT and OFFSET show.
     """
 
-    fetch: Fetch
-    compared: Index
+    path: Index
+    keys: tuple[bytes, ...]
+    ranges: tuple[Bounds, ...]
     key: bytes | None
-    shown: tuple[int, ...]
-    by_rowid: bool
     start: int
     stop: int
+
+
+class DirectPlan(ABC):
+    """How a SELECT shows stored rows of one table as they are: what does not depend on its parameters.
+
+    Attributes:
+        compared: an index of all the columns in WHERE. No store has it; it only defines a key.
+        pick: makes a row of the result from a stored row's values.
+        by_rowid: whether several rows are shown in rowid order; otherwise their order is not known.
+    """
+
+    table: Table
+    compared: Index
+    pick: Callable[[Values], tuple[SqlValue, ...]]
+    by_rowid: bool
+
+    @abstractmethod
+    def rows(self, parameters: Sequence[SqlValue]) -> DirectRows | None:
+        """What to read and to show; None if SQLite must say, with the values of this run."""
+
+    @abstractmethod
+    def key(self, parameters: Sequence[SqlValue]) -> bytes | None:
+        """The key in `compared` of all rows that are shown, where `rows` has found some; None if there is no WHERE."""
 
 
 AggregateKind = Literal["count", "least", "greatest"]
@@ -157,6 +176,10 @@ class FetchPlan(ABC):
     """The tables that are read whole whatever the parameters are."""
     inserts_only: bool
     """Whether the statement is INSERT .. VALUES of parameters and constants, which reads nothing."""
+    direct: DirectPlan | None = None
+    """How the statement shows stored rows as they are; None if SQLite must run it."""
+    asks_aggregates: bool = False
+    """Whether `questions` may have some."""
 
     @abstractmethod
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
@@ -172,10 +195,6 @@ class FetchPlan(ABC):
     @abstractmethod
     def questions(self, parameters: Sequence[SqlValue]) -> list[AggregateRequest] | None:
         """The questions whose answers are the columns of the only result row; None if rows must be read."""
-
-    @abstractmethod
-    def direct_rows(self, parameters: Sequence[SqlValue]) -> DirectRows | None:
-        """What the statement shows, if these are stored rows as they are; None if SQLite must run it."""
 
     @abstractmethod
     def only_fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:

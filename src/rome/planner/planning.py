@@ -30,7 +30,6 @@ from rome.planner.parse.canonical import RUN, Canonical, Constant, NotUnderstood
 from rome.planner.parse.statement import StatementKind, classify
 from rome.planner.plan import (
     AggregateRequest,
-    DirectRows,
     Fetch,
     FetchedRows,
     FetchPlan,
@@ -123,6 +122,7 @@ class StatementPlan(FetchPlan):
         self._needs = {step: needs for step in template.steps if step.choice and (needs := step.choice.needs)}
         self._later_needs = {step: step.later.needs for step in template.steps if step.later}
         self._summary = template.summary
+        self.asks_aggregates = template.summary is not None
         self._slots = slots
         self._insertion = insertion
         self.inserts_only = insertion is not None and insertion.is_constant and not template.tables
@@ -135,9 +135,8 @@ class StatementPlan(FetchPlan):
         if alone is not None and alone.instead:
             alone = None
         self._only_point = None if alone is None else self._points.get(alone)
-        self._plain = None
         if template.plain is not None and (self._only_point or (alone and template.plain.is_whole)):
-            self._plain = BoundDirectRead(template.plain, self._only_point, slots)
+            self.direct = BoundDirectRead(template.plain, self._only_point, slots)
 
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
         if self._only_point is not None:
@@ -220,9 +219,6 @@ class StatementPlan(FetchPlan):
 
     def questions(self, parameters: Sequence[SqlValue]) -> list[AggregateRequest] | None:
         return None if self._summary is None else self._summary.questions(Inputs(self._slots, parameters))
-
-    def direct_rows(self, parameters: Sequence[SqlValue]) -> DirectRows | None:
-        return None if self._plain is None else self._plain.rows(parameters)
 
     def only_fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
         if len(self._steps) != 1 or len(self.tables) != 1:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from rome.store.spi import BEYOND, ORDER_INDEX, Count, Row
+from rome.store.spi import BEYOND, ORDER_INDEX, Bounds, Count, Row
 
 EVERYTHING = (b"", BEYOND)
 
@@ -72,6 +72,15 @@ class SnapshotCache:
         if after and stop <= ranges[after - 1].stop:
             return ranges[after - 1].keys
         return None
+
+    def has_range(self, table_id: int, index_id: int, bounds: Bounds) -> bool:
+        """Whether a range that was read as it is here covers it, so that `covering` has the keys of no other rows."""
+        found = self._ranges.get((table_id, index_id))
+        if found is None or table_id in self._whole:
+            return False
+        starts, ranges = found
+        at = bisect_right(starts, bounds[0]) - 1
+        return at >= 0 and (ranges[at].start, ranges[at].stop) == bounds
 
     def add_rows(self, table_id: int, rows: Iterable[tuple[bytes, Row | None]]) -> None:
         self._rows.setdefault(table_id, {}).update(rows)

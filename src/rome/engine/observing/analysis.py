@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 
 from rome.codec.values import SqlValue
 from rome.engine.observing.explain import Cost, Measured
-from rome.planner.plan import AggregateRequest, DirectRows, Fetch, FetchedRows, FetchPlan, PlanLine, PlannedRow, Wave
+from rome.planner.plan import AggregateRequest, Fetch, FetchedRows, FetchPlan, PlanLine, PlannedRow, Wave
 from rome.transaction.transaction import Transaction
 
 
@@ -26,6 +26,7 @@ class MeasuredPlan(FetchPlan):
         """
         self.tables = plan.tables
         self.full_scans = plan.full_scans
+        self.asks_aggregates = plan.asks_aggregates  # it is not `direct`: waves are what is measured
         self._plan = plan
         self._tables: dict[int, set[str]] = {}
         for line in lines:
@@ -76,9 +77,6 @@ class MeasuredPlan(FetchPlan):
     # ------------------------------------------------------------ as the plan says
     def questions(self, parameters: Sequence[SqlValue]) -> list[AggregateRequest] | None:
         return self._plan.questions(parameters)
-
-    def direct_rows(self, parameters: Sequence[SqlValue]) -> DirectRows | None:
-        return None  # waves are what is measured
 
     def only_fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
         return self._plan.only_fetch(parameters)

@@ -23,14 +23,30 @@ def within_budget(reader: Reader, prepared: Prepared, run: Callable[[], Returned
     try:
         return run()
     except WorkingSetFullError as error:
-        reader.evict()
-        if not held:
-            raise _advising(error, prepared) from None
+        full = error
+    return once_more(reader, prepared, run, held, full)
+
+
+def once_more(
+    reader: Reader, prepared: Prepared, run: Callable[[], Returned], held: int, error: WorkingSetFullError
+) -> Returned:
+    """After a statement whose rows found no room: run it without the rows that earlier ones brought.
+
+    Args:
+        held: bytes that those took when it began; with 0 it is not run again.
+        error: that of the first run.
+
+    Raises:
+        WorkingSetFullError: see within_budget.
+    """
+    reader.evict()
+    if not held:
+        raise _advising(error, prepared) from None
     try:
         return run()
-    except WorkingSetFullError as error:
+    except WorkingSetFullError as again:
         reader.evict()
-        raise _advising(error, prepared) from None
+        raise _advising(again, prepared) from None
 
 
 def _advising(error: WorkingSetFullError, prepared: Prepared) -> WorkingSetFullError:

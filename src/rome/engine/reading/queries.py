@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rome.codec.values import SqlValue
 from rome.engine.reading.aggregate import answer
-from rome.engine.reading.budget import within_budget
+from rome.engine.reading.budget import once_more, within_budget
 from rome.engine.reading.direct import show
 from rome.engine.reading.reader import Reader
 from rome.engine.reading.streaming import stream
@@ -32,29 +32,36 @@ def query(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], ch
     Raises:
         WorkingSetFullError: that is too much.
     """
-    plain = prepared.plan.direct_rows(parameters)
-
-    def run() -> list[SqlRow]:
-        rows = None if plain is None else show(reader, plain, check)
-        if rows is None:
-            working_set = reader.working_set
-            working_set.begin()
-            gather(reader, prepared.plan.waves(parameters), check)
-            interruption = working_set.interruption
-            interruption.running = True
-            try:
-                rows = working_set.query(prepared.statement.text, parameters)
-            finally:
-                interruption.running = False
-        return rows
-
+    budget = reader.transaction.budget
+    held = budget.used_bytes
     try:
-        return within_budget(reader, prepared, run)
+        return _rows(reader, prepared, parameters, check)
+    except WorkingSetFullError as error:
+        full = error
+    try:
+        return once_more(reader, prepared, lambda: _rows(reader, prepared, parameters, check), held, full)
     except WorkingSetFullError:
         rows = stream(reader, prepared, parameters, check)
         if rows is None:
             raise
         return rows
+
+
+def _rows(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> list[SqlRow]:
+    plan = prepared.plan
+    if plan.direct is not None:
+        rows = show(reader, plan.direct, parameters, check)
+        if rows is not None:
+            return rows
+    working_set = reader.working_set
+    working_set.begin()
+    gather(reader, plan.waves(parameters), check)
+    interruption = working_set.interruption
+    interruption.running = True
+    try:
+        return working_set.query(prepared.statement.text, parameters)
+    finally:
+        interruption.running = False
 
 
 def aggregate(

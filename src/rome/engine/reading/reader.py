@@ -38,7 +38,7 @@ class Reader:
     def __init__(self, transaction: Transaction, working_set: WorkingSet, schema: SchemaVersion) -> None:
         self.transaction = transaction
         self.working_set = working_set
-        self.schema = schema
+        self.schema = self._base = schema
         self.base_version = schema.catalog.version
         self.first_new_table = schema.definition.header.next_id
         self._stored_tables = schema.definition.tables_by_id
@@ -77,7 +77,10 @@ class Reader:
         Raises:
             WorkingSetFullError: more rows than there is room for.
         """
-        wants = [want for want in wants if want.table_id < self.first_new_table]
+        for want in wants:
+            if want.table_id >= self.first_new_table:
+                wants = [want for want in wants if want.table_id < self.first_new_table]
+                break
         if not wants and not reserves and scan is None:
             return []
         try:
@@ -85,9 +88,10 @@ class Reader:
         except OverBudget as error:
             self._check_catalog()
             raise self._too_much(error, wants) from None
-        self._check_catalog()
+        if self.transaction.catalog_version != self.base_version:
+            self._check_catalog()
         for want in wants:
-            if want.most is None:
+            if want.most is None and want.check is not Validation.NOTHING:
                 self.transaction.check_request(want)
         return reserved
 
@@ -139,8 +143,11 @@ class Reader:
     def is_unchanged(self, table: Table) -> bool:
         """Is the table as the store has it at the snapshot?"""
         contents = self.working_set.contents.tables.get(table.id)
-        written = contents is not None and (contents.whole or contents.touched)
-        return table.id < self.first_new_table and not written and not self._has_new_index(table)
+        if contents is not None and (contents.whole or contents.touched):
+            return False
+        if self.schema is self._base:
+            return True
+        return table.id < self.first_new_table and not self._has_new_index(table)
 
     def _has_new_index(self, table: Table) -> bool:
         """Has this transaction made an index of a table that the store has?"""

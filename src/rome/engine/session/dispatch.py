@@ -106,7 +106,7 @@ class Statements:
         return None
 
     def _query(self, current: Attempt, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> Result:
-        if not (prepared.statement.for_update or self._workspace.definitions):
+        if prepared.plan.asks_aggregates and not (prepared.statement.for_update or self._workspace.definitions):
             rows = aggregate(current.reader, prepared, parameters, check)
             if rows is not None:
                 return Result(prepared.inspection.columns, rows)

@@ -7,8 +7,9 @@ it may walk through an index that puts them in another one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from sqlglot import exp
 
@@ -16,13 +17,14 @@ from rome.catalog.schema import ROWID, Index
 from rome.codec.values import SqlValue
 from rome.errors import DataError
 from rome.planner.access.access import Access, exact
-from rome.planner.access.bounds import Inputs, PointRead, UncertainValue, whole
+from rome.planner.access.bounds import WHOLE, Inputs, PointRead, UncertainValue
 from rome.planner.algebra.conjuncts import operand_of, position_of
 from rome.planner.algebra.predicates import InList, Leaf, Operand
 from rome.planner.algebra.query import QueryReader
 from rome.planner.algebra.scope import Scope
 from rome.planner.parse.canonical import Slot
-from rome.planner.plan import DirectRows
+from rome.planner.plan import DirectPlan, DirectRows, Values
+from rome.store.spi import BEYOND
 
 _ARGS = frozenset(["expressions", "from_", "where", "limit", "offset"])
 _NOT_STORED = -1
@@ -115,44 +117,59 @@ def _stored_column(part: exp.Expression, leaf: Leaf, scope: Scope) -> int | None
     return None if position == ROWID else position
 
 
-class BoundDirectRead:
+class BoundDirectRead(DirectPlan):
     """A plain statement, and what the placeholders of one text stand for.
 
     Args:
         point: how the rows are read; None: all of the table.
     """
 
-    __slots__ = ("_compared", "_plain", "_point", "_slots")
-
     def __init__(self, plain: DirectRead, point: PointRead | None, slots: Sequence[Slot]) -> None:
-        self._plain, self._point, self._slots = plain, point, slots
-        tells_all = plain.is_whole or (point is not None and point.finds(plain.compared.path))
-        self._compared = None if tells_all else PointRead(plain.compared, slots)
+        self.table, self.compared, self.by_rowid = plain.compared.table, plain.compared.path, plain.by_rowid
+        self.pick = _picker(plain.shown)
+        self._limit, self._offset, self._slots = plain.limit, plain.offset, slots
+        self._point = point
+        self._where = None if plain.is_whole else PointRead(plain.compared, slots)
+        self._needs_key = self._where is not None and not (point is not None and point.finds(self.compared))
 
     def rows(self, parameters: Sequence[SqlValue]) -> DirectRows | None:
-        """What to read, and which rows of it to show; None: with the values of this run it is not so simple."""
-        plain, key = self._plain, None
+        start, stop, key, point = 0, _NO_LIMIT, None, self._point
         try:
-            start, stop = self._cut(parameters)
-            if self._compared is not None:
-                key = self._compared.key(parameters)
+            if self._limit is not None:
+                start, stop = self._cut(self._limit, parameters)
+                if start < 0:
+                    return None
+            if self._needs_key:
+                key = self.key(parameters)
+                if key is None:  # NULL equals nothing
+                    return None
+            if point is None:
+                return DirectRows(self.table.key, (), (WHOLE,), key, start, stop)
+            place = point.key(parameters)
         except (UncertainValue, DataError):
             return None
-        fetch = whole(plain.compared.table) if self._point is None else self._point.fetch(parameters)
-        if fetch is None or start < 0:
+        if place is None:
             return None
-        if key is None and (self._compared is not None or not (fetch.keys or plain.is_whole)):
-            return None  # NULL equals nothing; or it is not certain which key a value makes
-        return DirectRows(fetch, plain.compared.path, key, plain.shown, plain.by_rowid, start, stop)
+        if point.finds_one:
+            return DirectRows(point.path, (place,), (), key, start, stop)
+        return DirectRows(point.path, (), ((place, place + BEYOND),), key, start, stop)
 
-    def _cut(self, parameters: Sequence[SqlValue]) -> tuple[int, int]:
+    def key(self, parameters: Sequence[SqlValue]) -> bytes | None:
+        return None if self._where is None else self._where.key(parameters)
+
+    def _cut(self, limit: Operand, parameters: Sequence[SqlValue]) -> tuple[int, int]:
         """Which of the rows LIMIT and OFFSET leave; (-1, 0): it is for SQLite to say."""
-        plain = self._plain
-        if plain.limit is None:
-            return 0, _NO_LIMIT
         inputs = Inputs(self._slots, parameters)
-        limit = inputs.values(plain.limit)[0]
-        offset = 0 if plain.offset is None else inputs.values(plain.offset)[0]
-        if type(limit) is not int or type(offset) is not int or limit < 0 or offset < 0:
+        rows = inputs.values(limit)[0]
+        offset = 0 if self._offset is None else inputs.values(self._offset)[0]
+        if type(rows) is not int or type(offset) is not int or rows < 0 or offset < 0:
             return -1, 0
-        return offset, min(offset + limit, _NO_LIMIT)
+        return offset, min(offset + rows, _NO_LIMIT)
+
+
+def _picker(shown: Sequence[int]) -> Callable[[Values], tuple[SqlValue, ...]]:
+    """Takes the columns out of a row's values, which are a tuple; without a call of Python's."""
+    if len(shown) > 1:
+        return itemgetter(*shown)
+    (only,) = shown
+    return itemgetter(slice(only, only + 1))
