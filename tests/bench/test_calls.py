@@ -16,9 +16,9 @@ import rome
 from tests.support.databases import Store, database, on
 
 AT_MOST: dict[Store, list[int]] = {
-    "memory": [81, 101, 159, 250, 101, 150, 96],
-    "lmdb": [85, 104, 163, 262, 143, 154, 133],
-    "redis": [79, 99, 148, 257, 107, 148, 108],
+    "memory": [74, 94, 149, 238, 78, 136, 76],
+    "lmdb": [78, 97, 154, 251, 109, 140, 102],
+    "redis": [68, 88, 138, 235, 67, 130, 67],
 }
 """By store, in the order of OPERATIONS."""
 

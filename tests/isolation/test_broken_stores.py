@@ -18,14 +18,14 @@ class WithoutValidation(SteppingStore):
     """Applies every commit, whatever it had read."""
 
     def commit(self, request: CommitRequest) -> Version:
-        return super().commit(replace(request, points=(), ranges=()))
+        return super().commit(replace(request, points={}, ranges={}))
 
 
 class WithoutRanges(SteppingStore):
     """Validates rows, but not ranges."""
 
     def commit(self, request: CommitRequest) -> Version:
-        return super().commit(replace(request, ranges=()))
+        return super().commit(replace(request, ranges={}))
 
 
 class WithoutSnapshots(SteppingStore):
@@ -37,7 +37,7 @@ class WithoutSnapshots(SteppingStore):
         return super().read(None, requests, reserves)
 
     def commit(self, request: CommitRequest) -> Version:
-        return super().commit(replace(request, points=(), ranges=()))
+        return super().commit(replace(request, points={}, ranges={}))
 
 
 class Forgetful(SteppingStore):
@@ -56,8 +56,15 @@ class WithoutDeletes(SteppingStore):
     """Acknowledges deletes, and keeps the rows."""
 
     def commit(self, request: CommitRequest) -> Version:
-        rows = tuple(row for row in request.rows if row.record is not None)
-        return super().commit(replace(request, rows=rows, entries=tuple(e for e in request.entries if e.present)))
+        rows = {
+            table_id: {key: record for key, record in rows.items() if record is not None}
+            for table_id, rows in request.rows.items()
+        }
+        entries = {
+            index: {entry: present for entry, present in entries.items() if present}
+            for index, entries in request.entries.items()
+        }
+        return super().commit(replace(request, rows=rows, entries=entries))
 
 
 class WithoutIds(SteppingStore):

@@ -19,7 +19,6 @@ from rome.store.spi import (
     Claim,
     CommitRequest,
     Get,
-    RangeCheck,
     ReadResult,
     Request,
     Reserve,
@@ -31,6 +30,7 @@ from rome.store.spi import (
     Store,
     Version,
 )
+from rome.testing.harness import RangeCheck
 
 INCARNATION = b"naive"
 
@@ -59,16 +59,18 @@ class _State:
         rows = {place: row for place, row in self.rows.items() if kept(place[0], ORDER_INDEX)}
         entries = {entry for entry in self.entries if kept(entry[0], entry[1])}
         catalog_version = self.catalog_version
-        for row in request.rows:
-            if row.table_id == 0:
+        for table, written in request.rows.items():
+            if table == 0:
                 catalog_version = version
-            if row.record is None:
-                rows.pop((row.table_id, row.key), None)
-            else:
-                rows[row.table_id, row.key] = Row(row.key, version, row.record)
-        for write in request.entries:
-            entry = (write.table_id, write.index_id, write.index_key + write.row_key, write.row_key)
-            (entries.add if write.present else entries.discard)(entry)
+            for key, record in written.items():
+                if record is None:
+                    rows.pop((table, key), None)
+                else:
+                    rows[table, key] = Row(key, version, record)
+        for (table, index), changed in request.entries.items():
+            for (index_key, row_key), present in changed.items():
+                entry = (table, index, index_key + row_key, row_key)
+                (entries.add if present else entries.discard)(entry)
         return _State(rows, entries, catalog_version)
 
 
@@ -160,20 +162,23 @@ class NaiveStore(Store):
                 raise CommitAbortedError("aborted")
             return version
         database.check_catalog(request.snapshot)
-        for point in request.points:
-            row = now.rows.get((point.table_id, point.key))
-            if point.version != (row.version if row else 0):
-                raise ConflictError("a row changed", table=point.table_id, key=point.key)
-        for check in request.ranges:
-            if not database.valid(check):
-                raise ConflictError("a range changed", table=check.table_id, key=check.start)
+        for table, points in request.points.items():
+            for key, version in points.items():
+                row = now.rows.get((table, key))
+                if version != (row.version if row else 0):
+                    raise ConflictError("a row changed", table=table, key=key)
+        for (table, index, rows), ranges in request.ranges.items():
+            for (start, stop), version in ranges.items():
+                if not database.valid(RangeCheck(table, index, start, stop, version, rows)):
+                    raise ConflictError("a range changed", table=table, key=start)
         for ticket, claims in database.line.items():
             if ticket == request.ticket:
                 break
-            for write in request.rows:
-                if Claim(write.table_id, write.key) in claims or Claim(write.table_id, None) in claims:
-                    raise TurnTakenError("somebody comes first", table=write.table_id, key=write.key)
-        if request.rows or request.entries or request.drops or request.sequences:
+            for table, written in request.rows.items():
+                for key in written:
+                    if Claim(table, key) in claims or Claim(table, None) in claims:
+                        raise TurnTakenError("somebody comes first", table=table, key=key)
+        if request.writes():
             database.line.pop(request.ticket, None)
             database.states.append(now.changed(request, len(database.states)))
             database.outcomes[request.transaction_id] = len(database.states) - 1

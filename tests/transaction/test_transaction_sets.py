@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rome.errors import TransactionTooLargeError
-from rome.store.spi import BEYOND, MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, EntryWrite, Point, RangeCheck, Row, RowWrite
+from rome.store.spi import BEYOND, MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, Row
 from rome.transaction.read_set import ReadSet
 from rome.transaction.snapshot_cache import SnapshotCache
 from rome.transaction.write_set import CommitLimits, WriteSet
@@ -17,17 +17,14 @@ class TestReadSet:
         reads.add_point(1, b"k", 5)
         reads.add_point(1, b"k", 9)
         reads.add_point(2, b"k", 0)
-        assert reads.points() == [Point(1, b"k", 5), Point(2, b"k", 0)]
+        assert reads.points == {1: {b"k": 5}, 2: {b"k": 0}}
 
     def test_a_range_is_kept_once_for_each_strength(self) -> None:
         reads = ReadSet()
         reads.add_range(1, 2, (b"a", b"b"), 7, rows=False)
         reads.add_range(1, 2, (b"a", b"b"), 8, rows=False)
         reads.add_range(1, 2, (b"a", b"b"), 9, rows=True)
-        assert reads.ranges() == [
-            RangeCheck(1, 2, b"a", b"b", 7, False),
-            RangeCheck(1, 2, b"a", b"b", 9, True),
-        ]
+        assert reads.ranges == {(1, 2, False): {(b"a", b"b"): 7}, (1, 2, True): {(b"a", b"b"): 9}}
         assert (reads.oldest(), len(reads)) == (7, 2)
 
     def test_what_came_after_a_mark_can_be_forgotten(self) -> None:
@@ -41,8 +38,8 @@ class TestReadSet:
             reads.add_range(table_id, 2, (b"a", b"b"), 6, rows=False)
             reads.add_range(table_id, 2, (b"a", b"b"), 6, rows=True)
         reads.forget_since(mark)
-        assert reads.points() == [Point(1, b"k", 5)]
-        assert reads.ranges() == [RangeCheck(1, 2, b"a", b"b", 5, False)]
+        assert reads.points == {1: {b"k": 5}, 2: {}}
+        assert {place: ranges for place, ranges in reads.ranges.items() if ranges} == {(1, 2, False): {(b"a", b"b"): 5}}
         assert (reads.oldest(), len(reads)) == (5, 2)
 
     def test_empty(self) -> None:
@@ -58,21 +55,21 @@ class TestWriteSet:
                     writes.put(1, b"k", b"new")
                 else:
                     writes.delete(1, b"k")
-            assert writes.rows() == [RowWrite(1, b"k", b"new")]
+            assert writes.rows == {1: {b"k": b"new"}}
 
     def test_an_entry_removed_and_added_stays_untouched(self) -> None:
         for first, second in (("add_entry", "remove_entry"), ("remove_entry", "add_entry")):
             writes = WriteSet()
             getattr(writes, first)(1, 2, b"i", b"k")
             getattr(writes, second)(1, 2, b"i", b"k")
-            assert writes.entries() == []
+            assert writes.entries == {(1, 2): {}}
             assert not writes
 
     def test_entries_of_different_rows_are_different(self) -> None:
         writes = WriteSet()
         writes.remove_entry(1, 2, b"i", b"k")
         writes.add_entry(1, 2, b"i", b"l")
-        assert writes.entries() == [EntryWrite(1, 2, b"i", b"k", False), EntryWrite(1, 2, b"i", b"l", True)]
+        assert writes.entries == {(1, 2): {(b"i", b"k"): False, (b"i", b"l"): True}}
 
     def test_a_sequence_only_rises(self) -> None:
         writes = WriteSet()

@@ -64,6 +64,9 @@ class CommitQueue:
             if place.ticket == request.ticket:
                 break
             claimed.update(place.claims)
-        for row in request.rows if claimed else ():
-            if not claimed.isdisjoint((Claim(row.table_id, row.key), Claim(row.table_id, None))):
-                raise TurnTakenError.of_row(row.table_id, row.key)
+        if not claimed:
+            return
+        for table_id, rows in request.rows.items():
+            for key in rows:
+                if not claimed.isdisjoint((Claim(table_id, key), Claim(table_id, None))):
+                    raise TurnTakenError.of_row(table_id, key)

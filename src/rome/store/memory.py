@@ -16,7 +16,6 @@ import time
 from bisect import bisect_left, insort
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import pairwise
 from threading import Lock
 from typing import Self
@@ -43,12 +42,12 @@ from rome.store.spi import (
     ORDER_INDEX,
     UNCHANGED,
     Answer,
+    Bounds,
     Capabilities,
     Claim,
     CommitRequest,
     Count,
     Get,
-    RangeCheck,
     ReadResult,
     Request,
     Reserve,
@@ -113,7 +112,7 @@ class _History:
     def between(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
         """Every key of the range that has a history, whether or not it is there now."""
         positions = range(bisect_left(self._keys, start), bisect_left(self._keys, stop))
-        return (self._keys[position] for position in (reversed(positions) if reverse else positions))
+        return map(self._keys.__getitem__, reversed(positions) if reverse else positions)
 
     def came_or_went(self, start: bytes, stop: bytes, since: Version) -> bool:
         """Whether a key of the range did after `since`, even if it is again as it was."""
@@ -125,7 +124,9 @@ class _History:
 
     def take_back(self, key: bytes, version: Version) -> None:
         """Undo the changes at a version, the newest, as far as they have come."""
-        chain = self._chains.get(key, [])
+        chain = self._chains.get(key)
+        if chain is None:
+            return
         while chain and chain[-1].version == version:
             del chain[-1]
         if not chain:
@@ -160,15 +161,13 @@ class _Table:
     def index(self, index_id: int) -> _History:
         return self.rows if index_id == ORDER_INDEX else self.indexes[index_id]
 
-    def entries(
-        self, index_id: int, start: bytes, stop: bytes, at: Version, *, reverse: bool = False
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """Each entry of a range, as index key + row key, and its row key."""
+    def row_keys(self, index_id: int, start: bytes, stop: bytes, at: Version) -> Iterator[bytes]:
+        """The row key of each entry of a range."""
         index = self.index(index_id)
-        for entry in index.between(start, stop, reverse=reverse):
+        for entry in index.between(start, stop):
             value = index.get(entry, at).value
             if value is not None:
-                yield entry, entry if index_id == ORDER_INDEX else value
+                yield entry if index_id == ORDER_INDEX else value
 
 
 class _MemoryCommit(Struct, frozen=True):
@@ -198,7 +197,7 @@ class _Database:
         self._past: deque[_MemoryCommit] = deque()
         self._replaced_bytes = 0
         self._places: list[QueueEntry] = []
-        self._pending: CommitRequest | None = None
+        self.pending: CommitRequest | None = None
         """A validated commit that is being applied. Whoever finds it finishes it: an exception from outside came."""
         self._floor: Version = 0
         """Ids of transactions up to this version are forgotten, so no commit from below it is accepted."""
@@ -219,14 +218,15 @@ class _Database:
             raise SnapshotTooOldError.of(request.table_id)
         match request:
             case Get():
-                return [
-                    None if change.value is None else Row(key, change.version, change.value)
-                    for key, change in ((key, table.rows.get(key, at)) for key in request.keys)
-                ]
+                found: list[Row | None] = []
+                for key in request.keys:
+                    change = table.rows.get(key, at)
+                    found.append(None if change.value is None else Row(key, change.version, change.value))
+                return found
             case Scan():
                 return self._scan(table, request, at)
             case Count():
-                return sum(1 for _ in table.entries(request.index_id, request.start, request.stop, at))
+                return sum(1 for _ in table.row_keys(request.index_id, request.start, request.stop, at))
 
     def _scan(self, table: _Table, scan: Scan, at: Version) -> ScanResult:
         known = scan.known
@@ -234,13 +234,20 @@ class _Database:
             return UNCHANGED
         rows: list[Row] = []
         limit = SCAN_ROWS if scan.limit is None else min(scan.limit, SCAN_ROWS)
-        for entry, key in table.entries(scan.index_id, scan.start, scan.stop, at, reverse=scan.reverse):
+        index = table.index(scan.index_id)
+        for entry in index.between(scan.start, scan.stop, reverse=scan.reverse):
+            change = index.get(entry, at)
+            if change.value is None:
+                continue
             if len(rows) == limit:
                 return ScanResult(rows, entry + b"\x00" if scan.reverse else entry)
-            change = table.rows.get(key, at)
-            if change.value is None:
-                raise CorruptRecordError.of_missing_row(scan.table_id, scan.index_id, key)
-            rows.append(Row(key, change.version, change.value))
+            if scan.index_id == ORDER_INDEX:
+                rows.append(Row(entry, change.version, change.value))
+                continue
+            row = table.rows.get(change.value, at)
+            if row.value is None:
+                raise CorruptRecordError.of_missing_row(scan.table_id, scan.index_id, change.value)
+            rows.append(Row(change.value, row.version, row.value))
         return ScanResult(rows, None)
 
     def reserve(self, reserve: Reserve) -> int:
@@ -259,47 +266,47 @@ class _Database:
                 raise CommitAbortedError.of(request.transaction_id)
             return version
         self._validate(request)
-        if request.rows or request.entries or request.drops or request.sequences or request.settings:
+        if request.writes():
             if self._places:
                 queue = CommitQueue(self._places, clock())
                 queue.check(request)
                 queue.leave(request.ticket)
                 self._places = queue.places
-            self._pending = request
+            self.pending = request
             self.finish()
             self.trim(COMMITS_TRIMMED_PER_COMMIT)
         return self.version
 
     def finish(self) -> None:
         """Apply the pending commit, if there is one, whatever has been applied of it before."""
-        request = self._pending
+        request = self.pending
         if request is None:
             return
         if not self._past or self._past[-1].transaction_id != request.transaction_id:
             self._apply(request, self._transactions.get(request.transaction_id) or self.version + 1)
-        self._pending = None
+        self.pending = None
 
     def _validate(self, request: CommitRequest) -> None:
         self.check_snapshot(request.snapshot)
         if request.snapshot.version < self._floor:
             raise SnapshotTooOldError.of()
-        for point in request.points:
-            found = self.tables[point.table_id].rows.get(point.key, self.version)
-            if (0 if found.value is None else found.version) != point.version:
-                raise ConflictError.of_row(point.table_id, point.key)
-        for check in request.ranges:
-            if self._range_changed(check):
-                raise ConflictError.of_range(check.table_id, check.index_id, check.start)
+        for table_id, points in request.points.items():
+            stored = self.tables[table_id].rows
+            for key, version in points.items():
+                found = stored.get(key, self.version)
+                if (0 if found.value is None else found.version) != version:
+                    raise ConflictError.of_row(table_id, key)
+        for (table_id, index_id, rows), ranges in request.ranges.items():
+            table = self.tables[table_id]
+            for bounds, version in ranges.items():
+                if table.changed > version and self._range_changed(table, index_id, bounds, version, rows):
+                    raise ConflictError.of_range(table_id, index_id, bounds[0])
 
-    def _range_changed(self, check: RangeCheck) -> bool:
-        table = self.tables[check.table_id]
-        if table.changed <= check.version:
-            return False
-        if table.index(check.index_id).came_or_went(check.start, check.stop, check.version):
+    def _range_changed(self, table: _Table, index_id: int, bounds: Bounds, since: Version, rows: bool) -> bool:
+        if table.index(index_id).came_or_went(*bounds, since):
             return True
-        return check.rows and any(
-            table.rows.get(key, self.version).version > check.version
-            for _, key in table.entries(check.index_id, check.start, check.stop, self.version)
+        return rows and any(
+            table.rows.get(key, self.version).version > since for key in table.row_keys(index_id, *bounds, self.version)
         )
 
     def _apply(self, request: CommitRequest, version: Version) -> None:
@@ -309,13 +316,15 @@ class _Database:
                 self.tables.pop(drop.table_id, None)
             else:
                 self.tables[drop.table_id].indexes.pop(drop.index_id, None)
-        changes = [
-            (self.tables[row.table_id], self.tables[row.table_id].rows, row.key, row.record) for row in request.rows
-        ]
-        for entry in request.entries:
-            table = self.tables[entry.table_id]
-            row_key = entry.row_key if entry.present else None
-            changes.append((table, table.indexes[entry.index_id], entry.index_key + entry.row_key, row_key))
+        changes: list[tuple[_Table, _History, bytes, bytes | None]] = []
+        for table_id, rows in request.rows.items():
+            table = self.tables[table_id]
+            for key, record in rows.items():
+                changes.append((table, table.rows, key, record))
+        for (table_id, index_id), entries in request.entries.items():
+            table = self.tables[table_id]
+            for (index_key, row_key), present in entries.items():
+                changes.append((table, table.indexes[index_id], index_key + row_key, row_key if present else None))
         for _, history, key, _ in changes:
             history.take_back(key, version)
         touched: list[tuple[_Table, _History, bytes]] = []
@@ -450,7 +459,8 @@ class MemoryStore(Store):
     def read(
         self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
     ) -> ReadResult:
-        with self._database.lock, self._round_trip() as database:
+        with self._database.lock:
+            database = self._begin_round_trip()
             if snapshot is None:
                 snapshot = self._heard_of(database.version)
                 self._snapshot = snapshot
@@ -469,33 +479,40 @@ class MemoryStore(Store):
 
     def commit(self, request: CommitRequest) -> Version:
         self._snapshot = None
-        with self._database.lock, self._round_trip() as database:
+        with self._database.lock:
+            database = self._begin_round_trip()
             version = database.commit(request)
             self._heard_of(version)
             return version
 
     def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
-        with self._database.lock, self._round_trip() as database:
+        with self._database.lock:
+            database = self._begin_round_trip()
             return database.resolve(transaction_id, snapshot)
 
     def join_queue(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
-        with self._database.lock, self._round_trip() as database:
+        with self._database.lock:
+            database = self._begin_round_trip()
             return database.join_queue(ticket, claims, lease_s)
 
     def leave_queue(self, ticket: bytes) -> None:
-        with self._database.lock, self._round_trip() as database:
+        with self._database.lock:
+            database = self._begin_round_trip()
             database.leave_queue(ticket)
 
     def trim(self) -> int:
-        with self._database.lock, self._round_trip() as database:
+        with self._database.lock:
+            database = self._begin_round_trip()
             return database.trim()
 
     def retention(self) -> Retention:
-        with self._database.lock, self._round_trip() as database:
+        with self._database.lock:
+            database = self._begin_round_trip()
             return database.retention
 
     def set_retention(self, retention: Retention) -> None:
-        with self._database.lock, self._round_trip() as database:
+        with self._database.lock:
+            database = self._begin_round_trip()
             database.retention = retention
 
     def is_usable(self) -> bool:
@@ -505,20 +522,17 @@ class MemoryStore(Store):
         self._closed = True
         self._snapshot = None
 
-    @contextmanager
-    def _round_trip(self) -> Iterator[_Database]:
-        """Around what is done with the lock of the database held.
-
-        It is not taken in here: an exception from outside that comes while this one begins leaves it suspended for as
-        long as somebody keeps the traceback. `with lock` itself cannot be interrupted.
-        """
+    def _begin_round_trip(self) -> _Database:
+        """Before what is done with the lock of the database held."""
+        database = self._database
         if self._closed:
             raise StoreUnavailableError.closed()
-        if self._database.dropped:
-            raise StoreUnavailableError.dropped(f"database {self._database.name!r}")
+        if database.dropped:
+            raise StoreUnavailableError.dropped(f"database {database.name!r}")
         self.round_trips += 1
-        self._database.finish()
-        yield self._database
+        if database.pending is not None:
+            database.finish()
+        return database
 
     def _heard_of(self, version: Version) -> Snapshot:
         self._last_snapshot = Snapshot(self._database.incarnation, max(version, self._last_snapshot.version))

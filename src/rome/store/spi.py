@@ -34,7 +34,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Self
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from rome.store.diagnosis import Diagnosis, Finding, Level
 from rome.store.location import Location
@@ -161,44 +161,19 @@ class ReadResult(Struct, frozen=True, gc=False):
     reserved: list[int]
 
 
-class Point(Struct, frozen=True, gc=False):
-    """A row as it was read: valid while the row's version is still this one. Version 0: it was absent."""
+ReadPoints = Mapping[int, Mapping[bytes, Version]]
+"""Table -> row key -> the version that the row had; 0: it was absent. Valid while this is still its version."""
 
-    table_id: int
-    key: bytes
-    version: Version
+ReadRanges = Mapping[tuple[int, int, bool], Mapping[Bounds, Version]]
+"""(table, index, rows) -> range -> the version as of which it was read. Valid while no entry in it came or went since;
+with `rows`, also no row that the range leads to was updated since."""
 
+RowWrites = Mapping[int, Mapping[bytes, bytes | None]]
+"""Table -> row key -> the record to put; None: delete the row."""
 
-class RangeCheck(Struct, frozen=True, gc=False):
-    """A range of an index as of `version`: valid while no entry in it came or went since.
-
-    With `rows`, also no row that the range leads to was updated since.
-    """
-
-    table_id: int
-    index_id: int
-    start: bytes
-    stop: bytes
-    version: Version
-    rows: bool
-
-
-class RowWrite(Struct, frozen=True, gc=False):
-    """Put a record, or delete the row (`record` None)."""
-
-    table_id: int
-    key: bytes
-    record: bytes | None
-
-
-class EntryWrite(Struct, frozen=True, gc=False):
-    """Add an index entry, or remove it. Never of the order index, which follows from the rows."""
-
-    table_id: int
-    index_id: int
-    index_key: bytes
-    row_key: bytes
-    present: bool
+EntryWrites = Mapping[tuple[int, int], Mapping[tuple[bytes, bytes], bool]]
+"""(table, index) -> (index key, row key) -> whether the entry is to be added; else it is removed. Never of the order
+index, which follows from the rows."""
 
 
 class Drop(Struct, frozen=True, gc=False):
@@ -228,13 +203,15 @@ class Claim(NamedTuple):
 class CommitRequest(Struct, frozen=True, gc=False):
     """One transaction's effects and what they rest on.
 
+    The maps are the transaction's own, so that thousands of rows need no object each: a store does not change them, and
+    they do not change any more. A map within may be empty.
+
     Args:
         transaction_id: 16 bytes, unique for ever; a repeated commit under it is applied once.
         snapshot: nothing older than this was read. The commit is refused when it is older than the retention, of
             another incarnation, or older than the catalog's last change.
         points, ranges: the read set. A row or range that the transaction itself writes is in it, too, as it was read.
-        rows: at most one write per row.
-        entries: at most one write per entry; an entry removed is there, one added is not.
+        rows, entries: the writes. An entry removed is there, one added is not.
         drops: applied before the rows and entries.
         sequences: sequence -> value that it must be raised to, at least. It may exceed MAX_NUMBER, where nobody takes
             numbers of it.
@@ -244,14 +221,19 @@ class CommitRequest(Struct, frozen=True, gc=False):
 
     transaction_id: bytes
     snapshot: Snapshot
-    points: Sequence[Point] = ()
-    ranges: Sequence[RangeCheck] = ()
-    rows: Sequence[RowWrite] = ()
-    entries: Sequence[EntryWrite] = ()
+    points: ReadPoints = {}
+    ranges: ReadRanges = {}
+    rows: RowWrites = {}
+    entries: EntryWrites = {}
     drops: Sequence[Drop] = ()
-    sequences: Mapping[int, int] = field(default_factory=dict)
-    settings: Mapping[int, int] = field(default_factory=dict)
+    sequences: Mapping[int, int] = {}
+    settings: Mapping[int, int] = {}
     ticket: bytes = b""
+
+    def writes(self) -> bool:
+        """Whether there is anything to apply."""
+        maps = (*self.rows.values(), *self.entries.values())
+        return any(maps) or bool(self.drops or self.sequences or self.settings)
 
 
 class Retention(NamedTuple):

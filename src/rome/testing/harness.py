@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from secrets import token_bytes
 from typing import cast
+
+from msgspec import Struct
 
 from rome.store.location import Location
 from rome.store.memory import MemoryStore
@@ -14,16 +16,13 @@ from rome.store.spi import (
     BEYOND,
     ORDER_INDEX,
     Answer,
+    Bounds,
     CommitRequest,
     Count,
     Drop,
-    EntryWrite,
     Get,
-    Point,
-    RangeCheck,
     Request,
     Row,
-    RowWrite,
     Scan,
     ScanResult,
     Snapshot,
@@ -49,7 +48,46 @@ AWKWARD_NAMES = (
 )
 """Names of databases that a careless store confuses with each other, with a pattern, or with its own keys."""
 
+
+class Point(Struct, frozen=True):
+    """A row as it was read. Version 0: it was absent."""
+
+    table_id: int
+    key: bytes
+    version: Version
+
+
+class RangeCheck(Struct, frozen=True):
+    """A range of an index as of `version`; with `rows`, what it leads to was read, too."""
+
+    table_id: int
+    index_id: int
+    start: bytes
+    stop: bytes
+    version: Version
+    rows: bool
+
+
+class RowWrite(Struct, frozen=True):
+    """Put a record, or delete the row (`record` None)."""
+
+    table_id: int
+    key: bytes
+    record: bytes | None
+
+
+class EntryWrite(Struct, frozen=True):
+    """Add an index entry, or remove it."""
+
+    table_id: int
+    index_id: int
+    index_key: bytes
+    row_key: bytes
+    present: bool
+
+
 StoreWrite = RowWrite | EntryWrite | Drop
+"""One thing that a commit writes; a CommitRequest has them by table."""
 
 
 def _nothing() -> Set[object]:
@@ -79,6 +117,40 @@ class StoreUnderTest:
     residue: Callable[[], Set[object]] = _nothing
     model: type[Store] = MemoryStore
     machine_runs: int = 50
+
+
+def commit_request(
+    transaction_id: bytes,
+    snapshot: Snapshot,
+    writes: Iterable[StoreWrite] = (),
+    read: Iterable[Point | RangeCheck] = (),
+    *,
+    sequences: Mapping[int, int] | None = None,
+    settings: Mapping[int, int] | None = None,
+    ticket: bytes = b"",
+) -> CommitRequest:
+    """The request of a commit that names what was read and what is written one by one."""
+    points: dict[int, dict[bytes, Version]] = {}
+    ranges: dict[tuple[int, int, bool], dict[Bounds, Version]] = {}
+    for check in read:
+        if isinstance(check, Point):
+            points.setdefault(check.table_id, {})[check.key] = check.version
+        else:
+            place = (check.table_id, check.index_id, check.rows)
+            ranges.setdefault(place, {})[check.start, check.stop] = check.version
+    rows: dict[int, dict[bytes, bytes | None]] = {}
+    entries: dict[tuple[int, int], dict[tuple[bytes, bytes], bool]] = {}
+    drops = []
+    for write in writes:
+        if isinstance(write, RowWrite):
+            rows.setdefault(write.table_id, {})[write.key] = write.record
+        elif isinstance(write, EntryWrite):
+            entries.setdefault((write.table_id, write.index_id), {})[write.index_key, write.row_key] = write.present
+        else:
+            drops.append(write)
+    return CommitRequest(
+        transaction_id, snapshot, points, ranges, rows, entries, drops, sequences or {}, settings or {}, ticket
+    )
 
 
 class SnapshotClient:
@@ -178,14 +250,11 @@ class SnapshotClient:
         transaction_id: bytes | None = None,
     ) -> CommitRequest:
         """The request that `commit` sends."""
-        return CommitRequest(
+        return commit_request(
             transaction_id or token_bytes(16),
             self.snapshot,
-            points=[check for check in read if isinstance(check, Point)],
-            ranges=[check for check in read if isinstance(check, RangeCheck)],
-            rows=[write for write in writes if isinstance(write, RowWrite)],
-            entries=[write for write in writes if isinstance(write, EntryWrite)],
-            drops=[write for write in writes if isinstance(write, Drop)],
+            writes,
+            read,
             sequences=sequences or {},
             settings=settings or {},
             ticket=self.ticket,

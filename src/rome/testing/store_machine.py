@@ -25,19 +25,24 @@ from rome.store.spi import (
     Claim,
     CommitRequest,
     Drop,
-    EntryWrite,
-    Point,
-    RangeCheck,
     Reserve,
     Retention,
     Row,
-    RowWrite,
     Scan,
     ScanResult,
     Snapshot,
     Version,
 )
-from rome.testing.harness import SnapshotClient, StoreUnderTest, StoreWrite, change_catalog
+from rome.testing.harness import (
+    EntryWrite,
+    Point,
+    RangeCheck,
+    RowWrite,
+    SnapshotClient,
+    StoreUnderTest,
+    StoreWrite,
+    change_catalog,
+)
 
 T = TypeVar("T")
 

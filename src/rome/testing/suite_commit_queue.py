@@ -7,8 +7,18 @@ from secrets import token_bytes
 import pytest
 
 from rome.errors import ConflictError, TurnTakenError
-from rome.store.spi import BEYOND, Claim, Count, Drop, Point, RangeCheck
-from rome.testing.harness import Connect, SnapshotClient, StoreUnderTest, change_catalog, delete, enter, put
+from rome.store.spi import BEYOND, Claim, Count, Drop
+from rome.testing.harness import (
+    Connect,
+    Point,
+    RangeCheck,
+    SnapshotClient,
+    StoreUnderTest,
+    change_catalog,
+    delete,
+    enter,
+    put,
+)
 
 ROW = Claim(1, b"a")
 WHOLE_TABLE = Claim(1, None)

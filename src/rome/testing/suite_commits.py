@@ -22,8 +22,6 @@ from rome.store.spi import (
     CommitRequest,
     Count,
     Drop,
-    Point,
-    RangeCheck,
     Reserve,
     Retention,
     Row,
@@ -31,7 +29,7 @@ from rome.store.spi import (
     ScanResult,
     Version,
 )
-from rome.testing.harness import Connect, SnapshotClient, change_catalog, delete, enter, leave, put
+from rome.testing.harness import Connect, Point, RangeCheck, SnapshotClient, change_catalog, delete, enter, leave, put
 
 
 class TestCommit:

@@ -13,8 +13,19 @@ import pytest
 
 from rome.errors import CommitAbortedError, ConflictError, SnapshotLostError, SnapshotTooOldError, StoreUnavailableError
 from rome.store.location import Location
-from rome.store.spi import BEYOND, Point, RangeCheck, Reserve, Retention, Store
-from rome.testing.harness import Connect, SnapshotClient, StoreUnderTest, change_catalog, delete, enter, leave, put
+from rome.store.spi import BEYOND, Reserve, Retention, Store
+from rome.testing.harness import (
+    Connect,
+    Point,
+    RangeCheck,
+    SnapshotClient,
+    StoreUnderTest,
+    change_catalog,
+    delete,
+    enter,
+    leave,
+    put,
+)
 
 
 def _expire(store: Store, under_test: StoreUnderTest) -> int:

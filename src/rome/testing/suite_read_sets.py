@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from rome.errors import ConflictError
-from rome.store.spi import BEYOND, Drop, Point, RangeCheck, Reserve, Row
-from rome.testing.harness import Connect, SnapshotClient, StoreWrite, delete, enter, leave, put
+from rome.store.spi import BEYOND, Drop, Reserve, Row
+from rome.testing.harness import Connect, Point, RangeCheck, SnapshotClient, StoreWrite, delete, enter, leave, put
 
 
 class TestReadSet:

@@ -8,8 +8,8 @@ from threading import Event, Thread
 import pytest
 
 from rome.errors import SnapshotLostError
-from rome.store.spi import BEYOND, ORDER_INDEX, Count, Get, Point, Request, Reserve, Row, Scan, ScanResult, Snapshot
-from rome.testing.harness import Connect, SnapshotClient, StoreUnderTest, delete, enter, leave, put
+from rome.store.spi import BEYOND, ORDER_INDEX, Count, Get, Request, Reserve, Row, Scan, ScanResult, Snapshot
+from rome.testing.harness import Connect, Point, SnapshotClient, StoreUnderTest, delete, enter, leave, put
 
 LETTERS = [bytes([letter]) for letter in b"abcdefghij"]
 

@@ -6,10 +6,14 @@ failed statement rested on, since nothing was written on the strength of it.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Iterable
 from enum import Enum
+from itertools import chain
+from operator import methodcaller
 
-from rome.store.spi import Bounds, Point, RangeCheck, Version
+from msgspec import Struct
+
+from rome.store.spi import Bounds, Version
 
 Mark = tuple[dict[int, int], dict[tuple[int, int, bool], int]]
 """How many points of each table, and how many ranges of each place."""
@@ -25,70 +29,79 @@ class Validation(Enum):
     """It must stay exactly as it is."""
 
 
-class ReadSet:
+class ReadSet(Struct, eq=False):
     """Points and ranges, each with the version at which it was read; the first reading of a thing counts.
 
-    Thousands of rows of a batch enter it: grouped by what is the same for many, each needs no tuple of its own, which
-    Python's garbage collector would go through.
+    They are as a CommitRequest has them: thousands of rows of a batch need no object each, which Python's garbage
+    collector would go through.
+
+    Attributes:
+        points: table -> row key -> the row's version; 0: it must stay absent.
+        ranges: (table, index, rows) -> range -> the snapshot's version; see rome.store.spi.ReadRanges.
     """
 
-    def __init__(self) -> None:
-        self._points: defaultdict[int, dict[bytes, Version]] = defaultdict(dict)
-        self._ranges: defaultdict[tuple[int, int, bool], dict[Bounds, Version]] = defaultdict(dict)
+    points: dict[int, dict[bytes, Version]] = {}
+    ranges: dict[tuple[int, int, bool], dict[Bounds, Version]] = {}
 
     def add_point(self, table_id: int, key: bytes, version: Version) -> None:
         """The row must keep this version; 0: it must stay absent."""
-        self._points[table_id].setdefault(key, version)
+        points = self.points.get(table_id)
+        if points is None:
+            points = self.points[table_id] = {}
+        points.setdefault(key, version)
 
     def add_range(self, table_id: int, index_id: int, bounds: Bounds, version: Version, *, rows: bool) -> None:
-        self._ranges[table_id, index_id, rows].setdefault(bounds, version)
+        self.add_ranges(table_id, index_id, (bounds,), version, rows=rows)
+
+    def add_ranges(
+        self, table_id: int, index_id: int, ranges: Iterable[Bounds], version: Version, *, rows: bool
+    ) -> None:
+        place = (table_id, index_id, rows)
+        known = self.ranges.get(place)
+        if known is None:
+            known = self.ranges[place] = {}
+        for bounds in ranges:
+            known.setdefault(bounds, version)
 
     def has_point(self, table_id: int, key: bytes) -> bool:
         """Is this row in it, by its key? (It may be by a range.)"""
-        return key in self._points.get(table_id, ())
+        return key in self.points.get(table_id, ())
 
     def stop_of(self, table_id: int, index_id: int, start: bytes) -> bytes | None:
         """Where a range that begins here ends; None: there is none."""
         for rows in (True, False):
-            for begin, stop in self._ranges.get((table_id, index_id, rows), ()):
+            for begin, stop in self.ranges.get((table_id, index_id, rows), ()):
                 if begin == start:
                     return stop
         return None
 
     def tables(self) -> set[int]:
         """The ids of all tables of which something is in it."""
-        return {*self._points, *(table_id for table_id, _, _ in self._ranges)}
+        return {*self.points, *(table_id for table_id, _, _ in self.ranges)}
 
     def mark(self) -> Mark:
         """How much there is now, for `forget_since`."""
         return (
-            {table_id: len(points) for table_id, points in self._points.items()},
-            {place: len(ranges) for place, ranges in self._ranges.items()},
+            {table_id: len(points) for table_id, points in self.points.items()},
+            {place: len(ranges) for place, ranges in self.ranges.items()},
         )
 
     def forget_since(self, mark: Mark) -> None:
         """Take out what was added after the mark; what was read before and again after it stays."""
         had_points, had_ranges = mark
-        for table_id, points in self._points.items():
+        for table_id, points in self.points.items():
             while len(points) > had_points.get(table_id, 0):
                 points.popitem()
-        for place, ranges in self._ranges.items():
+        for place, ranges in self.ranges.items():
             while len(ranges) > had_ranges.get(place, 0):
                 ranges.popitem()
 
     def __len__(self) -> int:
-        return sum(map(len, self._points.values())) + sum(map(len, self._ranges.values()))
+        return sum(map(len, self.points.values())) + sum(map(len, self.ranges.values()))
 
     def oldest(self) -> Version | None:
         """The oldest version at which a range was read."""
-        return min([version for ranges in self._ranges.values() for version in ranges.values()], default=None)
+        return min(chain.from_iterable(map(_versions, self.ranges.values())), default=None)
 
-    def points(self) -> list[Point]:
-        return [Point(table, key, version) for table, points in self._points.items() for key, version in points.items()]
 
-    def ranges(self) -> list[RangeCheck]:
-        return [
-            RangeCheck(table, index, start, stop, version, rows)
-            for (table, index, rows), ranges in self._ranges.items()
-            for (start, stop), version in ranges.items()
-        ]
+_versions = methodcaller("values")

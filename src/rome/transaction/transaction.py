@@ -366,15 +366,15 @@ class Transaction:
         writes.check_size(limits)
         snapshot = self.snapshot or self._store.last_snapshot()
         oldest = self.read_set.oldest()
-        if oldest is not None:
-            snapshot = replace(snapshot, version=min(oldest, snapshot.version))
+        if oldest is not None and oldest < snapshot.version:
+            snapshot = replace(snapshot, version=oldest)
         request = CommitRequest(
             transaction_id=secrets.token_bytes(16),
             snapshot=snapshot,
-            points=self.read_set.points(),
-            ranges=self.read_set.ranges(),
-            rows=writes.rows(),
-            entries=writes.entries(),
+            points=self.read_set.points,
+            ranges=self.read_set.ranges,
+            rows=writes.rows,
+            entries=writes.entries,
             drops=writes.drops,
             sequences=writes.sequences,
             settings=writes.settings,

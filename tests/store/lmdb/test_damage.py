@@ -27,7 +27,7 @@ from rome.errors import (
     StoreUnavailableError,
 )
 from rome.store.lmdb.pages import check_whole
-from rome.store.spi import CommitRequest, RowWrite
+from rome.store.spi import CommitRequest
 
 pytestmark = pytest.mark.lmdb
 
@@ -316,7 +316,7 @@ class TestFullDisk:
 
             monkeypatch.setattr(opened, "_lmdb", Environment())
             with pytest.raises(CommitUnknownError if arrived else StoreFullError):
-                store.commit(CommitRequest(token_bytes(16), store.last_snapshot(), rows=[RowWrite(99, b"a", b"b")]))
+                store.commit(CommitRequest(token_bytes(16), store.last_snapshot(), rows={99: {b"a": b"b"}}))
             monkeypatch.undo()
 
 

@@ -32,8 +32,8 @@ from rome.errors import (
 )
 from rome.store.lmdb import LmdbStore, environment, reaper
 from rome.store.location import Location
-from rome.store.spi import CommitRequest, Get, Reserve, Retention, RowWrite, Store
-from rome.testing.harness import SnapshotClient, put
+from rome.store.spi import CommitRequest, Get, Reserve, Retention, Store
+from rome.testing.harness import RowWrite, SnapshotClient, put
 
 MEGABYTE = b"m" * 2**20
 AT_ONCE = Retention(0.0)
@@ -70,7 +70,7 @@ CHILD = """
     from rome.store.lmdb import LmdbStore
     from rome.store.location import Location
     from rome.store.spi import *
-    from rome.testing.harness import SnapshotClient, put
+    from rome.testing.harness import EntryWrite, Point, SnapshotClient, put
     client = SnapshotClient(LmdbStore.open(Location("lmdb", sys.argv[1], options={"sync": sys.argv[2]})))
     def say(word):
         print(word, flush=True)
@@ -620,7 +620,7 @@ class TestErrors:
                 return getattr(opened, name)
 
         monkeypatch.setattr(store._environment, "_lmdb", Environment())
-        request = CommitRequest(token_bytes(16), store.last_snapshot(), rows=[put(b"a")])
+        request = CommitRequest(token_bytes(16), store.last_snapshot(), rows={1: {b"a": b"record"}})
         with pytest.raises(expected) as caught:
             store.commit(request)
         if isinstance(caught.value, CommitUnknownError):

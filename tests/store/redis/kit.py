@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Self
@@ -16,7 +16,7 @@ import redis
 from rome.errors import StoreUnavailableError
 from rome.store.location import Location
 from rome.store.redis import RedisStore
-from rome.store.redis.link import Link, Reply
+from rome.store.redis.link import Command, Link, Reply
 from rome.store.redis.names import meta_key
 from rome.testing.harness import SnapshotClient
 from tests.support.servers import Server
@@ -43,16 +43,16 @@ def link_of(client: SnapshotClient) -> Link:
 def lose_answers(client: SnapshotClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Break the client's connection when the server has answered what it sends next."""
     link = link_of(client)
-    receive = link.receive
+    call = link.call
 
-    def lose(count: int) -> list[Reply]:
-        replies = receive(count)
+    def lose(commands: Sequence[Command]) -> list[Reply]:
+        replies = call(commands)
         if not isinstance(replies[0], list):
             return replies  # it lacks the script, and is sent it next
         link.close()
         raise StoreUnavailableError("lost")
 
-    monkeypatch.setattr(link, "receive", lose)
+    monkeypatch.setattr(link, "call", lose)
 
 
 def admin_of(server: Server) -> redis.Redis:

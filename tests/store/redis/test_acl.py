@@ -11,8 +11,8 @@ import redis
 from rome.errors import AuthenticationError
 from rome.store.location import Location
 from rome.store.redis import RedisStore
-from rome.store.spi import BEYOND, Claim, Count, Drop, Get, Point, RangeCheck, Reserve, Retention, Scan
-from rome.testing.harness import change_catalog, delete, enter, leave, put
+from rome.store.spi import BEYOND, Claim, Count, Drop, Get, Reserve, Retention, Scan
+from rome.testing.harness import Point, RangeCheck, change_catalog, delete, enter, leave, put
 from tests.store.redis.kit import Open, Start, admin_of, with_options
 from tests.support.acl import COMMANDS, create_user
 from tests.support.servers import Server

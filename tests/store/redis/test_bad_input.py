@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from rome.store.redis import RedisStore, scripts
 from rome.store.redis.messages import commit_arguments, request_arguments
 from rome.store.redis.names import meta_key
-from rome.store.spi import BEYOND, Count, Get, Point, RangeCheck, Retention, Scan
-from rome.testing.harness import AWKWARD_NAMES, SnapshotClient, delete, enter, leave, put
+from rome.store.spi import BEYOND, Count, Get, Retention, Scan
+from rome.testing.harness import AWKWARD_NAMES, Point, RangeCheck, SnapshotClient, delete, enter, leave, put
 from tests.store.redis.kit import dump, keys_of
 from tests.support.servers import Server
 
@@ -48,7 +48,7 @@ def _valid_arguments(client: SnapshotClient) -> dict[str, list[bytes | str | int
         sequences={1: 10},
     )
     head: list[bytes | str | int] = [request.transaction_id, incarnation, version, 1]
-    commit = [*head, *commit_arguments(request)]
+    commit = [*head, *commit_arguments(request)[0]]
     reads = [Get(1, (b"a", b"b")), Scan(1, 1, b"k", BEYOND, 10), Count(1, 0, b"", BEYOND)]
     return {
         "commit": commit,

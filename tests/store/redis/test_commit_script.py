@@ -15,8 +15,8 @@ from rome.store.location import Location
 from rome.store.redis import scripts
 from rome.store.redis.names import meta_key
 from rome.store.redis.scripts import Script
-from rome.store.spi import BEYOND, Claim, Drop, Point, RangeCheck, Reserve, Retention
-from rome.testing.harness import SnapshotClient, change_catalog, delete, enter, leave, put
+from rome.store.spi import BEYOND, Claim, Drop, Reserve, Retention
+from rome.testing.harness import Point, RangeCheck, SnapshotClient, change_catalog, delete, enter, leave, put
 from tests.store.redis.kit import Open, Start, admin_of, dump
 
 STEP = re.compile(r"^-- (?:Step|Last step)", re.MULTILINE)

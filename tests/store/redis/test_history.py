@@ -22,8 +22,8 @@ from rome.errors import (
 from rome.store.location import Location
 from rome.store.redis import RedisStore
 from rome.store.redis.names import meta_key
-from rome.store.spi import BEYOND, Drop, Point, RangeCheck, Retention, Row
-from rome.testing.harness import StoreWrite, change_catalog, delete, enter, leave, put
+from rome.store.spi import BEYOND, Drop, Retention, Row
+from rome.testing.harness import Point, RangeCheck, StoreWrite, change_catalog, delete, enter, leave, put
 from tests.store.redis.kit import Open, Start, admin_of, keys_of, lose_answers
 
 

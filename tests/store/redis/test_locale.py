@@ -11,8 +11,7 @@ from string import ascii_lowercase
 import pytest
 
 from rome.store.redis import RedisStore
-from rome.store.spi import RangeCheck
-from rome.testing.harness import Connect, SnapshotClient, StoreUnderTest, delete, enter, put
+from rome.testing.harness import Connect, RangeCheck, SnapshotClient, StoreUnderTest, delete, enter, put
 from rome.testing.store_suite import TestRandomHistories, TestReadSet, TestScan, TestSnapshot
 from tests.store.redis.kit import admin_of
 from tests.support.servers import Flavour, Server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from secrets import token_hex
 
@@ -15,9 +16,10 @@ from rome.errors import CatalogChangedError, ConflictError, CorruptRecordError
 from rome.store.location import Location
 from rome.store.memory import MemoryStore
 from rome.store.redis import RedisStore, store
+from rome.store.redis.link import Command
 from rome.store.redis.names import meta_key
-from rome.store.spi import BEYOND, Get, Point, RangeCheck, Reserve, Scan, ScanResult
-from rome.testing.harness import SnapshotClient, change_catalog, delete, enter, leave, put
+from rome.store.spi import BEYOND, Get, Reserve, Scan, ScanResult
+from rome.testing.harness import Point, RangeCheck, SnapshotClient, change_catalog, delete, enter, leave, put
 from tests.store.redis.kit import Open, link_of
 
 few_bytes = st.lists(st.sampled_from([0, 1, 5, 0x42, 0x61, 0xFE]), max_size=4).map(bytes)
@@ -338,14 +340,14 @@ def _watch_work(client: SnapshotClient, monkeypatch: pytest.MonkeyPatch) -> list
     """How many log members each call of read.lua and commit.lua looks at, from now on."""
     work: list[int] = []
     link = link_of(client)
-    receive = link.receive
+    call = link.call
 
-    def watched(count: int) -> list[object]:
-        replies = receive(count)
+    def watched(commands: Sequence[Command]) -> list[object]:
+        replies = call(commands)
         for reply in replies:
             if isinstance(reply, list) and reply[0] == b"done":
                 work.append(int(reply[-1]))
         return replies
 
-    monkeypatch.setattr(link, "receive", watched)
+    monkeypatch.setattr(link, "call", watched)
     return work

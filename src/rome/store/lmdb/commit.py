@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Self
 
 import msgspec
@@ -50,11 +50,9 @@ from rome.store.lmdb.state import (
 from rome.store.spi import (
     CATALOG_TABLE,
     ORDER_INDEX,
+    Bounds,
     CommitRequest,
     Drop,
-    EntryWrite,
-    RangeCheck,
-    RowWrite,
     Snapshot,
     Version,
 )
@@ -66,10 +64,6 @@ COMMITS_TRIMMED_PER_COMMIT: Final = 4
 """More than one, so that trimming catches up; few, so that no commit pays for a long idle time before it."""
 
 _ABORTED = 0
-
-
-def writes_nothing(request: CommitRequest) -> bool:
-    return not (request.rows or request.entries or request.drops or request.sequences or request.settings)
 
 
 def outcome(txn: LmdbTransaction, transaction_id: bytes) -> Version | None:
@@ -100,36 +94,40 @@ def check_snapshot(state: State, snapshot: Snapshot) -> None:
 def validate(txn: LmdbTransaction, state: State, request: CommitRequest) -> None:
     """Raises ConflictError when anything that the request names as read has changed."""
     check_snapshot(state, request.snapshot)
-    for point in request.points:
-        stored = ordered.get(txn, rows_header(point.table_id), point.key)
-        found = 0 if stored is None else int.from_bytes(stored[:8], "big")
-        if found != point.version:
-            raise ConflictError.of_row(point.table_id, point.key)
-    for check in request.ranges:
-        if _range_changed(txn, check):
-            raise ConflictError.of_range(check.table_id, check.index_id, check.start)
+    for table_id, points in request.points.items():
+        header = rows_header(table_id)
+        for key, version in points.items():
+            stored = ordered.get(txn, header, key)
+            if (0 if stored is None else int.from_bytes(stored[:8], "big")) != version:
+                raise ConflictError.of_row(table_id, key)
+    for (table_id, index_id, rows), ranges in request.ranges.items():
+        table = TableState.read(txn, table_id)
+        for bounds, version in ranges.items():
+            if table.changed <= version:
+                continue
+            if version < table.floor:
+                raise SnapshotTooOldError.of(table_id)
+            if _range_changed(txn, table_id, index_id, bounds, version, rows=rows):
+                raise ConflictError.of_range(table_id, index_id, bounds[0])
 
 
-def _range_changed(txn: LmdbTransaction, check: RangeCheck) -> bool:
-    table_id, index_id, since = check.table_id, check.index_id, check.version
-    table = TableState.read(txn, table_id)
-    if table.changed <= since:
-        return False
-    if since < table.floor:
-        raise SnapshotTooOldError.of(table_id)
-    for entry, value in ordered.between(txn, log_header(table_id, index_id), check.start, check.stop):
+def _range_changed(
+    txn: LmdbTransaction, table_id: int, index_id: int, bounds: Bounds, since: Version, *, rows: bool
+) -> bool:
+    """Whether a range has changed after a version, as its table has."""
+    for entry, value in ordered.between(txn, log_header(table_id, index_id), *bounds):
         try:
             came_or_went, written = unpack_versions(value)
         except UNDECODABLE as error:
             raise damaged(
                 f"table {table_id}: the log of index {index_id}, key {entry.hex()}", error, table=table_id
             ) from error
-        if came_or_went > since or (check.rows and written > since):
+        if came_or_went > since or (rows and written > since):
             return True
-    if not check.rows or index_id == ORDER_INDEX:
+    if not rows or index_id == ORDER_INDEX:
         return False
     header = rows_header(table_id)
-    for entry, value in ordered.between(txn, entries_header(table_id, index_id), check.start, check.stop):
+    for entry, value in ordered.between(txn, entries_header(table_id, index_id), *bounds):
         row = ordered.get(txn, header, row_key_of(entry, value))
         if row is None:
             raise missing_row(table_id, index_id, row_key_of(entry, value))
@@ -143,10 +141,10 @@ def apply(txn: LmdbTransaction, state: State, request: CommitRequest) -> State:
     changes = _Changes(txn, state.version + 1)
     for drop in request.drops:
         _drop(txn, drop)
-    for row in request.rows:
-        changes.write_row(row)
-    for entry in request.entries:
-        changes.write_entry(entry)
+    for table_id, rows in request.rows.items():
+        changes.write_rows(table_id, rows)
+    for (table_id, index_id), entries in request.entries.items():
+        changes.write_entries(table_id, index_id, entries)
     for table_id in changes.tables:
         replace(TableState.read(txn, table_id), changed=changes.version).write(txn, table_id)
     for sequence, value in request.settings.items():
@@ -170,37 +168,42 @@ class _Changes:
         self._txn = txn
         self._version_bytes = pack_number(version)
 
-    def write_row(self, row: RowWrite) -> None:
-        header = rows_header(row.table_id)
-        old = ordered.get(self._txn, header, row.key)
-        if row.record is not None:
-            ordered.put(self._txn, header, row.key, self._version_bytes + row.record)
-        elif old is not None:
-            ordered.delete(self._txn, header, row.key)
-        else:
-            return
-        self.kept_bytes += 0 if old is None else len(old)
-        self._log(row.table_id, ORDER_INDEX, row.key, updated=old is not None and row.record is not None)
+    def write_rows(self, table_id: int, rows: Mapping[bytes, bytes | None]) -> None:
+        txn, header, log = self._txn, rows_header(table_id), log_header(table_id, ORDER_INDEX)
+        for key, record in rows.items():
+            old = ordered.get(txn, header, key)
+            if record is not None:
+                ordered.put(txn, header, key, self._version_bytes + record)
+            elif old is not None:
+                ordered.delete(txn, header, key)
+            else:
+                continue
+            came_or_went = self.version
+            if old is not None:
+                self.kept_bytes += len(old)
+                if record is not None:
+                    logged = ordered.get(txn, log, key)
+                    came_or_went = 0 if logged is None else unpack_versions(logged)[0]
+            self._note(table_id, log, key, came_or_went)
 
-    def write_entry(self, write: EntryWrite) -> None:
-        header, entry = entries_header(write.table_id, write.index_id), write.index_key + write.row_key
-        if write.present:
-            changed = ordered.put(self._txn, header, entry, len(write.row_key).to_bytes(4, "big"), overwrite=False)
-        else:
-            changed = ordered.delete(self._txn, header, entry)
-        if changed:
-            self._log(write.table_id, write.index_id, entry, updated=False)
+    def write_entries(self, table_id: int, index_id: int, entries: Mapping[tuple[bytes, bytes], bool]) -> None:
+        txn, header, log = self._txn, entries_header(table_id, index_id), log_header(table_id, index_id)
+        for (index_key, row_key), present in entries.items():
+            entry = index_key + row_key
+            if present:
+                changed = ordered.put(txn, header, entry, len(row_key).to_bytes(4, "big"), overwrite=False)
+            else:
+                changed = ordered.delete(txn, header, entry)
+            if changed:
+                self._note(table_id, log, entry, self.version)
 
-    def _log(self, table_id: int, index_id: int, entry: bytes, *, updated: bool) -> None:
-        header = log_header(table_id, index_id)
-        came_or_went = self.version
-        if updated:
-            logged = ordered.get(self._txn, header, entry)
-            came_or_went = 0 if logged is None else unpack_versions(logged)[0]
-        ordered.put(self._txn, header, entry, pack_versions(came_or_went, self.version))
+    def _note(self, table_id: int, log: bytes, entry: bytes, came_or_went: Version) -> None:
+        """Log that an entry was written, and when it last came or went."""
+        stored = ordered.stored_key(log, entry)
+        ordered.put(self._txn, log, entry, pack_versions(came_or_went, self.version))
         self.tables.add(table_id)
-        self.log_keys.append(ordered.stored_key(header, entry))
-        self.kept_bytes += len(header) + len(entry)
+        self.log_keys.append(stored)
+        self.kept_bytes += len(log) + len(entry)
 
 
 def _drop(txn: LmdbTransaction, drop: Drop) -> None:

@@ -41,7 +41,7 @@ from rome.errors import (
     StoreUnavailableError,
 )
 from rome.store.lmdb import numbers
-from rome.store.lmdb.damage import REMEDY
+from rome.store.lmdb.damage import REMEDY, UNDECODABLE, damaged
 from rome.store.lmdb.numbers import Numbers
 from rome.store.lmdb.ordered import LmdbTransaction
 from rome.store.lmdb.pages import check_whole
@@ -77,6 +77,9 @@ _ERRORS: Final[dict[type[lmdb.Error], type[Error]]] = {
     lmdb.PageNotFoundError: CorruptRecordError,
 }
 """Everything else is StoreUnavailableError."""
+
+FAILURES: Final = (lmdb.Error, *UNDECODABLE)
+"""What `Environment.translated` understands."""
 
 _HINTS: Final = {
     lmdb.MapFullError: "raise the option max_size",
@@ -174,19 +177,24 @@ class Environment:
             StoreFullError: there is no room for it on the disk; nothing was written.
             CommitUnknownError: the disk failed while the transaction was being committed.
         """
-        with self._writing, self.errors():
+        with self._writing:
             txn: LmdbTransaction | None = None
             try:
                 txn = self._lmdb.begin(write=True)
                 answer = change(txn)
+            except lmdb.Error as error:
+                if txn is not None:
+                    txn.abort()
+                raise self.translated(error) from error
             except BaseException:
                 if txn is not None:
                     txn.abort()
                 raise
             try:
                 txn.commit()
-            except (lmdb.MapFullError, lmdb.DiskError):  # raised before the page that makes the commit valid is written
-                raise
+            except (lmdb.MapFullError, lmdb.DiskError) as error:
+                # Raised before the page that makes the commit valid is written.
+                raise self.translated(error) from error
             except lmdb.Error as error:
                 if _number(error) in _FULL and not self._has(transaction_id):
                     raise StoreFullError(
@@ -215,7 +223,10 @@ class Environment:
         except lmdb.Error as error:
             raise self.translated(error) from error
 
-    def translated(self, error: lmdb.Error) -> Error:
+    def translated(self, error: Exception) -> Error:
+        """Rome's error for one of FAILURES."""
+        if not isinstance(error, lmdb.Error):
+            return damaged(f"{self.path}: something that is stored", error)
         hint = _HINTS.get(type(error))
         message = f"{self.path}: {error}" + (f" ({hint})" if hint else "")
         found = _ERRORS.get(type(error))
@@ -252,8 +263,10 @@ class Environment:
 
     def used_bytes(self) -> int:
         """What the newest version needs; the file may be larger."""
-        with self.errors():
+        try:
             stat = self._lmdb.stat()
+        except lmdb.Error as error:
+            raise self.translated(error) from error
         return stat["psize"] * (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
 
     def usage(self) -> Usage:

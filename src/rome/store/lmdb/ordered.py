@@ -32,15 +32,17 @@ _BEYOND_HASHES = b"\xff" * (_HASH_BYTES + 1)
 
 def get(txn: LmdbTransaction, header: bytes, key: bytes) -> bytes | None:
     """The value of a key."""
+    if len(key) <= CUT:
+        return txn.get(header + key)
     value = txn.get(stored_key(header, key))
-    return value if value is None or len(key) <= CUT else _split(value)[1]
+    return None if value is None else _split(value)[1]
 
 
 def put(txn: LmdbTransaction, header: bytes, key: bytes, value: bytes, *, overwrite: bool = True) -> bool:
     """Returns False, and changes nothing, when the key is there and must not be overwritten."""
-    if len(key) > CUT:
-        value = len(key).to_bytes(4, "big") + key + value
-    return txn.put(stored_key(header, key), value, overwrite=overwrite)
+    if len(key) <= CUT:
+        return txn.put(header + key, value, overwrite=overwrite)
+    return txn.put(stored_key(header, key), len(key).to_bytes(4, "big") + key + value, overwrite=overwrite)
 
 
 def delete(txn: LmdbTransaction, header: bytes, key: bytes) -> bool:
@@ -70,32 +72,27 @@ def between(
     txn: LmdbTransaction, header: bytes, start: bytes, stop: bytes, *, reverse: bool = False
 ) -> Iterator[tuple[bytes, bytes]]:
     """Key and value of everything with `start <= key < stop`, in the order of keys, or in the opposite one."""
+    skip = len(header)
     with txn.cursor() as cursor:
-        if not reverse and max(len(start), len(stop)) <= CUT:
-            yield from _upwards(cursor, header, start, stop)
+        if not reverse and len(start) <= CUT and len(stop) <= CUT:
+            # Upwards between bounds that need no cut, as most do not: half of the cost of the general way, which it
+            # goes from the first long key on.
+            last, cut = header + stop, skip + CUT
+            if not cursor.set_range(header + start):
+                return
+            for stored, value in cursor.iternext():
+                if stored >= last:
+                    return
+                if len(stored) > cut:
+                    shared = stored[skip:cut]  # a key of just these bytes has been yielded
+                    rest = _sorted_clusters(_walk(cursor, header, shared, stop, reverse=False), skip, reverse=False)
+                    yield from ((key, value) for key, value in rest if shared < key < stop)
+                    return
+                yield stored[skip:], value
             return
-        for key, value in _sorted_clusters(_walk(cursor, header, start, stop, reverse), len(header), reverse):
+        for key, value in _sorted_clusters(_walk(cursor, header, start, stop, reverse), skip, reverse):
             if start <= key < stop:
                 yield key, value
-
-
-def _upwards(cursor: lmdb.Cursor[bytes], header: bytes, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The same upwards between bounds that need no cut, as most do not.
-
-    Cost: half of the general way's; from the first long key on it goes that way.
-    """
-    skip, last, cut = len(header), header + stop, len(header) + CUT
-    if not cursor.set_range(header + start):
-        return
-    for stored, value in cursor.iternext():
-        if stored >= last:
-            return
-        if len(stored) > cut:
-            shared = stored[skip:cut]  # a key of just these bytes has been yielded
-            rest = _sorted_clusters(_walk(cursor, header, shared, stop, reverse=False), skip, reverse=False)
-            yield from ((key, value) for key, value in rest if shared < key < stop)
-            return
-        yield stored[skip:], value
 
 
 def count(txn: LmdbTransaction, header: bytes, start: bytes, stop: bytes) -> int:

@@ -55,6 +55,7 @@ def entries_header(table_id: int, index_id: int) -> bytes:
     return _INDEX.pack(b"E", table_id, index_id)
 
 
+@lru_cache(maxsize=1024)
 def log_header(table_id: int, index_id: int) -> bytes:
     return _INDEX.pack(b"L", table_id, index_id)
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Self, TypedDict
 
-import lmdb
 from msgspec.structs import replace
 
 from rome.errors import (
@@ -25,15 +24,13 @@ from rome.store import spi
 from rome.store.commit_queue import CommitQueue
 from rome.store.diagnosis import Diagnosis
 from rome.store.lmdb import commit, environment
-from rome.store.lmdb.damage import UNDECODABLE, damaged
 from rome.store.lmdb.diagnosis import diagnose
-from rome.store.lmdb.environment import DEFAULT_MAX_SIZE, DEFAULT_MODE, Environment, Pin
+from rome.store.lmdb.environment import DEFAULT_MAX_SIZE, DEFAULT_MODE, FAILURES, Environment, Pin
 from rome.store.lmdb.ordered import LmdbTransaction
 from rome.store.lmdb.read import answer
 from rome.store.lmdb.state import State
 from rome.store.location import Location
 from rome.store.spi import (
-    Answer,
     Capabilities,
     Claim,
     CommitRequest,
@@ -108,31 +105,29 @@ class LmdbStore(spi.Store):
     def read(
         self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
     ) -> ReadResult:
-        with self._pin.lock, self._round_trip() as opened:
-            if snapshot is None:
-                self._snapshot = None
-                state = self._pin.begin()
-                snapshot = self._snapshot = self._heard_of(state, state.version)
-            elif snapshot != self._snapshot:
-                raise SnapshotLostError.of_another(snapshot.version)
-            else:
-                if self._pin.txn is None:
+        with self._pin.lock:
+            opened = self._begin_round_trip()
+            try:
+                if snapshot is None:
+                    self._snapshot = None
+                    state = self._pin.begin()
+                    snapshot = self._snapshot = self._heard_of(state, state.version)
+                elif snapshot != self._snapshot:
+                    raise SnapshotLostError.of_another(snapshot.version)
+                elif self._pin.txn is None:
                     raise SnapshotTooOldError.of()
-                state = opened.state()
-                commit.check_snapshot(state, snapshot)
-            return ReadResult(
-                snapshot, state.catalog_version, self._answer(snapshot, requests), self._reserve(opened, reserves)
-            )
-
-    def _answer(self, snapshot: Snapshot, requests: Sequence[Request]) -> list[Answer]:
-        txn = self._pin.txn
-        assert txn is not None
-        return answer(txn, snapshot, requests)
+                else:
+                    state = opened.state()
+                    commit.check_snapshot(state, snapshot)
+                assert self._pin.txn is not None  # and not in a variable here: see Pin
+                answers = answer(self._pin.txn, snapshot, requests)
+                reserved = self._reserve(opened, reserves) if reserves else []
+            except FAILURES as error:
+                raise opened.translated(error) from error
+        return ReadResult(snapshot, state.catalog_version, answers, reserved)
 
     @staticmethod
     def _reserve(opened: Environment, reserves: Sequence[Reserve]) -> list[int]:
-        if not reserves:
-            return []
         txn = opened.read()  # not the snapshot's: what was committed since counts, too
         try:
             committed = [commit.committed_number(txn, reserve.sequence) for reserve in reserves]
@@ -149,15 +144,19 @@ class LmdbStore(spi.Store):
         return self._last_snapshot
 
     def commit(self, request: CommitRequest) -> Version:
-        with self._pin.lock, self._round_trip() as opened:
-            self._snapshot = None
-            self._pin.end()
-            if commit.writes_nothing(request):
-                state, version = self._validated(opened, request)
-            else:
-                state, version = self._applied(opened, request)
-            self._heard_of(state, version)
-            return version
+        with self._pin.lock:
+            opened = self._begin_round_trip()
+            try:
+                self._snapshot = None
+                self._pin.end()
+                if request.writes():
+                    state, version = self._applied(opened, request)
+                else:
+                    state, version = self._validated(opened, request)
+                self._heard_of(state, version)
+                return version
+            except FAILURES as error:
+                raise opened.translated(error) from error
 
     def _validated(self, opened: Environment, request: CommitRequest) -> tuple[State, Version]:
         txn = opened.read()
@@ -196,10 +195,12 @@ class LmdbStore(spi.Store):
 
     def _check_room(self, opened: Environment, request: CommitRequest) -> None:
         """Deletes may use all of the file, everything else leaves them a part of it."""
-        if any(row.record is not None for row in request.rows) or any(entry.present for entry in request.entries):
-            used, room = opened.used_bytes(), opened.room
-            if used > room:
-                raise StoreFullError(f"{opened.path} uses {used} of {room} bytes: delete rows, or raise max_size")
+        used, room = opened.used_bytes(), opened.room
+        if used > room and (
+            any(record is not None for rows in request.rows.values() for record in rows.values())
+            or any(present for entries in request.entries.values() for present in entries.values())
+        ):
+            raise StoreFullError(f"{opened.path} uses {used} of {room} bytes: delete rows, or raise max_size")
 
     def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         with self._pin.lock, self._round_trip() as opened:
@@ -276,25 +277,28 @@ class LmdbStore(spi.Store):
         self._snapshot = None
         environment.release(self._environment, self._pin)
 
-    @contextmanager
-    def _round_trip(self) -> Iterator[Environment]:
-        """Around what is done with the lock of the pin held.
-
-        It is not taken in here: an exception from outside that comes while this one begins leaves it suspended for as
-        long as somebody keeps the traceback. `with lock` itself cannot be interrupted.
-        """
+    def _begin_round_trip(self) -> Environment:
+        """Before what is done with the lock of the pin held. Whoever does it translates FAILURES."""
         opened = self._environment
         if self._closed:
             raise StoreUnavailableError.closed()
         if opened.gone is not None:
             raise StoreUnavailableError(opened.gone)
         self.round_trips += 1
+        return opened
+
+    @contextmanager
+    def _round_trip(self) -> Iterator[Environment]:
+        """Around what is seldom done with the lock of the pin held; reads and commits need no generator.
+
+        The lock is not taken in here: an exception from outside that comes while this one begins leaves it suspended
+        for as long as somebody keeps the traceback. `with lock` itself cannot be interrupted.
+        """
+        opened = self._begin_round_trip()
         try:
             yield opened
-        except lmdb.Error as error:
+        except FAILURES as error:
             raise opened.translated(error) from error
-        except UNDECODABLE as error:
-            raise damaged(f"{opened.path}: something that is stored", error) from error
 
     def _heard_of(self, state: State, version: Version) -> Snapshot:
         self._last_snapshot = Snapshot(state.incarnation, max(version, self._last_snapshot.version))

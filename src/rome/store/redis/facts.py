@@ -36,7 +36,7 @@ def ask(settings: RedisSettings, meta_key: bytes) -> Facts:
             (b"CONFIG", b"GET", *CONFIG),
             (b"TIME",),
             (b"HMGET", meta_key, *META),
-            (b"LINDEX", meta_key[:-1] + b"q", 0),
+            (b"LINDEX", meta_key[:-1] + b"q", b"0"),
         ],
     )
     link.close()

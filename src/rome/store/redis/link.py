@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from inspect import signature
 from socket import socket
 from ssl import SSLCertVerificationError, SSLSocket
-from typing import Any
+from typing import Any, NoReturn, cast
 
 from hiredis import pack_command
 from redis import exceptions
@@ -20,9 +20,15 @@ from rome.store.redis.failures import checked, translate
 from rome.store.redis.sentinel import at_primary
 from rome.store.redis.settings import RedisSettings
 
-Command = tuple[bytes | str | int, ...]
+Command = tuple[bytes | str, ...]
+"""Without numbers: hiredis (3.5) asks Python for the text of a number, which is where Python looks for signals, too,
+and does not ask whether it got one. A signal handler that raises there ends the process by SIGSEGV."""
+
 Reply = Any
 """What hiredis makes of RESP2: bytes, int, None, lists of them; an exceptions.ResponseError stands for itself."""
+
+
+_pack = cast(Callable[[Command], bytes], pack_command)
 
 
 class _TlsConnection(SSLConnection):
@@ -48,6 +54,9 @@ class Link:
 
     RESP2, since nothing here needs RESP3, and it needs no HELLO. redis-py's own retries are off: it once sent one
     command eleven times, and a commit must not be sent twice by anybody but us.
+
+    Attributes:
+        has_sent: the last byte of what was last called has been sent.
     """
 
     def __init__(self, settings: RedisSettings) -> None:
@@ -59,6 +68,7 @@ class Link:
         self.server = settings.server
         self._pid = os.getpid()
         self._owes = False  # replies that are not read yet
+        self.has_sent = False
         self._connection: Connection | UnixDomainSocketConnection | None = None
         connection = _make_connection(settings)
         try:
@@ -71,45 +81,24 @@ class Link:
         self._connection = connection
 
     def call(self, commands: Sequence[Command]) -> list[Reply]:
-        """Send the commands and wait for all replies: one round trip.
+        """Send the commands and wait for all replies: one round trip. A reply that is an error is in the list.
 
         Raises:
-            StoreUnavailableError: the connection broke; what was sent may have been done.
+            StoreUnavailableError: the connection broke; what was sent may have been done. Unless `has_sent`, the last
+                command was not.
+            StoreBusyError, AuthenticationError: the server will not serve.
         """
-        self.send(commands)
-        return self.receive(len(commands))
-
-    def send(self, commands: Sequence[Command]) -> None:
-        """Send the commands.
-
-        Raises:
-            StoreUnavailableError: the connection broke before the last byte was sent, so the last command was not done.
-        """
-        connection = self._usable_connection()
-        if self._owes:
-            self.close()
-            raise StoreUnavailableError(f"{self.server}: an exception came before all replies were read")
+        self.has_sent = False
+        connection = self._connection
+        if connection is None or self._owes or self._pid != os.getpid():
+            self._refuse()
         self._owes = True
-        try:
-            packed = b"".join([pack_command(_without_numbers(command)) for command in commands])
-            connection.send_packed_command([packed], check_health=False)  # type: ignore[no-untyped-call]
-        except exceptions.RedisError as error:
-            self.close()
-            raise translate(error, self.server) from error
-        except BaseException:  # redis-py would connect again by itself, past the checks that a new connection needs
-            self.close()
-            raise
-
-    def receive(self, count: int) -> list[Reply]:
-        """Wait for the replies; one that is an error is in the list like the others.
-
-        Raises:
-            StoreUnavailableError: the connection broke. StoreBusyError, AuthenticationError: the server will not serve.
-        """
-        connection = self._usable_connection()
         replies: list[Reply] = []
         try:
-            for _ in range(count):
+            packed = b"".join(map(_pack, commands))
+            connection.send_packed_command([packed], check_health=False)  # type: ignore[no-untyped-call]
+            self.has_sent = True
+            for _ in commands:
                 try:
                     replies.append(connection.read_response())
                 except exceptions.ResponseError as reply:
@@ -117,11 +106,20 @@ class Link:
         except exceptions.RedisError as error:
             self.close()
             raise translate(error, self.server) from error
-        except BaseException:  # Ctrl-C between two replies: the rest would be taken for those of the next command
+        except BaseException:
+            # Of what came between two replies the rest would be taken for those of the next command. And redis-py would
+            # connect again by itself, past the checks that a new connection needs.
             self.close()
             raise
         self._owes = False
         return replies
+
+    def _refuse(self) -> NoReturn:
+        """Raise why this connection cannot be used."""
+        owes = self._owes and self._pid == os.getpid() and self._connection is not None
+        self.close()
+        reason = "an exception came before all replies were read" if owes else "the connection is lost"
+        raise StoreUnavailableError(f"{self.server}: {reason}")
 
     def is_usable(self) -> bool:
         """False when it is known to be lost. Looks at the socket; no round trip."""
@@ -140,13 +138,6 @@ class Link:
             self._connection.disconnect()  # type: ignore[no-untyped-call]
             self._connection = None
 
-    def _usable_connection(self) -> Connection | UnixDomainSocketConnection:
-        if os.getpid() != self._pid:
-            self.close()
-        if self._connection is None:
-            raise StoreUnavailableError(f"{self.server}: the connection is lost")
-        return self._connection
-
 
 _NO_TLS = "The TLS handshake was not completed: if this is a port without TLS, leave out ssl=true"
 _NOT_TRUSTED = (
@@ -164,15 +155,6 @@ def _is_distrust(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _without_numbers(command: Command) -> Any:
-    """The command with its numbers as text, as hiredis would write them.
-
-    hiredis (3.5) asks Python for the text of a number, which is where Python looks for signals, too, and does not ask
-    whether it got one: a signal handler that raises there ends the process by SIGSEGV.
-    """
-    return tuple([b"%d" % each if type(each) is int else each for each in command])
-
-
 def greet(settings: RedisSettings, commands: Sequence[Command]) -> tuple[Link, list[Reply]]:
     """Connect, say who we are, and ask `commands`: one round trip. Replies that are errors are among the others.
 
@@ -183,7 +165,7 @@ def greet(settings: RedisSettings, commands: Sequence[Command]) -> tuple[Link, l
     if settings.username is not None or settings.password is not None:
         hello.append((b"AUTH", settings.username or "default", settings.password or ""))
     if settings.db:
-        hello.append((b"SELECT", settings.db))
+        hello.append((b"SELECT", b"%d" % settings.db))
     link = Link(at_primary(settings))
     try:
         try:

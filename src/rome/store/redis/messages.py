@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
-from itertools import chain, islice
+from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -18,7 +20,6 @@ from rome.store.spi import (
     Claim,
     CommitRequest,
     Count,
-    EntryWrite,
     Get,
     Request,
     Reserve,
@@ -33,11 +34,10 @@ _LENGTH_BYTES = 4
 _UNCHANGED = -1
 
 _pack = msgspec.msgpack.Encoder().encode
-
-
-def stamp(version: Version) -> bytes:
-    """A version as stored: 8 bytes, the highest first, so that they order as versions do."""
-    return version.to_bytes(STAMP_BYTES, "big")
+_pack_length = struct.Struct(">I").pack
+_pack_stamp = struct.Struct(">Q").pack
+"""A version as stored: 8 bytes, the highest first, so that they order as versions do."""
+_first = itemgetter(0)
 
 
 def decode_row(table_id: int, key: bytes, stored: bytes) -> Row:
@@ -166,59 +166,80 @@ def reserve_arguments(reserves: Iterable[Reserve]) -> list[str]:
     ]
 
 
-def commit_arguments(request: CommitRequest) -> list[bytes]:
-    """What commit.lua takes from ARGV[6] on."""
-    points: dict[int, tuple[list[bytes], list[bytes]]] = {}
-    for point in request.points:
-        keys, stamps = points.get(point.table_id) or points.setdefault(point.table_id, ([], []))
-        keys.append(escape(point.key))
-        stamps.append(stamp(point.version) if point.version else b"")
+def commit_arguments(request: CommitRequest) -> tuple[list[bytes], bool]:
+    """What commit.lua takes from ARGV[6] on, in one pass; and whether the commit only deletes.
+
+    One that only deletes makes the data smaller, so that it must work when memory is short.
+    """
+    arguments: list[bytes] = [b""]
+    points: list[tuple[int, int]] = []
+    for table_id, read in request.points.items():
+        if read:
+            points.append((table_id, len(read)))
+            arguments += map(escape, read)
+            for version in read.values():
+                arguments.append(_pack_stamp(version) if version else b"")
     ranges: dict[tuple[int, int, Version, bool], list[bytes]] = {}
-    for check in request.ranges:
-        place = (check.table_id, check.index_id, check.version, check.rows)
-        bounds = ranges.get(place) or ranges.setdefault(place, [])
-        bounds += (escape(check.start), escape(check.stop))
-    puts: dict[int, tuple[list[bytes], list[bytes]]] = {}
-    deletes: dict[int, list[bytes]] = {}
-    for row in request.rows:
-        if row.record is None:
-            deletes.setdefault(row.table_id, []).append(escape(row.key))
-        else:
-            keys, records = puts.get(row.table_id) or puts.setdefault(row.table_id, ([], []))
-            keys.append(escape(row.key))
-            records.append(row.record)
-    entries: dict[tuple[int, int], tuple[list[bytes], list[bytes]]] = {}
-    for write in request.entries:
-        index = (write.table_id, write.index_id)
-        removed, added = entries.get(index) or entries.setdefault(index, ([], []))
-        (added if write.present else removed).append(_entry(write))
-    shape = (
-        [*{table_id for table_id, _, _, _ in ranges}],
-        [(table_id, len(keys)) for table_id, (keys, _) in points.items()],
-        [(*shape, len(bounds) // 2) for shape, bounds in ranges.items()],
-        [(table_id, len(keys)) for table_id, (keys, _) in puts.items()],
-        [(table_id, len(keys)) for table_id, keys in deletes.items()],
-        [(*index, len(removed), len(added)) for index, (removed, added) in entries.items()],
-        [(drop.table_id, -1 if drop.index_id is None else drop.index_id) for drop in request.drops],
-        [str(part) for sequence in request.sequences.items() for part in sequence if sequence[1] > 0],
-        [str(part) for setting in request.settings.items() for part in setting],
-    )
-    lists = [*chain(*points.values()), *ranges.values(), *chain(*puts.values()), *deletes.values()]
-    return [_pack(shape), *chain(*lists, *chain(*entries.values()))]
-
-
-def _entry(write: EntryWrite) -> bytes:
-    row_key = escape(write.row_key)
-    return escape(write.index_key) + row_key + len(row_key).to_bytes(_LENGTH_BYTES, "big")
+    for (table_id, index_id, rows), checked in request.ranges.items():
+        for (start, stop), version in checked.items():
+            place = (table_id, index_id, version, rows)
+            bounds = ranges.get(place)
+            if bounds is None:
+                bounds = ranges[place] = []
+            bounds += (escape(start), escape(stop))
+    range_shapes: list[tuple[int, int, Version, bool, int]] = []
+    for place, bounds in ranges.items():
+        range_shapes.append((*place, len(bounds) // 2))
+        arguments += bounds
+    puts: list[tuple[int, int]] = []
+    deletes: list[tuple[int, int]] = []
+    deleted: list[bytes] = []
+    for table_id, written in request.rows.items():
+        keys: list[bytes] = []
+        records: list[bytes] = []
+        before = len(deleted)
+        for key, record in written.items():
+            if record is None:
+                deleted.append(escape(key))
+            else:
+                keys.append(escape(key))
+                records.append(record)
+        if keys:
+            puts.append((table_id, len(keys)))
+            arguments += keys
+            arguments += records
+        if len(deleted) > before:
+            deletes.append((table_id, len(deleted) - before))
+    arguments += deleted
+    entries: list[tuple[int, int, int, int]] = []
+    only_deletes = not (puts or request.sequences or request.settings)
+    for (table_id, index_id), changed in request.entries.items():
+        removed: list[bytes] = []
+        added: list[bytes] = []
+        for (index_key, row_key), present in changed.items():
+            row_key = escape(row_key)
+            entry = escape(index_key) + row_key + _pack_length(len(row_key))
+            (added if present else removed).append(entry)
+        if changed:
+            entries.append((table_id, index_id, len(removed), len(added)))
+            arguments += removed
+            arguments += added
+            only_deletes = only_deletes and not added
+    drops: list[tuple[int, int]] = []
+    for drop in request.drops:
+        drops.append((drop.table_id, -1 if drop.index_id is None else drop.index_id))
+    sequences: list[str] = []
+    for sequence, value in request.sequences.items():
+        if value > 0:
+            sequences += (str(sequence), str(value))
+    settings: list[str] = []
+    for sequence, value in request.settings.items():
+        settings += (str(sequence), str(value))
+    tables = list(dict.fromkeys(map(_first, ranges)))
+    arguments[0] = _pack((tables, points, range_shapes, puts, deletes, entries, drops, sequences, settings))
+    return arguments, only_deletes
 
 
 def claim_argument(claim: Claim) -> bytes:
     """A claim as line.lua takes it."""
     return b"%d:" % claim.table_id + escape(claim.key or b"")
-
-
-def only_deletes(request: CommitRequest) -> bool:
-    """Whether a commit makes the data smaller, so that it must work when memory is short."""
-    return not (request.sequences or request.settings) and (
-        all(row.record is None for row in request.rows) and not any(entry.present for entry in request.entries)
-    )

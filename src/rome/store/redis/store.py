@@ -10,10 +10,10 @@ need is that versions never ran backwards: checked when a connection is made, it
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn, Self, cast
 
-from msgspec import Struct
+from msgspec.structs import replace
 from redis import exceptions
 
 from rome.errors import (
@@ -45,14 +45,12 @@ from rome.store.redis.messages import (
     claim_argument,
     commit_arguments,
     decode_answers,
-    only_deletes,
     request_arguments,
     reserve_arguments,
 )
 from rome.store.redis.names import PATTERN, database_name, meta_key, unescape
 from rome.store.redis.settings import OPTIONS, RedisSettings, read_settings
 from rome.store.spi import (
-    Answer,
     Capabilities,
     Claim,
     CommitRequest,
@@ -68,9 +66,11 @@ from rome.store.spi import (
 
 FORMAT = 1
 """Of the stored data; a store refuses a greater one."""
+_FORMAT = b"%d" % FORMAT
 
 SCAN_ROWS, SCAN_BYTES = 2_000, 1024 * 1024
 """Where one read stops scanning: about 2 ms of the server, which serves nobody else meanwhile."""
+_SCAN_LIMITS = (b"%d" % SCAN_ROWS, b"%d" % SCAN_BYTES)
 
 TRIM_ELEMENTS, TRIM_MEMBERS = 1_000, 5_000
 """What one call of trim.lua may discard: some 5 ms of the server."""
@@ -97,6 +97,9 @@ class RedisStore(Store):
         self._database = location.database
         self._meta = meta_key(location.database)
         self._prefix = self._meta[:-1]
+        self._read_head: Command = (b"EVALSHA", scripts.READ.digest, b"1", self._meta)
+        wait = self._settings.wait_replicas
+        self._wait = [(b"WAIT", b"%d" % wait, b"%d" % self._settings.wait_timeout_ms)] if wait else []
         self._link: Link | None = None
         self._closed = False
         self._snapshot: Snapshot | None = None
@@ -117,7 +120,7 @@ class RedisStore(Store):
         cursor = b"0"
         try:
             while True:
-                command = (b"SCAN", cursor, b"MATCH", PATTERN, b"COUNT", KEYS_PER_SCAN, b"TYPE", b"hash")
+                command = (b"SCAN", cursor, b"MATCH", PATTERN, b"COUNT", b"%d" % KEYS_PER_SCAN, b"TYPE", b"hash")
                 cursor, keys = checked(link.call([command])[0], link.server)
                 names.update(filter(None, map(database_name, keys)))
                 if cursor == b"0":
@@ -141,23 +144,28 @@ class RedisStore(Store):
     def read(
         self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
     ) -> ReadResult:
+        ask = self._ask_by_key
+        for request in requests:
+            if not isinstance(request, Get):
+                ask = self._ask_script
+                break
         if snapshot is not None:
             if snapshot != self._snapshot:
                 raise SnapshotLostError.of_another(snapshot.version)
-            return self._read(snapshot, requests, reserves)
+            return ask(snapshot, requests, reserves)
         self._snapshot = None
         had_link = self._link is not None and not self._closed
         if not had_link:
             self._connect(create=False)
         try:
-            return self._read(None, requests, reserves)
+            return ask(None, requests, reserves)
         except StoreUnavailableError as error:
             # Nothing was promised on the lost connection yet. After a timeout the server is there, and slow: asking
             # again would only make the caller wait twice as long.
             if not had_link or self._link is not None or isinstance(error.__cause__, exceptions.TimeoutError):
                 raise
         self._connect(create=False)
-        return self._read(None, requests, reserves)
+        return ask(None, requests, reserves)
 
     def release(self) -> None:
         self._snapshot = None
@@ -167,22 +175,24 @@ class RedisStore(Store):
 
     def commit(self, request: CommitRequest) -> Version:
         self._snapshot = None
-        script = scripts.COMMIT_DELETES if only_deletes(request) else scripts.COMMIT
-        incarnation, version = request.snapshot.incarnation, request.snapshot.version
-        arguments: tuple[bytes | str | int, ...] = (
-            request.transaction_id,
-            incarnation,
-            version,
-            FORMAT,
-            request.ticket,
-            *commit_arguments(request),
-        )
+        arguments, only_deletes = commit_arguments(request)
+        script = scripts.COMMIT_DELETES if only_deletes else scripts.COMMIT
+        incarnation, version = request.snapshot.incarnation, b"%d" % request.snapshot.version
+        head = (request.transaction_id, incarnation, version, _FORMAT, request.ticket)
+        command: Command = (b"EVALSHA", script.digest, b"1", self._meta, *head, *arguments)
         try:
-            reply = self._commit(script, arguments)
+            reply = self._send(script, command, request)
         except StoreFullError:
             if not self.trim():
                 raise
-            reply = self._commit(script, arguments)
+            reply = self._send(script, command, request)
+        if reply[0] != b"done":
+            self._refuse_commit(request, reply)
+        self._heard_of(Snapshot(incarnation, reply[1]))
+        return int(reply[1])
+
+    def _refuse_commit(self, request: CommitRequest, reply: Reply) -> NoReturn:
+        """Raise what commit.lua answered instead of applying it."""
         match reply[0]:
             case b"conflict":
                 _, table_id, index_id, escaped_key = reply
@@ -198,17 +208,14 @@ class RedisStore(Store):
                 raise AuthenticationError(
                     f"{self._server}: this user may not run {reply[1].decode()}; docs/security.md has the ACL"
                 )
-            case b"done":
-                self._heard_of(Snapshot(incarnation, reply[1]))
-                return int(reply[1])
             case _:
-                self._refuse(reply, version)
+                self._refuse(reply, request.snapshot.version)
 
     def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         if self._link is None or not self._link.is_usable():
             self._connect(create=False)
-        arguments = (transaction_id, snapshot, int(bool(self._settings.wait_replicas)))
-        reply = self._run_and_wait(self._call, scripts.RESOLVE, arguments)
+        arguments = (transaction_id, b"%d" % snapshot, b"%d" % bool(self._settings.wait_replicas))
+        reply = self._send(scripts.RESOLVE, self._command(scripts.RESOLVE, *arguments))
         match reply[0]:
             case b"old":
                 raise CommitUnknownError.trimmed(transaction_id, snapshot)
@@ -217,15 +224,17 @@ class RedisStore(Store):
         return int(reply[1]) if reply[0] == b"done" else None
 
     def join_queue(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
-        return int(self._run(scripts.LINE, ticket, max(1, round(lease_s * 1000)), *map(claim_argument, claims))[1])
+        return int(
+            self._run(scripts.LINE, ticket, b"%d" % max(1, round(lease_s * 1000)), *map(claim_argument, claims))[1]
+        )
 
     def leave_queue(self, ticket: bytes) -> None:
-        self._run(scripts.LINE, ticket, 0)
+        self._run(scripts.LINE, ticket, b"0")
 
     def trim(self) -> int:
         trimmed: int = 0
         while True:
-            _, count, more = self._run(scripts.TRIM, TRIM_ELEMENTS, TRIM_MEMBERS)
+            _, count, more = self._run(scripts.TRIM, b"%d" % TRIM_ELEMENTS, b"%d" % TRIM_MEMBERS)
             trimmed += count
             if not more:
                 return trimmed
@@ -271,7 +280,7 @@ class RedisStore(Store):
             ):
                 meta = self._run(
                     scripts.OPEN,
-                    FORMAT,
+                    _FORMAT,
                     secrets.token_bytes(16),
                     health.run_id,
                     health.replication_id,
@@ -295,32 +304,16 @@ class RedisStore(Store):
             self._link.close()
             self._link = None
 
-    def _read(self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve]) -> ReadResult:
-        arguments: Sequence[bytes | str | int] = ()
-        plain = True
-        for request in requests:
-            if not isinstance(request, Get):
-                plain = False
-        gets = cast(Sequence[Get], requests) if plain else ()
-        if plain:
-            commands = get_commands(self._meta, self._prefix, gets, snapshot)
-        else:
-            arguments = _read_arguments(snapshot, requests)
-            commands = [(b"EVALSHA", scripts.READ.digest, 1, self._meta, *arguments)]
+    def _ask_by_key(
+        self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
+    ) -> ReadResult:
+        """Rows by key without a script: see rome.store.redis.gets."""
+        gets = cast(Sequence[Get], requests)
+        commands = get_commands(self._meta, self._prefix, gets, snapshot)
         if reserves:
-            commands.append(self._script(scripts.RESERVE, *reserve_arguments(reserves)))
+            commands.append(self._command(scripts.RESERVE, *reserve_arguments(reserves)))
         replies = self._call(commands)
         reserved = self._reserved(reserves, replies.pop()) if reserves else []
-        if plain:
-            found = self._judge(gets, snapshot, replies)
-        else:
-            found = self._decoded(snapshot, requests, arguments, replies[0])
-        if snapshot is None:
-            self._snapshot = found.snapshot
-            self._heard_of(found.snapshot)
-        return ReadResult(found.snapshot, found.catalog_version, found.answers, reserved)
-
-    def _judge(self, gets: Sequence[Get], snapshot: Snapshot | None, replies: list[Reply]) -> _Answered:
         for reply in replies:
             checked(reply, self._server)
         try:
@@ -329,37 +322,38 @@ class RedisStore(Store):
             raise self._damaged("its version, or that of a table", error) from error
         if found.refusal and snapshot is None and found.refusal[0] != b"dropped":
             # The catalog changed between our commands: a new snapshot must not begin with a conflict.
-            return self._ask(None, gets)
+            return replace(self._ask_script(None, gets), reserved=reserved)
         if found.refusal:
             self._refuse(found.refusal, found.snapshot.version)
-        again = [
-            Get(get.table_id, tuple(get.keys[position] for position in doubts))
-            for get, doubts in zip(gets, found.doubts, strict=True)
-        ]
         if any(found.doubts):
-            asked = self._ask(found.snapshot, again)
+            again = [
+                Get(get.table_id, tuple(get.keys[position] for position in doubts))
+                for get, doubts in zip(gets, found.doubts, strict=True)
+            ]
+            asked = self._ask_script(found.snapshot, again)
             for rows, doubts, answer in zip(found.rows, found.doubts, asked.answers, strict=True):
                 assert isinstance(answer, list)
                 for position, row in zip(doubts, answer, strict=True):
                     rows[position] = row
-        return _Answered(found.snapshot, found.catalog_version, list(found.rows))
+        if snapshot is None:
+            self._snapshot = found.snapshot
+            self._heard_of(found.snapshot)
+        return ReadResult(found.snapshot, found.catalog_version, list(found.rows), reserved)
 
-    def _ask(self, snapshot: Snapshot | None, requests: Sequence[Request]) -> _Answered:
-        """Ask read.lua: one round trip."""
-        arguments = _read_arguments(snapshot, requests)
-        [reply] = self._call([self._script(scripts.READ, *arguments)])
-        return self._decoded(snapshot, requests, arguments, reply)
-
-    def _decoded(
-        self,
-        snapshot: Snapshot | None,
-        requests: Sequence[Request],
-        arguments: Sequence[bytes | str | int],
-        reply: Reply,
-    ) -> _Answered:
-        """What read.lua says."""
+    def _ask_script(
+        self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
+    ) -> ReadResult:
+        """Rows, ranges and counts by read.lua."""
+        at = (b"", b"") if snapshot is None else (snapshot.incarnation, b"%d" % snapshot.version)
+        command: Command = (*self._read_head, *at, *_SCAN_LIMITS, *request_arguments(requests))
+        commands = [command]
+        if reserves:
+            commands.append(self._command(scripts.RESERVE, *reserve_arguments(reserves)))
+        replies = self._call(commands)
+        reserved = self._reserved(reserves, replies.pop()) if reserves else []
+        reply = replies[0]
         if not isinstance(reply, list):
-            reply = self._finish(scripts.READ, arguments, reply)
+            reply = self._finish(scripts.READ, command, reply)
         if reply[0] != b"done":
             self._refuse(reply, 0 if snapshot is None else snapshot.version)
         try:
@@ -367,10 +361,18 @@ class RedisStore(Store):
             decoded = decode_answers(requests, answers, entries, rows)
         except _UNDECODABLE as error:
             raise self._damaged("a row or an index entry", error) from error
-        return _Answered(Snapshot(incarnation, version), catalog_version, decoded)
+        if snapshot is None:
+            snapshot = self._snapshot = Snapshot(incarnation, version)
+            if snapshot != self._last_snapshot:
+                self._heard_of(snapshot)
+        return ReadResult(snapshot, catalog_version, decoded, reserved)
 
     def _reserved(self, reserves: Sequence[Reserve], reply: Reply) -> list[int]:
-        reply = self._finish(scripts.RESERVE, reserve_arguments(reserves), reply)
+        if not isinstance(reply, list):
+            command = self._command(scripts.RESERVE, *reserve_arguments(reserves))
+            reply = self._finish(scripts.RESERVE, command, reply)
+        if reply[0] == b"dropped":
+            self._refuse(reply, 0)
         if reply[0] == b"exhausted":
             raise IdsExhaustedError.of(f"sequence {reply[1].decode()}")
         try:
@@ -388,73 +390,63 @@ class RedisStore(Store):
             "put a copy in their place"
         )
 
-    def _commit(self, script: scripts.Script, arguments: Sequence[bytes | str | int]) -> Reply:
-        return self._run_and_wait(lambda commands: self._send_commit(commands, arguments), script, arguments)
-
-    def _run_and_wait(
-        self,
-        send: Callable[[Sequence[Command]], list[Reply]],
-        script: scripts.Script,
-        arguments: Sequence[bytes | str | int],
-    ) -> Reply:
+    def _send(self, script: scripts.Script, command: Command, request: CommitRequest | None = None) -> Reply:
         """Run a script that writes, and wait for the replicas that the URL asks for.
+
+        Args:
+            request: the commit that it is; only for one does a lost answer mean that the outcome is unknown.
 
         Raises:
             NotReplicatedError: a commit stands, but on too few of them.
         """
-        wait_replicas = self._settings.wait_replicas
-        wait = [(b"WAIT", wait_replicas, self._settings.wait_timeout_ms)] if wait_replicas else []
-        replies = send([self._script(script, *arguments), *wait])
-        if isinstance(replies[0], exceptions.NoScriptError):
-            replies = send([self._source(script, *arguments), *wait])
-        reply = checked(replies[0], self._server)
-        if wait_replicas and reply[0] == b"done":
-            replicas = checked(replies[1], self._server)
-            if replicas < wait_replicas:
-                raise NotReplicatedError(
-                    f"committed at version {reply[1]}, but {replicas} replicas acknowledged it in time and not"
-                    f" {wait_replicas}",
-                    version=reply[1],
-                    replicas=replicas,
-                )
-        return reply
-
-    def _send_commit(self, commands: Sequence[Command], arguments: Sequence[bytes | str | int]) -> list[Reply]:
-        """Only here does a lost answer mean that the outcome is unknown."""
         link = self._live_link()
-        sent = False
+        self.round_trips += 1
         try:
-            link.send(commands)
-            sent = True
-            self.round_trips += 1
-            return link.receive(len(commands))
+            replies = link.call([command, *self._wait])
         except StoreUnavailableError as error:
             self._disconnect()
             # A command that was not sent to its last byte is not run. With WAIT behind it, it may have been.
-            if not sent and len(commands) == 1:
+            if request is None or not (link.has_sent or self._wait):
                 raise
-            transaction_id, _, version, *_ = arguments
-            assert isinstance(transaction_id, bytes)
-            assert isinstance(version, int)
-            raise CommitUnknownError.lost(error, transaction_id=transaction_id, snapshot=version) from error
+            raise CommitUnknownError.lost(
+                error, transaction_id=request.transaction_id, snapshot=request.snapshot.version
+            ) from error
+        except BaseException:
+            self._disconnect()
+            raise
+        reply = replies[0]
+        if not isinstance(reply, list):
+            if isinstance(reply, exceptions.NoScriptError):
+                return self._send(script, (b"EVAL", script.text, *command[2:]), request)
+            checked(reply, self._server)
+        if self._wait and reply[0] == b"done":
+            self._check_replicas(reply[1], checked(replies[1], self._server))
+        return reply
 
-    def _run(self, script: scripts.Script, *arguments: bytes | str | int) -> Reply:
-        return self._finish(script, arguments, self._call([self._script(script, *arguments)])[0])
+    def _check_replicas(self, version: Version, replicas: int) -> None:
+        wanted = self._settings.wait_replicas
+        if replicas < wanted:
+            raise NotReplicatedError(
+                f"committed at version {version}, but {replicas} replicas acknowledged it in time and not {wanted}",
+                version=version,
+                replicas=replicas,
+            )
 
-    def _finish(self, script: scripts.Script, arguments: Sequence[bytes | str | int], reply: Reply) -> Reply:
+    def _run(self, script: scripts.Script, *arguments: bytes | str) -> Reply:
+        command = self._command(script, *arguments)
+        return self._finish(script, command, self._call([command])[0])
+
+    def _finish(self, script: scripts.Script, command: Command, reply: Reply) -> Reply:
         """A script's reply; sends its text when the server does not have it."""
         if isinstance(reply, exceptions.NoScriptError):
-            reply = self._call([self._source(script, *arguments)])[0]
+            reply = self._call([(b"EVAL", script.text, *command[2:])])[0]
         reply = checked(reply, self._server)
         if reply[0] == b"dropped":
             self._refuse(reply, 0)
         return reply
 
-    def _script(self, script: scripts.Script, *arguments: bytes | str | int) -> Command:
-        return (b"EVALSHA", script.digest, 1, self._meta, *arguments)
-
-    def _source(self, script: scripts.Script, *arguments: bytes | str | int) -> Command:
-        return (b"EVAL", script.text, 1, self._meta, *arguments)
+    def _command(self, script: scripts.Script, *arguments: bytes | str) -> Command:
+        return (b"EVALSHA", script.digest, b"1", self._meta, *arguments)
 
     def _call(self, commands: Sequence[Command]) -> list[Reply]:
         link = self._live_link()
@@ -497,12 +489,6 @@ class RedisStore(Store):
                 raise AssertionError(f"unknown answer {reply!r}")
 
 
-class _Answered(Struct, frozen=True, gc=False):
-    snapshot: Snapshot
-    catalog_version: Version
-    answers: list[Answer]
-
-
 def _greet(settings: RedisSettings, more: Sequence[Command]) -> tuple[Link, Health, list[Reply]]:
     """Connect and look at the server: one round trip, with `more` commands in it.
 
@@ -522,10 +508,5 @@ def _greet(settings: RedisSettings, more: Sequence[Command]) -> tuple[Link, Heal
     return link, health, others
 
 
-def _read_arguments(snapshot: Snapshot | None, requests: Sequence[Request]) -> tuple[bytes | str | int, ...]:
-    at = (b"", "") if snapshot is None else (snapshot.incarnation, snapshot.version)
-    return *at, SCAN_ROWS, SCAN_BYTES, *request_arguments(requests)
-
-
-def _retention_arguments(retention: Retention) -> tuple[int, int]:
-    return round(retention.seconds * 1000), retention.max_bytes
+def _retention_arguments(retention: Retention) -> tuple[bytes, bytes]:
+    return b"%d" % round(retention.seconds * 1000), b"%d" % retention.max_bytes
