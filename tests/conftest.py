@@ -11,6 +11,7 @@ from sqlalchemy import Engine, create_engine
 import rome
 from rome.dbapi import Connection
 from tests.support.databases import Connect, database
+from tests.support.etcd_servers import Member
 from tests.support.servers import Flavour, Server, StartServer
 
 PERSISTENT = {"appendonly": "yes", "appendfsync": "no"}
@@ -27,6 +28,16 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Valkey server shared by the whole run. Tests use databases of their own, and leave it running."""
     yield from _running(Server("valkey", tmp_path_factory.mktemp("valkey"), PERSISTENT))
+
+
+@pytest.fixture(scope="session")
+def etcd_member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Member]:
+    """An etcd cluster of one, shared by the whole run. Tests use databases of their own, and leave it running."""
+    member = Member(tmp_path_factory.mktemp("etcd"))
+    try:
+        yield member.start()
+    finally:
+        member.stop()
 
 
 def _running(server: Server) -> Iterator[Server]:

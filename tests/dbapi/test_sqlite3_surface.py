@@ -165,7 +165,11 @@ class TestConnectArguments:
     @pytest.mark.parametrize(
         ("name", "value", "reason"),
         [
-            ("detect_types", sqlite3.PARSE_DECLTYPES, r"detect_types is not supported: .*SQLAlchemy's types \(DateTime"),
+            (
+                "detect_types",
+                sqlite3.PARSE_DECLTYPES,
+                r"detect_types is not supported: .*SQLAlchemy's types \(DateTime",
+            ),
             ("uri", True, r"uri is not supported: .*SQLAlchemy's URL"),
             ("factory", sqlite3.Connection, r"factory is not supported: .*wrap it"),
         ],

@@ -119,7 +119,7 @@ class Server:
             self._start_on(self.port)
             return self
         for attempt in range(1, PORTS_TO_TRY + 1):
-            port = _free_port()
+            port = free_port()
             try:
                 self._start_on(port)
             except RuntimeError:  # perhaps somebody took the port between our looking and the server's binding
@@ -206,7 +206,7 @@ class SentinelServer(Server):
         return str(self._configuration), "--sentinel"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Not above 55535, since a node of a cluster also takes the port that is 10,000 higher."""
     while True:
         with socket.socket() as probe:

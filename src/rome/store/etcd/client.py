@@ -1,0 +1,195 @@
+"""Calls to a cluster: whichever of its members answers.
+
+Every call that Rome makes may be sent again when no answer has come: reads change nothing, and whatever writes is
+conditional on something that its first arrival changes. So a request that a dying leader has dropped in silence is
+soon sent again, to another member; who sent it is told that an earlier sending may still arrive.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from rome.errors import StoreUnavailableError
+from rome.store.etcd.failures import Remedy, remedy, translate
+from rome.store.etcd.link import Call, Link, LinkLostError
+from rome.store.etcd.messages import AUTHENTICATE, AuthenticateRequest, Method
+from rome.store.etcd.settings import Address, Settings
+
+FIRST_ATTEMPT_S = 1.0
+"""After this a request is sent again, to the next member; then after twice as long, and so on. A leader that dies costs
+one or two attempts: the others elect one within 1 to 2 s."""
+
+SECONDS_PER_BYTE = 1 / 500_000
+"""How much longer an attempt may take for what it sends."""
+
+PAUSE_S = 0.05
+"""Between attempts that were refused at once, as by members that have no leader."""
+
+
+class Answers(Struct, frozen=True, gc=False):
+    """Messages, in the order of the calls.
+
+    Attributes:
+        resent: an earlier sending had no answer. It may have been done, or may be done yet.
+    """
+
+    messages: list[Any]
+    resent: bool
+
+
+class UnansweredError(StoreUnavailableError):
+    """No member has answered in time.
+
+    Attributes:
+        sent: a member may have got the request, and may have done it.
+    """
+
+    def __init__(self, message: str, *, sent: bool = False) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class Client:
+    """A connection to one member at a time; to the next one when it is lost. Used by one thread at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.trips = 0
+        self.resent = False
+        """An earlier sending of the last request, which may have failed since, had no answer."""
+        self._settings = settings
+        self._tls = settings.tls_context()
+        self._next = 0
+        self._link: Link | None = None
+        self._is_closed = False
+
+    def call(
+        self, calls: Sequence[tuple[Method, Any]], aside: Sequence[tuple[Method, Any]] = (), *, timeout_s: float = 0.0
+    ) -> Answers:
+        """Send all calls at once, and wait for all answers: one round trip.
+
+        Args:
+            calls: methods, and their messages.
+            aside: more, of which nobody wants to know what becomes; they are not sent again.
+            timeout_s: in place of read_timeout.
+
+        Raises:
+            UnansweredError: no member has answered in time, or one that cannot be asked again.
+            Error: what a member has refused to do, as failures.py tells it. Nothing was done by this sending.
+        """
+        if self._is_closed:
+            raise StoreUnavailableError("the connection is closed")
+        requests = _encoded(calls)
+        others = _encoded(aside)
+        size = sum(len(request.body) for request in requests)
+        deadline = time.monotonic() + (timeout_s or self._settings.read_timeout_s)
+        attempt_s = FIRST_ATTEMPT_S + size * SECONDS_PER_BYTE
+        self.resent = False
+        failure = "no time left"
+        logged_in = False
+        unreachable = 0
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                link = self._connected(left)
+                self.trips += 1
+                replies = link.call([*others, *requests], min(attempt_s, left))[len(others) :]
+            except LinkLostError as lost:
+                failure = str(lost)
+                self.resent |= lost.sent
+                if lost.sent:
+                    attempt_s *= 2
+                unreachable = unreachable + 1 if self._link is None else 0
+                if unreachable == len(self._settings.addresses) and not self.resent:
+                    break
+                self._go_to_next_member(lost.sent, deadline)
+                continue
+            others = []
+            refused = next((reply for reply in replies if reply.status), None)
+            if refused is None:
+                return Answers(
+                    [method.response.FromString(reply.body) for (method, _), reply in zip(calls, replies, strict=True)],
+                    self.resent,
+                )
+            what = remedy(refused)
+            if what is Remedy.LOG_IN and not logged_in:
+                logged_in = True
+                link.token = None
+                self._log_in(link, left)
+            elif what is Remedy.AGAIN:
+                failure = f"{link.server}: {refused.message}"
+                self.resent = True
+                self._go_to_next_member(False, deadline)
+            else:
+                raise translate(refused, link.server)
+        raise UnansweredError(f"{self._settings.servers}: {failure}", sent=self.resent)
+
+    @property
+    def server(self) -> str:
+        """The member that answers now; all of them when none does."""
+        return self._settings.servers if self._link is None else self._link.server
+
+    def is_usable(self) -> bool:
+        """False when the connection is known to be lost. Looks at the socket; no round trip."""
+        return self._link is not None and self._link.is_usable()
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._is_closed = True
+        self._disconnect()
+
+    def _connected(self, left_s: float) -> Link:
+        """The link that is there, or one to the next member.
+
+        Raises:
+            LinkLostError: this member cannot be reached.
+        """
+        if self._link is not None and self._link.is_open:
+            return self._link
+        address: Address = self._settings.addresses[self._next]
+        link = Link(address, self._tls, min(self._settings.connect_timeout_s, left_s))
+        try:
+            self._log_in(link, left_s)
+        except BaseException:
+            link.close()
+            raise
+        self._link = link
+        return link
+
+    def _log_in(self, link: Link, left_s: float) -> None:
+        """Get a token, where the URL names a user with a password: one round trip.
+
+        Raises:
+            LinkLostError, AuthenticationError.
+        """
+        if self._settings.username is None or self._settings.password is None:
+            return
+        request = AuthenticateRequest(name=self._settings.username, password=self._settings.password)
+        self.trips += 1
+        try:
+            [reply] = link.call(_encoded([(AUTHENTICATE, request)]), left_s)
+        except LinkLostError as lost:
+            raise LinkLostError(str(lost), sent=False) from lost
+        if reply.status:
+            if remedy(reply) is Remedy.AGAIN:
+                link.close()
+                raise LinkLostError(f"{link.server}: {reply.message}", sent=False)
+            raise translate(reply, link.server)
+        link.token = AUTHENTICATE.response.FromString(reply.body).token
+
+    def _go_to_next_member(self, waited: bool, deadline: float) -> None:
+        self._disconnect()
+        self._next = (self._next + 1) % len(self._settings.addresses)
+        if not waited:
+            time.sleep(max(0.0, min(PAUSE_S, deadline - time.monotonic())))
+
+    def _disconnect(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+
+def _encoded(calls: Sequence[tuple[Method, Any]]) -> list[Call]:
+    return [Call(method.path, message.SerializeToString()) for method, message in calls]

@@ -1,0 +1,193 @@
+"""rome.store.ordered's Driver on an etcd cluster: one transaction there is one Txn here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rome.errors import Error, TransactionTooLargeError
+from rome.store.etcd.client import Client
+from rome.store.etcd.messages import (
+    COMPACT,
+    TXN,
+    CompactionRequest,
+    DeleteRangeRequest,
+    PutRequest,
+    RangeRequest,
+    RequestOp,
+    TxnRequest,
+)
+from rome.store.etcd.messages import Compare as CompareMessage
+from rome.store.ordered.driver import (
+    Compare,
+    Condition,
+    Delete,
+    Driver,
+    Found,
+    Outcome,
+    Pair,
+    Put,
+    Raise,
+    Range,
+    Revision,
+    RevisionAheadError,
+    RevisionGoneError,
+    Transaction,
+    Write,
+)
+
+MAX_BYTES = 8 * 1024 * 1024
+"""Of one request. A member acknowledges a request beyond 10 MB where --max-request-bytes allows it, and can never read
+its log again afterwards (https://github.com/etcd-io/etcd/issues/14025)."""
+
+_EQUAL, _GREATER, _LESS = 0, 1, 2
+_CREATE, _MODIFIED, _VALUE = 1, 2, 3
+_ASCENDING, _DESCENDING, _BY_KEY = 1, 2, 0
+
+COMPACT_TIMEOUT_S = 5.0
+
+
+class EtcdDriver(Driver):
+    """Answers of one member at a time; see Client for what happens when that one is lost."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._newest: Revision = 0
+        """What this connection was told of, or has committed."""
+
+    @property
+    def trips(self) -> int:  # type: ignore[override]  # the driver's interface has an attribute, which is only read
+        return self.client.trips
+
+    @property
+    def server(self) -> str:
+        return self.client.server
+
+    def run(
+        self, transactions: Sequence[Transaction], aside: Sequence[Transaction] = (), *, fresh: bool = True
+    ) -> list[Outcome]:
+        outcomes = self._run(transactions, aside, fresh=fresh)
+        if not fresh and any(outcome.revision < self._newest for outcome in outcomes):
+            # Another member than before, and it is behind: what it says now is newer than what we know.
+            outcomes = self._run(transactions, (), fresh=True)
+        self._newest = max(self._newest, *(outcome.revision for outcome in outcomes))
+        return outcomes
+
+    def _run(self, transactions: Sequence[Transaction], aside: Sequence[Transaction], *, fresh: bool) -> list[Outcome]:
+        calls = [(TXN, _txn(transaction, fresh=fresh)) for transaction in transactions]
+        for _, message in calls:
+            if message.ByteSize() > MAX_BYTES:
+                raise TransactionTooLargeError(
+                    f"a request of {message.ByteSize()} bytes: an etcd cluster takes {MAX_BYTES} at most"
+                )
+        try:
+            answers = self.client.call(calls, [(TXN, _txn(transaction, fresh=True)) for transaction in aside])
+        except RevisionAheadError:
+            if fresh:
+                raise
+            return self._run(transactions, (), fresh=True)
+        return [
+            _outcome(transaction, message, resent=answers.resent)
+            for transaction, message in zip(transactions, answers.messages, strict=True)
+        ]
+
+    @property
+    def was_sent(self) -> bool:
+        return self.client.resent
+
+    def discard(self, revision: Revision) -> None:
+        try:
+            self.client.call([(COMPACT, CompactionRequest(revision=revision))], timeout_s=COMPACT_TIMEOUT_S)
+        except RevisionGoneError:  # somebody was faster
+            pass
+        except Error:  # nothing rests on it: it is tried again with the next commits
+            pass
+
+    def is_usable(self) -> bool:
+        return self.client.is_usable()
+
+    def close(self) -> None:
+        self.client.close()
+
+
+def _txn(transaction: Transaction, *, fresh: bool) -> Any:
+    local = not fresh and not transaction.writes
+    return TxnRequest(
+        compare=[_compare(compare) for compare in transaction.conditions],
+        # Reads come first: a Txn's later operations see what its earlier ones have done.
+        success=[
+            *(_range(each, local) for each in transaction.then),
+            *(_write(write) for write in transaction.writes),
+        ],
+        failure=[_range(each, local) for each in transaction.otherwise],
+    )
+
+
+def _compare(compare: Compare) -> Any:
+    key, stop = compare.start, compare.stop or b""
+    operand: Any = compare.operand
+    match compare.condition:
+        case Condition.MODIFIED_UP_TO:
+            return CompareMessage(target=_MODIFIED, result=_LESS, mod_revision=operand + 1, key=key, range_end=stop)
+        case Condition.CREATED_UP_TO:
+            return CompareMessage(target=_CREATE, result=_LESS, create_revision=operand + 1, key=key, range_end=stop)
+        case Condition.MODIFIED_AT:
+            return CompareMessage(target=_MODIFIED, result=_EQUAL, mod_revision=operand, key=key)
+        case Condition.VALUE_IS:
+            return CompareMessage(target=_VALUE, result=_EQUAL, value=operand, key=key)
+        case Condition.VALUE_BELOW:
+            return CompareMessage(target=_VALUE, result=_LESS, value=operand, key=key)
+
+
+def _range(asked: Range, local: bool) -> Any:
+    return RequestOp(
+        request_range=RangeRequest(
+            key=asked.start,
+            range_end=asked.stop or b"",
+            limit=asked.limit,
+            revision=asked.revision,
+            sort_order=_DESCENDING if asked.reverse else 0,
+            sort_target=_BY_KEY,
+            serializable=local,
+            keys_only=asked.keys_only,
+            count_only=asked.count_only,
+            min_mod_revision=asked.modified_after + 1 if asked.modified_after else 0,
+            min_create_revision=asked.created_after + 1 if asked.created_after else 0,
+        )
+    )
+
+
+def _write(write: Write) -> Any:
+    match write:
+        case Put():
+            return RequestOp(request_put=PutRequest(key=write.key, value=write.value))
+        case Delete():
+            return RequestOp(request_delete_range=DeleteRangeRequest(key=write.start, range_end=write.stop or b""))
+        case Raise():
+            # Less or absent cannot be asked, greater or equal can: values are 8 bytes, so that is "above one less".
+            below = CompareMessage(target=_VALUE, result=_GREATER, value=_one_less(write.value), key=write.key)
+            put = RequestOp(request_put=PutRequest(key=write.key, value=write.value))
+            return RequestOp(request_txn=TxnRequest(compare=[below], failure=[put]))
+
+
+def _one_less(value: bytes) -> bytes:
+    """The greatest value of the same length below; for zero the empty one, which is below everything."""
+    number = int.from_bytes(value, "big")
+    return (number - 1).to_bytes(len(value), "big") if number else b""
+
+
+def _outcome(transaction: Transaction, message: Any, *, resent: bool) -> Outcome:
+    asked = transaction.then if message.succeeded else transaction.otherwise
+    responses = list(message.responses)
+    found = [_found(response.response_range) for response in responses[: len(asked)]]
+    deleted = [
+        response.response_delete_range.deleted
+        for write, response in zip(transaction.writes, responses[len(asked) :], strict=False)
+        if isinstance(write, Delete)
+    ]
+    return Outcome(message.header.revision, message.succeeded, found, deleted, resent)
+
+
+def _found(response: Any) -> Found:
+    pairs = [Pair(kv.key, kv.value, kv.create_revision, kv.mod_revision) for kv in response.kvs]
+    return Found(pairs, response.count, response.more)

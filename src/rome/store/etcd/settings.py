@@ -1,0 +1,148 @@
+"""The URL options of the etcd store."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rome.errors import URLError
+from rome.store.location import Location
+from rome.store.spelling import did_you_mean
+
+DEFAULT_PORT = 2379
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to reach a cluster.
+
+    Attributes:
+        addresses: of the members, in the order in which they are tried.
+        read_timeout_s: how long to wait for an answer in all, whichever members are tried for it.
+        tls: what TLS demands; None: no TLS.
+        compact: whether Rome discards the cluster's history when no snapshot needs it any more.
+    """
+
+    addresses: tuple[Address, ...]
+    username: str | None
+    password: str | None = field(repr=False)
+    connect_timeout_s: float
+    read_timeout_s: float
+    tls: Mapping[str, Any] | None
+    compact: bool
+
+    @property
+    def servers(self) -> str:
+        """For messages."""
+        return ", ".join(map(shown, self.addresses))
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """What sockets are wrapped with; None: nothing.
+
+        Raises:
+            URLError: a file that an option names is not there, or not what it should be.
+        """
+        if self.tls is None:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.tls.get("ssl_ca_certs"))
+            if certificate := self.tls.get("ssl_certfile"):
+                context.load_cert_chain(certificate, self.tls.get("ssl_keyfile"))
+        except OSError as error:  # ssl.SSLError is one
+            raise URLError(f"rome+etcd: a file of the ssl options cannot be used: {error}") from error
+        context.set_alpn_protocols(["h2"])
+        if not self.tls.get("ssl_check_hostname", True):
+            context.check_hostname = False
+        if self.tls.get("ssl_cert_reqs", "required") == "none":
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+def shown(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _flag(text: str) -> bool:
+    return {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}[
+        text.lower()
+    ]
+
+
+def _seconds(text: str) -> float:
+    """Some that an answer can come in; what is longer than a day was meant as milliseconds."""
+    number = float(text)
+    if not 0.01 <= number <= 86_400:
+        raise ValueError
+    return number
+
+
+def _cert_reqs(text: str) -> str:
+    return {"none": "none", "required": "required"}[text.lower()]
+
+
+def _addresses(text: str) -> tuple[Address, ...]:
+    addresses = []
+    for part in text.split(","):
+        host, colon, port = part.rpartition(":")
+        if not colon or part.endswith("]"):
+            host, port = part, str(DEFAULT_PORT)
+        host = host.strip().removeprefix("[").removesuffix("]")
+        if not host or "@" in host or not 0 < int(port) < 65536:
+            raise ValueError
+        addresses.append((host, int(port)))
+    return tuple(addresses)
+
+
+_OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
+    "connect_timeout": (_seconds, "seconds, 0.01 to 86400"),
+    "read_timeout": (_seconds, "seconds, 0.01 to 86400"),
+    "host": (_addresses, "host:port of a member, or several with commas"),
+    "compact": (_flag, "true or false"),
+    "ssl": (_flag, "true or false"),
+    "ssl_ca_certs": (str, "a path"),
+    "ssl_certfile": (str, "a path"),
+    "ssl_keyfile": (str, "a path"),
+    "ssl_cert_reqs": (_cert_reqs, "none or required"),
+    "ssl_check_hostname": (_flag, "true or false"),
+}
+OPTIONS = frozenset(_OPTIONS)
+
+
+def read_settings(location: Location) -> Settings:
+    """Understand a location.
+
+    Raises:
+        URLError: an option's value is not what it should be, or options contradict each other.
+    """
+    values: dict[str, Any] = {}
+    for name, text in location.options.items():
+        if name not in _OPTIONS:
+            meant = did_you_mean(name, OPTIONS)
+            raise URLError(f"rome+etcd has no option {name!r}{meant}; known: {', '.join(sorted(OPTIONS))}")
+        parse, wanted = _OPTIONS[name]
+        try:
+            values[name] = parse(text)
+        except (ValueError, KeyError):
+            raise URLError(f"option {name} of rome+etcd wants {wanted}") from None
+    tls = {name: value for name, value in values.items() if name.startswith("ssl_")}
+    if tls and not values.get("ssl"):
+        raise URLError(f"option {min(tls)} does nothing without ssl=true")
+    if location.password is not None and not location.username:
+        raise URLError("rome+etcd: a password without a user; write rome+etcd://user:password@host/database")
+    own = ((location.host, location.port or DEFAULT_PORT),) if location.host else ()
+    others = values.get("host", ())
+    return Settings(
+        addresses=tuple(dict.fromkeys((*own, *others))) or (("localhost", DEFAULT_PORT),),
+        username=location.username or None,
+        password=location.password,
+        connect_timeout_s=values.get("connect_timeout", 5.0),
+        read_timeout_s=values.get("read_timeout", 30.0),
+        tls=tls if values.get("ssl") else None,
+        compact=values.get("compact", True),
+    )
