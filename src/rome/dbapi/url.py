@@ -118,7 +118,7 @@ def _scheme(url: URL) -> str:
         raise URLError(f"{url.drivername}:// is not a URL of Rome; the forms are {FORMS}")
     if not scheme:
         raise URLError(f"rome:// names no store (installed: {', '.join(schemes())}); the forms are {FORMS}")
-    return scheme
+    return scheme.removesuffix("_async")  # the same store: SQLAlchemy's name of a dialect for asyncio
 
 
 def _check_address(url: URL, store: type[Store]) -> None:

@@ -121,6 +121,11 @@ class RomeDialect(SQLiteDialect):
         return cls
 
     @classmethod
+    def get_async_dialect_cls(cls, url: URL) -> type[Dialect]:
+        """The dialect for create_async_engine, imported when somebody makes one: it needs greenlet."""
+        return import_module("rome.dialect.aio").RomeAsyncDialect  # type: ignore[no-any-return]
+
+    @classmethod
     def import_dbapi(cls) -> ModuleType:
         """The PEP 249 module, rome.dbapi."""
         return dbapi

@@ -6,9 +6,10 @@ wants the same rows; those who would write these rows are told to wait. Whoever 
 if all did, the line would never end, and every transaction would wait for it (4 clients and one row: 320 commits/s in
 place of 1,700).
 
-Attempts are of two kinds: those of one transaction, as Rome replays it; and transactions of one thread. When the
-application has seen what has changed since, no replay can help, and it runs the transaction again itself. For us that
-is a new one, so the thread remembers what it has lost until its next transaction.
+Attempts are of two kinds: those of one transaction, as Rome replays it; and transactions of one client, which is a
+thread, or a task of an event loop. When the application has seen what has changed since, no replay can help, and it
+runs the transaction again itself. For us that is a new one, so the client's record keeps what it has lost until its
+next transaction.
 
 Some transactions want another row each time: "take the next job". To claim the rows on which they were lost does not
 help them. They are known by this, that an attempt has not read a row on which an earlier one was lost. Such a one
@@ -28,6 +29,7 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from weakref import WeakSet
 
@@ -88,20 +90,29 @@ class _Lost:
         return min(MAX_LEASE_S, max(MIN_LEASE_S, LEASE_PER_SECOND * self.longest_s))
 
 
-class _OfThread(threading.local):
-    """What is known of the transactions of one thread.
+class Client:
+    """What is known of the transactions of one client.
 
     Attributes:
         lost: by the last one, if it failed; by the incarnation of its database.
-        holders: those that have a place in a line.
+        holders: those that have a place in a line; behind `lock`, since a task's connections have a thread each.
     """
 
     def __init__(self) -> None:
         self.lost: dict[bytes, _Lost] = {}
         self.holders: WeakSet[CommitTurn] = WeakSet()
+        self.lock = threading.Lock()
+
+
+class _OfThread(threading.local):
+    def __init__(self) -> None:
+        self.client = Client()
 
 
 of_thread = _OfThread()
+
+CLIENT: ContextVar[Client | None] = ContextVar("rome.client", default=None)
+"""Who runs a transaction, where that is not its thread: a task of an event loop, whose connections have one each."""
 
 
 class CommitTurn:
@@ -116,16 +127,16 @@ class CommitTurn:
         self._store = store
         self._enabled = enabled
         self._lost = _Lost()
-        self._holders: WeakSet[CommitTurn] | None = None  # of the thread in which the ticket was taken
+        self._holder: Client | None = None  # who has taken the ticket
         self._is_ours = False
         self._waited_until = 0.0
         self.ticket = b""
         self.taken = 0
 
     def before_first_read(self, incarnation: bytes) -> None:
-        """When this thread's last transactions on this database have failed, wait for the turn."""
+        """When this client's last transactions on this database have failed, wait for the turn."""
         if self._enabled:
-            lost = of_thread.lost.pop(incarnation, None)
+            lost = (CLIENT.get() or of_thread.client).lost.pop(incarnation, None)
             if lost is not None:
                 self._lost = lost
                 if self._is_due:
@@ -164,9 +175,12 @@ class CommitTurn:
         by this connection, since nobody but its owner may use the other.
         """
         mine = self._store.last_snapshot().incarnation
+        client = CLIENT.get() or of_thread.client
+        with client.lock:
+            holders = list(client.holders)
         found = [
             turn
-            for turn in of_thread.holders
+            for turn in holders
             if turn is not self
             and turn._store.last_snapshot().incarnation == mine
             and any(held.overlaps(claim) for held in turn._lost.claims for claim in claims)
@@ -212,8 +226,9 @@ class CommitTurn:
         if not self.ticket:
             self.ticket = secrets.token_bytes(16)
             self.taken += 1
-            self._holders = of_thread.holders
-            self._holders.add(self)
+            self._holder = CLIENT.get() or of_thread.client
+            with self._holder.lock:
+                self._holder.holders.add(self)
         give_up, asked = time.monotonic() + MAX_WAIT_S, 1
         turn_s, pause_s, before = FIRST_TURN_S, 0.0, 0
         try:
@@ -235,23 +250,24 @@ class CommitTurn:
         if wrote:
             self.ticket = b""
         lost = self._lost
-        if lost.setbacks or lost.claims or self._is_ours or self.ticket or self._holders is not None:
+        if lost.setbacks or lost.claims or self._is_ours or self.ticket or self._holder is not None:
             self.leave()
 
     def failed(self) -> None:
         """The application is told of a conflict: the thread will come with another transaction, perhaps the same."""
         lost = self._lost
         self.leave()
-        of_thread.lost[self._store.last_snapshot().incarnation] = lost
+        (CLIENT.get() or of_thread.client).lost[self._store.last_snapshot().incarnation] = lost
 
     def leave(self) -> None:
         """The transaction is over; one round trip if there is a place to give up. If it fails, the lease will end."""
         if self._lost.setbacks or self._lost.claims:
             self._lost = _Lost()
         self._is_ours = False
-        if self._holders is not None:
-            self._holders.discard(self)
-            self._holders = None
+        if self._holder is not None:
+            with self._holder.lock:
+                self._holder.holders.discard(self)
+            self._holder = None
         if self.ticket:
             with suppress(Error):
                 self._store.leave_queue(self.ticket)

@@ -8,7 +8,7 @@ raised. A blind retry would lose updates. (What "exactly" means: rome.engine.ses
 from __future__ import annotations
 
 from rome.engine.attempt.attempt import Attempt, Beginning
-from rome.engine.attempt.commit_turn import CommitTurn, of_thread
+from rome.engine.attempt.commit_turn import CLIENT, CommitTurn, of_thread
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.options import Isolation
@@ -53,7 +53,7 @@ class Replay:
         if type(state) is Attempt:
             return state
         incarnation = self._context.store.last_snapshot().incarnation
-        if of_thread.lost:
+        if (CLIENT.get() or of_thread.client).lost:
             self.turn.before_first_read(incarnation)
         self.state = self.last = state = Attempt.begin(self._context, incarnation)
         return state

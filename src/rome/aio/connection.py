@@ -1,0 +1,250 @@
+"""A connection for asyncio: rome.dbapi's, used by a thread of its own.
+
+Invariant: a task that is cancelled leaves a connection that is as it was, or closed; never one in whose transaction
+something has happened that the application was not told. So
+
+- a statement or a fetch that is cancelled is ended if SQLite runs it, and not waited for; the connection closes behind
+  it, which rolls back;
+- what may commit (COMMIT, a change at AUTOCOMMIT, a script) is waited for, since it would else arrive later. Then the
+  CancelledError comes: whoever reads the rows after it sees what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sqlalchemy.engine import URL
+
+from rome import dbapi
+from rome.aio.cursor import AsyncCursor
+from rome.aio.worker import Worker
+from rome.dbapi.cursor import Parameters
+from rome.dbapi.rows import RowFactory, TextFactory
+from rome.engine.result import Stats
+from rome.errors import ProgrammingError
+from rome.planner.parse.statement import StatementKind, classify
+
+Answer = TypeVar("Answer")
+
+
+class AsyncConnection:
+    """One connection to one database. Its tasks take turns; its transaction is one, so give each task its own.
+
+    As a context manager it is closed at the end, as aiosqlite's, and what is not committed is rolled back. One that is
+    left to the garbage collector is closed, too.
+    """
+
+    def __init__(self, worker: Worker, connection: dbapi.Connection) -> None:
+        self._worker = worker
+        self._connection = connection
+        self._left = weakref.finalize(self, worker.finish, connection.close)
+        self._left.atexit = False
+
+    @property
+    def sync_connection(self) -> dbapi.Connection:
+        """The driver's own connection. Use it inside of `run` only: in the connection's thread."""
+        return self._connection
+
+    # ------------------------------------------------------------ statements and transactions
+    def cursor(self) -> AsyncCursor:
+        """A new cursor; all cursors share the connection's transaction."""
+        return AsyncCursor(self, self._usable().cursor())
+
+    async def execute(self, sql: str, parameters: Parameters = ()) -> AsyncCursor:
+        """AsyncCursor.execute on a new cursor, which is returned."""
+        return await self.cursor().execute(sql, parameters)
+
+    async def executemany(self, sql: str, parameters: Iterable[Parameters]) -> AsyncCursor:
+        """AsyncCursor.executemany on a new cursor, which is returned."""
+        return await self.cursor().executemany(sql, parameters)
+
+    async def executescript(self, script: str) -> AsyncCursor:
+        """AsyncCursor.executescript on a new cursor, which is returned."""
+        return await self.cursor().executescript(script)
+
+    async def commit(self) -> None:
+        """Connection.commit. When the task is cancelled meanwhile, it is waited for all the same.
+
+        Raises:
+            CancelledError: COMMIT has ended before, one way or the other; `__cause__` is its error, if it has failed.
+        """
+        connection = self._usable()
+        if not self._worker.is_idle or connection.in_transaction:
+            await self._worker.call_to_its_end(connection.commit, _nothing)
+
+    async def rollback(self) -> None:
+        """Connection.rollback."""
+        connection = self._usable()
+        if not self._worker.is_idle or connection.in_transaction:
+            await self._worker.call_to_its_end(connection.rollback, _nothing)
+
+    async def close(self) -> None:
+        """Roll back, give everything back and end the thread. Idempotent."""
+        if self._left.alive:
+            try:
+                if self._worker.is_here:
+                    await self._worker.call_to_its_end(self._connection.close, _nothing)
+            finally:
+                self.close_soon()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # ------------------------------------------------------------ the thread
+    async def run(self, function: Callable[..., Answer], *arguments: object, may_commit: bool = False) -> Answer:
+        """Call a function in the connection's thread; for what rome.dbapi.Connection has and this class has not.
+
+            await connection.run(connection.sync_connection.create_function, "double", 1, lambda x: 2 * x)
+
+        Args:
+            may_commit: it may end with something being committed, so it is waited for when the task is cancelled.
+
+        Raises:
+            CancelledError: the task was cancelled, and the connection is closed.
+            ProgrammingError: the connection is closed. Whatever the function raises.
+        """
+        self._usable()
+        call = partial(function, *arguments) if arguments else function
+        try:
+            if may_commit:
+                return await self._worker.call_to_its_end(call, self._interrupt)
+            return await self._worker.call(call)
+        except (asyncio.CancelledError, GeneratorExit):
+            self.close_soon()
+            raise
+
+    def close_soon(self) -> None:
+        """Close the connection without waiting for it. What SQLite runs is interrupted; fit for finalizers."""
+        if self._left.alive:
+            if not self._worker.is_idle:
+                self._interrupt()
+            self._left()
+
+    def post(self, function: Callable[[], None]) -> None:
+        """Call a function in the connection's thread without waiting for it."""
+        self._worker.post(function)
+
+    def may_commit(self, sql: str) -> bool:
+        """Whether a statement may commit something, as far as its text and the isolation level tell."""
+        statement = classify(sql)
+        if statement.kind in _ONLY_READ:
+            return False
+        return not statement.reads_or_writes_rows or self.isolation_level == "AUTOCOMMIT"
+
+    def _interrupt(self) -> None:
+        with suppress(ProgrammingError):  # it is closed
+            self._connection.interrupt()
+
+    def _usable(self) -> dbapi.Connection:
+        if not self._left.alive:
+            raise ProgrammingError("Cannot operate on a closed database.")
+        return self._connection
+
+    # ------------------------------------------------------------ what is known without waiting
+    def is_usable(self) -> bool:
+        """Connection.is_usable; False, too, once the connection is to be closed. No round trip."""
+        return self._left.alive and self._worker.is_here and self._connection.is_usable()
+
+    @property
+    def in_transaction(self) -> bool:
+        """A transaction is open."""
+        return self._usable().in_transaction
+
+    @property
+    def total_changes(self) -> int:
+        """Rows inserted, changed and deleted on this connection so far."""
+        return self._usable().total_changes
+
+    @property
+    def rome_stats(self) -> Stats:
+        """What this connection has cost since it was opened; a copy."""
+        return self._usable().rome_stats
+
+    @property
+    def isolation_level(self) -> str:
+        """The level of the transactions to come; set_isolation_level() changes it."""
+        return self._connection.isolation_level
+
+    async def set_isolation_level(self, level: str | None) -> None:
+        """Assign Connection.isolation_level.
+
+        Raises:
+            ProgrammingError: there is no such level, or the open transaction has written something.
+        """
+        await self.run(partial(setattr, self._connection, "isolation_level", level), may_commit=True)
+
+    @property
+    def row_factory(self) -> RowFactory | None:
+        """Of the cursors to come, as Connection.row_factory."""
+        return self._connection.row_factory
+
+    @row_factory.setter
+    def row_factory(self, factory: RowFactory | None) -> None:
+        self._connection.row_factory = factory
+
+    @property
+    def text_factory(self) -> TextFactory:
+        """From the next statement on, as Connection.text_factory."""
+        return self._connection.text_factory
+
+    @text_factory.setter
+    def text_factory(self, factory: TextFactory) -> None:
+        self._connection.text_factory = factory
+
+    def interrupt(self) -> None:
+        """End the statement that SQLite runs for this connection, as Connection.interrupt; for another task to call."""
+        self._usable().interrupt()
+
+
+async def connect(url: str | URL, **options: Any) -> AsyncConnection:
+    """Open a connection, in a thread that starts here; creates the database when it is not there.
+
+    Args:
+        url, options: as rome.dbapi.connect takes them. `check_same_thread` is of no meaning.
+
+    Raises:
+        CancelledError: the task was cancelled; a connection that comes about all the same is closed at once.
+        Whatever rome.dbapi.connect raises.
+    """
+    worker = Worker()
+    opened: list[dbapi.Connection] = []
+
+    def open_one() -> None:
+        opened.append(dbapi.connect(url, **{**options, "check_same_thread": False}))
+
+    def close_all() -> None:
+        for connection in opened:
+            connection.close()
+
+    try:
+        await worker.call(open_one)
+        return AsyncConnection(worker, opened[0])
+    except BaseException:
+        worker.finish(close_all)
+        raise
+
+
+_ONLY_READ = frozenset(
+    {
+        StatementKind.SELECT,
+        StatementKind.EXPLAIN,
+        StatementKind.EXPLAIN_ROME,
+        StatementKind.EXPLAIN_ROME_ANALYZE,
+        StatementKind.EMPTY,
+    }
+)
+
+
+def _nothing() -> None:
+    """There is no way to hurry it."""

@@ -1,0 +1,1 @@
+"""The driver for asyncio, and SQLAlchemy's AsyncEngine and AsyncSession on it."""
