@@ -178,6 +178,8 @@ class FetchPlan(ABC):
     """Whether the statement is INSERT .. VALUES of parameters and constants, which reads nothing."""
     direct: DirectPlan | None = None
     """How the statement shows stored rows as they are; None if SQLite must run it."""
+    reads_points: bool = False
+    """Whether it reads one wave, of one key or range of each table that its parameters give: that of `points`."""
     asks_aggregates: bool = False
     """Whether `questions` may have some."""
 
@@ -191,6 +193,10 @@ class FetchPlan(ABC):
         Args:
             parameters: bound values in the order in which the statement numbers them (a named one once).
         """
+
+    @abstractmethod
+    def points(self, parameters: Sequence[SqlValue]) -> Wave:
+        """The only wave, if it `reads_points`; what it brings need not be shown."""
 
     @abstractmethod
     def questions(self, parameters: Sequence[SqlValue]) -> list[AggregateRequest] | None:

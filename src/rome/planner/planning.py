@@ -131,18 +131,17 @@ class StatementPlan(FetchPlan):
             for step in template.steps
             if step.choice is not None and (point := PointRead.of(step.choice.accesses, slots)) is not None
         }
-        alone = template.steps[0] if len(template.steps) == 1 and not (template.missed or probe) else None
-        if alone is not None and alone.instead:
-            alone = None
-        self._only_point = None if alone is None else self._points.get(alone)
-        if template.plain is not None and (self._only_point or (alone and template.plain.is_whole)):
-            self.direct = BoundDirectRead(template.plain, self._only_point, slots)
+        simple = not (template.missed or probe or any(step.instead or step.later for step in template.steps))
+        self.reads_points = bool(simple and template.steps and len(self._points) == len(template.steps))
+        alone = template.steps[0] if simple and len(template.steps) == 1 else None
+        if template.plain is not None and alone is not None and (self.reads_points or template.plain.is_whole):
+            self.direct = BoundDirectRead(template.plain, self._points.get(alone), slots)
 
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
-        if self._only_point is not None:
-            only = self._only_point.fetch(parameters)
-            if only is not None:
-                yield [only]
+        if self.reads_points:
+            wave = self.points(parameters)
+            if wave:
+                yield wave
             return
         inputs = Inputs(self._slots, parameters)
         brought: dict[_FetchKey, list[Values]] = {}
@@ -176,6 +175,14 @@ class StatementPlan(FetchPlan):
                 else:
                     inputs.rows[step.leaf] = [brought[key] for key in keys]
                     waiting.remove(step)
+
+    def points(self, parameters: Sequence[SqlValue]) -> Wave:
+        wave: dict[_FetchKey, Fetch] = {}
+        for point in self._points.values():
+            fetch = point.fetch(parameters)
+            if fetch is not None:
+                wave[fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges] = fetch
+        return list(wave.values())
 
     def _ready(self, waiting: Sequence[Step], inputs: Inputs, many: Mapping[Step, Many]) -> list[Step]:
         """The steps that can be read next: those for which the rows are there that they need.

@@ -75,6 +75,9 @@ class MeasuredPlan(FetchPlan):
         return Cost(transaction.round_trips, transaction.rows_read, transaction.bytes_read, time.perf_counter())
 
     # ------------------------------------------------------------ as the plan says
+    def points(self, parameters: Sequence[SqlValue]) -> Wave:
+        return self._plan.points(parameters)
+
     def questions(self, parameters: Sequence[SqlValue]) -> list[AggregateRequest] | None:
         return self._plan.questions(parameters)
 

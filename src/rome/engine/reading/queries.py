@@ -14,6 +14,7 @@ from rome.engine.reading.waves import gather
 from rome.engine.statement.prepared import Prepared
 from rome.errors import WorkingSetFullError
 from rome.transaction.read_set import Validation
+from rome.transaction.transaction import ReadRequest
 from rome.workingset.workingset import SqlRow
 
 
@@ -32,14 +33,22 @@ def query(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], ch
     Raises:
         WorkingSetFullError: that is too much.
     """
-    budget = reader.transaction.budget
-    held = budget.used_bytes
+    plan, held = prepared.plan, reader.transaction.budget.used_bytes
     try:
-        return _rows(reader, prepared, parameters, check)
+        if plan.direct is not None:
+            rows = show(reader, plan.direct, parameters, check)
+            if rows is not None:
+                return rows
+        return _run(reader, prepared, parameters, check)
     except WorkingSetFullError as error:
         full = error
+
+    def again() -> list[SqlRow]:
+        rows = None if plan.direct is None else show(reader, plan.direct, parameters, check)
+        return _run(reader, prepared, parameters, check) if rows is None else rows
+
     try:
-        return once_more(reader, prepared, lambda: _rows(reader, prepared, parameters, check), held, full)
+        return once_more(reader, prepared, again, held, full)
     except WorkingSetFullError:
         rows = stream(reader, prepared, parameters, check)
         if rows is None:
@@ -47,15 +56,18 @@ def query(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], ch
         return rows
 
 
-def _rows(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> list[SqlRow]:
-    plan = prepared.plan
-    if plan.direct is not None:
-        rows = show(reader, plan.direct, parameters, check)
-        if rows is not None:
-            return rows
-    working_set = reader.working_set
+def _run(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> list[SqlRow]:
+    """Read and hydrate all that the plan says, and let SQLite run the statement."""
+    plan, working_set = prepared.plan, reader.working_set
     working_set.begin()
-    gather(reader, plan.waves(parameters), check)
+    if plan.reads_points:
+        requests = []
+        for fetch in plan.points(parameters):
+            requests.append(ReadRequest(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check))
+        reader.read(requests)
+        reader.hydrate(requests)
+    else:
+        gather(reader, plan.waves(parameters), check)
     interruption = working_set.interruption
     interruption.running = True
     try:

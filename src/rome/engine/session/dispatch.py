@@ -47,7 +47,7 @@ class Statements:
         check = Validation.ROWS if isolation in (Isolation.SERIALIZABLE, Isolation.AUTOCOMMIT) else Validation.NOTHING
         if not statement.reads_or_writes_rows and (result := self._run_special(current, operation, check)) is not None:
             return result
-        prepared = self._workspace.prepare(current.schema, statement)
+        prepared = self._workspace.prepare(current.reader.schema, statement)
         if prepared.on_sequences:
             return self._on_sequences(current, operation, prepared, check)
         if prepared.on_mirror:

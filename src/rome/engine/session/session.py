@@ -31,7 +31,7 @@ from rome.engine.session.sqlite_settings import SqliteSettings
 from rome.engine.session.states import IDLE, Failed
 from rome.engine.session.use import OTHER, Use, busy
 from rome.engine.statement.parameters import Parameters, all_entered, check_count, entered
-from rome.engine.statement.syntax import check_syntax, check_text, statement_of
+from rome.engine.statement.syntax import check_syntax, check_text, classified, statement_of
 from rome.errors import InterfaceError, NotSupportedError, OperationalError, ProgrammingError
 from rome.planner.parse.statement import Statement, StatementKind, classify, split_script
 from rome.store.spi import Store
@@ -102,7 +102,10 @@ class Session:
         """
         if self._closed:
             raise _closed()
-        statement = statement_of(sql, "execute() argument 1")
+        try:
+            statement = classified(sql, "execute() argument 1")
+        except TypeError:  # it has no hash
+            statement = statement_of(sql, "execute() argument 1")
         if statement.is_refused:
             _refuse(sql, statement)
         self._context.stats.statements += 1

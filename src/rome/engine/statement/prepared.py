@@ -60,17 +60,15 @@ class Prepared:
             if len(parameters) != wanted:
                 raise wrong_count(wanted, len(parameters))
             given = parameters
-        # In one expression, since most values are taken as they are: 0.1 us each, and 0.4 by a call.
-        return tuple(
-            [
-                value  # type: ignore[misc]
-                if (kind := type(value)) in _EXACT
+        for value in given:  # most are taken as they are: in place, since a call for each costs 0.3 us
+            kind = type(value)
+            if not (
+                kind in _EXACT
                 or (kind is str and value.isascii())  # type: ignore[attr-defined]
                 or (kind is int and _LEAST <= value <= _GREATEST)  # type: ignore[operator]
-                else _checked(value, number)
-                for number, value in enumerate(given)
-            ]
-        )
+            ):
+                return tuple([_checked(value, number) for number, value in enumerate(given)])
+        return tuple(given)  # type: ignore[arg-type]
 
 
 _EXACT = frozenset({type(None), float, bytes})
@@ -89,7 +87,9 @@ def _named(parameters: Mapping[str, object], name: str | None, number: int) -> o
 
 
 def _checked(value: object, number: int) -> SqlValue:
-    """A value that is not seen at a glance to be one that SQLite takes."""
+    """A value, if it is one that SQLite takes."""
+    if type(value) in _EXACT:
+        return value  # type: ignore[return-value]
     if type(value) is int:
         if not _LEAST <= value <= _GREATEST:
             raise DataError(f"parameter {number + 1}: {value} does not fit into SQLite's 64-bit INTEGER")

@@ -32,6 +32,7 @@ class SchemaVersion:
     """One version of a database's schema.
 
     Attributes:
+        prepared: statements, by text.
         fewest: of the paths that led to a fetch, by their ids, which one found the fewest rows the last time.
     """
 
@@ -39,7 +40,7 @@ class SchemaVersion:
         self.definition = definition
         self.catalog = replace(definition.catalog, temporary=temporary) if temporary else definition.catalog
         self.fewest: dict[tuple[int, ...], int] = {}
-        self._prepared: dict[str, Prepared] = {}
+        self.prepared: dict[str, Prepared] = {}
 
     @classmethod
     def empty(cls) -> SchemaVersion:
@@ -110,17 +111,17 @@ class SchemaVersion:
         return WorkingSet(self._working_statements)
 
     def prepare(self, statement: Statement, mirror: Mirror) -> Prepared:
-        """The prepared statement, from the cache by text if it was met before.
+        """The prepared statement, from `prepared` if its text was met before.
 
         Raises:
             rome.errors.Error: what SQLite says against it.
         """
-        found = self._prepared.get(statement.text)
+        found = self.prepared.get(statement.text)
         if found is None:
             found = prepare(statement, self.catalog, mirror, self.firing)
-            if len(self._prepared) >= _MAX_PREPARED:
-                self._prepared.clear()
-            self._prepared[statement.text] = found
+            if len(self.prepared) >= _MAX_PREPARED:
+                self.prepared.clear()
+            self.prepared[statement.text] = found
         return found
 
 

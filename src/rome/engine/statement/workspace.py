@@ -39,7 +39,9 @@ class Workspace:
 
     def prepare(self, schema: SchemaVersion, statement: Statement) -> Prepared:
         """A statement under the schema and the temporary objects, which hide stored ones of their names."""
-        return self.as_seen(schema).prepare(statement, self.mirror)
+        if self._temporary_names:
+            schema = self.as_seen(schema)
+        return schema.prepared.get(statement.text) or schema.prepare(statement, self.mirror)
 
     def as_seen(self, schema: SchemaVersion) -> SchemaVersion:
         """The schema with the names of this connection's temporary objects."""
