@@ -16,9 +16,9 @@ import rome
 from tests.support.databases import Store, database, on
 
 AT_MOST: dict[Store, list[int]] = {
-    "memory": [74, 94, 149, 238, 78, 136, 76],
-    "lmdb": [78, 97, 154, 251, 109, 140, 102],
-    "redis": [68, 88, 138, 235, 67, 130, 67],
+    "memory": [68, 82, 123, 233, 78, 132, 76],
+    "lmdb": [72, 85, 128, 246, 109, 136, 102],
+    "redis": [62, 76, 112, 230, 67, 126, 67],
 }
 """By store, in the order of OPERATIONS."""
 
