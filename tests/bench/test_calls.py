@@ -16,9 +16,9 @@ import rome
 from tests.support.databases import Store, database, on
 
 AT_MOST: dict[Store, list[int]] = {
-    "memory": [68, 82, 123, 233, 78, 132, 76],
-    "lmdb": [72, 85, 128, 246, 109, 136, 102],
-    "redis": [62, 76, 112, 230, 67, 126, 67],
+    "memory": [61, 75, 111, 225, 78, 125, 76],
+    "lmdb": [65, 78, 116, 238, 109, 129, 102],
+    "redis": [55, 69, 100, 222, 67, 119, 67],
 }
 """By store, in the order of OPERATIONS."""
 

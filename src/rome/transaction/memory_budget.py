@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from rome.store.spi import Scan
 
 ROW_BYTES = 1_000
@@ -30,16 +32,15 @@ class OverBudget(Exception):
         self.scan, self.rows = scan, rows
 
 
-class MemoryBudget:
+class MemoryBudget(Struct, eq=False):
     """Counts the rows that come in.
 
     Attributes:
         used_bytes: by rows that are held.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.used_bytes = 0
+    max_bytes: int
+    used_bytes: int = 0
 
     def take(self, rows: int, record_bytes: int, scan: Scan | None) -> None:
         """Make room for so many rows, with records of so many bytes in all.
@@ -47,7 +48,9 @@ class MemoryBudget:
         Raises:
             OverBudget: there is none.
         """
-        self.take_bytes(bytes_of(rows, record_bytes), scan)
+        self.used_bytes += ROW_BYTES * rows + RECORD_FACTOR * record_bytes
+        if self.used_bytes > self.max_bytes:
+            raise OverBudget(scan)
 
     def take_bytes(self, more: int, scan: Scan | None) -> None:
         """Make room for rows that take so many bytes.

@@ -24,7 +24,7 @@ class Covered(Struct, frozen=True, gc=False):
     keys: Sequence[bytes]
 
 
-class SnapshotCache:
+class SnapshotCache(Struct, eq=False):
     """Rows and ranges of one snapshot.
 
     The ranges of an index are in order, and none holds another; so both their starts and their stops ascend, and of
@@ -35,12 +35,11 @@ class SnapshotCache:
         sizes: how many entries a range has, where the store was asked.
     """
 
-    def __init__(self) -> None:
-        self.sizes: dict[Count, int] = {}
-        self._rows: dict[int, dict[bytes, Row | None]] = {}
-        self._ranges: dict[tuple[int, int], tuple[list[bytes], list[Covered]]] = {}
-        """By table and index: the starts, to search in, and the ranges."""
-        self._whole: dict[int, Covered] = {}
+    sizes: dict[Count, int] = {}
+    _rows: dict[int, dict[bytes, Row | None]] = {}
+    _ranges: dict[tuple[int, int], tuple[list[bytes], list[Covered]]] = {}
+    """By table and index: the starts, to search in, and the ranges."""
+    _whole: dict[int, Covered] = {}
 
     def row(self, table_id: int, key: bytes) -> Row | None:
         """The row, or None when it is absent (or unknown: ask `knows` first)."""

@@ -222,7 +222,8 @@ class Transaction:
 
     def _keep(self, scan: Scan, found: ScanResult) -> None:
         if found.resume is None:
-            rows = self._reference_rows(scan, found) if _is_whole_table(scan) else found.rows
+            whole = scan.index_id == ORDER_INDEX and _is_whole_table(scan)
+            rows = self._reference_rows(scan, found) if whole else found.rows
             self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, rows)
         else:
             self.cache.add_rows(scan.table_id, ((row.key, row) for row in found.rows))
@@ -294,7 +295,9 @@ class Transaction:
             for start, stop in want.ranges:
                 if self.cache.covering(want.table_id, want.index_id, start, stop) is None:
                     scan = Scan(want.table_id, want.index_id, start, stop, want.most)
-                    scans[self._unless_known(scan) if _is_whole_table(scan) else scan] = None
+                    if want.index_id == ORDER_INDEX and _is_whole_table(scan):
+                        scan = self._unless_known(scan)
+                    scans[scan] = None
         if not keys:
             return list(scans)
         return [*(Get(table_id, tuple(found)) for table_id, found in keys.items()), *scans]
@@ -333,8 +336,9 @@ class Transaction:
                 self.read_set.add_point(table_id, key, row.version)
             else:
                 self.read_set.add_range(table_id, 0, (key, key + b"\xff"), version, rows=False)
-        for bounds in want.ranges:
-            self.read_set.add_range(table_id, want.index_id, bounds, version, rows=want.check is Validation.ROWS)
+        if want.ranges:
+            rows = want.check is Validation.ROWS
+            self.read_set.add_ranges(table_id, want.index_id, want.ranges, version, rows=rows)
 
     def check_scan(self, scan: IncrementalScan, check: Validation) -> None:
         """Enter what a walk has covered into the read set, as far as `check` says."""
@@ -429,7 +433,8 @@ def _scans(answers: Sequence[Answer]) -> list[ScanResult]:
 
 
 def _is_whole_table(scan: Scan) -> bool:
-    return scan.index_id == ORDER_INDEX and scan.limit is None and (scan.start, scan.stop) == EVERYTHING
+    """Of a scan of the order index."""
+    return scan.limit is None and (scan.start, scan.stop) == EVERYTHING
 
 
 def _place(scan: Scan) -> tuple[int, int, bytes, bytes]:
