@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         trim,
         was_committed,
     )
+    from rome.retry import is_retryable, run_transaction, transactional
+    from rome.retry.asynchronous import run_transaction_async, transactional_async
 
 __all__ = [
     "connect",
@@ -28,14 +30,29 @@ __all__ = [
     "database_exists",
     "diagnose",
     "drop_database",
+    "is_retryable",
     "list_databases",
+    "run_transaction",
+    "run_transaction_async",
     "set_retention",
+    "transactional",
+    "transactional_async",
     "trim",
     "was_committed",
 ]
 
 
+_RETRY = {
+    "is_retryable": "rome.retry",
+    "run_transaction": "rome.retry",
+    "run_transaction_async": "rome.retry.asynchronous",
+    "transactional": "rome.retry",
+    "transactional_async": "rome.retry.asynchronous",
+}
+"""What needs SQLAlchemy, and its module; all else is rome.dbapi's."""
+
+
 def __getattr__(name: str) -> object:
     if name in __all__:
-        return getattr(import_module("rome.dbapi"), name)
+        return getattr(import_module(_RETRY.get(name, "rome.dbapi")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -183,7 +183,7 @@ class ConflictError(OperationalError):
         return partial(type(self), table=self.table, index=self.index, key=self.key), self.args
 
 
-_RUN_AGAIN = "run the transaction again"
+_RUN_AGAIN = "run the transaction again (rome.run_transaction does it)"
 
 
 class SnapshotTooOldError(ConflictError):
