@@ -21,7 +21,7 @@ def test_a_range_is_covered_if_one_that_was_read_holds_it(
 ) -> None:
     cache = SnapshotCache()
     for start, stop in read:
-        cache.add_range(TABLE, INDEX, start, stop, [row for row in _ROWS if start <= row.key < stop])
+        cache.add_range(TABLE, INDEX, (start, stop), [row for row in _ROWS if start <= row.key < stop])
 
     found = cache.covering(TABLE, INDEX, *asked)
 
@@ -37,7 +37,7 @@ def test_the_order_index_read_whole_covers_every_key_and_range(
 ) -> None:
     cache = SnapshotCache()
     for start, stop in [*read, EVERYTHING]:
-        cache.add_range(TABLE, 0, start, stop, [row for row in _ROWS if start <= row.key < stop])
+        cache.add_range(TABLE, 0, (start, stop), [row for row in _ROWS if start <= row.key < stop])
 
     assert cache.covering(TABLE, INDEX, *asked) == _KEYS
     assert cache.knows(TABLE, b"never stored")

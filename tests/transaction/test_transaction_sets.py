@@ -21,22 +21,22 @@ class TestReadSet:
 
     def test_a_range_is_kept_once_for_each_strength(self) -> None:
         reads = ReadSet()
-        reads.add_range(1, 2, (b"a", b"b"), 7, rows=False)
-        reads.add_range(1, 2, (b"a", b"b"), 8, rows=False)
-        reads.add_range(1, 2, (b"a", b"b"), 9, rows=True)
+        reads.add_ranges(1, 2, [(b"a", b"b")], 7, rows=False)
+        reads.add_ranges(1, 2, [(b"a", b"b")], 8, rows=False)
+        reads.add_ranges(1, 2, [(b"a", b"b")], 9, rows=True)
         assert reads.ranges == {(1, 2, False): {(b"a", b"b"): 7}, (1, 2, True): {(b"a", b"b"): 9}}
         assert (reads.oldest(), len(reads)) == (7, 2)
 
     def test_what_came_after_a_mark_can_be_forgotten(self) -> None:
         reads = ReadSet()
         reads.add_point(1, b"k", 5)
-        reads.add_range(1, 2, (b"a", b"b"), 5, rows=False)
+        reads.add_ranges(1, 2, [(b"a", b"b")], 5, rows=False)
         mark = reads.mark()
         for table_id in (1, 2):
             reads.add_point(table_id, b"k", 6)
             reads.add_point(table_id, b"l", 6)
-            reads.add_range(table_id, 2, (b"a", b"b"), 6, rows=False)
-            reads.add_range(table_id, 2, (b"a", b"b"), 6, rows=True)
+            reads.add_ranges(table_id, 2, [(b"a", b"b")], 6, rows=False)
+            reads.add_ranges(table_id, 2, [(b"a", b"b")], 6, rows=True)
         reads.forget_since(mark)
         assert reads.points == {1: {b"k": 5}, 2: {}}
         assert {place: ranges for place, ranges in reads.ranges.items() if ranges} == {(1, 2, False): {(b"a", b"b"): 5}}
@@ -118,7 +118,7 @@ class TestSnapshotCache:
 
     def test_a_range_covers_what_lies_in_it(self) -> None:
         cache = SnapshotCache()
-        cache.add_range(1, 3, b"b", b"f", list(self.ROWS))
+        cache.add_range(1, 3, (b"b", b"f"), list(self.ROWS))
         assert cache.covering(1, 3, b"c", b"d") == [b"a", b"c"]
         assert cache.covering(1, 3, b"b", b"f") is not None
         assert cache.covering(1, 3, b"a", b"d") is None
@@ -127,8 +127,8 @@ class TestSnapshotCache:
 
     def test_the_whole_table_covers_every_key_and_index(self) -> None:
         cache = SnapshotCache()
-        cache.add_range(1, 0, b"a", b"b", [])
-        cache.add_range(1, 0, b"", BEYOND, list(self.ROWS))
+        cache.add_range(1, 0, (b"a", b"b"), [])
+        cache.add_range(1, 0, (b"", BEYOND), list(self.ROWS))
         assert cache.knows(1, b"zzz")
         assert cache.row(1, b"zzz") is None
         assert cache.covering(1, 9, b"x", b"y") == [b"a", b"c"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rome.catalog.schema import ROWID, Index, Table
+from rome.catalog.schema import Index, Table
 from rome.codec.keys import encode_key
 from rome.codec.rows import decode_record, encode_record
 from rome.codec.values import SqlValue
@@ -21,7 +21,7 @@ def row_key(table: Table, rowid: int, values: Sequence[SqlValue]) -> bytes:
     A declared primary key that holds a NULL is not unique in SQLite: then the rowid follows it.
     """
     key = table.key
-    parts = [rowid if position == ROWID else values[position] for position in key.columns]
+    parts = [*map((*values, rowid).__getitem__, key.columns)]  # ROWID, which is -1, is the last
     encoded = encode_key(parts, key.collations)
     if None in parts:
         return encoded + encode_key([rowid], ["BINARY"])
@@ -30,14 +30,12 @@ def row_key(table: Table, rowid: int, values: Sequence[SqlValue]) -> bytes:
 
 def index_key(index: Index, rowid: int, values: Sequence[SqlValue]) -> bytes:
     """The row's key in an index."""
-    return encode_key(
-        [rowid if position == ROWID else values[position] for position in index.columns], index.collations
-    )
+    return encode_key(map((*values, rowid).__getitem__, index.columns), index.collations)  # ROWID is -1
 
 
 def encode_row(table: Table, rowid: int, values: Sequence[SqlValue]) -> bytes:
     """The record of a row, in the table's current layout."""
-    return encode_record(table.layout, rowid, [values[position] for position in table.stored_positions])
+    return encode_record(table.layout, rowid, map(values.__getitem__, table.stored_positions))
 
 
 def decode_row(table: Table, key: bytes, record: bytes) -> tuple[int, tuple[SqlValue, ...]]:

@@ -7,7 +7,7 @@ and the bits of the encoded one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -29,7 +29,7 @@ _decode_any = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def encode_record(layout: int, rowid: int, values: Sequence[SqlValue]) -> bytes:
+def encode_record(layout: int, rowid: int, values: Iterable[SqlValue]) -> bytes:
     """Make the record of a row, whose values come from SQLite.
 
     Raises:

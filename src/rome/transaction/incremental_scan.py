@@ -28,6 +28,11 @@ class IncrementalScan:
         self._left: list[Bounds] = list(reversed(ranges)) if reverse else list(ranges)
 
     @property
+    def width(self) -> int:
+        """How many scans `scans` returns."""
+        return len(self._left)
+
+    @property
     def is_finished(self) -> bool:
         return not self._left
 

@@ -50,9 +50,6 @@ class ReadSet(Struct, eq=False):
             points = self.points[table_id] = {}
         points.setdefault(key, version)
 
-    def add_range(self, table_id: int, index_id: int, bounds: Bounds, version: Version, *, rows: bool) -> None:
-        self.add_ranges(table_id, index_id, (bounds,), version, rows=rows)
-
     def add_ranges(
         self, table_id: int, index_id: int, ranges: Iterable[Bounds], version: Version, *, rows: bool
     ) -> None:

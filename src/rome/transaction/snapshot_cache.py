@@ -32,38 +32,30 @@ class SnapshotCache(Struct, eq=False):
     look through all of them for each of them took 45 s for 32,765.
 
     Attributes:
+        rows: table -> key -> the row; None: it is absent.
+        ranges: by table and index: the starts, to search in, and the ranges.
+        whole: by table that was read whole: the range that is all of it.
         sizes: how many entries a range has, where the store was asked.
     """
 
+    rows: dict[int, dict[bytes, Row | None]] = {}
+    ranges: dict[tuple[int, int], tuple[list[bytes], list[Covered]]] = {}
+    whole: dict[int, Covered] = {}
     sizes: dict[Count, int] = {}
-    _rows: dict[int, dict[bytes, Row | None]] = {}
-    _ranges: dict[tuple[int, int], tuple[list[bytes], list[Covered]]] = {}
-    """By table and index: the starts, to search in, and the ranges."""
-    _whole: dict[int, Covered] = {}
 
     def row(self, table_id: int, key: bytes) -> Row | None:
         """The row, or None when it is absent (or unknown: ask `knows` first)."""
-        return self._rows.get(table_id, {}).get(key)
-
-    def present(self, table_id: int, keys: Iterable[bytes]) -> list[Row]:
-        """The rows that are there, of those with these keys, in their order."""
-        rows = self._rows.get(table_id, {})
-        found = []
-        for key in keys:
-            row = rows.get(key)
-            if row is not None:
-                found.append(row)
-        return found
+        return self.rows.get(table_id, {}).get(key)
 
     def knows(self, table_id: int, key: bytes) -> bool:
-        return key in self._rows.get(table_id, ()) or table_id in self._whole
+        """Whether the key's row was read, or is known to be absent."""
+        return key in self.rows.get(table_id, ()) or table_id in self.whole
 
     def covering(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> Sequence[bytes] | None:
         """Keys of the rows in a range that holds this one; None when some of the range was not read."""
-        whole = self._whole.get(table_id)
-        if whole is not None:
-            return whole.keys
-        found = self._ranges.get((table_id, index_id))
+        if table_id in self.whole:
+            return self.whole[table_id].keys
+        found = self.ranges.get((table_id, index_id))
         if found is None:
             return None
         starts, ranges = found
@@ -74,26 +66,27 @@ class SnapshotCache(Struct, eq=False):
 
     def has_range(self, table_id: int, index_id: int, bounds: Bounds) -> bool:
         """Whether a range that was read as it is here covers it, so that `covering` has the keys of no other rows."""
-        found = self._ranges.get((table_id, index_id))
-        if found is None or table_id in self._whole:
+        found = self.ranges.get((table_id, index_id))
+        if found is None or table_id in self.whole:
             return False
         starts, ranges = found
         at = bisect_right(starts, bounds[0]) - 1
         return at >= 0 and (ranges[at].start, ranges[at].stop) == bounds
 
     def add_rows(self, table_id: int, rows: Iterable[tuple[bytes, Row | None]]) -> None:
-        self._rows.setdefault(table_id, {}).update(rows)
+        self.rows.setdefault(table_id, {}).update(rows)
 
-    def add_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, rows: Sequence[Row]) -> None:
+    def add_range(self, table_id: int, index_id: int, bounds: Bounds, rows: Sequence[Row]) -> None:
         """Note a range that was read in full."""
+        start, stop = bounds
         keys = []
         if rows:
-            known = self._rows.setdefault(table_id, {})
+            known = self.rows.setdefault(table_id, {})
             for row in rows:
                 known[row.key] = row
                 keys.append(row.key)
         place = (table_id, index_id)
-        starts, ranges = self._ranges.get(place) or self._ranges.setdefault(place, ([], []))
+        starts, ranges = self.ranges.get(place) or self.ranges.setdefault(place, ([], []))
         first = bisect_right(starts, start)
         if first and stop <= ranges[first - 1].stop:
             return
@@ -104,5 +97,5 @@ class SnapshotCache(Struct, eq=False):
             last += 1
         covered = Covered(start, stop, keys)
         starts[first:last], ranges[first:last] = [start], [covered]
-        if index_id == ORDER_INDEX and (start, stop) == EVERYTHING:
-            self._whole[table_id] = covered
+        if index_id == ORDER_INDEX and bounds == EVERYTHING:
+            self.whole[table_id] = covered

@@ -8,12 +8,14 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from rome.errors import CommitAbortedError, CommitUnknownError, Error, NotReplicatedError, OperationalError
 from rome.store.spi import (
+    BEYOND,
     ORDER_INDEX,
     Answer,
     Bounds,
@@ -127,7 +129,7 @@ class Transaction:
     def fix_snapshot(self) -> None:
         """See to it that there is a snapshot: one round trip if there is none."""
         if self.snapshot is None:
-            self._read([], ())
+            self.ask([])
 
     def read(
         self,
@@ -147,7 +149,16 @@ class Transaction:
             OverBudget: more rows than memory may be taken for; what came of them is forgotten.
         """
         requests = self._missing(wants)
-        return self._read(requests, reserves, incremental, counts) if requests or reserves or incremental else []
+        if incremental is not None:
+            requests += incremental.scans()
+        elif not requests and not reserves:
+            return []
+        requests += counts
+        self.waves += 1
+        result = self._store.read(self.snapshot, requests, reserves)
+        self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
+        self._keep(requests, result.answers, incremental)
+        return result.reserved
 
     def ask(self, requests: Sequence[Count | Scan]) -> list[int | Sequence[Row]]:
         """Count entries, and find the first rows of ranges; nothing of it enters the cache or the read set.
@@ -160,9 +171,12 @@ class Transaction:
         self.waves += 1
         result = self._store.read(self.snapshot, requests)
         self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
+        scans, answers = _asked(requests), _scans(result.answers)
         held = self.budget.used_bytes
         try:
-            found = iter(self._finished(_asked(requests), _scans(result.answers)))
+            for scan, answer in zip(scans, answers, strict=True):
+                self._take(answer.rows, scan)
+            found = iter(self._finished(scans, answers))
         finally:
             self.budget.used_bytes = held
         return [answer if isinstance(answer, int) else next(found).rows for answer in result.answers]
@@ -182,51 +196,45 @@ class Transaction:
             self._count(found.rows)
             yield found.rows
 
-    def _read(
-        self,
-        wanted: Sequence[Request],
-        reserves: Sequence[Reserve],
-        incremental: IncrementalScan | None = None,
-        counts: Sequence[Count] = (),
-    ) -> list[int]:
-        steps = [] if incremental is None else incremental.scans()
-        requests = [*wanted, *steps, *counts] if steps or counts else wanted
-        self.waves += 1
-        result = self._store.read(self.snapshot, requests, reserves)
-        self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
+    def _keep(
+        self, requests: Sequence[Request], answers: Sequence[Answer], incremental: IncrementalScan | None
+    ) -> None:
+        """Put what was read into the cache; what the store has cut short is read to its end first."""
         scans: list[Scan] = []
-        found: list[ScanResult] = []
-        for request, answer in zip(requests, result.answers, strict=True):
+        found: Sequence[ScanResult] = (came := [])
+        cut_short = False
+        for request, answer in zip(requests, answers, strict=True):
             if isinstance(answer, ScanResult):
                 assert isinstance(request, Scan)
+                if answer.rows:  # most ranges that must be unique have none
+                    self._take(answer.rows, request)
+                if answer.resume is not None:
+                    cut_short = True
                 scans.append(request)
-                found.append(answer)
+                came.append(answer)
             elif isinstance(request, Get):
                 assert isinstance(answer, list)
-                self._take([row for row in answer if row is not None], None)
+                self._take([*filter(None, answer)], None)
                 self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
             else:
                 assert isinstance(request, Count)
                 assert isinstance(answer, int)
                 self.cache.sizes[request] = answer
-        if scans:
-            finished = self._finished(scans, found)
-            whole = len(scans) - len(steps)
-            for scan, each in zip(scans[:whole], finished, strict=False):
-                self._keep(scan, each)
-            if incremental is not None:
-                self.cache.add_rows(
-                    incremental.table_id, ((row.key, row) for row in incremental.take(finished[whole:]))
-                )
-        return result.reserved
-
-    def _keep(self, scan: Scan, found: ScanResult) -> None:
-        if found.resume is None:
-            whole = scan.index_id == ORDER_INDEX and _is_whole_table(scan)
-            rows = self._reference_rows(scan, found) if whole else found.rows
-            self.cache.add_range(scan.table_id, scan.index_id, scan.start, scan.stop, rows)
-        else:
-            self.cache.add_rows(scan.table_id, ((row.key, row) for row in found.rows))
+        if cut_short:
+            found = self._finished(scans, came)
+        if incremental is not None:
+            whole = len(scans) - incremental.width
+            self.cache.add_rows(incremental.table_id, _by_key(incremental.take(found[whole:])))
+            del scans[whole:]
+        for scan, answer in zip(scans, found, strict=False):
+            rows = answer.rows
+            if answer.resume is not None:
+                self.cache.add_rows(scan.table_id, _by_key(rows))
+                continue
+            bounds = (scan.start, scan.stop)
+            if scan.index_id == ORDER_INDEX and bounds == EVERYTHING and scan.limit is None:
+                rows = self._reference_rows(scan, answer)
+            self.cache.add_range(scan.table_id, scan.index_id, bounds, rows)
 
     def _reference_rows(self, scan: Scan, found: ScanResult) -> Sequence[Row]:
         """The rows of a table that was read whole, or need not have been."""
@@ -242,14 +250,12 @@ class Transaction:
         return table.rows
 
     def _finished(self, scans: Sequence[Scan], answers: Sequence[ScanResult]) -> Sequence[ScanResult]:
-        """The answers with all rows, up to the scans' limits; those cut short go on together.
+        """The answers with all rows, up to the scans' limits; those cut short go on together. The first rows are taken.
 
         Once, with the second chunks, the store is asked how many rows there are in all.
         """
         left: dict[int, Scan] = {}
         for n, answer in enumerate(answers):
-            if answer.rows:  # most ranges that must be unique have none
-                self._take(answer.rows, scans[n])
             if answer.resume is not None and (rest := _rest(scans[n], answer, answer.resume)) is not None:
                 left[n] = rest
         if not left:
@@ -273,34 +279,39 @@ class Transaction:
                     left[n] = rest
         return finished
 
-    def _count(self, rows: Sequence[Row]) -> int:
-        """Note rows that were read; returns the bytes of their records."""
-        record_bytes = 0
-        for row in rows:
-            record_bytes += len(row.record)
+    def _count(self, rows: Sequence[Row]) -> None:
+        """Note rows that were read and are not kept."""
         self.rows_read += len(rows)
-        self.bytes_read += record_bytes
-        return record_bytes
+        self.bytes_read += sum(map(len, map(_record, rows)))
 
     def _take(self, rows: Sequence[Row], scan: Scan | None) -> None:
-        self.budget.take(len(rows), self._count(rows), scan)
+        """Note rows that were read, and take memory for them."""
+        record_bytes = sum(map(len, map(_record, rows)))
+        self.rows_read += len(rows)
+        self.bytes_read += record_bytes
+        self.budget.take(len(rows), record_bytes, scan)
 
     def _missing(self, wants: Sequence[ReadRequest]) -> list[Request]:
+        """What is to be asked for: of what is wanted, all that is not in the cache."""
         keys: dict[int, dict[bytes, None]] = {}
-        scans: dict[Scan, None] = {}
+        scans: dict[Request, None] = {}
+        cache = self.cache
         for want in wants:
+            table_id, index_id = want.table_id, want.index_id
             for key in want.keys:
-                if not self.cache.knows(want.table_id, key):
-                    keys.setdefault(want.table_id, {})[key] = None
-            for start, stop in want.ranges:
-                if self.cache.covering(want.table_id, want.index_id, start, stop) is None:
-                    scan = Scan(want.table_id, want.index_id, start, stop, want.most)
-                    if want.index_id == ORDER_INDEX and _is_whole_table(scan):
+                if not cache.knows(table_id, key):
+                    keys.setdefault(table_id, {})[key] = None
+            for bounds in want.ranges:
+                if cache.covering(table_id, index_id, *bounds) is None:
+                    scan = Scan(table_id, index_id, *bounds, want.most)
+                    if index_id == ORDER_INDEX and bounds == EVERYTHING and want.most is None:
                         scan = self._unless_known(scan)
                     scans[scan] = None
-        if not keys:
-            return list(scans)
-        return [*(Get(table_id, tuple(found)) for table_id, found in keys.items()), *scans]
+        missing: list[Request] = []
+        for table_id, wanted in keys.items():
+            missing.append(Get(table_id, tuple(wanted)))
+        missing += scans
+        return missing
 
     def _unless_known(self, scan: Scan) -> Scan:
         known = self._reference_tables.get(self._store.last_snapshot().incarnation, scan.table_id)
@@ -315,12 +326,19 @@ class Transaction:
 
     def rows(self, want: ReadRequest) -> list[Row]:
         """The rows of a want that was read; a range may bring more rows than it holds."""
-        found: dict[bytes, None] = dict.fromkeys(want.keys)
+        keys: dict[bytes, None] = dict.fromkeys(want.keys)
         for start, stop in want.ranges:
             covered = self.cache.covering(want.table_id, want.index_id, start, stop)
             if covered:
-                found.update(dict.fromkeys(covered))
-        return self.cache.present(want.table_id, found)
+                keys.update(dict.fromkeys(covered))
+        found = []
+        if keys:
+            known = self.cache.rows.get(want.table_id, {})
+            for key in keys:
+                row = known.get(key)
+                if row is not None:
+                    found.append(row)
+        return found
 
     def check_request(self, want: ReadRequest) -> None:
         """Enter a want that was read into the read set, as far as its `check` says."""
@@ -328,30 +346,30 @@ class Transaction:
             return
         table_id = want.table_id
         version = 0 if self.snapshot is None else self.snapshot.version  # unread keys are absent, and need none
+        rows = want.check is Validation.ROWS
         for key in want.keys:
             row = self.cache.row(table_id, key)
             if row is None:
                 self.read_set.add_point(table_id, key, 0)
-            elif want.check is Validation.ROWS:
+            elif rows:
                 self.read_set.add_point(table_id, key, row.version)
             else:
-                self.read_set.add_range(table_id, 0, (key, key + b"\xff"), version, rows=False)
+                self.read_set.add_ranges(table_id, 0, [(key, key + BEYOND)], version, rows=False)
         if want.ranges:
-            rows = want.check is Validation.ROWS
             self.read_set.add_ranges(table_id, want.index_id, want.ranges, version, rows=rows)
 
     def check_scan(self, scan: IncrementalScan, check: Validation) -> None:
         """Enter what a walk has covered into the read set, as far as `check` says."""
         if check is not Validation.NOTHING:
             version = 0 if self.snapshot is None else self.snapshot.version
-            for bounds in scan.covered:
-                self.read_set.add_range(scan.table_id, scan.index_id, bounds, version, rows=check is Validation.ROWS)
+            rows = check is Validation.ROWS
+            self.read_set.add_ranges(scan.table_id, scan.index_id, scan.covered, version, rows=rows)
 
     def check_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, check: Validation) -> None:
         """Enter a range that was asked about into the read set: no entry may come into it or go, if `check` says so."""
         if check is not Validation.NOTHING:
             version = 0 if self.snapshot is None else self.snapshot.version
-            self.read_set.add_range(table_id, index_id, (start, stop), version, rows=False)
+            self.read_set.add_ranges(table_id, index_id, [(start, stop)], version, rows=False)
 
     def commit(self, writes: WriteSet, ticket: bytes = b"", limits: CommitLimits = _DEFAULT_LIMITS) -> Version:
         """Validate the read set and apply the writes, as one atomic step.
@@ -432,9 +450,11 @@ def _scans(answers: Sequence[Answer]) -> list[ScanResult]:
     return [answer for answer in answers if isinstance(answer, ScanResult)]
 
 
-def _is_whole_table(scan: Scan) -> bool:
-    """Of a scan of the order index."""
-    return scan.limit is None and (scan.start, scan.stop) == EVERYTHING
+def _by_key(rows: Sequence[Row]) -> Iterator[tuple[bytes, Row]]:
+    return zip(map(_key, rows), rows, strict=True)
+
+
+_key, _record = attrgetter("key"), attrgetter("record")
 
 
 def _place(scan: Scan) -> tuple[int, int, bytes, bytes]:

@@ -107,7 +107,7 @@ class SequenceTable:
         assert transaction.snapshot is not None
         start = found.last[0][0] + BEYOND if found.last else b""
         bounds = (start, BEYOND)
-        transaction.read_set.add_range(table.id, ORDER_INDEX, bounds, transaction.snapshot.version, rows=False)
+        transaction.read_set.add_ranges(table.id, ORDER_INDEX, [bounds], transaction.snapshot.version, rows=False)
 
     # ------------------------------------------------------------ statements
     @contextmanager

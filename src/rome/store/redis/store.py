@@ -188,8 +188,11 @@ class RedisStore(Store):
             reply = self._send(script, command, request)
         if reply[0] != b"done":
             self._refuse_commit(request, reply)
-        self._heard_of(Snapshot(incarnation, reply[1]))
-        return int(reply[1])
+        newest: Version = reply[1]
+        known = self._last_snapshot
+        if newest > known.version or incarnation != known.incarnation:
+            self._last_snapshot = Snapshot(incarnation, newest)
+        return newest
 
     def _refuse_commit(self, request: CommitRequest, reply: Reply) -> NoReturn:
         """Raise what commit.lua answered instead of applying it."""
@@ -399,7 +402,9 @@ class RedisStore(Store):
         Raises:
             NotReplicatedError: a commit stands, but on too few of them.
         """
-        link = self._live_link()
+        link = self._link
+        if link is None or self._closed:
+            raise self._no_link()
         self.round_trips += 1
         try:
             replies = link.call([command, *self._wait])
@@ -449,7 +454,9 @@ class RedisStore(Store):
         return (b"EVALSHA", script.digest, b"1", self._meta, *arguments)
 
     def _call(self, commands: Sequence[Command]) -> list[Reply]:
-        link = self._live_link()
+        link = self._link
+        if link is None or self._closed:
+            raise self._no_link()
         self.round_trips += 1
         try:
             return link.call(commands)
@@ -457,12 +464,11 @@ class RedisStore(Store):
             self._disconnect()
             raise
 
-    def _live_link(self) -> Link:
+    def _no_link(self) -> StoreUnavailableError:
+        """Why nothing can be sent."""
         if self._closed:
-            raise StoreUnavailableError.closed()
-        if self._link is None:
-            raise StoreUnavailableError(f"{self._server}: the connection is lost")
-        return self._link
+            return StoreUnavailableError.closed()
+        return StoreUnavailableError(f"{self._server}: the connection is lost")
 
     def _heard_of(self, snapshot: Snapshot) -> None:
         if snapshot.incarnation != self._last_snapshot.incarnation or snapshot.version > self._last_snapshot.version:
