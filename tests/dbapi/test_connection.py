@@ -14,6 +14,7 @@ import pytest
 from rome import dbapi
 from rome.dbapi import Connection
 from rome.dbapi import connection as connection_module
+from rome.store.spi import Store
 from tests.support.servers import Server
 
 
@@ -125,9 +126,9 @@ class TestLife:
         assert not session.is_usable()
 
     def test_a_session_that_cannot_start_leaves_no_store_open(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        stores = []
+        stores: list[Store] = []
 
-        def refuse(store: object, *_: object) -> None:
+        def refuse(store: Store, *_: object) -> None:
             stores.append(store)
             raise dbapi.OperationalError("no session today")
 

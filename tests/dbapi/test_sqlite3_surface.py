@@ -314,7 +314,7 @@ class TestAutocommit:
         filled.execute("INSERT INTO t (id) VALUES (11)")
         assert other.execute("SELECT count(*) FROM t WHERE id > 9").fetchone() == (2,)
         other.commit()
-        filled.autocommit = -1  # type: ignore[assignment]  # sqlite3.LEGACY_TRANSACTION_CONTROL, from Python 3.12 on
+        filled.autocommit = -1  # sqlite3.LEGACY_TRANSACTION_CONTROL, from Python 3.12 on
         assert (filled.autocommit, filled.isolation_level) == (False, "READ COMMITTED")
         filled.execute("INSERT INTO t (id) VALUES (12)")
         filled.rollback()
@@ -505,7 +505,7 @@ class interrupting:
 class TestProgressHandler:
     @pytest.mark.parametrize("says", [lambda: True, lambda: 1 // 0])
     def test_it_may_end_a_statement(
-        self, filled: Connection, stock: sqlite3.Connection, says: Callable[[], object]
+        self, filled: Connection, stock: sqlite3.Connection, says: Callable[[], int]
     ) -> None:
         for each, errors in ((filled, OperationalError), (stock, sqlite3.OperationalError)):
             each.set_progress_handler(says, 100)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint, EntryPoints
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 
 import pytest
 
@@ -173,7 +173,7 @@ class TestRegistry:
     @pytest.fixture
     def broken_store(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         """An installed store whose client library is missing."""
-        rome_itself = next(iter(registry.entry_points(group="rome.stores"))).dist
+        rome_itself = next(iter(entry_points(group="rome.stores"))).dist
         assert rome_itself is not None
         points = [EntryPoint(name, "not_there.client:Store", "rome.stores") for name in ("redis", "cluster")]
         for point in points:

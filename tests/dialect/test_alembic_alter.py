@@ -31,6 +31,10 @@ def model(*more: Any, **replaced: Any) -> sa.MetaData:
     return metadata
 
 
+def dropping(kind: str, name: str) -> Callable[[Operations], None]:
+    return lambda op: op.drop_constraint(name, "t", type_=kind)
+
+
 def named(kind: str) -> Any:
     """The named constraint of one kind."""
     return {
@@ -126,7 +130,7 @@ OPERATIONS: dict[str, tuple[sa.MetaData, Operation, sa.MetaData]] = {
     **{
         f"no {kind}": (
             model(named(kind)),
-            lambda op, kind=kind, name=name: op.drop_constraint(name, "t", type_=kind),
+            dropping(kind, name),
             model(),
         )
         for kind, name in (("unique", "t_ab"), ("foreignkey", "t_parent"), ("check", "t_b"))
@@ -321,7 +325,7 @@ def test_constraint_without_a_name_is_not_dropped(engine: Engine) -> None:
     with engine.begin() as connection:
         fill(connection, model(sa.UniqueConstraint("a")))
         with pytest.raises(sa.exc.CompileError, match="it has no name"):
-            operations(connection).drop_constraint(None, "t", type_="unique")
+            operations(connection).drop_constraint(None, "t", type_="unique")  # type: ignore[arg-type]
         with pytest.raises(sa.exc.OperationalError, match="no such constraint: t_a"):
             operations(connection).drop_constraint("t_a", "t", type_="unique")
 

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -227,7 +228,7 @@ class TestIsolationLevels:
 
     def test_a_lost_update_is_a_conflict_at_commit(self, counting: Engine) -> None:
         with counting.connect() as slow, counting.connect() as quick:
-            seen = slow.scalar(sa.select(counter.c.n))
+            seen = slow.execute(sa.select(counter.c.n)).scalar_one()
             quick.execute(counter.update().values(n=10))
             quick.commit()
             slow.execute(counter.update().values(n=seen + 1))
@@ -311,7 +312,7 @@ class TestPool:
             while True:
                 try:
                     with counting.begin() as connection:
-                        seen = connection.scalar(sa.select(counter.c.n))
+                        seen = connection.execute(sa.select(counter.c.n)).scalar_one()
                         connection.execute(counter.update().values(n=seen + 1))
                 except OperationalError as error:
                     if not isinstance(error.orig, ConflictError):
@@ -356,7 +357,7 @@ class TestForUpdate:
 
 class TestTypes:
     def test_values_survive(self, engine: Engine) -> None:
-        columns: dict[str, tuple[sa.types.TypeEngine[object], object]] = {
+        columns: dict[str, tuple[sa.types.TypeEngine[Any], object]] = {
             "boolean": (sa.Boolean(), True),
             "date": (sa.Date(), datetime.date(2026, 2, 3)),
             "datetime": (sa.DateTime(), datetime.datetime(2026, 2, 3, 4, 5, 6, 789)),
@@ -439,7 +440,7 @@ class TestOrm:
         assert len(statements) == 1
         with engine.connect() as connection:
             stored = connection.execute(sa.select(Named.name, Named.id)).all()
-        assert dict(map(tuple, stored)) == ids
+        assert {row.name: row.id for row in stored} == ids
         assert len(ids) == 100
 
 

@@ -12,14 +12,14 @@ from sqlalchemy import Engine
 from sqlalchemy.testing.requirements import SuiteRequirements
 
 from rome.dialect.requirements import REFUSED, Requirements
-from tests.support.databases import database, on
+from tests.support.databases import Store, database, on
 
 SUITE = Path(__file__).parent / "sqlalchemy_suite"
 LIMITATIONS = Path(__file__).parents[2] / "docs" / "limitations.md"
 
 
 @pytest.mark.parametrize("store", on("memory", "lmdb", "redis"))
-def test_sqlalchemys_own_suite_passes(store: str, request: pytest.FixtureRequest) -> None:
+def test_sqlalchemys_own_suite_passes(store: Store, request: pytest.FixtureRequest) -> None:
     """Foreign keys are off, as by default on SQLite: a few of the tests refer to columns that are not unique."""
     options = ["-q", "-rfE", "--tb=short", "-p", "no:cacheprovider", "-W", "ignore"]
     with database(store, request) as url:

@@ -82,9 +82,9 @@ def judge(url: str, notes: Iterable[Path]) -> Verdict:
             told, number = line.split()
             verdict.told[Told(told)].add((client, int(number)))
     with closing(rome.connect(url)) as connection:
-        verdict.entries = {(int(client), int(n)) for client, n in connection.execute("SELECT client, n FROM entry")}  # type: ignore[arg-type]
+        verdict.entries = {(int(client), int(n)) for client, n in connection.execute("SELECT client, n FROM entry")}
         totals = dict(connection.execute("SELECT client, n FROM total").fetchall())
-    counted: dict[int, int] = dict.fromkeys(map(int, totals), 0)  # type: ignore[arg-type]
+    counted: dict[int, int] = dict.fromkeys(map(int, totals), 0)
     for client, n in verdict.entries:
         counted[client] += 1
         counted[ALL] += n % SHARED == 0

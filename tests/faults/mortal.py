@@ -65,7 +65,7 @@ def main() -> None:
         fate.step()
         sys.exit(FEWER_STEPS)
 
-    Environment.write = mortal_write  # type: ignore[method-assign]
+    Environment.write = mortal_write  # type: ignore[assignment, method-assign]
     warnings.simplefilter("ignore")
     Client(url, notes, number).run()
 

@@ -93,6 +93,7 @@ def test_client_killed(redis_server: Server, tmp_path: Path, step: str) -> None:
 
     with writing(redis_server, tmp_path) as (clients, proxies):
         clients_at = dict(enumerate(clients.running))
+        victim = 0
 
         def strike(number: int) -> None:
             nonlocal victim
@@ -103,7 +104,6 @@ def test_client_killed(redis_server: Server, tmp_path: Path, step: str) -> None:
             ambush.wait()
             clients_at[place] = clients.start(url_through(proxies[place], tmp_path.name))
 
-        victim = 0
         verdict = clients.survive(strike)
     assert not verdict.lost
     assert not verdict.told[Told.MISSED]

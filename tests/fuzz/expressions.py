@@ -27,7 +27,7 @@ class Item(NamedTuple):
 
 Items = Sequence[Item]
 
-OPERATORS = ("=", "=", "=", "=", "<", ">", "<=", ">=", "<>", "IS", "IS NOT", "==", "!=")
+OPERATORS: tuple[str, ...] = ("=", "=", "=", "=", "<", ">", "<=", ">=", "<>", "IS", "IS NOT", "==", "!=")
 OPERATORS += ("IS NOT DISTINCT FROM", "IS DISTINCT FROM")
 COLLATIONS = ("NOCASE", "BINARY", "RTRIM")
 _PATTERNS = ("'a%'", "'%A%'", "'_'", "'%'", "'1%'", "'a\\_%' ESCAPE '\\'")

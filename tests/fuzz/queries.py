@@ -8,7 +8,7 @@ from tests.fuzz.expressions import Item, Items
 from tests.fuzz.lookups import Lookups
 from tests.fuzz.schemas import Pool
 
-_JOINS = (
+_JOINS: tuple[str, ...] = (
     "JOIN",
     ",",
     "LEFT JOIN",

@@ -58,7 +58,7 @@ _PREDICATES = (
     *("{a} > 1", "{a} = 'a'", "{a} IN (1, 2)", "{b} IS NULL AND {a} < 3", "{a} = 1", "{a} <> {b}", "{a} NOT IN ('a')"),
     *("{a} IS NOT NULL OR {b} = 1", "{a} BETWEEN 1 AND 2", "{a} IS 1", "{a} LIKE 'a%'", "({a}, {b}) > (1, 1)"),
 )
-_ACTIONS = (
+_ACTIONS: tuple[str, ...] = (
     "",
     " ON DELETE CASCADE",
     " ON DELETE SET NULL ON UPDATE CASCADE",

@@ -44,7 +44,8 @@ def test_transaction_is_whole_or_gone(bench: Bench, name: str) -> None:
 
 
 def test_closing_can_be_interrupted_and_repeated(url: str, bench: Bench) -> None:
-    number, interruption = 1, Interruption()
+    number = 1
+    interruption: Interruption | None = Interruption()
     while interruption is not None:
         victim = rome.connect(url)
         victim.execute("UPDATE probe SET n = n + 1")
@@ -58,7 +59,8 @@ def test_closing_can_be_interrupted_and_repeated(url: str, bench: Bench) -> None
 
 
 def test_fetching_can_be_interrupted(bench: Bench) -> None:
-    number, interruption = 1, Interruption()
+    number = 1
+    interruption: Interruption | None = Interruption()
     while interruption is not None:
         cursor = bench.victim.execute("SELECT id FROM child ORDER BY id")
         interruption = interrupted_at(number, cursor.fetchone)

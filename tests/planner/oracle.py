@@ -71,22 +71,23 @@ class Oracle:
         """The rows that a plan reads, wave by wave."""
         found: dict[str, dict[int, tuple[SqlValue, ...]]] = {name: {} for name in rows}
         waves = plan.waves(parameters)
-        answer = None
+        answer: list[list[Values] | Many] | None = None
         while True:
             try:
                 wave = next(waves) if answer is None else waves.send(answer)
             except StopIteration:
                 return found
-            answer: list[list[Values] | Many] = []
+            brought: list[list[Values] | Many] = []
             for fetch in map(self._one_way, wave):
                 if isinstance(fetch, Many):
-                    answer.append(fetch)
+                    brought.append(fetch)
                     continue
                 _check_form(fetch)
                 name = fetch.table.name.lower()
                 covered = {rowid: row for rowid, row in rows[name].items() if covers(fetch, rowid, row)}
                 found[name].update(covered)
-                answer.append([_with_generated(fetch.table, row) for row in covered.values()])
+                brought.append([_with_generated(fetch.table, row) for row in covered.values()])
+            answer = brought
 
     def _one_way(self, fetch: Fetch) -> Fetch | Many:
         """A store may find the fewest rows by any of the ways of a fetch, and many or few of them."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from rome.codec.values import SqlValue
 from rome.planner.plan import Fetch, PlanLine
 from rome.planner.planning import plan_statement
 from rome.store.spi import BEYOND
@@ -104,7 +106,7 @@ def test_many_keys_from_another_table_become_one_range() -> None:
     plan = plan_statement(sql, CATALOG, base_tables(MIRROR, CATALOG, sql))
     waves = plan.waves([])
     next(waves)
-    rows = [[number, f"uuid-{number:04}", *[None] * 6] for number in range(2001)]
+    rows: list[Sequence[SqlValue]] = [[number, f"uuid-{number:04}", *[None] * 6] for number in range(2001)]
     (fetch,) = waves.send([rows])
     assert len(fetch.ranges) == 1
 

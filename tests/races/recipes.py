@@ -80,7 +80,9 @@ def in_a_savepoint(session: Session, name: str) -> int:
 
 def do_nothing(session: Session, name: str) -> int:
     """Let the database leave it out. With an id of its own, or SQLAlchemy would ask for the new one."""
-    session.execute(insert(Tag.__table__).values(name=name).on_conflict_do_nothing().inline())
+    table = Tag.__table__
+    assert isinstance(table, sa.Table)
+    session.execute(insert(table).values(name=name).on_conflict_do_nothing().inline())
     session.commit()
     return found(session, name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from multiprocessing.connection import Connection as Pipe
 
 import sqlalchemy as sa
@@ -107,9 +108,13 @@ def make_tables(url: str, worker: str, times: int) -> None:
 
 def insert_into_shared(url: str, times: int) -> None:
     """Insert rows into a table whose columns others change."""
+
+    def insert(number: int, connection: Connection) -> None:
+        connection.execute("INSERT INTO shared (id) VALUES (?)", (number,))
+
     with closing(rome.connect(url)) as connection:
         for number in range(times):
-            until_committed(connection, lambda c, n=number: c.execute("INSERT INTO shared (id) VALUES (?)", (n,)))
+            until_committed(connection, partial(insert, number))
 
 
 def hold_the_turn(url: str, lease_s: float, held: Pipe) -> None:

@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import apsw
 
@@ -39,7 +39,8 @@ class _Stock(NamedTuple):
     connection: apsw.Connection
 
     def execute(self, sql: str) -> Sequence[tuple[Value, ...]]:
-        return self.connection.execute(sql).fetchall()
+        rows: list[Any] = [*self.connection.execute(sql)]  # apsw's types allow other buffers than bytes
+        return rows
 
 
 @contextmanager

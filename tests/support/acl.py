@@ -9,6 +9,7 @@ from pathlib import Path
 import redis
 
 from rome.store.location import Location
+from tests.support.redis_command import send
 from tests.support.servers import Server
 
 TEXT = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
@@ -19,7 +20,7 @@ COMMANDS = {word[1:] for word in LINE.split() if word.startswith("+")}
 def create_user(admin: redis.Redis, name: str, password: str, keys: str = "~rome:*") -> None:
     """Run the line, with another name, password and pattern in it."""
     words = LINE.replace("PASSWORD", password).replace("~rome:*", keys).split()
-    admin.execute_command(*words[:2], name, *words[3:])
+    send(admin, *words[:2], name, *words[3:])
 
 
 def as_minimal_user(server: Server, location: Location) -> Location:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import apsw
 
@@ -168,7 +168,7 @@ class Pair:
         try:
             if connection.in_transaction and not operation.sql.startswith(_ROMES_OWN):
                 for parameters in [operation.parameters] if operation.batch is None else operation.batch:
-                    rows += connection.execute(operation.sql, parameters).fetchall()
+                    rows += _rows(connection, operation.sql, parameters)
                     changes += connection.changes()
         except apsw.Error as raised:
             error = _describe(translate(raised))
@@ -180,7 +180,7 @@ class Pair:
         return Seen(rows, changes if is_change else -1, last_rowid, error, connection.in_transaction)
 
     def _stock_rows(self) -> list[Rows]:
-        return [self.stock.execute(f"SELECT {columns} FROM {name}").fetchall() for name, columns in self.tables.items()]
+        return [_rows(self.stock, f"SELECT {columns} FROM {name}") for name, columns in self.tables.items()]
 
     def _on_rome(self, operation: Operation) -> Seen:
         if operation.sql in ("COMMIT", "ROLLBACK") and not self.rome.in_transaction:  # a transaction begins by itself
@@ -222,6 +222,11 @@ def _without_parentheses(sql: str) -> str:
             kept.append(part)
         depth += part == "("
     return "".join(kept)
+
+
+def _rows(connection: apsw.Connection, sql: str, parameters: tuple[SqlValue, ...] = ()) -> Rows:
+    rows: list[Any] = connection.execute(sql, parameters).fetchall()  # apsw's types allow other buffers than bytes
+    return rows
 
 
 def _describe(error: Error) -> str:

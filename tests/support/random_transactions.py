@@ -214,7 +214,7 @@ def _upsert(draw: st.DrawFn, table: TableUnderTest) -> str:
     if draw(st.integers(0, 2)):
         return ""
     target = ""
-    if table.targets and draw(st.booleans()):
+    if bool(table.targets) and draw(st.booleans()):
         target = f" ({draw(st.sampled_from(table.targets))})"
     if not target or draw(st.booleans()):
         return f" ON CONFLICT{target} DO NOTHING"

@@ -16,6 +16,8 @@ from rome.testing.proxy import Direction, Forwarding, Proxy
 class _Echo(socketserver.BaseRequestHandler):
     """Sends every line back; `hello` first, as MySQL does."""
 
+    server: _Server
+
     def handle(self) -> None:
         self.request.sendall(b"hello\n")
         with self.request.makefile("rb") as lines:

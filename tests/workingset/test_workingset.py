@@ -144,7 +144,7 @@ def test_errors_are_returned_in_sqlites_words(
 def test_every_integer_primary_key_takes_its_ids_from_the_sequence(sql: str) -> None:
     connection = apsw.Connection(":memory:")
     connection.execute(with_autoincrement(sql))
-    name = connection.execute("SELECT name FROM sqlite_master WHERE sql LIKE 'create table%id%'").fetchone()[0]
+    [(name,)] = connection.execute("SELECT name FROM sqlite_master WHERE sql LIKE 'create table%id%'")
     quoted = '"' + name + '"'
     connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, 41)", (name,))
     connection.execute(f"INSERT INTO {quoted} DEFAULT VALUES")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from alembic.testing.requirements import SuiteRequirements
 from sqlalchemy.testing import exclusions
 
+from rome.dialect.requirements import made_by
+
 OPEN = (
     "autocommit_isolation",
     "computed_columns",
@@ -19,9 +21,9 @@ OPEN = (
 SQLite leaves out INITIALLY IMMEDIATE, so that three of its six tests fail on stock SQLite, too."""
 
 
-class Requirements(SuiteRequirements):  # type: ignore[misc]
+class Requirements(SuiteRequirements):
     """For alembic_suite/setup.cfg."""
 
 
 for _name in OPEN:
-    setattr(Requirements, _name, property(lambda requirements: exclusions.open()))
+    setattr(Requirements, _name, made_by(exclusions.open))

@@ -6,16 +6,16 @@ Two of them ask for a second schema without looking at the requirements; here th
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import testing
+from sqlalchemy.testing.config import combinations, fixture
 from sqlalchemy.testing.suite import *  # noqa: F403
 from sqlalchemy.testing.suite import ComponentReflectionTest as _ComponentReflectionTest
 from sqlalchemy.testing.suite import ComponentReflectionTestExtra as _ComponentReflectionTestExtra
 from sqlalchemy.testing.suite import ServerSideCursorsTest as _ServerSideCursorsTest
 
 
-class ComponentReflectionTest(_ComponentReflectionTest):
-    @testing.combinations(True, False, argnames="views")
-    def test_metadata(self, connection: sa.Connection, views: bool) -> None:
+class ComponentReflectionTest(_ComponentReflectionTest):  # type: ignore[no-redef]
+    @combinations(True, False, argnames="views")
+    def test_metadata(self, connection: sa.Connection, views: bool) -> None:  # type: ignore[override]
         metadata = sa.MetaData()
         metadata.reflect(connection, views=views, resolve_fks=False)
         inspector = sa.inspect(connection)
@@ -23,8 +23,8 @@ class ComponentReflectionTest(_ComponentReflectionTest):
         assert sorted(metadata.tables) == sorted(names)
 
 
-class ComponentReflectionTestExtra(_ComponentReflectionTestExtra):
-    @testing.fixture
+class ComponentReflectionTestExtra(_ComponentReflectionTestExtra):  # type: ignore[no-redef]
+    @fixture
     def use_schema_fixture(self) -> None:
         """No schema."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy.testing import exclusions
-from test.requirements import DefaultRequirements  # in SQLAlchemy's sources
+from test.requirements import DefaultRequirements  # type: ignore[import-not-found]  # in SQLAlchemy's sources
 
 from rome.dialect.requirements import REFUSED, made_by, refused
 

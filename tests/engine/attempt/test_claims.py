@@ -146,8 +146,12 @@ def test_for_update_lets_read_and_write_follow_each_other(player: Open, level: s
         assert isinstance(generation, int)
         who.run(f"UPDATE provider SET generation = {generation + 1} WHERE id = 1")
 
+    def add_one_and_commit() -> None:
+        add_one(two)
+        two.commit()
+
     add_one(one)
-    while_it_waits(two, lambda: (add_one(two), two.commit()), one.commit).result()
+    while_it_waits(two, add_one_and_commit, one.commit).result()
     assert one.run("SELECT generation FROM provider WHERE id = 1") == [(2,)]
     assert one.connection.rome_stats.conflicts == two.connection.rome_stats.conflicts == 0
 

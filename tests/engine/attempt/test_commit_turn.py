@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 
@@ -307,7 +308,7 @@ def test_five_tries_are_enough_to_claim_the_next(other: Connection, url: str, le
     other.execute("CREATE INDEX item_name ON item (name)")
     other.executemany("INSERT INTO item VALUES (?, 'new')", [(number,) for number in range(60)])
     other.commit()
-    claimed: list[object] = []
+    claimed: list[tuple[Any, ...]] = []
     given_up: list[int] = []
 
     def work() -> None:

@@ -49,7 +49,7 @@ def test_as_sqlite(url: str, script: list[str]) -> None:
 
 def _play(connection: Any, script: list[str]) -> list[tuple[object, ...]]:
     """What was seen after each statement."""
-    seen = []
+    seen: list[tuple[object, ...]] = []
     for sql in [*TABLES, *script]:
         error = ""
         with suppress(connection.Error):

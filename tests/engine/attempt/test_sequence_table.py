@@ -256,6 +256,7 @@ def test_rows_of_others_in_the_way_of_a_setting(one: Connection, two: Connection
 def test_lowered_while_another_has_taken_ids(one: Connection, two: Connection) -> None:
     """Its row is there once it commits, and the next id is beyond it."""
     mine = one.execute("INSERT INTO t (v) VALUES ('taken')").lastrowid
+    assert mine is not None
     two.execute("DELETE FROM sqlite_sequence")
     two.commit()
     one.commit()

@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from rome.codec.values import SqlValue
 from rome.dbapi import Connection
 from rome.errors import ConflictError, FullScanError
 from tests.support.databases import Connect
@@ -24,7 +25,9 @@ COLUMNS = {
     "pair": ["x", "y", "z"],
     "loose": ["a", "b"],
 }
-VALUES = [None, 0, 1, 2, 3, 1.0, 2.5, "1", "2.0", "a", "A", "b", "B", "", " ", b"a", -0.0, 2**53 + 1, float(2**53), "é"]
+NUMBERS: list[SqlValue] = [0, 1, 2, 3, 1.0, 2.5, -0.0, 2**53 + 1, float(2**53)]
+VALUES: list[SqlValue] = [None, *NUMBERS, "1", "2.0", "a", "A", "b", "B", "", " ", b"a", "é"]
+COUNTS: list[SqlValue] = [0, 1, 2, 5, -1, "1"]
 
 
 @pytest.fixture
@@ -42,11 +45,12 @@ def pair() -> Pair:
     return pair
 
 
-def statement(random: Random) -> tuple[str, tuple[object, ...]]:
+def statement(random: Random) -> tuple[str, tuple[SqlValue, ...]]:
     table = random.choice(list(COLUMNS))
     columns = COLUMNS[table]
     shown = ", ".join(random.choices(columns, k=random.randrange(1, 4)))
-    conditions, parameters = [], []
+    conditions: list[str] = []
+    parameters: list[SqlValue] = []
     for column in random.sample(columns, min(len(columns), random.choice([0, 1, 1, 1, 2, 3]))):
         collation = random.choice(["", "", "", " COLLATE NOCASE", " COLLATE BINARY"])
         operator = random.choice(["=", "=", "=", "IS", "=="])
@@ -54,7 +58,7 @@ def statement(random: Random) -> tuple[str, tuple[object, ...]]:
         parameters.append(random.choice(VALUES))
     sql = f"SELECT {shown} FROM {table}" + (" WHERE " + " AND ".join(conditions) if conditions else "")
     cut = random.choice(["", "", " LIMIT ?", " LIMIT ? OFFSET ?", " LIMIT 2"])
-    parameters += [random.choice([0, 1, 2, 5, -1, "1"]) for _ in range(cut.count("?"))]
+    parameters += [random.choice(COUNTS) for _ in range(cut.count("?"))]
     return sql + cut, tuple(parameters)
 
 

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from rome.codec.values import SqlValue
 from rome.dbapi import Connection
 from rome.errors import ConflictError, FullScanError, OperationalError
 from tests.support.cost import cost
@@ -30,7 +31,7 @@ INDEXES = [
 ]
 
 
-def t_row(number: int, random: Random) -> tuple[object, ...]:
+def t_row(number: int, random: Random) -> tuple[SqlValue, ...]:
     return (
         number * 3,
         random.choice([None, *range(12)]),
@@ -42,7 +43,7 @@ def t_row(number: int, random: Random) -> tuple[object, ...]:
     )
 
 
-def data() -> list[tuple[str, list[tuple[object, ...]]]]:
+def data() -> list[tuple[str, list[tuple[SqlValue, ...]]]]:
     random = Random(1)
     return [
         ("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?, ?)", [t_row(number, random) for number in range(ROWS)]),

@@ -8,8 +8,9 @@ from uuid import uuid4
 
 import pytest
 
+from rome.codec.values import SqlValue
 from rome.dbapi import Connection
-from rome.engine.reading import smallest_range as fewest
+from rome.engine.reading import smallest_range
 from rome.errors import ConflictError
 from tests.support.cost import cost
 from tests.support.databases import Connect
@@ -30,7 +31,7 @@ INDEXES = [
 ]
 
 
-def data(images: int, members: int) -> list[tuple[str, list[tuple[object, ...]]]]:
+def data(images: int, members: int) -> list[tuple[str, list[tuple[SqlValue, ...]]]]:
     random = Random(1)
     return [
         (
@@ -62,7 +63,7 @@ OF_ONE_IMAGE = "SELECT id FROM member WHERE image = ? AND deleted = 0"
 
 
 def test_the_better_index_is_found_by_its_size_and_kept_in_mind(filled: Connection) -> None:
-    assert cost(filled, OF_ONE_IMAGE, 7) == (2, fewest.FEW + 2)
+    assert cost(filled, OF_ONE_IMAGE, 7) == (2, smallest_range.FEW + 2)
     assert cost(filled, OF_ONE_IMAGE, 8) == (1, 2)
     assert filled.execute(OF_ONE_IMAGE, (7,)).fetchall() == [(7,), (1007,)]
 
@@ -202,7 +203,7 @@ class Statements:
 
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    monkeypatch.setattr(fewest, "FEW", 3)
+    monkeypatch.setattr(smallest_range, "FEW", 3)
     with Pair(TABLES, ids=False) as pair:
         for index in INDEXES:
             pair.rome.execute(index)

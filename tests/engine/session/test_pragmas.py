@@ -129,7 +129,7 @@ def test_wal_checkpoint_after_wal(filled: Connection) -> None:
 @pytest.mark.parametrize("name", sorted(FIXED.keys() - {"encoding", "locking_mode", "max_page_count"}))
 def test_of_what_promises_only_the_value_that_is_romes_is_taken(filled: Connection, name: str) -> None:
     filled.execute(f"PRAGMA {name}")
-    value = 1 - filled.execute(f"PRAGMA {name}").fetchone()[0]  # type: ignore[index]
+    value = 1 - filled.execute(f"PRAGMA {name}").fetchone()[0]
     with pytest.raises(NotSupportedError, match=f"PRAGMA {name} = {value} is not supported: "):
         filled.execute(f"PRAGMA {name} = {value}")
     filled.execute(f"PRAGMA {name} = {1 - value}")

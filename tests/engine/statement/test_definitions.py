@@ -28,11 +28,11 @@ class Longest:
     def __init__(self) -> None:
         self.best: str | None = None
 
-    def step(self, value: str | None) -> None:
+    def step(self, value: Any) -> None:
         if value is not None:
             self.best = value if self.best is None else max(self.best, value, key=lambda text: (len(text), text))
 
-    def finalize(self) -> str | None:
+    def finalize(self) -> Any:
         return self.best
 
 
@@ -78,6 +78,14 @@ def databases(connect: Connect) -> Iterator[Databases]:
         each.create_window_function("running", 1, Sum)
     yield rome, stock
     stock.close()
+
+
+def both(
+    databases: Databases, stocks: type[sqlite3.Error] = sqlite3.OperationalError
+) -> list[tuple[Connection | sqlite3.Connection, type[Exception]]]:
+    """The two, each with the class of its errors."""
+    rome, stock = databases
+    return [(rome, OperationalError), (stock, stocks)]
 
 
 COLLATED = """
@@ -157,8 +165,8 @@ def test_a_query_gives_what_it_gives_on_sqlite(databases: Databases, sql: str) -
 )
 def test_a_change_is_what_it_is_on_sqlite(databases: Databases, sql: str) -> None:
     rome, stock = databases
-    outcomes = []
-    for each, errors in ((rome, OperationalError), (stock, sqlite3.OperationalError)):
+    outcomes: list[object] = []
+    for each, errors in both(databases):
         try:
             outcomes.append(each.execute(sql).rowcount)
         except errors as error:
@@ -197,7 +205,7 @@ class TestTakenAway:
         databases[0].create_aggregate("longest", 1, None)  # for sqlite3 None is a class that cannot be called
         with pytest.raises(OperationalError, match=r"^no such function: longest$"):
             databases[0].execute("SELECT longest(n) FROM t")
-        for each, error in zip(databases, (OperationalError, sqlite3.OperationalError), strict=True):
+        for each, error in both(databases):
             each.create_collation("LENGTH", None)
             each.create_window_function("running", 1, None)
             for sql, message in (
@@ -243,8 +251,8 @@ class TestErrors:
         def fail(*_: object) -> None:
             raise ValueError("no")
 
-        kind = type("Failing", (Sum,), {method: fail, "finalize": fail if method == "finalize" else Sum.finalize})
-        for each, error in zip(databases, (OperationalError, sqlite3.OperationalError), strict=True):
+        kind: Any = type("Failing", (Sum,), {method: fail, "finalize": fail if method == "finalize" else Sum.finalize})
+        for each, error in both(databases):
             each.create_window_function("failing", 1, kind)
             # (In a window sqlite3 does not see what finalize() raises.)
             over = "" if method == "finalize" else "OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)"
@@ -255,7 +263,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("result", [object(), 2**63, "\ud800", 1j])
     def test_a_result_that_sqlite_does_not_know(self, databases: Databases, result: object) -> None:
-        for each, error in zip(databases, (OperationalError, sqlite3.DatabaseError), strict=True):
+        for each, error in both(databases, sqlite3.DatabaseError):
             given: Any = result
             each.create_function("odd", 0, lambda given=given: given)
             with pytest.raises(error):

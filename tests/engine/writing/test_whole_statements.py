@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 import pytest
 
 import rome
+from rome.codec.values import SqlValue
 from rome.dbapi import Connection
 from rome.errors import DataError, OperationalError
 from tests.support.databases import Connect
@@ -74,9 +75,9 @@ def test_a_statement_that_fails_leaves_nothing(failing: tuple[str, str, str], st
 
 def test_executemany_keeps_the_runs_before_the_one_that_fails(failing: tuple[str, str, str]) -> None:
     index, bad, good = failing
-    bound = {"'bad'": "bad", "'{}'": "{}", "-5": -5, "-9223372036854775808": -(1 << 63)}
+    bound: dict[str, SqlValue] = {"'bad'": "bad", "'{}'": "{}", "-5": -5, "-9223372036854775808": -(1 << 63)}
     with Pair([*TABLES, index], ids=True) as pair:
-        rows = [(i, i, bound[good]) for i in range(1, 6)]
+        rows: list[tuple[SqlValue, ...]] = [(i, i, bound[good]) for i in range(1, 6)]
         seen = pair.execute("INSERT INTO p VALUES (?, ?, ?)", *rows, (6, 6, bound[bad]), (7, 7, bound[good]))
         assert seen.error is not None
         pair.execute("UPDATE p SET v = ? WHERE id = ?", (bound[good], 1), (bound[bad], 2), (bound[good], 3))

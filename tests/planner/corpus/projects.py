@@ -32,7 +32,7 @@ class Project:
     def schemas(self) -> list[tuple[Mirror, Catalog]]:
         schemas = [make_catalog((FOLDER / f"{name}.sql").read_text().splitlines()) for name in self.databases]
         for mirror, _ in schemas:  # SQLAlchemy defines it on every connection
-            mirror.connection.create_scalar_function("regexp", lambda pattern, text: None, 2)
+            mirror.connection.create_scalar_function("regexp", lambda *_: None, 2)
         return schemas
 
     @cached_property

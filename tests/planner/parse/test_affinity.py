@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import apsw
 import pytest
 from hypothesis import example, given
@@ -51,10 +53,10 @@ def test_stored_value_is_sqlites(affinity: Affinity, value: SqlValue) -> None:
 def test_comparison_with_a_column_converts_as_sqlite_does(kept: SqlValue, value: SqlValue) -> None:
     """A column's stored value equals a constant in SQLite exactly when it equals the converted constant as it is."""
     for affinity in AFFINITIES:
-        column = stored(kept, affinity)
+        column: Any = stored(kept, affinity)
         conversion = key_conversion(affinity, None)
         assert conversion is not None
-        converted = conversion(value)
+        converted: Any = conversion(value)
         if UNCERTAIN in (column, converted):
             continue
         kind = affinity if affinity != "BLOB" else ""
@@ -83,7 +85,7 @@ def test_comparison_with_a_column_converts_as_sqlite_does(kept: SqlValue, value:
 )
 def test_key_conversion(target: Affinity, other: Affinity | None, expected: str | None) -> None:
     conversion = key_conversion(target, other)
-    names = {to_numeric: "numeric", to_text: "text", None: None}
+    names: dict[object, str | None] = {to_numeric: "numeric", to_text: "text", None: None}
     assert names.get(conversion, "as is") == expected
 
 

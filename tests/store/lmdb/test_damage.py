@@ -26,6 +26,7 @@ from rome.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
+from rome.store.lmdb import LmdbStore
 from rome.store.lmdb.pages import check_whole
 from rome.store.spi import CommitRequest
 
@@ -106,6 +107,7 @@ def change(path: Path, changes: Mapping[bytes, bytes]) -> None:
     file = lmdb.open(str(path), subdir=False, map_size=1 << 24, lock=False, sync=False)
     with closing(file), file.begin(write=True) as txn:
         state = txn.get(b"M")
+        assert state is not None
         txn.put(b"M", state[:9] + token_bytes(16) + state[25:])
         for key, value in changes.items():
             txn.put(key, value)
@@ -278,6 +280,7 @@ class TestFullDisk:
                 rome.connect(address(tmp_path / "new.rome"))
             except StoreFullError:
                 return [each.name for each in tmp_path.iterdir()]
+            return None
 
         assert in_child(create) == (0, "[]")
 
@@ -289,7 +292,8 @@ class TestFullDisk:
         """py-lmdb before 3.0 gives no number, only the system's words."""
         with closing(rome.connect(address(path))) as connection:
             connection.execute("INSERT INTO w VALUES ('full', 1)")
-            store = connection.session._store
+            store = connection.session._context.store
+            assert isinstance(store, LmdbStore)
             opened = store._environment
             file = opened._lmdb
 

@@ -15,6 +15,7 @@ from rome.store.spi import BEYOND, Claim, Count, Drop, Get, Reserve, Retention, 
 from rome.testing.harness import Point, RangeCheck, change_catalog, delete, enter, leave, put
 from tests.store.redis.kit import Open, Start, admin_of, with_options
 from tests.support.acl import COMMANDS, create_user
+from tests.support.redis_command import send
 from tests.support.servers import Server
 
 PASSWORD = token_hex(8)
@@ -65,13 +66,13 @@ def test_user_can_do_everything_and_needs_each_permission(start: Start, connect:
     start({"replicaof": f"{server.host} {server.port}"})
     with admin_of(server) as admin:
         create_user(admin, "rome", PASSWORD)
-        while admin.execute_command("WAIT", 1, 100) == 0:
+        while send(admin, "WAIT", 1, 100) == 0:
             admin.set("try", "again")
         admin.config_resetstat()
         _do_everything(connect, with_options(_as("rome", server), wait_replicas="1", wait_timeout="20", db="1"))
         used = {name.removeprefix("cmdstat_") for name in admin.info("commandstats")}
         assert used - {"auth", "config|resetstat", "replconf", "psync", "ping", "client|id"} == COMMANDS
-        assert admin.execute_command("ACL", "LOG") == []
+        assert send(admin, "ACL", "LOG") == []
 
 
 @pytest.mark.parametrize(
@@ -113,9 +114,9 @@ def test_user_can_do_nothing_else(admin: redis.Redis, server: Server, command: t
                 match=r"(?i)no permissions|can't (run|access)|ACL failure|DEBUG command not allowed",
             ),
         ):
-            user.execute_command(*command)
+            send(user, *command)
     finally:
-        admin.execute_command("ACL", "DELUSER", name)
+        send(admin, "ACL", "DELUSER", name)
 
 
 def test_user_can_be_confined_to_one_database(start: Start, connect: Open) -> None:
@@ -136,9 +137,9 @@ def test_user_who_may_not_ask_for_info_is_refused(admin: redis.Redis, server: Se
     """Without the run id, nobody could tell that the server came back without its last commits."""
     name = f"user-{token_hex(4)}"
     create_user(admin, name, PASSWORD)
-    admin.execute_command("ACL", "SETUSER", name, "-info")
+    send(admin, "ACL", "SETUSER", name, "-info")
     try:
         with pytest.raises(AuthenticationError, match="'info' command"):
             RedisStore.open(_as(name, server))
     finally:
-        admin.execute_command("ACL", "DELUSER", name)
+        send(admin, "ACL", "DELUSER", name)

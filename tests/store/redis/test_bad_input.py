@@ -49,7 +49,7 @@ def _valid_arguments(client: SnapshotClient) -> dict[str, list[bytes | str | int
     )
     head: list[bytes | str | int] = [request.transaction_id, incarnation, version, 1]
     commit = [*head, *commit_arguments(request)[0]]
-    reads = [Get(1, (b"a", b"b")), Scan(1, 1, b"k", BEYOND, 10), Count(1, 0, b"", BEYOND)]
+    reads: list[Get | Scan | Count] = [Get(1, (b"a", b"b")), Scan(1, 1, b"k", BEYOND, 10), Count(1, 0, b"", BEYOND)]
     return {
         "commit": commit,
         "commit_deletes": commit,

@@ -18,6 +18,7 @@ from rome.store.redis.scripts import Script
 from rome.store.spi import BEYOND, Claim, Drop, Reserve, Retention
 from rome.testing.harness import Point, RangeCheck, SnapshotClient, change_catalog, delete, enter, leave, put
 from tests.store.redis.kit import Open, Start, admin_of, dump
+from tests.support.redis_command import send
 
 STEP = re.compile(r"^-- (?:Step|Last step)", re.MULTILINE)
 STEPS = len(STEP.findall(scripts.COMMIT.text))
@@ -102,7 +103,7 @@ def test_missing_permission_leaves_nothing_written(
     client = connect()
     _fill(client)
     user, password = f"user-{token_hex(8)}", token_hex(16)
-    admin.execute_command("ACL", "SETUSER", user, "on", f">{password}", "~rome:*", "+@all", f"-{command}")
+    send(admin, "ACL", "SETUSER", user, "on", f">{password}", "~rome:*", "+@all", f"-{command}")
     try:
         limited = connect(Location("redis", location.database, location.host, location.port, user, password))
         before = dump(admin, location)
@@ -110,7 +111,7 @@ def test_missing_permission_leaves_nothing_written(
             _everything(limited)
         assert dump(admin, location) == before
     finally:
-        admin.execute_command("ACL", "DELUSER", user)
+        send(admin, "ACL", "DELUSER", user)
 
 
 def test_line_takes_no_room_when_nobody_is_in_it(connect: Open, admin: redis.Redis, location: Location) -> None:

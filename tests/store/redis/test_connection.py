@@ -35,6 +35,7 @@ from rome.store.redis.names import meta_key
 from rome.store.spi import Get, Reserve, Row
 from rome.testing.harness import SnapshotClient, put
 from tests.store.redis.kit import Listener, Open, Start, admin_of, link_of, lose_answers, with_options
+from tests.support.redis_command import send
 
 
 def _cut(admin: redis.Redis, client: SnapshotClient) -> None:
@@ -362,7 +363,7 @@ class TestServerState:
         primary = start({"repl-diskless-sync-delay": "0"})
         start({"replicaof": f"{primary.host} {primary.port}"})
         with admin_of(primary) as admin:
-            while admin.execute_command("WAIT", 1, 100) == 0:
+            while send(admin, "WAIT", 1, 100) == 0:
                 admin.set("try", "again")
         client = connect(with_options(primary.location("nova"), wait_replicas="1", wait_timeout="20"))
         client.write(put(b"a"))

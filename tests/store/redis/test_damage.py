@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from secrets import token_bytes
+from typing import Any
 
 import redis
 
@@ -47,7 +48,8 @@ def read_all(admin: redis.Redis, prefix: bytes) -> Content:
         b"string": admin.get,
     }
     keys = [key for key in admin.scan_iter(b"rome:*", count=1000) if key.startswith(prefix)]
-    return {key: readers[admin.type(key)](key) for key in keys}
+    kinds: Any = {key: admin.type(key) for key in keys}
+    return {key: readers[kinds[key]](key) for key in keys}
 
 
 def write_all(admin: redis.Redis, prefix: bytes, content: Content) -> None:
@@ -66,6 +68,7 @@ def write_all(admin: redis.Redis, prefix: bytes, content: Content) -> None:
             elif isinstance(value, list):
                 pipeline.rpush(key, *value)
             else:
+                assert isinstance(value, bytes)
                 pipeline.set(key, value)
         pipeline.execute()
 
@@ -147,7 +150,7 @@ def test_no_change_raises_what_is_not_romes(server: Server, admin: redis.Redis, 
         except Exception as error:  # noqa: BLE001
             raw.append(f"{what}: {error!r}")
             continue
-        for error in errors:
-            kinds[type(error)] = kinds.get(type(error), 0) + 1
+        for each in errors:
+            kinds[type(each)] = kinds.get(type(each), 0) + 1
     assert raw == []
     assert kinds[CorruptRecordError] > 20

@@ -12,11 +12,13 @@ from rome.store.diagnosis import Diagnosis, Level
 from rome.store.location import Location
 from rome.store.redis import RedisStore, facts
 from rome.store.redis.diagnosis import diagnose
+from rome.store.redis.link import greet
 from rome.store.redis.names import meta_key
 from rome.store.redis.settings import read_settings
 from rome.store.spi import Retention
 from rome.testing.harness import put
 from tests.store.redis.kit import Open, Start, admin_of, dump, keys_of, with_options
+from tests.support.redis_command import send
 from tests.support.servers import Server
 
 EVENTS = {
@@ -126,7 +128,7 @@ class TestReplicas:
         primary = start({"repl-diskless-sync-delay": "0"})
         replica = start({"replicaof": f"{primary.host} {primary.port}"})
         with admin_of(primary) as admin:
-            while admin.execute_command("WAIT", 1, 100) == 0:
+            while send(admin, "WAIT", 1, 100) == 0:
                 admin.set("try", "again")
             diagnosis = _diagnose(primary)
             assert _finding(diagnosis, "replicas")[0] is Level.WARNING
@@ -215,7 +217,7 @@ class TestWhoMayNotAsk:
     def test_config_that_is_forbidden_is_unknown(self, start: Start) -> None:
         server = start({"appendonly": "yes"})
         with admin_of(server) as admin:
-            admin.execute_command("ACL", "SETUSER", "joe", "on", ">pw", "~*", "+@all", "-config")
+            send(admin, "ACL", "SETUSER", "joe", "on", ">pw", "~*", "+@all", "-config")
         diagnosis = RedisStore.diagnose(replace(server.location("nova"), username="joe", password="pw"))
         assert _finding(diagnosis, "permission")[0] is Level.UNKNOWN
         assert _finding(diagnosis, "fsync")[0] is Level.UNKNOWN
@@ -225,7 +227,7 @@ class TestWhoMayNotAsk:
     def test_nothing_is_said_to_be_fine_that_is_not_told(self, start: Start) -> None:
         server = start()
         with admin_of(server) as admin:
-            admin.execute_command("ACL", "SETUSER", "joe", "on", ">pw", "resetkeys", "-@all", "+ping")
+            send(admin, "ACL", "SETUSER", "joe", "on", ">pw", "resetkeys", "-@all", "+ping")
         diagnosis = RedisStore.diagnose(replace(server.location("nova"), username="joe", password="pw"))
         levels = _levels(diagnosis)
         fine = {check for check, level in levels.items() if level is Level.OK}
@@ -239,7 +241,7 @@ class TestTransport:
 
     @pytest.fixture(autouse=True)
     def _redirected(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = facts.greet
+        real = greet
         here = read_settings(server.location("nova"))
         monkeypatch.setattr(facts, "greet", lambda _, questions: real(here, questions))
 

@@ -84,7 +84,7 @@ def test_no_class_is_hidden_by_a_more_general_one() -> None:
 
 @pytest.mark.parametrize(("answer", "expected"), ANSWERS.items(), ids=[answer.split()[0] for answer in ANSWERS])
 def test_answer_of_a_server_is_mapped(answer: str, expected: type[Error]) -> None:
-    error = translate(BaseParser.parse_error(answer), "db:6379")
+    error = translate(BaseParser.parse_error(answer), "db:6379")  # type: ignore[no-untyped-call]
     assert type(error) is expected
     assert str(error).startswith("db:6379: ")
 
@@ -103,5 +103,5 @@ def test_broken_connection_is_unavailable(error: exceptions.RedisError) -> None:
 
 
 def test_only_what_passes_by_itself_is_retryable() -> None:
-    retryable = {found for found in {*ANSWERS.values(), StoreUnavailableError} if found.retryable}
-    assert retryable == {StoreBusyError}
+    every: set[type[Error]] = {*ANSWERS.values(), StoreUnavailableError}
+    assert {found for found in every if found.retryable} == {StoreBusyError}

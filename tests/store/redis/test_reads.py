@@ -16,7 +16,7 @@ from rome.errors import CatalogChangedError, ConflictError, CorruptRecordError
 from rome.store.location import Location
 from rome.store.memory import MemoryStore
 from rome.store.redis import RedisStore, store
-from rome.store.redis.link import Command
+from rome.store.redis.link import Command, Reply
 from rome.store.redis.names import meta_key
 from rome.store.spi import BEYOND, Get, Reserve, Scan, ScanResult
 from rome.testing.harness import Point, RangeCheck, SnapshotClient, change_catalog, delete, enter, leave, put
@@ -73,7 +73,7 @@ class TestGets:
         link = link_of(client)
         call = link.call
 
-        def call_in_two(commands: list[object]) -> list[object]:
+        def call_in_two(commands: Sequence[Command]) -> list[Reply]:
             monkeypatch.undo()
             head = call(commands[:command]) if command else []
             other.write(*writes[change])
@@ -82,7 +82,8 @@ class TestGets:
         monkeypatch.setattr(link, "call", call_in_two)
         result = client.store.read(None, [Get(1, (b"a", b"b", b"c"))])
         client.snapshot = result.snapshot
-        assert [list(result.answers[0])] == [_all_at(client, b"a", b"b", b"c")]
+        [answer] = result.answers
+        assert answer == _all_at(client, b"a", b"b", b"c")
         if command == 0:
             assert result.snapshot == other.begin()
 

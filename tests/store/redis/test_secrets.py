@@ -26,6 +26,7 @@ from rome.store.redis import RedisStore
 from rome.store.redis.names import meta_key
 from rome.store.redis.settings import read_settings
 from tests.store.redis.kit import Start, admin_of
+from tests.support.redis_command import send
 from tests.support.servers import Server
 
 PASSWORD = "s3cret/" + token_hex(8) + "?@"
@@ -54,19 +55,19 @@ def guarded(start: Start) -> Server:
     """A server with a user that has the password."""
     server = start()
     with admin_of(server) as admin:
-        admin.execute_command("ACL", "SETUSER", "rome", "on", f">{PASSWORD}", "~rome:*", "+@all")
+        send(admin, "ACL", "SETUSER", "rome", "on", f">{PASSWORD}", "~rome:*", "+@all")
     return server
 
 
 def _wrong_password(server: Server) -> str:
     with admin_of(server) as admin:
-        admin.execute_command("ACL", "SETUSER", "rome", "resetpass", ">another")
+        send(admin, "ACL", "SETUSER", "rome", "resetpass", ">another")
     return _url(server)
 
 
 def _no_permission(server: Server) -> str:
     with admin_of(server) as admin:
-        admin.execute_command("ACL", "SETUSER", "rome", "-info")
+        send(admin, "ACL", "SETUSER", "rome", "-info")
     return _url(server)
 
 
@@ -130,10 +131,7 @@ WRONG_URLS: list[Callable[[Server], str]] = [
     lambda server: _in_query(server, sentinel="main", sentinel_password=PASSWORD, connect_timeout="0.2"),
     lambda server: _in_query(server, sentinel="main", host=f"rome:{PASSWORD}@h:1"),
     _with_at_sign,
-    *(
-        lambda server, rest=rest: _with_at_sign(server, rest)  # type: ignore[misc]
-        for rest in (":5", "/5", "?5", "?5=5", "@5", "#5", "%")
-    ),
+    *(lambda server, rest=rest: _with_at_sign(server, rest) for rest in (":5", "/5", "?5", "?5=5", "@5", "#5", "%")),
 ]
 """What create_engine's URL shows of these is SQLAlchemy's: it hides what stands in a password's place."""
 

@@ -21,6 +21,7 @@ from rome.errors import (
 from rome.store.redis import RedisStore
 from rome.testing.harness import SnapshotClient, put
 from tests.store.redis.kit import Open, Start, admin_of, dump
+from tests.support.redis_command import send
 from tests.support.servers import Server
 
 
@@ -38,7 +39,7 @@ def _fail_to_save(server: Server, admin: redis.Redis) -> None:
 
 
 def _become_replica(server: Server, admin: redis.Redis) -> None:
-    admin.execute_command("REPLICAOF", "127.0.0.1", 1)  # where there is no server
+    send(admin, "REPLICAOF", "127.0.0.1", 1)  # where there is no server
 
 
 REFUSALS: dict[str, tuple[Callable[[Server, redis.Redis], object], Callable[[redis.Redis], object], type[Error]]] = {
@@ -59,7 +60,7 @@ REFUSALS: dict[str, tuple[Callable[[Server, redis.Redis], object], Callable[[red
     ),
     "READONLY": (
         _become_replica,
-        lambda admin: admin.execute_command("REPLICAOF", "NO", "ONE"),
+        lambda admin: send(admin, "REPLICAOF", "NO", "ONE"),
         StoreReadOnlyError,
     ),
 }
@@ -112,8 +113,8 @@ def test_node_of_a_cluster_that_has_not_the_slot(start: Start) -> None:
     server = start({"cluster-enabled": "yes", "cluster-require-full-coverage": "no"})
     other = start({"cluster-enabled": "yes", "cluster-require-full-coverage": "no"})
     with admin_of(server) as admin, admin_of(other) as owner:
-        owner.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        admin.execute_command("CLUSTER", "MEET", other.host, other.port)
+        send(owner, "CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        send(admin, "CLUSTER", "MEET", other.host, other.port)
         deadline = time.monotonic() + 60
         while "MOVED" not in _answer(admin) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -123,7 +124,7 @@ def test_node_of_a_cluster_that_has_not_the_slot(start: Start) -> None:
 
 def _answer(admin: redis.Redis) -> str:
     try:
-        return str(admin.execute_command("GET", "any"))
+        return str(send(admin, "GET", "any"))
     except redis.exceptions.MovedError:
         return "MOVED"
     except redis.RedisError as error:
@@ -167,11 +168,11 @@ def test_permission_that_is_taken_away_later(start: Start, connect: Open, comman
     """NOPERM, of a command and of what a script runs"""
     server = start()
     with admin_of(server) as admin:
-        admin.execute_command("ACL", "SETUSER", "joe", "on", ">pw", "~*", "+@all")
+        send(admin, "ACL", "SETUSER", "joe", "on", ">pw", "~*", "+@all")
         location = server.location("nova")
         client = connect(replace(location, username="joe", password="pw"))
         _fill(client)
-        admin.execute_command("ACL", "SETUSER", "joe", f"-{command}")
+        send(admin, "ACL", "SETUSER", "joe", f"-{command}")
         before = dump(admin, location)
         with pytest.raises(AuthenticationError):
             client.commit(put(b"a", b"refused"))

@@ -7,6 +7,7 @@ are SQLite's. It is opened when it is first asked.
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Any
 
 import apsw
 
@@ -106,7 +107,7 @@ def ask(connection: apsw.Connection, text: str) -> Result:
     cursor = connection.cursor()
     cursor.exec_trace = describe
     try:
-        rows = cursor.execute(text).fetchall()
+        rows: Any = cursor.execute(text).fetchall()
     except apsw.Error as error:
         raise translate(error) from error
     return Result(tuple(columns) or None, rows)

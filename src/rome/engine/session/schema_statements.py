@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import apsw
 
 from rome.catalog.schema import Catalog
@@ -56,7 +58,8 @@ class SchemaStatements:
             parameters = prepared.bind(parameters)
         try:
             inspection = self._workspace.mirror.inspect(statement.text)
-            rows = self._workspace.mirror.connection.execute(statement.text, parameters).fetchall()
+            bound: Any = parameters
+            rows: Any = self._workspace.mirror.connection.execute(statement.text, bound).fetchall()
         except apsw.Error as error:
             raise translate(error) from error
         return Result(inspection.columns or None, rows)
