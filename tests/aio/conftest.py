@@ -65,4 +65,4 @@ def hold(monkeypatch: pytest.MonkeyPatch) -> Hold:
             finally:
                 gate.open()
 
-    return held  # type: ignore[return-value]
+    return held

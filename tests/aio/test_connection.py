@@ -303,9 +303,14 @@ class TestCancellation:
         assert amounts(url) == [10, 10], "their transaction was one, and is gone"
 
     async def test_connect(self, url: str, monkeypatch: pytest.MonkeyPatch, hold: Hold) -> None:
-        closed = []
+        closed: list[rome.dbapi.Connection] = []
         close = rome.dbapi.Connection.close
-        monkeypatch.setattr(rome.dbapi.Connection, "close", lambda self: (close(self), closed.append(self)))
+
+        def noted_close(connection: rome.dbapi.Connection) -> None:
+            close(connection)
+            closed.append(connection)
+
+        monkeypatch.setattr(rome.dbapi.Connection, "close", noted_close)
         async with hold("__init__") as gate:
             opening = asyncio.create_task(aio.connect(url))
             await gate.is_reached()

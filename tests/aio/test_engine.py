@@ -73,8 +73,7 @@ class TestDialect:
                 assert isinstance(engine.dialect, RomeAsyncDialect)
                 assert isinstance(engine.pool, AsyncAdaptedQueuePool)
                 assert (engine.dialect.name, engine.dialect.driver) == ("sqlite", "rome")
-            engine = sa.create_engine(f"rome+{store}://{place}")
-            assert type(engine.dialect) is RomeDialect
+            assert type(sa.create_engine(f"rome+{store}://{place}").dialect) is RomeDialect
             assert sa.make_url(f"rome+{store}_async://{place}").get_dialect() is RomeAsyncDialect
 
     @pytest.mark.memory
@@ -199,7 +198,8 @@ class TestWork:
     async def test_stream(self, url: str) -> None:
         async with engine_of(url) as engine, engine.connect() as connection:
             await connection.execute(sa.insert(Account), [{"amount": n} for n in range(1_000)])
-            sizes, ids = [], []
+            sizes: list[int] = []
+            ids: list[int] = []
             async with connection.stream(sa.select(Account.id).order_by(Account.id)) as result:
                 async for rows in result.scalars().partitions(300):
                     sizes.append(len(rows))
@@ -250,6 +250,7 @@ class TestCancellation:
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.01):
                         await session.execute(ENDLESS)
+            assert isinstance(engine.pool, AsyncAdaptedQueuePool)
             assert engine.pool.checkedout() == 0
             assert await amounts(engine) == [10, 10]
 
@@ -268,6 +269,7 @@ class TestCancellation:
                 assert not task.done()
                 gate.open()
                 assert isinstance(await cancel(task), asyncio.CancelledError)
+            assert isinstance(engine.pool, AsyncAdaptedQueuePool)
             assert engine.pool.checkedout() == 0
             assert await amounts(engine) == [0, 10]
 

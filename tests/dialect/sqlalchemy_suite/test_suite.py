@@ -29,7 +29,7 @@ class ComponentReflectionTestExtra(_ComponentReflectionTestExtra):  # type: igno
         """No schema."""
 
 
-class ServerSideCursorsTest(_ServerSideCursorsTest):
+class ServerSideCursorsTest(_ServerSideCursorsTest):  # type: ignore[no-redef]
     """Its own way to tell a cursor that streams goes by the names of drivers."""
 
     def _is_server_side(self, cursor: Any) -> bool:

@@ -147,9 +147,14 @@ class TestMembersThatFail:
     ) -> None:
         """Each write rests on the one before, so one that is lost, or done twice, is found."""
         driver = connect(Location("etcd", "x", options={"host": hosts(cluster)}))
+
+        def start_again() -> None:
+            cluster[0].start(wait=False)
+            cluster[0].await_start()
+
         strikes: dict[int, Callable[[], object]] = {
             20: cluster[0].kill,
-            40: lambda: cluster[0].start(wait=False) and cluster[0].await_start(),
+            40: start_again,
             60: cluster[1].pause,
             80: cluster[1].resume,
             100: cluster[2].kill,

@@ -228,7 +228,7 @@ class TestConditions:
 class TestWrites:
     def test_reads_of_a_transaction_see_what_was_before_it(self, keys: Keys) -> None:
         keys.put(a=b"1", b=b"1")
-        writes = [Put(keys.key(b"a"), b"2"), Delete(keys.key(b"b"))]
+        writes: list[Put | Delete | Raise] = [Put(keys.key(b"a"), b"2"), Delete(keys.key(b"b"))]
         [outcome] = keys.driver.run([Transaction(writes=writes, then=[Range(keys.prefix, keys.stop)])])
         assert [pair.value for pair in outcome.found[0].pairs] == [b"1", b"1"]
         assert keys.all() == [b"a=2"]
