@@ -1,7 +1,7 @@
 """The definition of a database: its schema objects with their numbers, and the catalog built from them.
 
-Immutable: DDL makes a new definition from the old one and the mirror on which the DDL has run. The difference of
-two definitions is what a commit writes to table 0.
+Definitions are immutable: DDL makes a new one from the old one and the mirror on which the DDL has run. A commit writes
+the difference of two definitions to table 0.
 """
 
 from __future__ import annotations
@@ -34,7 +34,13 @@ _MAX_SHAPES = 4096
 
 
 class SchemaChange(NamedTuple):
-    """What turns one stored definition into another: rows of table 0 (None: deleted), tables and indexes dropped."""
+    """What turns one stored definition into another.
+
+    Attributes:
+        rows: {key of a row of table 0: record, or None to delete it}.
+        dropped_tables: ids.
+        dropped_indexes: (id of the table, id of the index) of each.
+    """
 
     rows: dict[bytes, bytes | None]
     dropped_tables: list[int]
@@ -42,9 +48,12 @@ class SchemaChange(NamedTuple):
 
 
 class Evolution(NamedTuple):
-    """What one DDL statement has made of a definition.
+    """What one DDL statement has changed in a definition.
 
-    `came`, `gone`: objects; `tables`: each table that differs, as it was and as it is (None: it is not).
+    Attributes:
+        definition: the new one.
+        came, gone: objects that were added and removed.
+        tables: each table that differs, before and after (None if it does not exist).
     """
 
     definition: Definition
@@ -58,8 +67,8 @@ class Definition:
     """The schema of a database as of one catalog version.
 
     Attributes:
-        objects: by (type, name in lower case).
-        master: what the mirror's sqlite_master says.
+        objects: {(type, name in lower case): object}.
+        master: the mirror's sqlite_master.
     """
 
     header: Header
@@ -69,6 +78,7 @@ class Definition:
 
     @classmethod
     def empty(cls) -> Definition:
+        """The definition of a new database."""
         return cls(Header(), {}, Catalog(0, {}, {}), {})
 
     @classmethod
@@ -76,16 +86,16 @@ class Definition:
         """The definition that stored objects make.
 
         Raises:
-            CorruptRecordError: they make none.
+            CorruptRecordError: the objects do not fit together.
 
-        Cost: runs every CREATE statement once; some 20 µs each.
+        Cost: runs every CREATE statement once, about 20 µs each.
         """
         try:
             return cls._load(version, stored)
         except (apsw.Error, LookupError, ValueError, TypeError, AttributeError, StopIteration) as error:
             raise CorruptRecordError(
-                f"the catalog's records do not fit together ({type(error).__name__}: {error}): somebody else wrote "
-                "into the database's keys or file; put a copy in its place",
+                f"the catalog's records do not fit together ({type(error).__name__}: {error}): something other than "
+                "Rome wrote into the database's keys or file; restore a copy",
                 table=0,
             ) from error
 
@@ -114,6 +124,7 @@ class Definition:
 
     @cached_property
     def tables_by_id(self) -> Mapping[int, Table]:
+        """{id of a table: table}"""
         return MappingProxyType({table.id: table for table in self.catalog.tables.values()})
 
     def at_version(self, version: int) -> Definition:
@@ -121,7 +132,7 @@ class Definition:
         return replace(self, catalog=replace(self.catalog, version=version))
 
     def with_header(self, name: str, value: int) -> Definition:
-        """The same schema with another number in its header; itself if it is the one that was there."""
+        """The same schema with another number in its header; the same object if the number does not change."""
         if getattr(self.header, name) == value:
             return self
         return replace(self, header=msgspec.structs.replace(self.header, **{name: value}))
@@ -130,10 +141,11 @@ class Definition:
         """The definition after one DDL statement has run on the mirror.
 
         Args:
-            created_since: the mirror's mark before a CREATE, which changes nothing that is there already.
+            created_since: the mirror's mark before a CREATE, which changes no existing object; None for other
+                statements.
 
         Raises:
-            NotSupportedError: the statement made something that Rome does not store; the caller restores the mirror.
+            NotSupportedError: the statement made something that Rome does not store. The caller restores the mirror.
         """
         if created_since is None:
             master: Mapping[tuple[str, str], Master] = mirror.master()
@@ -190,11 +202,11 @@ class Definition:
         return Evolution(definition, came, gone, differing)
 
     def stored(self) -> Iterator[tuple[bytes, bytes]]:
-        """Key and record of every row of table 0 that makes this definition."""
+        """Key and record of every row of table 0 that holds this definition."""
         return map(encode_object, (self.header, *self.objects.values()))
 
     def change_since(self, old: Definition) -> SchemaChange:
-        """What a commit has to write so that the stored definition `old` becomes this one."""
+        """What a commit must write to turn the stored definition `old` into this one."""
         before, after = dict(old.stored()), dict(self.stored())
         if not old.objects and old.header == Header():
             before = {}
@@ -221,7 +233,7 @@ _KINDS: dict[type[SchemaObject], str] = {
 
 
 def _renamed(came: list[Master], gone: list[Master]) -> str | None:
-    """The former name, in lower case, of the table that one statement has renamed."""
+    """The previous name, in lower case, of the table that one statement has renamed; None if it renamed none."""
     new = [item for item in came if item.type == "table"]
     old = [item for item in gone if item.type == "table"]
     return old[0].name.lower() if len(new) == len(old) == 1 else None
@@ -230,7 +242,7 @@ def _renamed(came: list[Master], gone: list[Master]) -> str | None:
 def _in_order(
     objects: Mapping[tuple[str, str], SchemaObject],
 ) -> list[TableObject | IndexObject | ViewObject | TriggerObject]:
-    """The objects so that each comes after those that it needs."""
+    """The objects in an order in which each comes after those that it needs."""
     found = [item for item in objects.values() if not isinstance(item, Header)]
     return sorted(found, key=lambda item: (_ORDER[_kind(item)], item.id))
 
@@ -240,12 +252,12 @@ def _kind(item: SchemaObject) -> str:
 
 
 def _index_label(name: str, origin: str) -> str:
-    """What an index goes by in TableObject.indexes: a constraint's index changes its name with its table's."""
+    """The label of an index in TableObject.indexes. A constraint's index has no lasting name of its own."""
     return name.lower() if origin == "c" else "#" + name.rpartition("_")[2]
 
 
 def _shape(mirror: Mirror, master: Mapping[tuple[str, str], Master], name: str, sql: str) -> ReflectedTable:
-    """The table's shape, remembered by the texts that make it: test suites make the same schema again and again."""
+    """The table's shape, cached by the texts that make it, since test suites create the same schema again and again."""
     key = (name, sql, *(i.sql for i in master.values() if i.type == "index" and i.table.lower() == name.lower()))
     found = _shapes.get(key)
     if found is None:
@@ -263,7 +275,7 @@ def _evolve_table(
     old: TableObject | None,
     table: Table | None,
 ) -> TableObject:
-    """The table's object after one statement: its columns keep their ids, a new one gets the next."""
+    """The table's object after one statement: existing columns keep their ids, a new one gets the next id."""
     shape = _shape(mirror, master, item.name, item.sql)
     names = [column.name.lower() for column in shape.columns]
     if old is None or table is None:
@@ -310,10 +322,10 @@ def _evolve_table(
 def _index_numbers(
     shape: ReflectedTable, columns: tuple[int, ...], old: TableObject, table: Table | None
 ) -> tuple[dict[str, int], int]:
-    """The numbers of the indexes by label, and the next free one.
+    """{label of an index: its number}, and the next free number.
 
-    An index keeps its number while the store's entries of it are what they were. One of a constraint is told by them
-    alone: its label counts the constraints before it.
+    An index keeps its number as long as its entries in the store stay the same. The index of a constraint is recognized
+    by its entries alone, since its label counts the constraints before it.
     """
     labels = {number: label for label, number in old.indexes.items()}
     known: dict[int, Entries] = {}
@@ -336,7 +348,7 @@ def _index_numbers(
 
 
 Entries = tuple[tuple[int, ...], tuple[str, ...], Computed | None]
-"""What the entries of an index hold: ids of columns (negative: what is none), collations, what is computed."""
+"""What an index's entries hold: ids of columns (negative if it is no column), collations, what is computed."""
 
 
 def _entries(index: Index | IndexShape, columns: tuple[int, ...]) -> Entries:
@@ -344,7 +356,7 @@ def _entries(index: Index | IndexShape, columns: tuple[int, ...]) -> Entries:
 
 
 def _stored_otherwise(before: Table, after: Table) -> bool:
-    """Whether row keys or records of the two differ, so that every row must be written anew, as of a new table."""
+    """Whether row keys or records of the two differ, so that every row must be written again, as into a new table."""
     return _way_of_storing(before) != _way_of_storing(after)
 
 
@@ -382,7 +394,7 @@ def _table(mirror: Mirror, master: Mapping[tuple[str, str], Master], item: Table
 
 
 def _columns(shape: ReflectedTable, item: TableObject) -> tuple[Column, ...]:
-    """The columns with their numbers, and what older records have for those that came later."""
+    """The columns with their numbers, and the values that older records have for columns added later."""
     if len(item.layouts) == 1 and item.next_column == len(shape.columns) + 1:
         return shape.first_columns
     return tuple(

@@ -1,4 +1,4 @@
-"""What CREATE INDEX says of its keys, expressions and conditions that only SQLite can compute."""
+"""What CREATE INDEX says of its keys: expressions and conditions, which only SQLite can compute."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from rome.sql.tokens import Token, tokenize
 
 
 class IndexText(NamedTuple):
-    """The texts of the indexed columns and expressions, and of WHERE (None: there is none)."""
+    """The texts of the indexed columns and expressions, and of WHERE (None without one)."""
 
     keys: tuple[str, ...]
     condition: str | None
 
 
 def read_index(sql: str) -> IndexText:
-    """Take a CREATE INDEX apart, as sqlite_master has it."""
+    """Parse a CREATE INDEX from sqlite_master."""
     tokens = [token for token in tokenize(sql) if token.word != ";"]
     words = [token.word for token in tokens]
     at = words.index("(", words.index("ON")) + 1

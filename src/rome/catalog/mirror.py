@@ -1,7 +1,7 @@
-"""The mirror: a SQLite database that holds the whole schema, and no rows.
+"""The mirror: an SQLite database that holds the whole schema and no rows.
 
-Reflection, EXPLAIN, and the question which tables a statement names are answered by SQLite itself on it; DDL runs
-on it first, and the difference of its sqlite_master is the catalog change.
+SQLite itself answers on it reflection, EXPLAIN, and which tables a statement names. DDL runs on it first; the
+difference of its sqlite_master is the change of the catalog.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ class Inspection(NamedTuple):
 
     Attributes:
         read: lower-case names of the tables and views of which it reads columns or counts rows, views expanded.
-        written: those that it writes itself (not by foreign key actions); `inserted`: those it may add rows to.
-        updated: table and column in lower case, of those that UPDATE sets; `deleted`: tables that DELETE names.
-        temporary_read, temporary_written: the same of temporary tables and views, which the others leave out.
-        columns: name and declared type of each result column; empty when there is no result set.
-        parameter_names: by number; None for a parameter without a name.
+        written: names of those that it writes itself (not by foreign key actions).
+        inserted: names of those to which it may add rows.
+        updated: (table, column) in lower case, for each column that UPDATE sets.
+        deleted: names of the tables that DELETE names.
+        temporary_read, temporary_written: as `read` and `written`, for temporary tables and views only.
+        columns: name and declared type of each result column; empty without a result set.
+        parameter_names: in order of their numbers; None for a parameter without a name.
     """
 
     read: frozenset[str]
@@ -56,49 +58,50 @@ class Mirror:
         self.connection = apsw.Connection(":memory:")
         if image is not None:
             self.connection.deserialize("main", image)
-        else:  # small pages: a schema of 150 objects takes 300 kB, not 1 MB
+        else:  # with small pages a schema of 150 objects takes 300 kB, not 1 MB
             self.connection.execute("PRAGMA page_size=1024")
-        # What a statement touches is asked of it; a trigger that fires touches nothing but the row that it is about.
+        # Only what the statement itself touches matters: a trigger touches nothing except the row that fires it.
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
 
     @classmethod
     def of(cls, statements: Iterable[str]) -> Mirror:
-        """A mirror made by CREATE statements in order; the last few schemas are remembered, by their texts."""
+        """A mirror made by CREATE statements in order. The last few schemas are cached by their texts."""
         texts = tuple(statements)
         if not texts:
             return cls()
         return cls(_image(texts))
 
     def image(self) -> bytes:
-        """Bytes to open an equal mirror from."""
+        """Bytes from which an equal mirror can be opened."""
         return self.connection.serialize("main")
 
     def master(self) -> dict[tuple[str, str], Master]:
-        """Tables, indexes and views by (type, name in lower case); indexes of constraints have no text: left out."""
+        """{(type, name in lower case): row}, without the indexes of constraints, which have no text."""
         return self.master_since(0)
 
     def mark(self) -> int:
-        """Where sqlite_master ends now; what is created later is `master_since` this."""
+        """The current end of sqlite_master, for `master_since`."""
         found = self.connection.execute("SELECT max(rowid) FROM sqlite_master").fetchone()
         return 0 if found is None else found[0] or 0
 
     def master_since(self, mark: int) -> dict[tuple[str, str], Master]:
+        """What `master` has of objects that were created after a mark."""
         rows = self.connection.execute(
             "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE rowid > ? AND sql IS NOT NULL", (mark,)
         )
         return {(row[0], row[1].lower()): Master(*row) for row in rows if not row[1].lower().startswith("sqlite_")}
 
     def replace_table(self, name: str, statements: Iterable[str]) -> None:
-        """Make a table anew, by the CREATE statements of it and its indexes. Views and other tables do not notice."""
+        """Make a table again, with the CREATE statements of it and its indexes; views and others do not notice."""
         self.connection.execute(f"DROP TABLE main.{quote(name)}")
         for statement in statements:
             self.connection.execute(in_main(statement))
 
     def makes_table(self, sql: str) -> bool:
-        """Whether a CREATE TABLE would make one, by the program that SQLite makes of it; it is not run.
+        """Whether a CREATE TABLE would make a table. SQLite compiles it and does not run it.
 
         Raises:
-            apsw.Error: what SQLite says against the statement.
+            apsw.Error: SQLite refuses the statement.
         """
         program = query_info(self.connection, sql, explain=True).explain or ()
         return any(instruction.opcode == "CreateBtree" for instruction in program)
@@ -108,23 +111,28 @@ class Mirror:
         return temporary_objects(self.connection)
 
     def create_temporary(self, objects: Iterable[Master]) -> None:
-        """Make temporary objects, in an order in which SQLite listed them."""
+        """Create temporary objects, in the order in which SQLite listed them."""
         for item in objects:
-            # SQLite keeps `CREATE TABLE name ..` of `CREATE TEMP TABLE temp.name ..`; an index goes where its table is.
+            # SQLite stores `CREATE TABLE name ..` for `CREATE TEMP TABLE temp.name ..`; an index goes where its table
+            # is.
             self.connection.execute(item.sql if item.type == "index" else item.sql.replace("CREATE", "CREATE TEMP", 1))
 
     def empty(self, tables: Iterable[tuple[str, str]]) -> None:
-        """Delete what CREATE TABLE .. AS has put into tables, given by schema and name."""
+        """Delete the rows that CREATE TABLE .. AS has inserted.
+
+        Args:
+            tables: (schema, name) of each.
+        """
         for schema, name in tables:
             self.connection.execute(f"DELETE FROM {schema}.{quote(name)}")
 
     def inspect(self, sql: str) -> Inspection:
-        """What SQLite says of a statement when it prepares it; the statement is not run.
+        """What SQLite finds in a statement when it prepares it. The statement is not run.
 
         Raises:
-            apsw.Error: what SQLite says against the statement.
+            apsw.Error: SQLite refuses the statement.
 
-        Cost: no I/O; some 50 µs.
+        Cost: no I/O; about 50 µs.
         """
         touched: dict[int, set[str]] = {code: set() for code in (apsw.SQLITE_READ, *_WRITES)}
         temporary: dict[int, set[str]] = {code: set() for code in touched}
@@ -138,7 +146,7 @@ class Mirror:
                     updated.add((table.lower(), column.lower()))
             return apsw.SQLITE_OK
 
-        # Not query_info's own actions: it fails on those which name an index, as REINDEX does.
+        # query_info's own actions are not used: it fails on those that name an index, such as REINDEX.
         self.connection.authorizer = note
         try:
             info = query_info(self.connection, sql)
@@ -158,13 +166,14 @@ class Mirror:
         )
 
     def close(self) -> None:
+        """Close the connection."""
         self.connection.close()
 
 
 def in_main(sql: str) -> str:
-    """A text of sqlite_master; an index or a trigger gets its schema.
+    """A text of sqlite_master, with the schema main for an index or a trigger.
 
-    Otherwise it would be on a temporary table that hides its own.
+    Otherwise it would belong to a temporary table that hides its own table.
     """
     if sql.startswith("CREATE TRIGGER "):
         return sql.replace("CREATE TRIGGER ", "CREATE TRIGGER main.", 1)
@@ -173,11 +182,11 @@ def in_main(sql: str) -> str:
 
 
 def temporary_objects(connection: apsw.Connection) -> tuple[Master, ...]:
-    """The rows of sqlite_temp_master that were made by a statement, in order.
+    """The rows of sqlite_temp_master that a statement has made, in order.
 
-    Cost: 1 µs when there are none.
+    Cost: 1 µs if there are none.
     """
-    if len(connection.execute("PRAGMA database_list").fetchall()) == 1:  # to look into `temp` would make it
+    if len(connection.execute("PRAGMA database_list").fetchall()) == 1:  # looking into `temp` would create it
         return ()
     rows = connection.execute(
         "SELECT type, name, tbl_name, sql FROM sqlite_temp_master WHERE sql IS NOT NULL ORDER BY rowid"
@@ -188,7 +197,7 @@ def temporary_objects(connection: apsw.Connection) -> tuple[Master, ...]:
 @lru_cache(maxsize=32)
 def _image(statements: tuple[str, ...]) -> bytes:
     mirror = Mirror()
-    # A working set has this function, so CHECK and indexes may call it; here none does, and its name is enough.
+    # Working sets have this function, so CHECK and indexes may call it. Nothing here calls it, so the name is enough.
     mirror.connection.create_scalar_function("regexp", lambda *_: None, 2, deterministic=True)
     mirror.connection.execute("BEGIN")
     for statement in statements:

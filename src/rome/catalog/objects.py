@@ -1,7 +1,7 @@
 """The catalog as it is stored: one row of table 0 per schema object, and a header.
 
-The source of truth is the SQL text, as in sqlite_master; beside it stand the numbers by which the store knows the
-object, which are never used again once committed. Row key: the object's id as an integer; 0 is the header.
+The source of truth is the SQL text, as in sqlite_master. Next to it are the numbers by which the store knows the
+object; once committed, a number is never used again. The row key is the object's id as an integer; 0 is the header.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from rome.errors import CorruptRecordError
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True, tag="header"):
-    """What must outlive the objects: the next free object id.
+    """What must outlive the objects: the next free object id, and the numbers that SQLite's header keeps for
+    applications.
 
-    And the numbers that SQLite's header keeps for applications; in the store of an older Rome it ends before them.
+    In a database of an older Rome the record ends before the latter.
     """
 
     next_id: int = 1
@@ -30,10 +31,13 @@ class Header(msgspec.Struct, frozen=True, array_like=True, tag="header"):
 class TableObject(msgspec.Struct, frozen=True, array_like=True, tag="table"):
     """A table.
 
-    `columns` are the ids of its columns by position; `layouts` maps a layout's number to the ids of the columns
-    that its records hold (neither generated columns nor the rowid's alias); `indexes` maps an index's name in lower
-    case to its number in the store; `added` maps the id of a column that came by ADD COLUMN to the value which older
-    records have for it, if it is not NULL: the column's DEFAULT may change later.
+    Attributes:
+        columns: ids of its columns, by position.
+        layouts: {number of a layout: ids of the columns that its records hold}, without generated columns and the
+            rowid's alias.
+        indexes: {name of an index in lower case: its number in the store}.
+        added: {id of a column that ADD COLUMN added: value that older records have for it}, unless that is NULL. The
+            column's DEFAULT may change later.
     """
 
     id: int
@@ -45,11 +49,11 @@ class TableObject(msgspec.Struct, frozen=True, array_like=True, tag="table"):
     layouts: dict[int, tuple[int, ...]]
     indexes: dict[str, int]
     next_index: int
-    added: dict[int, Any] = {}  # SqlValue, which msgspec cannot take as a type
+    added: dict[int, Any] = {}  # values are SqlValue, which msgspec does not accept as a type
 
 
 class IndexObject(msgspec.Struct, frozen=True, array_like=True, tag="index"):
-    """An index made by CREATE INDEX; those of constraints have no text and live with their table."""
+    """An index made by CREATE INDEX. The indexes of constraints have no text; they are part of their table."""
 
     id: int
     name: str
@@ -66,7 +70,7 @@ class ViewObject(msgspec.Struct, frozen=True, array_like=True, tag="view"):
 
 
 class TriggerObject(msgspec.Struct, frozen=True, array_like=True, tag="trigger"):
-    """A trigger. A Rome that does not know them cannot decode the record, and so refuses the database."""
+    """A trigger. A version of Rome without triggers cannot decode the record, and so refuses the database."""
 
     id: int
     name: str
@@ -86,7 +90,7 @@ def encode_object(item: SchemaObject) -> tuple[bytes, bytes]:
 
 
 def decode_objects(rows: Iterable[tuple[bytes, bytes]]) -> list[SchemaObject]:
-    """Schema objects of (row key, record) pairs.
+    """The schema objects of (row key, record) pairs.
 
     Raises:
         CorruptRecordError: a record is not a schema object.

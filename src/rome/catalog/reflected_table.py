@@ -1,6 +1,6 @@
 """The shape of a table, as SQLite itself understands its CREATE statements.
 
-Everything here is asked from SQLite's PRAGMAs on a schema-only database, never parsed from text.
+Everything here comes from SQLite's PRAGMAs on a database with the schema only; no text is parsed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class ReflectedTable:
 
     @cached_property
     def first_columns(self) -> tuple[Column, ...]:
-        """The columns as CREATE TABLE numbers them; no record lacks one of them."""
+        """The columns as CREATE TABLE numbers them; every record has a value for each."""
         return tuple(
             Column(number, c.name, c.affinity, c.collation, c.not_null, c.generated, None)
             for number, c in enumerate(self.columns, 1)
@@ -70,7 +70,7 @@ class ReflectedTable:
 
 
 def affinity_of(declared: str, strict: bool) -> Affinity:
-    """Column affinity of a declared type. Source: sqlite.org/datatype3.html, section 3.1."""
+    """The column affinity of a declared type. Source: sqlite.org/datatype3.html, section 3.1."""
     text = declared.upper()
     if strict and text == "ANY":
         return "BLOB"
@@ -88,7 +88,7 @@ def affinity_of(declared: str, strict: bool) -> Affinity:
 def describe_table(database: apsw.Connection, name: str, sql: str) -> ReflectedTable:
     """Ask SQLite for the shape of one table, whose CREATE statement is `sql`.
 
-    Cost: no I/O; some ten PRAGMAs of a few microseconds each.
+    Cost: no I/O; about ten PRAGMAs of a few microseconds each.
     """
     quoted = quote(name)
     without_rowid, strict = next(
@@ -120,7 +120,7 @@ def describe_table(database: apsw.Connection, name: str, sql: str) -> ReflectedT
     key_index = next((index for index in indexes if index.origin == "pk"), None)
     alias = primary[0][1] if primary and key_index is None and not without_rowid else None
     if key_index is not None and (without_rowid or key_index.computed is None):
-        count = len(primary)  # a WITHOUT ROWID table's key index carries all columns
+        count = len(primary)  # the key index of a WITHOUT ROWID table has all columns
         key_columns, key_collations = key_index.columns[:count], key_index.collations[:count]
         indexes.remove(key_index)
     else:
@@ -163,7 +163,7 @@ def _describe_index(
 def _computed(
     database: apsw.Connection, columns: Sequence[ColumnShape], name: str, positions: Sequence[int]
 ) -> Computed:
-    """What SQLite computes for an index; one of a constraint has no text, and columns only."""
+    """What SQLite computes for an index. The index of a constraint has no text, and columns only."""
     (sql,) = next(database.execute("SELECT sql FROM main.sqlite_master WHERE type = 'index' AND name = ?", (name,)))
     if sql is None:
         text = IndexText(tuple(quote(columns[position].name) for position in positions), None)
@@ -199,9 +199,9 @@ def _foreign_keys(
 
 
 def evaluate_default(database: apsw.Connection, column: ColumnShape) -> SqlValue:
-    """The value that SQLite stores for a column's DEFAULT clause, affinity applied; None without a clause.
+    """The value that SQLite stores for a column's DEFAULT clause, after affinity; None without a clause.
 
-    `database` is scratch: it gets a temporary table, and loses it again.
+    `database` is used as scratch space: a temporary table is created and dropped in it.
     """
     if column.default is None:
         return None

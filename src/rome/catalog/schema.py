@@ -1,6 +1,6 @@
-"""What the catalog knows of a table: columns, layouts, access paths, foreign keys. Immutable values.
+"""What the catalog knows of a table: columns, layouts, access paths, foreign keys. All values are immutable.
 
-Names compare as SQLite does (case-insensitively): maps are keyed by `name.lower()`.
+Names compare as in SQLite, case-insensitively: maps are keyed by `name.lower()`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ Affinity = Literal["BLOB", "TEXT", "NUMERIC", "INTEGER", "REAL"]
 ForeignKeyAction = Literal["NO ACTION", "RESTRICT", "SET NULL", "SET DEFAULT", "CASCADE"]
 
 ROWID = -1
-"""Stands for the rowid where a column position is asked for."""
+"""The position that stands for the rowid."""
 
 EXPRESSION = -2
-"""Stands for what is no column."""
+"""The position that stands for an expression."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `generated` columns (VIRTUAL or STORED) are computed by SQLite and never stored.
+    """One column. SQLite computes `generated` columns (VIRTUAL or STORED), and they are never stored.
 
-    `id` is unique in its table for ever; `default` is the value that rows written before ADD COLUMN have.
+    Attributes:
+        id: unique in its table forever.
+        default: the value that rows written before ADD COLUMN have.
     """
 
     id: int
@@ -40,11 +42,13 @@ class Column:
 
 
 class Computed(NamedTuple):
-    """What SQLite has to compute of a row to know its key in an index.
+    """What SQLite must compute from a row to know its key in an index.
 
     Attributes:
-        keys: the SQL of each key column. `condition`: a row has an entry only where it is true; None: every row has.
-        columns: name, affinity, collation of the table's columns that the texts may mean, on which a key depends, too.
+        keys: the SQL of each key column.
+        condition: a row has an entry only if this is true; None if every row has one.
+        columns: (name, affinity, collation) of the table's columns that the texts may mean, since a key depends on
+            them.
     """
 
     keys: tuple[str, ...]
@@ -57,11 +61,11 @@ class Index:
     """An index; its entries in the store are ordered by its columns and then by row key.
 
     Attributes:
-        id: number in the store; ORDER_INDEX (0) for the table's own key.
-        columns: positions in Table.columns, ROWID for the rowid, EXPRESSION for an expression.
-        collations: one per column; the entries are encoded under it.
-        computed: of a partial or expression index and one over a generated column; None: its entries are made of the
-            columns alone, and every row has one.
+        id: its number in the store; ORDER_INDEX (0) for the table's own key.
+        columns: positions in Table.columns; ROWID for the rowid, EXPRESSION for an expression.
+        collations: one per column, under which the entries are encoded.
+        computed: for a partial index, an expression index, or one over a generated column; None if entries consist of
+            stored columns and every row has one.
     """
 
     id: int
@@ -74,10 +78,10 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """`columns` of the table that has it refer to `parent_columns` (names, None: the parent's primary key).
+    """`columns` of the table that has it refer to `parent_columns` (names; None for the parent's primary key).
 
-    `deferred`: it may be INITIALLY DEFERRED (no PRAGMA tells; the table's text says so of some key of it), and so
-    is checked at COMMIT; for an immediate key that check is needless and harmless.
+    If `deferred`, it may be INITIALLY DEFERRED, and is checked at COMMIT. (No PRAGMA tells: the table's text says so of
+    some key. For an immediate key the check is needless and harmless.)
     """
 
     columns: tuple[int, ...]
@@ -93,13 +97,13 @@ class Table:
     """One table.
 
     Attributes:
-        key: the order index. Its columns are the declared primary key; (ROWID,) when there is none; the column that
-            is the rowid's alias for INTEGER PRIMARY KEY. A row whose declared primary key holds a NULL has its rowid
-            appended to its row key, since SQLite allows several such rows.
+        key: the order index. Its columns are the declared primary key, or (ROWID,) without one; for INTEGER PRIMARY KEY
+            the column that is the rowid's alias. If a row's declared primary key holds a NULL, the rowid is appended to
+            its row key, since SQLite allows several such rows.
         rowid_alias: position of the INTEGER PRIMARY KEY column, or None.
-        indexes: all others, in SQLite's order.
-        layout: number of the layout that new records are written with.
-        layouts: layout number -> column ids, in the order in which a record holds their values.
+        indexes: all other indexes, in SQLite's order.
+        layout: number of the layout in which new records are written.
+        layouts: {number of a layout: column ids, in the order in which a record holds their values}.
     """
 
     id: int
@@ -116,7 +120,7 @@ class Table:
 
     @cached_property
     def positions(self) -> dict[str, int]:
-        """Column name in lower case -> position."""
+        """{column name in lower case: position}"""
         return {column.name.lower(): position for position, column in enumerate(self.columns)}
 
     @cached_property
@@ -128,6 +132,7 @@ class Table:
 
     @cached_property
     def has_generated(self) -> bool:
+        """Whether the table has a generated column."""
         return any(column.generated for column in self.columns)
 
     @cached_property
@@ -137,46 +142,46 @@ class Table:
 
     @cached_property
     def layout_positions(self) -> dict[int, tuple[int, ...]]:
-        """Layout number -> position of each of its columns; -1 for a column that was dropped since."""
+        """{number of a layout: position of each of its columns}; -1 for a column that was dropped since."""
         by_id = {column.id: position for position, column in enumerate(self.columns)}
         return {number: tuple(by_id.get(column, -1) for column in ids) for number, ids in self.layouts.items()}
 
     @cached_property
     def whole_layouts(self) -> dict[int, int]:
-        """Layouts whose records hold every column but the rowid's alias, in order -> how many values that is."""
+        """{number of a layout whose records hold every column except the rowid's alias, in order: how many values}"""
         every = tuple(position for position in range(len(self.columns)) if position != self.rowid_alias)
         return {number: len(every) for number, positions in self.layout_positions.items() if positions == every}
 
     @cached_property
     def guarding(self) -> frozenset[int]:
-        """Positions, ROWID among them, whose values decide by which other rows a new row is checked."""
+        """Positions, possibly ROWID, of the columns that decide against which other rows a new row is checked."""
         unique = (index.columns for index in self.indexes if index.unique and index.computed is None)
         return frozenset().union(self.key.columns, *unique, *(key.columns for key in self.foreign_keys))
 
     @cached_property
     def blank_row(self) -> tuple[SqlValue, ...]:
-        """What a record's row holds for columns that its layout does not know."""
+        """What a row has for columns that its record's layout does not know."""
         return tuple(column.default for column in self.columns)
 
     @cached_property
     def paths(self) -> tuple[Index, ...]:
-        """What leads to all rows by the values of columns, the order index first."""
+        """The indexes that lead to all rows by the values of columns, the order index first."""
         return (self.key, *(index for index in self.indexes if index.computed is None))
 
     @cached_property
     def computed(self) -> tuple[Index, ...]:
-        """The indexes whose keys SQLite has to compute."""
+        """The indexes whose keys SQLite must compute."""
         return tuple(index for index in self.indexes if index.computed is not None)
 
     def indexes_beyond(self, before: Table) -> list[Index]:
-        """The indexes that an earlier form of the table lacks, or has other entries of."""
+        """The indexes that an earlier form of the table lacks, or of which it has other entries."""
         had = {index.id for index in before.indexes}
         return [index for index in self.indexes if index.id not in had]
 
 
 @dataclass(frozen=True)
 class View:
-    """A view; its text is SQLite's."""
+    """A view; SQLite interprets its text."""
 
     id: int
     name: str
@@ -188,7 +193,7 @@ class Catalog:
     """The schema of a database as of one catalog version.
 
     Attributes:
-        temporary: lower-case names of the connection's temporary tables and views, which hide those stored.
+        temporary: lower-case names of the connection's temporary tables and views, which hide stored ones.
     """
 
     version: int
@@ -197,12 +202,17 @@ class Catalog:
     temporary: frozenset[str] = frozenset()
 
     def is_stored(self, schema: str, name: str) -> bool:
-        """Whether a name in lower case, with the schema that a statement gives it, or "", can be a stored object's."""
+        """Whether a name can mean a stored object.
+
+        Args:
+            schema: as the statement gives it, or "".
+            name: in lower case.
+        """
         return schema == "main" or (not schema and name not in self.temporary)
 
     @cached_property
     def referencing(self) -> dict[str, list[tuple[Table, ForeignKey]]]:
-        """Parent's name in lower case -> the foreign keys that refer to it, with the tables that have them."""
+        """{name of a parent in lower case: foreign keys that refer to it, each with its table}"""
         found: dict[str, list[tuple[Table, ForeignKey]]] = {}
         for table in self.tables.values():
             for foreign_key in table.foreign_keys:
