@@ -42,6 +42,6 @@ Hold = Callable[[str], AbstractAsyncContextManager[Gate]]
 async def cancel(task: asyncio.Task[Any]) -> BaseException:
     """Cancel a task, and return with what it ends."""
     task.cancel()
-    ended: list[Any] = await asyncio.gather(task, return_exceptions=True)
+    ended: Any = await asyncio.gather(task, return_exceptions=True)
     assert isinstance(ended[0], BaseException)
     return ended[0]
