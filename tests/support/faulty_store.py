@@ -22,6 +22,7 @@ class FaultyStore(MemoryStore):
     """Attributes that a test sets:
 
     before_read, before_commit: called first; what they raise is what the caller gets.
+    after_commit: the same, when a commit has been applied.
     told_to_wait: called when `join_queue` has answered that others come first.
     answers_lost: that many commits are applied and then answered with CommitUnknownError; requests_lost: that many
     get no further than that.
@@ -32,6 +33,7 @@ class FaultyStore(MemoryStore):
 
     before_read: Callable[[], None] = staticmethod(nothing)
     before_commit: Callable[[], None] = staticmethod(nothing)
+    after_commit: Callable[[], None] = staticmethod(nothing)
     told_to_wait: Callable[[], None] = staticmethod(nothing)
     answers_lost = requests_lost = resolves_lost = 0
     commits = resolves = 0
@@ -50,6 +52,7 @@ class FaultyStore(MemoryStore):
             self.requests_lost -= 1
             raise CommitUnknownError("the connection broke", transaction_id=request.transaction_id)
         version = super().commit(request)
+        self.after_commit()
         if self.answers_lost:
             self.answers_lost -= 1
             raise CommitUnknownError("the connection broke", transaction_id=request.transaction_id)

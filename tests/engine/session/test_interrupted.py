@@ -11,6 +11,7 @@ import pytest
 from rome.dbapi import Connection
 from rome.errors import InterruptedTransactionError
 from tests.support.databases import Connect
+from tests.support.faulty_store import connect_faulty, nothing
 
 
 class Interruption(BaseException):
@@ -105,3 +106,27 @@ def test_schema_changes_leave_no_database_open(connection: Connection, connect: 
         gc.collect()
         counts.append(len(apsw.connections()))
     assert counts[-1] == counts[1]
+
+
+@pytest.mark.parametrize("when", ["before the commit is sent", "before its answer is noted"])
+def test_release_that_commits_is_asked_after(url: str, when: str) -> None:
+    """At AUTOCOMMIT the release of the outermost savepoint is logged, and commits then: it may have been applied."""
+    one, store = connect_faulty(url, isolation_level="AUTOCOMMIT")
+    one.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)")
+    one.execute("INSERT INTO t VALUES (1, 0)")
+    one.execute("SAVEPOINT s")
+    one.execute("UPDATE t SET n = n + 1")
+    if when == "before the commit is sent":
+        store.before_commit = interrupt
+    else:
+        store.after_commit = interrupt
+    with pytest.raises(Interruption):
+        one.execute("RELEASE s")
+    store.before_commit = store.after_commit = nothing
+    if when == "before the commit is sent":
+        with pytest.raises(InterruptedTransactionError):
+            one.execute("UPDATE t SET n = n + 1")
+        one.rollback()
+    one.execute("UPDATE t SET n = n + 1")
+    assert not one.in_transaction
+    assert one.execute("SELECT n FROM t").fetchall() == [(1 if when == "before the commit is sent" else 2,)]

@@ -1,7 +1,7 @@
 """One run of a transaction on one snapshot: what it holds, and how it comes to its end.
 
-Invariant: whatever is raised, and wherever it comes from outside, the attempt's `log`, `complete`, `committed` and its
-transaction's `sent` tell what became of it (see rome.engine.session.interrupted).
+Invariant: whatever is raised, and wherever it comes from outside, the attempt's log and phase, and its transaction's
+`sent`, tell what became of it (see rome.engine.session.interrupted).
 """
 
 from __future__ import annotations
@@ -51,6 +51,15 @@ class Beginning(Enum):
     """At AUTOCOMMIT: the release of the outermost savepoint commits it, too."""
 
 
+class Phase(Enum):
+    """How far an attempt has come."""
+
+    REPLAYING = "a replay that has not yet done all that its log tells"
+    OPEN = "it holds all that its log tells"
+    COMMITTED = "its COMMIT has succeeded"
+    ABANDONED = "it has ended without"
+
+
 class Attempt(Struct):
     """A transaction between its first statement and its end. A replay is another attempt.
 
@@ -62,13 +71,12 @@ class Attempt(Struct):
         log: what was done; goes on to the next attempt.
         number: 1 is the first run.
         beginning: goes on, too.
+        phase: see there.
         started: by time.monotonic().
         validated: COMMIT validates even if nothing was written: FOR UPDATE was used, or READ COMMITTED has shown what
             this transaction wrote beside newer rows.
         keys_to_check: deferred foreign keys are checked at COMMIT although they are not enforced any more: rows were
             changed while they were.
-        complete: it holds all that its log tells; a replay does so only once it has run.
-        committed: its COMMIT has succeeded.
     """
 
     context: ConnectionContext
@@ -82,8 +90,7 @@ class Attempt(Struct):
     started: float = field(default_factory=time.monotonic)
     validated: bool = False
     keys_to_check: bool = False
-    complete: bool = True
-    committed: bool = False
+    phase: Phase = Phase.OPEN
     savepoints: list[Savepoint] = field(default_factory=list)
     made_execution: Execution | None = None
 
@@ -135,7 +142,7 @@ class Attempt(Struct):
         if before is not None:
             after.execution.defer_foreign_keys = before.defer_foreign_keys
             after.execution.ids.given.extend([*before.ids.taken, *before.ids.given])
-        after.complete = False
+        after.phase = Phase.REPLAYING
         return after
 
     # ------------------------------------------------------------ what it holds
@@ -304,7 +311,7 @@ class Attempt(Struct):
             if conflict.table is not None:
                 context.ids.discard(context.store.last_snapshot().incarnation, conflict.table)
             raise
-        self.committed = True
+        self.phase = Phase.COMMITTED
         context.stats.commits += 1
         context.own_commits += bool(writes)
         context.stats.rows_written += writes.row_count
@@ -330,7 +337,7 @@ class Attempt(Struct):
 
     def end(self, *, committed: bool) -> None:
         """Empty the working set, but for temporary tables, and give the snapshot back."""
-        self.committed = committed
+        self.phase = Phase.COMMITTED if committed else Phase.ABANDONED
         context, transaction = self.context, self.transaction
         workspace, stats = context.workspace, context.stats
         stats.rows += transaction.rows_read

@@ -6,7 +6,7 @@ next: what is whole stays, and all else is thrown away.
 
 from __future__ import annotations
 
-from rome.engine.attempt.attempt import Attempt
+from rome.engine.attempt.attempt import Attempt, Phase
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.session.replay import Replay
@@ -18,14 +18,15 @@ from rome.planner.parse.statement import StatementKind
 def settle(operation: LoggedOperation, replay: Replay, context: ConnectionContext) -> None:
     """Find out what an interrupted operation has left, and throw that away if it is not whole.
 
-    It is whole if the operation is in the log. Else the transaction is gone, and every statement until ROLLBACK
-    says so, unless the application has been shown nothing of it. A commit that was sent is asked after, so that
-    it does not arrive later.
+    It is whole if the operation is in the log, and was not to commit by itself, as the release of the outermost
+    savepoint does at AUTOCOMMIT. Else the transaction is gone, and every statement until ROLLBACK says so, unless the
+    application has been shown nothing of it. A commit that was sent is asked after, so that it does not arrive later.
 
     Cost: one round trip if a COMMIT was interrupted; a new working set and mirror.
     """
     state = replay.state
-    if type(state) is Attempt and state.complete and state.log.noted is operation:
+    is_open = type(state) is Attempt and state.phase is Phase.OPEN and state.transaction.sent is None
+    if type(state) is Attempt and is_open and state.log.noted is operation:
         return
     attempt = state if type(state) is Attempt else replay.last
     after: State = state if type(state) is Failed else IDLE
@@ -45,8 +46,8 @@ def settle(operation: LoggedOperation, replay: Replay, context: ConnectionContex
 def _outcome_of(interrupted: Attempt) -> tuple[bool, CommitUnknownError | None]:
     """Whether a transaction was committed before it was interrupted; the error if nobody knows."""
     sent = interrupted.transaction.sent
-    if interrupted.committed or sent is None:
-        return interrupted.committed, None
+    if interrupted.phase is Phase.COMMITTED or sent is None:
+        return interrupted.phase is Phase.COMMITTED, None
     try:
         return interrupted.transaction.settle() is not None, None
     except Error as error:

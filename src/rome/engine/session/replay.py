@@ -7,7 +7,7 @@ raised. A blind retry would lose updates. (What "exactly" means: rome.engine.ses
 
 from __future__ import annotations
 
-from rome.engine.attempt.attempt import Attempt, Beginning
+from rome.engine.attempt.attempt import Attempt, Beginning, Phase
 from rome.engine.attempt.commit_turn import CLIENT, CommitTurn, of_thread
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.replay_log import LoggedOperation
@@ -293,7 +293,7 @@ class Replay:
         self.state = self.last = current = before.next()
         current.refresh()
         verdict = run_again(current, self._outcome, self._context.isolation)
-        current.complete = True
+        current.phase = Phase.OPEN
         return verdict
 
     def _replay_or_fail(self, conflict: ConflictError) -> None:

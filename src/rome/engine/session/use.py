@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import apsw
 
-from rome.engine.attempt.attempt import Attempt
+from rome.engine.attempt.attempt import Attempt, Phase
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.result import Result
@@ -66,7 +66,7 @@ class Use:
             return result
         except Error:
             state = replay.state
-            if self.under_way is operation and (type(state) is not Attempt or state.complete):
+            if self.under_way is operation and (type(state) is not Attempt or state.phase is not Phase.REPLAYING):
                 self.under_way = replay.last = None
             raise
         except apsw.Error as error:
