@@ -1,4 +1,4 @@
-"""A point of the working set that a block of code goes back to, whatever is raised in it."""
+"""A savepoint of the working set to which a block of code returns, whatever is raised in it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ if TYPE_CHECKING:
 
 
 class AllOrNothing:
-    """A context manager: what its block does to the working set stands when it ends, or all of it is undone.
+    """A context manager: what its block does to the working set stands if it ends normally, or is undone as a whole.
 
-    Rows, temporary tables and last_insert_rowid() go back. So do `contents` and the counters with `with_contents`: a
-    run of one statement notes what it has touched only once it stands, and spares the copies.
+    Rows, temporary tables and last_insert_rowid() are restored. With `with_contents` so are `contents` and the
+    counters; a run of one statement does without, and avoids the copies, since it notes what it touched only once it
+    stands.
 
-    When SQLite ends the transaction inside the block, as INSERT OR ROLLBACK does, there is nothing left to go back to.
+    If SQLite ends the transaction inside the block, as INSERT OR ROLLBACK does, there is nothing left to return to.
     """
 
     __slots__ = ("_contents", "_counters", "_last_rowid", "_working_set")
@@ -33,7 +34,7 @@ class AllOrNothing:
         return self
 
     def back(self) -> None:
-        """Undo what the block has done until now; it goes on."""
+        """Undo what the block has done until now; the block goes on."""
         working_set = self._working_set
         working_set.connection.execute("ROLLBACK TO rome_block")
         working_set.connection.set_last_insert_rowid(self._last_rowid)

@@ -1,11 +1,11 @@
-"""VIRTUAL columns that are not computed when a stored row comes in.
+"""VIRTUAL columns that are not computed while stored rows are hydrated.
 
-SQLite computes all generated columns of a row that it inserts, and refuses the row when one of them fails. But ALTER
-TABLE ADD COLUMN computes a new VIRTUAL column for none of the rows that are there: SQLite reads, changes and deletes a
-row whose column fails, and only the statements that use the column get an error. So that hydration can bring in
-such a row, the table's text says NULL, for a moment, in the place of those columns' expressions. Nothing stored depends
-on them: a VIRTUAL column takes no part in a record, and columns that a key, an index or a STORED column needs are
-left as they are (they had to be computed when the row was written).
+SQLite computes all generated columns of a row that it inserts, and refuses the row if one of them fails. But ALTER
+TABLE ADD COLUMN does not compute a new VIRTUAL column for existing rows: SQLite reads, changes and deletes a row whose
+column fails, and only statements that use the column get an error. So that hydration can insert such a row, the table's
+text says NULL for a moment in place of those columns' expressions. Nothing stored depends on them: a VIRTUAL column is
+not part of a record, and columns that a key, an index or a STORED column needs are left as they are (they were computed
+when the row was written).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def idle_columns(table: Table, indexes: Iterable[Index]) -> frozenset[str]:
     """Lower-case names of the VIRTUAL columns on which nothing stored depends.
 
     Args:
-        indexes: those of the table that are kept up to date.
+        indexes: the table's indexes that are kept up to date.
     """
     if not table.has_generated:
         return frozenset()
@@ -45,19 +45,19 @@ def idle_columns(table: Table, indexes: Iterable[Index]) -> frozenset[str]:
 
 @lru_cache(maxsize=256)
 def _read(sql: str) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
-    """What a CREATE TABLE says of its VIRTUAL columns: see CreateTable."""
+    """What a CREATE TABLE says of its VIRTUAL columns; see CreateTable."""
     text = CreateTable(sql)
     return text.virtual_columns(), text.needed_by_stored()
 
 
 @contextmanager
 def left_blank(connection: apsw.Connection, table: Table, columns: frozenset[str]) -> Iterator[None]:
-    """Inside the block, these columns of the table are NULL, and CHECK is not looked at.
+    """Inside the block, these columns of the table are NULL, and CHECK is not enforced.
 
-    The caller has a savepoint: when anything is raised, the block's changes and that of the text are undone by it. The
-    schema's version moves with the text, so that SQLite notices an undo by whatever means.
+    The caller has a savepoint, which undoes the block's changes and the change of the text if anything is raised. The
+    schema's version changes with the text, so that SQLite notices the undo.
 
-    Cost: 100 µs, and every statement is prepared anew when it runs next.
+    Cost: 100 µs, and SQLite prepares every statement again when it runs next.
     """
     select = "SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?"
     (before,) = next(connection.execute(select, (table.name,)))

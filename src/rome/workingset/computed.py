@@ -1,4 +1,4 @@
-"""Keys that SQLite has to compute: of partial and expression indexes, and of those over generated columns."""
+"""Keys that SQLite must compute: those of partial and expression indexes, and of indexes over generated columns."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from rome.workingset.tables import TableStatements
 
 
 class ComputedKeys:
-    """An empty twin of one table, into which rows are put one at a time, to ask SQLite for their keys.
+    """An empty twin of one table, into which rows are put one at a time to ask SQLite for their keys.
 
-    The twin lies in a database of its own: in the working set it would show up in counts of changes and in hooks.
+    The twin is in a database of its own. In the working set it would affect counts of changes and hooks.
 
     Cost: 15 µs for a row of 10 columns.
     """
@@ -29,8 +29,8 @@ class ComputedKeys:
         self._statements = TableStatements(table)
         self._connection = apsw.Connection(":memory:")
         add_regexp(self._connection)
-        self._connection.execute("PRAGMA ignore_check_constraints=ON")  # a row may be from before a constraint
-        # A column that no key depends on may fail for a stored row.
+        self._connection.execute("PRAGMA ignore_check_constraints=ON")  # a row may be older than a constraint
+        # A column on which no key depends may fail for a stored row.
         self._connection.execute(CreateTable(table.sql).with_blank(idle_columns(table, table.computed)))
         name = quote(table.name)
         texts: list[str] = []
@@ -39,7 +39,7 @@ class ComputedKeys:
             condition = index.computed.condition
             if condition is None:
                 texts += ["1", *index.computed.keys]
-            else:  # of a row that the index leaves out, SQLite computes no key: it may fail
+            else:  # SQLite computes no key of a row that the index leaves out, since that might fail
                 texts += [f"({condition}) IS TRUE"]
                 texts += [f"CASE WHEN {condition} THEN {key} END" for key in index.computed.keys]
         self._select = f"SELECT {', '.join(texts)} FROM main.{name}"
@@ -49,10 +49,10 @@ class ComputedKeys:
         """The key's values in each index that has an entry for the row.
 
         Raises:
-            rome.errors.Error: what SQLite says when it computes them, as it does in the statement that writes the row.
+            rome.errors.Error: SQLite cannot compute them, as in the statement that writes the row.
         """
         try:
-            self._connection.execute(self._delete)  # first: a row that failed, or was interrupted, is still there
+            self._connection.execute(self._delete)  # first, since a row that failed, or was interrupted, is still there
             self._connection.execute(self._statements.insert, *self._statements.bindings([(rowid, values)]))
             found: tuple[SqlValue, ...] = next(self._connection.execute(self._select))
         except apsw.Error as error:
@@ -67,4 +67,5 @@ class ComputedKeys:
             at = stop
 
     def close(self) -> None:
+        """Close the twin's database."""
         self._connection.close()

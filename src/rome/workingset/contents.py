@@ -9,7 +9,7 @@ from msgspec import Struct
 from rome.codec.values import SqlValue
 
 Identity = int | bytes
-"""What tells the rows of a table apart inside the working set: the rowid; WITHOUT ROWID: the row key."""
+"""What identifies a row inside the working set: its rowid, or its row key in a WITHOUT ROWID table."""
 
 
 class Stored(Struct, frozen=True, gc=False):
@@ -22,9 +22,12 @@ class Stored(Struct, frozen=True, gc=False):
 
 
 class SequenceRow(Struct, frozen=True, gc=False):
-    """What a transaction has made of a table's row in sqlite_sequence.
+    """How a transaction has changed a table's row in sqlite_sequence.
 
-    `seq` may be NULL. `present`: it was not deleted. `floor`: the greatest id in the store; validated to stay it.
+    Attributes:
+        seq: may be NULL.
+        present: False if the row was deleted.
+        floor: the greatest id in the store, which COMMIT validates.
     """
 
     present: bool
@@ -37,9 +40,9 @@ class TableContents:
 
     Attributes:
         hydrated: stored rows that were put in, whether or not they have been changed since.
-        keys: their row keys; a row is never hydrated twice, or a deleted one would come back.
+        keys: their row keys. A row is never hydrated twice, since a deleted one would come back.
         touched: rows inserted, updated or deleted; the value finds the row again (see WorkingSet.final_row).
-        whole: touched rows are not known one by one: all of them count as touched.
+        whole: if True, touched rows are not known one by one, so all rows count as touched.
     """
 
     __slots__ = ("hydrated", "keys", "touched", "whole")
@@ -51,6 +54,7 @@ class TableContents:
         self.whole = False
 
     def copy(self) -> TableContents:
+        """A copy that later changes do not affect."""
         made = TableContents()
         made.hydrated, made.keys, made.touched = dict(self.hydrated), set(self.keys), dict(self.touched)
         made.whole = self.whole
@@ -58,9 +62,9 @@ class TableContents:
 
 
 class Contents:
-    """The rows of all tables, by table id; copied at every SAVEPOINT, put back by ROLLBACK TO.
+    """The rows of all tables, by table id. Copied at every SAVEPOINT, restored by ROLLBACK TO.
 
-    `sequences` are rows of sqlite_sequence that statements have written.
+    `sequences` holds the rows of sqlite_sequence that statements have written.
     """
 
     def __init__(self) -> None:
@@ -68,16 +72,19 @@ class Contents:
         self.sequences: dict[int, SequenceRow] = {}
 
     def of(self, table_id: int) -> TableContents:
+        """The rows of one table."""
         found = self.tables.get(table_id)
         if found is None:
             found = self.tables[table_id] = TableContents()
         return found
 
     def copy(self) -> Contents:
+        """A copy that later changes do not affect."""
         made = Contents()
         made.tables = {table_id: contents.copy() for table_id, contents in self.tables.items()}
         made.sequences = dict(self.sequences)
         return made
 
     def is_dirty(self) -> bool:
+        """Whether the transaction has changed anything."""
         return bool(self.sequences) or any(contents.touched or contents.whole for contents in self.tables.values())

@@ -1,8 +1,8 @@
-"""CREATE statements as the working set runs them: same tables, fewer indexes, ids from Rome.
+"""CREATE statements as the working set runs them: the same tables, fewer indexes, ids from Rome.
 
-The working set keeps primary keys and unique indexes only, which execution needs; keeping the others up to date
-costs twice what hydration does. Every INTEGER PRIMARY KEY becomes AUTOINCREMENT, since that makes SQLite take ids
-from sqlite_sequence, where Rome puts those that the store has handed out.
+The working set has only primary keys and unique indexes, which execution needs. Keeping the others up to date would
+cost twice what hydration does. Every INTEGER PRIMARY KEY becomes AUTOINCREMENT, since SQLite then takes ids from
+sqlite_sequence, where Rome puts those that the store has handed out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rome.sql.index_hints import without_index_hints
 
 
 def statements(master: Mapping[tuple[str, str], Master], catalog: Catalog) -> Iterator[str]:
-    """What makes an empty working set of this schema, in order."""
+    """The statements that make an empty working set of this schema, in order."""
     for kind in ("table", "index", "view", "trigger"):
         for item in master.values():
             if item.type == kind:
@@ -28,7 +28,7 @@ def statements(master: Mapping[tuple[str, str], Master], catalog: Catalog) -> It
 
 
 def statement(item: Master, catalog: Catalog) -> str | None:
-    """What the working set runs for one schema object; None: nothing."""
+    """What the working set runs for one schema object; None if it does not have the object."""
     if item.type == "table":
         table = catalog.tables[item.name.lower()]
         return item.sql if table.rowid_alias is None else with_autoincrement(item.sql)
@@ -40,10 +40,11 @@ def statement(item: Master, catalog: Catalog) -> str | None:
 
 
 def keeps_index(table: Table, name: str) -> bool:
+    """Whether the working set has this index."""
     return any(index.unique for index in table.indexes if index.name.lower() == name.lower())
 
 
 @lru_cache(maxsize=1024)
 def with_autoincrement(sql: str) -> str:
-    """A CREATE TABLE with an INTEGER PRIMARY KEY, as `PRIMARY KEY AUTOINCREMENT`."""
+    """A CREATE TABLE with an INTEGER PRIMARY KEY, with `PRIMARY KEY AUTOINCREMENT`."""
     return CreateTable(sql).with_autoincrement()

@@ -1,4 +1,4 @@
-"""SQL functions that a working set has beyond SQLite's own."""
+"""SQL functions that a working set has in addition to SQLite's own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def regexp(*arguments: SqlValue) -> int | None:
-    """`text REGEXP pattern` by Python's re.search, as pysqlite's dialect defines it."""
+    """`text REGEXP pattern` with Python's re.search, as SQLAlchemy's pysqlite dialect defines it."""
     pattern, text = arguments
     if pattern is None or text is None:
         return None
@@ -28,7 +28,7 @@ def regexp(*arguments: SqlValue) -> int | None:
 
 
 def guarded(function: Callable[..., SqlValue]) -> Callable[..., SqlValue]:
-    """The function, with whatever it raises as the error that sqlite3 makes of it; its cause says more."""
+    """The function; whatever it raises becomes the error that sqlite3 raises, with the original as its cause."""
 
     @wraps(function)
     def call(*arguments: SqlValue) -> SqlValue:
@@ -41,10 +41,10 @@ def guarded(function: Callable[..., SqlValue]) -> Callable[..., SqlValue]:
 
 
 def _result(value: object) -> SqlValue:
-    """What a function has given, as SQLite takes it.
+    """The result of a function as SQLite accepts it.
 
     Raises:
-        TypeError, OverflowError, UnicodeEncodeError: SQLite cannot take it.
+        TypeError, OverflowError, UnicodeEncodeError: SQLite does not accept it.
     """
     plain = by_value(value)
     if type(plain) is int and not -(1 << 63) <= plain < 1 << 63:
@@ -52,12 +52,12 @@ def _result(value: object) -> SqlValue:
     if type(plain) is str:
         plain.encode()
     if type(plain) not in PLAIN_TYPES:
-        raise TypeError(f"a SQL function cannot give a value of type {type(plain).__name__}")
+        raise TypeError(f"a SQL function cannot return a value of type {type(plain).__name__}")
     return cast("SqlValue", plain)
 
 
 class _Group:
-    """One group of an aggregate, or one window: sqlite3's class as apsw calls it, with sqlite3's errors."""
+    """One group of an aggregate, or one window: calls sqlite3's kind of class for apsw, with sqlite3's errors."""
 
     def __init__(self, kind: Callable[[], object]) -> None:
         with _as_sqlite3("__init__"):
@@ -89,20 +89,20 @@ def _as_sqlite3(method: str) -> Iterator[None]:
 
 
 def aggregate(kind: Callable[[], object]) -> Callable[[], Any]:
-    """sqlite3's class of an aggregate (step, finalize), for apsw."""
+    """An aggregate in sqlite3's form (a class with step and finalize), as apsw needs it."""
     return lambda: _Group(kind)
 
 
 def window_function(kind: Callable[[], object]) -> Callable[[], Any]:
-    """sqlite3's class of a window function (step, inverse, value, finalize), for apsw."""
+    """A window function in sqlite3's form (step, inverse, value, finalize), as apsw needs it."""
     return lambda: _Group(kind)
 
 
 def collation(compare: Callable[[str, str], int]) -> Callable[[str, str], int]:
-    """The application's comparison. What it raises is an error, where sqlite3 takes the two texts for equal.
+    """The application's comparison. An exception in it is an error, where sqlite3 takes the two texts as equal.
 
-    Not an apsw.Error: SQLite cannot be stopped by a comparison, and goes on to the end. What it has done then, with
-    the two texts as equals, is not to be taken for what an error of SQLite's leaves.
+    It does not become an apsw.Error: SQLite cannot be stopped by a comparison, and runs to the end. What it has done by
+    then, with the two texts as equals, must not be taken for the state after an error of SQLite's.
     """
 
     @wraps(compare)
@@ -117,12 +117,13 @@ def collation(compare: Callable[[str, str], int]) -> Callable[[str, str], int]:
 
 
 def add_regexp(connection: apsw.Connection) -> None:
+    """Define REGEXP on a connection."""
     connection.create_scalar_function("regexp", guarded(regexp), 2, deterministic=True)
 
 
 def count_for_application(
     connection: apsw.Connection, changes: Callable[[], int], total_changes: Callable[[], int]
 ) -> None:
-    """Let changes() and total_changes() count what the application did, not what Rome did for it."""
+    """Make changes() and total_changes() count what the application did, not what Rome did for it."""
     connection.create_scalar_function("changes", lambda *_: changes(), 0)
     connection.create_scalar_function("total_changes", lambda *_: total_changes(), 0)

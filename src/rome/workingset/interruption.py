@@ -1,7 +1,7 @@
-"""Lets an application end a statement of its own while SQLite runs it: sqlite3's interrupt() and progress handler.
+"""Lets an application end its statement while SQLite runs it: sqlite3's interrupt() and progress handler.
 
-By SQLite's progress handler, and not by its interrupt: that would strike whatever runs at the moment, and may be
-Rome's own work on the working set. SQLite ends the whole transaction when a statement that writes is interrupted.
+This uses SQLite's progress handler, not its interrupt, which would hit whatever is running and may be Rome's own work
+on the working set. If a statement that writes is interrupted, SQLite ends the whole transaction.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Callable
 
 import apsw
 
-_STEPS = 20_000  # a millisecond, about
+_STEPS = 20_000  # about a millisecond
 
 
 class Interruption:
-    """One connection's.
+    """The interruption of one connection.
 
     Attributes:
-        asked: by the application, from any thread, since the operation began that is under way.
-        running: what SQLite runs is a statement of the application's.
+        asked: the application has asked for it, from any thread, since the current operation began.
+        running: SQLite is running a statement of the application's.
     """
 
     __slots__ = ("_handler", "_steps", "asked", "running")
@@ -29,11 +29,11 @@ class Interruption:
         self._steps = _STEPS
 
     def attach(self, connection: apsw.Connection) -> None:
-        """Watch over what runs on this connection of SQLite's from now on."""
+        """Watch what runs on this SQLite connection from now on."""
         connection.set_progress_handler(self._is_to_end, self._steps)
 
     def set_handler(self, handler: Callable[[], object] | None, steps: int) -> None:
-        """Ask `handler` after so many steps of SQLite's, too; `attach` is to be called again."""
+        """Call `handler` after this many steps of SQLite, too; afterwards `attach` must be called again."""
         self._handler = handler if steps > 0 else None
         self._steps = _STEPS if self._handler is None else min(steps, _STEPS)
 

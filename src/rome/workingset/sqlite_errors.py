@@ -1,4 +1,4 @@
-"""SQLite's errors as Rome's, by extended result code; message texts stay SQLite's, since applications match them."""
+"""SQLite's errors as Rome's, by extended result code. Messages stay SQLite's, since applications match them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CLASSES: list[tuple[type[apsw.Error], type[errors.Error]]] = [
     (apsw.ConstraintError, errors.IntegrityError),
     (apsw.MismatchError, errors.IntegrityError),
     (apsw.TooBigError, errors.DataError),
-    (apsw.FullError, errors.IdsExhaustedError),  # a working set is in memory: nothing else can be full
+    (apsw.FullError, errors.IdsExhaustedError),  # a working set is in memory, so nothing else can be full
     (apsw.CorruptError, errors.DatabaseError),
     (apsw.InternalError, errors.InternalError),
     (apsw.NotFoundError, errors.InternalError),
@@ -36,7 +36,7 @@ _NAMES = {code: str(name) for code, name in apsw.mapping_result_codes.items() if
 
 
 def translate(error: apsw.Error) -> errors.Error:
-    """The error to raise in its place."""
+    """Rome's error for one of SQLite's."""
     code: int | None = getattr(error, "extendedresult", None)
     found: type[errors.Error] | None = _CONSTRAINTS.get(code or 0)
     if found is None:
@@ -48,5 +48,5 @@ def translate(error: apsw.Error) -> errors.Error:
 
 
 def not_unicode(error: UnicodeDecodeError) -> errors.DataError:
-    """For a text that SQL made, by CAST(blob AS TEXT), char(55296) or '"\\ud800"' in JSON, and that Python has not."""
-    return errors.DataError(f"a text is not UTF-8, and so can be neither stored nor returned: {error}")
+    """For a text that SQL made and Python cannot hold: CAST(blob AS TEXT), char(55296), or '"\\\\ud800"' in JSON."""
+    return errors.DataError(f"a text is not UTF-8, so it can be neither stored nor returned: {error}")

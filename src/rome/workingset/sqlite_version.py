@@ -1,4 +1,4 @@
-"""What Rome needs of apsw and its SQLite, beyond what pip can check: apsw may have been built from its source."""
+"""What Rome needs of apsw and its SQLite and pip cannot check, since apsw may have been built from source."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import apsw
 from rome.errors import InterfaceError
 
 LOWEST = (3, 50, 3)
-"""The first apsw whose wheels have the preupdate hook. All tests pass with it, and with its SQLite."""
+"""The first apsw whose wheels have the preupdate hook. All tests pass with it and its SQLite."""
 
 
 @cache
 def check_sqlite() -> None:
-    """Raises InterfaceError, which says what to install, when this SQLite is too old or lacks the hook."""
+    """Check SQLite's version and its preupdate hook.
+
+    Raises:
+        InterfaceError: SQLite is too old, or lacks the hook; the message says what to install.
+    """
     found = apsw.sqlite_lib_version()
     hook = hasattr(apsw.Connection, "preupdate_hook")
     if tuple(map(int, found.split("."))) < LOWEST or not hook:

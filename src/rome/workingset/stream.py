@@ -1,8 +1,8 @@
-"""A table whose rows pass through SQLite once, and are not kept: for statements that read more than memory holds.
+"""A table whose rows pass through SQLite once and are not kept, for statements that read more than fits in memory.
 
-It is a virtual table in the temp schema, which SQLite searches before main: there it stands in the place of the table
-of its name. SQLite runs the statement as it is, so any aggregate, GROUP BY (whose sorter goes to a file) and DISTINCT
-give what they give on the table; only the order in which rows come is that of the stored keys.
+It is a virtual table in the temp schema, which SQLite searches before main, so that it takes the place of the table of
+its name. SQLite runs the statement unchanged, so aggregates, GROUP BY (whose sorter uses a file) and DISTINCT give the
+same results as on the table. Only the order in which rows come is that of the stored keys.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
 
 Rows = Callable[[], Iterator[tuple[int, Sequence[SqlValue]]]]
-"""Starts to read; rowid and values of each row."""
+"""A function that starts to read, and yields the rowid and the values of each row."""
 
 _MODULE = "rome_stream"
 
 
 @contextmanager
 def streamed(connection: apsw.Connection, table: Table, rows: Rows) -> Iterator[None]:
-    """Inside the block, the table's name stands for these rows, unless it is qualified or inside of a view."""
+    """Inside the block, the table's name means these rows, unless it is qualified or inside of a view."""
     connection.create_module(_MODULE, _Module(table, rows))  # type: ignore[arg-type]
     name = f"temp.{quote(table.name)}"
     connection.execute(f"CREATE VIRTUAL TABLE {name} USING {_MODULE}")
@@ -36,7 +36,7 @@ def streamed(connection: apsw.Connection, table: Table, rows: Rows) -> Iterator[
 
 
 class _Module:
-    """What apsw asks for the table."""
+    """The virtual table's module, as apsw calls it."""
 
     def __init__(self, table: Table, rows: Rows) -> None:
         columns = [f"{quote(column.name)} {column.affinity} COLLATE {column.collation}" for column in table.columns]
@@ -50,7 +50,7 @@ class _Module:
 
 
 class _Streamed:
-    """The table; SQLite is told nothing that would let it leave rows out."""
+    """The virtual table. It offers SQLite no constraint or order, so SQLite looks at every row."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
@@ -68,7 +68,7 @@ class _Streamed:
 
 
 class _Cursor:
-    """One walk through the rows. Cost: 1 µs per row and 0.2 µs per column that the statement uses."""
+    """One pass over the rows. Cost: 1 µs per row, and 0.2 µs per column that the statement uses."""
 
     def __init__(self, rows: Rows) -> None:
         self._start = rows

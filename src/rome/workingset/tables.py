@@ -1,4 +1,4 @@
-"""The statements by which the working set reads and writes whole rows of one table."""
+"""The statements with which the working set reads and writes whole rows of one table."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rome.workingset.contents import Identity
 
 
 class TableStatements:
-    """Prepared texts for one table; made once per table and catalog.
+    """The texts for one table; made once per table and catalog.
 
-    A row goes in as its rowid (0 for WITHOUT ROWID) and its values in column order, None for generated columns. It
-    comes out likewise, its rowid by a statement of its own.
+    A row is inserted as its rowid (0 for WITHOUT ROWID) and its values in column order, None for generated columns. It
+    is read in the same form, its rowid with a statement of its own.
 
     Attributes:
-        idle_columns: the VIRTUAL columns that need not be computed when a row comes in (see rome.workingset.blank).
+        idle_columns: the VIRTUAL columns that need not be computed when a row is hydrated (see rome.workingset.blank).
     """
 
     def __init__(self, table: Table) -> None:
@@ -37,7 +37,7 @@ class TableStatements:
         self._explicit = explicit
         self.insert = f"INSERT INTO main.{name} ({', '.join(targets)}) VALUES ({', '.join('?' * len(targets))})"
         outputs = ["NULL" if column.generated else quote(column.name) for column in table.columns]
-        # Without the rowid: a table may have as many columns as a result set.
+        # Without the rowid, since a table may have as many columns as a result set.
         select = f"SELECT {', '.join(outputs)} FROM main.{name}"
         in_order = "" if table.without_rowid else f" ORDER BY {self._rowid}"
         self.select_all = f"{select}{in_order}"
@@ -52,7 +52,7 @@ class TableStatements:
         self.max_rowid = f"SELECT max({self._rowid}) FROM main.{name}"
 
     def _rowid_name(self) -> str:
-        """A name of the rowid that no column takes from it."""
+        """A name of the rowid that no column has."""
         if self.table.without_rowid:
             return ""
         if self.table.rowid_alias is not None:
@@ -66,7 +66,7 @@ class TableStatements:
         )
 
     def exists(self, positions: tuple[int, ...]) -> str:
-        """The text that finds a row by the values of columns, ROWID among them."""
+        """The text that finds a row by the values of these columns (possibly ROWID)."""
         found = self._exists.get(positions)
         if found is None:
             columns = self.table.columns
@@ -76,7 +76,7 @@ class TableStatements:
         return found
 
     def bindings(self, rows: Iterable[tuple[int, Sequence[SqlValue]]]) -> list[Sequence[SqlValue]]:
-        """The parameters of `insert` for rows, given by rowid and values."""
+        """The parameters of `insert` for (rowid, values) of each row."""
         if self.has_generated:
             rows = [(rowid, [values[i] for i in self._stored]) for rowid, values in rows]
         if self._explicit:
@@ -84,16 +84,17 @@ class TableStatements:
         return [values for _, values in rows]
 
     def identities(self, rows: Iterable[tuple[int, Sequence[SqlValue]]]) -> list[Identity]:
-        """What tells each of these rows apart."""
+        """What identifies each of these rows."""
         if self.table.without_rowid:
             return [row_key(self.table, 0, values) for _, values in rows]
         return [rowid for rowid, _ in rows]
 
     def identity(self, rowid: int, values: Sequence[SqlValue]) -> Identity:
+        """What identifies this row."""
         return row_key(self.table, 0, values) if self.table.without_rowid else rowid
 
     def where(self, rowid: int, values: Sequence[SqlValue]) -> tuple[SqlValue, ...]:
-        """The parameters of `select_one` and `delete_one`."""
+        """The parameters of `select_one` and `delete_one` for a row."""
         if self.table.without_rowid:
             return tuple(values[i] for i in self.table.key.columns)
         return (rowid,)

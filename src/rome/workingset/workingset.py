@@ -1,4 +1,4 @@
-"""One connection's in-memory SQLite: set-up, hydration, execution, and what a run touched."""
+"""One connection's SQLite in memory: set-up, hydration, execution, and what a run touched."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ SqlRow = tuple[SqlValue, ...]
 
 
 class Event(Struct, frozen=True, gc=False):
-    """One row that a run inserted, updated or deleted, as SQLite's preupdate hook saw it.
+    """One row that a run inserted, updated or deleted, as SQLite's preupdate hook reported it.
 
-    `old` and `new` are None when there is no such row, and for tables with generated columns, of which the hook
-    cannot give values (SQLite leaves VIRTUAL columns out of what it shows).
+    `old` and `new` are None if there is no such row, and for tables with generated columns, whose values the hook
+    cannot give (SQLite leaves VIRTUAL columns out of what it reports).
     """
 
     table: str
@@ -45,7 +45,7 @@ class Event(Struct, frozen=True, gc=False):
 
 
 class ChangeCounters(Struct, frozen=True, gc=False):
-    """What a connection remembers of its last changes."""
+    """What a connection remembers of its last changes, beyond a transaction."""
 
     last_rowid: int
     changes: int
@@ -53,12 +53,12 @@ class ChangeCounters(Struct, frozen=True, gc=False):
 
 
 class StatementRun(Struct, frozen=True):
-    """What running a statement gave, or running it several times.
+    """The result of running a statement, once or several times.
 
     Attributes:
-        changes: of all runs; when there are several, those of foreign key actions are among them.
+        changes: of all runs; if there are several, including foreign key actions.
         last_changes: of the last run.
-        all_changes: those of foreign key actions, too.
+        all_changes: including foreign key actions.
     """
 
     rows: list[SqlRow]
@@ -71,15 +71,15 @@ class StatementRun(Struct, frozen=True):
 
 
 class WorkingSet:
-    """An in-memory SQLite whose schema is what `statements` make. Not thread-safe.
+    """An SQLite in memory whose schema `statements` make. Not thread-safe.
 
     Attributes:
         contents: which stored rows it holds.
-        temporary_changed: the transaction may have changed temporary tables, or made some.
-        changes, total_changes: what the SQL functions of these names answer.
-        fickle: names, in lower case, of the application's functions that may not say the same twice. They may stand in
-            the place of SQLite's own, or of an operator.
-        interruption: of what it runs for the application.
+        temporary_changed: whether the transaction may have changed or created temporary tables.
+        changes, total_changes: what the SQL functions of these names return.
+        fickle: lower-case names of the application's functions that may return something else when called again. They
+            may have replaced SQLite's own functions, or an operator.
+        interruption: of the statements that it runs for the application.
     """
 
     def __init__(self, statements: Iterable[str]) -> None:
@@ -96,8 +96,8 @@ class WorkingSet:
         self._begun = self._enforcing = False
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
-        # apsw's SQLite has STAT4: without this it prepares a statement anew whenever a value is bound that its plan
-        # could depend on. That took 155 of the 170 us of Nova's largest SELECT; there are no statistics to look into.
+        # apsw's SQLite has STAT4: without this setting it prepares a statement again whenever a value is bound on which
+        # its plan could depend. That took 155 of the 170 µs of Nova's largest SELECT, and there are no statistics here.
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         add_regexp(self.connection)
         count_for_application(self.connection, lambda: self.changes, lambda: self.total_changes)
@@ -115,13 +115,13 @@ class WorkingSet:
 
     # ------------------------------------------------------------ transactions
     def begin(self) -> None:
-        """Begin its transaction, if it has not begun: many transactions show rows that never come in here."""
+        """Begin a transaction in SQLite, unless one has begun: many transactions show rows that never come in here."""
         if not self._begun:
             self.connection.execute("BEGIN")
             self._begun = True
 
     def rollback(self) -> None:
-        """Empty it; temporary tables are as before. The transaction may have ended already, by INSERT OR ROLLBACK."""
+        """Empty the working set; temporary tables go back. INSERT OR ROLLBACK may have ended the transaction already."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
         if self._begun:
@@ -129,13 +129,14 @@ class WorkingSet:
             self.temporary_changed = self._begun = False
 
     def commit(self, tables: Iterable[Table]) -> None:
-        """Empty it of the rows of `tables`; temporary tables stay as they are now.
+        """Delete the rows of `tables`; temporary tables stay as they are now.
 
-        Cost: the pages of those rows.
+        Cost: in proportion to the pages of those rows.
         """
         self.enforce_foreign_keys(False)
         for table in tables:
-            # Not from the cache: prepared with the hook off, DELETE shows it nothing when the application runs it, too.
+            # Not cached: prepared with the hook off, this DELETE would show the hook nothing when the application runs
+            # it.
             self.connection.execute(f"DELETE FROM main.{quote(table.name)}", can_cache=False)
         self.connection.execute("COMMIT")
         self.contents = Contents()
@@ -143,13 +144,13 @@ class WorkingSet:
 
     @property
     def was_ended(self) -> bool:
-        """SQLite has ended the transaction by itself, as INSERT OR ROLLBACK does."""
+        """Whether SQLite has ended the transaction by itself, as INSERT OR ROLLBACK makes it do."""
         return self._begun and not self.connection.in_transaction
 
     def enforce_foreign_keys(self, enforced: bool) -> None:
-        """Enforce foreign keys from now on, or no longer. (The PRAGMA is a no-op inside a transaction.)
+        """Enforce foreign keys from now on, or not. (The PRAGMA has no effect inside a transaction.)
 
-        Cost: a change makes SQLite prepare every statement anew when it runs next: 20 to 800 µs for each.
+        Cost: after a change SQLite prepares every statement again when it runs next: 20 to 800 µs for each.
         """
         if enforced is not self._enforcing:
             self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, int(enforced))
@@ -157,7 +158,7 @@ class WorkingSet:
 
     @contextmanager
     def deferred(self, deferred: bool) -> Iterator[None]:
-        """Let foreign keys wait for COMMIT inside the block, which a working set never reaches."""
+        """Inside the block, foreign keys wait for COMMIT, which a working set never reaches."""
         if not deferred:
             yield
             return
@@ -169,9 +170,9 @@ class WorkingSet:
 
     @contextmanager
     def firing(self) -> Iterator[None]:
-        """Let triggers fire inside the block: they are about what statements do, not about rows that come and go here.
+        """Inside the block, triggers fire. Outside they do not, since hydration and eviction are not the application's.
 
-        Cost: SQLite prepares every statement anew, before and behind the block, when it runs next.
+        Cost: SQLite prepares every statement again when it runs next, inside the block and after it.
         """
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 1)
         try:
@@ -185,7 +186,7 @@ class WorkingSet:
         return temporary_objects(self.connection)
 
     def adopt_temporary(self, other: WorkingSet) -> None:
-        """Take over the temporary objects of another working set, as they are now; this one has none yet.
+        """Take over the temporary objects of another working set, as they are now; this one must have none.
 
         Cost: 40 µs per MB.
         """
@@ -199,7 +200,7 @@ class WorkingSet:
 
     @property
     def counts_violations(self) -> bool:
-        """SQLite thinks that deferred foreign keys are violated, and would refuse to COMMIT. Hydration confuses it."""
+        """Whether SQLite counts violated deferred foreign keys, and would refuse to COMMIT. Hydration confuses it."""
         return bool(self.connection.status(apsw.SQLITE_DBSTATUS_DEFERRED_FKS)[0])
 
     def check_temporary_keys(self) -> None:
@@ -213,13 +214,14 @@ class WorkingSet:
 
     # ------------------------------------------------------------ rows
     def statements_of(self, table: Table) -> TableStatements:
+        """The texts for a table, made when they are first needed."""
         found = self._statements.get(table.id)
         if found is None or found[0] is not table:
             found = self._statements[table.id] = (table, TableStatements(table))
         return found[1]
 
     def computed_keys(self, table: Table, rowid: int, values: Sequence[SqlValue]) -> Iterator[tuple[Index, SqlRow]]:
-        """The values of a row's keys in the indexes whose keys SQLite has to compute, where it has an entry."""
+        """The key of a row in each index whose keys SQLite must compute, if it has an entry for the row."""
         if not table.computed:
             return iter(())
         place = table.id, len(table.computed)  # COMMIT asks of a table with its new indexes, and without them
@@ -233,7 +235,7 @@ class WorkingSet:
     def entries(
         self, table: Table, rowid: int, values: Sequence[SqlValue], without: Container[int] = ()
     ) -> Iterator[tuple[Index, bytes]]:
-        """A row's keys in all indexes that the store has entries for; not in those whose ids are in `without`."""
+        """The keys of a row in all indexes that have entries in the store, except those whose ids are in `without`."""
         for index in table.paths[1:]:
             if index.id not in without:
                 yield index, index_key(index, rowid, values)
@@ -241,12 +243,12 @@ class WorkingSet:
             yield index, encode_key(key, index.collations)
 
     def hydrate(self, table: Table, rows: Sequence[Stored]) -> int:
-        """Put stored rows in, except those that are in already or were touched; returns how many came in.
+        """Insert stored rows, except those that are already there or were touched; returns how many were inserted.
 
         Raises:
-            InternalError: SQLite does not take one of them; none came in.
+            InternalError: SQLite refuses one of them; none was inserted.
 
-        Cost: some 10 µs for a row of 50 columns.
+        Cost: about 10 µs for a row of 50 columns.
         """
         contents = self.contents.of(table.id)
         keys = contents.keys
@@ -254,7 +256,7 @@ class WorkingSet:
         if not new:
             return 0
         self.begin()
-        if table.foreign_keys:  # a parent that comes in is no matter to immediate keys
+        if table.foreign_keys:  # immediate keys do not care about a parent that comes in
             self.enforce_foreign_keys(False)
         statements = self.statements_of(table)
         last_rowid, before = self.connection.last_insert_rowid(), self.connection.total_changes()
@@ -279,7 +281,7 @@ class WorkingSet:
     def _insert_computing(
         self, table: Table, statements: TableStatements, pairs: Sequence[tuple[int, Sequence[SqlValue]]]
     ) -> None:
-        """Put rows in whose VIRTUAL columns SQLite computes as they come, for nothing; some may fail."""
+        """Insert rows whose VIRTUAL columns SQLite computes although nobody needs them; some may fail."""
         connection, bindings = self.connection, statements.bindings(pairs)
         with AllOrNothing(self) as block:
             try:
@@ -293,7 +295,7 @@ class WorkingSet:
                     connection.executemany(statements.insert, bindings)
 
     def evict_clean(self, tables: Iterable[Table]) -> list[tuple[Table, Stored]]:
-        """Take out the rows that were only read, for a statement with its own snapshot; returns those that stay."""
+        """Remove the rows that were only read, for a statement with a snapshot of its own; returns those that stay."""
         self.enforce_foreign_keys(False)
         dirty: list[tuple[Table, Stored]] = []
         for table in tables:
@@ -311,14 +313,14 @@ class WorkingSet:
         return dirty
 
     def final_row(self, table: Table, where: tuple[SqlValue, ...]) -> tuple[int, SqlRow] | None:
-        """Rowid and values of a row as it is now."""
+        """Rowid and values of a row as it is now; None if it was deleted."""
         found = self.query(self.statements_of(table).select_one, where)
         return (0 if table.without_rowid else cast(int, where[0]), found[0]) if found else None
 
     def final_rows(self, table: Table, wheres: Sequence[tuple[SqlValue, ...]]) -> list[tuple[int, SqlRow] | None]:
-        """The same of many rows.
+        """Rowid and values of many rows as they are now; None for one that was deleted.
 
-        Cost: if all of them are there, or none, half of the time.
+        Cost: if all of them exist, or none, half of what final_row() takes for each.
         """
         statement = self.statements_of(table).select_one
         try:
@@ -334,7 +336,7 @@ class WorkingSet:
         return [(cast(int, where[0]), row) for where, row in zip(wheres, found, strict=True)]
 
     def has_row(self, table: Table, positions: Sequence[int], values: Sequence[SqlValue]) -> bool:
-        """Is there a row with these values, as the columns compare?"""
+        """Whether there is a row with these values, as the columns compare them."""
         return bool(self.query(self.statements_of(table).exists(tuple(positions)), values))
 
     def all_rows(self, table: Table) -> list[tuple[int, SqlRow]]:
@@ -344,12 +346,12 @@ class WorkingSet:
         return list(zip(rowids, self.query(statements.select_all, ()), strict=True))
 
     def max_rowid(self, table: Table) -> int:
-        """The greatest rowid in the table; 0 when it is empty or all are below."""
+        """The greatest rowid in the table; 0 if it is empty or all are below 0."""
         found = self.connection.execute(self.statements_of(table).max_rowid).fetchone()
         return max(0, found[0] or 0) if found is not None else 0
 
     def set_next_rowid(self, table: Table, rowid: int) -> None:
-        """Make SQLite take this as the next id of a table with an INTEGER PRIMARY KEY."""
+        """Make SQLite use this as the next id of a table with an INTEGER PRIMARY KEY."""
         parameters = (rowid - 1, table.name)
         self.connection.execute("UPDATE main.sqlite_sequence SET seq = ? WHERE name = ?", parameters)
         if not self.connection.changes():
@@ -358,7 +360,11 @@ class WorkingSet:
             self.connection.set_last_insert_rowid(last_rowid)
 
     def move_rowids(self, table: Table, moves: Sequence[tuple[int, int]]) -> None:
-        """Give rows other rowids: (from, to) with to >= from, ascending, in a table without INTEGER PRIMARY KEY."""
+        """Give rows other rowids, in a table without INTEGER PRIMARY KEY.
+
+        Args:
+            moves: (from, to) with to >= from, ascending.
+        """
         statements = self.statements_of(table)
         last_rowid = self.connection.last_insert_rowid()
         for before, after in reversed(moves):
@@ -367,10 +373,10 @@ class WorkingSet:
         self.connection.set_last_insert_rowid(dict(moves).get(last_rowid, last_rowid))
 
     def replace_table(self, old: Table, new: Table, statements: Iterable[str]) -> None:
-        """Make a table anew, by CREATE statements, with the rows that are in it; what is known of them stays.
+        """Make a table again, with CREATE statements and the rows that are in it; `contents` stays.
 
         Raises:
-            rome.errors.Error: what SQLite says against the statements, or against a row under its new constraints.
+            rome.errors.Error: SQLite refuses the statements, or a row under its new constraints.
         """
         self.enforce_foreign_keys(False)
         rows = self.all_rows(old)
@@ -390,7 +396,7 @@ class WorkingSet:
         """Run a statement that changes nothing.
 
         Raises:
-            rome.errors.Error: what SQLite says, as the class that sqlite3 would raise.
+            rome.errors.Error: SQLite's error, as the class that sqlite3 would raise.
         """
         try:
             return cast("list[SqlRow]", self.connection.execute(sql, parameters).fetchall())
@@ -400,7 +406,7 @@ class WorkingSet:
             raise not_unicode(error) from error
 
     def walk(self, sql: str, parameters: Sequence[SqlValue]) -> Iterator[SqlRow]:
-        """The rows of `query`, one by one; the statement has ended when the iterator has, or is closed."""
+        """The rows of `query`, one by one. The statement ends when the iterator does, or is closed."""
         cursor = self.connection.cursor()
         self.interruption.running = True
         try:
@@ -414,10 +420,10 @@ class WorkingSet:
             cursor.close(force=True)
 
     def run(self, sql: str, batch: Sequence[Sequence[SqlValue]], generated: frozenset[str]) -> StatementRun:
-        """Run a statement that may change rows; its error is returned, with what it did before.
+        """Run a statement that may change rows. Its error is returned, with what it did before.
 
         Args:
-            batch: parameters; it is run once with each.
+            batch: sets of parameters; the statement runs once with each.
             generated: lower-case names of the tables with generated columns.
 
         Raises:
@@ -458,7 +464,7 @@ class WorkingSet:
         return StatementRun(rows, changes, last, total, self.connection.last_insert_rowid(), events, failed)
 
     def touch(self, tables: Mapping[str, Table], events: Iterable[Event]) -> None:
-        """Note what a run that stands has touched."""
+        """Note the rows that a run which stands has touched."""
         for event in events:
             table = tables[event.table]
             contents = self.contents.of(table.id)
@@ -475,6 +481,7 @@ class WorkingSet:
                         contents.touched[statements.identity(0, values)] = statements.where(0, values)
 
     def close(self) -> None:
+        """Close SQLite."""
         self.connection.close()
         for _, keys in self._computed.values():
             keys.close()
@@ -482,12 +489,12 @@ class WorkingSet:
 
 @lru_cache(maxsize=32)
 def _image(statements: tuple[str, ...]) -> bytes:
-    """An empty database with this schema: opening it takes a tenth of the time that running the statements does."""
+    """An empty database with this schema. Opening it takes a tenth of the time that running the statements does."""
     connection = apsw.Connection(":memory:")
     add_regexp(connection)
     connection.execute("PRAGMA page_size=1024")
     connection.execute("BEGIN")
-    connection.execute("CREATE TABLE rome_page (a)")  # an image needs a page, also without tables
+    connection.execute("CREATE TABLE rome_page (a)")  # an image needs a page, even without tables
     connection.execute("DROP TABLE rome_page")
     for statement in statements:
         connection.execute(statement)
