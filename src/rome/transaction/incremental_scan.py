@@ -1,4 +1,4 @@
-"""Reads the rows of an index's ranges in order, or backwards, only as far as they are asked for."""
+"""Read the rows of an index's ranges in order, or backwards, only as far as they are needed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from itertools import takewhile
 from rome.store.spi import Bounds, Row, Scan, ScanResult
 
 _GROWTH = 4
-"""So many times as many rows are read each time: at most this much too many, in few trips."""
+"""Each read asks for this many times as many rows as the one before: at most so many too many, in few round trips."""
 
 
 class IncrementalScan:
-    """How far a walk has come. It reads `first` rows at first, and then more each time.
+    """How far a scan has come. Its first read asks for `first` rows, later ones for more.
 
     Attributes:
-        rows: those read, in the order of the walk; nothing between them was left out.
-        covered: the parts of the ranges in which they are all that there is.
+        rows: those read, in the scan's order, without gaps.
+        covered: the parts of the ranges whose rows are all in `rows`.
     """
 
     def __init__(self, table_id: int, index_id: int, ranges: Sequence[Bounds], first: int, *, reverse: bool) -> None:
@@ -34,15 +34,16 @@ class IncrementalScan:
 
     @property
     def is_finished(self) -> bool:
+        """Whether all ranges have been read."""
         return not self._left
 
     def scans(self) -> list[Scan]:
-        """What to read next: so many rows of every range that is left, as the first may be short."""
+        """What to read next: this many rows of every range that is left, since the first range may be short."""
         place, limit = (self.table_id, self.index_id), self._rows_next
         return [Scan(*place, start, stop, limit, self._reverse) for start, stop in self._left]
 
     def take(self, answers: Sequence[ScanResult]) -> list[Row]:
-        """Go as far as the answers to `scans` reach, up to the first that is not exhausted; returns the rows."""
+        """Advance as far as the answers to `scans` reach, to the first that is not exhausted; returns the new rows."""
         exhausted = len(list(takewhile(lambda answer: answer.resume is None, answers)))
         came = [row for answer in answers[: exhausted + 1] for row in answer.rows]
         for each in self._left[:exhausted]:
@@ -59,7 +60,7 @@ class IncrementalScan:
         return came
 
     def _cover(self, start: bytes, stop: bytes) -> None:
-        """Note a part, as one with the part before if they touch."""
+        """Note that a part was read; it is merged with the part before if they touch."""
         before = self.covered.pop() if self.covered else None
         if before is not None and before[1] == start:
             self.covered.append((before[0], stop))

@@ -1,7 +1,7 @@
-"""What a transaction rests on: rows and ranges that must not have changed when it commits.
+"""The read set: rows and ranges that must not have changed when the transaction commits.
 
-The read set does not shrink, not even by ROLLBACK TO: what was seen was seen. Only below SERIALIZABLE it forgets what a
-failed statement rested on, since nothing was written on the strength of it.
+The read set never shrinks, not even by ROLLBACK TO, since the application has seen what was read. The one exception is
+below SERIALIZABLE: there it forgets what a failed statement has read, since nothing was written because of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Struct
 from rome.store.spi import Bounds, Version
 
 Mark = tuple[dict[int, int], dict[tuple[int, int, bool], int]]
-"""How many points of each table, and how many ranges of each place."""
+"""A position in the read set: how many points of each table, and how many ranges of each index."""
 
 
 class Validation(Enum):
@@ -24,27 +24,27 @@ class Validation(Enum):
 
     NOTHING = "nothing"
     KEYS = "keys"
-    """No row may come into it or go from it; its rows may be updated. Enough for a constraint's guard."""
+    """No row may be inserted or deleted; rows may be updated. This is enough for a constraint's guard."""
     ROWS = "rows"
     """It must stay exactly as it is."""
 
 
 class ReadSet(Struct, eq=False):
-    """Points and ranges, each with the version at which it was read; the first reading of a thing counts.
-
-    They are as a CommitRequest has them: thousands of rows of a batch need no object each, which Python's garbage
-    collector would go through.
+    """Points and ranges, each with the version at which it was first read.
 
     Attributes:
-        points: table -> row key -> the row's version; 0: it must stay absent.
-        ranges: (table, index, rows) -> range -> the snapshot's version; see rome.store.spi.ReadRanges.
+        points: {table id: {row key: version; 0 for an absent row}}.
+        ranges: {(table id, index id, whether rows must not be updated either): {range: version}}.
+
+    Thousands of rows of a batch enter it. They are grouped by what many have in common, so that no row needs a tuple of
+    its own, which Python's garbage collector would visit.
     """
 
     points: dict[int, dict[bytes, Version]] = {}
     ranges: dict[tuple[int, int, bool], dict[Bounds, Version]] = {}
 
     def add_point(self, table_id: int, key: bytes, version: Version) -> None:
-        """The row must keep this version; 0: it must stay absent."""
+        """Add a row that must keep this version; with version 0 it must stay absent."""
         points = self.points.get(table_id)
         if points is None:
             points = self.points[table_id] = {}
@@ -53,6 +53,7 @@ class ReadSet(Struct, eq=False):
     def add_ranges(
         self, table_id: int, index_id: int, ranges: Iterable[Bounds], version: Version, *, rows: bool
     ) -> None:
+        """Add ranges into which no row may come and of which none may go; if `rows`, none may be updated either."""
         place = (table_id, index_id, rows)
         known = self.ranges.get(place)
         if known is None:
@@ -61,11 +62,11 @@ class ReadSet(Struct, eq=False):
             known.setdefault(bounds, version)
 
     def has_point(self, table_id: int, key: bytes) -> bool:
-        """Is this row in it, by its key? (It may be by a range.)"""
+        """Whether this row was added by its key. (It may be in a range without that.)"""
         return key in self.points.get(table_id, ())
 
     def stop_of(self, table_id: int, index_id: int, start: bytes) -> bytes | None:
-        """Where a range that begins here ends; None: there is none."""
+        """Where the range that begins at `start` ends; None if there is none."""
         for rows in (True, False):
             for begin, stop in self.ranges.get((table_id, index_id, rows), ()):
                 if begin == start:
@@ -73,18 +74,18 @@ class ReadSet(Struct, eq=False):
         return None
 
     def tables(self) -> set[int]:
-        """The ids of all tables of which something is in it."""
+        """The ids of all tables that have something in the read set."""
         return {*self.points, *(table_id for table_id, _, _ in self.ranges)}
 
     def mark(self) -> Mark:
-        """How much there is now, for `forget_since`."""
+        """The current position, for `forget_since`."""
         return (
             {table_id: len(points) for table_id, points in self.points.items()},
             {place: len(ranges) for place, ranges in self.ranges.items()},
         )
 
     def forget_since(self, mark: Mark) -> None:
-        """Take out what was added after the mark; what was read before and again after it stays."""
+        """Remove what was added after the mark. What was added before it and read again after it stays."""
         had_points, had_ranges = mark
         for table_id, points in self.points.items():
             while len(points) > had_points.get(table_id, 0):
@@ -97,7 +98,7 @@ class ReadSet(Struct, eq=False):
         return sum(map(len, self.points.values())) + sum(map(len, self.ranges.values()))
 
     def oldest(self) -> Version | None:
-        """The oldest version at which a range was read."""
+        """The oldest version at which a range was read; None without ranges."""
         return min(chain.from_iterable(map(_versions, self.ranges.values())), default=None)
 
 

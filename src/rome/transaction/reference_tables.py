@@ -1,7 +1,7 @@
-"""Small tables that were read whole, kept for the transactions after: if nothing has changed, no row travels again.
+"""Small tables that were read whole, kept for later transactions, so that unchanged rows are not sent again.
 
-Applications read their reference tables whole and often: they are two thirds of the rows that a boot of OpenStack Nova
-reads. A store says by one comparison whether a table has changed between two snapshots.
+Applications read their reference tables whole and often: these are two thirds of the rows that a boot of OpenStack Nova
+reads. With one comparison, a store tells whether a table has changed between two snapshots.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rome.transaction.memory_budget import bytes_of
 
 MAX_BYTES = 8 << 20
 MAX_TABLE_BYTES = 1 << 20
-"""As `Room` counts them. What is larger is seldom read whole."""
+"""As MemoryBudget counts them. Larger tables are seldom read whole."""
 
 
 class ReferenceTable:
@@ -28,7 +28,7 @@ class ReferenceTable:
         self._decoded: tuple[object, dict[bytes, Any]] = (None, {})
 
     def decoded_by(self, layout: object) -> dict[bytes, Any]:
-        """What the rows were decoded to, by key, to look at and to add to; empty for another layout than before."""
+        """{row key: decoded row}, for the caller to read and to extend; empty if the layout is another than before."""
         found = self._decoded
         if found[0] is not layout:
             found = self._decoded = (layout, {})
@@ -36,7 +36,7 @@ class ReferenceTable:
 
 
 class ReferenceTables:
-    """Those that were read last, of any database: an incarnation is of one only."""
+    """The tables that were read last, of any database: an incarnation identifies the database."""
 
     def __init__(self) -> None:
         self._tables: dict[tuple[bytes, int], ReferenceTable] = {}
@@ -44,10 +44,11 @@ class ReferenceTables:
         self._lock = Lock()
 
     def get(self, incarnation: bytes, table_id: int) -> ReferenceTable | None:
+        """The table that was kept; None if there is none."""
         return self._tables.get((incarnation, table_id))
 
     def keep(self, table_id: int, table: ReferenceTable) -> bool:
-        """Keep a table in place of others, if it is small; whether it was."""
+        """Keep a table, in place of others if necessary, if it is small; returns whether it is kept."""
         if table_id == CATALOG_TABLE or table.bytes > MAX_TABLE_BYTES:
             return False
         place = (table.snapshot.incarnation, table_id)
@@ -61,4 +62,4 @@ class ReferenceTables:
 
 
 SHARED = ReferenceTables()
-"""Those of all connections of the process."""
+"""The tables that all connections of the process share."""

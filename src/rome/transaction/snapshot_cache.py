@@ -1,7 +1,7 @@
 """What a transaction has already read of its snapshot, so that reading it again costs no round trip.
 
-Per table: rows by key (also those known to be absent), and the ranges of each index that were read in full. The
-order index read in full covers every key and every range of its table.
+For each table: rows by key (including keys known to be absent), and the ranges of each index that were read completely.
+If the order index was read completely, every key and every range of the table is covered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ EVERYTHING = (b"", BEYOND)
 
 
 class Covered(Struct, frozen=True, gc=False):
-    """A range of an index that was read in full, and the keys of the rows found in it."""
+    """A range of an index that was read completely, and the keys of the rows in it."""
 
     start: bytes
     stop: bytes
@@ -44,7 +44,7 @@ class SnapshotCache(Struct, eq=False):
     sizes: dict[Count, int] = {}
 
     def row(self, table_id: int, key: bytes) -> Row | None:
-        """The row, or None when it is absent (or unknown: ask `knows` first)."""
+        """The row; None if it is absent, or not known (ask `knows` first)."""
         return self.rows.get(table_id, {}).get(key)
 
     def knows(self, table_id: int, key: bytes) -> bool:
@@ -52,7 +52,7 @@ class SnapshotCache(Struct, eq=False):
         return key in self.rows.get(table_id, ()) or table_id in self.whole
 
     def covering(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> Sequence[bytes] | None:
-        """Keys of the rows in a range that holds this one; None when some of the range was not read."""
+        """Keys of the rows in a range that contains this one; None if some of the range was not read."""
         if table_id in self.whole:
             return self.whole[table_id].keys
         found = self.ranges.get((table_id, index_id))
@@ -74,10 +74,11 @@ class SnapshotCache(Struct, eq=False):
         return at >= 0 and (ranges[at].start, ranges[at].stop) == bounds
 
     def add_rows(self, table_id: int, rows: Iterable[tuple[bytes, Row | None]]) -> None:
+        """Add rows by their keys; None for an absent one."""
         self.rows.setdefault(table_id, {}).update(rows)
 
     def add_range(self, table_id: int, index_id: int, bounds: Bounds, rows: Sequence[Row]) -> None:
-        """Note a range that was read in full."""
+        """Add a range that was read completely."""
         start, stop = bounds
         keys = []
         if rows:

@@ -1,6 +1,6 @@
 """One transaction: reads at its snapshot, and the commit.
 
-States: no snapshot (nothing was read yet) -> snapshot fixed by the first read -> ended by commit or rollback.
+States: no snapshot (nothing was read yet) -> a snapshot, fixed by the first read -> ended by commit or rollback.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from rome.transaction.snapshot_cache import EVERYTHING, SnapshotCache
 from rome.transaction.write_set import CommitLimits, WriteSet
 
 RESOLVE_PAUSES_S = [0.01 * 2**attempt for attempt in range(9)]
-"""Before the second and each later time that the store is asked what became of a commit: 5 seconds in all."""
+"""Pauses before the store is asked again what became of a commit: 5 seconds in all."""
 
 
 _DEFAULT_LIMITS = CommitLimits()
 
 
 class ReadRequest(Struct, frozen=True, gc=False):
-    """Stored rows that a statement needs: row keys, or a range of an index; and what must stay as it is.
+    """Stored rows that a statement needs: row keys, or ranges of an index; and what of them must not change.
 
-    `most`: of each range no more rows are read than these, to see whether there are more.
+    If `most` is set, no more rows than that are read of each range, to see whether there are more.
     """
 
     table_id: int
@@ -60,7 +60,7 @@ class ReadRequest(Struct, frozen=True, gc=False):
 
 
 def merged(wants: Iterable[ReadRequest]) -> list[ReadRequest]:
-    """The same keys and ranges, each once and in full, in as few wants as there are indexes and checks."""
+    """The same keys and ranges, each once and complete, in one request for each index and kind of validation."""
     groups: dict[tuple[int, int, Validation], tuple[dict[bytes, None], dict[Bounds, None]]] = {}
     for want in wants:
         place = (want.table_id, want.index_id, want.check)
@@ -82,13 +82,13 @@ class Transaction:
 
     Attributes:
         snapshot: None until the first read.
-        catalog_version: as the last read saw it; None until then.
-        renewed: it has had more than one snapshot.
-        bytes_read, rows_read: what came from the store.
-        waves: how many times it has read from the store, chunks of one answer not counted.
+        catalog_version: at the last read; None until then.
+        renewed: whether it has had more than one snapshot.
+        bytes_read, rows_read: what the store has sent.
+        waves: how many times it has read from the store; further chunks of one answer do not count.
         room: for the rows in the cache.
         references: tables that were read whole, and are kept for others.
-        sent: the commit whose outcome is not known: it is under way, or was interrupted.
+        sent: the commit whose outcome is not known, since it is in progress or was interrupted; otherwise None.
     """
 
     def __init__(
@@ -115,19 +115,22 @@ class Transaction:
         return self._store.round_trips
 
     def new_snapshot(self) -> None:
-        """Forget the snapshot; the next read fixes a new one (READ COMMITTED, per statement)."""
+        """Forget the snapshot, so that the next read fixes a new one (READ COMMITTED, for each statement)."""
         self.snapshot = None
         self.renewed = True
         self.forget()
 
     def forget(self) -> None:
-        """Forget what was read; the read set stays."""
+        """Forget what was read. The read set stays."""
         self.cache = SnapshotCache()
         self.references = {}
         self.budget.clear()
 
     def fix_snapshot(self) -> None:
-        """See to it that there is a snapshot: one round trip if there is none."""
+        """Take a snapshot if there is none.
+
+        Cost: one round trip if there is none.
+        """
         if self.snapshot is None:
             self.ask([])
 
@@ -161,12 +164,12 @@ class Transaction:
         return result.reserved
 
     def ask(self, requests: Sequence[Count | Scan]) -> list[int | Sequence[Row]]:
-        """Count entries, and find the first rows of ranges; nothing of it enters the cache or the read set.
+        """Count entries, and read the first rows of ranges. Neither enters the cache or the read set.
 
         Raises:
-            OverBudget: a row finds none. What came is not kept, and takes none afterwards.
+            OverBudget: a row does not fit. Rows that came are not kept, and take no memory afterwards.
 
-        Cost: one round trip, and another one for each time that the store stops before a scan's limit.
+        Cost: one round trip, and one more each time that the store stops before a scan's limit.
         """
         self.waves += 1
         result = self._store.read(self.snapshot, requests)
@@ -184,7 +187,7 @@ class Transaction:
     def chunks(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> Iterator[Sequence[Row]]:
         """The rows of a range in order, chunk by chunk, for a statement that does not keep them.
 
-        Cost: a round trip for each chunk, of the size that the store thinks fit.
+        Cost: one round trip for each chunk, whose size the store chooses.
         """
         self.waves += 1
         resume: bytes | None = start
@@ -237,7 +240,7 @@ class Transaction:
             self.cache.add_range(scan.table_id, scan.index_id, bounds, rows)
 
     def _reference_rows(self, scan: Scan, found: ScanResult) -> Sequence[Row]:
-        """The rows of a table that was read whole, or need not have been."""
+        """The rows of a table that was read whole, or that need not be sent again."""
         assert self.snapshot is not None
         if found.unchanged:
             table = self._known[scan.table_id]
@@ -321,11 +324,11 @@ class Transaction:
         return replace(scan, known=known.snapshot)
 
     def has_read(self, want: ReadRequest) -> bool:
-        """Has all of it been read?"""
+        """Whether everything in the request has been read."""
         return not self._missing([want])
 
     def rows(self, want: ReadRequest) -> list[Row]:
-        """The rows of a want that was read; a range may bring more rows than it holds."""
+        """The rows of a request that was read. For a range it may return rows outside of the range, too."""
         keys: dict[bytes, None] = dict.fromkeys(want.keys)
         for start, stop in want.ranges:
             covered = self.cache.covering(want.table_id, want.index_id, start, stop)
@@ -359,31 +362,33 @@ class Transaction:
             self.read_set.add_ranges(table_id, want.index_id, want.ranges, version, rows=rows)
 
     def check_scan(self, scan: IncrementalScan, check: Validation) -> None:
-        """Enter what a walk has covered into the read set, as far as `check` says."""
+        """Add what a scan has covered to the read set, as far as `check` says."""
         if check is not Validation.NOTHING:
             version = 0 if self.snapshot is None else self.snapshot.version
             rows = check is Validation.ROWS
             self.read_set.add_ranges(scan.table_id, scan.index_id, scan.covered, version, rows=rows)
 
     def check_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, check: Validation) -> None:
-        """Enter a range that was asked about into the read set: no entry may come into it or go, if `check` says so."""
+        """Add a range whose size was asked to the read set: no entry may come or go, if `check` says so."""
         if check is not Validation.NOTHING:
             version = 0 if self.snapshot is None else self.snapshot.version
             self.read_set.add_ranges(table_id, index_id, [(start, stop)], version, rows=False)
 
     def commit(self, writes: WriteSet, ticket: bytes = b"", limits: CommitLimits = _DEFAULT_LIMITS) -> Version:
-        """Validate the read set and apply the writes, as one atomic step.
+        """Validate the read set and apply the writes, in one atomic step.
 
-        A commit whose answer is lost is asked after under its id, for some seconds while the store is away.
+        If the answer is lost, the store is asked about the commit, by its id, for some seconds.
 
         Args:
-            ticket: of the place in the commit queue.
+            ticket: of this transaction's entry in the commit queue; empty without one.
 
         Raises:
-            ConflictError: nothing was written; after a TurnTakenError the same commit may be tried again.
-            CommitAbortedError: nothing was written, after a lost connection.
-            CommitUnknownError: the store could not be asked what became of it.
+            ConflictError: nothing was written. After a TurnTakenError the same commit may be tried again.
+            CommitAbortedError: nothing was written; the connection was lost.
+            CommitUnknownError: the store could not be asked about the commit.
             TransactionTooLargeError: nothing was sent.
+
+        Cost: one round trip.
         """
         writes.check_size(limits)
         snapshot = self.snapshot or self._store.last_snapshot()
@@ -413,10 +418,10 @@ class Transaction:
             raise
 
     def settle(self) -> Version | None:
-        """What became of the commit that was interrupted: its version; None: it was not applied, and never will be.
+        """Find out what became of a commit that was interrupted: its version, or None if it will never be applied.
 
         Raises:
-            rome.errors.Error: the store cannot be asked, or does not know any more.
+            rome.errors.Error: the store cannot be asked, or no longer knows.
 
         Cost: one round trip.
         """
@@ -431,7 +436,7 @@ class Transaction:
                 version = self._store.resolve(transaction_id, snapshot)
             except (CommitUnknownError, NotReplicatedError):
                 raise
-            except OperationalError as error:  # it is away, loading, a replica for now: all of that may pass
+            except OperationalError as error:  # it is down, loading, or a replica for now: all of these may pass
                 reason = error
                 continue
             if version is None:
@@ -462,7 +467,7 @@ def _place(scan: Scan) -> tuple[int, int, bytes, bytes]:
 
 
 def _rest(scan: Scan, answer: ScanResult, resume: bytes) -> Scan | None:
-    """What is to be asked for next, since the store stopped before the end of the range; None: it was the limit."""
+    """The scan for what is still missing, since the store stopped early; None if it stopped at the limit."""
     limit = None if scan.limit is None else scan.limit - len(answer.rows)
     if limit == 0:
         return None

@@ -1,4 +1,4 @@
-"""What a transaction is going to write, ready for the store."""
+"""The write set: what a transaction is going to write, ready for the store."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ UPDATE_IN_PARTS = (
     "and so on"
 )
 DELETE_IN_PARTS = "SELECT id .. LIMIT 5000, then DELETE .. WHERE id IN (those ids), COMMIT, and so on"
-"""In two statements: a subquery's LIMIT would not bound what is read."""
+"""In two statements, since a subquery's LIMIT would not bound what is read."""
 
 
 class CommitLimits(NamedTuple):
-    """What one commit may write; `bytes` are those of rows and index entries together."""
+    """What one commit may write. `bytes` counts rows and index entries together."""
 
     rows: int = MAX_COMMIT_ROWS
     bytes: int = MAX_COMMIT_BYTES
@@ -42,17 +42,18 @@ class WriteSet(Struct, eq=False):
     settings: dict[int, int] = {}
 
     def put(self, table_id: int, key: bytes, record: bytes) -> None:
+        """Insert or replace a row."""
         rows = self.rows.get(table_id)
         if rows is None:
             rows = self.rows[table_id] = {}
         rows[key] = record
 
     def delete(self, table_id: int, key: bytes) -> None:
-        """Delete a row, unless another row has taken its key meanwhile."""
+        """Delete a row, unless another row has taken its key in this transaction."""
         self.rows.setdefault(table_id, {}).setdefault(key, None)
 
     def add_entry(self, table_id: int, index_id: int, index_key: bytes, row_key: bytes) -> None:
-        """Add an index entry; one that was to be removed simply stays."""
+        """Add an index entry. If it was to be removed, it simply stays."""
         entries = self.entries.get((table_id, index_id))
         if entries is None:
             entries = self.entries[table_id, index_id] = {}
@@ -60,7 +61,7 @@ class WriteSet(Struct, eq=False):
             del entries[index_key, row_key]
 
     def remove_entry(self, table_id: int, index_id: int, index_key: bytes, row_key: bytes) -> None:
-        """Remove an index entry; one that was to be added is simply not added."""
+        """Remove an index entry. If it was to be added, it is not."""
         entries = self.entries.get((table_id, index_id))
         if entries is None:
             entries = self.entries[table_id, index_id] = {}
@@ -68,10 +69,11 @@ class WriteSet(Struct, eq=False):
             del entries[index_key, row_key]
 
     def raise_sequence(self, sequence: int, value: int) -> None:
+        """Raise a sequence to at least this value."""
         self.sequences[sequence] = max(value, self.sequences.get(sequence, 0))
 
     def set_sequence(self, sequence: int, value: int) -> None:
-        """Set a sequence, even back, but not below what it was to be raised to before."""
+        """Set a sequence to this value, even a lower one, but not below what it was to be raised to."""
         self.settings[sequence] = max(value, self.sequences.pop(sequence, 0))
 
     def __bool__(self) -> bool:
@@ -85,10 +87,10 @@ class WriteSet(Struct, eq=False):
         return sum(map(len, self.rows.values()))
 
     def check_size(self, limits: CommitLimits) -> None:
-        """Refuse what would block a store for too long.
+        """Refuse a commit that would block the store for too long.
 
         Raises:
-            TransactionTooLargeError: the message says how much there is, how much may be, and what to do.
+            TransactionTooLargeError: the message says how much it writes, how much is allowed, and what to do.
         """
         rows = entries = size = 0
         for found in self.rows.values():
@@ -102,12 +104,12 @@ class WriteSet(Struct, eq=False):
             raise TransactionTooLargeError(
                 f"the transaction writes {rows:,} rows, {entries:,} index entries and {size:,} "
                 f"bytes; at most {limits.rows:,} rows, {most:,} entries and {limits.bytes:,} bytes can be "
-                f"committed at once. {self._advice()} raise max_commit_rows or max_commit_bytes in the URL: all others "
-                "wait meanwhile"
+                f"committed at once. {self._advice()} raise max_commit_rows or max_commit_bytes in the URL (other "
+                "transactions wait while such a commit runs)"
             )
 
     def _advice(self) -> str:
-        """How to write less at once. Whether a row that is put was inserted or updated is not known here."""
+        """How to write less at once. It is not known here whether a row that is put was inserted or updated."""
         records = [record for table, found in self.rows.items() if table != CATALOG_TABLE for record in found.values()]
         if not records:
             return "An index is made by one commit: for CREATE INDEX,"

@@ -121,7 +121,7 @@ class WorkingSet:
             self._begun = True
 
     def rollback(self) -> None:
-        """Empty the working set; temporary tables go back. INSERT OR ROLLBACK may have ended the transaction already."""
+        """Empty the working set; temporary tables go back. INSERT OR ROLLBACK may have ended the transaction."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
         if self._begun:
