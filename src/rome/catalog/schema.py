@@ -173,10 +173,14 @@ class Table:
         """The indexes whose keys SQLite must compute."""
         return tuple(index for index in self.indexes if index.computed is not None)
 
+    @cached_property
+    def index_ids(self) -> frozenset[int]:
+        """The ids of the indexes, without that of the table's own key."""
+        return frozenset(index.id for index in self.indexes)
+
     def indexes_beyond(self, before: Table) -> list[Index]:
         """The indexes that an earlier form of the table lacks, or of which it has other entries."""
-        had = {index.id for index in before.indexes}
-        return [index for index in self.indexes if index.id not in had]
+        return [index for index in self.indexes if index.id not in before.index_ids]
 
 
 @dataclass(frozen=True)

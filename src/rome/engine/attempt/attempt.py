@@ -295,8 +295,8 @@ class Attempt(Struct):
         if self.context.foreign_keys or self.keys_to_check:
             check_deferred(self.reader, self.base, everything=self.defers_foreign_keys)
 
-    def send(self, writes: WriteSet, ticket: bytes) -> None:
-        """Commit; afterwards only `end` is left to do.
+    def send(self, writes: WriteSet, ticket: bytes) -> bool:
+        """Commit, and return whether anything was written; afterwards only `end` is left to do.
 
         Raises:
             ConflictError: nothing was written; after a TurnTakenError it may be tried again.
@@ -313,7 +313,8 @@ class Attempt(Struct):
             raise
         self.phase = Phase.COMMITTED
         context.stats.commits += 1
-        context.own_commits += bool(writes)
+        wrote = bool(writes)
+        context.own_commits += wrote
         context.stats.rows_written += writes.row_count
         incarnation = context.store.last_snapshot().incarnation
         for table_id, rowid in writes.sequences.items():
@@ -322,6 +323,7 @@ class Attempt(Struct):
             context.ids.discard(incarnation, table_id)
         if self.reader.schema is not self.base:
             self._publish(incarnation, version)
+        return wrote
 
     def _publish(self, incarnation: bytes, version: int) -> None:
         """The schema that this commit made is the one to go on with."""

@@ -202,7 +202,7 @@ class Replay:
                 self.turn.committed(wrote=False)
                 return
             try:
-                current.send(writes, self.turn.ticket)
+                wrote = current.send(writes, self.turn.ticket)
             except TurnTakenError as taken:
                 if not self.turn.before_commit_again(taken, current.started, current.transaction.read_set):
                     raise
@@ -214,7 +214,7 @@ class Replay:
                 raise
             else:
                 self.end(committed=True)
-                self.turn.committed(wrote=bool(writes))
+                self.turn.committed(wrote=wrote)
                 return
 
     def roll_back(self) -> None:

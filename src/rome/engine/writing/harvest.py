@@ -99,10 +99,10 @@ def harvest(working_set: WorkingSet, schema: SchemaVersion, base: SchemaVersion,
     stored_tables = base.definition.tables_by_id
     for table, rows in groupby(touched(working_set, schema, base), key=attrgetter("table")):
         stored = stored_tables.get(table.id)
-        had = frozenset() if stored is None else frozenset(index.id for index in stored.indexes)
+        had = frozenset[int]() if stored is None else stored.index_ids
         known = working_set.contents.of(table.id).keys
         former = table
-        if any(index.id not in had for index in table.computed):  # of what a row was they may fail
+        if table.computed and any(index.id not in had for index in table.computed):  # of what a row was they may fail
             former = replace(table, indexes=tuple(index for index in table.indexes if index.id in had))
         for row in rows:
             before, after = row.before, row.after

@@ -199,10 +199,8 @@ class _Changes:
 
     def _note(self, table_id: int, log: bytes, entry: bytes, came_or_went: Version) -> None:
         """Log that an entry was written, and when it last came or went."""
-        stored = ordered.stored_key(log, entry)
-        ordered.put(self._txn, log, entry, pack_versions(came_or_went, self.version))
+        self.log_keys.append(ordered.place(self._txn, log, entry, pack_versions(came_or_went, self.version)))
         self.tables.add(table_id)
-        self.log_keys.append(stored)
         self.kept_bytes += len(log) + len(entry)
 
 

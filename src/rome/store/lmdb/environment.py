@@ -111,6 +111,7 @@ class Environment:
     """One open file. Whoever calls its methods holds the lock of a pin of it, or the module's.
 
     Attributes:
+        room: bytes that rows may take; the rest of the file is for deletes and trimming.
         gone: why it cannot be used any more, or None.
         stale_readers: how many snapshots of killed processes were found since it was opened.
         pins: of all connections of this process.
@@ -119,6 +120,7 @@ class Environment:
 
     def __init__(self, path: str, *, max_size: int, sync: bool, mode: int = DEFAULT_MODE) -> None:
         self.path, self.max_size, self.sync = path, max_size, sync
+        self.room = max_size - max_size // _RESERVED_SHARE
         self.gone: str | None = None
         self.stale_readers = 0
         self.pins: set[Pin] = set()
@@ -255,11 +257,6 @@ class Environment:
         if state is None or state.dropped:
             raise StoreUnavailableError.dropped(self.path)
         return state
-
-    @property
-    def room(self) -> int:
-        """Bytes that rows may take; the rest of the file is for deletes and trimming."""
-        return self.max_size - self.max_size // _RESERVED_SHARE
 
     def used_bytes(self) -> int:
         """What the newest version needs; the file may be larger."""

@@ -45,6 +45,16 @@ def put(txn: LmdbTransaction, header: bytes, key: bytes, value: bytes, *, overwr
     return txn.put(stored_key(header, key), len(key).to_bytes(4, "big") + key + value, overwrite=overwrite)
 
 
+def place(txn: LmdbTransaction, header: bytes, key: bytes, value: bytes) -> bytes:
+    """Put, and return the key in the file."""
+    if len(key) <= CUT:
+        stored = header + key
+    else:
+        stored, value = stored_key(header, key), len(key).to_bytes(4, "big") + key + value
+    txn.put(stored, value)
+    return stored
+
+
 def delete(txn: LmdbTransaction, header: bytes, key: bytes) -> bool:
     """Returns False when the key is not there."""
     return txn.delete(stored_key(header, key))

@@ -41,6 +41,7 @@ _TABLE = struct.Struct(">cI")
 _INDEX = struct.Struct(">cII")
 
 
+@lru_cache(maxsize=1024)
 def table_key(table_id: int) -> bytes:
     return _TABLE.pack(b"B", table_id)
 
@@ -69,6 +70,7 @@ def table_of_log_key(stored: bytes) -> int:
     return int.from_bytes(stored[1:5], "big")
 
 
+@lru_cache(maxsize=1024)
 def sequence_key(sequence: int) -> bytes:
     return b"S" + pack_number(sequence)
 
