@@ -44,7 +44,8 @@ from rome.planner.report.reasons import why_whole
 from rome.planner.shortcuts.aggregate import AggregateRead, read_summary
 from rome.planner.shortcuts.direct import BoundDirectRead, DirectRead, read_plain
 from rome.planner.shortcuts.insertion import Insertion, read_insertion
-from rome.planner.shortcuts.page import Paging, Probe, probe_of, read_paging
+from rome.planner.shortcuts.page import Paging, read_paging
+from rome.planner.shortcuts.page_probe import Probe, probe_of
 from rome.sql.tokens import Token, identifier, tokenize
 
 _MAX_TEMPLATES = 2_000
@@ -102,7 +103,8 @@ def plan_statement(sql: str, catalog: Catalog, base_tables: frozenset[str]) -> F
         template = _whole(tokens, base_tables, catalog, "what this kind of statement reads is not analysed")
     else:
         template = _template_of((), frozenset() if kind is StatementKind.EXPLAIN else base_tables, catalog)
-    probe = None if template.paging is None else probe_of(tokens, template.paging)
+    paging = template.paging
+    probe = None if paging is None else probe_of(tokens, paging.place, paging.leaf.table)
     return StatementPlan(template, slots, insertion, probe)
 
 

@@ -51,6 +51,13 @@ class Beginning(Enum):
     """At AUTOCOMMIT: the release of the outermost savepoint commits it, too."""
 
 
+class Duty(Enum):
+    """What COMMIT has to do although no row may ask for it any more."""
+
+    VALIDATE = "validate what was read: FOR UPDATE was used, or READ COMMITTED showed changes beside newer rows"
+    CHECK_KEYS = "check deferred foreign keys that are enforced no longer: rows were changed while they were"
+
+
 class Phase(Enum):
     """How far an attempt has come."""
 
@@ -73,10 +80,7 @@ class Attempt(Struct):
         beginning: goes on, too.
         phase: see there.
         started: by time.monotonic().
-        validated: COMMIT validates even if nothing was written: FOR UPDATE was used, or READ COMMITTED has shown what
-            this transaction wrote beside newer rows.
-        keys_to_check: deferred foreign keys are checked at COMMIT although they are not enforced any more: rows were
-            changed while they were.
+        duties: what COMMIT has to do beyond what was written.
     """
 
     context: ConnectionContext
@@ -88,8 +92,7 @@ class Attempt(Struct):
     number: int = 1
     beginning: Beginning = Beginning.STATEMENT
     started: float = field(default_factory=time.monotonic)
-    validated: bool = False
-    keys_to_check: bool = False
+    duties: frozenset[Duty] = frozenset()
     phase: Phase = Phase.OPEN
     savepoints: list[Savepoint] = field(default_factory=list)
     made_execution: Execution | None = None
@@ -161,7 +164,7 @@ class Attempt(Struct):
         return not (
             self.beginning is not Beginning.STATEMENT
             or self.savepoints
-            or self.validated
+            or Duty.VALIDATE in self.duties
             or self.schema is not self.base
             or self.reader.working_set.contents.is_dirty()
             or self.reader.working_set.temporary_changed
@@ -170,7 +173,10 @@ class Attempt(Struct):
     def holds_schema_alone(self) -> bool:
         """Nobody asked for a transaction, and no statement on rows has begun one: sqlite3 has committed DDL by now."""
         return not (
-            self.beginning is not Beginning.STATEMENT or self.savepoints or self.validated or self.log.changes_rows
+            self.beginning is not Beginning.STATEMENT
+            or self.savepoints
+            or Duty.VALIDATE in self.duties
+            or self.log.changes_rows
         )
 
     def is_pristine(self) -> bool:
@@ -254,7 +260,8 @@ class Attempt(Struct):
             return
         working_set, transaction = self.reader.working_set, self.transaction
         dirty = working_set.contents.is_dirty()
-        self.validated = self.validated or dirty
+        if dirty:
+            self.duties |= {Duty.VALIDATE}
         if not (dirty or self.savepoints or working_set.temporary_changed):
             working_set.rollback()  # all at once
         else:
@@ -275,7 +282,8 @@ class Attempt(Struct):
         if context.foreign_keys:
             working_set.check_temporary_keys()
         schema = self.reader.schema
-        if not (self.validated or schema is not self.base or working_set.contents.is_dirty()):
+        validates = Duty.VALIDATE in self.duties
+        if not (validates or schema is not self.base or working_set.contents.is_dirty()):
             return None
         if schema.has_deferred_keys or self.defers_foreign_keys:
             self.check_deferred_keys()
@@ -284,7 +292,7 @@ class Attempt(Struct):
         ):
             self.refresh()  # what this connection last heard may be, or is, too old
         writes = harvest(working_set, self.reader.schema, self.base, self.transaction.read_set)
-        return writes if writes or self.validated else None
+        return writes if writes or validates else None
 
     def check_deferred_keys(self) -> None:
         """Check those keys of stored tables that wait for COMMIT.
@@ -292,7 +300,7 @@ class Attempt(Struct):
         Raises:
             ForeignKeyViolation: the transaction stays open.
         """
-        if self.context.foreign_keys or self.keys_to_check:
+        if self.context.foreign_keys or Duty.CHECK_KEYS in self.duties:
             check_deferred(self.reader, self.base, everything=self.defers_foreign_keys)
 
     def send(self, writes: WriteSet, ticket: bytes) -> bool:

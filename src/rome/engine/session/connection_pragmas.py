@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rome.callers import warn
-from rome.engine.attempt.attempt import Attempt, Beginning
+from rome.engine.attempt.attempt import Attempt, Beginning, Duty
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.result import Result
 from rome.engine.session.pragma_settings import PragmaSettings, ask
@@ -73,7 +73,8 @@ class ConnectionPragmas:
             )
             return
         if current is not None and current.log.changes_rows:
-            current.keys_to_check = current.keys_to_check or not on
+            if not on:
+                current.duties |= {Duty.CHECK_KEYS}
             current.log.replayable = False  # its statements have run under both
         self._context.foreign_keys = on
 

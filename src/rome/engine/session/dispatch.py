@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rome.codec.values import SqlValue
 from rome.engine.attempt import savepoints
-from rome.engine.attempt.attempt import Attempt
+from rome.engine.attempt.attempt import Attempt, Duty
 from rome.engine.attempt.claims import claims
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.replay_log import LoggedOperation
@@ -53,7 +53,8 @@ class Statements:
         if prepared.on_mirror:
             return self._schema_statements.ask_mirror(current, statement, operation.parameters, prepared)
         if statement.for_update:
-            check, current.validated = Validation.ROWS, True
+            check = Validation.ROWS
+            current.duties |= {Duty.VALIDATE}
         if prepared.writes:
             check_full_scan(prepared, self._context.options.full_scan)
             self._workspace.working_set.begin()

@@ -1,0 +1,133 @@
+"""The order in which a SELECT shows rows, and how far a path of the table keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlglot import exp
+
+from rome.catalog.schema import ROWID, Index, Table
+from rome.codec.values import Collation
+from rome.planner.access.access import Access, simple
+from rome.planner.algebra.conjuncts import position_of
+from rome.planner.algebra.predicates import InList, Leaf
+from rome.planner.algebra.scope import Scope
+
+
+class Sorted(NamedTuple):
+    """One term of ORDER BY: a column of the leaf."""
+
+    position: int
+    descending: bool
+    collation: Collation
+
+
+def sorted_by(leaf: Leaf, order: exp.Expression, tree: exp.Select, scope: Scope) -> list[Sorted]:
+    """The first terms of ORDER BY, as far as they are columns of the leaf, NULLs where an index has them.
+
+    `x IS NULL DESC` before `x ASC`, and `x IS NOT NULL DESC` before `x DESC`, as oslo.db writes it, say where they are.
+    """
+    aliases = {part.alias.lower(): part.this for part in tree.expressions if isinstance(part, exp.Alias)}
+    found: list[Sorted] = []
+    nulls: Sorted | None = None  # the term that must follow
+    for term in order.expressions:
+        part, explicit = term.this, None
+        if nulls is None and (tested := _null_test(part)) is not None and term.args.get("desc"):
+            position = position_of(tested.this, leaf, scope)
+            if position is None or position == ROWID:
+                break
+            nulls = Sorted(position, part.find(exp.Not) is not None, leaf.table.columns[position].collation)
+            continue
+        if isinstance(part, exp.Collate):
+            part, explicit = part.this, part.expression.name.upper()
+        if isinstance(part, exp.Column) and not part.table:  # a result column's name comes before a table's column
+            part = aliases.get(part.name.lower(), part)
+        position = position_of(part, leaf, scope)
+        if position is None or (explicit is not None and explicit not in _COLLATIONS):
+            break
+        descending = bool(term.args.get("desc"))
+        if bool(term.args.get("nulls_first")) is descending and not _never_null(leaf.table, position):
+            break
+        own: Collation = "BINARY" if position == ROWID else leaf.table.columns[position].collation
+        term_sorted = Sorted(position, descending, own if explicit is None else _COLLATIONS[explicit])
+        if nulls not in (None, term_sorted):
+            break
+        found.append(term_sorted)
+        nulls = None
+    return found
+
+
+def _null_test(part: exp.Expression) -> exp.Is | None:
+    """The IS NULL in `x IS NULL` or `x IS NOT NULL`."""
+    while isinstance(part, exp.Paren):
+        part = part.this
+    test = part.this if isinstance(part, exp.Not) else part
+    return test if isinstance(test, exp.Is) and isinstance(test.expression, exp.Null) else None
+
+
+_COLLATIONS: dict[str, Collation] = {"BINARY": "BINARY", "NOCASE": "NOCASE", "RTRIM": "RTRIM"}
+
+
+def _never_null(table: Table, position: int) -> bool:
+    return position in (ROWID, table.rowid_alias) or table.columns[position].not_null
+
+
+def natural(leaf: Leaf, compared: set[int], tree: exp.Select, scope: Scope) -> list[Sorted]:
+    """Without ORDER BY: by rowid, where nothing else can tempt SQLite.
+
+    A unique index, which the working set has, too, may lead it to another order: if WHERE speaks of the index's first
+    column, or if the index has all columns that the SELECT mentions.
+    """
+    table = leaf.table
+    if table.key.columns not in ((ROWID,), (table.rowid_alias,)):
+        return []
+    mentioned = {position_of(column, leaf, scope) for column in tree.find_all(exp.Column)} - {None}
+    shows_all = any(_is_star(part, scope.sources[0].name) for part in tree.expressions)
+    for index in table.indexes:
+        if index.unique and (
+            index.computed is not None
+            or index.columns[0] in compared
+            or (not shows_all and mentioned <= {*index.columns, *table.key.columns})
+        ):
+            return []
+    return [Sorted(table.key.columns[0], False, "BINARY")]
+
+
+def _is_star(part: exp.Expression, name: str) -> bool:
+    """Is it `*`, or `name.*`?"""
+    star = part.this if isinstance(part, exp.Column) else part
+    return isinstance(star, exp.Star) and part.text("table").lower() in ("", name)
+
+
+class Kept(NamedTuple):
+    """A path that keeps the order wanted, in the first `follows` terms that are not constant."""
+
+    access: Access
+    order: tuple[tuple[int, Collation], ...]
+    reverse: bool
+    follows: int
+
+
+def kept(leaf: Leaf, path: Index, wanted: Sequence[Sorted]) -> Kept | None:
+    access = simple(leaf, path)
+    columns = [*zip(path.columns, path.collations, strict=True)]
+    fixed = {
+        place
+        for place, term in enumerate(access.terms)
+        if isinstance(term.supplier, InList) and term.supplier.is_single and term.collation == "BINARY"
+    }
+    constant = {path.columns[place] for place in fixed}
+    at, follows, reverse = 0, 0, False
+    for term in wanted:
+        if term.position in constant:
+            continue
+        while at in fixed:
+            at += 1
+        if at == len(columns) or columns[at] != (term.position, term.collation):
+            break
+        if follows and term.descending is not reverse:
+            break
+        reverse = term.descending
+        at, follows = at + 1, follows + 1
+    return Kept(access, tuple(columns[:at]), reverse, follows) if follows else None
