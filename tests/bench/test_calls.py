@@ -18,9 +18,9 @@ from rome.engine.attempt.commit_turn import Client, of_thread
 from tests.support.databases import Store, database, on
 
 AT_MOST: dict[Store, list[int]] = {
-    "memory": [57, 71, 104, 219, 71, 121, 70],
-    "lmdb": [61, 74, 109, 231, 94, 125, 91],
-    "redis": [50, 64, 92, 215, 58, 114, 59],
+    "memory": [57, 71, 104, 93, 69, 100, 70],
+    "lmdb": [61, 74, 109, 105, 92, 104, 91],
+    "redis": [50, 64, 92, 89, 56, 93, 59],
 }
 """By store, in the order of OPERATIONS."""
 

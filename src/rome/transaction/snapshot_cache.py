@@ -73,6 +73,12 @@ class SnapshotCache(Struct, eq=False):
         at = bisect_right(starts, bounds[0]) - 1
         return at >= 0 and (ranges[at].start, ranges[at].stop) == bounds
 
+    def claim(self, table_id: int, key: bytes) -> bool:
+        """Take a row as absent, unread, unless it is known; returns whether it is absent."""
+        if table_id in self.whole:
+            return self.row(table_id, key) is None
+        return self.rows.setdefault(table_id, {}).setdefault(key, None) is None
+
     def add_rows(self, table_id: int, rows: Iterable[tuple[bytes, Row | None]]) -> None:
         """Add rows by their keys; None for an absent one."""
         self.rows.setdefault(table_id, {}).update(rows)

@@ -147,6 +147,11 @@ class WorkingSet:
         """Whether SQLite has ended the transaction by itself, as INSERT OR ROLLBACK makes it do."""
         return self._begun and not self.connection.in_transaction
 
+    @property
+    def enforces_foreign_keys(self) -> bool:
+        """Whether SQLite enforces them at present."""
+        return self._enforcing
+
     def enforce_foreign_keys(self, enforced: bool) -> None:
         """Enforce foreign keys from now on, or not. (The PRAGMA has no effect inside a transaction.)
 
@@ -462,6 +467,26 @@ class WorkingSet:
         last, total = self.connection.changes(), self.connection.total_changes() - before
         changes = last if len(batch) == 1 else total
         return StatementRun(rows, changes, last, total, self.connection.last_insert_rowid(), events, failed)
+
+    def add(self, sql: str, parameters: Sequence[SqlValue]) -> int | None:
+        """Run an INSERT of one row that fires no trigger and replaces none, without looking what it does.
+
+        Returns:
+            its rowid; None: SQLite has refused it, and nothing of it is left.
+
+        Raises:
+            OperationalError: SQLite has ended the transaction.
+        """
+        self.interruption.running = True
+        try:
+            self.connection.execute(sql, parameters)
+        except apsw.Error as error:
+            if not self.connection.in_transaction:
+                raise translate(error) from error
+            return None
+        finally:
+            self.interruption.running = False
+        return self.connection.last_insert_rowid()
 
     def touch(self, tables: Mapping[str, Table], events: Iterable[Event]) -> None:
         """Note the rows that a run which stands has touched."""

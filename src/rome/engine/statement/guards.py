@@ -66,6 +66,38 @@ class TableGuards:
                 requests.append(self._request(index, encode_key(values, index.collations)))
         return requests
 
+    def all_unique(self, row: PlannedRow) -> list[ReadRequest] | None:
+        """As `of_planned`, if all unique keys are known, except for an id that is not given; None: some is not."""
+        known, alias = row.values, self.table.rowid_alias
+        requests = []
+        for index in self.unique:
+            if index is self.table.key and not row.rowid_given:
+                continue
+            values = []
+            for position in index.columns:
+                at = alias if position == ROWID and alias is not None else position
+                if at not in known:
+                    return None
+                values.append(known[at])
+            if None not in values:
+                requests.append(self._request(index, encode_key(values, index.collations)))
+        return requests
+
+    def all_parents(self, known: Known) -> list[ReadRequest] | None:
+        """As `parents_of`, if they are known, and a key or an index leads to each; None: some is not, or none does."""
+        requests = []
+        for way in self.parent_ways:
+            if way.is_computed or way.rows.index_id is None:
+                return None
+            values = []
+            for position in way.columns:
+                if position not in known:
+                    return None
+                values.append(known[position])
+            if None not in values:
+                requests.append(way.rows.request(values))
+        return requests
+
     def parents_of(self, known: Known) -> list[ReadRequest]:
         """The rows that a new row's foreign keys name."""
         requests = []

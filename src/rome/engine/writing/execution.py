@@ -21,6 +21,7 @@ from rome.engine.statement.prepared import Prepared
 from rome.engine.writing.guard_loop import Change, GuardLoop, validate_hydrated
 from rome.engine.writing.id_blocks import IdBlocks
 from rome.engine.writing.row_ids import RowIds
+from rome.engine.writing.short_ways import add_plainly, change_unguarded
 from rome.errors import DataError, IdsExhaustedError, WorkingSetFullError
 from rome.store.spi import Reserve, Store
 from rome.transaction.read_set import Validation
@@ -112,6 +113,10 @@ class Execution:
         target = prepared.target
         planned = None if target is None else prepared.plan.planned_rows(parameters)
         change = Change(prepared, [parameters], check, planned, foreign_keys, self.defer_foreign_keys)
+        if prepared.traits.unguarded:
+            return change_unguarded(self.reader, self.ids, change)
+        if prepared.traits.adds_plainly and (run := add_plainly(self.reader, self.ids, change)) is not None:
+            return run
         if target is None:
             gather(self.reader, prepared.plan.waves(parameters), check)
             return GuardLoop(self.reader, self.ids, change, 0).run()

@@ -22,6 +22,7 @@ class IdBlocks:
 
     Attributes:
         size: how many ids to reserve at once, at least.
+        at_hand: the blocks: their first ids that are free, and where they end.
     """
 
     def __init__(self, size: int) -> None:
@@ -30,16 +31,16 @@ class IdBlocks:
 
     def forget(self) -> None:
         """Drop all blocks: a forked child has copies of its parent's, and perhaps of a lock that is held."""
-        self._blocks: dict[tuple[bytes, int], tuple[int, int]] = {}
+        self.at_hand: dict[tuple[bytes, int], tuple[int, int]] = {}
         self._left: dict[tuple[bytes, int], tuple[int, int]] = {}
         self._lock = Lock()
 
     def retire(self) -> None:
         """Hand out nothing more of what is there: others may have taken greater ids by now."""
-        if self._blocks:
-            for (incarnation, table_id), (first, stop) in self._blocks.items():
+        if self.at_hand:
+            for (incarnation, table_id), (first, stop) in self.at_hand.items():
                 self.leave(incarnation, table_id, first, stop)
-            self._blocks.clear()
+            self.at_hand.clear()
 
     def leave(self, incarnation: bytes, table_id: int, first: int, stop: int) -> None:
         """Note ids [first, stop) that nobody uses; the greatest in one piece are kept, to be taken again."""
@@ -58,34 +59,34 @@ class IdBlocks:
     def take(self, incarnation: bytes, table_id: int, size: int, above: int) -> int | None:
         """The first of `size` consecutive ids, all above `above`, for the caller alone; None: reserve more first."""
         with self._lock:
-            first, stop = self._blocks.get((incarnation, table_id), (0, 0))
+            first, stop = self.at_hand.get((incarnation, table_id), (0, 0))
             first = max(first, above + 1)
             if stop - first < size:
                 return None
-            self._blocks[incarnation, table_id] = first + size, stop
+            self.at_hand[incarnation, table_id] = first + size, stop
             return first
 
     def add(self, incarnation: bytes, table_id: int, first: int, size: int) -> None:
         """Put in a block that the store has reserved; it replaces the one before, which was too small."""
         with self._lock:
-            old_first, old_stop = self._blocks.get((incarnation, table_id), (0, 0))
+            old_first, old_stop = self.at_hand.get((incarnation, table_id), (0, 0))
             if old_stop == first and old_first < old_stop:
                 first, size = old_first, size + old_stop - old_first
-            self._blocks[incarnation, table_id] = first, first + size
+            self.at_hand[incarnation, table_id] = first, first + size
 
     def give_back(self, incarnation: bytes, table_id: int, first: int, stop: int) -> None:
         """Return ids [first, stop) that were not used, if nobody has taken a later one."""
         with self._lock:
-            block_first, block_stop = self._blocks.get((incarnation, table_id), (0, 0))
+            block_first, block_stop = self.at_hand.get((incarnation, table_id), (0, 0))
             if block_first == stop:
-                self._blocks[incarnation, table_id] = first, block_stop
+                self.at_hand[incarnation, table_id] = first, block_stop
 
     def discard(self, incarnation: bytes, table_id: int, up_to: int | None = None) -> None:
         """Drop what is there: an id in it turned out to be taken, or an explicit id up to `up_to` went into it."""
         with self._lock:
-            first, _ = self._blocks.get((incarnation, table_id), (0, 0))
+            first, _ = self.at_hand.get((incarnation, table_id), (0, 0))
             if up_to is None or first <= up_to:
-                self._blocks.pop((incarnation, table_id), None)
+                self.at_hand.pop((incarnation, table_id), None)
             left, _ = self._left.get((incarnation, table_id), (0, 0))
             if up_to is None or left <= up_to:
                 self._left.pop((incarnation, table_id), None)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from rome.catalog.rows import row_key
 from rome.catalog.schema import ROWID, Table
 from rome.codec.keys import encode_key
+from rome.codec.values import Collation
 from rome.engine.reading.reader import Reader
 from rome.engine.statement.prepared import Prepared
 from rome.engine.writing.id_blocks import BLOCK, IDENTIFIERS, IdBlocks
@@ -21,6 +22,8 @@ from rome.store.spi import MAX_NUMBER, ORDER_INDEX, Reserve, Snapshot, Store
 from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest
 from rome.workingset.workingset import Event
+
+_BINARY: tuple[Collation] = ("BINARY",)
 
 
 class Taken(Struct, frozen=True, gc=False):
@@ -83,6 +86,30 @@ class RowIds:
         if table.rowid_alias is None:
             return len(rows)
         return sum(not row.rowid_given for row in rows)
+
+    def are_from_store(self, table: Table) -> bool:
+        """Whether new rows of a table with an INTEGER PRIMARY KEY get ids that the store has not handed out before."""
+        return not (table.rowid_alias is None or self.given or self._is_private(table))
+
+    def for_one(self, table: Table) -> Reserve | None:
+        """What to ask of the store for the id of one row, where `are_from_store`; None: ids are at hand."""
+        if self._ids.at_hand:
+            found = self.reserves(table, 1)
+            return found[0] if found else None
+        is_empty = table.id not in self._working_set.contents.tables
+        return self._reserve(table, 1, 0 if is_empty else self._working_set.max_rowid(table))
+
+    def note_taken(self, table: Table, first: int) -> None:
+        """An id for one row, asked for by itself, is taken, and was never at hand."""
+        self._again = False
+        self.taken.append(Taken(table.id, table.name.lower(), first, 1))
+
+    def claim_one(self, table: Table, rowid: int) -> None:
+        """As `claim`, for one row."""
+        key = encode_key((rowid,), _BINARY)
+        transaction = self._reader.transaction
+        if transaction.cache.claim(table.id, key):
+            transaction.read_set.add_point(table.id, key, 0)
 
     def reserves(self, table: Table, needed: int, *, perhaps_more: bool = False) -> list[Reserve]:
         """What to ask of the store so that so many ids are at hand; or a block of them, if the run may need more."""
@@ -254,9 +281,7 @@ class RowIds:
 
     def _claim_key(self, table: Table, key: bytes) -> None:
         transaction = self._reader.transaction
-        if not transaction.cache.knows(table.id, key):
-            transaction.cache.add_rows(table.id, [(key, None)])
-        if transaction.cache.row(table.id, key) is None and table.id < self._reader.first_new_table:
+        if transaction.cache.claim(table.id, key) and table.id < self._reader.first_new_table:
             transaction.read_set.add_point(table.id, key, 0)
 
     def renumber(self, table: Table, events: list[Event], above: int, prepared: Prepared) -> list[Event]:

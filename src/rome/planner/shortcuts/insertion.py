@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from rome.catalog.schema import ROWID, Catalog, Table
+from rome.catalog.schema import ROWID, Affinity, Catalog, Table
 from rome.codec.values import SqlValue
 from rome.planner.algebra.scope import ROWID_NAMES
-from rome.planner.parse.affinity import UNCERTAIN, stored
+from rome.planner.parse.affinity import UNCERTAIN, Uncertain, stored
 from rome.planner.parse.canonical import Constant, Slot, literal, number, number_parameters
 from rome.planner.plan import PlannedRow
 from rome.sql.tokens import Token, identifier
@@ -17,55 +18,98 @@ SlotOrNull = Slot | None
 """A value of a row: what a slot stands for; None: an expression, unknown before the run."""
 
 
+class _ValuePlan(NamedTuple):
+    """How one value of a row is found.
+
+    Attributes:
+        position: of its column, or ROWID.
+        slot: of the parameter; None: it is `constant`.
+        kept: the type of which the column stores every value as it is; None: it stores all values so.
+        is_key: it is the row's id.
+    """
+
+    position: int
+    slot: int | None
+    constant: SqlValue | Uncertain
+    affinity: Affinity
+    kept: type | None
+    is_key: bool
+
+
+class _RowPlan(NamedTuple):
+    """How a row is found. `rowid_given`: its id is an expression, so that it is set whatever the parameters are."""
+
+    values: tuple[_ValuePlan, ...]
+    rowid_given: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Insertion:
     """The rows of an INSERT .. VALUES, as far as others decide whether they may come in.
 
-    `columns`: positions that the values are for, ROWID among them. `rows`: for DEFAULT VALUES one that is empty.
-    `is_constant`: all values are known before the run, those of other columns, too.
+    Attributes:
+        rows: for DEFAULT VALUES one that is empty.
+        is_constant: all values are known before the run, those of other columns, too.
     """
 
     table: Table
-    columns: tuple[int, ...]
-    rows: tuple[tuple[SlotOrNull, ...], ...]
+    rows: tuple[_RowPlan, ...]
     is_constant: bool
 
     @classmethod
     def of(cls, table: Table, columns: tuple[int, ...], rows: Sequence[Sequence[SlotOrNull]]) -> Insertion:
-        """From all columns and values that the statement has; thousands of rows may be planned by what is kept."""
-        deciding = [i for i, position in enumerate(columns) if position in {*table.guarding, table.rowid_alias, ROWID}]
+        """From all columns and values that the statement has; thousands of rows may be planned by what is kept.
+
+        Of a column that is named twice, SQLite stores the first value, but of the row's id the last.
+        """
+        wanted, keys = {*table.guarding, table.rowid_alias, ROWID}, (table.rowid_alias, ROWID)
+        deciding: dict[int, int] = {}
+        for i, position in enumerate(columns):
+            if position in wanted and (position in keys or position not in deciding):
+                deciding[position] = i
         return cls(
             table,
-            tuple(columns[i] for i in deciding),
-            tuple(tuple(row[i] for i in deciding if i < len(row)) for row in rows),
+            tuple(_row_plan(table, {at: row[i] for at, i in deciding.items() if i < len(row)}) for row in rows),
             not any(value is None for row in rows for value in row),
         )
 
     def planned(self, parameters: Sequence[SqlValue]) -> list[PlannedRow]:
         """The rows as they will be stored, as far as they are known."""
-        return [self._planned(row, parameters) for row in self.rows]
-
-    def _planned(self, row: Sequence[SlotOrNull], parameters: Sequence[SqlValue]) -> PlannedRow:
-        table = self.table
-        values: dict[int, SqlValue] = {}
-        given = False
-        for position, value in zip(self.columns, row, strict=False):
-            is_key = position in (table.rowid_alias, ROWID)
-            if isinstance(value, Constant):
-                raw = value.value
-            elif isinstance(value, int):
-                raw = parameters[value] if value < len(parameters) else None
-            else:
+        found = []
+        for plans, given in self.rows:
+            values: dict[int, SqlValue] = {}
+            for position, slot, constant, affinity, kept_type, is_key in plans:
+                raw = constant if slot is None else parameters[slot] if slot < len(parameters) else None
+                if raw is None or raw != raw:  # SQLite binds NaN as NULL
+                    if not is_key:
+                        values[position] = None
+                    continue
                 given = given or is_key
-                continue
-            if is_key and raw is not None:
-                given = True
-            if raw is UNCERTAIN or position == ROWID:
-                continue
-            kept = stored(raw, table.columns[position].affinity)
-            if kept is not UNCERTAIN and not (is_key and kept is None):
-                values[position] = kept
-        return PlannedRow(values, given)
+                if position == ROWID or raw is UNCERTAIN:
+                    continue
+                kept = raw if kept_type is None or type(raw) is kept_type else stored(raw, affinity)
+                if kept is not UNCERTAIN and not (is_key and kept is None):
+                    values[position] = kept
+            found.append(PlannedRow(values, given))
+        return found
+
+
+_KEPT: dict[Affinity, type | None] = {"TEXT": str, "INTEGER": int, "NUMERIC": int, "REAL": float, "BLOB": None}
+
+
+def _row_plan(table: Table, row: Mapping[int, SlotOrNull]) -> _RowPlan:
+    """How a row is found, given its values by column position."""
+    plans, rowid_given = [], False
+    for position, value in row.items():
+        is_key = position in (table.rowid_alias, ROWID)
+        affinity: Affinity = "INTEGER" if position == ROWID else table.columns[position].affinity
+        if isinstance(value, Constant):
+            plans.append(_ValuePlan(position, None, value.value, affinity, _KEPT[affinity], is_key))
+        elif isinstance(value, int):
+            plans.append(_ValuePlan(position, value, None, affinity, _KEPT[affinity], is_key))
+        else:
+            rowid_given = rowid_given or is_key
+    return _RowPlan(tuple(plans), rowid_given)
 
 
 def read_insertion(tokens: Sequence[Token], catalog: Catalog) -> Insertion | None:
