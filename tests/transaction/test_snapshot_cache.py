@@ -42,3 +42,18 @@ def test_the_order_index_read_whole_covers_every_key_and_range(
     assert cache.covering(TABLE, INDEX, *asked) == _KEYS
     assert cache.knows(TABLE, b"never stored")
     assert cache.row(TABLE, b"never stored") is None
+
+
+@given(st.lists(st.one_of(_ranges, st.just(EVERYTHING)), max_size=10), _ranges, st.sampled_from([0, INDEX]))
+def test_a_range_that_was_read_as_it_is_brings_no_other_rows(
+    read: list[tuple[bytes, bytes]], asked: tuple[bytes, bytes], index: int
+) -> None:
+    """Rows are shown without a look at their keys then."""
+    cache = SnapshotCache()
+    for start, stop in read:
+        cache.add_range(TABLE, index, (start, stop), [row for row in _ROWS if start <= row.key < stop])
+    if cache.has_range(TABLE, index, asked):
+        assert cache.covering(TABLE, index, *asked) == [key for key in _KEYS if asked[0] <= key < asked[1]]
+    alone = SnapshotCache()
+    alone.add_range(TABLE, index, asked, [])
+    assert alone.has_range(TABLE, index, asked)
