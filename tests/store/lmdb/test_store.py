@@ -30,7 +30,7 @@ from rome.errors import (
     StoreUnavailableError,
     URLError,
 )
-from rome.store.lmdb import LmdbStore, environment, reaper
+from rome.store.lmdb import LmdbStore, environment, files, fork, reaper
 from rome.store.location import Location
 from rome.store.spi import CommitRequest, Get, Reserve, Retention, Store
 from rome.testing.harness import RowWrite, SnapshotClient, put
@@ -203,7 +203,7 @@ class TestProcesses:
         writer.store.set_retention(AT_ONCE)
         writer.write(put(b"a", MEGABYTE))
         forgetful.begin()
-        thread = environment._reaper._thread
+        thread = fork.reaper._thread
         assert thread is not None
         self._overwrite(writer, times=2)
         writer.store.release()
@@ -221,7 +221,7 @@ class TestProcesses:
         writer.store.trim()
         reader.begin()
         writer.begin()
-        assert environment._reap()
+        assert fork._reap()
         assert reader.record(b"a") == b"record"
 
     @staticmethod
@@ -278,7 +278,7 @@ class TestFork:
         client.begin()
         assert threading.active_count() == 2
         assert forked(threading.active_count) == "1"
-        assert environment._reaper._thread is not None, "the snapshot is watched again"
+        assert fork.reaper._thread is not None, "the snapshot is watched again"
 
     def test_fork_while_other_threads_commit(self, connect: Connect) -> None:
         client, other = connect(), connect()
@@ -391,9 +391,9 @@ class TestFiles:
         first, second = LmdbStore.open(locate(path)), LmdbStore.open(locate(path))
         first.close()
         first.close()
-        assert str(path) in environment._environments
+        assert str(path) in fork.OPENED.by_path
         second.close()
-        assert str(path) not in environment._environments
+        assert str(path) not in fork.OPENED.by_path
 
     @pytest.mark.parametrize(
         ("name", "error", "message"),
@@ -636,7 +636,8 @@ class TestErrors:
         assert not client.store.is_usable()
 
     def test_more_snapshots_than_places_is_said_and_passes(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(environment, "MAX_READERS", 3)
+        for module in (environment, files):
+            monkeypatch.setattr(module, "MAX_READERS", 3)
         stores = [LmdbStore.open(locate(path)) for _ in range(5)]
         for store in stores[:3]:
             store.read(None, ())

@@ -4,7 +4,10 @@ LMDB is a copy-on-write B-tree with one writer at a time and readers that never 
 snapshots, so superseded versions need no room of their own: the pages that a snapshot needs stay until it ends.
 What a commit needs to validate its reads is kept beside the rows: a log of changes, ordered by key.
 
-    environment.py  the file: opened once per process, never used by a forked child; creation, deletion
+    files.py        opens a file once per process; makes and deletes files
+    fork.py         the files that are open, and what a fork means for them
+    environment.py  one open file
+    pin.py          one connection's snapshot of it
     reaper.py       ends snapshots that are older than the retention
     ordered.py      ordered maps in the file, with keys of any length
     state.py        what the file says about itself: version, floor, retention

@@ -10,7 +10,7 @@ from typing import Final
 
 from rome.errors import DatabaseError
 from rome.store.diagnosis import Diagnosis, Finding, Level, Loss, size_text
-from rome.store.lmdb import environment
+from rome.store.lmdb import files
 from rome.store.lmdb.environment import MAX_READERS, Environment
 from rome.store.lmdb.state import FORMAT
 
@@ -104,12 +104,12 @@ def _permissions(path: str, mode: int) -> Finding:
 
 
 def _look_inside(path: str, *, max_size: int, sync: bool) -> list[Finding]:
-    opened, pin = environment.acquire(path, max_size=max_size, sync=sync)
+    opened, pin = files.acquire(path, max_size=max_size, sync=sync)
     try:
         with pin.lock:
             return [*_contents(opened), *_readers(opened)]
     finally:
-        environment.release(opened, pin)
+        files.release(opened, pin)
 
 
 def _contents(opened: Environment) -> Iterator[Finding]:

@@ -23,10 +23,12 @@ from rome.errors import (
 from rome.store import spi
 from rome.store.commit_queue import CommitQueue
 from rome.store.diagnosis import Diagnosis
-from rome.store.lmdb import commit, environment
+from rome.store.lmdb import commit, files
 from rome.store.lmdb.diagnosis import diagnose
-from rome.store.lmdb.environment import DEFAULT_MAX_SIZE, DEFAULT_MODE, FAILURES, Environment, Pin
+from rome.store.lmdb.environment import FAILURES, Environment
+from rome.store.lmdb.files import DEFAULT_MAX_SIZE, DEFAULT_MODE
 from rome.store.lmdb.ordered import LmdbTransaction
+from rome.store.lmdb.pin import Pin
 from rome.store.lmdb.read import answer
 from rome.store.lmdb.state import State
 from rome.store.location import Location
@@ -71,11 +73,11 @@ class LmdbStore(spi.Store):
 
     @classmethod
     def open(cls, location: Location) -> Self:
-        opened, pin = environment.acquire(location.database, **_options(location))
+        opened, pin = files.acquire(location.database, **_options(location))
         try:
             return cls(opened, pin)
         except BaseException:
-            environment.release(opened, pin)
+            files.release(opened, pin)
             raise
 
     @classmethod
@@ -87,16 +89,16 @@ class LmdbStore(spi.Store):
         except OSError as error:
             raise StoreUnavailableError(f"cannot list {folder!r}: {error.strerror}") from error
         paths = sorted(os.path.join(folder, name) for name in names)
-        return [path for path in paths if os.path.isfile(path) and environment.is_database(path)]
+        return [path for path in paths if os.path.isfile(path) and files.is_database(path)]
 
     @classmethod
     def database_exists(cls, location: Location) -> bool:
         # By the file itself: its folder may not exist, and a listed path is written as os.path.join() writes it.
-        return os.path.isfile(location.database) and environment.is_database(location.database)
+        return os.path.isfile(location.database) and files.is_database(location.database)
 
     @classmethod
     def drop_database(cls, location: Location) -> None:
-        environment.drop(location.database)
+        files.drop(location.database)
 
     @classmethod
     def diagnose(cls, location: Location) -> Diagnosis:
@@ -110,7 +112,7 @@ class LmdbStore(spi.Store):
             try:
                 if snapshot is None:
                     self._snapshot = None
-                    state = self._pin.begin()
+                    state = opened.renew(self._pin)
                     snapshot = self._snapshot = self._heard_of(state, state.version)
                 elif snapshot != self._snapshot:
                     raise SnapshotLostError.of_another(snapshot.version)
@@ -275,7 +277,7 @@ class LmdbStore(spi.Store):
     def close(self) -> None:
         self._closed = True
         self._snapshot = None
-        environment.release(self._environment, self._pin)
+        files.release(self._environment, self._pin)
 
     def _begin_round_trip(self) -> Environment:
         """Before what is done with the lock of the pin held. Whoever does it translates FAILURES."""

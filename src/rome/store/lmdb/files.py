@@ -1,0 +1,200 @@
+"""Opens a database's file for a connection, once per process; makes files, deletes them, and says what a file is.
+
+A file is made and deleted under a lock on its folder, so that nobody opens one that is being deleted. A deleted file
+is marked in itself, for those who still have it open.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import lmdb
+from msgspec.structs import replace
+
+from rome.errors import (
+    FormatError,
+    StoreConfigError,
+    StoreFullError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+)
+from rome.store.lmdb import numbers
+from rome.store.lmdb.environment import FULL, MAX_READERS, Environment
+from rome.store.lmdb.fork import OPENED, reaper
+from rome.store.lmdb.pages import check_whole
+from rome.store.lmdb.pin import Pin
+from rome.store.lmdb.state import State
+
+DEFAULT_MAX_SIZE: Final = 1 << 40
+DEFAULT_MODE: Final = 0o600
+_READER_BYTES, _READERS_HEAD_BYTES = 64, 192
+_MAGIC, _MAGIC_AT = b"\xde\xc0\xef\xbe", (16, 24)  # on little-endian machines; the page header is longer in LMDB 1.0
+
+
+def acquire(path: str, *, max_size: int, sync: bool, mode: int = DEFAULT_MODE) -> tuple[Environment, Pin]:
+    """Open a file, or share it with other connections of this process.
+
+    Args:
+        mode: permissions of a file that is made; the umask takes some of them away.
+
+    Raises:
+        StoreConfigError: it is open with other options.
+        StoreUnavailableError, StoreReadOnlyError, FormatError, StoreFullError
+    """
+    path = os.path.realpath(path)
+    with OPENED.lock, _system_errors(path):
+        environment = _current(path)
+        if environment is None:
+            environment = OPENED.by_path[path] = _open(path, max_size=max_size, sync=sync, mode=mode)
+        elif (environment.max_size, environment.sync) != (max_size, sync):
+            raise StoreConfigError(f"{path} is open in this process with other options (max_size, sync)")
+        pin = Pin(reaper.watch)
+        environment.pins.add(pin)
+        return environment, pin
+
+
+def release(environment: Environment, pin: Pin) -> None:
+    """Close the file with its last connection."""
+    with OPENED.lock:
+        if environment.gone is None:
+            with pin.lock:
+                pin.end()
+            environment.pins.discard(pin)
+            if not environment.pins:
+                environment.close("the connection is closed")
+                OPENED.by_path.pop(environment.path, None)
+
+
+def drop(path: str) -> None:
+    """Delete a file. Connections to it will raise StoreUnavailableError."""
+    path = os.path.realpath(path)
+    with OPENED.lock, _system_errors(path):
+        if not os.path.exists(path):
+            return
+        in_use = _current(path)
+        environment = in_use or _open(path, max_size=DEFAULT_MAX_SIZE, sync=True, mode=DEFAULT_MODE)
+        try:
+            with _folder_locked(path):
+                with suppress(StoreFullError):  # a full file can be deleted, too
+                    environment.write(lambda txn: replace(environment.state_in(txn), dropped=True).write(txn))
+                _unlink(path)
+        finally:
+            if in_use is None:
+                environment.close("")
+            else:
+                _current(path)
+
+
+def _current(path: str) -> Environment | None:
+    """The open file of this path, unless it was dropped or replaced: then it is closed."""
+    environment = OPENED.by_path.get(path)
+    if environment is not None and not environment.is_current():
+        del OPENED.by_path[path]
+        environment.close(f"{path} was dropped")
+        environment = None
+    return environment
+
+
+def is_database(path: str) -> bool:
+    """Whether a file is a database of Rome. Creates nothing, and takes no lock that a closing file would lose."""
+    path = os.path.realpath(path)
+    with OPENED.lock:
+        if _current(path) is not None:
+            return True
+        if not os.path.isfile(path + "-lock") or not _is_lmdb(path):
+            return False
+        try:
+            check_whole(path)
+            with lmdb.open(path, subdir=False, readonly=True, lock=False, create=False) as file, file.begin() as txn:
+                state = State.read(txn)
+        except FormatError:
+            return True
+        except lmdb.Error:
+            return False
+        return state is not None and not state.dropped
+
+
+def _open(path: str, *, max_size: int, sync: bool, mode: int) -> Environment:
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise StoreUnavailableError(f"{path}: there is no folder {folder}; create it first")
+    if os.path.isdir(path):
+        raise StoreUnavailableError(f"{path} is a folder; name a file in it")
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise StoreReadOnlyError(f"{path}: no permission to write; LMDB's readers need it, too, for the lock file")
+    with _folder_locked(path):
+        if os.path.exists(path) and os.path.getsize(path) and not _is_lmdb(path):
+            raise FormatError(f"{path} is not an LMDB file")
+        _prepare(path, mode)
+        environment = Environment(path, max_size=max_size, sync=sync, mode=mode)
+        if not environment.is_dropped():
+            return environment
+        # Whoever dropped it died before deleting it.
+        environment.close("dropped")
+        _unlink(path)
+        _prepare(path, mode)
+        return Environment(path, max_size=max_size, sync=sync, mode=mode)
+
+
+def _prepare(path: str, mode: int) -> None:
+    """See that the file is whole, and that its table of readers has its place on the disk.
+
+    LMDB makes that table as a hole in a file and maps it: on a full disk a process that takes a place gets SIGBUS.
+    """
+    lock = path + "-lock"
+    if os.path.exists(path) and os.path.getsize(path):
+        check_whole(path)
+        mode = stat.S_IMODE(os.stat(path).st_mode)  # who may open the one must open the other
+    if os.path.exists(lock) and os.path.getsize(lock):
+        return
+    size = _READERS_HEAD_BYTES + (MAX_READERS - 1) * _READER_BYTES
+    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        if os.write(file, bytes(size)) < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        os.unlink(lock)
+        raise
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def _system_errors(path: str) -> Iterator[None]:
+    """Raise what the system says of a file as Rome's errors."""
+    try:
+        yield
+    except PermissionError as error:
+        raise StoreReadOnlyError(f"{path}: {error.strerror}: the file and its folder must be writable") from error
+    except OSError as error:
+        kind = StoreFullError if error.errno in FULL else StoreUnavailableError
+        raise kind(f"{path}: {error.strerror}") from error
+
+
+@contextmanager
+def _folder_locked(path: str) -> Iterator[None]:
+    """Among processes. The caller need not hold it for long: opening takes a millisecond."""
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _unlink(path: str) -> None:
+    for name in (path + "-lock", path + numbers.SUFFIX, path):
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def _is_lmdb(path: str) -> bool:
+    with open(path, "rb") as file:
+        head = file.read(64)
+    return any(head[at : at + 4] == _MAGIC for at in _MAGIC_AT)
