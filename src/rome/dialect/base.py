@@ -61,7 +61,11 @@ class RomeExecutionContext(SQLiteExecutionContext):
         return self._rowcount != () or self.cursor.description is None
 
 
-_EXTENSIONS = {"oslo_db.sqlalchemy.exc_filters": "rome.oslo", "alembic.ddl.impl": "rome.alembic"}
+_EXTENSIONS = {
+    "oslo_db.sqlalchemy.exc_filters": "rome.oslo",
+    "oslo_db.sqlalchemy.provision": "rome.oslo.provision",
+    "alembic.ddl.impl": "rome.alembic",
+}
 """{module of a library: module of Rome that adapts it, which is imported if the application has loaded the library}"""
 
 
@@ -70,7 +74,7 @@ def _extend_libraries() -> None:
 
     It imports by name, since these modules are on the same layer as this one, which works without them.
 
-    Cost: two look-ups in sys.modules, so it may be called often.
+    Cost: three look-ups in sys.modules, so it may be called often.
     """
     for library, extension in _EXTENSIONS.items():
         if library in sys.modules and extension not in sys.modules:
@@ -113,7 +117,11 @@ class RomeDialect(SQLiteDialect):
 
     @classmethod
     def get_dialect_cls(cls, url: URL) -> type[Dialect]:
-        """The dialect class for a URL. SQLAlchemy-Utils gets one of its own: see rome.dialect.databases."""
+        """The dialect class for a URL. SQLAlchemy-Utils gets one of its own: see rome.dialect.databases.
+
+        oslo.db's provisioning asks for it, and makes no engine, before it looks for what knows databases of its kind.
+        """
+        _extend_libraries()
         if "sqlalchemy_utils" in sys.modules:
             databases = import_module("rome.dialect.databases")
             if databases.is_asked_by_utils():

@@ -1,0 +1,16 @@
+"""Teach oslo.db what it does not know of Rome, CockroachDB and TiDB. Importing this package does it, once per process.
+
+Engines on Rome import it by themselves when oslo.db is loaded. With CockroachDB or TiDB the application imports it.
+
+- rome_errors: Rome's errors become those that services retry.
+- newsql_errors: the same for the dialect `cockroachdb`, and for TiDB behind `mysql`.
+- engines: oslo.db's options for SQLite, sqlite_fk and sqlite_synchronous, hold for Rome's connections.
+- provision: databases for services' functional tests. It is imported when oslo.db's provisioning is, which only tests
+  use.
+
+Nothing changes for other databases. docs/newsql.md says what was tested on which server.
+"""
+
+from rome.oslo import engines, newsql_errors, rome_errors
+
+__all__ = ["engines", "newsql_errors", "rome_errors"]

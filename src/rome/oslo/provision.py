@@ -1,0 +1,82 @@
+"""Databases for the functional tests of OpenStack's services, made and dropped through oslo.db itself.
+
+    OS_TEST_DBAPI_ADMIN_CONNECTION=rome+redis://127.0.0.1:6379/admin
+
+names the server or folder; a test case's fixture asks for them by `DRIVER = "rome"`. oslo.db finds this module by
+itself: looking for "rome" it asks for the dialect, which imports it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from oslo_db.sqlalchemy import provision
+from sqlalchemy.engine import URL, Engine
+
+from rome import dbapi
+
+
+@provision.BackendImpl.impl.dispatch_for("rome")
+class RomeBackendImpl(provision.BackendImpl):  # type: ignore[misc]
+    """What oslo.db asks of a kind of database. Named databases are in the base URL's server, folder or process."""
+
+    supports_drop_fk = False
+
+    def create_opportunistic_driver_url(self) -> str:
+        """Used where no environment variable names one: in memory, as SQLite's is."""
+        return "rome+memory:///openstack_citest"
+
+    def provisioned_database_url(self, base_url: URL | str, ident: str) -> URL:
+        """The URL of a named database, with the options of the base URL; on LMDB a file beside the base URL's."""
+        url = sa.make_url(base_url)
+        if url.drivername != "rome+lmdb":
+            return url.set(database=ident)
+        base = Path(url.database or ident)
+        return url.set(database=str(base.with_name(ident + base.suffix)))
+
+    def create_named_database(self, engine: Engine, ident: str, conditional: bool = False) -> None:
+        """Create an empty database.
+
+        Raises:
+            ValueError: it is there, and `conditional` is not set.
+        """
+        url = self.provisioned_database_url(engine.url, ident)
+        if not conditional and dbapi.database_exists(url):
+            raise ValueError(f"database {url.database} exists: drop it first, or create it with conditional=True")
+        dbapi.create_database(url)
+
+    def drop_named_database(self, engine: Engine, ident: str, conditional: bool = False) -> None:
+        """Drop a database.
+
+        Raises:
+            ValueError: it is not there, and `conditional` is not set.
+        """
+        url = self.provisioned_database_url(engine.url, ident)
+        if not conditional and not dbapi.database_exists(url):
+            raise ValueError(f"there is no database {url.database}")
+        dbapi.drop_database(url)
+
+    def database_exists(self, engine: Engine, ident: str) -> bool:
+        return dbapi.database_exists(self.provisioned_database_url(engine.url, ident))
+
+    def list_databases(self, engine: Engine) -> list[str]:
+        """Names of all databases beside the engine's own, which is among them; on LMDB, files."""
+        return dbapi.list_databases(engine.url)
+
+    def drop_all_objects(self, engine: Engine) -> None:
+        """Drop all tables, with their indexes, and views. Rows that refer to each other are not in the way."""
+        with engine.connect() as connection:
+            enforced = connection.exec_driver_sql("PRAGMA foreign_keys").scalar()
+            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+            try:
+                quote = connection.dialect.identifier_preparer.quote
+                inspector = sa.inspect(connection)
+                for view in inspector.get_view_names():
+                    connection.exec_driver_sql(f"DROP VIEW {quote(view)}")
+                for table in inspector.get_table_names():
+                    connection.exec_driver_sql(f"DROP TABLE {quote(table)}")
+                connection.commit()
+            finally:
+                connection.rollback()
+                connection.exec_driver_sql(f"PRAGMA foreign_keys = {enforced}")
