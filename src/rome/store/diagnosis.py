@@ -1,4 +1,4 @@
-"""What `rome doctor` finds out about a store: what it would lose in which event, and what is wrong with it."""
+"""What `rome doctor` finds out about a store: what it would lose in each kind of failure, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import NamedTuple
 
 
 class Level(IntEnum):
-    """How bad a finding is, the least first."""
+    """How bad a finding is, in ascending order."""
 
     OK = 0
     UNKNOWN = 1
-    """It could not be looked at, so nobody should rely on it."""
+    """It could not be checked, so do not rely on it."""
     WARNING = 2
-    """Works, and would not in an event that is to be expected."""
+    """It works, and would not in an event that must be expected."""
     PROBLEM = 3
-    """Does not work, or loses data without any crash."""
+    """It does not work, or loses data without any crash."""
 
 
 class Loss(NamedTuple):
-    """What of the acknowledged commits an event takes with it; "nothing" when they all survive."""
+    """What an event does to acknowledged commits: which of them are lost, or "nothing" if all survive."""
 
     event: str
     lost: str
 
 
 class Finding(NamedTuple):
-    """What one check brought.
+    """The result of one check.
 
     Attributes:
-        check: what was looked at, in a word or two.
-        remedy: what to do about it; empty when there is nothing to do.
+        check: what was checked, in a word or two.
+        remedy: what to do about it; empty if nothing need be done.
     """
 
     check: str
@@ -43,7 +43,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All that was found.
+    """Everything that was found.
 
     Attributes:
         subject: which server or file, and its version.
@@ -55,12 +55,12 @@ class Diagnosis:
 
     @property
     def level(self) -> Level:
-        """That of the worst finding."""
+        """The level of the worst finding."""
         return max((finding.level for finding in self.findings), default=Level.OK)
 
 
 def size_text(count: float) -> str:
-    """A number of bytes, for people."""
+    """A number of bytes as text, such as 1.5 MB."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f} {unit}"

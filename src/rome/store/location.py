@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """One database of one store.
+    """The location of one database in one store.
 
     Attributes:
         scheme: the store's name: "memory", "lmdb", "redis".
-        database: name of the key space; for LMDB the path of the file. Any text, never empty.
-        options: the store's own URL options, as text; some are passwords, so no representation shows them.
+        database: its name; for LMDB the path of the file. Any text, never empty.
+        options: the store's own URL options, as text. Some are passwords, so repr() does not show them.
     """
 
     scheme: str

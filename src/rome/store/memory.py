@@ -1,11 +1,11 @@
 """The memory store: the executable specification of rome.store.spi, and the oracle of the tests.
 
-A database is found by its name and lives in this process until it is dropped. All threads share it, under one lock
-per database. A forked child inherits a copy, which from then on is its own.
+A database is found by its name and exists in this process until it is dropped. All threads share it, under one lock
+per database. A forked child inherits a copy, which is its own from then on.
 
-Invariant: a history holds, for every key, all the values that a snapshot at or above the table's floor can ask for.
-So a snapshot reads the newest change that is not newer than itself, and nothing is ever undone. Trimming a version
-forgets the values it replaced, and raises the floor to it.
+Invariant: a history holds, for every key, all values that a snapshot at or above the table's floor can ask for. So a
+snapshot reads the newest change that is not newer than itself, and nothing is ever undone. Trimming a version forgets
+the values that it replaced, and raises the floor to it.
 """
 
 from __future__ import annotations
@@ -61,17 +61,17 @@ from rome.store.spi import (
 )
 
 clock: Callable[[], float] = time.monotonic
-"""Seconds; what the retention is measured by. Tests replace it."""
+"""Returns seconds, in which the retention is measured. Tests replace it."""
 
 SCAN_ROWS = 10_000
-"""A scan stops after so many rows, as those of other stores do."""
+"""A scan stops after this many rows, as in other stores."""
 
 COMMITS_TRIMMED_PER_COMMIT = 4
 """More than one, so that trimming catches up; few, so that no commit pays for a long idle time before it."""
 
 
 class _Change(Struct, frozen=True, gc=False):
-    """What a key became at a version; `value` None: it was deleted."""
+    """The value of a key from a version on; None if it was deleted."""
 
     version: Version
     value: bytes | None
@@ -81,12 +81,12 @@ _ABSENT = _Change(0, None)
 
 
 class _History:
-    """An ordered map from key to value that remembers what each key was before."""
+    """An ordered map from key to value that remembers earlier values."""
 
     def __init__(self) -> None:
         self._keys: list[bytes] = []
         self._chains: dict[bytes, list[_Change]] = {}
-        """Every key's changes, oldest first. A key whose only change is a deletion is not kept."""
+        """{key: its changes, oldest first}. A key whose only change is a deletion is removed."""
 
     def get(self, key: bytes, at: Version) -> _Change:
         for change in reversed(self._chains.get(key, ())):
@@ -95,7 +95,7 @@ class _History:
         return _ABSENT
 
     def put(self, key: bytes, version: Version, value: bytes | None) -> int | None:
-        """Returns how many bytes this replaced; None when nothing changed, since an absent key was deleted."""
+        """Set or delete a value; returns how many bytes it replaced, or None if an absent key was deleted."""
         chain = self._chains.get(key)
         if chain is None:
             if value is None:
@@ -110,12 +110,12 @@ class _History:
         return 0 if old is None else len(key) + len(old)
 
     def between(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
-        """Every key of the range that has a history, whether or not it is there now."""
+        """Every key of the range that has a history, whether or not it exists now."""
         positions = range(bisect_left(self._keys, start), bisect_left(self._keys, stop))
         return map(self._keys.__getitem__, reversed(positions) if reverse else positions)
 
     def came_or_went(self, start: bytes, stop: bytes, since: Version) -> bool:
-        """Whether a key of the range did after `since`, even if it is again as it was."""
+        """Whether a key of the range was added or removed after `since`, even if it is again as it was."""
         return any(
             after.version > since and (before.value is None) != (after.value is None)
             for key in self.between(start, stop)
@@ -123,7 +123,7 @@ class _History:
         )
 
     def take_back(self, key: bytes, version: Version) -> None:
-        """Undo the changes at a version, the newest, as far as they have come."""
+        """Undo changes at the newest version, as far as they were made."""
         chain = self._chains.get(key)
         if chain is None:
             return
@@ -133,7 +133,7 @@ class _History:
             self._remove(key)
 
     def forget(self, key: bytes, version: Version) -> None:
-        """Discard what `key` was before its change at `version`; to do it again does nothing."""
+        """Discard what `key` was before its change at `version`. Idempotent."""
         chain = self._chains.get(key, [])
         while chain and chain[0].version < version:
             del chain[0]
@@ -153,10 +153,10 @@ class _Table:
     def __init__(self) -> None:
         self.rows = _History()
         self.indexes: dict[int, _History] = defaultdict(_History)
-        """Index key + row key -> row key. The order index is not here: it is the rows themselves."""
+        """{index id: {index key + row key: row key}}; without the order index, which is the rows themselves."""
         self.changed: Version = 0
         self.floor: Version = 0
-        """Snapshots below this cannot be read any more."""
+        """Snapshots below this can no longer be read."""
 
     def index(self, index_id: int) -> _History:
         return self.rows if index_id == ORDER_INDEX else self.indexes[index_id]
@@ -171,7 +171,7 @@ class _Table:
 
 
 class _MemoryCommit(Struct, frozen=True):
-    """What trimming needs to know of a commit, or of an aborted transaction (which touched nothing)."""
+    """What trimming needs to know of a commit, or of an aborted transaction (which changed nothing)."""
 
     version: Version
     time: float
@@ -181,7 +181,7 @@ class _MemoryCommit(Struct, frozen=True):
 
 
 class _Database:
-    """One database. Every method wants `lock` held."""
+    """One database. The caller of every method holds `lock`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -193,14 +193,14 @@ class _Database:
         self.sequences: dict[int, int] = defaultdict(int)
         self.retention = Retention()
         self._transactions: dict[bytes, Version | None] = {}
-        """Id -> commit version, None when aborted."""
+        """{transaction id: commit version, or None if aborted}"""
         self._past: deque[_MemoryCommit] = deque()
         self._replaced_bytes = 0
         self._places: list[QueueEntry] = []
         self.pending: CommitRequest | None = None
-        """A validated commit that is being applied. Whoever finds it finishes it: an exception from outside came."""
+        """A validated commit that is being applied. If an exception from outside comes, the next call finishes it."""
         self._floor: Version = 0
-        """Ids of transactions up to this version are forgotten, so no commit from below it is accepted."""
+        """Ids of transactions up to this version are forgotten, so no commit with an older snapshot is accepted."""
 
     @property
     def catalog_version(self) -> Version:
@@ -278,7 +278,7 @@ class _Database:
         return self.version
 
     def finish(self) -> None:
-        """Apply the pending commit, if there is one, whatever has been applied of it before."""
+        """Apply the pending commit, if there is one, however much of it has been applied before."""
         request = self.pending
         if request is None:
             return
@@ -311,7 +311,7 @@ class _Database:
 
     def _apply(self, request: CommitRequest, version: Version) -> None:
         for drop in request.drops:
-            # Nothing remembers what is dropped: the catalog change that comes with it invalidates older snapshots.
+            # No history is kept of what is dropped: the catalog change in the same commit invalidates older snapshots.
             if drop.index_id is None:
                 self.tables.pop(drop.table_id, None)
             else:
@@ -358,8 +358,8 @@ class _Database:
         if transaction_id not in self._transactions:
             if snapshot < self._floor:
                 raise CommitUnknownError.trimmed(transaction_id, snapshot)
-            # The abort takes a version, which is above the transaction's snapshot: once the abort is trimmed away,
-            # the late commit comes from below the floor.
+            # The abort takes a version, which is above the transaction's snapshot. So after the abort is trimmed, a
+            # late commit has a snapshot below the floor.
             self._remember(transaction_id, self.version + 1, None, [], 0)
         return self._transactions[transaction_id]
 
@@ -375,7 +375,7 @@ class _Database:
         self._places = queue.places
 
     def trim(self, limit: int | None = None) -> int:
-        """Forget commits that are older than the retention or do not fit into its bytes, oldest first."""
+        """Forget commits that are older than the retention or exceed its bytes, oldest first."""
         count = 0
         horizon = clock() - self.retention.seconds
         while self._past and count != limit:
@@ -383,7 +383,9 @@ class _Database:
             if oldest.time > horizon and self._replaced_bytes <= self.retention.max_bytes:
                 break
             for table, history, key in oldest.touched:
-                table.floor = oldest.version  # first: if this is interrupted, nobody reads what is half forgotten
+                table.floor = (
+                    oldest.version
+                )  # first, so that nobody reads what is half forgotten if this is interrupted
                 history.forget(key, oldest.version)
             self._floor = oldest.version
             self._transactions.pop(oldest.transaction_id, None)
@@ -409,12 +411,12 @@ def _unlock_all() -> None:
     _registry_lock.release()
 
 
-# No thread is half-way through a commit when the process forks: the child's copy is whole, and nobody holds its locks.
+# No thread is in the middle of a commit when the process forks, so the child's copy is whole and its locks are free.
 os.register_at_fork(before=_lock_all, after_in_parent=_unlock_all, after_in_child=_unlock_all)
 
 
 class MemoryStore(Store):
-    """A connection to a database of this process. One call counts as one round trip."""
+    """A connection to a database in this process. One call counts as one round trip."""
 
     capabilities = Capabilities(durable=False, shared=False, network=False)
     options = frozenset()
@@ -449,7 +451,7 @@ class MemoryStore(Store):
 
     @classmethod
     def diagnose(cls, location: Location) -> Diagnosis:
-        reason = "in the memory of this process: nothing is kept beyond it"
+        reason = "in the memory of this process, and gone with it"
         return Diagnosis(
             "memory",
             [Loss("the process ends", "everything")],

@@ -1,9 +1,10 @@
 """Find a store's class by the scheme of a URL, through the entry points `rome.stores`.
 
-A store is imported when its scheme is first used, so nobody pays for, or needs, the client library of another one.
+A store is imported when its scheme is first used, so an application needs no client library of another store.
 
-A store of another distribution registers itself twice, or only `rome.connect` finds it: SQLAlchemy looks for dialects
-by their whole name, and `create_engine` would say `Can't load plugin: sqlalchemy.dialects:rome.mine`.
+The distribution of an outside store registers two entry points. With the first alone only `rome.connect` finds it:
+SQLAlchemy looks for dialects by their whole name, and `create_engine` would raise `Can't load plugin:
+sqlalchemy.dialects:rome.mine`.
 
     [project.entry-points."rome.stores"]
     mine = "my_package:MyStore"
@@ -29,11 +30,11 @@ def schemes() -> list[str]:
 
 @cache
 def store_class(scheme: str) -> type[Store]:
-    """The store that serves `rome+<scheme>://`.
+    """The class of the store for `rome+<scheme>://`.
 
     Raises:
         URLError: no such store is installed.
-        InterfaceError: its client library is not; the message says what to install.
+        InterfaceError: its client library is not installed; the message says what to install.
     """
     installed = _installed()
     if scheme not in installed.names:
@@ -58,7 +59,7 @@ def _installed() -> EntryPoints:
 
 
 def _requirement(entry_point: EntryPoint) -> str:
-    """What to install for a store: the distribution that has it, with the extra of the store's name if it has one."""
+    """What to install for a store: its distribution, with the extra of the store's name if there is one."""
     distribution = entry_point.dist
     if distribution is None:
         return entry_point.name

@@ -1,13 +1,13 @@
 """The contract between Rome and a key/value store.
 
-A store holds one *database*: numbered tables, each an ordered map from row key to record, with numbered indexes
-beside it. It sees ids and bytes only, never names, columns or SQL. It keeps superseded versions for the
-*retention*, so that a snapshot stays readable while others write, and it applies a commit atomically if, and only
-if, nothing that the commit names as read has changed.
+A store holds one *database*: numbered tables, each an ordered map from row key to record, with numbered indexes. It
+sees only ids and bytes, never names, columns or SQL. It keeps superseded versions for the *retention*, so that a
+snapshot stays readable while others write. It applies a commit atomically if, and only if, nothing that the commit
+names as read has changed.
 
-Invariants every store keeps (the conformance suite in rome.testing.store_suite checks them):
+Invariants that every store keeps (the conformance suite in rome.testing.store_suite checks them):
   * All results of one `read` are of one version, the snapshot's.
-  * A commit that returns was applied whole, exactly once, at a version greater than all before it; a commit that
+  * A commit that returns was applied completely, exactly once, at a version greater than all before it; a commit that
     raises ConflictError wrote nothing.
   * Sequence numbers are never handed out twice, unless a commit has set the sequence back.
 
@@ -22,9 +22,10 @@ maintains it from the rows written; all other entries are written by the committ
 Table 0 is the catalog: its last change is the *catalog version*, which every read returns and every read and commit
 validates.
 
-Values are msgspec's Structs, here and in the layers above: one is made in 0.03 µs, a named tuple in 0.15. With
-`gc=False`, where no cycle can lead through them, Python's garbage collector does not see them. It collects after so
-many objects have come: in a large application thousands of rows as named tuples cost more by that than by all else.
+Values are msgspec's Structs, here and in the layers above: making one takes 0.03 µs, a named tuple 0.15. With
+`gc=False`, where no cycle can lead through them, Python's garbage collector does not track them. It runs after a number
+of tracked objects were made: in a large application, thousands of rows as named tuples cost more through that than in
+any other way.
 """
 
 from __future__ import annotations
@@ -40,39 +41,42 @@ from rome.store.diagnosis import Diagnosis, Finding, Level
 from rome.store.location import Location
 
 Version = int
-"""A store's commit counter: 0 is the empty database; below 2**53."""
+"""A store's commit counter: 0 is the empty database; always below 2**53."""
 
 CATALOG_TABLE = 0
 ORDER_INDEX = 0
 BEYOND = b"\xff"
-"""Greater than every key: the stop of a range that has no upper bound."""
+"""Greater than every key: the stop of a range without an upper bound."""
 
 Bounds = tuple[bytes, bytes]
-"""A range of an index: from the first, up to the second."""
+"""A range of an index, (start, stop): the start is included, the stop is not."""
 
 MAX_COMMIT_ROWS = 10_000
 MAX_COMMIT_BYTES = 16 * 1024 * 1024
 
 
 class Snapshot(Struct, frozen=True, gc=False):
-    """The store at one version. `incarnation` changes when a store's history may have run backwards."""
+    """The store at one version. `incarnation` changes if the store's history may have run backwards."""
 
     incarnation: bytes
     version: Version
 
 
 class Get(Struct, frozen=True, gc=False):
-    """Rows by key. Answered by a list of `Row | None`, in the order of `keys`."""
+    """Rows by key. The answer is a list of `Row | None`, in the order of `keys`."""
 
     table_id: int
     keys: tuple[bytes, ...]
 
 
 class Scan(Struct, frozen=True, gc=False):
-    """Rows by a range of an index, `start <= index key + row key < stop`. Answered by a ScanResult.
+    """Rows in a range of an index, `start <= index key + row key < stop`. The answer is a ScanResult.
 
-    `limit` bounds the rows returned; `reverse` walks down from `stop`. `known`: the caller has the rows of this scan as
-    of that snapshot, and the store need not send them where the table has not changed between it and this one.
+    Attributes:
+        limit: the most rows to return; None for no limit.
+        reverse: go down from `stop`.
+        known: the caller has the rows of this scan as of this snapshot. The store need not send them if the table has
+            not changed between it and the snapshot of the read.
     """
 
     table_id: int
@@ -85,7 +89,7 @@ class Scan(Struct, frozen=True, gc=False):
 
 
 class Count(Struct, frozen=True, gc=False):
-    """The number of entries in a range of an index. Answered by an int."""
+    """The number of entries in a range of an index. The answer is an int."""
 
     table_id: int
     index_id: int
@@ -101,15 +105,15 @@ MAX_NUMBER = 2**63 - 1
 
 
 class Reserve(Struct, frozen=True, gc=False):
-    """Take `size` numbers of a sequence, all greater than `above`; answered by the first. Never rolled back.
+    """Take `size` numbers of a sequence, all greater than `above`. The answer is the first. Never rolled back.
 
-    A sequence that was never used stands at 0, so its first number is 1. It ends at MAX_NUMBER. Whatever is taken later
-    is greater, whoever takes it. Size 0: nothing is taken; answered by what would be the next.
+    A sequence that was never used stands at 0, so its first number is 1. It ends at MAX_NUMBER. Numbers taken later are
+    greater, whoever takes them. With size 0 nothing is taken, and the answer is the number that would be next.
 
-    `again`: numbers above `above`, from the first up to the second, that the caller has taken and not used. Unless
-    somebody has taken a later one, they are the first ones of the answer.
+    `again` is (first, stop): numbers above `above` that the caller has taken and not used. Unless somebody has taken
+    later ones, the answer begins with them.
 
-    A store may forget in a crash what was taken, but not what a commit has raised a sequence to.
+    In a crash a store may forget which numbers were taken, but not to what a commit has raised a sequence.
     """
 
     sequence: int
@@ -118,7 +122,7 @@ class Reserve(Struct, frozen=True, gc=False):
     again: tuple[int, int] | None = None
 
     def first_after(self, last: int) -> int:
-        """The first number of the answer when `last` was the last that anybody took."""
+        """The first number of the answer if `last` was the last number taken."""
         if self.again is not None and last == self.again[1] - 1:
             return self.again[0]
         return max(last, self.above) + 1
@@ -133,11 +137,12 @@ class Row(Struct, frozen=True, gc=False):
 
 
 class ScanResult(Struct, frozen=True, gc=False):
-    """Rows in index order (descending when asked so).
+    """Rows in the index's order, or in descending order if that was asked for.
 
-    `resume` is None when the range is exhausted; else where to go on: the `start` of the next scan (its `stop` when
-    reverse). A store may stop before `limit`, to bound what one call costs: the caller goes on from `resume`.
-    `unchanged`: instead of `rows` it is those that the caller knows.
+    Attributes:
+        resume: None if the range is exhausted; otherwise where to continue: the `start` of the next scan (its `stop` if
+            reverse). A store may stop before `limit`, to bound the cost of one call.
+        unchanged: True if the rows are those that the caller knows, and `rows` is empty.
     """
 
     rows: Sequence[Row]
@@ -146,14 +151,14 @@ class ScanResult(Struct, frozen=True, gc=False):
 
 
 NOTHING_FOUND = ScanResult([], None)
-"""What most scans for a unique key find; thousands of a batch may share it, as nobody changes an answer."""
+"""The answer of most scans for a unique key. Thousands of a batch may share it, since nobody changes an answer."""
 UNCHANGED = ScanResult([], None, True)
 
 Answer = list[Row | None] | ScanResult | int
 
 
 class ReadResult(Struct, frozen=True, gc=False):
-    """`answers` and `reserved` are in the order of the requests and reserves."""
+    """The answers to a read. `answers` and `reserved` are in the order of the requests and reserves."""
 
     snapshot: Snapshot
     catalog_version: Version
@@ -177,9 +182,9 @@ index, which follows from the rows."""
 
 
 class Drop(Struct, frozen=True, gc=False):
-    """Delete a table with its rows, indexes and history (`index_id` None), or one index. No snapshot keeps it.
+    """Delete a table with its rows, indexes and history (`index_id` is None), or one index. No snapshot keeps it.
 
-    It comes with a write to table 0, so that every older snapshot is refused.
+    The same commit writes to table 0, so that every older snapshot is refused.
     """
 
     table_id: int
@@ -187,36 +192,36 @@ class Drop(Struct, frozen=True, gc=False):
 
 
 class Claim(NamedTuple):
-    """A row that a transaction in the commit queue wants left alone; `key` None: all rows of the table.
+    """A row that a transaction in the commit queue wants left alone; if `key` is None, all rows of the table.
 
-    A named tuple, since a store's file has it as an array.
+    It is a named tuple since a store's file holds it as an array.
     """
 
     table_id: int
     key: bytes | None
 
     def overlaps(self, other: Claim) -> bool:
-        """Whether there is a row that both want."""
+        """Whether some row is claimed by both."""
         return self.table_id == other.table_id and (self.key == other.key or None in (self.key, other.key))
 
 
 class CommitRequest(Struct, frozen=True, gc=False):
-    """One transaction's effects and what they rest on.
+    """One transaction's effects, and the read set that they depend on.
 
     The maps are the transaction's own, so that thousands of rows need no object each: a store does not change them, and
     they do not change any more. A map within may be empty.
 
     Args:
-        transaction_id: 16 bytes, unique for ever; a repeated commit under it is applied once.
-        snapshot: nothing older than this was read. The commit is refused when it is older than the retention, of
-            another incarnation, or older than the catalog's last change.
-        points, ranges: the read set. A row or range that the transaction itself writes is in it, too, as it was read.
-        rows, entries: the writes. An entry removed is there, one added is not.
+        transaction_id: 16 bytes, unique forever; a repeated commit with the same id is applied once.
+        snapshot: nothing older than this was read. The commit is refused if it is older than the retention, of another
+            incarnation, or older than the catalog's last change.
+        points, ranges: the read set. Rows and ranges that the transaction itself writes are in it as they were read.
+        rows, entries: the writes. An entry to remove exists, and one to add does not.
         drops: applied before the rows and entries.
-        sequences: sequence -> value that it must be raised to, at least. It may exceed MAX_NUMBER, where nobody takes
-            numbers of it.
-        settings: sequence -> value that it is set to, even if that is less; none of these is in `sequences`.
-        ticket: of the place in the commit queue, if there is one; given up when something was written.
+        sequences: {sequence: value to which it must be raised at least}. The value may exceed MAX_NUMBER if nobody takes
+            numbers of the sequence.
+        settings: {sequence: value to which it is set, even if that is lower}; disjoint from `sequences`.
+        ticket: of the entry in the commit queue, empty without one. The entry is removed if something was written.
     """
 
     transaction_id: bytes
@@ -237,10 +242,11 @@ class CommitRequest(Struct, frozen=True, gc=False):
 
 
 class Retention(NamedTuple):
-    """How long superseded versions are kept; stored in the database, the same for all of its clients.
+    """How long superseded versions are kept. It is stored in the database, the same for all clients.
 
-    `seconds`: a snapshot is readable, and a commit's id remembered, at least this long. `max_bytes` of superseded
-    versions shorten it when memory is scarcer than time.
+    Attributes:
+        seconds: how long, at least, a snapshot stays readable and a commit's id is remembered.
+        max_bytes: of superseded versions; beyond it the time is shortened.
     """
 
     seconds: float = 60.0
@@ -249,7 +255,7 @@ class Retention(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the layers above may rely on. They read a flag, never a store's name."""
+    """What a store can do. The layers above read these flags, never a store's name."""
 
     durable: bool
     """An acknowledged commit survives the end of this process."""
@@ -260,9 +266,9 @@ class Capabilities:
 
 
 class Store(ABC):
-    """One connection to one database. Used by one thread at a time; never shared with a forked child.
+    """One connection to one database. One thread may use it at a time, and a forked child may not.
 
-    It has at most one live snapshot: `read(None, ...)` fixes a new one and ends the one before.
+    It has at most one live snapshot: `read(None, ...)` takes a new one and ends the one before.
     """
 
     capabilities: ClassVar[Capabilities]
@@ -270,54 +276,60 @@ class Store(ABC):
     """Names of the URL options that this store understands."""
 
     round_trips: int
-    """How many times this connection has waited for the store, since it was opened."""
+    """How many times this connection has waited for the store since it was opened."""
 
     @classmethod
     @abstractmethod
     def open(cls, location: Location) -> Self:
-        """Connect; creates the database when it is not there.
+        """Connect, and create the database unless it exists.
 
         Raises:
-            StoreUnavailableError, AuthenticationError, StoreConfigError, StoreReadOnlyError, FormatError, URLError.
+            URLError: an option is wrong.
+            StoreUnavailableError, AuthenticationError: the store cannot be reached, or refuses the user.
+            StoreConfigError, StoreReadOnlyError: the store is configured so that Rome cannot use it.
+            FormatError: the database has a newer format.
         """
 
     @classmethod
     @abstractmethod
     def list_databases(cls, location: Location) -> list[str]:
-        """Names of all databases where `location` points to (its own `database` is ignored), sorted."""
+        """Names of all databases of the server or folder, sorted. The location's own `database` is ignored."""
 
     @classmethod
     def database_exists(cls, location: Location) -> bool:
-        """Whether the database is there. The question does not create it; a store may know it by less than the list."""
+        """Whether the database exists. The call does not create it. A store may override it with something cheaper."""
         return location.database in cls.list_databases(location)
 
     @classmethod
     @abstractmethod
     def drop_database(cls, location: Location) -> None:
-        """Delete the database and everything in it; no error when it is not there."""
+        """Delete the database and everything in it. If there is none, nothing happens."""
 
     @classmethod
     def diagnose(cls, location: Location) -> Diagnosis:
-        """Find out what the store would lose in which event, and what is wrong with it; for `rome doctor`.
+        """Find out what the store would lose in each kind of failure, and what is wrong with it; for `rome doctor`.
 
-        Changes nothing, and creates no database. A store that cannot be asked is a finding, and no error.
+        This changes nothing, and creates no database. A store that cannot be asked is a finding, not an error.
 
         Raises:
-            URLError.
+            URLError: an option is wrong.
         """
-        return Diagnosis(location.scheme, (), [Finding("store", Level.UNKNOWN, "this store tells nothing of itself")])
+        return Diagnosis(
+            location.scheme, (), [Finding("store", Level.UNKNOWN, "this store does not implement a diagnosis")]
+        )
 
     @abstractmethod
     def read(
         self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
     ) -> ReadResult:
-        """Answer all requests as of `snapshot`; None: as of now, which fixes this connection's snapshot.
+        """Answer all requests as of `snapshot`; if that is None, as of now, which takes this connection's snapshot.
 
         Raises:
-            SnapshotTooOldError: trimmed away. SnapshotLostError: of another incarnation, above the store's version,
-            or not this connection's. CatalogChangedError: the catalog changed after `snapshot`.
+            SnapshotTooOldError: the snapshot is older than the retention.
+            SnapshotLostError: the snapshot is of another incarnation, above the store's version, or not this
+            connection's. CatalogChangedError: the catalog changed after `snapshot`.
             StoreUnavailableError: the connection is lost, and the snapshot with it.
-            IdsExhaustedError: a block would go beyond MAX_NUMBER.
+            IdsExhaustedError: numbers would exceed MAX_NUMBER.
 
         Cost: one round trip; O(log n + rows returned + changes since the snapshot within what is asked).
         """
@@ -328,21 +340,22 @@ class Store(ABC):
 
     @abstractmethod
     def last_snapshot(self) -> Snapshot:
-        """The newest version this connection has heard of; for a commit that read nothing. No round trip."""
+        """The newest version that this connection has heard of, for a commit that read nothing. No round trip."""
 
     @abstractmethod
     def commit(self, request: CommitRequest) -> Version:
         """Validate the read set and apply the writes in one atomic step; returns the commit version.
 
-        A repetition under the same transaction id returns the first one's version. The snapshot is ended.
+        If the transaction id was committed before, that commit's version is returned. The snapshot ends.
 
         Raises:
-            ConflictError (and its subclasses): nothing was written, and this id was not used. TurnTakenError, only if
-                all else is well: somebody before us in the commit queue claims a row that this would write.
+            ConflictError: or a subclass; nothing was written, and the id was not used. TurnTakenError only if
+                everything else is valid: an earlier entry of the commit queue claims a row that this commit writes.
             CommitAbortedError: `resolve` was called for this id first.
-            CommitUnknownError: the connection broke after sending; all was applied, or nothing.
-            StoreUnavailableError: nothing was sent. StoreFullError, StoreReadOnlyError: nothing was written.
-            NotReplicatedError: applied, but on too few replicas.
+            CommitUnknownError: the connection broke after sending; everything was applied, or nothing.
+            StoreUnavailableError: nothing was sent.
+            StoreFullError, StoreReadOnlyError: nothing was written.
+            NotReplicatedError: it was applied, but on too few replicas.
 
         Cost: one round trip; O(reads + writes + changes inside what was read).
         """
@@ -351,41 +364,42 @@ class Store(ABC):
     def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         """What became of a commit: its version; or None, and then it will never be applied, even if it arrives later.
 
-        Reconnects when the connection is lost. Any connection may ask.
+        Any connection may ask. If the connection is lost, it reconnects.
 
         Args:
             snapshot: the version of the commit's snapshot.
 
         Raises:
-            CommitUnknownError: the id, applied or not, may have been trimmed away since.
-            NotReplicatedError: applied, but on too few replicas.
+            CommitUnknownError: the id, applied or not, may have been trimmed since.
+            NotReplicatedError: it was applied, but on too few replicas.
             StoreUnavailableError: the store cannot be asked.
         """
 
     @abstractmethod
     def join_queue(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
-        """Take a place in the commit queue, or keep it; returns how many before it claim the same.
+        """Join the commit queue, or stay in it; returns how many entries before this one claim the same rows.
 
-        At 0 it is our turn: what others commit leaves the claimed rows alone, until we commit, or leave, or the lease
-        is over, which lasts from now for `lease_s` by the store's clock, or for half of that when we had a place
-        already. The line is only about who comes first: it makes no commit valid or invalid, and may be lost.
+        If the answer is 0, it is our turn: other commits leave the claimed rows alone until this connection commits or
+        leaves the queue, or the lease ends. The lease lasts from now for `lease_s`, by the store's clock; if we were in
+        the queue already, for at least half of that. The queue only decides who is first: it makes no commit valid or
+        invalid, and may be lost.
 
         Args:
-            ticket: 16 bytes that nobody else has; the same as long as the place is to be kept.
-            claims: all of them, each time.
+            ticket: 16 bytes that nobody else has; the same for as long as the entry is to be kept.
+            claims: all claims, each time.
 
-        Cost: one round trip; O(places).
+        Cost: one round trip; O(entries).
         """
 
     @abstractmethod
     def leave_queue(self, ticket: bytes) -> None:
-        """Give a place up; no error when there is none. One round trip."""
+        """Leave the commit queue. If there is no entry, nothing happens. One round trip."""
 
     @abstractmethod
     def trim(self) -> int:
-        """Discard superseded versions and transaction ids older than the retention; returns how many commits' worth.
+        """Discard superseded versions and transaction ids older than the retention; returns of how many commits.
 
-        Every commit also trims a bounded amount. Works when the store is out of memory.
+        Every commit also trims a bounded amount. This works when the store is out of memory, too.
         """
 
     @abstractmethod
@@ -394,12 +408,12 @@ class Store(ABC):
 
     @abstractmethod
     def set_retention(self, retention: Retention) -> None:
-        """Change the retention, for all clients."""
+        """Change the retention for all clients."""
 
     @abstractmethod
     def is_usable(self) -> bool:
-        """False when the connection is known to be lost. Looks at the socket; no round trip."""
+        """Whether the connection is not known to be lost. It looks at the socket; no round trip."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give everything back. Idempotent."""
+        """Release everything. Idempotent."""

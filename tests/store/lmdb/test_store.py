@@ -552,7 +552,7 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"sync": "maybe"}, "sync=maybe: say on or off"),
+            ({"sync": "maybe"}, "sync=maybe: write on or off"),
             ({"max_size": "big"}, "max_size=big"),
             ({"max_size": "-1"}, "max_size=-1"),
             ({"max_size": "1000"}, "from 1M to 64T"),

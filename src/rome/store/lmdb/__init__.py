@@ -1,8 +1,8 @@
 """The LMDB store: a database is one file, shared by all processes of one machine.
 
 LMDB is a copy-on-write B-tree with one writer at a time and readers that never wait. Its read transactions are Rome's
-snapshots, so superseded versions need no room of their own: the pages that a snapshot needs stay until it ends.
-What a commit needs to validate its reads is kept beside the rows: a log of changes, ordered by key.
+snapshots, so superseded versions are not stored separately: LMDB keeps the pages that a snapshot needs until it ends.
+To validate what a commit has read, the file also holds a log of changes, ordered by key.
 
     files.py        opens a file once per process; makes and deletes files
     fork.py         the files that are open, and what a fork means for them

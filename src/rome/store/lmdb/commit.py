@@ -1,9 +1,9 @@
-"""Validates a commit, applies it, and trims what nobody can ask for any more. All inside one write transaction.
+"""Validate a commit, apply it, and trim what nobody can ask for any more, all inside one write transaction.
 
-The log holds for every index entry that changed since the floor the versions at which it last came or went, and was
-last written. That the *last* change is enough is what makes validation a walk over the changed entries of a range:
-a range read at version v is as it was when none of them is later than v. The order index's log also knows updates of
-rows; for another index, the rows that its entries lead to are looked up.
+For every index entry that changed since the floor, the log holds the versions at which the entry was last added or
+removed, and last written. The *last* change is enough, so validation is a walk over the changed entries of a range: a
+range that was read at version v is unchanged if none of them is later than v. The order index's log also has updates of
+rows; for another index, the rows to which its entries lead are looked up.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from rome.store.spi import (
 )
 
 clock: Callable[[], float] = time.time
-"""Seconds; what the retention is measured by. All processes share it, and it goes on while none runs."""
+"""Returns seconds, in which the retention is measured. All processes share this clock, and it runs while none does."""
 
 COMMITS_TRIMMED_PER_COMMIT: Final = 4
 """More than one, so that trimming catches up; few, so that no commit pays for a long idle time before it."""
@@ -82,7 +82,11 @@ def outcome(txn: LmdbTransaction, transaction_id: bytes) -> Version | None:
 
 
 def check_snapshot(state: State, snapshot: Snapshot) -> None:
-    """Raises ConflictError's subclasses when nothing that was read at the snapshot can be used."""
+    """Check that what was read at the snapshot can still be used.
+
+    Raises:
+        ConflictError: a subclass that says why it cannot.
+    """
     if snapshot.incarnation != state.incarnation or snapshot.version > state.version:
         raise SnapshotLostError.of(snapshot.version)
     if snapshot.version < state.catalog_version:
@@ -92,7 +96,11 @@ def check_snapshot(state: State, snapshot: Snapshot) -> None:
 
 
 def validate(txn: LmdbTransaction, state: State, request: CommitRequest) -> None:
-    """Raises ConflictError when anything that the request names as read has changed."""
+    """Check the read set.
+
+    Raises:
+        ConflictError: something that the request names as read has changed.
+    """
     check_snapshot(state, request.snapshot)
     for table_id, points in request.points.items():
         header = rows_header(table_id)
@@ -137,7 +145,7 @@ def _range_changed(
 
 
 def apply(txn: LmdbTransaction, state: State, request: CommitRequest) -> State:
-    """Write everything that a validated request names."""
+    """Write everything in a validated request."""
     changes = _Changes(txn, state.version + 1)
     for drop in request.drops:
         _drop(txn, drop)
@@ -158,7 +166,7 @@ def apply(txn: LmdbTransaction, state: State, request: CommitRequest) -> State:
 
 
 class _Changes:
-    """The rows and entries of one commit as they are written, and what trimming will have to know of them."""
+    """The rows and entries of one commit as they are written, and what trimming must know of them."""
 
     def __init__(self, txn: LmdbTransaction, version: Version) -> None:
         self.version = version
@@ -205,7 +213,10 @@ class _Changes:
 
 
 def _drop(txn: LmdbTransaction, drop: Drop) -> None:
-    """Nothing remembers what is dropped: the catalog change that comes with it invalidates older snapshots."""
+    """Delete a table or an index.
+
+    No history is kept of it: the catalog change in the same commit invalidates older snapshots.
+    """
     if drop.index_id is None:
         headers = headers_of_table(drop.table_id)
     else:
@@ -215,15 +226,15 @@ def _drop(txn: LmdbTransaction, drop: Drop) -> None:
 
 
 def committed_number(txn: LmdbTransaction, sequence: int) -> int:
-    """What commits have raised a sequence to."""
+    """The number to which commits have raised a sequence."""
     return int.from_bytes(txn.get(sequence_key(sequence), b""), "big")
 
 
 def abort(txn: LmdbTransaction, state: State, transaction_id: bytes) -> State:
-    """Refuse a commit that has not arrived yet.
+    """Make sure that a commit which has not arrived yet will be refused.
 
-    The abort takes a version, which is above the transaction's snapshot: once the abort is trimmed away, the late
-    commit comes from below the floor.
+    The abort takes a version, which is above the transaction's snapshot. So after the abort is trimmed, a late commit
+    has a snapshot below the floor.
     """
     version = state.version + 1
     state = _remember(txn, state, transaction_id, version, 0, [])
@@ -236,7 +247,7 @@ _decode_entries = msgspec.msgpack.Decoder(list[QueueEntry]).decode
 
 
 def read_queue(txn: LmdbTransaction) -> CommitQueue | None:
-    """The commit queue; None when nobody is in it."""
+    """The commit queue; None if it is empty."""
     stored = txn.get(LINE_KEY)
     try:
         return None if stored is None else CommitQueue(_decode_entries(stored), clock())
@@ -245,10 +256,12 @@ def read_queue(txn: LmdbTransaction) -> CommitQueue | None:
 
 
 def new_queue() -> CommitQueue:
+    """An empty commit queue."""
     return CommitQueue((), clock())
 
 
 def write_queue(txn: LmdbTransaction, queue: CommitQueue) -> None:
+    """Store the commit queue."""
     if queue.places:
         txn.put(LINE_KEY, _encode_entries(queue.places))
     else:
@@ -288,7 +301,7 @@ def _remember(
 
 
 def trim(txn: LmdbTransaction, state: State, limit: int) -> tuple[State, int]:
-    """Forget up to `limit` commits that are older than the retention or do not fit into its bytes, oldest first."""
+    """Forget up to `limit` commits that are older than the retention or exceed its bytes, oldest first."""
     horizon = clock() - state.retention.seconds
     count = 0
     with txn.cursor() as cursor:
@@ -309,11 +322,11 @@ def trim(txn: LmdbTransaction, state: State, limit: int) -> tuple[State, int]:
 
 
 def _forget(txn: LmdbTransaction, version: Version, log_keys: list[bytes]) -> None:
-    """Take a commit out of the log, unless a later one has overwritten its place."""
+    """Remove a commit from the log, except where a later one has overwritten its place."""
     for stored in log_keys:
         value = txn.get(stored)
         if value is not None and unpack_versions(value[-16:])[1] == version:
             txn.delete(stored)
     for table_id in {table_of_log_key(stored) for stored in log_keys}:
-        if txn.get(table_key(table_id)) is not None:  # else the table was dropped
+        if txn.get(table_key(table_id)) is not None:  # otherwise the table was dropped
             replace(TableState.read(txn, table_id), floor=version).write(txn, table_id)

@@ -1,4 +1,4 @@
-"""What `rome doctor` says of an LMDB file. Creates nothing; opening frees what killed processes held, as always."""
+"""What `rome doctor` says of an LMDB file. Nothing is created; opening frees what killed processes held, as always."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NETWORK: Final = frozenset(
 VOLATILE: Final = frozenset({"tmpfs", "ramfs"})
 FEW_READERS_LEFT: Final = MAX_READERS // 10
 TRANSACTIONS_BEHIND: Final = 10_000
-"""What an open snapshot may miss before it looks forgotten."""
+"""How many transactions an open snapshot may be behind before it looks forgotten."""
 
 
 def diagnose(path: str, *, max_size: int, sync: bool, mode: int) -> Diagnosis:
-    """Look at a file."""
+    """Examine a file."""
     path = os.path.realpath(path)
     kind = file_system(path)
     findings = [_file_system(kind), _sync(sync)]
@@ -41,10 +41,10 @@ def diagnose(path: str, *, max_size: int, sync: bool, mode: int) -> Diagnosis:
 
 
 def file_system(path: str) -> str | None:
-    """The type of the file system that a path is on, as Linux names it; None: unknown."""
+    """The type of a path's file system, as Linux names it; None if unknown."""
     if not os.path.exists(MOUNTS):
         return None
-    # Of the mount points above the path, the last of the longest is what one gets at.
+    # The path belongs to the longest mount point above it; if several are equal, to the last of them.
     best, kind = -1, None
     for line in Path(MOUNTS).read_text("utf-8", "surrogateescape").splitlines():
         fields, _, more = line.partition(" - ")
@@ -92,7 +92,7 @@ def _sync(sync: bool) -> Finding:
 
 
 def _permissions(path: str, mode: int) -> Finding:
-    """Whether users whom the URL does not mean can read or write the file, or the lock file beside it."""
+    """Whether users who are not meant to can read or write the file, or the lock file beside it."""
     names = [name for name in (path, path + "-lock") if os.path.exists(name)]
     found = {name: stat.S_IMODE(os.stat(name).st_mode) for name in names}
     told = ", ".join(f"{os.path.basename(name)} {bits:04o}" for name, bits in found.items())

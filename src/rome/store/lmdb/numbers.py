@@ -1,14 +1,14 @@
-"""The last numbers that sequences have handed out, in a file beside the database, which is never waited for.
+"""The last numbers that sequences have handed out, in a file beside the database that is written without fsync.
 
-Every INSERT takes a number, and a write of LMDB's is an fsync. (Unsynced ones are no way out: with MDB_NOSYNC a power
-cut may leave a meta page whose data is not on the disk, so that the whole file is lost.) So the file `<database>-ids`
-says what was handed out, and the database what was committed: a commit raises the sequences of the ids that it
-inserts (`S` in rome.store.lmdb.state). A number is taken above both.
+Every INSERT takes a number, and a write in LMDB costs an fsync. (Writes without fsync are not possible there: with
+MDB_NOSYNC a power cut may leave a meta page whose data is not on the disk, so that the whole file is lost.) So the file
+`<database>-ids` says which numbers were handed out, and the database says which were committed: a commit raises the
+sequences of the ids that it inserts (`S` in rome.store.lmdb.state). A number is taken above both.
 
-The file survives the end of every process, by the kernel's cache. After a power cut it may be older, or gone: then
-numbers are handed out again that no commit contains. Whoever had been told them was a process of the same machine.
-What is in it is always one of the numbers that were written there, as each lies within one sector. Deleting it, or
-putting an older one in its place, does no more harm than a power cut.
+The file survives the end of every process, through the kernel's cache. After a power cut it may be older, or gone: then
+numbers are handed out again, but none that a commit contains, and the processes that had been told them ended with the
+machine. The file always holds numbers that were written there, since each lies within one sector. Deleting it, or
+replacing it by an older one, does no more harm than a power cut.
 
     offset 0: `rome ids`, the database's incarnation, 8 zero bytes; 32 + 8 n: the last number of sequence n, big-endian
 """
@@ -33,30 +33,30 @@ _BYTES: Final = 8
 
 
 class Numbers:
-    """The open file; shared by the threads of a process. A forked child closes its copy."""
+    """The open file. Threads of a process share it; a forked child closes its copy."""
 
     def __init__(self, path: str, incarnation: bytes) -> None:
-        """Open it, or make it with the permissions of the database. The caller holds the lock on the folder.
+        """Open the file, or create it with the permissions of the database. The caller holds the lock on the folder.
 
         Raises:
-            StoreReadOnlyError, StoreFullError, StoreUnavailableError.
+            StoreReadOnlyError, StoreFullError, StoreUnavailableError: it cannot be opened or created.
         """
         self.path = path + SUFFIX
-        self._lock = Lock()  # the system's lock belongs to the open file, which threads share
+        self._lock = Lock()  # the system's lock belongs to the open file, so threads share it
         self._errors = _Errors(self.path)
         mode = os.stat(path).st_mode & 0o777
         head = (_MAGIC + incarnation).ljust(_FIRST, b"\0")
         with self._errors:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
-            if os.pread(self._file, _FIRST, 0) != head:  # new, of a database that was dropped, or lost its end
+            if os.pread(self._file, _FIRST, 0) != head:  # it is new, belongs to a dropped database, or lost its end
                 os.ftruncate(self._file, 0)
                 os.pwrite(self._file, head, 0)
 
     def take(self, wanted: Reserve, committed: int) -> int:
-        """Take numbers above `committed`, and all that were taken before; returns the first. Size 0 only looks.
+        """Take numbers above `committed` and above all that were taken before; returns the first. Size 0 takes none.
 
         Raises:
-            IdsExhaustedError: so many are not left.
+            IdsExhaustedError: there are not that many left.
 
         Cost: 3 µs.
         """
@@ -75,7 +75,7 @@ class Numbers:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def set(self, values: Mapping[int, int]) -> None:
-        """Make these the last numbers of their sequences, where greater ones were taken."""
+        """Lower these sequences to these last numbers, where greater ones were taken."""
         with self._lock, self._errors:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -86,7 +86,7 @@ class Numbers:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Idempotent: by now another file may have the number of this one."""
+        """Close the file. Idempotent, since another file may have its number by now."""
         file, self._file = self._file, -1
         if file >= 0:
             os.close(file)
@@ -99,7 +99,7 @@ class Numbers:
 
 
 class _Errors:
-    """Raises what the system says of the file as Rome's errors. No generator: an exception would leave it suspended."""
+    """Raises the system's errors about the file as Rome's. No generator: an exception would leave it suspended."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -108,7 +108,7 @@ class _Errors:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if isinstance(error, OSError) and error.errno:  # a handler of signals may raise a TimeoutError of its own
+        if isinstance(error, OSError) and error.errno:  # a signal handler may raise a TimeoutError of its own
             raise _ERRORS.get(error.errno, StoreUnavailableError)(f"{self._path}: {error.strerror}") from error
 
 

@@ -1,16 +1,16 @@
 """Ordered maps inside one LMDB database, with keys of any length.
 
-A map is named by a *header*, the bytes that all of its keys in the file begin with. LMDB bounds keys to 511 bytes;
-about a third of Nova's indexes can exceed that. A longer key is stored as its first CUT bytes and its hash, and the
-key itself stands before the value.
+A *header* names a map: all of its keys in the file begin with these bytes. LMDB limits keys to 511 bytes, and about a
+third of Nova's indexes can exceed that. A longer key is stored as its first CUT bytes and its hash; the key itself is
+stored before the value.
 
-Order: cutting all keys to CUT bytes keeps their order, except among those that it makes equal. These form a *cluster*:
-they lie together in the file, ordered by hash. (A key of up to CUT bytes is no member: it is less than every longer key
-that starts with it, in the file and in truth.) So a walk reads a cluster whole and sorts it. Bounds are cut in the same
-way, which makes a range too wide by at most a cluster at each end, and are then compared with the whole key.
+Order: cutting all keys to CUT bytes keeps their order, except among keys that become equal. These form a *cluster*:
+they are adjacent in the file, ordered by hash. (A key of up to CUT bytes is not a member: it is less than every longer
+key that begins with it, in the file as in the map.) So a walk reads a whole cluster and sorts it. Bounds are cut in the
+same way, which makes a range too wide by at most a cluster at each end, and are then compared with the whole key.
 
-Collisions: the hash has 256 bits, so nobody will find two keys with the same one. Costs: a lookup is as fast as any; a
-walk that touches a cluster reads all of it.
+Collisions: the hash has 256 bits, so nobody will find two keys with the same hash. Cost: a lookup is as fast as for
+short keys; a walk that touches a cluster reads all of it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BEYOND_HASHES = b"\xff" * (_HASH_BYTES + 1)
 
 
 def get(txn: LmdbTransaction, header: bytes, key: bytes) -> bytes | None:
-    """The value of a key."""
+    """The value of a key; None if it is absent."""
     if len(key) <= CUT:
         return txn.get(header + key)
     value = txn.get(stored_key(header, key))
@@ -39,7 +39,7 @@ def get(txn: LmdbTransaction, header: bytes, key: bytes) -> bytes | None:
 
 
 def put(txn: LmdbTransaction, header: bytes, key: bytes, value: bytes, *, overwrite: bool = True) -> bool:
-    """Returns False, and changes nothing, when the key is there and must not be overwritten."""
+    """Set the value of a key; returns False, and changes nothing, if the key exists and `overwrite` is False."""
     if len(key) <= CUT:
         return txn.put(header + key, value, overwrite=overwrite)
     return txn.put(stored_key(header, key), len(key).to_bytes(4, "big") + key + value, overwrite=overwrite)
@@ -56,23 +56,23 @@ def place(txn: LmdbTransaction, header: bytes, key: bytes, value: bytes) -> byte
 
 
 def delete(txn: LmdbTransaction, header: bytes, key: bytes) -> bool:
-    """Returns False when the key is not there."""
+    """Delete a key; returns False if it is absent."""
     return txn.delete(stored_key(header, key))
 
 
 def clear(txn: LmdbTransaction, header: bytes) -> None:
-    """Delete the map, or all maps whose headers begin so."""
+    """Delete the map, or all maps whose headers begin with these bytes."""
     with txn.cursor() as cursor:
         if cursor.set_range(header):
             while cursor.key().startswith(header):
                 try:
                     cursor.delete()
-                except SystemError as error:  # py-lmdb's way to raise what goes wrong when it steps on
+                except SystemError as error:  # py-lmdb raises this if advancing the cursor fails
                     raise error.__cause__ or error from None
 
 
 def stored_key(header: bytes, key: bytes) -> bytes:
-    """The key in the file."""
+    """The key as it is in the file."""
     if len(key) <= CUT:
         return header + key
     return header + key[:CUT] + blake2b(key, digest_size=_HASH_BYTES).digest()
@@ -81,7 +81,7 @@ def stored_key(header: bytes, key: bytes) -> bytes:
 def between(
     txn: LmdbTransaction, header: bytes, start: bytes, stop: bytes, *, reverse: bool = False
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Key and value of everything with `start <= key < stop`, in the order of keys, or in the opposite one."""
+    """Key and value of everything with `start <= key < stop`, in ascending or (`reverse`) descending order of keys."""
     skip = len(header)
     with txn.cursor() as cursor:
         if not reverse and len(start) <= CUT and len(stop) <= CUT:
@@ -94,7 +94,7 @@ def between(
                 if stored >= last:
                     return
                 if len(stored) > cut:
-                    shared = stored[skip:cut]  # a key of just these bytes has been yielded
+                    shared = stored[skip:cut]  # a key of exactly these bytes has been yielded
                     rest = _sorted_clusters(_walk(cursor, header, shared, stop, reverse=False), skip, reverse=False)
                     yield from ((key, value) for key, value in rest if shared < key < stop)
                     return
@@ -108,8 +108,8 @@ def between(
 def count(txn: LmdbTransaction, header: bytes, start: bytes, stop: bytes) -> int:
     """How many keys there are with `start <= key < stop`.
 
-    Cost: 0.08 µs per key, a third of what walking through them takes: cutting keys keeps their order beside bounds
-    that need no cut, so that what the file has need not be looked into.
+    Cost: 0.08 µs per key, a third of a walk: with bounds that need no cut, the keys in the file are in the right order,
+    so the values need not be read.
     """
     if max(len(start), len(stop)) > CUT:
         return sum(1 for _ in between(txn, header, start, stop))
@@ -122,7 +122,7 @@ def count(txn: LmdbTransaction, header: bytes, start: bytes, stop: bytes) -> int
 def _walk(
     cursor: lmdb.Cursor[bytes], header: bytes, start: bytes, stop: bytes, reverse: bool
 ) -> Iterator[tuple[bytes, bytes]]:
-    """What the file has from the cut of `start` up to the cut of `stop`, included."""
+    """What the file holds from the cut of `start` to the cut of `stop`, inclusive."""
     cut = len(header) + CUT
     first, last = (header + start)[:cut], (header + stop)[:cut]
     if not reverse:
@@ -143,7 +143,7 @@ def _walk(
 def _sorted_clusters(
     items: Iterator[tuple[bytes, bytes]], header_bytes: int, reverse: bool
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Replace keys in the file by true keys, and put clusters into true order."""
+    """Replace the keys in the file by the true keys, and put clusters into their true order."""
     cut = header_bytes + CUT
     cluster: list[tuple[bytes, bytes]] = []
     cluster_prefix = b""

@@ -1,9 +1,9 @@
-"""Looks at the pages of a file before LMDB maps it: LMDB believes what it finds, and a missing page kills the process.
+"""Check the pages of a file before LMDB maps it: LMDB trusts what it finds, and a missing page kills the process.
 
-A file that was cut off (a copy that was interrupted, a full disk, a truncation) still opens. Whoever touches a page
-behind its end gets SIGBUS, which no Python code can catch. A valid file may be shorter than the number of pages in
-its head, too: LMDB does not write new pages that the same transaction has given up again. They are in the list of free
-pages then. So a file is whole exactly if every page behind its end is in that list.
+A file that was cut off (an interrupted copy, a full disk, a truncation) still opens. A process that touches a page
+beyond its end gets SIGBUS, which Python cannot catch. But a valid file may also be shorter than the number of pages in
+its head: LMDB does not write new pages that the same transaction has freed again. Those are in the list of free pages.
+So a file is whole exactly if every page beyond its end is in that list.
 
 Source: lmdb.h and mdb.c of LMDB 0.9 (data version 1). Files of other versions are left to LMDB.
 Cost: 20 µs; for a file that is shorter than its head says, a walk through its list of free pages.
@@ -26,11 +26,11 @@ _MAX_DEPTH: Final = 32
 """LMDB's cursors have no room for more levels."""
 _NO_PAGE: Final = (1 << 64) - 1
 _HEAD: Final = struct.Struct("=QHHHH")
-"""Of a page: number, padding, flags, end of the node offsets, start of the nodes; the last two together: how many
-pages a large value takes."""
+"""The head of a page: number, padding, flags, end of the node offsets, start of the nodes. The last two together say
+how many pages a large value takes."""
 _BRANCH, _LEAF, _OVERFLOW = 0x01, 0x02, 0x04
 _TREE: Final = struct.Struct("=IHHQQQQQ")
-"""Padding (of the first tree: the page size), flags, depth, branch, leaf and overflow pages, entries, root."""
+"""A tree: padding (in the first tree the page size), flags, depth, branch, leaf and overflow pages, entries, root."""
 _META: Final = struct.Struct("=IIQQ")
 _NODE: Final = struct.Struct("=HHHH")
 _BIG_DATA: Final = 0x01
@@ -40,7 +40,7 @@ _REMEDY: Final = "put a copy in its place (mdb_copy makes one of a live file)"
 
 
 class Meta(NamedTuple):
-    """One of the two heads of a file. `free_root`: of the tree that lists free pages."""
+    """One of the two heads of a file. `free_root` is the root of the tree that lists free pages."""
 
     page_size: int
     free_root: int
@@ -49,7 +49,7 @@ class Meta(NamedTuple):
 
 
 def check_whole(path: str) -> None:
-    """See that no page is missing that LMDB may touch.
+    """Check that no page is missing that LMDB may touch.
 
     Raises:
         FormatError: the file was cut off, or its head is damaged.
@@ -69,11 +69,11 @@ def check_whole(path: str) -> None:
 
 
 class _DamagedError(Exception):
-    """Says what is wrong."""
+    """The file is damaged; the message says how."""
 
 
 def _newest(file: BinaryIO) -> Meta | None:
-    """The head that LMDB goes by; None: of another data version."""
+    """The head that LMDB will use; None if it has another data version."""
     first = _meta(file, 0)
     if first is None:
         return None

@@ -1,4 +1,4 @@
-"""Answers requests as of the version that a transaction sees."""
+"""Answer requests as of the version that a transaction sees."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from rome.store.spi import (
 
 SCAN_ROWS: Final = 10_000
 SCAN_BYTES: Final = 4 * 1024 * 1024
-"""The scans of one call stop after this many rows, or bytes of records, so that none needs unbounded memory."""
+"""The scans of one call stop after this many rows, or bytes of records, so that a call needs bounded memory."""
 
 
 def answer(txn: LmdbTransaction, snapshot: Snapshot, requests: Sequence[Request]) -> list[Answer]:
-    """Answers as of the snapshot, which is that of the transaction.
+    """The answers as of the snapshot, which is the transaction's.
 
     Raises:
-        CorruptRecordError: an index names a row that is not there.
+        CorruptRecordError: an index names a row that does not exist.
     """
     rows_left, bytes_left = SCAN_ROWS, SCAN_BYTES
     answers: list[Answer] = []
@@ -56,13 +56,14 @@ def answer(txn: LmdbTransaction, snapshot: Snapshot, requests: Sequence[Request]
 
 
 def _is_unchanged(txn: LmdbTransaction, snapshot: Snapshot, table_id: int, known: Snapshot) -> bool:
-    """Whether a table is the same in both snapshots. Of what came after its own the transaction knows nothing."""
+    """Whether a table is the same in both snapshots. The transaction does not see commits after its own snapshot."""
     if known.incarnation != snapshot.incarnation or known.version > snapshot.version:
         return False
     return TableState.read(txn, table_id).changed <= known.version
 
 
 def row_of(key: bytes, value: bytes | None) -> Row | None:
+    """The row from its stored value; None if there is none."""
     return None if value is None else Row(key, int.from_bytes(value[:8], "big"), value[8:])
 
 
@@ -72,12 +73,12 @@ def row_key_of(entry: bytes, value: bytes) -> bytes:
 
 
 def missing_row(table_id: int, index_id: int, key: bytes) -> CorruptRecordError:
-    """For an index entry whose row is not there."""
+    """The error for an index entry whose row does not exist."""
     return CorruptRecordError.of_missing_row(table_id, index_id, key, remedy=REMEDY)
 
 
 def _header(table_id: int, index_id: int) -> bytes:
-    """The order index is the rows themselves."""
+    """The header of an index's map; the order index is the rows themselves."""
     return rows_header(table_id) if index_id == ORDER_INDEX else entries_header(table_id, index_id)
 
 

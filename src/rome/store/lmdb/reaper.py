@@ -1,11 +1,11 @@
-"""Ends snapshots that have become older than the retention, also those of a process that does nothing else.
+"""End snapshots that are older than the retention, even in a process that does nothing else.
 
 A read transaction keeps every page that was superseded since it began: one forgotten connection would make the file
-grow without bound, and only its own process can end it. So each process has a thread that looks once a second, while
-there is a snapshot, and goes away when there is none. It also stops before a fork: a child of a process with several
-threads is what Python warns of.
+grow without bound, and only its own process can end it. So each process that has a snapshot also has a thread that
+looks once a second, and that ends when there is no snapshot. It also stops before a fork, since Python warns of forking
+a process with several threads.
 
-Alternative: look when another connection of the process reads or commits. That leaves the process that has an idle
+Alternative: look whenever another connection of the process reads or commits. That would miss a process with an idle
 transaction and nothing else to do, which is how long transactions come about.
 """
 
@@ -21,7 +21,7 @@ PERIOD_S: Final = 1.0
 
 
 class Reaper:
-    """Calls `reap` every PERIOD_S while it returns True; started again by `watch`."""
+    """Calls `reap` every PERIOD_S for as long as it returns True. `watch` starts it again."""
 
     def __init__(self, reap: Callable[[], bool]) -> None:
         self._reap = reap
@@ -34,11 +34,11 @@ class Reaper:
         self._thread: Thread | None = None
 
     def watch(self) -> None:
-        """To be called after a snapshot has begun."""
+        """Start the thread if it is not running. Call this after a snapshot has begun."""
         with self._lock:
             if self._thread is None:
                 thread = Thread(target=self._run, name="rome-lmdb-reaper", daemon=True)
-                with suppress(RuntimeError):  # the interpreter is shutting down: nothing will last long any more
+                with suppress(RuntimeError):  # the interpreter is shutting down, and will end all snapshots
                     thread.start()
                     self._thread = thread
 
@@ -46,7 +46,9 @@ class Reaper:
         while not self._stopping.wait(PERIOD_S):
             if not self._reap():
                 with self._lock:
-                    if not self._reap():  # a snapshot that begins now waits in `watch`, and starts a new thread
+                    if (
+                        not self._reap()
+                    ):  # if a snapshot begins now, `watch` waits for the lock, and starts a new thread
                         self._thread = None
                         return
 
