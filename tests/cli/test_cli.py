@@ -26,8 +26,8 @@ def test_list_prints_the_databases(url: str, capsys: pytest.CaptureFixture[str])
 
 def test_gc_trims(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     rome.set_retention(url, seconds=0)
-    assert main(["gc", url]) == 0
-    assert capsys.readouterr().out == "1 commits trimmed\n"
+    assert main(["trim", url]) == 0
+    assert capsys.readouterr().out == "superseded row versions of 1 commits discarded\n"
 
 
 def test_drop_deletes_the_database(url: str) -> None:

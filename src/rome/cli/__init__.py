@@ -3,7 +3,7 @@
     rome list URL                   list the databases of a server or folder
     rome explain URL STATEMENT [--analyze] [PARAMETER ..]
                                     show what a statement would read, wave by wave; --analyze runs it and counts
-    rome gc URL                     discard superseded versions now
+    rome trim URL                   discard superseded versions now
     rome drop URL                   delete a database
     rome doctor URL [--json]        report what a store would lose in each kind of failure, and what is wrong with it
 
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("statement", metavar="STATEMENT")
     explain.add_argument("parameters", metavar="PARAMETER", nargs="*", help="a number, NULL or text")
     explain.add_argument("--analyze", action="store_true", help="run the statement, count what it reads, and undo it")
-    command("gc", _gc, "discard superseded versions that are older than the retention")
+    command("trim", _trim, "discard row versions that are older than the retention")
     command("drop", _drop, "delete the database and everything in it")
     doctor = command("doctor", run_doctor, "report what would be lost in each kind of failure, and what is wrong")
     doctor.add_argument("--json", action="store_true", help="print JSON")
@@ -76,8 +76,8 @@ def _list(parsed: argparse.Namespace) -> None:
         print(name)
 
 
-def _gc(parsed: argparse.Namespace) -> None:
-    print(f"{rome.trim(parsed.url)} commits trimmed")
+def _trim(parsed: argparse.Namespace) -> None:
+    print(f"superseded row versions of {rome.trim(parsed.url)} commits discarded")
 
 
 def _drop(parsed: argparse.Namespace) -> None:

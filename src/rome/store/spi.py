@@ -218,7 +218,7 @@ class CommitRequest(Struct, frozen=True, gc=False):
         points, ranges: the read set. Rows and ranges that the transaction itself writes are in it as they were read.
         rows, entries: the writes. An entry to remove exists, and one to add does not.
         drops: applied before the rows and entries.
-        sequences: {sequence: value to which it must be raised at least}. The value may exceed MAX_NUMBER if nobody takes
+        sequences: {sequence: value to which it must be raised at least}. It may exceed MAX_NUMBER if nobody takes
             numbers of the sequence.
         settings: {sequence: value to which it is set, even if that is lower}; disjoint from `sequences`.
         ticket: of the entry in the commit queue, empty without one. The entry is removed if something was written.

@@ -1,6 +1,6 @@
 """The store on a Redis (7.0 or newer) or Valkey server.
 
-What is stored, what each script does and why a commit is atomic and a read of one version: docs/commit-protocol.md.
+docs/commit-protocol.md says what is stored, what each script does, and why commits are atomic and reads of one version.
 """
 
 from rome.store.redis.store import RedisStore

@@ -1,7 +1,7 @@
 """What `rome doctor` says of a Redis or Valkey server.
 
-Looks only: nothing is written, and a database that is not there is not created. What the user may not ask is unknown,
-and said to be; managed servers forbid CONFIG.
+Nothing is written, and no database is created. What the user may not ask is reported as unknown; managed servers forbid
+CONFIG.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LAG_TOLERANCE_S: Final = 10
 
 
 def diagnose(settings: RedisSettings, meta_key: bytes, newest_format: int) -> Diagnosis:
-    """Look at a server, and at one database of it. A server that cannot be asked is a finding, and no error."""
+    """Examine a server, and one database on it. A server that cannot be asked is a finding, not an error."""
     try:
         facts = ask(settings, meta_key)
     except DatabaseError as error:
@@ -46,7 +46,7 @@ def _lost_when_killed(facts: Facts) -> str:
     if facts.appends is None:
         return UNKNOWN
     if facts.appends:
-        # Redis puts a write off while an fsync of everysec is under way, for at most two seconds.
+        # With everysec, Redis delays a write while an fsync is in progress, for at most two seconds.
         put_off = facts.config.get("appendfsync", "everysec") == "everysec"
         return "what came while an fsync was under way: mostly milliseconds, 2 seconds at most" if put_off else NOTHING
     return _lost_without_log(facts)
@@ -160,7 +160,7 @@ def _memory(facts: Facts) -> Finding:
             "CONFIG SET maxmemory to less than the machine has, so that writes are refused instead",
         )
     filled = f"{size_text(used)} of {size_text(limit)} used ({used / limit:.0%})"
-    more = "raise maxmemory, or delete data, and run `rome gc`"
+    more = "raise maxmemory, or delete data and run `rome trim`"
     if used >= 0.95 * limit:
         return Finding("memory", Level.PROBLEM, f"{filled}: writes are refused, or soon will be", more)
     if used >= 0.8 * limit:
@@ -238,7 +238,7 @@ def _replicas(facts: Facts) -> Finding:
 
 
 def _lags(facts: Facts) -> Iterator[int]:
-    """Seconds since each replica was last heard of."""
+    """Seconds since each replica was last heard from."""
     for number in range(facts.replicas or 0):
         fields = dict(field.partition("=")[::2] for field in facts.info.get(f"slave{number}", "").split(","))
         if fields.get("lag", "").isdigit():
@@ -294,7 +294,7 @@ def _history(facts: Facts, database: Mapping[str, int]) -> Finding:
     age_s = now - facts.oldest_ms / 1000 if facts.oldest_ms is not None else 0.0
     if age_s > 2 * retention_s + 60 and kept > room / 10:
         reason = f"{use}; the oldest are {age_s:.0f} s old, as only commits trim"
-        return Finding("history", Level.WARNING, reason, "run `rome gc`")
+        return Finding("history", Level.WARNING, reason, "run `rome trim`")
     return Finding("history", Level.OK, use)
 
 

@@ -1,4 +1,4 @@
-"""What a Redis or Valkey server tells of itself: INFO, CONFIG GET, TIME, and the state of one database."""
+"""What a Redis or Valkey server says of itself: INFO, CONFIG GET, TIME, and the state of one database."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CONFIG: Final = (
 )
 META: Final = ("format", "retention_ms", "max_bytes", "history_bytes")
 _QUEUE_TIME: Final = struct.Struct(">8xQ")
-"""The start of an element of the trim queue; QUEUE_HEAD in common.lua."""
+"""The head of an element of the trim queue; QUEUE_HEAD in common.lua."""
 
 
 def ask(settings: RedisSettings, meta_key: bytes) -> Facts:
-    """Ask a server all of it: one round trip.
+    """Ask a server everything, in one round trip.
 
     Raises:
         StoreUnavailableError, StoreBusyError, AuthenticationError: nothing can be asked.
@@ -48,10 +48,10 @@ class Facts:
     """What the server said.
 
     Attributes:
-        info, config: by name; what it did not say is missing, as all of `config` is where CONFIG is forbidden.
-        clock_ahead_s: how far its clock is ahead of ours; None: it did not tell.
-        database: META's values; empty where there is no database of the name, None when it may not be looked at.
-        oldest_ms: when the oldest commit in the history was made, by the server's clock; None: no history.
+        info, config: {name: value}. What the server did not say is missing; all of `config` is if CONFIG is forbidden.
+        clock_ahead_s: how far the server's clock is ahead of ours; None if it did not say.
+        database: META's values; empty if there is no such database, None if it may not be read.
+        oldest_ms: time of the oldest commit in the history, by the server's clock; None without a history.
         denied: answers that were errors, as text.
     """
 
@@ -65,7 +65,7 @@ class Facts:
 
     @classmethod
     def read(cls, replies: Sequence[Reply], settings: RedisSettings) -> Facts:
-        """Out of the replies to ask()'s questions."""
+        """The facts in the replies to the commands of ask()."""
         told = [None if isinstance(reply, exceptions.RedisError) else reply for reply in replies]
         info, config, clock, meta, oldest = told
         pairs = [word.decode("utf-8", "replace") for word in config or ()]
@@ -82,18 +82,19 @@ class Facts:
 
     @property
     def subject(self) -> str:
+        """The server's address, kind and version."""
         kind = "Valkey" if "valkey_version" in self.info else "Redis"
         version = self.info.get("valkey_version") or self.info.get("redis_version") or "of unknown version"
         return f"{self.settings.server}: {kind} {version}"
 
     @property
     def appends(self) -> bool | None:
-        """Whether there is an append-only file; None: unknown."""
+        """Whether there is an append-only file; None if unknown."""
         return {"0": False, "1": True}.get(self.info.get("aof_enabled", ""))
 
     @property
     def saves(self) -> bool | None:
-        """Whether RDB files are written by schedule; None: unknown, and no sign of it since the server started."""
+        """Whether RDB files are written regularly; None if unknown, without any sign of it since the server started."""
         if "save" in self.config:
             return self.config["save"] != ""
         saved = any(self.info.get(name, "0") != "0" for name in ("rdb_saves", "rdb_last_load_keys_loaded"))
@@ -101,7 +102,7 @@ class Facts:
 
     @property
     def unsaved(self) -> str:
-        """What an RDB file does not have yet, in words."""
+        """In words, what an RDB file does not contain yet."""
         changes = self.info.get("rdb_changes_since_last_save", "?")
         when = self.info.get("rdb_last_save_time", "")
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(int(when))) if when.isdigit() else "?"
@@ -109,9 +110,10 @@ class Facts:
 
     @property
     def replicas(self) -> int | None:
+        """How many replicas are connected; None if the server did not say."""
         return self.number("connected_slaves")
 
     def number(self, name: str) -> int | None:
-        """A fact of INFO as a number; None: it is not told."""
+        """A value of INFO as a number; None if it is missing."""
         text = self.info.get(name, "")
         return int(text) if text.isdigit() else None

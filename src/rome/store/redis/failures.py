@@ -1,4 +1,4 @@
-"""What the client library raises, and what the server answers, as Rome's errors: mapped here, and nowhere else."""
+"""Maps what the client library raises and what the server answers to Rome's errors; nothing else does."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ CLASSES: dict[type[BaseException], Failure] = {
     exceptions.ClusterCrossSlotError: StoreConfigError,
     exceptions.TimeoutError: StoreUnavailableError,
     exceptions.ConnectionError: StoreUnavailableError,
-    # A conversation that cannot be parsed has lost its place: the connection is of no more use.
+    # After an answer that cannot be parsed, answers no longer match commands: the connection cannot be used any more.
     exceptions.InvalidResponse: StoreUnavailableError,
     exceptions.NoScriptError: InternalError,
     exceptions.ResponseError: InternalError,
     exceptions.DataError: InternalError,
     exceptions.RedisError: InternalError,
 }
-"""redis-py's classes, the most specific first."""
+"""{redis-py's class: Rome's}, the most specific first."""
 
 CODES: dict[str, Failure] = {
     "BUSY": StoreBusyError,
@@ -52,14 +52,14 @@ CODES: dict[str, Failure] = {
     "NOREPLICAS": StoreReadOnlyError,
     "WRONGTYPE": CorruptRecordError,
 }
-"""First words of answers that redis-py has no class for."""
+"""{first word of an answer for which redis-py has no class: Rome's class}."""
 
 
 def translate(error: exceptions.RedisError, server: str) -> OperationalError | InternalError:
-    """Rome's error for one of redis-py's; the caller raises it `from` that one."""
+    """Rome's error for one of redis-py's. The caller raises it `from` that one."""
     text = str(error)
     code = text.partition(" ")[0]
-    # An error inside a script may come with its place in front: "ERR ... script: sha, on @user_script:7."
+    # The text of an error inside a script may have its place in it: "ERR ... script: sha, on @user_script:7."
     found = CODES.get(code) if type(error) is exceptions.ResponseError else None
     if found is None:
         found = next(to for of, to in CLASSES.items() if isinstance(error, of))
@@ -67,10 +67,10 @@ def translate(error: exceptions.RedisError, server: str) -> OperationalError | I
 
 
 def checked(reply: Any, server: str) -> Any:
-    """A reply that is no error.
+    """A reply that is not an error.
 
     Raises:
-        OperationalError, InternalError: what translate() makes of it.
+        OperationalError, InternalError: the reply is an error; see translate().
     """
     if isinstance(reply, exceptions.RedisError):
         raise translate(reply, server) from reply

@@ -1,10 +1,11 @@
-"""Rows by key without a script: plain commands cost the server a twentieth of what Lua does.
+"""Read rows by key without a script: plain commands cost the server a twentieth of what Lua does.
 
-The commands go out in one write: for a given snapshot, the rows and then the meta hash; for a new one, also the meta
-hash first, whose version becomes the snapshot. Others may commit between any two of them, and it is exact all the same:
-  * a row whose version is not above the snapshot's is the snapshot's row, since it still stood when it was read;
+The commands are sent in one write: for a given snapshot, the rows and then the meta hash; for a new one, also the meta
+hash first, whose version becomes the snapshot. Others may commit between any two commands, and the result is still
+exact:
+  * a row whose version is not above the snapshot's is the snapshot's row, since it was still there when it was read;
   * an absent row was absent at the snapshot if, by the meta hash read after it, its table has not changed since.
-What is left is *in doubt*, and is asked again of read.lua, which looks into the history.
+Every other row is *in doubt*, and is read again with read.lua, which has the history.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ _STATE = (b"incarnation", b"version", b"t0")
 
 
 class Found(Struct, frozen=True, gc=False):
-    """What the commands brought.
+    """What the commands returned.
 
     Attributes:
-        refusal: in read.lua's words, why nothing can be read at the snapshot; None: it can.
+        refusal: why nothing can be read at the snapshot, in read.lua's words; None if it can.
         doubts: for each get, the positions of its keys that are in doubt.
     """
 
@@ -37,7 +38,7 @@ class Found(Struct, frozen=True, gc=False):
 
 
 def get_commands(meta: bytes, prefix: bytes, gets: Sequence[Get], snapshot: Snapshot | None) -> list[Command]:
-    """The pipeline to send; its replies are what judge() takes."""
+    """The commands to send. judge() takes their replies."""
     state: Command = (b"HMGET", meta, *_STATE, *(b"t%d" % get.table_id for get in gets))
     rows: list[Command] = [
         (b"HMGET", b"%sr%d" % (prefix, get.table_id), *map(escape, get.keys)) for get in gets if get.keys
@@ -46,10 +47,10 @@ def get_commands(meta: bytes, prefix: bytes, gets: Sequence[Get], snapshot: Snap
 
 
 def judge(gets: Sequence[Get], snapshot: Snapshot | None, replies: Sequence[Reply]) -> Found:
-    """Tell what is certain from what is in doubt.
+    """Separate what is certain from what is in doubt.
 
     Raises:
-        CorruptRecordError: a row is no row.
+        CorruptRecordError: a stored row cannot be decoded.
     """
     waiting = iter(replies)
     incarnation, version, catalog_version, *changes = replies[-1]

@@ -1,4 +1,4 @@
-"""What INFO tells of a server, and whether that will do. CONFIG is not asked: managed servers forbid it."""
+"""What INFO says of a server, and whether that suffices. CONFIG is not used, since managed servers forbid it."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ SECTIONS = (b"server", b"replication", b"memory", b"persistence")
 OLDEST = (7, 0)
 
 _warned: set[str] = set()
-"""Run ids of servers that this process has warned about."""
+"""Run ids of the servers of which this process has warned."""
 
 
 def parse_info(info: bytes) -> Mapping[str, str]:
-    """INFO's answer by name."""
+    """INFO's answer: {name: value}."""
     lines = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines())
     return {name: value for name, _, value in lines}
 
 
 def is_too_old(version: str) -> bool:
-    """Whether a server of this `redis_version` lacks what the scripts need. Valkey tells the Redis that it equals."""
+    """Whether a server with this `redis_version` lacks what the scripts need. Valkey names the Redis that it equals."""
     return tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST
 
 
 def evicts(policy: str) -> bool:
-    """Whether it throws our keys away. The volatile-* policies only evict keys that expire, and ours do not."""
+    """Whether the policy deletes Rome's keys. The volatile-* policies evict only keys that expire; Rome's do not."""
     return policy.startswith("allkeys")
 
 
@@ -39,22 +39,24 @@ class Health:
 
     @property
     def run_id(self) -> str:
-        """Changes whenever the server starts."""
+        """An id that changes whenever the server starts."""
         return self._facts.get("run_id", "")
 
     @property
     def replication_id(self) -> str:
-        """Changes when a replica is promoted."""
+        """An id that changes when a replica is promoted."""
         return self._facts.get("master_replid", "")
 
     @property
     def is_replica(self) -> bool:
+        """Whether the server is a replica."""
         return self._facts.get("role") == "slave"
 
     def check(self, *, allow_eviction: bool) -> None:
-        """
+        """Refuse a server that Rome cannot use.
+
         Raises:
-            StoreConfigError: too old, or set up to throw data away.
+            StoreConfigError: it is too old, or may delete data.
         """
         version = self._facts.get("redis_version", "")
         if is_too_old(version):
@@ -62,12 +64,12 @@ class Health:
         policy = self._facts.get("maxmemory_policy", "noeviction")
         if evicts(policy) and not allow_eviction:
             raise StoreConfigError(
-                f"{self._server}: maxmemory-policy is {policy}, which throws rows away when memory is short;"
-                " set it to noeviction, or say allow_eviction=true if losing data does not matter"
+                f"{self._server}: maxmemory-policy is {policy}, which deletes rows when memory is short;"
+                " set it to noeviction, or write allow_eviction=true in the URL if losing data does not matter"
             )
 
     def warn(self) -> None:
-        """Warn of what may lose data; once per process and run of a server."""
+        """Warn of what may lose data, once for each process and each run of a server."""
         message = self._complaint()
         if message and self.run_id not in _warned:
             _warned.add(self.run_id)

@@ -1,4 +1,4 @@
-"""One socket to one server: pipelines of commands, each one write and one read."""
+"""One socket to one server. A pipeline of commands is one write and one read."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ Command = tuple[bytes | str, ...]
 and does not ask whether it got one. A signal handler that raises there ends the process by SIGSEGV."""
 
 Reply = Any
-"""What hiredis makes of RESP2: bytes, int, None, lists of them; an exceptions.ResponseError stands for itself."""
+"""A reply as hiredis parses RESP2: bytes, int, None, or a list of these; or an exceptions.ResponseError."""
 
 
 _pack = cast(Callable[[Command], bytes], pack_command)
 
 
 class _TlsConnection(SSLConnection):
-    """The handshake is part of connecting: redis-py would give it the time that an answer may take.
+    """Gives the TLS handshake the connect timeout, since it is part of connecting; redis-py gives it the read timeout.
 
-    Each of its waits, of which there are two, may last for the connect timeout.
+    Each of the handshake's two waits may last for the connect timeout.
     """
 
     is_shaking_hands = False
-    """Between the two sides there is a connection, but no TLS yet."""
+    """Whether the sockets are connected, and TLS is not yet."""
 
     def _wrap_socket_with_ssl(self, sock: socket) -> SSLSocket:
         sock.settimeout(self.socket_connect_timeout)
@@ -60,14 +60,14 @@ class Link:
     """
 
     def __init__(self, settings: RedisSettings) -> None:
-        """Connect the socket; sends nothing.
+        """Connect the socket, without sending anything.
 
         Raises:
-            StoreUnavailableError: no answer, refused, no such host, TLS failed.
+            StoreUnavailableError: there is no answer or no such host, the server refused, or TLS failed.
         """
         self.server = settings.server
         self._pid = os.getpid()
-        self._owes = False  # replies that are not read yet
+        self._owes = False  # whether replies have not been read yet
         self.has_sent = False
         self._connection: Connection | UnixDomainSocketConnection | None = None
         connection = _make_connection(settings)
@@ -122,18 +122,21 @@ class Link:
         raise StoreUnavailableError(f"{self.server}: {reason}")
 
     def is_usable(self) -> bool:
-        """False when it is known to be lost. Looks at the socket; no round trip."""
+        """Whether it is not known to be lost. It looks at the socket; no round trip."""
         if self._connection is None or self._owes or os.getpid() != self._pid:
             return False
         try:
-            # Nothing was asked, so whatever can be read is the end of the conversation.
+            # Nothing was asked, so anything that can be read means that the server has closed the connection.
             return not self._connection.can_read(timeout=0)
         except exceptions.RedisError:
             self.close()
             return False
 
     def close(self) -> None:
-        """Idempotent. In a forked child the parent's socket is closed and not shut down: redis-py looks at the pid."""
+        """Close the socket. Idempotent.
+
+        In a forked child the parent's socket is closed and not shut down; redis-py looks at the pid.
+        """
         if self._connection is not None:
             self._connection.disconnect()  # type: ignore[no-untyped-call]
             self._connection = None
@@ -149,17 +152,17 @@ _CLOSED = (exceptions.ConnectionError, exceptions.InvalidResponse)
 
 
 def _is_distrust(error: BaseException | None) -> bool:
-    """Whether a certificate is what was wrong; redis-py raises its own error in the place of that one."""
+    """Whether the cause was a certificate; redis-py raises an error of its own instead."""
     while error is not None and not isinstance(error, SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
 def greet(settings: RedisSettings, commands: Sequence[Command]) -> tuple[Link, list[Reply]]:
-    """Connect, say who we are, and ask `commands`: one round trip. Replies that are errors are among the others.
+    """Connect, authenticate, and send `commands`: one round trip. Replies that are errors are among the others.
 
     Raises:
-        StoreUnavailableError, StoreBusyError, AuthenticationError.
+        StoreUnavailableError, StoreBusyError, AuthenticationError: there is no usable connection.
     """
     hello: list[Command] = []
     if settings.username is not None or settings.password is not None:
@@ -187,8 +190,8 @@ _NAMELESS: dict[str, None] = (
     if "driver_info" in signature(AbstractConnection).parameters
     else {"lib_name": None, "lib_version": None}  # redis-py 6
 )
-"""Else each connection tells the server the name of the library and its version. That is two round trips more, and
-redis-py looks the version up in the file system: half of the time that it takes to open one."""
+"""Without these, each connection sends the library's name and version to the server. That takes two more round trips,
+and redis-py looks the version up in the file system: half of the time that opening a connection takes."""
 
 
 def _make_connection(settings: RedisSettings) -> Connection | UnixDomainSocketConnection:
@@ -201,7 +204,7 @@ def _make_connection(settings: RedisSettings) -> Connection | UnixDomainSocketCo
     }
     connection: Connection | UnixDomainSocketConnection
     if settings.unix_socket:
-        # redis-py's base class declares properties abstract that this subclass does without.
+        # redis-py's base class declares abstract properties that this subclass lacks.
         connection = UnixDomainSocketConnection(path=settings.unix_socket, **common)  # type: ignore[abstract, no-untyped-call]
     elif settings.tls is not None:
         connection = _TlsConnection(host=settings.host, port=settings.port, **settings.tls, **common)

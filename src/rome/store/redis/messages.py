@@ -1,4 +1,4 @@
-"""What goes into the scripts and comes out of them, in the shapes that their headers give."""
+"""The scripts' arguments and answers, in the forms that the scripts' headers describe."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _first = itemgetter(0)
 
 
 def decode_row(table_id: int, key: bytes, stored: bytes) -> Row:
-    """A row as stored: its version's stamp, then the record.
+    """A row from its stored form: its version's stamp, then the record.
 
     Raises:
-        CorruptRecordError: it is too short to be one.
+        CorruptRecordError: it is too short.
     """
     if len(stored) < STAMP_BYTES:
         raise _too_short(table_id, key)
@@ -56,7 +56,7 @@ def _too_short(table_id: int, key: bytes) -> CorruptRecordError:
 
 
 def request_arguments(requests: Sequence[Request]) -> list[bytes]:
-    """What read.lua takes from ARGV[5] on."""
+    """The arguments of read.lua from ARGV[5] on."""
     tables: dict[int, None] = {}
     shapes: list[list[Any]] = []
     arguments: list[bytes] = []
@@ -69,7 +69,7 @@ def request_arguments(requests: Sequence[Request]) -> list[bytes]:
         if isinstance(request, Count):
             shapes.append(["count", request.table_id, request.index_id])
         else:
-            # cmsgpack knows no infinity; no index has more entries than this.
+            # cmsgpack has no infinity; no index has more entries than this.
             limit = 2**53 if request.limit is None else request.limit
             shape = ["scans", request.table_id, request.index_id, limit, request.reverse]
             if request.known is not None:
@@ -89,10 +89,10 @@ def decode_answers(
     """The answers of read.lua.
 
     Args:
-        entries, rows: those of all scans that found no more than a few, one scan after the other.
+        entries, rows: of all scans that found only a few rows, one scan after the other.
 
     Raises:
-        CorruptRecordError: an index leads to a row that is not there, or a row is no row.
+        CorruptRecordError: an index leads to a row that does not exist, or a stored row cannot be decoded.
     """
     found = zip(entries, rows, strict=True)
     decoded: list[Answer] = []
@@ -124,7 +124,7 @@ def _decode_scan(scan: Scan, answer: list[Any]) -> ScanResult:
     for entries, rows in zip(chunks[::2], chunks[1::2], strict=True):
         found += zip(entries, rows, strict=True)
     if unordered:
-        # Entries are escaped here and in `covered`; the server put their row key's length behind it.
+        # Entries are escaped here and in `covered`; the server has appended the length of the row key.
         found.sort(key=lambda each: each[0][:-_LENGTH_BYTES], reverse=scan.reverse)
     last: bytes | None = covered[:-_LENGTH_BYTES] if more else None
     if scan.limit is not None and len(found) > scan.limit:
@@ -148,7 +148,7 @@ def _decode_rows(scan: Scan, found: Iterable[tuple[bytes, bytes | None]]) -> lis
 
 
 def _resume(scan: Scan, last: bytes | None) -> bytes | None:
-    """Where to go on after the entry `last`; None: the range is exhausted; empty: nothing was looked at."""
+    """Where to continue after the entry `last`; None if the range is exhausted. If `last` is empty, none was read."""
     if last is None:
         return None
     if not last:
@@ -157,7 +157,7 @@ def _resume(scan: Scan, last: bytes | None) -> bytes | None:
 
 
 def reserve_arguments(reserves: Iterable[Reserve]) -> list[str]:
-    """What reserve.lua takes."""
+    """The arguments of reserve.lua."""
     return [
         str(number)
         for each in reserves
@@ -241,5 +241,5 @@ def commit_arguments(request: CommitRequest) -> tuple[list[bytes], bool]:
 
 
 def claim_argument(claim: Claim) -> bytes:
-    """A claim as line.lua takes it."""
+    """A claim as an argument of the queue's script."""
     return b"%d:" % claim.table_id + escape(claim.key or b"")

@@ -1,4 +1,4 @@
-"""The Lua scripts: each file of this package, with what they share in front."""
+"""The Lua scripts: each file of this package, preceded by what they share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script as the server gets it, and the digest that EVALSHA names it by."""
+    """A script as it is sent to the server, and the digest by which EVALSHA names it."""
 
     text: str
     digest: str
@@ -19,8 +19,8 @@ def load(name: str, flags: str = "") -> Script:
     """Read `<name>.lua`.
 
     Args:
-        flags: of the shebang line, which Redis 7 brought: "no-writes", "allow-oom". Without allow-oom a script is
-            refused before it begins when memory is short; one that has begun is never refused a command.
+        flags: for the shebang line, since Redis 7: "no-writes", "allow-oom". Without allow-oom the server refuses to
+            begin a script when memory is short; a script that has begun is never refused a command.
     """
     package = files(__package__)
     shebang = f"#!lua flags={flags}\n" if flags else "#!lua\n"
@@ -29,15 +29,15 @@ def load(name: str, flags: str = "") -> Script:
 
 
 OPEN = load("open", "allow-oom")
-"""Else nobody could come in after a restart to delete something."""
+"""With allow-oom: otherwise nobody could connect after a restart to delete something."""
 READ = load("read", "no-writes")
 RESERVE = load("reserve")
 COMMIT = load("commit")
 COMMIT_DELETES = load("commit", "allow-oom")
-"""For commits that only delete: a database that is full could not be emptied otherwise."""
+"""With allow-oom, for commits that only delete: otherwise a full database could not be emptied."""
 RESOLVE = load("resolve", "allow-oom")
 LINE = load("line", "allow-oom")
-"""Those in the commit queue may be the ones who delete."""
+"""With allow-oom: a transaction in the commit queue may be about to delete."""
 TRIM = load("trim", "allow-oom")
 RETAIN = load("retain", "allow-oom")
 DROP = load("drop", "allow-oom")

@@ -1,4 +1,4 @@
-"""Which server is the primary now, as Sentinels know it. They promote replicas; Rome follows."""
+"""Ask Sentinels which server is the primary now. They promote replicas, and Rome follows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rome.store.redis.settings import RedisSettings
 
 
 def at_primary(settings: RedisSettings) -> RedisSettings:
-    """The settings, with the primary's address in the place of the Sentinels'; as they are without Sentinels.
+    """The settings with the primary's address in place of the Sentinels'; unchanged without Sentinels.
 
     Raises:
         StoreBusyError: no Sentinel that answers knows a primary that is up.
-        AuthenticationError, StoreUnavailableError: as they answer, or do not.
+        AuthenticationError, StoreUnavailableError: the Sentinels refuse the user, or do not answer.
 
     Cost: two or three round trips to the first Sentinel that answers.
     """
@@ -41,6 +41,6 @@ def at_primary(settings: RedisSettings) -> RedisSettings:
     except exceptions.RedisError as error:
         raise translate(error, settings.server) from error
     finally:
-        for each in sentinels.sentinels:  # that it closes them itself is newer than redis-py 6
+        for each in sentinels.sentinels:  # redis-py 6 does not close them itself
             each.close()
     return replace(settings, host=host, port=port, sentinel=None)

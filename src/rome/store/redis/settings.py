@@ -20,12 +20,12 @@ Address = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class RedisSettings:
-    """How to reach a server, and what to demand of it.
+    """How to reach a server, and what to require of it.
 
     Attributes:
-        sentinel: the name under which Sentinels know the primary; None: host and port are the server's own.
-        sentinels: where they are, (host, port).
-        tls: keyword arguments of redis-py's SSLConnection; None: no TLS.
+        sentinel: the name under which Sentinels know the primary; None if host and port are the server's own.
+        sentinels: (host, port) of each Sentinel.
+        tls: keyword arguments of redis-py's SSLConnection; None without TLS.
         wait_replicas: how many replicas must acknowledge a commit before it returns.
         wait_timeout_ms: how long to wait for them.
     """
@@ -49,7 +49,7 @@ class RedisSettings:
 
     @property
     def server(self) -> str:
-        """For messages."""
+        """The server's name in messages."""
         if self.sentinel is not None:
             return ", ".join(_shown(host, port) for host, port in self.sentinels)
         return self.unix_socket or _shown(self.host, self.port)
@@ -73,7 +73,7 @@ def _count(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    """Some that an answer can come in; what is longer than a day was meant as milliseconds."""
+    """A number of seconds in which an answer can come; more than a day is refused, since milliseconds were meant."""
     number = float(text)
     if not 0.01 <= number <= 86_400:
         raise ValueError
@@ -120,10 +120,10 @@ OPTIONS = frozenset(_OPTIONS)
 
 
 def read_settings(location: Location) -> RedisSettings:
-    """Understand a location.
+    """The settings of a location.
 
     Raises:
-        URLError: an option's value is not what it should be, or options contradict each other.
+        URLError: an option has a wrong value, or options contradict each other.
     """
     values: dict[str, Any] = {}
     for name, text in location.options.items():
@@ -134,21 +134,21 @@ def read_settings(location: Location) -> RedisSettings:
         try:
             values[name] = parse(text)
         except (ValueError, KeyError):
-            raise URLError(f"option {name} of rome+redis wants {wanted}") from None
+            raise URLError(f"option {name} of rome+redis must be {wanted}") from None
     tls = {name: value for name, value in values.items() if name.startswith("ssl_")}
     if tls and not values.get("ssl"):
-        raise URLError(f"option {min(tls)} does nothing without ssl=true")
+        raise URLError(f"option {min(tls)} has no effect without ssl=true: add ssl=true, or leave it out")
     if tls.get("ssl_cert_reqs", "required") != "required":
         tls.setdefault("ssl_check_hostname", False)  # without a certificate there is no name to check
     unix_socket = values.get("unix_socket")
     if unix_socket and values.get("ssl"):
-        raise URLError("ssl=true is for a host: a Unix socket has no TLS")
+        raise URLError("ssl=true needs a host: a Unix socket has no TLS")
     sentinel = values.get("sentinel")
     sentinels = values.get("host") or ((location.host or "localhost", location.port or SENTINEL_PORT),)
     if sentinel is None and (astray := sorted(values.keys() & {"host", "sentinel_username", "sentinel_password"})):
-        raise URLError(f"option {astray[0]} is for Sentinels: it does nothing without sentinel=<name of the primary>")
+        raise URLError(f"option {astray[0]} is for Sentinels: it has no effect without sentinel=<name of the primary>")
     if sentinel is not None and unix_socket:
-        raise URLError("sentinel finds the server, so there is no place for unix_socket")
+        raise URLError("sentinel finds the server: leave out unix_socket")
     settings = RedisSettings(
         host=location.host or "localhost",
         port=location.port or DEFAULT_PORT,
@@ -168,5 +168,5 @@ def read_settings(location: Location) -> RedisSettings:
         sentinel_password=values.get("sentinel_password"),
     )
     if settings.wait_replicas and settings.wait_timeout_ms >= settings.read_timeout_s * 1000:
-        raise URLError("wait_timeout must be less than read_timeout, else no answer can come in time")
+        raise URLError("wait_timeout must be less than read_timeout, or no answer can come in time")
     return settings

@@ -1,10 +1,10 @@
 """RedisStore: rome.store.spi on one Redis or Valkey server.
 
-Invariant: a commit that returns was applied by one script, whole, at a version of its own, to data on which everything
-in its read set still held; and every read is of one version. Why: docs/commit-protocol.md.
+Invariant: one script applied each commit that returned, completely and at a version of its own, to data in which its
+read set was unchanged; and every read is of one version. docs/commit-protocol.md proves this.
 
-A snapshot needs nothing of the server: it is a version, and the server keeps what was superseded since. What it does
-need is that versions never ran backwards: checked when a connection is made, it holds as long as the connection lives.
+A snapshot takes nothing on the server: it is a version number, and the server keeps what was superseded since. It does
+need versions that never ran backwards. That is checked when a connection is made, and holds as long as it lives.
 """
 
 from __future__ import annotations
@@ -65,26 +65,26 @@ from rome.store.spi import (
 )
 
 FORMAT = 1
-"""Of the stored data; a store refuses a greater one."""
+"""The format of the stored data. A greater one is refused."""
 _FORMAT = b"%d" % FORMAT
 
 SCAN_ROWS, SCAN_BYTES = 2_000, 1024 * 1024
-"""Where one read stops scanning: about 2 ms of the server, which serves nobody else meanwhile."""
+"""How many entries one read scans: about 2 ms, in which the server serves nobody else."""
 _SCAN_LIMITS = (b"%d" % SCAN_ROWS, b"%d" % SCAN_BYTES)
 
 TRIM_ELEMENTS, TRIM_MEMBERS = 1_000, 5_000
-"""What one call of trim.lua may discard: some 5 ms of the server."""
+"""How much one call of trim.lua may discard: about 5 ms of the server."""
 
 KEYS_PER_SCAN = 1_000
 
 _UNDECODABLE = (ValueError, TypeError, IndexError, OverflowError)
-"""What is raised when a reply has not the shape that Rome's own data gives it."""
+"""What decoding raises if a reply does not have the form that Rome's own data has."""
 
 
 class RedisStore(Store):
     """A connection to one database of a Redis or Valkey server.
 
-    It has no socket after a failure. The first read of the next transaction makes a new one.
+    After a failure it has no socket. The first read of the next transaction connects again.
     """
 
     capabilities = Capabilities(durable=True, shared=True, network=True)
@@ -113,8 +113,8 @@ class RedisStore(Store):
 
     @classmethod
     def list_databases(cls, location: Location) -> list[str]:
-        # SCAN and not a registry: a registry would be in another slot than the databases, so it could not be kept
-        # in step with them, and this one needs no keeping. It costs a trip for every thousand keys of the server.
+        # SCAN and not a registry: a registry would be in another slot than the databases, so that it could not be
+        # updated together with them. SCAN costs a round trip for every thousand keys of the server.
         link = _greet(read_settings(location), [])[0]
         names: set[str] = set()
         cursor = b"0"
@@ -160,7 +160,7 @@ class RedisStore(Store):
         try:
             return ask(None, requests, reserves)
         except StoreUnavailableError as error:
-            # Nothing was promised on the lost connection yet. After a timeout the server is there, and slow: asking
+            # Nothing depends on the lost connection yet. After a timeout, however, the server is up and slow: asking
             # again would only make the caller wait twice as long.
             if not had_link or self._link is not None or isinstance(error.__cause__, exceptions.TimeoutError):
                 raise
@@ -263,9 +263,9 @@ class RedisStore(Store):
         self._disconnect()
 
     def _connect(self, *, create: bool) -> None:
-        """Make the socket, look at the server, and make sure that the data is of its present incarnation.
+        """Connect, check the server, and make sure that the data is of its present incarnation.
 
-        Cost: one round trip; two when the database is new or the server another one than before.
+        Cost: one round trip; two if the database is new or the server another one than before.
         """
         if self._closed:
             raise StoreUnavailableError.closed()
@@ -277,7 +277,7 @@ class RedisStore(Store):
         try:
             if meta[0] is None and not create:
                 self._refuse([b"dropped"], 0)
-            # A replica's data names its primary's run: what it serves is never older than what it served before.
+            # A replica's data names its primary's run: it never serves older data than it has served before.
             if meta[0] is None or not (
                 health.is_replica or meta[3:] == [health.run_id.encode(), health.replication_id.encode()]
             ):
@@ -324,7 +324,7 @@ class RedisStore(Store):
         except _UNDECODABLE as error:
             raise self._damaged("its version, or that of a table", error) from error
         if found.refusal and snapshot is None and found.refusal[0] != b"dropped":
-            # The catalog changed between our commands: a new snapshot must not begin with a conflict.
+            # The catalog changed between our commands; a new snapshot must not begin with a conflict.
             return replace(self._ask_script(None, gets), reserved=reserved)
         if found.refusal:
             self._refuse(found.refusal, found.snapshot.version)
@@ -387,10 +387,10 @@ class RedisStore(Store):
             raise self._damaged("a sequence", error) from error
 
     def _damaged(self, what: str, error: Exception) -> CorruptRecordError:
-        """Something that is stored is not what Rome writes."""
+        """The error for stored data that Rome did not write."""
         return CorruptRecordError(
-            f"database {self._database!r}: {what} cannot be decoded ({error}): somebody else wrote into its keys; "
-            "put a copy in their place"
+            f"database {self._database!r}: {what} cannot be decoded ({error}): something other than Rome wrote "
+            "into its keys; restore a copy"
         )
 
     def _send(self, script: scripts.Script, command: Command, request: CommitRequest | None = None) -> Reply:
@@ -410,7 +410,7 @@ class RedisStore(Store):
             replies = link.call([command, *self._wait])
         except StoreUnavailableError as error:
             self._disconnect()
-            # A command that was not sent to its last byte is not run. With WAIT behind it, it may have been.
+            # A command does not run before its last byte was sent. If WAIT follows it, it may have run.
             if request is None or not (link.has_sent or self._wait):
                 raise
             raise CommitUnknownError.lost(
@@ -442,7 +442,7 @@ class RedisStore(Store):
         return self._finish(script, command, self._call([command])[0])
 
     def _finish(self, script: scripts.Script, command: Command, reply: Reply) -> Reply:
-        """A script's reply; sends its text when the server does not have it."""
+        """A script's reply. If the server does not have the script, its text is sent."""
         if isinstance(reply, exceptions.NoScriptError):
             reply = self._call([(b"EVAL", script.text, *command[2:])])[0]
         reply = checked(reply, self._server)
@@ -475,7 +475,7 @@ class RedisStore(Store):
             self._last_snapshot = snapshot
 
     def _refuse(self, reply: Sequence[Any], version: Version) -> NoReturn:
-        """Raise what a script answered instead of doing it. `version` is the snapshot's."""
+        """Raise the error for a script's refusal. `version` is the snapshot's."""
         database = repr(self._database)
         match reply:
             case [b"dropped"]:
@@ -496,10 +496,10 @@ class RedisStore(Store):
 
 
 def _greet(settings: RedisSettings, more: Sequence[Command]) -> tuple[Link, Health, list[Reply]]:
-    """Connect and look at the server: one round trip, with `more` commands in it.
+    """Connect and check the server: one round trip, which includes `more` commands.
 
     Raises:
-        StoreUnavailableError, AuthenticationError, StoreBusyError, StoreConfigError.
+        StoreUnavailableError, AuthenticationError, StoreBusyError, StoreConfigError: the server cannot be used.
     """
     link, replies = greet(settings, [(b"INFO", *SECTIONS), *more])
     try:
