@@ -39,11 +39,11 @@ Returned = TypeVar("Returned")
 
 MAX_READERS: Final = 1024
 _RESERVED_SHARE: Final = 8
-"""One part in so many of the file is kept for what deletes and trimming need, and for what snapshots keep."""
+"""One part in this many of the file is kept free for deletes, for trimming, and for pages that snapshots need."""
 BELIEVED_S: Final = 0.1
-"""A file that was in its place is believed to be there still for so long."""
+"""For this long after a check, a file is assumed to be in its place."""
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"""What the system says of a write for which there is no room. LMDB says EIO of a write that was cut short."""
+"""The system's errors for a write for which there is no room. LMDB reports EIO for an incomplete write."""
 
 _ERRORS: Final[dict[type[lmdb.Error], type[Error]]] = {
     lmdb.MapFullError: StoreFullError,
@@ -59,7 +59,7 @@ _ERRORS: Final[dict[type[lmdb.Error], type[Error]]] = {
     lmdb.CorruptedError: CorruptRecordError,
     lmdb.PageNotFoundError: CorruptRecordError,
 }
-"""Everything else is StoreUnavailableError."""
+"""{LMDB's error: Rome's}; every other error is a StoreUnavailableError."""
 
 FAILURES: Final = (lmdb.Error, *UNDECODABLE)
 """What `Environment.translated` understands."""
@@ -79,9 +79,9 @@ class Usage(NamedTuple):
     """How full the file and its table of readers are.
 
     Attributes:
-        file_bytes: what the file has grown to; what snapshots keep, and pages to be used again, are part of it.
+        file_bytes: size of the file, including pages that snapshots need and pages that can be used again.
         last_transaction: number of the newest write transaction.
-        snapshots: of each snapshot that any process holds, the number of the write transaction that it sees.
+        snapshots: for each snapshot of any process, the number of the write transaction that it sees.
     """
 
     used_bytes: int
@@ -107,9 +107,9 @@ class Environment:
         self.gone: str | None = None
         self.stale_readers = 0
         self.pins: set[Pin] = set()
-        self._decoded: tuple[bytes | None, State | None] = None, None  # the state that was read last
+        self._decoded: tuple[bytes | None, State | None] = None, None  # the last state that was read
         self._seen_at = -BELIEVED_S
-        self._writing = Lock()  # py-lmdb before 3.0 does not let a thread wait for another one's write transaction
+        self._writing = Lock()  # before 3.0 py-lmdb does not let a thread wait for another thread's write transaction
         with self.errors():
             self._lmdb = lmdb.open(
                 path,
@@ -119,7 +119,7 @@ class Environment:
                 sync=sync,
                 metasync=sync,
                 max_readers=MAX_READERS,
-                max_spare_txns=0,  # a spare one would be given back by a child that closes the file
+                max_spare_txns=0,  # a child that closes the file would give a spare one back
             )
         try:
             self._identity, self._size = _identity(path), 0
@@ -143,7 +143,7 @@ class Environment:
             return True
 
     def read(self) -> LmdbTransaction:
-        """A read transaction, of the newest version. The caller must abort it."""
+        """A read transaction of the newest version. The caller must abort it."""
         try:
             return self._lmdb.begin()
         except lmdb.ReadersFullError:
@@ -167,12 +167,12 @@ class Environment:
         return state
 
     def write(self, change: Callable[[LmdbTransaction], Returned], transaction_id: bytes = b"") -> Returned:
-        """Do something in the write transaction, of which there is one at a time among all processes.
+        """Run `change` in the write transaction, of which there is one at a time among all processes.
 
-        It is undone if anything is raised. A function and no context manager: see LmdbStore._round_trip.
+        If anything is raised, it is undone. This is a function and not a context manager: see LmdbStore._round_trip.
 
         Raises:
-            StoreFullError: there is no room for it on the disk; nothing was written.
+            StoreFullError: there is no room on the disk; nothing was written.
             CommitUnknownError: the disk failed while the transaction was being committed.
         """
         with self._writing:
@@ -205,7 +205,7 @@ class Environment:
     def _has(self, transaction_id: bytes) -> bool:
         """Whether a commit may be in the file. LMDB writes the page that makes it valid last.
 
-        When that write fails, LMDB refuses to begin a transaction from then on, and so it may be there.
+        If that write fails, LMDB refuses to begin transactions from then on, so the commit may be there.
         """
         try:
             with self._lmdb.begin() as txn:
@@ -233,7 +233,7 @@ class Environment:
         return found(message)
 
     def state(self) -> State:
-        """As of now.
+        """The newest state.
 
         Raises:
             StoreUnavailableError: the database was dropped.
@@ -245,6 +245,7 @@ class Environment:
             txn.abort()
 
     def state_in(self, txn: LmdbTransaction) -> State:
+        """The state that a transaction sees."""
         stored = txn.get(STATE_KEY)
         known, state = self._decoded
         if stored != known:
@@ -255,7 +256,7 @@ class Environment:
         return state
 
     def used_bytes(self) -> int:
-        """What the newest version needs; the file may be larger."""
+        """How many bytes the newest version takes; the file may be larger."""
         try:
             stat = self._lmdb.stat()
         except lmdb.Error as error:
@@ -263,22 +264,23 @@ class Environment:
         return stat["psize"] * (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
 
     def usage(self) -> Usage:
+        """How full the file and its reader table are."""
         with self.errors():
             info = self._lmdb.info()
             readers = [line.split() for line in self._lmdb.readers().splitlines()]
-        # A line: process, thread, transaction; "-" where there is no snapshot.
+        # Each line has process, thread and transaction; "-" without a snapshot.
         snapshots = [int(line[2]) for line in readers if len(line) == 3 and line[2].isdigit()]
         return Usage(self.used_bytes(), os.path.getsize(self.path), info["last_txnid"], snapshots)
 
     def check_readers(self) -> None:
-        """Free what snapshots of killed processes hold."""
+        """Free the snapshots of killed processes."""
         with self.errors():
             self.stale_readers += self._lmdb.reader_check()
 
     def reap(self) -> bool:
         """End the snapshots below the floor; returns whether others are left."""
         if self.has_snapshots():
-            with suppress(Error):  # nobody is here to be told; the connections will be
+            with suppress(Error):  # nobody can be told here; the connections will be
                 self.check_readers()
                 floor = self.state().floor
                 for pin in self.pins:
@@ -286,12 +288,13 @@ class Environment:
         return self.has_snapshots()
 
     def has_snapshots(self) -> bool:
+        """Whether a connection of this process has a snapshot."""
         return any(pin.txn is not None for pin in self.pins)
 
     def is_current(self) -> bool:
-        """Whether the path still leads to this file, and the file to a database.
+        """Whether the path still leads to this file, and the file holds a database.
 
-        A file that has become shorter is none any more: nobody but LMDB may write to it, and that never cuts it.
+        A file that has become shorter does not: only LMDB may write to it, and LMDB never makes it shorter.
         """
         size = _size(self.path)
         if self._identity != _identity(self.path) or size < self._size or self.is_dropped():
@@ -301,13 +304,14 @@ class Environment:
         return True
 
     def seems_current(self) -> bool:
-        """Whether it is current, or was a moment ago (BELIEVED_S): a pool asks at every checkout.
+        """Whether it is current, or was less than BELIEVED_S ago, since a pool asks at every checkout.
 
         Cost: 0.3 µs, or 15 µs.
         """
         return time.monotonic() < self._seen_at + BELIEVED_S or self.is_current()
 
     def is_dropped(self) -> bool:
+        """Whether the database was dropped."""
         try:
             self.state()
         except StoreUnavailableError:
@@ -315,7 +319,7 @@ class Environment:
         return False
 
     def close(self, reason: str) -> None:
-        """End all snapshots and close the file. Connections that are left will raise `reason`."""
+        """End all snapshots and close the file. Remaining connections will raise `reason`."""
         for pin in self.pins:
             with pin.lock:
                 pin.end()
@@ -324,7 +328,7 @@ class Environment:
         self._lmdb.close()
 
     def leave_to_parent(self) -> None:
-        """In a forked child: close the file, and leave the parent's places in the reader table alone."""
+        """In a forked child: close the file without touching the parent's slots in the reader table."""
         self.gone = f"{self.path} was opened by the parent process; a child must open its own connection"
         inherited = []
         for pin in self.pins:
@@ -335,16 +339,16 @@ class Environment:
         self.numbers.close()
         if all(transaction() is None for transaction in inherited):
             self._lmdb.close()
-        else:  # a traceback somewhere still has one; closing the file would end it
+        else:  # a traceback still refers to one; closing the file would end it
             _inherited.append(self._lmdb)
 
 
 _inherited: list[lmdb.Environment] = []
-"""Never given back."""
+"""Never closed."""
 
 
 def _number(error: lmdb.Error) -> int | None:
-    """The system's number of an error; py-lmdb before 3.0 has its text only."""
+    """The system's number of an error; before 3.0 py-lmdb has only its text."""
     number: int | None = getattr(error, "code", None)
     if number is None:
         number = next((each for each in FULL if str(error).endswith(os.strerror(each))), None)

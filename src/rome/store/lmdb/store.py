@@ -53,10 +53,10 @@ class LmdbStore(spi.Store):
     """A connection to a database in an LMDB file. No call waits for a network; one call counts as one round trip.
 
     Options:
-        sync: "on": a commit is on the disk when it returns. "off": it is in the operating system's hands, and lost, or
-            the file damaged, only if the machine crashes.
-        max_size: bytes that the file may have, as a number or with a unit (512M, 20G). All processes should agree.
-        file_mode: permissions of the file and its lock file when they are made, in octal; the umask is respected.
+        sync: "on": a commit is on the disk when it returns. "off": the operating system writes it later; only if the
+            machine crashes it is lost, or the file damaged.
+        max_size: the largest size of the file in bytes, also with a unit (512M, 20G). All processes should agree.
+        file_mode: permissions of a new file and of its lock file, in octal; the umask is respected.
     """
 
     capabilities = Capabilities(durable=True, shared=True, network=False)
@@ -82,7 +82,7 @@ class LmdbStore(spi.Store):
 
     @classmethod
     def list_databases(cls, location: Location) -> list[str]:
-        """Paths of the databases in the folder of `location.database`, written as that is."""
+        """Paths of the databases in the folder of `location.database`, absolute or relative as that is."""
         folder = os.path.dirname(location.database)
         try:
             names = os.listdir(folder or os.curdir)
@@ -93,7 +93,7 @@ class LmdbStore(spi.Store):
 
     @classmethod
     def database_exists(cls, location: Location) -> bool:
-        # By the file itself: its folder may not exist, and a listed path is written as os.path.join() writes it.
+        # By the file itself, since its folder may not exist, and a path can be written in several ways.
         return os.path.isfile(location.database) and files.is_database(location.database)
 
     @classmethod
@@ -130,7 +130,7 @@ class LmdbStore(spi.Store):
 
     @staticmethod
     def _reserve(opened: Environment, reserves: Sequence[Reserve]) -> list[int]:
-        txn = opened.read()  # not the snapshot's: what was committed since counts, too
+        txn = opened.read()  # not the snapshot's, since later commits count, too
         try:
             committed = [commit.committed_number(txn, reserve.sequence) for reserve in reserves]
         finally:
@@ -196,7 +196,7 @@ class LmdbStore(spi.Store):
         return applied
 
     def _check_room(self, opened: Environment, request: CommitRequest) -> None:
-        """Deletes may use all of the file, everything else leaves them a part of it."""
+        """Deletes may use the whole file; everything else must leave a part of it for them."""
         used, room = opened.used_bytes(), opened.room
         if used > room and (
             any(record is not None for rows in request.rows.values() for record in rows.values())
@@ -229,7 +229,7 @@ class LmdbStore(spi.Store):
             return queue
 
         with self._pin.lock, self._round_trip() as opened:
-            txn = opened.read()  # most often the place stays as it is, and a write costs an fsync
+            txn = opened.read()  # read first: most often the entry stays as it is, and a write costs an fsync
             try:
                 queue = commit.read_queue(txn)
             finally:
@@ -316,7 +316,7 @@ class _FileOptions(TypedDict):
 def _options(location: Location) -> _FileOptions:
     sync = location.options.get("sync", "on")
     if sync not in ("on", "off"):
-        raise URLError(f"option sync={sync}: say on or off")
+        raise URLError(f"option sync={sync}: write on or off")
     return {
         "max_size": _max_size(location.options.get("max_size")),
         "sync": sync == "on",
@@ -329,7 +329,7 @@ def _max_size(text: str | None) -> int:
         return DEFAULT_MAX_SIZE
     size = re.fullmatch(r"([0-9]{1,18})([KMGT]?)B?", text.upper())
     if size is None or (max_size := int(size[1]) << _UNITS[size[2]]) not in _MAX_SIZES:
-        raise URLError(f"option max_size={text}: say a number of bytes from 1M to 64T, as in 20G")
+        raise URLError(f"option max_size={text}: write a number of bytes from 1M to 64T, such as 20G")
     return max_size & -mmap.PAGESIZE
 
 
@@ -338,6 +338,6 @@ def _mode(text: str | None) -> int:
         return DEFAULT_MODE
     if re.fullmatch(r"0?[67][0-7][0-7]", text) is None:
         raise URLError(
-            f"option file_mode={text}: say permissions in octal that let the owner read and write, as in 0640"
+            f"option file_mode={text}: write permissions in octal that let the owner read and write, such as 0640"
         )
     return int(text, 8)
