@@ -18,7 +18,7 @@ LOWEST := .cache/lowest
 LOGS := .cache/log
 KIT := .demo
 KIT_READY := $(KIT)/venv/ready $(KIT)/src/ready
-OWN_KITS := keystone cinder neutron
+OWN_KITS := keystone cinder neutron oslo.db
 SUITE_KIT = $(KIT)$(addprefix /,$(filter $(SUITE),$(OWN_KITS)))
 KIT_PYTHON := PYTHONPATH=$(CURDIR)/openstack:$(CURDIR) $(CURDIR)/$(KIT)/venv/bin/python
 
@@ -42,7 +42,7 @@ help:
 	@echo 'make contention [URL=..] [CLIENTS=32]    many processes change one row: latency, fairness, failures, server CPU'
 	@echo 'make calls [URL=..] [ARGS=..]           calls of Rome'"'"'s functions that a statement makes, warm; ARGS="--list LEFT\ JOIN"'
 	@echo 'make replay [URL=..] [ARGS=..]          the calls of a recorded boot, without Nova; ARGS=--instructions counts what they execute'
-	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance, placement, keystone, cinder or neutron'
+	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance, placement, keystone, cinder, neutron or oslo.db'
 	@echo 'make bench [ONLY=..] [PEERS=..] [RUNS=..] [QUICK=1] [OUT=..]   Rome beside MariaDB, PostgreSQL and an SQLite file'
 	@echo 'make profile [URL=..] [COUNT=10]        where the time of a boot goes inside Rome'
 	@echo 'make test [ARGS=..]                     the tests, with the servers that they need; ARGS goes to pytest'

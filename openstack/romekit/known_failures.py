@@ -42,6 +42,36 @@ _WITH_A_URL = (
         ("test_purge_deleted_rows_integrity_failure",),
         "switches foreign keys on only for SQLAlchemy's own SQLite dialect class, so foreign_keys=off stays in force",
     ),
+    _Known(
+        "oslo_db/tests/sqlalchemy/test_enginefacade.py",
+        ("test_replace_scope", "test_replace_scope_only_global_eng"),
+        "asserts that the engine's URL is the one that it has written, sqlite://",
+    ),
+    _Known(
+        "oslo_db/tests/sqlalchemy/test_fixtures.py",
+        ("test_db_fixture",),
+        "asserts that the engine's URL is sqlite://",
+    ),
+    _Known(
+        "oslo_db/tests/sqlalchemy/test_provision.py",
+        ("test_sqlite_setup_teardown",),
+        "asserts that the engine's URL is sqlite:///foo.db, and that there is such a file",
+    ),
+    _Known(
+        "oslo_db/tests/sqlalchemy/test_utils.py",
+        ("test_engine",),
+        "asserts that the engine's URL begins with sqlite",
+    ),
+    _Known(
+        "oslo_db/tests/sqlalchemy/test_exc_filters.py",
+        ("TestNonExistentDatabase::test_raise",),
+        "opens an SQLite file in a folder that is not there; here it gets a database that is",
+    ),
+    _Known(
+        "oslo_db/tests/sqlalchemy/test_sqlalchemy.py",
+        ("test_savepoint_beginning", "test_savepoint_middle"),
+        "expects an id again that a row inside a rolled back savepoint had; ids rise here, as on MySQL and PostgreSQL",
+    ),
 )
 
 
@@ -56,5 +86,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _expect(items: list[pytest.Item], failures: tuple[_Known, ...], *, strict: bool) -> None:
     for path, tests, reason in failures:
         for item in items:
-            if item.nodeid.startswith(f"{path}::") and item.nodeid.rpartition("::")[2] in tests:
+            if item.nodeid.startswith(f"{path}::") and item.nodeid.endswith(tuple(f"::{test}" for test in tests)):
                 item.add_marker(pytest.mark.xfail(reason=reason, strict=strict))

@@ -1,6 +1,6 @@
 """Run an OpenStack service's own database tests, unmodified, on any SQLAlchemy URL.
 
-usage: python -m romekit.suites nova|glance|placement|keystone|cinder|neutron [--url URL] [PYTEST-ARGUMENT...]
+usage: python -m romekit.suites nova|glance|placement|keystone|cinder|neutron|oslo.db [--url URL] [PYTEST-ARGUMENT...]
 
 Without a URL the tests run on what they use by themselves, SQLite in memory. With a URL, romekit.redirect gives each
 engine of the tests its own `{db}`. The program ends with pytest's status.
@@ -52,8 +52,12 @@ TESTS = {
     ),
     "cinder": ("cinder/tests/unit/db", "cinder/tests/unit/test_db_api.py", "cinder/tests/unit/test_db_worker_api.py"),
     "neutron": ("neutron/tests/unit/db",),
+    "oslo.db": ("oslo_db/tests",),
 }
-_PLUGINS = {"keystone": ("-p", "romekit.no_ldap")}
+_OPTIONS = {
+    "keystone": ("-p", "romekit.no_ldap"),
+    "oslo.db": ("-c", os.devnull),  # else pytest takes its settings from Rome's pyproject.toml, above the environment
+}
 _TEST_TIMEOUT_S = 160
 _PYTEST = [
     *("-p", "romekit.redirect", "-p", "romekit.testtools_cases", "-p", "romekit.known_failures"),
@@ -77,8 +81,8 @@ def main() -> int:
     arguments, for_pytest = parser.parse_known_args()
     tree = source_tree(arguments.suite)
     target = [] if arguments.url is None else ["--url", arguments.url]
-    plugins = _PLUGINS.get(arguments.suite, ())
-    command = [sys.executable, "-m", "pytest", *_PYTEST, *plugins, "--rootdir", str(tree), *target, *for_pytest]
+    options = _OPTIONS.get(arguments.suite, ())
+    command = [sys.executable, "-m", "pytest", *_PYTEST, *options, "--rootdir", str(tree), *target, *for_pytest]
     return subprocess.run(
         [*command, *TESTS[arguments.suite]], cwd=tree, env={**os.environ, **_ENVIRONMENT}, check=False
     ).returncode
