@@ -20,6 +20,7 @@ class TableStatements:
     is read in the same form, its rowid with a statement of its own.
 
     Attributes:
+        binds_values: the parameters of `insert` are a row's values as they are.
         idle_columns: the VIRTUAL columns that need not be computed when a row is hydrated (see rome.workingset.blank).
     """
 
@@ -35,6 +36,7 @@ class TableStatements:
         explicit = table.rowid_alias is None and not table.without_rowid
         targets = [self._rowid, *names] if explicit else names
         self._explicit = explicit
+        self.binds_values = not (explicit or self.has_generated)
         self.insert = f"INSERT INTO main.{name} ({', '.join(targets)}) VALUES ({', '.join('?' * len(targets))})"
         outputs = ["NULL" if column.generated else quote(column.name) for column in table.columns]
         # Without the rowid, since a table may have as many columns as a result set.

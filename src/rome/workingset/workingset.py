@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, cast
 
 import apsw
@@ -27,6 +28,9 @@ from rome.workingset.sqlite_errors import not_unicode, translate
 from rome.workingset.tables import TableStatements
 
 SqlRow = tuple[SqlValue, ...]
+
+_key, _rowid, _values = attrgetter("key"), attrgetter("rowid"), attrgetter("values")
+_pair = attrgetter("rowid", "values")
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -255,39 +259,44 @@ class WorkingSet:
 
         Cost: about 10 µs for a row of 50 columns.
         """
-        contents = self.contents.of(table.id)
+        contents = self.contents.tables.get(table.id) or self.contents.of(table.id)
         keys = contents.keys
-        new = [row for row in rows if row.key not in keys]
+        new = []
+        for row in rows:
+            if row.key not in keys:
+                new.append(row)
         if not new:
             return 0
-        self.begin()
+        if not self._begun:
+            self.begin()
         if table.foreign_keys:  # immediate keys do not care about a parent that comes in
             self.enforce_foreign_keys(False)
         statements = self.statements_of(table)
         last_rowid, before = self.connection.last_insert_rowid(), self.connection.total_changes()
-        pairs = [(row.rowid, row.values) for row in new]
+        bindings = [*map(_values, new)] if statements.binds_values else statements.bindings(map(_pair, new))
         try:
             if statements.idle_columns:
-                self._insert_computing(table, statements, pairs)
+                self._insert_computing(table, statements, bindings)
             else:
-                self.connection.executemany(statements.insert, statements.bindings(pairs))
+                self.connection.executemany(statements.insert, bindings)
         except apsw.Error as error:
             if not statements.idle_columns:  # a block for each hydration would cost as much as a row
                 self.enforce_foreign_keys(False)
-                for rowid, values in pairs[: self.connection.total_changes() - before]:
-                    self.connection.execute(statements.delete_one, statements.where(rowid, values))
+                for row in new[: self.connection.total_changes() - before]:
+                    self.connection.execute(statements.delete_one, statements.where(row.rowid, row.values))
             self.connection.set_last_insert_rowid(last_rowid)
             raise InternalError(f"a stored row of table {table.name} does not fit its own schema: {error}") from error
         self.connection.set_last_insert_rowid(last_rowid)
-        keys.update([row.key for row in new])
-        contents.hydrated.update(zip(statements.identities(pairs), new, strict=True))
+        keys.update(map(_key, new))
+        identities = statements.identities(map(_pair, new)) if table.without_rowid else map(_rowid, new)
+        contents.hydrated.update(zip(identities, new, strict=True))
         return len(new)
 
     def _insert_computing(
-        self, table: Table, statements: TableStatements, pairs: Sequence[tuple[int, Sequence[SqlValue]]]
+        self, table: Table, statements: TableStatements, bindings: Sequence[Sequence[SqlValue]]
     ) -> None:
         """Insert rows whose VIRTUAL columns SQLite computes although nobody needs them; some may fail."""
-        connection, bindings = self.connection, statements.bindings(pairs)
+        connection = self.connection
         with AllOrNothing(self) as block:
             try:
                 connection.executemany(statements.insert, bindings)

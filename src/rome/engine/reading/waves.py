@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from rome.catalog.schema import Table
+from rome.codec.values import SqlValue
 from rome.engine.reading.page import pages, read_page
 from rome.engine.reading.reader import Reader, to_request
 from rome.engine.reading.smallest_range import read_few
-from rome.planner.plan import FetchedRows, Many, Values, Wave
+from rome.planner.plan import FetchedRows, FetchPlan, Many, Values, Wave
 from rome.store.spi import Reserve
 from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest, merged
@@ -41,6 +42,18 @@ def gather(
         except StopIteration:
             wave = None
     return reserved
+
+
+def gather_plan(reader: Reader, plan: FetchPlan, parameters: Sequence[SqlValue], check: Validation) -> None:
+    """Read and hydrate all that a plan says."""
+    if not plan.reads_points:
+        gather(reader, plan.waves(parameters), check)
+        return
+    requests = []
+    for fetch in plan.points(parameters):
+        requests.append(ReadRequest(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check))
+    reader.read(requests)
+    reader.hydrate(requests)
 
 
 def _answers(reader: Reader, wave: Wave, found: Iterable[ReadRequest | Many]) -> Iterator[list[Values] | Many]:

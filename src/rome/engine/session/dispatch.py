@@ -122,11 +122,14 @@ class Statements:
         read_set = current.transaction.read_set
         before = read_set.mark() if check is Validation.NOTHING else None
         execution, runs = current.execution, None
-        execution.ids.begin_statement()
+        if prepared.target is not None:
+            execution.ids.begin_statement()
         if len(bound) > 1 and (
             run := execution.change_all(prepared, bound, check, foreign_keys=self._context.foreign_keys)
         ):
             runs = iter([run])
+        if runs is None and len(bound) == 1:
+            runs = iter([execution.change(prepared, bound[0], check, foreign_keys=self._context.foreign_keys)])
         if runs is None:
             runs = (execution.change(prepared, each, check, foreign_keys=self._context.foreign_keys) for each in bound)
         rows, changes, last_rowid = [], 0, None

@@ -6,14 +6,13 @@ its new rows, in one trip if the plan needs no more. Then rome.engine.writing.gu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
-from rome.engine.reading.budget import within_budget
+from rome.engine.reading.budget import once_more, within_budget
 from rome.engine.reading.reader import Reader
 from rome.engine.reading.waves import gather, gather_first
 from rome.engine.statement.foreign_keys import whole
@@ -97,16 +96,24 @@ class Execution:
             WorkingSetFullError, IdsExhaustedError: it needs too many rows, or ids; the same.
         """
 
-        def run() -> StatementRun:
-            with _naming(prepared.target):
-                return self._change(
-                    prepared, parameters, check, foreign_keys=foreign_keys and prepared.traits.foreign_keys
-                )
-
-        return within_budget(self.reader, prepared, run)
+        foreign_keys = foreign_keys and prepared.traits.foreign_keys
+        held = self.reader.transaction.budget.used_bytes
+        try:
+            try:
+                return self._change(prepared, parameters, check, foreign_keys)
+            except WorkingSetFullError as error:
+                full = error
+            return once_more(
+                self.reader, prepared, lambda: self._change(prepared, parameters, check, foreign_keys), held, full
+            )
+        except IdsExhaustedError as error:
+            if prepared.target is None:
+                raise
+            # A store knows numbers only.
+            raise IdsExhaustedError.of(f"table {prepared.target.name}") from error
 
     def _change(
-        self, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation, *, foreign_keys: bool
+        self, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation, foreign_keys: bool
     ) -> StatementRun:
         if prepared.inspection.temporary_written:
             self._working_set.temporary_changed = True
@@ -170,14 +177,3 @@ class Execution:
             if change.check is Validation.ROWS:
                 validate_hydrated(self.reader, target)
         return []
-
-
-@contextmanager
-def _naming(target: Table | None) -> Iterator[None]:
-    """Say of which table the ids are at an end: a store knows numbers only."""
-    try:
-        yield
-    except IdsExhaustedError as error:
-        if target is None:
-            raise
-        raise IdsExhaustedError.of(f"table {target.name}") from error
