@@ -230,8 +230,8 @@ class TestWork:
                             raise
                         retries += 1
 
-            await asyncio.gather(*(add_one() for _ in range(20)))
-            assert await amounts(engine) == [30, 10]
+            await asyncio.gather(*(add_one() for _ in range(10)))
+            assert await amounts(engine) == [20, 10]
             assert retries > 0
 
     async def test_null_pool(self, url: str) -> None:
@@ -302,15 +302,20 @@ class TestCancellation:
             async with engine.connect() as connection:
                 assert len(set((await connection.scalars(sa.select(Account.amount))).all())) == 1
 
-        async with engine_of(url):
-            points, failure = await cancellation.run_scenario(lambda: create_async_engine(url), scenario, warm=warm)
-            assert (failure, points.count > 4) == (None, True)
-            for at in range(1, points.count + 1):
-                for both in ((at,), (at, at + 1)):
-                    _, failure = await cancellation.run_scenario(
-                        lambda: create_async_engine(url), scenario, cancel_at=both, warm=warm
-                    )
-                    assert failure is None, both
+        gc.collect()
+        gc.freeze()  # the harness collects garbage after each run
+        try:
+            async with engine_of(url):
+                points, failure = await cancellation.run_scenario(lambda: create_async_engine(url), scenario, warm=warm)
+                assert (failure, points.count > 4) == (None, True)
+                for at in range(1, points.count + 1):
+                    for cancel_at in ((at,), (at, at + 1)) if "memory" in url else ((at,),):
+                        _, failure = await cancellation.run_scenario(
+                            lambda: create_async_engine(url), scenario, cancel_at=cancel_at, warm=warm
+                        )
+                        assert failure is None, cancel_at
+        finally:
+            gc.unfreeze()
 
 
 @pytest.mark.memory

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
 from rome.dialect.adapted import AdaptedRomeConnection, AsyncDriver
 from rome.dialect.base import RomeDialect, RomeExecutionContext
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
+    from sqlalchemy.pool import Pool
 
 
 class RomeAsyncExecutionContext(RomeExecutionContext):
@@ -39,6 +42,10 @@ class RomeAsyncDialect(RomeDialect):
     @classmethod
     def get_async_dialect_cls(cls, url: URL) -> type[RomeAsyncDialect]:
         return cls
+
+    @classmethod
+    def get_pool_class(cls, url: URL) -> type[Pool]:
+        return AsyncAdaptedQueuePool  # SQLAlchemy 2.1 would choose it by itself
 
     def get_driver_connection(self, connection: Any) -> Any:
         return connection.driver_connection if isinstance(connection, AdaptedRomeConnection) else connection
