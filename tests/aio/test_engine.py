@@ -289,9 +289,9 @@ class TestCancellation:
             await driver.close()
             assert await amounts(engine) == [10, 10]
 
-    @pytest.mark.parametrize("warm", [False, True])
-    async def test_at_every_point_where_sqlalchemy_awaits(self, url: str, warm: bool) -> None:
-        """By SQLAlchemy's own harness (2.1): the task ends cancelled, nothing leaks, the pool works on."""
+    @pytest.mark.parametrize("pool", ["cold", "warm", "recycled"])
+    async def test_at_every_point_where_sqlalchemy_awaits(self, url: str, pool: str) -> None:
+        """By SQLAlchemy's own harness: the task ends cancelled, nothing leaks, and the pool works on."""
         cancellation = pytest.importorskip("sqlalchemy.testing.cancellation")
 
         async def scenario(engine: AsyncEngine) -> None:
@@ -302,16 +302,17 @@ class TestCancellation:
             async with engine.connect() as connection:
                 assert len(set((await connection.scalars(sa.select(Account.amount))).all())) == 1
 
+        how = {"warm": pool != "cold", "recycle": pool == "recycled"}
         gc.collect()
         gc.freeze()  # the harness collects garbage after each run
         try:
             async with engine_of(url):
-                points, failure = await cancellation.run_scenario(lambda: create_async_engine(url), scenario, warm=warm)
+                points, failure = await cancellation.run_scenario(lambda: create_async_engine(url), scenario, **how)
                 assert (failure, points.count > 4) == (None, True)
                 for at in range(1, points.count + 1):
                     for cancel_at in ((at,), (at, at + 1)) if "memory" in url else ((at,),):
                         _, failure = await cancellation.run_scenario(
-                            lambda: create_async_engine(url), scenario, cancel_at=cancel_at, warm=warm
+                            lambda: create_async_engine(url), scenario, cancel_at=cancel_at, **how
                         )
                         assert failure is None, cancel_at
         finally:

@@ -18,11 +18,16 @@ SUITE = Path(__file__).parent / "sqlalchemy_suite"
 LIMITATIONS = Path(__file__).parents[2] / "docs" / "limitations.md"
 
 
+@pytest.mark.parametrize("asyncio", [False, True], ids=["sync", "asyncio"])
 @pytest.mark.parametrize("store", on("memory", "lmdb", "redis"))
-def test_sqlalchemys_own_suite_passes(store: Store, request: pytest.FixtureRequest) -> None:
+def test_sqlalchemys_own_suite_passes(store: Store, asyncio: bool, request: pytest.FixtureRequest) -> None:
     """Foreign keys are off, as by default on SQLite: a few of the tests refer to columns that are not unique."""
+    if asyncio and store != "memory":
+        pytest.skip("what asyncio adds is the same on every store")
     options = ["-q", "-rfE", "--tb=short", "-p", "no:cacheprovider", "-W", "ignore"]
     with database(store, request) as url:
+        if asyncio:
+            url = url.replace("://", "_async://")
         options += ["--dburi", f"{url}?foreign_keys=off"]
         command = [sys.executable, "-m", "pytest", *options, "test_suite.py"]
         ended = subprocess.run(command, cwd=SUITE, capture_output=True, text=True, check=False)

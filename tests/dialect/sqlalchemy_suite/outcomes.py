@@ -22,7 +22,8 @@ def outcomes(report: Path) -> dict[str, str]:
     """
     found = {}
     for case in ElementTree.parse(report).iter("testcase"):
-        suite = re.sub(r"_sqlite\+[a-z]+_[0-9_]+$", "", case.get("classname", "")).removeprefix("test.dialect.")
+        suite = re.sub(r"_sqlite\+[a-z]+(_async)?_[0-9_]+$", "", case.get("classname", ""))
+        suite = suite.removeprefix("test.dialect.")
         found[f"{suite}::{case.get('name', '').replace('RomeCompiler', 'SQLiteCompiler')}"] = _outcome(case)
     return found
 
@@ -30,7 +31,7 @@ def outcomes(report: Path) -> dict[str, str]:
 def _outcome(case: ElementTree.Element) -> str:
     for child in case:
         message = child.get("message", "")
-        if child.tag == "skipped" and re.search(r" : not .*\+pysqlite\b", message):
+        if child.tag == "skipped" and re.search(r" : not .*\+(pysqlite|aiosqlite)\b", message):
             return NOT_THERE
         if child.tag == "skipped" and any(message.endswith(reason) for reason in REFUSED.values()):
             return REFUSED_BY_ROME

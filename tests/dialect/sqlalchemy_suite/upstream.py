@@ -24,9 +24,11 @@ from tests.dialect.sqlalchemy_suite.outcomes import NOT_THERE, REFUSED_BY_ROME, 
 SUITE = "test/dialect/test_suite.py"
 """The dialect suite; on Rome it is the one beside this file, with Rome's own requirements."""
 
-PARTS = [SUITE, "test/engine", "test/sql", "test/orm"]
+ASYNCIO = "test/ext/asyncio"
+PARTS = [SUITE, "test/engine", "test/sql", "test/orm", ASYNCIO]
 REQUIREMENTS = "tests.dialect.sqlalchemy_suite.upstream_requirements:Requirements"
 URLS = {"sqlite": "sqlite:///:memory:", "rome": "rome+memory:///upstream?foreign_keys=off"}
+ASYNCIO_URLS = {"sqlite": "sqlite+aiosqlite:///:memory:", "rome": "rome+memory_async:///upstream?foreign_keys=off"}
 
 _PING = "it replaces the driver's ping by one that fails; Rome's looks at the socket, and has no statement that could"
 _CHECKOUT = "it lists all calls of a mock connection; Rome's pool asks each one that it gives out whether it is usable"
@@ -80,7 +82,8 @@ def run(sources: Path, name: str, part: str, workers: int) -> dict[str, str]:
     if workers > 1:
         options += ["-n", str(workers)]
     folder, tests = (HERE, "test_suite.py") if (name, part) == ("rome", SUITE) else (sources, part)
-    command = [sys.executable, "-m", "pytest", *options, "--dburi", URLS[name], f"--junitxml={report}", tests]
+    url = (ASYNCIO_URLS if part == ASYNCIO else URLS)[name]
+    command = [sys.executable, "-m", "pytest", *options, "--dburi", url, f"--junitxml={report}", tests]
     with report.with_suffix(".log").open("w") as log:
         path = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         ended = subprocess.run(command, cwd=folder, env=path, stdout=log, stderr=subprocess.STDOUT, check=False)
