@@ -137,6 +137,7 @@ def instructions(arguments: list[str]) -> int:
 
 
 def main() -> None:
+    """Replay the recorded calls, and print what they cost."""
     parser = argparse.ArgumentParser(description="Replay what a boot asked of Rome.")
     parser.add_argument("file", type=Path, help="what romebench.boot_recording wrote")
     parser.add_argument("url", help="a URL of Rome's with {db}; databases replay0_0, .. are made there, and deleted")

@@ -91,6 +91,7 @@ class Recorder:
 
 
 def main():
+    """Record a boot's calls."""
     parser = argparse.ArgumentParser(prog="romebench.boot_recording", description="Record what a boot asks of Rome.")
     parser.add_argument("file", type=Path)
     parser.add_argument("count", type=int, nargs="?", default=1)

@@ -51,4 +51,5 @@ class Options:
 
     @property
     def commit_limits(self) -> CommitLimits:
+        """What one commit may write."""
         return CommitLimits(self.max_commit_rows, self.max_commit_bytes)

@@ -58,6 +58,7 @@ class RomeBackendImpl(provision.BackendImpl):  # type: ignore[misc]
         dbapi.drop_database(url)
 
     def database_exists(self, engine: Engine, ident: str) -> bool:
+        """Whether a provisioned database exists. The call does not create it."""
         return dbapi.database_exists(self.provisioned_database_url(engine.url, ident))
 
     def list_databases(self, engine: Engine) -> list[str]:

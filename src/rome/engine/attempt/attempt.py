@@ -121,6 +121,7 @@ class Attempt(Struct):
 
     @property
     def schema(self) -> SchemaVersion:
+        """The schema as this transaction sees it, including its own DDL."""
         return self.reader.schema
 
     @property
@@ -150,6 +151,7 @@ class Attempt(Struct):
 
     # ------------------------------------------------------------ what it holds
     def may_be_replayed(self) -> bool:
+        """Whether the transaction may run again after a conflict."""
         return (
             self.log.replayable
             and self.number <= self.context.options.max_replays

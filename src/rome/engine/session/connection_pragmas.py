@@ -103,4 +103,5 @@ class ConnectionPragmas:
                     )
 
     def close(self) -> None:
+        """Close the database that holds the settings."""
         self._settings.close()

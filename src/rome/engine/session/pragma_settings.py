@@ -56,6 +56,7 @@ class PragmaSettings:
         return result
 
     def close(self) -> None:
+        """Close the database that holds the settings, if it was opened."""
         if self._database is not None:
             self._database.close()
 

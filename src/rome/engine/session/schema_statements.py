@@ -90,6 +90,7 @@ class SchemaStatements:
             raise NotSupportedError("one statement cannot read the schema and write rows: ask first, then write")
 
     def define(self, current: Attempt, operation: LoggedOperation) -> Result:
+        """Run a DDL statement."""
         statement = operation.statement
         ddl.refuse(statement, self._workspace.as_seen(current.schema))
         current.reader.refresh()
@@ -138,6 +139,7 @@ class SchemaStatements:
         return parameters
 
     def pragma(self, current: Attempt, statement: Statement) -> Result:
+        """Answer a PRAGMA that needs a transaction."""
         match answer(statement):
             case PragmaKind.MIRROR:
                 return self.ask_mirror(current, statement, ())

@@ -58,10 +58,12 @@ class Session:
     # ------------------------------------------------------------ state
     @property
     def in_transaction(self) -> bool:
+        """Whether a transaction is open, or has failed and was not rolled back yet."""
         return self._replay.state is not IDLE or self._use.is_interrupted
 
     @property
     def isolation(self) -> Isolation:
+        """The level with which transactions begin."""
         return self._context.isolation
 
     @isolation.setter

@@ -44,6 +44,7 @@ class SchemaVersion:
 
     @classmethod
     def empty(cls) -> SchemaVersion:
+        """The schema of a new database."""
         return cls(Definition.empty())
 
     @cached_property
@@ -86,6 +87,7 @@ class SchemaVersion:
         return tuple(working_statements(self.definition.master, self.catalog))
 
     def open_mirror(self) -> Mirror:
+        """A new mirror of this schema."""
         mirror = Mirror.of(self._mirror_statements)
         add_regexp(mirror.connection)
         return mirror
@@ -108,6 +110,7 @@ class SchemaVersion:
             ) from error
 
     def open_working_set(self) -> WorkingSet:
+        """A new, empty working set of this schema."""
         return WorkingSet(self._working_statements)
 
     def prepare(self, statement: Statement, mirror: Mirror) -> Prepared:

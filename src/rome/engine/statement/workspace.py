@@ -58,6 +58,7 @@ class Workspace:
         self.open_working_set(schema)
 
     def open_mirror(self, schema: SchemaVersion) -> None:
+        """Replace the mirror by one of this schema."""
         mirror = schema.open_mirror()
         self.definitions.give_to(mirror.connection)
         for pragma in self._pragmas.values():
@@ -133,5 +134,6 @@ class Workspace:
         self.definitions.give_to(connection)
 
     def close(self) -> None:
+        """Close the mirror and the working set."""
         self.working_set.close()
         self.mirror.close()

@@ -71,6 +71,7 @@ class Statement:
 
     @cached_property
     def reads_or_writes_rows(self) -> bool:
+        """Whether it is SELECT, INSERT, UPDATE or DELETE."""
         return self.kind in _ROW_KINDS
 
     @cached_property

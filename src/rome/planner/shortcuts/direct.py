@@ -133,6 +133,7 @@ class BoundDirectRead(DirectPlan):
         self._needs_key = self._where is not None and not (point is not None and point.finds(self.compared))
 
     def rows(self, parameters: Sequence[SqlValue]) -> DirectRows | None:
+        """What to read, and which of its rows to show; None if SQLite must find out with these values."""
         start, stop, key, point = 0, _NO_LIMIT, None, self._point
         try:
             if self._limit is not None:
@@ -155,6 +156,7 @@ class BoundDirectRead(DirectPlan):
         return DirectRows(point.path, (), ((place, place + BEYOND),), key, start, stop)
 
     def key(self, parameters: Sequence[SqlValue]) -> bytes | None:
+        """The key of the rows that WHERE asks for, in the imagined index; None without WHERE."""
         return None if self._where is None else self._where.key(parameters)
 
     def _cut(self, limit: Operand, parameters: Sequence[SqlValue]) -> tuple[int, int]:

@@ -105,6 +105,7 @@ class Paging:
 
     @property
     def path(self) -> Index:
+        """The index along which rows are read."""
         return self.accesses[0].path
 
     @property

@@ -110,6 +110,7 @@ class Kept(NamedTuple):
 
 
 def kept(leaf: Leaf, path: Index, wanted: Sequence[Sorted]) -> Kept | None:
+    """How a path keeps the order wanted; None if it does not."""
     access = simple(leaf, path)
     columns = [*zip(path.columns, path.collations, strict=True)]
     fixed = {

@@ -115,6 +115,7 @@ class Link:
 
     @property
     def is_open(self) -> bool:
+        """Whether it can be used: it has not failed, and this process made it."""
         return self._is_open and os.getpid() == self._pid
 
     def is_usable(self) -> bool:

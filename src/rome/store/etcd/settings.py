@@ -64,6 +64,7 @@ class Settings:
 
 
 def shown(address: Address) -> str:
+    """An address as messages show it."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
