@@ -64,7 +64,7 @@ class TestConflict:
     def test_is_retried_by_oslo(self, cockroachdb: Engine) -> None:
         attempts = []
 
-        @api.wrap_db_retry(max_retries=5, retry_on_deadlock=True, retry_interval=0)
+        @api.wrap_db_retry(max_retries=5, retry_on_deadlock=True, retry_interval=0)  # type: ignore[untyped-decorator]
         def work() -> None:
             with cockroachdb.begin() as connection:
                 attempts.append(connection)
@@ -77,7 +77,7 @@ class TestConflict:
         with cockroachdb.begin() as connection:
             fail_at_commit(connection, "40001", RESTARTS[1], times=1)
 
-        @api.wrap_db_retry(max_retries=5, retry_on_deadlock=True, retry_interval=0)
+        @api.wrap_db_retry(max_retries=5, retry_on_deadlock=True, retry_interval=0)  # type: ignore[untyped-decorator]
         def work() -> None:
             with cockroachdb.begin() as connection:
                 connection.execute(parent.insert().values(id=2))
@@ -104,7 +104,7 @@ class TestAmbiguousResult:
         with cockroachdb.begin() as connection:
             fail_at_commit(connection, "40003", text, times=9)
 
-        @api.wrap_db_retry(max_retries=5, retry_on_deadlock=True, retry_on_disconnect=True, retry_interval=0)
+        @api.wrap_db_retry(max_retries=5, retry_on_deadlock=True, retry_on_disconnect=True, retry_interval=0)  # type: ignore[untyped-decorator]
         def work() -> None:
             with cockroachdb.begin() as connection:
                 connection.execute(parent.insert().values(id=2))

@@ -87,7 +87,7 @@ def test_a_services_fixture_gets_a_database_of_its_own(url: str, monkeypatch: py
     monkeypatch.setitem(provision.Backend.backends_by_database_type, "rome", backend)
     manager = enginefacade.transaction_context()
 
-    class Fixture(test_fixtures.OpportunisticDbFixture):
+    class Fixture(test_fixtures.OpportunisticDbFixture):  # type: ignore[misc]
         DRIVER = "rome"
 
         def get_enginefacade(self) -> Any:

@@ -53,7 +53,7 @@ class TestConflict:
     def test_is_retried_by_oslo(self, tidb: Engine, number: int, text: str) -> None:
         attempts = []
 
-        @api.wrap_db_retry(max_retries=5, retry_on_deadlock=True, retry_interval=0)
+        @api.wrap_db_retry(max_retries=5, retry_on_deadlock=True, retry_interval=0)  # type: ignore[untyped-decorator]
         def work() -> None:
             with tidb.begin() as connection:
                 attempts.append(connection)
