@@ -12,7 +12,7 @@ from rome.transaction.write_set import CommitLimits
 
 
 class Isolation(Enum):
-    """Isolation levels, by SQLAlchemy's names. REPEATABLE READ is another name of SNAPSHOT."""
+    """Isolation levels, with SQLAlchemy's names. REPEATABLE READ is another name for SNAPSHOT."""
 
     SERIALIZABLE = "SERIALIZABLE"
     SNAPSHOT = "SNAPSHOT"

@@ -1,4 +1,4 @@
-"""What a statement gives back, and what the engine counts."""
+"""What a statement returns, and what the engine counts."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ class Stats:
     turns: int = 0
 
     def since(self, before: Stats) -> Stats:
-        """What has come to earlier counters."""
+        """The difference to earlier counters."""
         return Stats(*(getattr(self, name) - getattr(before, name) for name in Stats.__slots__))

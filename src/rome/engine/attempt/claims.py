@@ -1,4 +1,4 @@
-"""Which rows a statement claims: nobody else is to change them until the transaction ends (see commit_turn)."""
+"""Which rows a statement claims, so that nobody else changes them until the transaction ends (see commit_turn)."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from rome.transaction.read_set import Validation
 
 
 def dump(current: Attempt) -> Iterator[str]:
-    """The statements that make the database anew: tables, their rows, indexes and views, and sqlite_sequence.
+    """The statements that create the database again: tables, their rows, indexes and views, and sqlite_sequence.
 
-    All tables come first, and foreign keys wait for COMMIT, so that rows may refer to later ones where keys are
-    enforced. (In sqlite3's own dump each table is followed by its rows: keys are off there.)
+    All tables come first, and foreign keys wait for COMMIT, so that rows may refer to later rows where keys are
+    enforced. (In sqlite3's own dump each table is followed by its rows, since keys are off there.)
 
     Cost: reads every table whole, one at a time.
     """

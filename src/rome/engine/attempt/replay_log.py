@@ -1,4 +1,4 @@
-"""What a transaction has done and what the application saw of it: what a checked replay runs again and compares."""
+"""What a transaction has done and what the application saw of it, for a checked replay to run again and compare."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_ROWS = 100_000
 
 
 class LoggedOperation(Struct, frozen=True):
-    """One thing the application asked for, with plain parameters; `batch` is executemany's, else None."""
+    """One operation that the application asked for, with plain parameters; `batch` is executemany's, else None."""
 
     statement: Statement
     parameters: Parameters
@@ -47,7 +47,7 @@ class Log(Struct):
     rows: int = 0
 
     def show_numbers(self) -> None:
-        """The application has been shown, in sum, how many rows each operation has changed."""
+        """Note that the application has been shown the sum of the rows that the operations have changed."""
         for logged in self.logged:
             if isinstance(logged.outcome, Result):
                 logged.outcome.numbers_shown = True
@@ -69,10 +69,10 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def same_outcome(again: Result | Error, shown: Result | Error) -> bool:
-    """Whether the application cannot tell a second outcome from the one it has been shown.
+    """Whether the application cannot tell a second outcome from the one that it was shown.
 
-    1, 1.0 and '1' differ, and so do 0.0 and -0.0. A number of rows for which it has not asked may differ: it is shown
-    that of the attempt which is committed.
+    1, 1.0 and '1' differ, and so do 0.0 and -0.0. A number of rows that it has not asked for may differ: it will be
+    shown that of the attempt which is committed.
     """
     if isinstance(again, Result) and isinstance(shown, Result):
         return (

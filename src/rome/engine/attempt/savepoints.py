@@ -1,4 +1,4 @@
-"""SAVEPOINT, RELEASE and ROLLBACK TO in an open transaction: in the working set, and in what is known of it."""
+"""SAVEPOINT, RELEASE and ROLLBACK TO in an open transaction: in the working set, and in `contents`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from rome.planner.parse.statement import Statement, StatementKind
 
 
 def run(current: Attempt, statement: Statement) -> None:
-    """Set a savepoint, release it, or go back to it.
+    """Set a savepoint, release it, or roll back to it.
 
     Raises:
-        OperationalError: SQLite's, when there is none of this name.
+        OperationalError: SQLite's, if there is no savepoint of this name.
         ForeignKeyViolation: the release would commit, and a deferred key is violated; the savepoint stays.
     """
     workspace = current.context.workspace

@@ -107,7 +107,7 @@ def _fill_table(reader: Reader, connection: apsw.Connection, table: Table) -> No
 
 
 def _sync(path: Path) -> None:
-    """See to it that a file, or the names in a directory, are on the disk."""
+    """Make sure that a file, or the names in a directory, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""EXPLAIN ROME ANALYZE: runs a statement, and counts what each wave of its plan reads.
+"""EXPLAIN ROME ANALYZE: run a statement, and count what each wave of its plan reads.
 
-The figures are the store's and the transaction's own counters. The engine knows nothing of it: it runs the statement
-with a plan that looks at the counters before and after each wave.
+The figures are the store's and the transaction's own counters. The engine does not know: it runs the statement with a
+plan that looks at the counters before and after each wave.
 """
 
 from __future__ import annotations

@@ -34,16 +34,16 @@ class Cost(NamedTuple):
     seconds: float
 
     def plus(self, other: Cost) -> Cost:
-        """Both together."""
+        """The sum of both."""
         return Cost(*map(operator.add, self, other))
 
     def since(self, before: Cost) -> Cost:
-        """What has come to an earlier one."""
+        """The difference to an earlier cost."""
         return Cost(*map(operator.sub, self, before))
 
 
 class Measured(NamedTuple):
-    """What a run did cost: its waves, by number from 1, the rest of it, and all together; what came of it."""
+    """What a run cost: its waves, by number from 1, the rest of it, and the total; and what it did."""
 
     waves: Mapping[int, Cost]
     rest: Cost | None

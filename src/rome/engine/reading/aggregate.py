@@ -20,10 +20,10 @@ _LEAST_INTEGER = -(1 << 63)
 
 
 def answer(reader: Reader, questions: Sequence[AggregateRequest], check: Validation) -> tuple[SqlValue, ...] | None:
-    """The answers, in order; None: the rows must be read to know.
+    """The answers, in order; None if rows must be read.
 
-    The read set gets the ranges that were counted, and those up to the value that was found: the answer stands while
-    no entry comes into them or goes.
+    The read set gets the ranges that were counted, and those up to the value that was found: the answer holds as long
+    as no entry is added to them or removed.
 
     Cost: one round trip.
     """
@@ -70,7 +70,7 @@ def _requests(question: AggregateRequest) -> list[Count | Scan]:
 
 
 def _value(question: AggregateRequest, row: Row) -> tuple[SqlValue, bytes]:
-    """The value that a row has, and the row's entry in the path."""
+    """The value in a row, and the row's entry in the path."""
     table, path = question.table, question.path
     rowid, values = decode_row(table, row.key, row.record)
     entry = row.key if path.id == ORDER_INDEX else index_key(path, rowid, values) + row.key
@@ -78,7 +78,7 @@ def _value(question: AggregateRequest, row: Row) -> tuple[SqlValue, bytes]:
 
 
 def _is_certain(question: AggregateRequest, value: SqlValue) -> bool:
-    """Is it the same value in all rows that have one equal to it? If not, which of them SQLite shows is its affair."""
+    """Whether all rows with an equal value have the same value. If not, SQLite decides which of them it shows."""
     table: Table = question.table
     if value is None or isinstance(value, bytes | str) or question.position == ROWID:
         return True

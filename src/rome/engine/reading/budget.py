@@ -1,4 +1,4 @@
-"""What is done when the rows of a statement find no room in memory."""
+"""What happens if the rows of a statement do not fit in memory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Returned = TypeVar("Returned")
 
 
 def within_budget(reader: Reader, prepared: Prepared, run: Callable[[], Returned]) -> Returned:
-    """Run a statement; if its rows find no room, once more without the rows that earlier ones brought.
+    """Run a statement; if its rows do not fit, run it once more without the rows of earlier statements.
 
     Raises:
-        WorkingSetFullError: it needs too many by itself; nothing of it is left, and none of its rows.
+        WorkingSetFullError: its own rows are too many. Nothing of it, and none of its rows, is left.
     """
     held = reader.transaction.budget.used_bytes
     try:
@@ -50,7 +50,7 @@ def once_more(
 
 
 def _advising(error: WorkingSetFullError, prepared: Prepared) -> WorkingSetFullError:
-    """The error, with what would let the statement read less of the table."""
+    """The error, with advice on how the statement can read less of the table."""
     columns = prepared.plan.unindexed_columns(error.table)
     less = f"An index that begins with {' or '.join(columns)}" if columns else "A narrower condition on an index"
     parts = _in_parts(prepared, error.table.lower())
@@ -59,7 +59,7 @@ def _advising(error: WorkingSetFullError, prepared: Prepared) -> WorkingSetFullE
 
 
 def _in_parts(prepared: Prepared, table: str) -> str:
-    """How a statement can change a table with less of it in memory; empty when it does not."""
+    """How a statement can change a table with less of it in memory; empty if it changes none."""
     found = prepared.inspection
     if table not in found.written:
         return ""

@@ -1,6 +1,6 @@
-"""Shows stored rows as they are, without SQLite.
+"""Show stored rows as they are, without SQLite.
 
-Only of a table in which this transaction has changed nothing: what it has written is in the working set alone.
+Only for a table in which this transaction has changed nothing, since its changes are only in the working set.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _values_of = attrgetter("values")
 def show(
     reader: Reader, direct: DirectPlan, parameters: Sequence[SqlValue], check: Validation
 ) -> list[tuple[SqlValue, ...]] | None:
-    """The result of a statement; None: SQLite must be asked.
+    """The result of a statement; None if SQLite must run it.
 
-    The read set gets what was read: the answer stands while that stays as it is.
+    What was read enters the read set: the answer holds as long as that stays as it is.
 
-    Cost: one round trip; about half of the CPU that hydrating the rows and running the statement take.
+    Cost: one round trip; about half of the CPU time of hydrating the rows and running the statement.
     """
     table = direct.table
     plain = direct.rows(parameters) if reader.is_unchanged(table) else None

@@ -1,4 +1,4 @@
-"""Reads a page: rows in the order of an index, until enough of them pass WHERE."""
+"""Read a page: rows in the order of an index, until enough of them pass WHERE."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def read_page(
 
 
 def _is_enough(reader: Reader, table: Table, page: Page, rows: Sequence[Stored]) -> bool:
-    """Do enough rows pass WHERE, without those with which others may sort that were not read?"""
+    """Whether enough rows pass WHERE, not counting those that may tie with rows that were not read."""
     if not page.rows:
         return True
     last = len(rows)

@@ -1,4 +1,4 @@
-"""Runs a query so that its result is the one it would have on the whole database: reads its plan, hydrates, runs."""
+"""Run a query with the result that it would have on the whole database: read its plan, hydrate, run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rome.workingset.workingset import SqlRow
 
 
 def read_plan(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> None:
-    """Read what a SELECT needs, for somebody else to run it.
+    """Read what a SELECT needs, so that the caller can run it.
 
     Raises:
         WorkingSetFullError: that is too much.
@@ -79,7 +79,7 @@ def _run(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], che
 def aggregate(
     reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation
 ) -> list[SqlRow] | None:
-    """The row of a SELECT whose answer the store knows without showing rows; None: it is another one."""
+    """The row of a SELECT that the store can answer without sending rows; None for any other SELECT."""
     questions = prepared.plan.questions(parameters)
     if questions is None:
         return None

@@ -1,4 +1,4 @@
-"""Brings what a statement wants from the store into the working set: one round trip per wave."""
+"""Bring what a statement needs from the store into the working set, with one round trip per wave."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rome.workingset.workingset import WorkingSet
 
 
 class CatalogMoved(Exception):
-    """Internal: the first read of the transaction found a catalog newer, or older, than ours."""
+    """Internal: the transaction's first read found another catalog version than the one it was planned for."""
 
     def __init__(self, version: int) -> None:
         super().__init__(version)
@@ -45,11 +45,11 @@ class Reader:
         self._decoded: dict[int, dict[bytes, Stored]] = {}
 
     def forget_decoded(self) -> None:
-        """After a new snapshot, or a table whose layout has changed."""
+        """Forget decoded rows, after a new snapshot or a change of a table's layout."""
         self._decoded.clear()
 
     def refresh(self) -> None:
-        """Fix the snapshot, if it is not, and see that the catalog is ours.
+        """Take a snapshot if there is none, and check that the catalog version is ours.
 
         Raises:
             CatalogMoved: it is not.
@@ -96,14 +96,14 @@ class Reader:
         return reserved
 
     def has_read(self, want: ReadRequest) -> bool:
-        """Has all of it been read?"""
+        """Whether everything in the request has been read."""
         return self.transaction.has_read(want)
 
     def ask(self, requests: Sequence[Count | Scan]) -> list[int | Sequence[Row]]:
-        """Counts, and the first rows of ranges, which are not hydrated; nothing of it enters the read set.
+        """Count entries, and read the first rows of ranges, which are not hydrated. Nothing enters the read set.
 
         Raises:
-            WorkingSetFullError: such a row finds no room.
+            WorkingSetFullError: a row does not fit in memory.
         """
         try:
             found = self.transaction.ask(requests)
@@ -124,7 +124,7 @@ class Reader:
         self.forget_decoded()
 
     def _too_much(self, refused: OverBudget, wants: Iterable[ReadRequest]) -> WorkingSetFullError:
-        """What to say of rows for which there is no room."""
+        """The error for rows that do not fit in memory."""
         tables = self.schema.definition.tables_by_id
         limit = f"more than max_working_set has room for ({self.transaction.budget.max_bytes:,} bytes)"
         scan, rows = refused.scan, refused.rows
@@ -141,7 +141,7 @@ class Reader:
         return WorkingSetFullError(f"the statement reads {rows:,} rows of table {name}, {limit}", table=name, rows=rows)
 
     def is_unchanged(self, table: Table) -> bool:
-        """Is the table as the store has it at the snapshot?"""
+        """Whether the table is as the store has it at the snapshot."""
         contents = self.working_set.contents.tables.get(table.id)
         if contents is not None and (contents.whole or contents.touched):
             return False
@@ -150,7 +150,7 @@ class Reader:
         return table.id < self.first_new_table and not self._has_new_index(table)
 
     def _has_new_index(self, table: Table) -> bool:
-        """Has this transaction made an index of a table that the store has?"""
+        """Whether this transaction has made an index of a table that the store has."""
         stored = self._stored_tables.get(table.id)
         return stored is not None and bool(table.indexes_beyond(stored))
 
@@ -175,7 +175,7 @@ class Reader:
         return came
 
     def brings_new(self, wants: Sequence[ReadRequest]) -> bool:
-        """Whether hydrating wants that were read would add a row."""
+        """Whether hydrating requests that were read would add a row."""
         for want in wants:
             if want.table_id < self.first_new_table:
                 keys = self.working_set.contents.of(want.table_id).keys
@@ -184,7 +184,7 @@ class Reader:
         return False
 
     def stored(self, table: Table, want: ReadRequest) -> list[Stored]:
-        """The stored rows of a want that was read, decoded."""
+        """The stored rows of a request that was read, decoded."""
         decoded = self._decoded.get(table.id)
         if decoded is None:
             reference = self.transaction.references.get(table.id)
@@ -200,5 +200,5 @@ class Reader:
 
 
 def to_request(fetch: Fetch, check: Validation) -> ReadRequest:
-    """All that a fetch reads by its own path."""
+    """Everything that a fetch reads by its own path."""
     return ReadRequest(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check)

@@ -74,7 +74,7 @@ def read_few(
 
 
 def _trial(reader: Reader, fetch: Fetch, check: Validation) -> Trial | None:
-    """What to try; None: the fetch is read as it is."""
+    """What to try; None if the fetch has only one way, or is read as it is."""
     ways = (replace(fetch, instead=(), may_wait=False), *fetch.instead)
     if fetch.table.id >= reader.first_new_table or sum(len(way.ranges) for way in ways) > _MAX_RANGES:
         return None
@@ -86,7 +86,7 @@ def _trial(reader: Reader, fetch: Fetch, check: Validation) -> Trial | None:
 
 
 def _chosen(reader: Reader, trial: Trial, check: Validation) -> ReadRequest | Many:
-    """What is to be read, now that the first rows are there, and the sizes."""
+    """What to read, now that the first rows and the sizes are known."""
     way = trial.tried
     if not reader.has_read(to_request(way, check)):
         sizes = [sum(map(reader.transaction.cache.sizes.__getitem__, _counts(way))) for way in trial.ways]

@@ -26,12 +26,12 @@ from rome.workingset.workingset import SqlRow
 def stream(
     reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation
 ) -> list[SqlRow] | None:
-    """The rows of a query's result; None: it is not one that can be run so.
+    """The rows of a query's result; None if the query cannot be run in this way.
 
     Raises:
-        WorkingSetFullError: the result finds no room in memory.
+        WorkingSetFullError: the result does not fit in memory.
 
-    Cost: as many round trips as there are chunks; the memory of a chunk, and of the result.
+    Cost: as many round trips as there are chunks; the memory of one chunk, and of the result.
     """
     fetch = prepared.plan.only_fetch(parameters)
     if fetch is None or fetch.table.has_generated or fetch.table.without_rowid:

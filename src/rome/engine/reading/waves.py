@@ -1,4 +1,4 @@
-"""Reads and hydrates what a plan says, wave by wave: one round trip for each."""
+"""Read and hydrate what a plan says, wave by wave, with one round trip for each wave."""
 
 from __future__ import annotations
 

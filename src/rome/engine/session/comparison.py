@@ -26,7 +26,7 @@ from rome.planner.parse.statement import Statement, StatementKind
 
 
 class ReplayVerdict(NamedTuple):
-    """What came of a replay: the very same; or not, and if so perhaps the violation that has to be told."""
+    """The outcome of a replay: the same as before; or not, perhaps with a violation that must be raised."""
 
     same: bool
     violation: IntegrityError | None = None

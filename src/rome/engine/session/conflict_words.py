@@ -1,6 +1,6 @@
-"""Says what a conflict is about in the names and values of the user's schema: stores know numbers and bytes only.
+"""Describe a conflict in the names and values of the user's schema, since stores know only numbers and bytes.
 
-Only key columns are shown, as other databases do, and no more than some characters of each value.
+Only key columns are shown, as in other databases, and of each value only some characters.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _name(table: Table, position: int) -> str:
 
 
 def _index(table: Table, index: Index) -> str:
-    """An index's name and columns; nothing for that of a constraint, of which the name says less than the columns."""
+    """An index's name and columns; empty for the index of a constraint, whose name says less than the columns."""
     if index.id == ORDER_INDEX:
         return ""
     columns: Sequence[str] = [_name(table, position) for position in index.columns]

@@ -1,4 +1,4 @@
-"""The PRAGMAs that belong to a connection, and to no transaction: its switches and settings."""
+"""The PRAGMAs that belong to a connection and not to a transaction: its switches and settings."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class ConnectionPragmas:
         self._settings = PragmaSettings()
 
     def answer(self, statement: Statement, current: Attempt | None) -> Result | None:
-        """Answer a PRAGMA; None: it is one that a transaction has to answer.
+        """Answer a PRAGMA; None if a transaction must answer it.
 
         Args:
-            current: the open transaction. No PRAGMA begins one here, and none ends.
+            current: the open transaction, if any. No PRAGMA begins or ends one here.
 
         Raises:
-            NotSupportedError: it promises what Rome does not do.
+            NotSupportedError: it asks for what Rome does not do.
         """
         match answer(statement):
             case PragmaKind.SETTING:

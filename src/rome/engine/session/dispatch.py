@@ -1,4 +1,4 @@
-"""Runs one operation of the application in an open transaction, whatever kind of statement it is."""
+"""Run one operation of the application in an open transaction, whatever kind of statement it is."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Statements:
 
         Raises:
             CatalogMoved: the first read found another schema.
-            rome.errors.Error: what the statement gets wrong, or the store.
+            rome.errors.Error: the statement is wrong, or the store failed.
         """
         statement = operation.statement
         check = Validation.ROWS if isolation in (Isolation.SERIALIZABLE, Isolation.AUTOCOMMIT) else Validation.NOTHING
@@ -84,7 +84,7 @@ class Statements:
         return claims(current, prepared, [prepared.bind(parameters) for parameters in batch])
 
     def _run_special(self, current: Attempt, operation: LoggedOperation, check: Validation) -> Result | None:
-        """The result of a statement that is not about rows; None: it runs like one that is."""
+        """The result of a statement that is not about rows; None for any other statement."""
         statement = operation.statement
         self._workspace.working_set.begin()
         match statement.kind:
@@ -182,7 +182,7 @@ class Statements:
         return as_result(lines, writes=prepared.writes)
 
     def _analyze(self, current: Attempt, statement: Statement, parameters: Parameters, check: Validation) -> Result:
-        """Run a statement, and say what that did cost; what it changed is undone. Ids that it took are gone."""
+        """Run a statement, and report what that cost. What it changed is undone; ids that it took are lost."""
         prepared = self._prepare_explained(current, statement)
         if not prepared.statement.reads_or_writes_rows or prepared.on_mirror:
             raise NotSupportedError("EXPLAIN ROME ANALYZE runs statements on rows: SELECT, INSERT, UPDATE and DELETE")
@@ -202,10 +202,11 @@ class Statements:
         return as_result(lines, writes=prepared.writes, measured=plan.measured(outcome))
 
     def file_name(self, current: Attempt, expression: str, parameters: Parameters) -> str:
-        """What the expression behind VACUUM INTO says.
+        """The value of the expression after VACUUM INTO.
 
         Raises:
-            rome.errors.Error: as SQLite; NotSupportedError: it reads a table.
+            rome.errors.Error: as SQLite's.
+            NotSupportedError: the expression reads a table.
         """
         prepared = self._workspace.prepare(current.schema, classify(f"SELECT {expression}"))
         if prepared.inspection.read or prepared.inspection.temporary_read:

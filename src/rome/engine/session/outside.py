@@ -1,4 +1,4 @@
-"""What stands outside of transactions: BEGIN, and copies of the whole database as it is committed."""
+"""What runs outside of transactions: BEGIN, and copies of the whole database as it is committed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Outside:
         return Result()
 
     def vacuum(self, operation: LoggedOperation) -> Result:
-        """VACUUM, of which a store has no need; with INTO it writes what is committed to an SQLite file."""
+        """VACUUM, which a store does not need; with INTO it writes what is committed to an SQLite file."""
         schema, into = vacuum.parse(operation.statement.text)
         if schema is not None and schema.lower() not in ("main", "temp"):
             raise OperationalError(f"unknown database {schema}")

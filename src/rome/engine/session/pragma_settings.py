@@ -62,10 +62,10 @@ class PragmaSettings:
 
 
 def _answer_fixed(statement: Statement) -> Result:
-    """Answer one of which only one value is taken.
+    """Answer a PRAGMA of which only one value is accepted.
 
     Raises:
-        NotSupportedError: it is another one.
+        NotSupportedError: the value is another one.
     """
     name, argument = statement.name or "", statement.argument
     refusal = NotSupportedError(f"PRAGMA {name} = {argument} is not supported: {FIXED[name]}")
@@ -94,10 +94,10 @@ def _open() -> apsw.Connection:
 
 
 def ask(connection: apsw.Connection, text: str) -> Result:
-    """Run a PRAGMA; one whose result set is empty still has columns, as in sqlite3.
+    """Run a PRAGMA; if its result set is empty, it still has columns, as in sqlite3.
 
     Raises:
-        rome.errors.Error: what SQLite says.
+        rome.errors.Error: SQLite's error.
     """
     columns: list[tuple[str, str | None]] = []
 

@@ -235,21 +235,21 @@ class Replay:
             state.end(committed=committed)
 
     def leave_if_it_holds_nothing(self) -> None:
-        """End an implicit transaction that has only read, for a statement that must stand outside; no round trip.
+        """End an implicit transaction that has only read, before a statement that must run outside. No round trip.
 
-        What the application saw in it was then another transaction, as it is with sqlite3.
+        What the application has read in it then belongs to another transaction, as in sqlite3.
         """
         if type(self.state) is Attempt and self.state.holds_nothing():
             self.end(committed=True)
             self.turn.committed(wrote=False)
 
     def _give_up(self, conflict: ConflictError | CommitAbortedError) -> None:
-        """End the transaction: it has failed, and the application will be told."""
+        """End the transaction: it has failed, and the conflict will be raised."""
         self._discard(conflict)
         self.turn.failed()
 
     def _discard(self, conflict: ConflictError | CommitAbortedError) -> None:
-        """End an attempt; after a change of the catalog the next one does not begin with the schema of this."""
+        """End an attempt. If the catalog has changed, the next attempt does not begin with the same schema."""
         self.end(committed=False)
         if isinstance(conflict, CatalogChangedError):
             self._context.workspace.take(SchemaVersion.empty())
@@ -288,7 +288,7 @@ class Replay:
             raise conflict
 
     def _run_again(self, before: Attempt) -> ReplayVerdict:
-        """One more attempt of a transaction, up to its end, or to where it comes out differently."""
+        """Run one more attempt of a transaction, to its end, or to the first difference."""
         self.turn.before_first_read(self._context.store.last_snapshot().incarnation)
         self.state = self.last = current = before.next()
         current.refresh()
@@ -297,7 +297,7 @@ class Replay:
         return verdict
 
     def _replay_or_fail(self, conflict: ConflictError) -> None:
-        """In the middle of a transaction: replay, or fail it until it is rolled back."""
+        """In the middle of a transaction: replay it, or let it fail until it is rolled back."""
         self._context.stats.conflicts += 1
         try:
             self._replay(conflict)

@@ -51,7 +51,7 @@ class SchemaStatements:
         parameters: Parameters,
         prepared: Prepared | None = None,
     ) -> Result:
-        """What concerns the schema alone is answered by the mirror, once it is known to be current."""
+        """Let the mirror answer what concerns the schema alone, once it is known to be current."""
         current.reader.refresh()
         if prepared is not None:
             self._refuse_rows(prepared, current.schema.catalog)
@@ -65,7 +65,7 @@ class SchemaStatements:
         return Result(inspection.columns or None, rows)
 
     def analyze_nothing(self, current: Attempt, statement: Statement) -> Result:
-        """ANALYZE: Rome asks the store for sizes, and keeps no statistics. But a wrong name is an error."""
+        """ANALYZE does nothing, since Rome asks the store for sizes. But a wrong name is an error."""
         current.reader.refresh()
         refuse_if_query_only(self._context)
         try:

@@ -1,6 +1,6 @@
-"""What a connection is in between two operations: in no transaction, in one, or in one that has failed.
+"""What state a connection is in between two operations: in no transaction, in one, or in one that has failed.
 
-The second state is an Attempt. States are objects and not flags, so that none is asked for what another one knows.
+The second state is an Attempt. States are objects and not flags, so that each has only what it needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Failed:
         self.reason = reason
 
     def error(self) -> OperationalError:
-        """What every statement gets until ROLLBACK."""
+        """The error that every statement gets until ROLLBACK."""
         reason = self.reason
         message = f"the transaction has failed, and must be rolled back: {reason}"
         error: OperationalError

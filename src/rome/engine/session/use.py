@@ -75,10 +75,10 @@ class Use:
             self.user = None
 
     def alone(self, do: Callable[[], Returned]) -> Returned:
-        """Do something that is no operation of the transaction, while nobody uses the connection, and let nobody in.
+        """Do something that is not an operation of the transaction, while nobody else uses the connection.
 
         Raises:
-            ProgrammingError: somebody does.
+            ProgrammingError: somebody uses it.
         """
         if self.user is not None:
             raise busy()
@@ -100,12 +100,12 @@ class Use:
 
     @property
     def is_interrupted(self) -> bool:
-        """What has begun was interrupted, and nobody has settled it yet."""
+        """Whether an operation was interrupted and has not been settled yet."""
         return self.under_way is not None and self.user is None
 
 
 def busy() -> ProgrammingError:
-    """The error of whoever comes while somebody else uses the connection."""
+    """The error for a call while another caller uses the connection."""
     return ProgrammingError(
         "this connection is in use: by another thread, or by the statement that calls this function. A connection runs "
         "one statement at a time; give each thread one of its own"

@@ -14,7 +14,7 @@ ConflictClause = Literal["ABORT", "FAIL", "REPLACE"]
 
 @lru_cache(maxsize=256)
 def with_conflict_clause(sql: str, clause: ConflictClause) -> str:
-    """The statement as `INSERT OR <clause>` or `UPDATE OR <clause>`; every other one as it is.
+    """The statement as `INSERT OR <clause>` or `UPDATE OR <clause>`; any other statement unchanged.
 
     ON CONFLICT DO .. still comes first, for the key that it names.
     """
@@ -25,7 +25,7 @@ def with_conflict_clause(sql: str, clause: ConflictClause) -> str:
 
 
 def own_clause(tokens: Sequence[Token]) -> str | None:
-    """The word behind INSERT OR or UPDATE OR; REPLACE of REPLACE INTO; None: the constraints say what happens."""
+    """The word after INSERT OR or UPDATE OR; REPLACE for REPLACE INTO; None if the constraints decide."""
     verb, clause = _main_verb(tokens)
     if verb is not None and verb.word == "REPLACE":
         return "REPLACE"

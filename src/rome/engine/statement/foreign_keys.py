@@ -15,7 +15,7 @@ from rome.transaction.transaction import ReadRequest
 
 
 def whole(table: Table) -> ReadRequest:
-    """The table, row by row."""
+    """A request for the whole table, row by row."""
     return ReadRequest(table.id, ORDER_INDEX, (), ((b"", BEYOND),), Validation.ROWS)
 
 
@@ -117,7 +117,7 @@ def lookup(table: Table, positions: Sequence[int], other: Table, other_positions
 
 
 def _last(positions: Sequence[int], position: int) -> int:
-    """Where a position is; of one that a foreign key names twice the later place counts."""
+    """The place of a position; if a foreign key names a column twice, the later place."""
     return max(at for at, each in enumerate(positions) if each == position)
 
 
@@ -146,7 +146,7 @@ def _comparison(table: Table, position: int) -> tuple[str, str]:
 
 
 def are_computed(table: Table, positions: Iterable[int]) -> bool:
-    """Is there a generated column among them, of which a row's values do not show what it is?"""
+    """Whether one of the columns is generated, so that a row's values do not show it."""
     return table.has_generated and any(
         position != ROWID and bool(table.columns[position].generated) for position in positions
     )

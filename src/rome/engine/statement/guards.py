@@ -165,12 +165,12 @@ class TableGuards:
         return requests
 
     def leaves_children(self, *, deleted: bool) -> bool:
-        """May a row that goes, or gets another key, leave rows behind that name it?"""
+        """Whether a row that is deleted, or gets another key, may leave rows behind that refer to it."""
         keys = [way.key for way in self._children]
         return any((key.on_delete if deleted else key.on_update) == "NO ACTION" for key in keys)
 
     def everything_near(self) -> list[ReadRequest]:
-        """The table, its parents and its children, whole."""
+        """The table, its parents and its children, each as a whole."""
         near = [self.table, *(way.parent for way in self.parent_ways), *(way.child for way in self._children)]
         return [whole(table) for table in near]
 
@@ -204,7 +204,7 @@ class Guards:
         self._tables: dict[str, TableGuards] = {}
 
     def of(self, name: str) -> TableGuards:
-        """Those of a table, by its name in lower case."""
+        """The guards of a table, by its name in lower case."""
         found = self._tables.get(name)
         if found is None:
             found = self._tables[name] = TableGuards(self._catalog, self._catalog.tables[name])
@@ -284,7 +284,7 @@ class Guards:
 
 
 def _keys(index: Index, rows: Iterable[tuple[int, SqlRow]]) -> Iterator[bytes | None]:
-    """Each row's key in an index; None where a NULL is in it, which equals nothing."""
+    """Each row's key in an index; None if it holds a NULL, which equals nothing."""
     columns, collations = index.columns, index.collations
     for rowid, row in rows:
         values = [rowid if position == ROWID else row[position] for position in columns]

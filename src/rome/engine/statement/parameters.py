@@ -72,10 +72,10 @@ def entered(statement: Statement, parameters: Parameters) -> Parameters:
 
 
 def check_count(statement: Statement, parameters: Parameters) -> None:
-    """Refuse parameters of a statement that has none; one about rows says so itself, by SQLite's own count.
+    """Refuse parameters for a statement that has none. For statements about rows, SQLite's own count decides.
 
     Raises:
-        ProgrammingError: there are more than it has, or fewer.
+        ProgrammingError: there are more parameters than the statement has, or fewer.
     """
     if statement.kind in _OF_ANY_COUNT or isinstance(parameters, Mapping):
         return
@@ -92,7 +92,7 @@ _OF_ANY_COUNT = frozenset(
 
 
 def wrong_count(wanted: int, given: int) -> ProgrammingError:
-    """The error of sqlite3."""
+    """sqlite3's error for a wrong number of parameters."""
     return ProgrammingError(
         f"Incorrect number of bindings supplied. The current statement uses {wanted}, and there are {given} supplied."
     )

@@ -1,7 +1,7 @@
-"""PRAGMAs: who answers which. docs/pragmas.md has the same as a table, for readers.
+"""Which part of Rome answers which PRAGMA. docs/pragmas.md has this as a table.
 
-What asks for the schema is the mirror's; what sets something is kept, or only remembered because it tunes what Rome
-does not have, or refused by name: nothing that promises something is accepted and then not done.
+The mirror answers questions about the schema. What sets something is honoured; or only remembered, if it tunes what
+Rome does not have; or refused by name. Nothing that promises something is accepted and then not done.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rome.planner.parse.statement import Statement
 
 
 class PragmaKind(Enum):
-    """Who answers a PRAGMA."""
+    """Which part of Rome answers a PRAGMA."""
 
     SWITCH = "a switch of this connection"
     PASSED_ON = "this connection's SQLite, which runs the statements"
@@ -105,10 +105,10 @@ _REFUSED = {
 
 
 def answer(statement: Statement) -> PragmaKind:
-    """Who answers this PRAGMA. One that SQLite does not know answers with nothing, as SQLite does.
+    """Which part of Rome answers this PRAGMA. One that SQLite does not know has no result, as in SQLite.
 
     Raises:
-        NotSupportedError: Rome has nothing that it could be about.
+        NotSupportedError: Rome has nothing to which it could apply.
     """
     name = statement.name or ""
     if name in _REFUSED:
@@ -131,13 +131,13 @@ _ANSWERS = (
 
 
 def truth(text: str) -> bool:
-    """The value of a switch, as SQLite reads it: a number but 0, or on, yes, true; all else is off."""
+    """The value of a switch, as SQLite reads it: true for a number except 0, or on, yes, true; otherwise false."""
     digits = text[: len(text) - len(text.lstrip("0123456789"))]
     return bool(int(digits) & 0xFF) if digits else text.lower() in ("on", "yes", "true")
 
 
 def integer(text: str) -> int:
-    """A number of 32 bits, as SQLite reads it; 0 for all else."""
+    """A number of 32 bits, as SQLite reads it; 0 for any other text."""
     found = re.match(r"0[xX]([0-9a-fA-F]{1,8})(?![0-9a-fA-F])|([+-]?[0-9]+)", text)
     if found is None:
         return 0

@@ -93,10 +93,10 @@ class SchemaVersion:
         return mirror
 
     def check_stands_alone(self) -> None:
-        """See to it that a connection can open the schema that has nothing of what an application may define.
+        """Check that a connection without the application's definitions can open the schema.
 
         Raises:
-            NotSupportedError: it cannot; nobody could use the database any more.
+            NotSupportedError: it cannot, so that nobody could use the database any more.
         """
         try:
             self.open_mirror().close()
@@ -170,7 +170,7 @@ _schemas = _Schemas()
 
 
 def known(incarnation: bytes, version: int) -> SchemaVersion | None:
-    """The schema at a catalog version, if this process has met it."""
+    """The schema at a catalog version, if this process has seen it; otherwise None."""
     return SchemaVersion.empty() if version == 0 else _schemas.at(Snapshot(incarnation, version))
 
 

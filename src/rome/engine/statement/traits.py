@@ -121,7 +121,7 @@ def traits_of(
 
 
 def may_replace(clause: str | None, table: Table) -> bool:
-    """Can INSERT or UPDATE with this clause of its own delete rows of the table that are in its way?"""
+    """Whether INSERT or UPDATE with this clause can delete rows of the table that are in its way."""
     return clause == "REPLACE" or "REPLACE" in clauses_of_constraints(table.sql)
 
 
@@ -142,7 +142,7 @@ def _sets_rowid(asked: _Asked) -> bool:
 
 
 def _column_list(tokens: Sequence[Token]) -> Sequence[Token]:
-    """What stands in the parentheses behind INTO and the table's name."""
+    """The tokens in the parentheses after INTO and the table's name."""
     words = [token.word for token in tokens]
     at = words.index("INTO") + 2
     if words[at : at + 1] == ["."]:
@@ -153,12 +153,12 @@ def _column_list(tokens: Sequence[Token]) -> Sequence[Token]:
 
 
 def _concerns_foreign_keys(asked: _Asked) -> bool:
-    """Can what it does violate a foreign key, or set off its action?"""
+    """Whether what the statement does can violate a foreign key, or trigger its action."""
     return bool(asked.inspection.temporary_written) or any(_concerns_keys_of(asked, table) for table in asked.written)
 
 
 def _concerns_keys_of(asked: _Asked, table: Table) -> bool:
-    """The same, of what it does to one table."""
+    """The same, for what it does to one table."""
     name, inspection = table.name.lower(), asked.inspection
     referring = asked.catalog.referencing.get(name, ())
     if not (table.foreign_keys or referring):

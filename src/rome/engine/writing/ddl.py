@@ -1,4 +1,4 @@
-"""Runs one DDL statement: on the mirror, whose difference is the catalog change, and on the working set."""
+"""Run one DDL statement: on the mirror, whose difference is the change of the catalog, and on the working set."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def _words(sql: str) -> tuple[str, ...]:
 
 
 def refuse(statement: Statement, schema: SchemaVersion) -> None:
-    """Raise for DDL that Rome does not have, before anything is done.
+    """Refuse DDL that Rome does not support, before anything is done.
 
     Raises:
-        NotSupportedError: names the construct and the way out.
+        NotSupportedError: the message names the construct and another way.
     """
     words = _words(statement.text)
     if statement.kind is StatementKind.CREATE_TRIGGER:
@@ -68,7 +68,7 @@ def _refuse_trigger(trigger: CreateTrigger, schema: SchemaVersion) -> None:
 
 @lru_cache(maxsize=1024)
 def source(statement: Statement) -> str | None:
-    """The query of CREATE TABLE .. AS, which also fills the table; None for every other statement."""
+    """The query of CREATE TABLE .. AS, which fills the table; None for any other statement."""
     tokens = tokenize(statement.text)
     words = [token.word for token in tokens]
     at = 2 if words[1:2] in (["TEMP"], ["TEMPORARY"]) else 1
@@ -216,7 +216,7 @@ def _run_on_working_set(
 
 
 def _text(statement: Statement, before: SchemaVersion, after: SchemaVersion, evolution: Evolution) -> str | None:
-    """What the working set runs in the statement's place; None: nothing."""
+    """What the working set runs in the statement's place; None if it runs nothing."""
     came, gone = evolution.came, evolution.gone
     if not gone and len(came) == 1 and source(statement) is None:
         return working_ddl.statement(came[0], after.catalog)

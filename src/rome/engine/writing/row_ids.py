@@ -55,12 +55,12 @@ class RowIds:
         self._again = False  # were the last ones taken from `given`?
 
     def begin_statement(self) -> None:
-        """Ids that the statement before has left are not for this one."""
+        """Give up ids that the previous statement has left."""
         if self._ids is not IDENTIFIERS:
             self._ids.retire()
 
     def give_up(self) -> None:
-        """The transaction is rolled back, and with it all that it has taken."""
+        """Give up all ids of the transaction, which is rolled back."""
         if self.taken and self._ids is not IDENTIFIERS:
             self.begin_statement()
             incarnation = self._incarnation()
@@ -144,7 +144,7 @@ class RowIds:
         return [ReadRequest(table.id, ORDER_INDEX, tuple(keys), (), Validation.NOTHING)] if keys else []
 
     def add_block(self, table: Table, reserves: Sequence[Reserve], reserved: Sequence[int]) -> None:
-        """Note the blocks that the store has reserved."""
+        """Add blocks of ids that the store has reserved."""
         for reserve, first in zip(reserves, reserved, strict=True):
             size = reserve.size
             if reserve.again is not None and first == reserve.again[0]:
@@ -152,10 +152,10 @@ class RowIds:
             self._ids.add(self._incarnation(), table.id, first, size)
 
     def take(self, table: Table, size: int, above: int) -> int:
-        """Ids for this transaction alone; a trip only when the block at hand is too small.
+        """Ids for this transaction alone. A round trip only if the block at hand is too small.
 
         Raises:
-            IdsExhaustedError: so many are not left.
+            IdsExhaustedError: there are not that many left.
         """
         if self._is_private(table):
             row = self._working_set.contents.sequences.get(table.id)

@@ -35,16 +35,16 @@ def mark_of(table_id: int) -> int:
 
 
 def mark(present: bool, seq: int | None) -> int:
-    """What stands for a row of sqlite_sequence."""
+    """The number that stands for a row of sqlite_sequence."""
     if not present:
         return DELETED
     return NULL if seq is None else ZERO + seq
 
 
 def greatest_new(contents: TableContents) -> int | None:
-    """The greatest rowid that came in, whether or not it was deleted again; None: none did.
+    """The greatest rowid that was inserted, even if it was deleted again; None if none was.
 
-    One that an UPDATE has made counts, too. (SQLite counts it with the next row that comes in.)
+    A rowid set by UPDATE counts, too. (SQLite counts it with the next row that is inserted.)
     """
     new = contents.touched.keys() - contents.hydrated.keys()
     return max((rowid for rowid in new if isinstance(rowid, int)), default=None)
