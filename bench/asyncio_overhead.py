@@ -93,6 +93,7 @@ async def measure(url: str, rounds: int, statements: int) -> None:
 
 
 def main() -> None:
+    """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
     parser.add_argument("--rounds", type=int, default=30)

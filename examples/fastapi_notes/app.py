@@ -9,22 +9,20 @@ Without NOTES_URL the notes are in the file notes.rome. Any number of processes 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-Answer = TypeVar("Answer")
-Sessions = async_sessionmaker[AsyncSession]
+import rome
 
-ATTEMPTS = 5
-"""A transaction that has lost four times in a row comes first at its fifth attempt."""
+Sessions = async_sessionmaker[AsyncSession]
 
 
 class Base(DeclarativeBase):
@@ -53,22 +51,6 @@ class ShownNote(BaseModel):
     id: int
     title: str
     likes: int
-
-
-async def in_transaction(sessions: Sessions, work: Callable[[AsyncSession], Awaitable[Answer]]) -> Answer:
-    """Run work in a transaction; after a conflict (40001) again, from its first read on.
-
-    Raises:
-        DBAPIError: the last conflict, or another error.
-    """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            async with sessions() as session, session.begin():
-                return await work(session)
-        except DBAPIError as error:
-            if attempt == ATTEMPTS or not getattr(error.orig, "retryable", False):
-                raise
-    raise AssertionError("unreachable")
 
 
 def create_app(url: str) -> FastAPI:
@@ -108,7 +90,7 @@ async def add_note(new: NewNote, sessions: AppSessions) -> ShownNote:
         return note
 
     try:
-        return ShownNote.model_validate(await in_transaction(sessions, add))
+        return ShownNote.model_validate(await rome.run_transaction_async(sessions, add))
     except IntegrityError as error:  # of the INSERT, or of COMMIT, when another request was first
         raise HTTPException(409, f"there is a note {new.title!r}") from error
 
@@ -121,7 +103,7 @@ async def list_notes(sessions: AppSessions) -> list[ShownNote]:
 
 
 async def like_note(note_id: int, sessions: AppSessions) -> ShownNote:
-    """Count one more like; none is lost, however many come at once."""
+    """Count one more like; none is lost, since a transaction that meets a conflict is run again."""
 
     async def like(session: AsyncSession) -> Note | None:
         note = await session.get(Note, note_id)
@@ -129,7 +111,7 @@ async def like_note(note_id: int, sessions: AppSessions) -> ShownNote:
             note.likes += 1
         return note
 
-    note = await in_transaction(sessions, like)
+    note = await rome.run_transaction_async(sessions, like)
     if note is None:
         raise HTTPException(404, f"there is no note {note_id}")
     return ShownNote.model_validate(note)
