@@ -140,6 +140,14 @@ class PostgreSql(SqlServer):
         options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
         self._run([self._program("initdb"), "-D", data, *options])
 
+    def _listens(self) -> bool:
+        """It listens before it serves; its file tells when it does."""
+        try:
+            status = (self._folder / "data" / "postmaster.pid").read_text()
+        except OSError:
+            return False
+        return "ready" in status and super()._listens()
+
     def _command(self) -> list[str]:
         settings = ["-c", "fsync=off", "-c", "shared_buffers=16MB"]
         place = ["-h", self.host, "-p", str(self.port), "-k", str(self._folder)]
