@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from rome.catalog.mirror import Master, temporary_objects
 from rome.catalog.reflected_table import quote
-from rome.catalog.rows import index_key
 from rome.catalog.schema import Index, Table
 from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
@@ -243,13 +242,17 @@ class WorkingSet:
 
     def entries(
         self, table: Table, rowid: int, values: Sequence[SqlValue], without: Container[int] = ()
-    ) -> Iterator[tuple[Index, bytes]]:
+    ) -> list[tuple[Index, bytes]]:
         """The keys of a row in all indexes that have entries in the store, except those whose ids are in `without`."""
+        row = (*values, rowid)  # which ROWID, -1, finds
+        found = []
         for index in table.paths[1:]:
             if index.id not in without:
-                yield index, index_key(index, rowid, values)
-        for index, key in self.computed_keys(table, rowid, values):
-            yield index, encode_key(key, index.collations)
+                found.append((index, encode_key(map(row.__getitem__, index.columns), index.collations)))
+        if table.computed:
+            for index, key in self.computed_keys(table, rowid, values):
+                found.append((index, encode_key(key, index.collations)))
+        return found
 
     def hydrate(self, table: Table, rows: Sequence[Stored]) -> int:
         """Insert stored rows, except those that are already there or were touched; returns how many were inserted.

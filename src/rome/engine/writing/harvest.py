@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
-from operator import attrgetter
 
 from msgspec import Struct
 
 from rome.catalog.rows import encode_row, row_key
-from rome.catalog.schema import ROWID, Table
+from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
 from rome.engine.statement.schema import SchemaVersion
 from rome.engine.writing.sequence_marks import note_sequences
@@ -57,26 +55,38 @@ def touched(working_set: WorkingSet, schema: SchemaVersion, base: SchemaVersion)
     Args:
         base: the schema as the store has it; a table that it lacks is new, and all of its rows are.
     """
-    stored_tables = base.definition.tables_by_id
-    for table in schema.catalog.tables.values():
-        contents = working_set.contents.tables.get(table.id)
-        if table.id not in stored_tables:
-            for rowid, values in working_set.all_rows(table):
-                yield Touched(table, None, (rowid, values))
-        elif contents is not None and contents.whole:
-            statements = working_set.statements_of(table)
-            now = {statements.identity(rowid, values): (rowid, values) for rowid, values in working_set.all_rows(table)}
-            for identity in dict.fromkeys([*contents.hydrated, *now]):
-                yield from _touched(table, contents.hydrated.get(identity), now.get(identity))
-        elif contents is not None:
-            finals = working_set.final_rows(table, list(contents.touched.values()))
-            for identity, final in zip(contents.touched, finals, strict=True):
-                yield from _touched(table, contents.hydrated.get(identity), final)
+    for table in _written(working_set, schema, base):
+        for before, after in _ways(working_set, table, is_new=table.id not in base.definition.tables_by_id):
+            if before is not None or after is not None:
+                yield Touched(table, before, after)
 
 
-def _touched(table: Table, before: Stored | None, after: tuple[int, SqlRow] | None) -> Iterator[Touched]:
-    if before is not None or after is not None:
-        yield Touched(table, before, after)
+_RowWay = tuple[Stored | None, tuple[int, SqlRow] | None]
+"""A row before and after; None and None: it came and went."""
+
+
+def _written(working_set: WorkingSet, schema: SchemaVersion, base: SchemaVersion) -> list[Table]:
+    """The tables of which a row may have been written."""
+    if schema is not base:
+        return [*schema.catalog.tables.values()]
+    tables = schema.definition.tables_by_id
+    return [tables[table_id] for table_id in sorted(working_set.contents.tables)]
+
+
+def _ways(working_set: WorkingSet, table: Table, *, is_new: bool) -> Sequence[_RowWay]:
+    """The ways of a table's rows that statements have written; of a new table all."""
+    if is_new:
+        return [(None, row) for row in working_set.all_rows(table)]
+    contents = working_set.contents.tables.get(table.id)
+    if contents is None or not (contents.touched or contents.whole):
+        return ()
+    if contents.whole:
+        statements = working_set.statements_of(table)
+        now = {statements.identity(rowid, values): (rowid, values) for rowid, values in working_set.all_rows(table)}
+        identities = dict.fromkeys([*contents.hydrated, *now])
+        return [(contents.hydrated.get(identity), now.get(identity)) for identity in identities]
+    finals = working_set.final_rows(table, [*contents.touched.values()])
+    return [*zip(map(contents.hydrated.get, contents.touched), finals, strict=True)]
 
 
 def same_values(one: Iterable[SqlValue], other: Iterable[SqlValue]) -> bool:
@@ -97,47 +107,71 @@ def harvest(working_set: WorkingSet, schema: SchemaVersion, base: SchemaVersion,
     if schema is not base:
         _schema_change(working_set, schema, base, writes)
     stored_tables = base.definition.tables_by_id
-    for table, rows in groupby(touched(working_set, schema, base), key=attrgetter("table")):
+    for table in _written(working_set, schema, base):
         stored = stored_tables.get(table.id)
-        had = frozenset[int]() if stored is None else stored.index_ids
-        known = working_set.contents.of(table.id).keys
-        former = table
-        if table.computed and any(index.id not in had for index in table.computed):  # of what a row was they may fail
-            former = replace(table, indexes=tuple(index for index in table.indexes if index.id in had))
-        for row in rows:
-            before, after = row.before, row.after
-            if before is not None:
-                read_set.add_point(table.id, before.key, before.version)
-            if not row.changed:
-                continue
-            key = None if after is None else row_key(table, *after)
-            same = frozenset[int]()
-            if before is not None:
-                if key == before.key and after is not None and before.rowid == after[0]:
-                    same = had.intersection(_same_entries(table, before.values, after[1]))
-                elif key != before.key:
-                    writes.delete(table.id, before.key)
-                for index, entry in working_set.entries(former, before.rowid, before.values, same):
-                    if index.id in had:
-                        writes.remove_entry(table.id, index.id, entry, before.key)
-            if after is not None and key is not None:
-                rowid, values = after
-                if stored is not None and key not in known:
-                    read_set.add_point(table.id, key, 0)
-                writes.put(table.id, key, encode_row(table, rowid, values))
-                for index, entry in working_set.entries(table, rowid, values, same):
-                    writes.add_entry(table.id, index.id, entry, key)
-                if not table.without_rowid and (before is None or before.rowid != rowid):
-                    writes.raise_sequence(table.id, rowid)
+        ways = _ways(working_set, table, is_new=stored is None)
+        if ways:
+            _harvest_table(working_set, table, stored, ways, read_set, writes)
     note_sequences(working_set, schema, writes)
     return writes
 
 
-def _same_entries(table: Table, before: Sequence[SqlValue], after: Sequence[SqlValue]) -> Iterator[int]:
-    """Ids of the indexes in which the entry of an updated row stays what it is: most updates change few columns."""
-    for index in table.paths[1:]:
-        if all(position == ROWID or same_values([before[position]], [after[position]]) for position in index.columns):
-            yield index.id
+def _harvest_table(
+    working_set: WorkingSet,
+    table: Table,
+    stored: Table | None,
+    ways: Sequence[_RowWay],
+    read_set: ReadSet,
+    writes: WriteSet,
+) -> None:
+    """What is to be written of one table's rows. `stored`: the table as the store has it."""
+    had = frozenset[int]() if stored is None else stored.index_ids
+    known = working_set.contents.of(table.id).keys
+    former = table
+    if table.computed and any(index.id not in had for index in table.computed):  # of what a row was they may fail
+        former = replace(table, indexes=tuple(index for index in table.indexes if index.id in had))
+    for before, after in ways:
+        same = frozenset[int]()
+        if before is None:
+            if after is None:
+                continue
+        else:
+            read_set.add_point(table.id, before.key, before.version)
+            if after is not None and before.rowid == after[0]:
+                changed = _changed_positions(before.values, after[1])
+                if not changed:
+                    continue
+                if changed.isdisjoint(table.key.columns):
+                    same = frozenset([index.id for index in table.paths if changed.isdisjoint(index.columns)])
+        key = None if after is None else row_key(table, *after)
+        if before is not None:
+            if key != before.key:
+                writes.delete(table.id, before.key)
+            for index, entry in working_set.entries(former, before.rowid, before.values, same):
+                if index.id in had:
+                    writes.remove_entry(table.id, index.id, entry, before.key)
+        if after is not None and key is not None:
+            rowid, values = after
+            if stored is not None and key not in known:
+                read_set.add_point(table.id, key, 0)
+            writes.put(table.id, key, encode_row(table, rowid, values))
+            for index, entry in working_set.entries(table, rowid, values, same & had):
+                writes.add_entry(table.id, index.id, entry, key)
+            if not table.without_rowid and (before is None or before.rowid != rowid):
+                writes.raise_sequence(table.id, rowid)
+
+
+def _changed_positions(before: Sequence[SqlValue], after: Sequence[SqlValue]) -> set[int]:
+    """Where two forms of a row differ in value or storage class; 0.0 and -0.0 do."""
+    if len(before) != len(after):  # ALTER TABLE has run since
+        return {*range(max(len(before), len(after)))}
+    changed = set()
+    for position, (one, other) in enumerate(zip(before, after, strict=True)):
+        if one is not other and (
+            type(one) is not type(other) or one != other or (one == 0 and repr(one) != repr(other))
+        ):
+            changed.add(position)
+    return changed
 
 
 def _schema_change(working_set: WorkingSet, schema: SchemaVersion, base: SchemaVersion, writes: WriteSet) -> None:
