@@ -1,1 +1,1 @@
-"""A statement before it runs: its text, parameters, preparation under one schema, guards, PRAGMAs."""
+"""A statement before it runs: its text, parameters, preparation and traits under one schema, guards, PRAGMAs."""

@@ -1,1 +1,1 @@
-"""Statements that change rows or the schema: the guard loop, ids of new rows, harvest at COMMIT, DDL."""
+"""Statements that change rows or the schema: the guard loop and the short ways past it, ids, harvest at COMMIT, DDL."""
