@@ -96,7 +96,7 @@ class WorkingSet:
         self.fickle: set[str] = set()
         self._statements: dict[int, tuple[Table, TableStatements]] = {}
         self._computed: dict[tuple[int, int], tuple[Table, ComputedKeys]] = {}
-        self._begun = self._enforcing = False
+        self.begun = self._enforcing = False
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
         # apsw's SQLite has STAT4: without this setting it prepares a statement again whenever a value is bound on which
@@ -119,17 +119,17 @@ class WorkingSet:
     # ------------------------------------------------------------ transactions
     def begin(self) -> None:
         """Begin a transaction in SQLite, unless one has begun: many transactions show rows that never come in here."""
-        if not self._begun:
+        if not self.begun:
             self.connection.execute("BEGIN")
-            self._begun = True
+            self.begun = True
 
     def rollback(self) -> None:
         """Empty the working set; temporary tables go back. INSERT OR ROLLBACK may have ended the transaction."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
-        if self._begun:
+        if self.begun:
             self.contents = Contents()
-            self.temporary_changed = self._begun = False
+            self.temporary_changed = self.begun = False
 
     def commit(self, tables: Iterable[Table]) -> None:
         """Delete the rows of `tables`; temporary tables stay as they are now.
@@ -143,12 +143,12 @@ class WorkingSet:
             self.connection.execute(f"DELETE FROM main.{quote(table.name)}", can_cache=False)
         self.connection.execute("COMMIT")
         self.contents = Contents()
-        self.temporary_changed = self._begun = False
+        self.temporary_changed = self.begun = False
 
     @property
     def was_ended(self) -> bool:
         """Whether SQLite has ended the transaction by itself, as INSERT OR ROLLBACK makes it do."""
-        return self._begun and not self.connection.in_transaction
+        return self.begun and not self.connection.in_transaction
 
     @property
     def enforces_foreign_keys(self) -> bool:
@@ -270,7 +270,7 @@ class WorkingSet:
                 new.append(row)
         if not new:
             return 0
-        if not self._begun:
+        if not self.begun:
             self.begin()
         if table.foreign_keys:  # immediate keys do not care about a parent that comes in
             self.enforce_foreign_keys(False)

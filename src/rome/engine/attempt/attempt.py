@@ -281,11 +281,11 @@ class Attempt(Struct):
             ConflictError: see Transaction.read.
         """
         context, working_set = self.context, self.reader.working_set
-        if context.foreign_keys:
+        if working_set.temporary_changed and context.foreign_keys:
             working_set.check_temporary_keys()
         schema = self.reader.schema
         validates = Duty.VALIDATE in self.duties
-        if not (validates or schema is not self.base or working_set.contents.is_dirty()):
+        if not (validates or schema is not self.base or (working_set.begun and working_set.contents.is_dirty())):
             return None
         if schema.has_deferred_keys or self.defers_foreign_keys:
             self.check_deferred_keys()
@@ -355,15 +355,12 @@ class Attempt(Struct):
         stats.rows += transaction.rows_read
         stats.bytes += transaction.bytes_read
         stats.waves += transaction.waves
-        workspace.end(keep_temporary=committed)
+        working_set = workspace.working_set
+        if working_set.begun or working_set.connection.in_transaction:
+            workspace.end(keep_temporary=committed)
         context.store.release()
         if self.reader.schema is not self.base and workspace.schema is self.base:
             workspace.open_mirror(workspace.schema)
-
-    def give_ids_back(self) -> None:
-        """It is rolled back, and with it all ids that it has taken."""
-        if self.made_execution is not None:
-            self.made_execution.ids.give_up()
 
     def keep_ids_taken(self) -> None:
         """Nobody is to have its ids: the rows may be there."""

@@ -14,7 +14,6 @@ from rome.engine.reading.waves import gather
 from rome.engine.statement.prepared import Prepared
 from rome.errors import WorkingSetFullError
 from rome.transaction.read_set import Validation
-from rome.transaction.transaction import ReadRequest
 from rome.workingset.workingset import SqlRow
 
 
@@ -24,7 +23,7 @@ def read_plan(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue]
     Raises:
         WorkingSetFullError: that is too much.
     """
-    within_budget(reader, prepared, lambda: gather(reader, prepared.plan.waves(parameters), check))
+    within_budget(reader, prepared, lambda: gather(reader, prepared.plan, parameters, check))
 
 
 def query(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> list[SqlRow]:
@@ -60,14 +59,7 @@ def _run(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], che
     """Read and hydrate all that the plan says, and let SQLite run the statement."""
     plan, working_set = prepared.plan, reader.working_set
     working_set.begin()
-    if plan.reads_points:
-        requests = []
-        for fetch in plan.points(parameters):
-            requests.append(ReadRequest(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check))
-        reader.read(requests)
-        reader.hydrate(requests)
-    else:
-        gather(reader, plan.waves(parameters), check)
+    gather(reader, plan, parameters, check)
     interruption = working_set.interruption
     interruption.running = True
     try:

@@ -17,12 +17,35 @@ from rome.transaction.transaction import ReadRequest, merged
 
 def gather(
     reader: Reader,
-    waves: Generator[Wave, FetchedRows, None],
+    plan: FetchPlan,
+    parameters: Sequence[SqlValue],
     check: Validation,
     extra: Sequence[ReadRequest] = (),
     reserves: Sequence[Reserve] = (),
 ) -> list[int]:
-    """Read and hydrate all waves of a plan; `extra` wants and reserves share the first trip."""
+    """Read and hydrate all waves of a plan; `extra` requests and reserves share the first trip.
+
+    Returns:
+        The reserved.
+    """
+    if plan.reads_points:
+        requests = []
+        for fetch in plan.points(parameters):
+            requests.append(ReadRequest(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check))
+        requests += extra
+        reserved = reader.read(requests, reserves)
+        reader.hydrate(requests)
+        return reserved
+    return _gather(reader, plan.waves(parameters), check, extra, reserves)
+
+
+def _gather(
+    reader: Reader,
+    waves: Generator[Wave, FetchedRows, None],
+    check: Validation,
+    extra: Sequence[ReadRequest],
+    reserves: Sequence[Reserve],
+) -> list[int]:
     reserved: list[int] = []
     wave = next(waves, None)
     if wave is None:
@@ -42,18 +65,6 @@ def gather(
         except StopIteration:
             wave = None
     return reserved
-
-
-def gather_plan(reader: Reader, plan: FetchPlan, parameters: Sequence[SqlValue], check: Validation) -> None:
-    """Read and hydrate all that a plan says."""
-    if not plan.reads_points:
-        gather(reader, plan.waves(parameters), check)
-        return
-    requests = []
-    for fetch in plan.points(parameters):
-        requests.append(ReadRequest(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check))
-    reader.read(requests)
-    reader.hydrate(requests)
 
 
 def _answers(reader: Reader, wave: Wave, found: Iterable[ReadRequest | Many]) -> Iterator[list[Values] | Many]:

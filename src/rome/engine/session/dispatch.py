@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from rome.codec.values import SqlValue
@@ -26,6 +26,7 @@ from rome.planner.parse.statement import Statement, StatementKind, classify
 from rome.store.spi import Claim
 from rome.transaction.read_set import Validation
 from rome.workingset.all_or_nothing import AllOrNothing
+from rome.workingset.workingset import StatementRun
 
 
 class Statements:
@@ -56,10 +57,12 @@ class Statements:
             check = Validation.ROWS
             current.duties |= {Duty.VALIDATE}
         if prepared.writes:
-            check_full_scan(prepared, self._context.options.full_scan)
+            if self._context.options.full_scan != "allow":
+                check_full_scan(prepared, self._context.options.full_scan)
             self._workspace.working_set.begin()
-            batch = [operation.parameters] if operation.batch is None else operation.batch
-            bound = [prepared.bind(parameters) for parameters in batch]
+            if operation.batch is None:
+                return self._change(current, prepared, [prepared.bind(operation.parameters)], check)
+            bound = [prepared.bind(parameters) for parameters in operation.batch]
             return self._change(current, prepared, bound, check)
         return self._query(current, prepared, prepared.bind(operation.parameters), check)
 
@@ -118,20 +121,21 @@ class Statements:
     def _change(
         self, current: Attempt, prepared: Prepared, bound: list[tuple[SqlValue, ...]], check: Validation
     ) -> Result:
-        self._begin_change(current)
+        if self._context.query_only:
+            self._refuse_change()
+        current.log.changes_rows = True
         read_set = current.transaction.read_set
         before = read_set.mark() if check is Validation.NOTHING else None
-        execution, runs = current.execution, None
+        execution, foreign_keys = current.execution, self._context.foreign_keys
         if prepared.target is not None:
             execution.ids.begin_statement()
-        if len(bound) > 1 and (
-            run := execution.change_all(prepared, bound, check, foreign_keys=self._context.foreign_keys)
-        ):
-            runs = iter([run])
-        if runs is None and len(bound) == 1:
-            runs = iter([execution.change(prepared, bound[0], check, foreign_keys=self._context.foreign_keys)])
-        if runs is None:
-            runs = (execution.change(prepared, each, check, foreign_keys=self._context.foreign_keys) for each in bound)
+        runs: Iterable[StatementRun]
+        if len(bound) == 1:
+            runs = (execution.change(prepared, bound[0], check, foreign_keys=foreign_keys),)
+        elif run := execution.change_all(prepared, bound, check, foreign_keys=foreign_keys):
+            runs = (run,)
+        else:
+            runs = (execution.change(prepared, each, check, foreign_keys=foreign_keys) for each in bound)
         rows, changes, last_rowid = [], 0, None
         for run in runs:
             self._workspace.working_set.changes = run.last_changes
@@ -147,11 +151,9 @@ class Statements:
                 last_rowid = run.last_rowid
         return Result(prepared.inspection.columns or None, rows, changes, last_rowid)
 
-    def _begin_change(self, current: Attempt) -> None:
-        if self._context.query_only:
-            self._workspace.working_set.changes = 0  # as of any statement that failed
-            refuse_if_query_only(self._context)
-        current.log.changes_rows = True
+    def _refuse_change(self) -> None:
+        self._workspace.working_set.changes = 0  # as of any statement that failed
+        refuse_if_query_only(self._context)
 
     def _on_sequences(
         self, current: Attempt, operation: LoggedOperation, prepared: Prepared, check: Validation
@@ -163,7 +165,9 @@ class Statements:
             with table.filled(self._workspace.mirror.connection):
                 return self._schema_statements.ask_mirror(current, operation.statement, operation.parameters, prepared)
         if prepared.writes:
-            self._begin_change(current)
+            if self._context.query_only:
+                self._refuse_change()
+            current.log.changes_rows = True
         check_full_scan(prepared, self._context.options.full_scan)
         self._workspace.working_set.begin()
         batch = [operation.parameters] if operation.batch is None else operation.batch

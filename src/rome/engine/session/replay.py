@@ -29,6 +29,8 @@ from rome.errors import (
     TurnTakenError,
 )
 
+_NOTHING = Result()
+
 
 class Replay:
     """The transactions of one connection, one after the other.
@@ -217,14 +219,16 @@ class Replay:
                 self.turn.committed(wrote=wrote)
                 return
 
-    def roll_back(self) -> None:
+    def roll_back(self, _: LoggedOperation | None = None) -> Result:
         """Forget what is open, also if it has failed. No round trip, unless there is a place in line to give up."""
         state, self.state = self.state, IDLE
         if type(state) is Attempt:
-            state.give_ids_back()
+            if state.made_execution is not None:
+                state.made_execution.ids.give_up()
             state.end(committed=False)
         self._context.defer_foreign_keys = False
         self.turn.leave()
+        return _NOTHING
 
     def end(self, *, committed: bool) -> None:
         """End the attempt, if there is one."""

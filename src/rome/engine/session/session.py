@@ -168,7 +168,7 @@ class Session:
 
     def rollback(self) -> None:
         """Forget what is open. No round trip."""
-        self._use.run(_ROLLBACK, self._roll_back)
+        self._use.run(_ROLLBACK, self._replay.roll_back)
 
     def _run_alone(self, operation: LoggedOperation) -> Result:
         return self._use.run(operation, self._run)
@@ -214,7 +214,7 @@ class Session:
         kind = operation.statement.kind
         if self._replay.state is IDLE:
             raise OperationalError(f"cannot {kind.value.lower()} - no transaction is active")
-        return self._commit() if kind is StatementKind.COMMIT else self._roll_back()
+        return self._commit() if kind is StatementKind.COMMIT else self._replay.roll_back()
 
     def _commit(self, _: LoggedOperation | None = None) -> Result:
         """Commit what is open; nothing need be, as with sqlite3's method."""
@@ -228,10 +228,6 @@ class Session:
                 observer.commit(self, replay.commit)
             else:
                 replay.commit()
-        return _NOTHING
-
-    def _roll_back(self, _: LoggedOperation | None = None) -> Result:
-        self._replay.roll_back()
         return _NOTHING
 
     def _outside_of_transactions(self, operation: LoggedOperation) -> Result | None:

@@ -125,7 +125,7 @@ class Execution:
         if prepared.traits.adds_plainly and (run := add_plainly(self.reader, self.ids, change)) is not None:
             return run
         if target is None:
-            gather(self.reader, prepared.plan.waves(parameters), check)
+            gather(self.reader, prepared.plan, parameters, check)
             return GuardLoop(self.reader, self.ids, change, 0).run()
         needed = 1 if planned is None else self.ids.needed(target, planned)
         reserves = self.ids.reserves(target, needed, perhaps_more=planned is None)
@@ -135,12 +135,12 @@ class Execution:
         requests += self._whole_target(change, target)
         first: int | None = None
         try:
-            reserved = gather(self.reader, prepared.plan.waves(parameters), check, requests, reserves)
+            reserved = gather(self.reader, prepared.plan, parameters, check, requests, reserves)
         except IdsExhaustedError:
             if planned is not None:
                 raise
             needed, reserves = 0, []  # it may set all of its ids, or have no rows: the run will show
-            reserved = gather(self.reader, prepared.plan.waves(parameters), check, requests)
+            reserved = gather(self.reader, prepared.plan, parameters, check, requests)
             if target.rowid_alias is not None:
                 first = _TELLS_CHOSEN
         self.ids.add_block(target, reserves, reserved)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from rome.catalog.schema import Table
 from rome.engine.reading.reader import Reader
-from rome.engine.reading.waves import gather_plan
+from rome.engine.reading.waves import gather
 from rome.engine.writing.guard_loop import Change, GuardLoop
 from rome.engine.writing.row_ids import RowIds
 from rome.transaction.transaction import ReadRequest
@@ -24,7 +24,7 @@ from rome.workingset.workingset import StatementRun
 def change_unguarded(reader: Reader, ids: RowIds, change: Change) -> StatementRun:
     """Read what an UPDATE or DELETE reads, and run it, without looking for guards."""
     prepared, parameters, working_set = change.prepared, change.batch[0], reader.working_set
-    gather_plan(reader, prepared.plan, parameters, change.check)
+    gather(reader, prepared.plan, parameters, change.check)
     with AllOrNothing(working_set) as block:
         run = working_set.run(prepared.statement.text, change.batch, _NONE)
         if run.error is None:
