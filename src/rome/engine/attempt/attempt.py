@@ -274,7 +274,7 @@ class Attempt(Struct):
 
     # ------------------------------------------------------------ its end
     def harvest(self) -> WriteSet | None:
-        """What COMMIT has to send; None: nothing, and nothing is to be validated.
+        """What COMMIT must send; None if there is nothing to send and nothing to validate.
 
         Raises:
             ForeignKeyViolation: a deferred key; the transaction stays open.
@@ -348,7 +348,7 @@ class Attempt(Struct):
             working_set.connection.execute("COMMIT")
 
     def end(self, *, committed: bool) -> None:
-        """Empty the working set, but for temporary tables, and give the snapshot back."""
+        """Empty the working set, except for temporary tables, and release the snapshot."""
         self.phase = Phase.COMMITTED if committed else Phase.ABANDONED
         context, transaction = self.context, self.transaction
         workspace, stats = context.workspace, context.stats

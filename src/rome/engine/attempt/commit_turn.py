@@ -1,24 +1,25 @@
-"""The commit turn: what a transaction does that keeps losing to others, so that it comes through all the same.
+"""The commit turn: how a transaction that keeps losing to others gets through.
 
-A conflict means that somebody else has committed, so all together get on. But one client may lose again and again. So
-after some setbacks in a row a transaction lines up in the store, and begins its next attempt when nobody before it
-wants the same rows; those who would write these rows are told to wait. Whoever has not lost as often does not line up:
-if all did, the line would never end, and every transaction would wait for it (4 clients and one row: 320 commits/s in
-place of 1,700).
+A conflict means that somebody else has committed, so the clients as a whole make progress. But one client may lose
+again and again. So after some conflicts in a row a transaction joins the commit queue of the store, and begins its next
+attempt when no earlier entry claims the same rows. Other transactions that would write these rows must wait. A
+transaction that has not lost as often does not join: if all did, the queue would never end, and every transaction would
+wait for it (4 clients and one row: 320 commits/s instead of 1,700).
 
-Attempts are of two kinds: those of one transaction, as Rome replays it; and transactions of one client, which is a
-thread, or a task of an event loop. When the application has seen what has changed since, no replay can help, and it
-runs the transaction again itself. For us that is a new one, so the client's record keeps what it has lost until its
-next transaction.
+There are two kinds of attempts: those of one transaction, when Rome replays it; and the transactions of one client,
+which is a thread or a task of an event loop. If the application has seen what has changed since, no replay can help,
+and it runs the transaction again itself. To Rome that is a new transaction, so the client's record keeps its losses
+until the client's next transaction.
 
-Some transactions want another row each time: "take the next job". To claim the rows on which they were lost does not
-help them. They are known by this, that an attempt has not read a row on which an earlier one was lost. Such a one
-claims all tables that it has read: who writes to any of them waits, until it has come through.
+Some transactions want another row each time: "take the next job". Claiming the rows on which they lost does not help
+them. Rome recognizes them by an attempt that has not read a row on which an earlier one lost. Such a transaction claims
+all tables that it has read, and transactions that write to any of them wait until it is done.
 
-A statement that locks rows, or changes their newest version, lines up before anything is lost (see claims):
-what the application has been told by then cannot be taken back at COMMIT. A transaction has one place, whatever for.
+A statement that locks rows, or changes their newest version, joins the queue before anything is lost (see claims),
+since what the application has been told by then cannot be taken back at COMMIT. A transaction has one entry for all of
+this.
 
-`make contention` measures all of this; what it found is in docs/commit-protocol.md.
+`make contention` measures it; docs/commit-protocol.md has the results.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ MAX_CLAIMS = 16
 """Rows that a place names; if it needs more, it names their tables."""
 
 MIN_LEASE_S, MAX_LEASE_S, LEASE_PER_SECOND = 0.5, 5.0, 4
-"""A place is kept for 4 times what the lost attempt took, within bounds: so long others wait for one who has died."""
+"""An entry lasts for 4 times what the lost attempt took, within bounds; so long others wait for a process that died."""
 
 MAX_WAIT_S = 30.0
 MIN_TURN_S, FIRST_TURN_S, MAX_TURN_S = 0.0005, 0.002, 0.01

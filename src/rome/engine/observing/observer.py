@@ -34,7 +34,7 @@ class Work:
     Attributes:
         name: a short one of few different ones: "SELECT servers", "COMMIT".
         text: the statement without values; None for a COMMIT by the driver's method.
-        batch_size: how many times executemany runs it; None: not by executemany.
+        batch_size: how many times executemany runs it; None without executemany.
         cost: the counters of the connection, from its begin to its end.
         in_transaction: a transaction is open at its end.
         error: the class of the error that it ended with. Not the error itself: that would hold all of its frames.

@@ -20,7 +20,7 @@ from rome.sql import vacuum
 from rome.store.spi import CATALOG_TABLE, Claim
 
 _WRITERS = (Claim(CATALOG_TABLE, None),)
-"""What BEGIN IMMEDIATE claims. Whoever changes the schema waits for it, too, and nobody else."""
+"""What BEGIN IMMEDIATE claims. A transaction that changes the schema waits for it, too; others do not."""
 
 
 class Outside:

@@ -152,7 +152,7 @@ class Replay:
                 return error
 
     def _claim_rows(self, current: Attempt, operation: LoggedOperation) -> None:
-        """Before a statement locks or changes rows: wait for whoever claimed them first.
+        """Before a statement locks or changes rows, wait for the transactions that claimed them first.
 
         Raises:
             ConflictError: they have probably changed meanwhile, so the transaction goes on with a new snapshot.

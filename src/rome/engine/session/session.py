@@ -91,7 +91,9 @@ class Session:
 
     def is_usable(self) -> bool:
         """Whether the connection is not known to be lost; no round trip."""
-        if self._use.user is not None:  # whoever runs something finds out; to look at the socket would disturb it
+        if (
+            self._use.user is not None
+        ):  # the operation that is running finds out; looking at the socket would disturb it
             return not self._closed
         return self._use.alone(lambda: not self._closed and self._context.store.is_usable())
 
@@ -174,7 +176,7 @@ class Session:
         return self._use.run(operation, self._run)
 
     def _do(self, do: Callable[[], None]) -> None:
-        """Do something that is no statement, as an operation."""
+        """Do something that is not a statement, as an operation."""
 
         def run(_: LoggedOperation) -> Result:
             do()
@@ -231,7 +233,7 @@ class Session:
         return _NOTHING
 
     def _outside_of_transactions(self, operation: LoggedOperation) -> Result | None:
-        """The result of a statement that no transaction runs; None: it is another one."""
+        """The result of a statement that runs outside of transactions; None for any other statement."""
         statement = operation.statement
         kind = statement.kind
         if kind is StatementKind.BEGIN:
@@ -271,7 +273,7 @@ class Session:
 
     @contextmanager
     def foreign_keys_off(self) -> Iterator[None]:
-        """Do not enforce foreign keys for a while; unlike the PRAGMA also inside a transaction."""
+        """Inside the block, foreign keys are not enforced; unlike the PRAGMA, this works inside a transaction."""
         before = self._context.foreign_keys
         self._context.foreign_keys = False
         try:

@@ -35,7 +35,7 @@ class SqliteSettings:
         self._workspace.working_set.interruption.asked = True
 
     def set_progress_handler(self, handler: Callable[[], object] | None, steps: int) -> None:
-        """Ask whether to end a statement after so many of SQLite's steps; None: no longer."""
+        """Call `handler` after this many of SQLite's steps, to ask whether to end the statement; None stops that."""
 
         def attach() -> None:
             working_set = self._workspace.working_set

@@ -67,7 +67,7 @@ class TableGuards:
         return requests
 
     def all_unique(self, row: PlannedRow) -> list[ReadRequest] | None:
-        """As `of_planned`, if all unique keys are known, except for an id that is not given; None: some is not."""
+        """As `of_planned`; None unless all unique keys are known, except for an id that is not given."""
         known, alias = row.values, self.table.rowid_alias
         requests = []
         for index in self.unique:
@@ -84,7 +84,7 @@ class TableGuards:
         return requests
 
     def all_parents(self, known: Known) -> list[ReadRequest] | None:
-        """As `parents_of`, if they are known, and a key or an index leads to each; None: some is not, or none does."""
+        """As `parents_of`; None unless all are known, and a key or an index leads to each."""
         requests = []
         for way in self.parent_ways:
             if way.is_computed or way.rows.index_id is None:

@@ -102,7 +102,7 @@ class GuardLoop:
             change.foreign_keys and change.prepared.traits.only_adds and len(change.batch) == 1 and self._have_parents()
         )
         self._enforced = None if parents_known else change.foreign_keys
-        """Whether SQLite is to enforce foreign keys; None: none can be violated, so that it does not matter."""
+        """Whether SQLite must enforce foreign keys; None if that does not matter, since none can be violated."""
 
     def run(self) -> StatementRun:
         """Run until no guard is unknown. If one of several runs fails, none of them is left."""
@@ -122,7 +122,7 @@ class GuardLoop:
         return run
 
     def _attempt(self) -> StatementRun | None:
-        """One run, if it stands; None: nothing is left of it, and all is ready for the next."""
+        """One run, if it stands; None if it was undone, and the next one can begin."""
         self._unknown = ()
         with AllOrNothing(self._working_set) as block:
             run = self._tried(block)
@@ -195,7 +195,7 @@ class GuardLoop:
         """Run the statement, its ids from `first` on; perhaps with foreign keys deferred, or a conflict clause.
 
         Args:
-            foreign_keys: enforce them; None: none can be violated, so that it does not matter.
+            foreign_keys: whether to enforce them; None if that does not matter, since none can be violated.
             triggers: let them fire. Without them more rows come in, whose guards are wanted.
         """
         working_set, text = self._working_set, self._prepared.statement.text
@@ -216,7 +216,7 @@ class GuardLoop:
 
     # ------------------------------------------------------------ ids
     def _with_ids(self, run: StatementRun) -> list[Event] | None:
-        """The events of a run, its new rows under ids of ours; None: it has taken ids that are not, and needs more."""
+        """The events of a run, its new rows under ids from the store; None if it took others, and needs more."""
         target, events = self._target, run.events
         if target is None or target.without_rowid:
             return events
@@ -236,7 +236,7 @@ class GuardLoop:
 
     # ------------------------------------------------------------ guards
     def _have_parents(self) -> bool:
-        """Are the rows that new ones refer to in the working set?"""
+        """Whether the rows that new ones refer to are in the working set."""
         target, planned = self._target, self._change.planned
         if target is None or planned is None:
             return False
@@ -250,7 +250,7 @@ class GuardLoop:
         return True
 
     def _after_failure(self, block: AllOrNothing, run: StatementRun, error: Exception) -> StatementRun | None:
-        """What a run that failed has come to, once all is known that its error depends on; None: that was not known."""
+        """The result of a run that failed, if everything is known on which its error depends; otherwise None."""
         if isinstance(error, IdsExhaustedError) and not self._working_set.connection.in_transaction:
             return run
         if len(self._change.batch) > 1:

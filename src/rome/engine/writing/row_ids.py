@@ -92,7 +92,7 @@ class RowIds:
         return not (table.rowid_alias is None or self.given or self._is_private(table))
 
     def for_one(self, table: Table) -> Reserve | None:
-        """What to ask of the store for the id of one row, where `are_from_store`; None: ids are at hand."""
+        """What to ask of the store for the id of one row, where `are_from_store`; None if ids are at hand."""
         if self._ids.at_hand:
             found = self.reserves(table, 1)
             return found[0] if found else None

@@ -39,7 +39,7 @@ _NONE: frozenset[str] = frozenset()
 
 
 def add_plainly(reader: Reader, ids: RowIds, change: Change) -> StatementRun | None:
-    """Run an INSERT of one row whose guards are known; None: they are not, and nothing was done.
+    """Run an INSERT of one row whose guards are known; None if they are not, and nothing was done.
 
     Raises:
         IdsExhaustedError: no id is left.
@@ -101,7 +101,7 @@ def _add(reader: Reader, change: Change, target: Table, first: int | None) -> St
 
 
 def _is_free(reader: Reader, unique: list[ReadRequest]) -> bool:
-    """Has no stored row one of these keys?"""
+    """Whether no stored row has one of these keys."""
     cache = reader.transaction.cache
     for request in unique:
         for key in request.keys:
@@ -114,7 +114,7 @@ def _is_free(reader: Reader, unique: list[ReadRequest]) -> bool:
 
 
 def _are_there(reader: Reader, parents: list[ReadRequest]) -> bool:
-    """Has the store shown the parents, and has this transaction not touched their tables?"""
+    """Whether the parents were read, and this transaction has not touched their tables."""
     cache, tables = reader.transaction.cache, reader.working_set.contents.tables
     for request in parents:
         contents = tables.get(request.table_id)

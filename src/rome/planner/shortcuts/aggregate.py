@@ -43,7 +43,7 @@ class AggregateRead:
     asked: tuple[AggregateColumn, ...]
 
     def questions(self, inputs: Inputs) -> list[AggregateRequest] | None:
-        """One question for each result column; None: the values of this run do not make exact ranges."""
+        """One question for each result column; None if the values of this run do not make exact ranges."""
         questions = []
         for kind, access, position in ((each.kind, each.access, each.position) for each in self.asked):
             try:
@@ -129,7 +129,7 @@ def _best(leaf: Leaf, paths: Iterable[Index]) -> Access | None:
 
 
 def _is_present(position: int | None, leaf: Leaf) -> bool:
-    """Can the column never be NULL?"""
+    """Whether the column can never be NULL."""
     if position is None:
         return False
     table: Table = leaf.table

@@ -15,7 +15,7 @@ from rome.planner.plan import PlannedRow
 from rome.sql.tokens import Token, identifier
 
 SlotOrNull = Slot | None
-"""A value of a row: what a slot stands for; None: an expression, unknown before the run."""
+"""A value of a row: what a slot stands for; None for an expression, which is unknown before the run."""
 
 
 class _ValuePlan(NamedTuple):

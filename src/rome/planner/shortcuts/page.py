@@ -110,16 +110,16 @@ class Paging:
 
     @property
     def is_bounded(self) -> bool:
-        """Does a condition bound what is walked through?"""
+        """Whether a condition bounds the part of the index that is read."""
         return all(access.terms or access.limits for access in self.accesses)
 
     def is_preferred(self, other: Choice) -> bool:
-        """Is it better than reading all that another access finds? Not if that is bound by more equalities."""
+        """Whether it is better than reading all that another access finds; not if that has more equalities."""
         fixed = min(len(access.terms) for access in self.accesses)
         return other.rank[0] > 0 and not other.needs and fixed >= min(len(access.terms) for access in other.accesses)
 
     def page(self, inputs: Inputs, probe: Probe) -> Page | None:
-        """What to read with the values of this run; None: these do not make a page."""
+        """What to read with the values of this run; None if they do not make a page."""
         try:
             limit = inputs.values(self.limit)[0]
             offset = 0 if self.offset is None else inputs.values(self.offset)[0]
@@ -214,7 +214,7 @@ def _first_item(tree: exp.Select) -> exp.Expression | None:
 
 
 def _columns(leaf: Leaf, where: exp.Expression | None, scope: Scope) -> set[int] | None:
-    """The columns of the leaf that WHERE speaks of; None: it speaks of more than these."""
+    """The columns of the leaf in WHERE; None if WHERE has others, too."""
     if where is None:
         return set()
     if any(True for _ in queries_in(where)) or any(call.name not in _PURE for call in where.find_all(exp.Anonymous)):

@@ -95,7 +95,7 @@ def natural(leaf: Leaf, compared: set[int], tree: exp.Select, scope: Scope) -> l
 
 
 def _is_star(part: exp.Expression, name: str) -> bool:
-    """Is it `*`, or `name.*`?"""
+    """Whether it is `*` or `name.*`."""
     star = part.this if isinstance(part, exp.Column) else part
     return isinstance(star, exp.Star) and part.text("table").lower() in ("", name)
 

@@ -23,7 +23,7 @@ class Probe(NamedTuple):
 
 
 def probe_of(tokens: Sequence[Token], place: QueryPlace, table: Table) -> Probe | None:
-    """The probe of a statement; None: its text is not such that its parts can be told.
+    """The probe of a statement; None if the parts of its text cannot be told apart.
 
     Args:
         tokens: of the statement.
