@@ -57,7 +57,7 @@ class IdBlocks:
         return self._left.pop((incarnation, table_id), None)
 
     def take(self, incarnation: bytes, table_id: int, size: int, above: int) -> int | None:
-        """The first of `size` consecutive ids, all above `above`, for the caller alone; None if that needs a reserve."""
+        """The first of `size` consecutive ids, all above `above`, for the caller alone; None if too few are at hand."""
         with self._lock:
             first, stop = self.at_hand.get((incarnation, table_id), (0, 0))
             first = max(first, above + 1)
