@@ -33,7 +33,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot contention calls replay bench profile openstack-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers clean
+.PHONY: help demo boot contention calls replay bench profile openstack-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package clean
 
 help:
 	@echo 'make demo [URL=..] [COUNT=3]            a tour of the ORM, then real Nova and Placement boot servers on Rome'
@@ -56,6 +56,7 @@ help:
 	@echo '                                        PAIRS=2000: which constructs so many histories put side by side'
 	@echo 'make sqlalchemy-test [ARGS=..]          SQLAlchemy'"'"'s own tests on Rome and on stock SQLite, compared'
 	@echo 'make lint types layers                  ruff, mypy, import-linter'
+	@echo 'make package                            build sdist and wheel, and install each in an empty environment'
 	@echo 'make clean                              remove everything that was set up'
 	@echo
 	@echo "URL: any of SQLAlchemy's, with {db} where a database is named: 'rome+redis://127.0.0.1:6379/{db}'"
@@ -129,6 +130,9 @@ lint: $(VENV)/ready
 types: $(VENV)/ready
 	@$(VENV)/bin/mypy
 	@cd openstack && ../$(VENV)/bin/mypy --config-file mypy.ini romekit ../demo ../bench
+
+package:
+	@tools/package $(PYTHON) .cache/package
 
 layers: $(VENV)/ready
 	@$(VENV)/bin/lint-imports
