@@ -32,8 +32,8 @@ class FaultyStore(MemoryStore):
     """
 
     before_read: Callable[[], None] = staticmethod(nothing)
-    before_commit: Callable[[], None] = staticmethod(nothing)
-    after_commit: Callable[[], None] = staticmethod(nothing)
+    before_commit: Callable[[], object] = staticmethod(nothing)
+    after_commit: Callable[[], object] = staticmethod(nothing)
     told_to_wait: Callable[[], None] = staticmethod(nothing)
     answers_lost = requests_lost = resolves_lost = 0
     commits = resolves = 0
