@@ -49,7 +49,7 @@ def in_greenlets(connection: rome.dbapi.Connection) -> Way:
         return read(link, *arguments, **options)
 
     def run(sql: str) -> object:
-        Connection.read_response = patient  # type: ignore[method-assign]
+        Connection.read_response = patient  # type: ignore[assignment, method-assign]
         try:
             return connection.execute(sql, (1,)).fetchall()
         finally:

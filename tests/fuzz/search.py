@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from rome.engine.reading import smallest_range as fewest
+from rome.engine.reading import smallest_range
 from tests.fuzz.choices import strategy
 from tests.fuzz.histories import History, random_history
 from tests.support.differential import MEMORY, MiscountedError, Pair
 
-DEFAULT_FEW = fewest.FEW
+DEFAULT_FEW = smallest_range.FEW
 
 ROUND = 200
 """Histories per run of Hypothesis: it makes each anew by varying those before."""
@@ -53,7 +53,7 @@ class Search:
     def round(self, number: int, histories: int = ROUND) -> None:
         """Compare so many histories; the number decides which. A difference is raised when it has been shrunk."""
 
-        fewest.FEW = (1, 3, DEFAULT_FEW)[number % 3]  # so that small tables, too, are many rows
+        smallest_range.FEW = (1, 3, DEFAULT_FEW)[number % 3]  # so that small tables, too, are many rows
 
         @seed(number)
         @settings(
