@@ -30,7 +30,12 @@ async def readable(socket: Any) -> None:
     """Wait in the event loop until the socket has something to read."""
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
-    loop.add_reader(socket, lambda: ready.done() or ready.set_result(None))
+
+    def note() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(socket, note)
     try:
         await ready
     finally:
