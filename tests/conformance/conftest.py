@@ -13,12 +13,16 @@ import pytest
 import redis
 
 from rome.store import memory
+from rome.store.etcd.client import Client
+from rome.store.etcd.driver import EtcdDriver
 from rome.store.location import Location
+from rome.store.ordered.driver import Range, Transaction
 from rome.testing.harness import StoreUnderTest
 from tests.support.acl import as_minimal_user
+from tests.support.etcd_servers import Member, settings
 from tests.support.servers import Server
 
-STORES = ("memory", "lmdb", "redis", "valkey")
+STORES = ("memory", "lmdb", "redis", "valkey", "etcd")
 
 
 @pytest.fixture(params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in STORES])
@@ -28,6 +32,8 @@ def store_under_test(request: pytest.FixtureRequest) -> StoreUnderTest:
             return _memory(request.getfixturevalue("monkeypatch"))
         case "lmdb":
             return _lmdb(request.getfixturevalue("tmp_path"))
+        case "etcd":
+            return _etcd(request.getfixturevalue("etcd_member"))
         case server:
             return _redis(request.getfixturevalue(f"{server}_server"))
 
@@ -51,6 +57,18 @@ def _lmdb(directory: Path) -> StoreUnderTest:
         import_module("rome.store.lmdb").LmdbStore,
         lambda name: Location("lmdb", str(directory / f"{name}.rome")),
         residue=lambda: {*directory.iterdir()},
+    )
+
+
+def _etcd(member: Member) -> StoreUnderTest:
+    def all_keys() -> Set[object]:
+        driver = EtcdDriver(Client(settings(member)))
+        [outcome] = driver.run([Transaction(then=[Range(b"\x00", b"\xff", keys_only=True)])])
+        driver.close()
+        return {pair.key for pair in outcome.found[0].pairs}
+
+    return StoreUnderTest(
+        import_module("rome.store.etcd").EtcdStore, member.location, residue=all_keys, machine_runs=20
     )
 
 

@@ -1,0 +1,1 @@
+"""What is etcd's own: members that fail, limits, users, TLS, diagnosis."""

@@ -1,0 +1,1 @@
+"""The store of ordered keys, and its drivers."""

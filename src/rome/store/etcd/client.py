@@ -19,9 +19,12 @@ from rome.store.etcd.link import Call, Link, LinkLostError
 from rome.store.etcd.messages import AUTHENTICATE, AuthenticateRequest, Method
 from rome.store.etcd.settings import Address, Settings
 
-FIRST_ATTEMPT_S = 1.0
-"""After this a request is sent again, to the next member; then after twice as long, and so on. A leader that dies costs
-one or two attempts: the others elect one within 1 to 2 s."""
+FIRST_ATTEMPT_S = 0.5, 3.0
+"""After 10 times as long as calls usually take, within these bounds, a request is sent again, to the next member; then
+after twice as long, and so on. A leader that dies costs one or two attempts: the others elect one within 1 to 2 s."""
+
+USUAL_S = 0.1
+"""What a call is thought to take, before there was one."""
 
 SECONDS_PER_BYTE = 1 / 500_000
 """How much longer an attempt may take for what it sends."""
@@ -65,6 +68,7 @@ class Client:
         self._next = 0
         self._link: Link | None = None
         self._is_closed = False
+        self._usual_s = USUAL_S
 
     def call(
         self, calls: Sequence[tuple[Method, Any]], aside: Sequence[tuple[Method, Any]] = (), *, timeout_s: float = 0.0
@@ -86,7 +90,8 @@ class Client:
         others = _encoded(aside)
         size = sum(len(request.body) for request in requests)
         deadline = time.monotonic() + (timeout_s or self._settings.read_timeout_s)
-        attempt_s = FIRST_ATTEMPT_S + size * SECONDS_PER_BYTE
+        shortest_s, longest_s = FIRST_ATTEMPT_S
+        attempt_s = min(max(shortest_s, 10 * self._usual_s), longest_s) + size * SECONDS_PER_BYTE
         self.resent = False
         failure = "no time left"
         logged_in = False
@@ -95,7 +100,9 @@ class Client:
             try:
                 link = self._connected(left)
                 self.trips += 1
+                begun = time.monotonic()
                 replies = link.call([*others, *requests], min(attempt_s, left))[len(others) :]
+                self._usual_s = max(0.9 * self._usual_s, time.monotonic() - begun)
             except LinkLostError as lost:
                 failure = str(lost)
                 self.resent |= lost.sent

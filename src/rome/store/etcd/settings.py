@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from rome.errors import URLError
 from rome.store.location import Location
@@ -67,6 +68,16 @@ def shown(address: Address) -> str:
     """An address as messages show it."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def addresses_of(urls: Iterable[str]) -> tuple[Address, ...]:
+    """Of URLs such as members tell; those that cannot be understood are left out."""
+    addresses = []
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.hostname:
+            addresses.append((parts.hostname, parts.port or DEFAULT_PORT))
+    return tuple(addresses)
 
 
 def _flag(text: str) -> bool:

@@ -1,0 +1,224 @@
+"""What `rome doctor` says of an etcd cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from rome.errors import Error, TransactionTooLargeError
+from rome.store.diagnosis import Diagnosis, Finding, Level, Loss, size_text
+from rome.store.etcd.client import Client
+from rome.store.etcd.driver import EtcdDriver
+from rome.store.etcd.messages import (
+    ALARM,
+    MEMBER_LIST,
+    RANGE,
+    STATUS,
+    AlarmRequest,
+    MemberListRequest,
+    RangeRequest,
+    StatusRequest,
+)
+from rome.store.etcd.settings import Settings, addresses_of, shown
+from rome.store.ordered.driver import Compare, Condition, Transaction
+from rome.store.ordered.layout import Layout
+
+TIMEOUT_S = 3.0
+"""For each member; one that is away is a finding, and no reason to wait."""
+
+WANTED_OPERATIONS = 20_000
+"""--max-txn-ops, so that what Rome commits at most elsewhere can mostly be committed here, too."""
+
+WANTED_BYTES = 8 * 1024 * 1024
+
+SPARE_KILOBYTES = 512
+"""What a server takes beyond --max-request-bytes of a request that writes nothing."""
+
+DEFAULT_QUOTA_BYTES = 2 * 1024**3
+
+_ALARMS = {1: "NOSPACE", 2: "CORRUPT"}
+
+
+class _Asked(NamedTuple):
+    """A member's answer, and how long it took in seconds; `status` None: it has not answered."""
+
+    name: str
+    address: str
+    status: Any
+    seconds: float
+    error: str = ""
+
+
+def diagnose(settings: Settings, database: str) -> Diagnosis:
+    """Ask the cluster, and each of its members; writes nothing."""
+    client = Client(replace(settings, read_timeout_s=TIMEOUT_S))
+    try:
+        status, members, alarms = client.call(
+            [(STATUS, StatusRequest()), (MEMBER_LIST, MemberListRequest()), (ALARM, AlarmRequest())]
+        ).messages
+        asked = [_ask(settings, member) for member in members.members]
+        findings = [
+            _version(asked),
+            _quorum(asked),
+            _alarms(alarms),
+            _space(status),
+            *_limits(EtcdDriver(client), Layout(database)),
+            _history(client, status),
+            *_latency(asked),
+        ]
+        losses = _losses(len(members.members))
+        return Diagnosis(f"etcd {status.version} at {settings.servers}, {len(asked)} member(s)", losses, findings)
+    except Error as error:
+        return Diagnosis(f"etcd at {settings.servers}", [], [Finding("connection", Level.PROBLEM, str(error))])
+    finally:
+        client.close()
+
+
+def _ask(settings: Settings, member: Any) -> _Asked:
+    name = member.name or f"{member.id:x}"
+    addresses = addresses_of(member.client_urls)
+    if not addresses:
+        return _Asked(name, "nowhere", None, 0.0, "it tells no address for clients")
+    own = replace(settings, addresses=addresses[:1], read_timeout_s=TIMEOUT_S, connect_timeout_s=TIMEOUT_S)
+    client = Client(own)
+    try:
+        client.call([(STATUS, StatusRequest())])
+        begun = time.monotonic()
+        [status] = client.call([(STATUS, StatusRequest())]).messages
+        return _Asked(name, shown(addresses[0]), status, time.monotonic() - begun)
+    except Error as error:
+        return _Asked(name, shown(addresses[0]), None, 0.0, str(error))
+    finally:
+        client.close()
+
+
+def _losses(size: int) -> list[Loss]:
+    if size == 1:
+        return [
+            Loss("the member is killed, or its power fails", "nothing: it has written each commit to its disk"),
+            Loss("the disk is lost", "everything since the last backup"),
+        ]
+    spare = (size - 1) // 2
+    return [
+        Loss(f"any {spare} of {size} members are lost, with their disks", "nothing"),
+        Loss("all members lose their power at once", "nothing: most of them have written each commit to their disks"),
+        Loss(f"{spare + 1} disks are lost", "nothing that is left can be used without a restore from a backup"),
+    ]
+
+
+def _version(asked: Sequence[_Asked]) -> Finding:
+    versions = sorted({each.status.version for each in asked if each.status is not None})
+    bad = [version for version in versions if version in ("3.5.0", "3.5.1", "3.5.2")]
+    if bad:
+        reason = f"{', '.join(bad)} may lose data when a member is killed under load (etcd issue 13766)"
+        return Finding("version", Level.PROBLEM, reason, "upgrade to 3.5.3 or later")
+    old = [version for version in versions if _numbers(version) < (3, 4)]
+    if old:
+        return Finding("version", Level.PROBLEM, f"{', '.join(old)} cannot compare ranges", "upgrade to 3.4 or later")
+    return Finding("version", Level.OK, ", ".join(versions) or "no member has told its version")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+
+
+def _quorum(asked: Sequence[_Asked]) -> Finding:
+    size, answering = len(asked), sum(each.status is not None for each in asked)
+    silent = "; ".join(f"{each.name} ({each.address}): {each.error}" for each in asked if each.status is None)
+    if size == 1:
+        return Finding("members", Level.WARNING, "one member: when it is away, so is the data", "run three or five")
+    if answering < size // 2 + 1:
+        return Finding("members", Level.PROBLEM, f"{answering} of {size} answer, which is no quorum: {silent}")
+    if answering < size:
+        return Finding("members", Level.WARNING, f"{answering} of {size} answer: {silent}", "start the others again")
+    if size % 2 == 0:
+        reason = f"{size} members survive no more failures than {size - 1}"
+        return Finding("members", Level.WARNING, reason, "run an odd number of members")
+    return Finding("members", Level.OK, f"{size} of {size} answer, so any {(size - 1) // 2} may fail")
+
+
+def _alarms(alarms: Any) -> Finding:
+    raised = sorted({_ALARMS.get(each.alarm, str(each.alarm)) for each in alarms.alarms})
+    if not raised:
+        return Finding("alarms", Level.OK, "none")
+    remedy = {
+        "NOSPACE": "compact, `etcdctl defrag`, `etcdctl alarm disarm`; a greater --quota-backend-bytes",
+        "CORRUPT": "members have different data: find the one that is wrong, and replace it",
+    }
+    return Finding("alarms", Level.PROBLEM, ", ".join(raised), "; ".join(remedy.get(each, "") for each in raised))
+
+
+def _space(status: Any) -> Finding:
+    used, size = status.db_size_in_use or status.db_size, status.db_size
+    reason = (
+        f"{size_text(size)} on disk, {size_text(used)} in use; the server does not tell its quota (2 GiB unless set)"
+    )
+    if size > 0.8 * DEFAULT_QUOTA_BYTES:
+        remedy = "raise --quota-backend-bytes, at most 8 GiB, or run `etcdctl defrag` if less is in use"
+        return Finding("space", Level.WARNING, reason, remedy)
+    return Finding("space", Level.OK, reason)
+
+
+def _limits(driver: EtcdDriver, layout: Layout) -> Iterator[Finding]:
+    """Found out by transactions that can do nothing: they demand that a key exists whose name nobody may use."""
+    most = _greatest(lambda count: _takes(driver, layout, count, 0), WANTED_OPERATIONS)
+    reason = f"a commit may write {most:,} keys at most" if most < WANTED_OPERATIONS else f"{most:,} keys or more"
+    if most < WANTED_OPERATIONS:
+        remedy = f"start the members with --max-txn-ops={WANTED_OPERATIONS}"
+        yield Finding("max-txn-ops", Level.WARNING, reason, remedy)
+    else:
+        yield Finding("max-txn-ops", Level.OK, reason)
+    kilobytes = WANTED_BYTES // 1024 - 16
+    size = _greatest(lambda count: _takes(driver, layout, 1, count * 1024), kilobytes)
+    if size < kilobytes:
+        remedy = f"start the members with --max-request-bytes={WANTED_BYTES}"
+        reason = f"a commit may have {size - SPARE_KILOBYTES:,} KiB, about"
+        yield Finding("max-request-bytes", Level.WARNING, reason, remedy)
+    else:
+        yield Finding("max-request-bytes", Level.OK, "7.5 MiB or more; Rome never sends more than 8")
+
+
+def _takes(driver: EtcdDriver, layout: Layout, operations: int, size: int) -> bool:
+    impossible = Compare(Condition.VALUE_IS, b"x" * max(1, size), layout.prefix + b"\x00nothing")
+    try:
+        driver.run([Transaction([impossible] * operations)])
+    except TransactionTooLargeError:
+        return False
+    return True
+
+
+def _greatest(takes: Any, wanted: int) -> int:
+    """The greatest number up to `wanted` that is taken."""
+    if takes(wanted):
+        return wanted
+    low, high = 1, wanted
+    while low + 1 < high:
+        middle = (low + high) // 2
+        if takes(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _history(client: Client, status: Any) -> Finding:
+    """Whether anybody discards old revisions."""
+    revision = status.header.revision
+    if revision < 50_000:
+        return Finding("compaction", Level.OK, f"{revision:,} revisions so far")
+    old = RangeRequest(key=b"\x00", revision=max(1, revision - 1_000_000), limit=1, keys_only=True)
+    try:
+        client.call([(RANGE, old)])
+    except Error:
+        return Finding("compaction", Level.OK, "old revisions are discarded")
+    reason = f"the last {min(revision, 1_000_000):,} revisions are all kept: the cluster will be full one day"
+    return Finding("compaction", Level.WARNING, reason, "compact=true in the URL, or --auto-compaction-retention=5m")
+
+
+def _latency(asked: Sequence[_Asked]) -> Iterator[Finding]:
+    for each in asked:
+        if each.status is not None:
+            role = "leader" if each.status.leader == each.status.header.member_id else "follower"
+            yield Finding(f"member {each.name}", Level.OK, f"{each.address}, {role}, {each.seconds * 1000:.1f} ms")

@@ -1,0 +1,224 @@
+"""A commit as one transaction of the engine: what it must find, and what it writes.
+
+What was read is still so if
+- a row that was read has the revision that it had, or is still not there;
+- no key of a range that was read was created (or, where its rows were read, modified) since, and no mark tells of one
+  that went. A range of an index that led to rows also wants these rows not to be modified since.
+
+That is sound, since a deletion leaves a mark in the same commit; and marks are kept as long as a snapshot that could
+need them may commit (see trimming.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from msgspec import Struct
+
+from rome.errors import ConflictError
+from rome.store.commit_queue import CommitQueue, QueueEntry
+from rome.store.ordered.driver import Compare, Condition, Delete, Found, Put, Raise, Range, Revision, Write
+from rome.store.ordered.head import Head
+from rome.store.ordered.layout import (
+    GONE_PER_PART,
+    CommitRecord,
+    Layout,
+    commit_name,
+    encode,
+    entry_value,
+    number8,
+    number_value,
+    without,
+)
+from rome.store.spi import CATALOG_TABLE, ORDER_INDEX, CommitRequest, Version
+
+clock: Callable[[], float] = time.time
+"""Seconds since 1970; what the retention and the leases of the queue are measured by. Tests replace it."""
+
+Gone = tuple[int, int, bytes]
+
+LedTo = Callable[[int, int, bytes, bytes, Version], Iterable[bytes]]
+"""The row keys that a range of an index leads to, as of the version or later."""
+
+
+class Probe(Struct, frozen=True):
+    """A range that shows whether something that was read has changed: it finds a pair whose revision is not `expected`.
+
+    Attributes:
+        expected: of the one key; None: there must be none at all.
+    """
+
+    asked: Range
+    expected: Revision | None
+    table: int
+    index: int | None
+    key: bytes
+
+    def has_changed(self, found: Found) -> bool:
+        """Whether what was read is not so any more, by what the range has brought."""
+        modified = found.pairs[0].modified if found.pairs else 0
+        return modified != (self.expected or 0)
+
+    def conflict(self) -> ConflictError:
+        """The error that names what has changed."""
+        if self.index is None:
+            return ConflictError.of_row(self.table, self.key)
+        return ConflictError.of_range(self.table, self.index, self.key)
+
+
+class ReadSet(Struct, frozen=True):
+    """What a commit rests on, in both forms: to be demanded, and to be looked for when the demand was not met."""
+
+    conditions: list[Compare]
+    probes: list[Probe]
+    tables: set[int]
+
+
+def read_set(layout: Layout, head: Head, request: CommitRequest, led_to: LedTo) -> ReadSet:
+    """All that the request has read."""
+    conditions: list[Compare] = []
+    probes: list[Probe] = []
+    tables: set[int] = set()
+    base = head.base
+    for table, points in request.points.items():
+        if points:
+            tables.add(table)
+        for key, version in points.items():
+            stored = layout.row(table, key)
+            revision = base + version if version else 0
+            conditions.append(Compare(Condition.MODIFIED_AT, revision, stored))
+            probes.append(Probe(Range(stored, keys_only=True), revision, table, None, key))
+    for (table, index, rows), bounds in request.ranges.items():
+        whole_rows = rows and index == ORDER_INDEX
+        for (start, stop), version in bounds.items():
+            if start >= stop:
+                continue
+            tables.add(table)
+            since = base + version
+            span, gone = layout.span(table, index, start, stop), layout.gone_span(table, index, start, stop)
+            condition = Condition.MODIFIED_UP_TO if whole_rows else Condition.CREATED_UP_TO
+            conditions.append(Compare(condition, since, *span))
+            conditions.append(Compare(Condition.MODIFIED_UP_TO, since, *gone))
+            came = (
+                Range(*span, limit=1, keys_only=True, modified_after=since)
+                if whole_rows
+                else Range(*span, limit=1, keys_only=True, created_after=since)
+            )
+            probes.append(Probe(came, None, table, index, start))
+            went = Range(*gone, limit=1, keys_only=True, modified_after=since)
+            probes.append(Probe(went, None, table, index, start))
+            if rows and index != ORDER_INDEX:
+                for key in led_to(table, index, start, stop, version):
+                    stored = layout.row(table, key)
+                    conditions.append(Compare(Condition.MODIFIED_UP_TO, since, stored))
+                    updated = Range(stored, keys_only=True, modified_after=since)
+                    probes.append(Probe(updated, None, table, index, start))
+    return ReadSet(conditions, probes, tables)
+
+
+def standing_conditions(layout: Layout, head: Head, request: CommitRequest, record: bytes) -> list[Compare]:
+    """What every commit demands: its database, snapshot and id are good."""
+    return [
+        layout.exists(head.stored),
+        Compare(Condition.VALUE_BELOW, number8(request.snapshot.version + 1), layout.floor),
+        Compare(Condition.MODIFIED_UP_TO, head.base + request.snapshot.version, layout.mark(CATALOG_TABLE)),
+        Compare(Condition.MODIFIED_AT, 0, record),
+    ]
+
+
+def absent_rows(layout: Layout, request: CommitRequest) -> list[tuple[int, bytes]]:
+    """Rows that are to be deleted and of which nobody says whether they are there."""
+    dropped = {drop.table_id for drop in request.drops if drop.index_id is None}
+    return [
+        (table, key)
+        for table, rows in request.rows.items()
+        if table not in dropped
+        for key, record in rows.items()
+        if record is None and key not in request.points.get(table, {})
+    ]
+
+
+def effects(layout: Layout, head: Head, request: CommitRequest, absent: frozenset[tuple[int, bytes]]) -> list[Write]:
+    """All that the request writes. `absent`: rows to be deleted that are not there."""
+    dropped = {drop.table_id for drop in request.drops if drop.index_id is None}
+    commit = commit_name(request.snapshot.version, request.transaction_id)
+    writes: list[Write] = []
+    gone: list[Gone] = []
+    changed: set[int] = set()
+    size = 0
+    for table, rows in request.rows.items():
+        points = request.points.get(table, {})
+        for key, record in rows.items():
+            if record is not None:
+                writes.append(Put(layout.row(table, key), record))
+                size += len(key) + len(record)
+            elif table in dropped or points.get(key) == 0 or (table, key) in absent:
+                continue
+            else:
+                writes.append(Delete(layout.row(table, key)))
+                gone.append((table, ORDER_INDEX, key))
+            changed.add(table)
+    for (table, index), entries in request.entries.items():
+        if entries:
+            changed.add(table)
+        for (index_key, row_key), present in entries.items():
+            entry = index_key + row_key
+            if present:
+                writes.append(Put(layout.entries(table, index) + entry, entry_value(row_key)))
+            elif table not in dropped:
+                writes.append(Delete(layout.entries(table, index) + entry))
+                gone.append((table, index, entry))
+    writes += (Put(layout.gone(table, index, entry, commit), b"") for table, index, entry in gone)
+    writes += (Put(layout.mark(table), b"") for table in changed)
+    writes.append(Put(layout.version, b""))
+    writes += _drops(layout, request, changed, writes)
+    writes += (Raise(layout.sequence(n), number_value(last)) for n, last in request.sequences.items() if last)
+    for n, last in request.settings.items():  # one that stands at 0 is not there
+        writes.append(Put(layout.sequence(n), number_value(last)) if last else Delete(layout.sequence(n)))
+    writes += _records(layout, commit, size, gone)
+    writes += leave_queue(layout, head, request.ticket)
+    return writes
+
+
+def _drops(layout: Layout, request: CommitRequest, changed: set[int], writes: Iterable[Write]) -> Iterator[Write]:
+    if not request.drops:
+        return
+    put = [write.key for write in writes if isinstance(write, Put)]
+    for drop in request.drops:
+        if drop.index_id is None:
+            spans = layout.of_table(drop.table_id)
+            if drop.table_id not in changed and drop.table_id != CATALOG_TABLE:
+                yield Delete(layout.mark(drop.table_id))
+        else:
+            spans = layout.of_index(drop.table_id, drop.index_id)
+        for start, stop in without(spans, put):
+            yield Delete(start, stop)
+
+
+def _records(layout: Layout, commit: bytes, size: int, gone: list[Gone]) -> Iterator[Put]:
+    now_ms = now_in_ms()
+    for part, first in enumerate(range(0, max(1, len(gone)), GONE_PER_PART)):
+        record = CommitRecord(True, now_ms, 0 if part else size, gone[first : first + GONE_PER_PART])
+        yield Put(layout.record(commit, part), encode(record))
+
+
+def leave_queue(layout: Layout, head: Head, ticket: bytes) -> list[Write]:
+    """Take a place out of the queue, and those that are over."""
+    if not head.queue:
+        return []
+    queue = CommitQueue(head.queue, clock())
+    queue.leave(ticket)
+    return write_queue(layout, head, queue.places)
+
+
+def write_queue(layout: Layout, head: Head, places: list[QueueEntry]) -> list[Write]:
+    """Make the queue this one, if it is not."""
+    if list(head.queue) == places:
+        return []
+    return [Put(layout.queue, encode(places)) if places else Delete(layout.queue)]
+
+
+def now_in_ms() -> int:
+    """The clock's time, in milliseconds."""
+    return round(clock() * 1000)

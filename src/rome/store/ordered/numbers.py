@@ -1,0 +1,81 @@
+"""Numbers of sequences: raised from where this process believes them to stand, in a transaction of their own.
+
+The engine cannot add, so a transaction says: if the sequence stands where we think, it stands at this from now on. If
+it does not, the answer says where it stands, and the next attempt is right unless somebody was faster again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from rome.errors import IdsExhaustedError
+from rome.store.ordered.driver import Compare, Condition, Outcome, Put, Range, Transaction
+from rome.store.ordered.hints import Hints
+from rome.store.ordered.layout import Layout, number_of, number_value
+from rome.store.spi import MAX_NUMBER, Reserve
+
+
+class Taking(Struct, frozen=True):
+    """An attempt: if its transaction holds, `numbers` are taken, and `after` says where the sequences stand."""
+
+    transaction: Transaction
+    numbers: list[int]
+    after: dict[int, bytes]
+    exhausted: int | None
+    """A sequence that has not enough numbers left, if it stands where we think; nothing is taken then."""
+
+
+def plan_taking(layout: Layout, stored: bytes, reserves: Sequence[Reserve], hints: Hints) -> Taking:
+    """What to send. `stored`: the database's description, which must still be there."""
+    before = {reserve.sequence: hints.numbers.get(reserve.sequence, b"") for reserve in reserves}
+    stood = {sequence: number_of(value) for sequence, value in before.items()}
+    after = dict(stood)
+    numbers = []
+    exhausted = None
+    for reserve in reserves:
+        first = reserve.first_after(after[reserve.sequence])
+        numbers.append(first)
+        if reserve.size:
+            last = first + reserve.size - 1
+            if last > MAX_NUMBER:
+                exhausted = reserve.sequence
+                break
+            after[reserve.sequence] = max(after[reserve.sequence], last)
+    conditions = [layout.exists(stored)]
+    for sequence, value in before.items():
+        key = layout.sequence(sequence)
+        if value:
+            conditions.append(Compare(Condition.VALUE_IS, value, key))
+        else:
+            conditions.append(Compare(Condition.MODIFIED_AT, 0, key))
+    taker = secrets.token_bytes(8)
+    values = dict(before)
+    if exhausted is None:
+        values.update((n, number_value(last, taker)) for n, last in after.items() if last != stood[n])
+    writes = [Put(layout.sequence(n), value) for n, value in values.items() if value != before[n]]
+    otherwise = [layout.head_range(), *(Range(layout.sequence(sequence)) for sequence in before)]
+    return Taking(Transaction(conditions, writes, otherwise=otherwise), numbers, values, exhausted)
+
+
+def settle_taking(taking: Taking, outcome: Outcome, hints: Hints) -> list[int] | None:
+    """The numbers; None: the sequences stood elsewhere, and the next attempt knows where.
+
+    Raises:
+        IdsExhaustedError: a sequence has not enough numbers left.
+    """
+    if not outcome.held:
+        found = {
+            n: each.pairs[0].value if each.pairs else b""
+            for n, each in zip(taking.after, outcome.found[1:], strict=True)
+        }
+        hints.numbers.update(found)
+        # All as this attempt would have it, and so nobody but its taker: an earlier sending of it was done.
+        if not (outcome.resent and taking.transaction.writes and found == taking.after):
+            return None
+    if taking.exhausted is not None:
+        raise IdsExhaustedError.of(f"sequence {taking.exhausted}")
+    hints.numbers.update(taking.after)
+    return taking.numbers

@@ -1,0 +1,229 @@
+"""Reads: requests become ranges of the engine, and what these bring becomes answers.
+
+An index read needs the entries first and then the rows that they lead to: two trips, unless the rows were guessed
+(see hints.py) and asked for in the first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from msgspec import Struct
+
+from rome.errors import CorruptRecordError
+from rome.store.ordered.driver import Found, Pair, Range, Revision
+from rome.store.ordered.hints import Hints
+from rome.store.ordered.layout import Layout, row_key_of
+from rome.store.spi import (
+    NOTHING_FOUND,
+    ORDER_INDEX,
+    UNCHANGED,
+    Answer,
+    Count,
+    Get,
+    Request,
+    Row,
+    Scan,
+    ScanResult,
+    Version,
+)
+
+SCAN_ROWS = 1_000
+"""Where one read stops scanning."""
+
+MAX_OPERATIONS = 100
+"""Ranges in one transaction. etcd takes 128 operations where nobody says otherwise."""
+
+MAX_GUESSES = 40
+"""Rows that are asked for in the belief that a range leads to them."""
+
+RowAddress = tuple[int, bytes]
+
+
+class Led(Struct, frozen=True):
+    """The rows that a range of an index led to at a version."""
+
+    table: int
+    index: int
+    start: bytes
+    stop: bytes
+    version: Version
+    rows: dict[bytes, bytes]
+    """Entry -> row key."""
+
+    def row_keys(self, start: bytes, stop: bytes) -> set[bytes]:
+        """Those of a range within this one."""
+        return {key for entry, key in self.rows.items() if start <= entry < stop}
+
+
+class LedRanges:
+    """The last of them; who commits what it has read needs to know."""
+
+    def __init__(self) -> None:
+        self._ranges: deque[Led] = deque(maxlen=200)
+
+    def add(self, led: Led) -> None:
+        """One more; of many, the first are forgotten."""
+        self._ranges.append(led)
+
+    def row_keys(self, table: int, index: int, start: bytes, stop: bytes, since: Version) -> set[bytes] | None:
+        """The rows that a range led to at `since` or later; None: not known.
+
+        If no entry of the range came or went since, these are the same.
+        """
+        for led in reversed(self._ranges):
+            if (
+                (led.table, led.index) == (table, index)
+                and led.version >= since
+                and led.start <= start
+                and stop <= led.stop
+            ):
+                return led.row_keys(start, stop)
+        return None
+
+
+class Reading:
+    """One read: first `ranges` are to be brought, then what `missing` says, then there are `answers`.
+
+    `skipped`: places of requests that need not be read, since the caller knows the rows.
+    """
+
+    def __init__(self, layout: Layout, hints: Hints, requests: Sequence[Request]) -> None:
+        self._layout = layout
+        self._hints = hints
+        self._requests = requests
+        self._guessed: dict[RowAddress, None] = {}
+        self._rows: dict[RowAddress, Pair | None] = {}
+        self._scans: dict[int, Found] = {}
+        self._counts: dict[int, int] = {}
+        for request in requests:
+            if isinstance(request, Get):
+                self._guessed.update(dict.fromkeys((request.table_id, key) for key in request.keys))
+        room = MAX_GUESSES
+        for request in requests:
+            if isinstance(request, Scan) and request.index_id != ORDER_INDEX and room > 0:
+                most = room if request.limit is None else min(room, request.limit)
+                guessed = hints.rows(
+                    request.table_id, request.index_id, request.start, request.stop, most, reverse=request.reverse
+                )
+                room -= len(guessed)
+                self._guessed.update(dict.fromkeys((request.table_id, key) for key in guessed))
+
+    def ranges(self, revision: Revision, skipped: frozenset[int] = frozenset()) -> list[Range]:
+        """What to ask for in the first trip, without the scans in `skipped`."""
+        return [
+            *self._of_requests(revision, skipped),
+            *(Range(self._layout.row(table, key), None, revision) for table, key in self._guessed),
+        ]
+
+    def take(self, found: Iterable[Found], skipped: frozenset[int] = frozenset()) -> None:
+        """What `ranges` has brought."""
+        answers = iter(found)
+        for number, request in self._ranged(skipped):
+            answer = next(answers)
+            if isinstance(request, Count):
+                self._counts[number] = answer.count
+            else:
+                self._scans[number] = answer
+        for address, answer in zip(self._guessed, answers, strict=True):
+            self._rows[address] = answer.pairs[0] if answer.pairs else None
+
+    def missing(self) -> dict[RowAddress, None]:
+        """The rows that the entries lead to and that are not there yet."""
+        return {
+            (scan.table_id, row_key): None
+            for number, scan in self._index_scans()
+            for _, row_key in self._entries(number, scan)
+            if (scan.table_id, row_key) not in self._rows
+        }
+
+    def take_rows(self, addresses: Iterable[RowAddress], found: Iterable[Found]) -> None:
+        """What was missing."""
+        for address, answer in zip(addresses, found, strict=True):
+            self._rows[address] = answer.pairs[0] if answer.pairs else None
+
+    def answers(self, base: Revision, version: Version, led: LedRanges) -> list[Answer]:
+        """In the order of the requests.
+
+        Raises:
+            CorruptRecordError: an entry leads to a row that is not there.
+        """
+        return [self._answer(number, request, base, version, led) for number, request in enumerate(self._requests)]
+
+    def _answer(self, number: int, request: Request, base: Revision, version: Version, led: LedRanges) -> Answer:
+        match request:
+            case Count():
+                return self._counts.get(number, 0)
+            case Get():
+                table = request.table_id
+                return [_row(key, self._rows[table, key], base) for key in request.keys]
+            case Scan():
+                found = self._scans.get(number)
+                if found is None:
+                    return NOTHING_FOUND if request.start >= request.stop else UNCHANGED
+                if request.index_id == ORDER_INDEX:
+                    skip = len(self._layout.rows(request.table_id))
+                    rows = [Row(pair.key[skip:], pair.modified - base, pair.value) for pair in found.pairs]
+                    last = rows[-1].key if rows else b""
+                else:
+                    entries = dict(self._entries(number, request))
+                    rows = [self._led_to(request, row_key, base) for row_key in entries.values()]
+                    last = next(reversed(entries)) if entries else b""
+                    self._learn(request, found, entries, last, version, led)
+                if not found.more:
+                    return ScanResult(rows, None)
+                return ScanResult(rows, last if request.reverse else last + b"\x00")
+
+    def _led_to(self, scan: Scan, row_key: bytes, base: Revision) -> Row:
+        row = _row(row_key, self._rows[scan.table_id, row_key], base)
+        if row is None:
+            raise CorruptRecordError(
+                f"table {scan.table_id}: index {scan.index_id} names row {row_key.hex()}, which is not there",
+                table=scan.table_id,
+                key=row_key,
+            )
+        return row
+
+    def _learn(
+        self, scan: Scan, found: Found, entries: dict[bytes, bytes], last: bytes, version: Version, led: LedRanges
+    ) -> None:
+        self._hints.add(scan.table_id, scan.index_id, islice(entries.items(), MAX_GUESSES))
+        start, stop = scan.start, scan.stop
+        if found.more and scan.reverse:
+            start = last
+        elif found.more:
+            stop = last + b"\x00"
+        led.add(Led(scan.table_id, scan.index_id, start, stop, version, entries))
+
+    def _of_requests(self, revision: Revision, skipped: frozenset[int]) -> Iterator[Range]:
+        for _, request in self._ranged(skipped):
+            start, stop = self._layout.span(request.table_id, request.index_id, request.start, request.stop)
+            if isinstance(request, Count):
+                yield Range(start, stop, revision, count_only=True)
+            else:
+                limit = SCAN_ROWS if request.limit is None else min(request.limit, SCAN_ROWS)
+                yield Range(start, stop, revision, limit, request.reverse)
+
+    def _ranged(self, skipped: frozenset[int]) -> Iterator[tuple[int, Scan | Count]]:
+        """The requests that are ranges with something in it, and their places."""
+        for number, request in enumerate(self._requests):
+            if not isinstance(request, Get) and request.start < request.stop and number not in skipped:
+                yield number, request
+
+    def _index_scans(self) -> Iterator[tuple[int, Scan]]:
+        for number in self._scans:
+            request = self._requests[number]
+            if isinstance(request, Scan) and request.index_id != ORDER_INDEX:
+                yield number, request
+
+    def _entries(self, number: int, scan: Scan) -> Iterator[tuple[bytes, bytes]]:
+        skip = len(self._layout.entries(scan.table_id, scan.index_id))
+        for pair in self._scans[number].pairs:
+            entry = pair.key[skip:]
+            yield entry, row_key_of(entry, pair.value)
+
+
+def _row(key: bytes, pair: Pair | None, base: Revision) -> Row | None:
+    return None if pair is None else Row(key, pair.modified - base, pair.value)

@@ -1,0 +1,647 @@
+"""OrderedStore: rome.store.spi on an engine that a Driver reaches.
+
+Invariant: a commit that returns was one transaction of the engine, at a revision of its own, whose conditions say that
+everything in its read set still held; and every read is of one revision. Why that is so: docs/etcd.md.
+
+A snapshot needs nothing of the engine: it is a revision, and the engine keeps what was superseded since.
+"""
+
+from __future__ import annotations
+
+import secrets
+from abc import abstractmethod
+from collections.abc import Hashable, Iterable, Sequence
+from typing import NoReturn, Self
+
+from rome.errors import (
+    CatalogChangedError,
+    CommitAbortedError,
+    CommitUnknownError,
+    ConflictError,
+    CorruptRecordError,
+    Error,
+    FormatError,
+    SnapshotLostError,
+    SnapshotTooOldError,
+    StoreBusyError,
+    StoreUnavailableError,
+    TurnTakenError,
+)
+from rome.store.commit_queue import CommitQueue
+from rome.store.location import Location
+from rome.store.ordered import committing, trimming
+from rome.store.ordered.driver import (
+    Compare,
+    Condition,
+    Delete,
+    Driver,
+    Found,
+    Outcome,
+    Put,
+    Range,
+    Revision,
+    RevisionGoneError,
+    Transaction,
+    Write,
+)
+from rome.store.ordered.head import Head, read_head
+from rome.store.ordered.hints import Hints, hints_of
+from rome.store.ordered.layout import (
+    FORMAT,
+    ROOT,
+    ROOT_STOP,
+    CommitRecord,
+    Description,
+    Layout,
+    commit_name,
+    database_name,
+    decode_record,
+    encode,
+    encode_retention,
+    number8,
+    number_value,
+)
+from rome.store.ordered.numbers import Taking, plan_taking, settle_taking
+from rome.store.ordered.reading import MAX_OPERATIONS, LedRanges, Reading
+from rome.store.spi import (
+    Claim,
+    CommitRequest,
+    ReadResult,
+    Request,
+    Reserve,
+    Retention,
+    Scan,
+    Snapshot,
+    Store,
+    Version,
+)
+
+MAX_ATTEMPTS = 50
+"""How often something is tried again because somebody else was faster; in between nothing is waited for."""
+
+
+class OrderedStore(Store):
+    """A connection to one database. A subclass says how to reach the engine."""
+
+    def __init__(self, location: Location) -> None:
+        self._database = location.database
+        self._layout = Layout(location.database)
+        self._driver = self.connect(location)
+        self._engine = self.engine(location)
+        self._forgetting = trimming.Forgetting(self._layout)
+        self._led = LedRanges()
+        self._head: Head | None = None
+        self._hints = Hints()
+        self._closed = False
+        self._snapshot: Snapshot | None = None
+        self._position: Revision = 0
+        """The revision at which the snapshot is read. The engine may serve others, so that it is later than the last
+        commit to this database: that one may be discarded at any time."""
+        self._last_snapshot = Snapshot(b"", 0)
+        self._may_arrive = False
+        """A sending of the commit that is under way had no answer, and may be done yet."""
+
+    @classmethod
+    @abstractmethod
+    def connect(cls, location: Location) -> Driver:
+        """A driver that reaches the engine, now or with its first call."""
+
+    @classmethod
+    @abstractmethod
+    def engine(cls, location: Location) -> Hashable:
+        """What tells this engine from others of this process."""
+
+    @property
+    def round_trips(self) -> int:  # type: ignore[override]  # the interface has an attribute, which is only read
+        return self._driver.trips
+
+    @classmethod
+    def open(cls, location: Location) -> Self:
+        store = cls(location)
+        try:
+            store._open()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @classmethod
+    def list_databases(cls, location: Location) -> list[str]:
+        # One trip for each database, from the first key of one to the first key of the next.
+        driver = cls.connect(location)
+        names: set[str] = set()
+        start = ROOT
+        try:
+            while True:
+                [outcome] = driver.run([Transaction(then=[Range(start, ROOT_STOP, limit=1, keys_only=True)])])
+                if not outcome.found[0].pairs:
+                    return sorted(names)
+                key = outcome.found[0].pairs[0].key
+                if name := database_name(key):
+                    names.add(name)
+                start = ROOT + key[len(ROOT) :].partition(b"/")[0] + b"0"
+        finally:
+            driver.close()
+
+    @classmethod
+    def database_exists(cls, location: Location) -> bool:
+        driver = cls.connect(location)
+        try:
+            [outcome] = driver.run([Transaction(then=[Range(Layout(location.database).description, keys_only=True)])])
+            return bool(outcome.found[0].pairs)
+        finally:
+            driver.close()
+
+    @classmethod
+    def drop_database(cls, location: Location) -> None:
+        driver = cls.connect(location)
+        try:
+            driver.run([Transaction(writes=[Delete(*Layout(location.database).everything)])])
+        finally:
+            driver.close()
+
+    def read(
+        self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
+    ) -> ReadResult:
+        if snapshot is None:
+            self._snapshot = None
+        elif snapshot != self._snapshot:
+            raise SnapshotLostError(f"version {snapshot.version} is not this connection's snapshot")
+        while True:
+            head = self._known_head()
+            try:
+                result = self._read(head, snapshot, requests, reserves)
+            except RevisionGoneError as error:
+                raise SnapshotTooOldError.of() from error
+            except StoreUnavailableError:
+                self._snapshot = None
+                raise
+            if result is not None:
+                if snapshot is None:
+                    self._snapshot = result.snapshot
+                return result
+
+    def release(self) -> None:
+        self._snapshot = None
+
+    def last_snapshot(self) -> Snapshot:
+        return self._last_snapshot
+
+    def commit(self, request: CommitRequest) -> Version:
+        self._snapshot = None
+        head = self._known_head()
+        if not self._is_known(request.snapshot, head) and not self._is_known(request.snapshot, self._ask_head()):
+            raise SnapshotLostError.of(request.snapshot.version)
+        record = self._layout.record(commit_name(request.snapshot.version, request.transaction_id))
+        self._may_arrive = False
+        try:
+            return self._commit(request, record)
+        except CommitUnknownError:
+            raise
+        except (ConflictError, CommitAbortedError) as refusal:
+            # An earlier sending that had no answer may arrive yet, and a row that came and went lets it in: forbid it.
+            if self._may_arrive and not isinstance(refusal, CommitAbortedError):
+                version = self._resolve_sent(request)
+                if version is not None:
+                    return version
+            raise
+        except Error as error:
+            if self._may_arrive:
+                raise _unknown(request, error) from error
+            raise
+
+    def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
+        head = self._known_head()
+        record = self._layout.record(commit_name(snapshot, transaction_id))
+        aborted = CommitRecord(False, committing.now_in_ms(), 0, [])
+        writes = [Put(record, encode(aborted)), Put(self._layout.version, b"")]
+        for _ in range(MAX_ATTEMPTS):
+            conditions = [
+                self._layout.exists(head.stored),
+                Compare(Condition.VALUE_BELOW, number8(snapshot + 1), self._layout.floor),
+                Compare(Condition.MODIFIED_AT, 0, record),
+            ]
+            outcome = self._run(Transaction(conditions, writes, otherwise=[Range(record), *self._head_range()]))
+            if outcome.held:
+                return None
+            found, about = outcome.found
+            if found.pairs:
+                pair = found.pairs[0]
+                return pair.modified - head.base if decode_record(pair.value).applied else None
+            head = self._take_head(about)
+            if head.floor > snapshot:
+                raise CommitUnknownError.trimmed(transaction_id, snapshot)
+        raise self._too_busy()
+
+    def join_queue(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+        for _ in range(MAX_ATTEMPTS):
+            queue = CommitQueue(self._known_head().queue, committing.clock())
+            if self._change_queue(queue, queue.take(ticket, claims, lease_s)):
+                return queue.ahead(ticket)
+        raise self._too_busy()
+
+    def leave_queue(self, ticket: bytes) -> None:
+        for _ in range(MAX_ATTEMPTS):
+            queue = CommitQueue(self._known_head().queue, committing.clock())
+            if self._change_queue(queue, queue.leave(ticket)):
+                return
+        raise self._too_busy()
+
+    def trim(self) -> int:
+        head = self._ask_head()
+        past: list[trimming.Past] = []
+        start, stop = self._layout.commits
+        while True:
+            outcome = self._run(Transaction(then=[Range(start, stop, limit=trimming.PAGE)]))
+            past += self._past(outcome.found[0], head.base)
+            if not outcome.found[0].more:
+                break
+            start = past[-1].key + b"\x00"
+        left = trimming.expired(past, head.retention)
+        trimmed = 0
+        while left:
+            transaction, chosen = trimming.forget(self._layout, head.stored, left, MAX_OPERATIONS)
+            outcome = self._run(transaction)
+            if not outcome.held:
+                self._ask_head()
+                break
+            records = {each.key for each in chosen if self._layout.commit_of(each.key)[1] == 0}
+            deletes = [write for write in transaction.writes if isinstance(write, Delete)]
+            trimmed += sum(
+                count for write, count in zip(deletes, outcome.deleted, strict=True) if write.start in records
+            )
+            left = left[len(chosen) :]
+        self._discard(self._ask_head())
+        return trimmed
+
+    def retention(self) -> Retention:
+        return self._ask_head().retention
+
+    def set_retention(self, retention: Retention) -> None:
+        for _ in range(MAX_ATTEMPTS):
+            head = self._known_head()
+            conditions = [self._layout.exists(head.stored)]
+            writes = [Put(self._layout.retention, encode_retention(retention))]
+            outcome = self._run(Transaction(conditions, writes, otherwise=self._head_range()))
+            if outcome.held:
+                return
+            self._take_head(outcome.found[0])
+        raise self._too_busy()
+
+    def is_usable(self) -> bool:
+        return not self._closed and self._driver.is_usable()
+
+    def close(self) -> None:
+        self._closed = True
+        self._snapshot = None
+        self._driver.close()
+
+    def _discard(self, head: Head) -> None:
+        """Let the engine discard what no snapshot needs any more."""
+        self._driver.discard(head.base + head.floor)
+
+    # Reading
+
+    def _read(
+        self, head: Head, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve]
+    ) -> ReadResult | None:
+        """One read; None: the database is another one than we thought, and now we know."""
+        layout, base = self._layout, head.base
+        revision = 0 if snapshot is None else self._position
+        reading = Reading(layout, self._hints, requests)
+        known, conditions = self._unless_known(requests, head, revision)
+        whole = reading.ranges(revision)
+        short = reading.ranges(revision, known) if known else whole
+        taking = plan_taking(layout, head.stored, reserves, self._hints) if reserves else None
+        first = Transaction(
+            conditions,
+            then=[layout.head_range(), *short[:MAX_OPERATIONS]],
+            otherwise=[layout.head_range(), *whole[:MAX_OPERATIONS]] if known else (),
+        )
+        # More than one transaction takes: beside it where the revision is known already, else after it.
+        beside = _reads(whole[MAX_OPERATIONS:]) if revision and not known else []
+        takings = [taking.transaction] if taking is not None else []
+        outcomes = self._run_all([first, *beside, *takings], fresh=snapshot is None)
+        about, *found = outcomes[0].found
+        skipped = known if outcomes[0].held else frozenset()
+        now = self._take_head(about)
+        if snapshot is not None:
+            self._check_snapshot(snapshot, now)
+        elif (now.incarnation, now.base) != (head.incarnation, head.base):
+            return None
+        else:
+            snapshot = Snapshot(now.incarnation, now.version)
+            self._position = revision = outcomes[0].revision
+        more = outcomes[1 : 1 + len(beside)]
+        if not beside:
+            more = self._run_some(_reads(reading.ranges(revision, skipped)[MAX_OPERATIONS:]))
+        for outcome in more:
+            found += outcome.found
+        reading.take(found, skipped)
+        self._bring_missing(reading, revision)
+        try:
+            answers = reading.answers(base, snapshot.version, self._led)
+        except (ValueError, IndexError) as error:
+            raise self._damaged("an index entry", error) from error
+        reserved = [] if taking is None else self._reserved(taking, outcomes[-1], reserves)
+        return ReadResult(snapshot, now.catalog_version, answers, reserved)
+
+    def _unless_known(
+        self, requests: Sequence[Request], head: Head, revision: Revision
+    ) -> tuple[frozenset[int], list[Compare]]:
+        """The scans whose rows the caller knows, and what must hold so that they need not be sent."""
+        known: set[int] = set()
+        conditions = []
+        for number, request in enumerate(requests):
+            if isinstance(request, Scan) and request.known and request.known.incarnation == head.incarnation:
+                known.add(number)
+                since = head.base + request.known.version
+                until = min(since, revision) if revision else since
+                conditions.append(Compare(Condition.MODIFIED_UP_TO, until, self._layout.mark(request.table_id)))
+        return frozenset(known), conditions
+
+    def _bring_missing(self, reading: Reading, revision: Revision) -> None:
+        missing = list(reading.missing())
+        ranges = [Range(self._layout.row(table, key), None, revision) for table, key in missing]
+        outcomes = self._run_some(_reads(ranges))
+        reading.take_rows(missing, (found for outcome in outcomes for found in outcome.found))
+
+    def _check_snapshot(self, snapshot: Snapshot, head: Head) -> None:
+        if snapshot.incarnation != head.incarnation:
+            raise SnapshotLostError.of(snapshot.version)
+        if snapshot.version < head.catalog_version:
+            raise CatalogChangedError.since(snapshot.version, head.catalog_version)
+        if snapshot.version < head.floor:
+            raise SnapshotTooOldError.of()
+
+    def _reserved(self, taking: Taking, outcome: Outcome, reserves: Sequence[Reserve]) -> list[int]:
+        for _ in range(MAX_ATTEMPTS):
+            numbers = settle_taking(taking, outcome, self._hints)
+            if numbers is not None:
+                return numbers
+            head = self._take_head(outcome.found[0])
+            taking = plan_taking(self._layout, head.stored, reserves, self._hints)
+            outcome = self._run(taking.transaction)
+        raise self._too_busy()
+
+    # Committing
+
+    def _is_known(self, snapshot: Snapshot, head: Head) -> bool:
+        """It is of the history that we know, and not beyond what we have heard of."""
+        return snapshot.incarnation == head.incarnation and snapshot.version <= self._last_snapshot.version
+
+    def _commit(self, request: CommitRequest, record: bytes) -> Version:
+        writes = request.writes()
+        absent: frozenset[tuple[int, bytes]] = frozenset()
+        for _ in range(MAX_ATTEMPTS):
+            head = self._known_head()
+            conditions = committing.standing_conditions(self._layout, head, request, record)
+            looked = committing.absent_rows(self._layout, request)
+            if looked:
+                absent, presence = self._look(looked)
+                conditions += presence
+            taken = self._turn_taken(head, request)
+            if writes:
+                conditions.append(Compare(Condition.MODIFIED_AT, head.queue_modified, self._layout.queue))
+            rests = committing.read_set(self._layout, head, request, self._led_to)
+            if len(conditions) + len(rests.conditions) <= MAX_OPERATIONS:
+                conditions += rests.conditions
+            else:
+                conditions += self._validated(rests)
+            effects: list[Write] = []
+            if writes and taken is None:
+                effects = committing.effects(self._layout, head, request, absent)
+            outcome = self._send_commit(head, request, conditions, effects, record)
+            if outcome.held:
+                if taken is not None:
+                    raise taken
+                if not effects:
+                    return self._take_head(outcome.found[0]).version
+                return self._committed(head, request, outcome)
+            found, about = outcome.found
+            if found.pairs:
+                return self._repeated(head, request, found)
+            queue_modified = head.queue_modified
+            head = self._take_head(about)
+            self._check_snapshot(request.snapshot, head)
+            if head.queue_modified == queue_modified:
+                self._find_conflict(rests)
+        raise self._too_busy()
+
+    def _send_commit(
+        self, head: Head, request: CommitRequest, conditions: list[Compare], effects: list[Write], record: bytes
+    ) -> Outcome:
+        look = [self._forgetting.look()] if effects else self._head_range()
+        transaction = Transaction(conditions, effects, look, [Range(record), *self._head_range()])
+        aside = self._forgetting.send(head.stored, MAX_OPERATIONS) if effects else []
+        try:
+            [outcome] = self._driver.run([transaction], aside)
+        finally:
+            self._may_arrive |= self._driver.was_sent and bool(effects)
+        return outcome
+
+    def _committed(self, head: Head, request: CommitRequest, outcome: Outcome) -> Version:
+        version = outcome.revision - head.base
+        self._heard_of(Snapshot(head.incarnation, version))
+        try:
+            self._forgetting.saw(outcome.found[0].pairs, head.base, head.retention)
+        except (ValueError, IndexError) as error:
+            raise self._damaged("a commit's record", error) from error
+        if any(place.ticket == request.ticket for place in head.queue):
+            self._head = None  # what is left of the queue was written by us, at a revision that we could tell as well
+        for (table, index), entries in request.entries.items():
+            self._hints.add(
+                table, index, ((key + row_key, row_key) for (key, row_key), present in entries.items() if present)
+            )
+            for (key, row_key), present in entries.items():
+                if not present:
+                    self._hints.remove(table, index, key + row_key)
+        for sequence, last in request.settings.items():
+            self._hints.numbers[sequence] = number_value(last) if last else b""
+        for sequence, last in request.sequences.items():
+            if last:
+                self._hints.numbers[sequence] = max(number_value(last), self._hints.numbers.get(sequence, b""))
+        return version
+
+    def _repeated(self, head: Head, request: CommitRequest, found: Found) -> Version:
+        pair = found.pairs[0]
+        if not decode_record(pair.value).applied:
+            raise CommitAbortedError(f"transaction {request.transaction_id.hex()} was aborted")
+        version = pair.modified - head.base
+        self._heard_of(Snapshot(head.incarnation, version))
+        return version
+
+    def _turn_taken(self, head: Head, request: CommitRequest) -> TurnTakenError | None:
+        if head.queue:
+            try:
+                CommitQueue(head.queue, committing.clock()).check(request)
+            except TurnTakenError as taken:
+                return taken
+        return None
+
+    def _look(self, rows: list[tuple[int, bytes]]) -> tuple[frozenset[tuple[int, bytes]], list[Compare]]:
+        """Which of these rows are not there; and what must hold so that this is still so. One round trip."""
+        keys = [self._layout.row(table, key) for table, key in rows]
+        outcomes = self._run_all(_reads([Range(key, keys_only=True) for key in keys]))
+        absent = set()
+        conditions = []
+        found = (found for outcome in outcomes for found in outcome.found)
+        for row, key, answer in zip(rows, keys, found, strict=True):
+            modified = answer.pairs[0].modified if answer.pairs else 0
+            if not modified:
+                absent.add(row)
+            conditions.append(Compare(Condition.MODIFIED_AT, modified, key))
+        return frozenset(absent), conditions
+
+    def _led_to(self, table: int, index: int, start: bytes, stop: bytes, since: Version) -> Iterable[bytes]:
+        """The row keys of a range; one round trip, if this connection has not read the range since."""
+        keys = self._led.row_keys(table, index, start, stop, since)
+        if keys is None:
+            scan = Scan(table, index, start, stop)
+            reading = Reading(self._layout, Hints(), [scan])
+            span = self._layout.span(table, index, start, stop)
+            outcome = self._run(Transaction(then=[Range(*span)]))
+            reading.take(outcome.found)
+            keys = {key for _, key in reading.missing()}
+        return keys
+
+    def _validated(self, rests: committing.ReadSet) -> list[Compare]:
+        """Look whether all that was read is still so, and say what must hold so that it stays so. One round trip.
+
+        For read sets that are larger than a transaction may be: that nobody has written the tables since takes one
+        condition for each.
+        """
+        revision = self._find_conflict(rests)
+        marks = [self._layout.mark(table) for table in rests.tables]
+        return [Compare(Condition.MODIFIED_UP_TO, revision, mark) for mark in marks]
+
+    def _find_conflict(self, rests: committing.ReadSet) -> Revision:
+        """Raises the ConflictError of the first thing that has changed; the revision at which nothing had."""
+        if not rests.probes:
+            return self._run(Transaction(then=self._head_range())).revision
+        outcomes = self._run_all(_reads([probe.asked for probe in rests.probes]))
+        found = (found for outcome in outcomes for found in outcome.found)
+        for probe, answer in zip(rests.probes, found, strict=True):
+            if probe.has_changed(answer):
+                raise probe.conflict()
+        return min(outcome.revision for outcome in outcomes)
+
+    def _resolve_sent(self, request: CommitRequest) -> Version | None:
+        try:
+            return self.resolve(request.transaction_id, request.snapshot.version)
+        except CommitUnknownError:
+            raise
+        except Error as error:
+            raise _unknown(request, error) from error
+
+    def _change_queue(self, queue: CommitQueue, changed: bool) -> bool:
+        """Make the queue this one; False: somebody else has changed it, and now we know how it is."""
+        head = self._known_head()
+        conditions = [
+            self._layout.exists(head.stored),
+            Compare(Condition.MODIFIED_AT, head.queue_modified, self._layout.queue),
+        ]
+        writes = committing.write_queue(self._layout, head, queue.places) if changed else []
+        outcome = self._run(Transaction(conditions, writes, self._head_range(), self._head_range()))
+        if not outcome.held:
+            self._take_head(outcome.found[0])
+        elif writes:
+            self._head = None
+        return outcome.held
+
+    # The head, and the driver
+
+    def _open(self) -> None:
+        outcome = self._run(Transaction(then=self._head_range()))
+        if not outcome.found[0].pairs:
+            writes = [
+                Put(self._layout.description, encode(Description(FORMAT, secrets.token_bytes(16)))),
+                Put(self._layout.floor, number8(0)),
+                Put(self._layout.retention, encode_retention(Retention())),
+            ]
+            conditions = [Compare(Condition.MODIFIED_AT, 0, self._layout.description)]
+            self._run(Transaction(conditions, writes))
+            outcome = self._run(Transaction(then=self._head_range()))
+        self._take_head(outcome.found[0])
+
+    def _head_range(self) -> list[Range]:
+        return [self._layout.head_range()]
+
+    def _known_head(self) -> Head:
+        """As of when we last looked: good enough for what is conditional on it."""
+        if self._closed:
+            raise StoreUnavailableError("the connection is closed")
+        return self._ask_head() if self._head is None else self._head
+
+    def _ask_head(self) -> Head:
+        outcome = self._run(Transaction(then=self._head_range()))
+        return self._take_head(outcome.found[0])
+
+    def _take_head(self, found: Found) -> Head:
+        """Raises StoreUnavailableError when the database was dropped, FormatError when it is of a newer Rome."""
+        try:
+            head = read_head(self._layout, found)
+        except (ValueError, TypeError) as error:
+            raise self._damaged("its description, retention or queue", error) from error
+        if head is None:
+            self._dropped()
+        if head.format > FORMAT:
+            raise FormatError(
+                f"database {self._database!r} has format {head.format}; this version of Rome knows {FORMAT}: upgrade"
+            )
+        if self._head is None or self._head.incarnation != head.incarnation:
+            self._hints = hints_of(self._engine, head.incarnation)
+        self._head = head
+        self._heard_of(Snapshot(head.incarnation, head.version))
+        return head
+
+    def _dropped(self) -> NoReturn:
+        self._head = None
+        self._snapshot = None
+        raise StoreUnavailableError(f"database {self._database!r} was dropped; a new connection makes it anew, empty")
+
+    def _heard_of(self, snapshot: Snapshot) -> None:
+        if snapshot.incarnation != self._last_snapshot.incarnation or snapshot.version > self._last_snapshot.version:
+            self._last_snapshot = snapshot
+
+    def _run(self, transaction: Transaction) -> Outcome:
+        [outcome] = self._run_all([transaction])
+        return outcome
+
+    def _run_all(self, transactions: Sequence[Transaction], *, fresh: bool = True) -> list[Outcome]:
+        if self._closed:
+            raise StoreUnavailableError("the connection is closed")
+        return self._driver.run(transactions, fresh=fresh)
+
+    def _run_some(self, transactions: Sequence[Transaction]) -> list[Outcome]:
+        """Reads at the snapshot's revision, which any member can answer that has it; no trip when there are none."""
+        return self._run_all(transactions, fresh=False) if transactions else []
+
+    def _past(self, found: Found, base: Revision) -> list[trimming.Past]:
+        try:
+            return trimming.read_past(found.pairs, base)
+        except (ValueError, IndexError) as error:
+            raise self._damaged("a commit's record", error) from error
+
+    def _too_busy(self) -> StoreBusyError:
+        return StoreBusyError(f"{self._driver.server}: others were faster {MAX_ATTEMPTS} times; try again")
+
+    def _damaged(self, what: str, error: Exception) -> CorruptRecordError:
+        """Something that is stored is not what Rome writes."""
+        return CorruptRecordError(
+            f"database {self._database!r}: {what} cannot be decoded ({error}): somebody else wrote into its keys; "
+            "put a copy in their place"
+        )
+
+
+def _unknown(request: CommitRequest, error: Error) -> CommitUnknownError:
+    return CommitUnknownError(
+        f"no answer to a commit: {error}",
+        transaction_id=request.transaction_id,
+        snapshot=request.snapshot.version,
+    )
+
+
+def _reads(ranges: Sequence[Range]) -> list[Transaction]:
+    """Transactions that read all of these, as many as each takes."""
+    return [Transaction(then=ranges[first : first + MAX_OPERATIONS]) for first in range(0, len(ranges), MAX_OPERATIONS)]

@@ -1,0 +1,99 @@
+"""What a database forgets: ids of commits, and marks of what went, older than the retention.
+
+The floor goes first, in the same transaction: what is forgotten is needed by snapshots below it only, and these can
+neither read nor commit any more. So whoever forgets too early, because of a clock that is wrong, makes others run a
+transaction again, and nothing worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from rome.store.ordered.committing import now_in_ms
+from rome.store.ordered.driver import Delete, Pair, Raise, Range, Revision, Transaction, Write
+from rome.store.ordered.layout import CommitRecord, Layout, decode_record, number8
+from rome.store.spi import Retention, Version
+
+PEEKED = 4
+"""Records that a commit looks at, so that the next one forgets them: more than it makes."""
+
+PAGE = 1_000
+
+
+class Past(Struct, frozen=True):
+    """A record, and where it is."""
+
+    key: bytes
+    version: Version
+    record: CommitRecord
+
+    def deletes(self, layout: Layout) -> list[Write]:
+        """The record, and the marks that it has left."""
+        commit, _ = layout.commit_of(self.key)
+        return [
+            Delete(self.key),
+            *(Delete(layout.gone(table, index, entry, commit)) for table, index, entry in self.record.gone),
+        ]
+
+
+def read_past(pairs: Iterable[Pair], base: Revision) -> list[Past]:
+    """The records that a range has brought."""
+    return [Past(pair.key, pair.modified - base, decode_record(pair.value)) for pair in pairs]
+
+
+def expired(past: Iterable[Past], retention: Retention) -> list[Past]:
+    """Those that are older than the retention, or that do not fit into its bytes, oldest first."""
+    ordered = sorted(past, key=lambda each: each.version)
+    horizon = now_in_ms() - round(retention.seconds * 1000)
+    size = sum(each.record.size for each in ordered)
+    gone = []
+    for each in ordered:
+        if each.record.time_ms > horizon and size <= retention.max_bytes:
+            break
+        size -= each.record.size
+        gone.append(each)
+    return gone
+
+
+def forget(layout: Layout, stored: bytes, past: Iterable[Past], most: int) -> tuple[Transaction, list[Past]]:
+    """A transaction that forgets the first of these, of at most `most` operations; and which they are."""
+    chosen: list[Past] = []
+    writes: list[Write] = []
+    for each in past:
+        deletes = each.deletes(layout)
+        if chosen and len(writes) + len(deletes) >= most:
+            break
+        writes += deletes
+        chosen.append(each)
+    writes.append(Raise(layout.floor, number8(max(each.version for each in chosen))))
+    return Transaction([layout.exists(stored)], writes), chosen
+
+
+class Forgetting:
+    """How commits forget what is old, a few records each: one looks at them beside its writes, the next sends it."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._start = layout.commits[0]
+        self._expired: list[Past] = []
+
+    def look(self) -> Range:
+        """What a commit is to read."""
+        return Range(self._start, self._layout.commits[1], limit=PEEKED)
+
+    def saw(self, pairs: Iterable[Pair], base: Revision, retention: Retention) -> None:
+        """What that has brought."""
+        past = read_past(pairs, base)
+        self._expired = expired(past, retention._replace(max_bytes=2**63))
+        full = len(past) == PEEKED == len(self._expired)
+        self._start = past[-1].key + b"\x00" if full else self._layout.commits[0]
+
+    def send(self, stored: bytes, most: int) -> list[Transaction]:
+        """What the next commit is to send along."""
+        if not self._expired:
+            return []
+        transaction, chosen = forget(self._layout, stored, self._expired, most)
+        self._expired = self._expired[len(chosen) :]
+        return [transaction]
