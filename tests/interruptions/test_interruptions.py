@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -56,6 +58,38 @@ def test_closing_can_be_interrupted_and_repeated(url: str, bench: Bench) -> None
         bench.other.execute("UPDATE probe SET n = n - 1")
         bench.other.commit()
         number += max(1, STEP // 8)
+
+
+@pytest.mark.parametrize("url", on("lmdb"), indirect=True)
+@pytest.mark.parametrize("kept", [False, True], ids=["forgotten", "traceback kept"])
+def test_opening_can_be_interrupted(url: str, kept: bool) -> None:
+    """Nobody waits for a lock that was left, and no file stays open but one that Python had just been handed."""
+    with closing(rome.connect(url)) as connection:  # the last one: each of those below opens the file
+        connection.execute("CREATE TABLE probe (n INTEGER)")
+        connection.commit()
+    gc.collect()
+    open_files = _descriptors()
+    number, tracebacks = 1, list[Interruption]()
+    while (interruption := interrupted_at(number, lambda: rome.connect(url))) is not None:
+        where = str(interruption)
+        if kept:
+            tracebacks.append(interruption)
+        del interruption
+        with closing(rome.connect(url)) as connection:
+            connection.execute("INSERT INTO probe VALUES (1)")
+            connection.commit()
+        if not kept:
+            gc.collect()
+            rome.connect(url).close()  # closes what was left
+            now = _descriptors()
+            assert now <= open_files or "c_return of <built-in function open>" in where, where
+            open_files = now
+        number += STEP
+    assert number > STEP
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
 
 
 def test_fetching_can_be_interrupted(bench: Bench) -> None:

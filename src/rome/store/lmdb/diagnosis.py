@@ -104,12 +104,13 @@ def _permissions(path: str, mode: int) -> Finding:
 
 
 def _look_inside(path: str, *, max_size: int, sync: bool) -> list[Finding]:
-    opened, pin = files.acquire(path, max_size=max_size, sync=sync)
+    pin = files.new_pin()
     try:
+        opened = files.acquire(path, pin, max_size=max_size, sync=sync)
         with pin.lock:
             return [*_contents(opened), *_readers(opened)]
     finally:
-        files.release(opened, pin)
+        files.release(pin)
 
 
 def _contents(opened: Environment) -> Iterator[Finding]:

@@ -101,7 +101,7 @@ class Environment:
         numbers: what its sequences have handed out.
     """
 
-    def __init__(self, path: str, *, max_size: int, sync: bool, mode: int) -> None:
+    def __init__(self, path: str, *, max_size: int, sync: bool) -> None:
         self.path, self.max_size, self.sync = path, max_size, sync
         self.room = max_size - max_size // _RESERVED_SHARE
         self.gone: str | None = None
@@ -109,30 +109,31 @@ class Environment:
         self.pins: set[Pin] = set()
         self._decoded: tuple[bytes | None, State | None] = None, None  # the last state that was read
         self._seen_at = -BELIEVED_S
-        self._writing = Lock()  # before 3.0 py-lmdb does not let a thread wait for another thread's write transaction
+        self._writing = Lock()  # py-lmdb before 3.0 does not let a thread wait for another one's write transaction
+        self._lmdb: lmdb.Environment
+        self.numbers: Numbers
+
+    def open(self, mode: int) -> None:
+        """Open the file, and make a database in it if it is empty. Whatever is raised: `close` is to be called."""
         with self.errors():
             self._lmdb = lmdb.open(
-                path,
+                self.path,
                 subdir=False,
                 mode=mode,
-                map_size=max_size,
-                sync=sync,
-                metasync=sync,
+                map_size=self.max_size,
+                sync=self.sync,
+                metasync=self.sync,
                 max_readers=MAX_READERS,
                 max_spare_txns=0,  # a child that closes the file would give a spare one back
             )
-        try:
-            self._identity, self._size = _identity(path), 0
-            self.check_readers()
-            if self._is_empty():
-                self.write(State.new().write)
-            with self.errors(), self._lmdb.begin() as txn:
-                state = State.read(txn)
-            assert state is not None
-            self.numbers = Numbers(path, state.incarnation)
-        except BaseException:
-            self._lmdb.close()
-            raise
+        self._identity, self._size = _identity(self.path), 0
+        self.check_readers()
+        if self._is_empty():
+            self.write(State.new().write)
+        with self.errors(), self._lmdb.begin() as txn:
+            state = State.read(txn)
+        assert state is not None
+        self.numbers = Numbers(self.path, state.incarnation)
 
     def _is_empty(self) -> bool:
         with self.errors(), self._lmdb.begin() as txn:
@@ -324,8 +325,9 @@ class Environment:
             with pin.lock:
                 pin.end()
                 self.gone = reason
-        self.numbers.close()
-        self._lmdb.close()
+        for opened in ("numbers", "_lmdb"):  # an exception from outside may have come before they were opened
+            if hasattr(self, opened):
+                getattr(self, opened).close()
 
     def leave_to_parent(self) -> None:
         """In a forked child: close the file without touching the parent's slots in the reader table."""

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import stat
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -33,12 +34,24 @@ from rome.store.lmdb.state import State
 
 DEFAULT_MAX_SIZE: Final = 1 << 40
 DEFAULT_MODE: Final = 0o600
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY
+"""How a folder is opened, to be locked among processes. The lock is no context manager: one that is interrupted while
+it begins would keep it for as long as somebody keeps the traceback, and all who open a file there would wait."""
 _READER_BYTES, _READERS_HEAD_BYTES = 64, 192
 _MAGIC, _MAGIC_AT = b"\xde\xc0\xef\xbe", (16, 24)  # on little-endian machines; the page header is longer in LMDB 1.0
 
 
-def acquire(path: str, *, max_size: int, sync: bool, mode: int = DEFAULT_MODE) -> tuple[Environment, Pin]:
-    """Open a file, or share it with other connections of this process.
+_left: deque[Pin] = deque()
+"""Pins whose store was left without being closed; released when the next file is opened."""
+
+
+def new_pin() -> Pin:
+    """A pin of no file yet, for `acquire`. Whoever has it calls `release`, whatever is raised in between."""
+    return Pin(reaper.watch)
+
+
+def acquire(path: str, pin: Pin, *, max_size: int, sync: bool, mode: int = DEFAULT_MODE) -> Environment:
+    """Open a file, or share it with other connections of this process; `pin` is one of its pins afterwards.
 
     Args:
         mode: permissions of a file that is made; the umask takes some of them away.
@@ -48,27 +61,44 @@ def acquire(path: str, *, max_size: int, sync: bool, mode: int = DEFAULT_MODE) -
         StoreUnavailableError, StoreReadOnlyError, FormatError, StoreFullError
     """
     path = os.path.realpath(path)
+    while _left:
+        release(_left.popleft())
     with OPENED.lock, _system_errors(path):
         environment = _current(path)
         if environment is None:
-            environment = OPENED.by_path[path] = _open(path, max_size=max_size, sync=sync, mode=mode)
+            environment = Environment(path, max_size=max_size, sync=sync)
+            try:
+                _open(environment, mode)
+                environment.pins.add(pin)
+                OPENED.by_path[path] = environment
+            except BaseException:
+                OPENED.by_path.pop(path, None)
+                environment.close("the connection is closed")
+                raise
         elif (environment.max_size, environment.sync) != (max_size, sync):
             raise StoreConfigError(f"{path} is open in this process with other options (max_size, sync)")
-        pin = Pin(reaper.watch)
-        environment.pins.add(pin)
-        return environment, pin
+        else:
+            environment.pins.add(pin)
+        return environment
 
 
-def release(environment: Environment, pin: Pin) -> None:
-    """Close the file with its last connection."""
+def release(pin: Pin) -> None:
+    """Give a pin up, and close the file with its last one. Idempotent."""
     with OPENED.lock:
-        if environment.gone is None:
-            with pin.lock:
-                pin.end()
-            environment.pins.discard(pin)
-            if not environment.pins:
-                environment.close("the connection is closed")
-                OPENED.by_path.pop(environment.path, None)
+        for path, environment in OPENED.by_path.items():
+            if pin in environment.pins:
+                with pin.lock:
+                    pin.end()
+                environment.pins.discard(pin)
+                if not environment.pins:
+                    environment.close("the connection is closed")
+                    del OPENED.by_path[path]
+                return
+
+
+def release_later(pin: Pin) -> None:
+    """For finalizers, which may run in a thread that holds the locks: they take none."""
+    _left.append(pin)
 
 
 def drop(path: str) -> None:
@@ -78,12 +108,18 @@ def drop(path: str) -> None:
         if not os.path.exists(path):
             return
         in_use = _current(path)
-        environment = in_use or _open(path, max_size=DEFAULT_MAX_SIZE, sync=True, mode=DEFAULT_MODE)
+        environment = in_use or Environment(path, max_size=DEFAULT_MAX_SIZE, sync=True)
         try:
-            with _folder_locked(path):
+            if in_use is None:
+                _open(environment, DEFAULT_MODE)
+            folder = os.open(os.path.dirname(path), _FOLDER)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX)
                 with suppress(StoreFullError):  # a full file can be deleted, too
                     environment.write(lambda txn: replace(environment.state_in(txn), dropped=True).write(txn))
                 _unlink(path)
+            finally:
+                os.close(folder)
         finally:
             if in_use is None:
                 environment.close("")
@@ -120,26 +156,31 @@ def is_database(path: str) -> bool:
         return state is not None and not state.dropped
 
 
-def _open(path: str, *, max_size: int, sync: bool, mode: int) -> Environment:
-    folder = os.path.dirname(path)
-    if not os.path.isdir(folder):
-        raise StoreUnavailableError(f"{path}: there is no folder {folder}; create it first")
+def _open(environment: Environment, mode: int) -> None:
+    """Open a file, and make it where there is none."""
+    path = environment.path
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory):
+        raise StoreUnavailableError(f"{path}: there is no folder {directory}; create it first")
     if os.path.isdir(path):
         raise StoreUnavailableError(f"{path} is a folder; name a file in it")
     if os.path.exists(path) and not os.access(path, os.W_OK):
         raise StoreReadOnlyError(f"{path}: no permission to write; LMDB's readers need it, too, for the lock file")
-    with _folder_locked(path):
+    folder = os.open(os.path.dirname(path), _FOLDER)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
         if os.path.exists(path) and os.path.getsize(path) and not _is_lmdb(path):
             raise FormatError(f"{path} is not an LMDB file")
         _prepare(path, mode)
-        environment = Environment(path, max_size=max_size, sync=sync, mode=mode)
-        if not environment.is_dropped():
-            return environment
-        # Whoever dropped it died before deleting it.
-        environment.close("dropped")
-        _unlink(path)
-        _prepare(path, mode)
-        return Environment(path, max_size=max_size, sync=sync, mode=mode)
+        environment.open(mode)
+        if environment.is_dropped():
+            # Whoever dropped it died before deleting it.
+            environment.close("dropped")
+            _unlink(path)
+            _prepare(path, mode)
+            environment.open(mode)
+    finally:
+        os.close(folder)
 
 
 def _prepare(path: str, mode: int) -> None:
@@ -175,17 +216,6 @@ def _system_errors(path: str) -> Iterator[None]:
     except OSError as error:
         kind = StoreFullError if error.errno in FULL else StoreUnavailableError
         raise kind(f"{path}: {error.strerror}") from error
-
-
-@contextmanager
-def _folder_locked(path: str) -> Iterator[None]:
-    """Among processes. The caller need not hold it for long: opening takes a millisecond."""
-    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def _unlink(path: str) -> None:

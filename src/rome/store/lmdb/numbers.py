@@ -35,6 +35,8 @@ _BYTES: Final = 8
 class Numbers:
     """The open file. Threads of a process share it; a forked child closes its copy."""
 
+    _file = -1
+
     def __init__(self, path: str, incarnation: bytes) -> None:
         """Open the file, or create it with the permissions of the database. The caller holds the lock on the folder.
 
@@ -90,6 +92,9 @@ class Numbers:
         file, self._file = self._file, -1
         if file >= 0:
             os.close(file)
+
+    def __del__(self) -> None:
+        self.close()
 
     def _read(self, sequence: int) -> int:
         return int.from_bytes(os.pread(self._file, _BYTES, _FIRST + _BYTES * sequence), "big")

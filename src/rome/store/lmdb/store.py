@@ -64,8 +64,8 @@ class LmdbStore(spi.Store):
 
     def __init__(self, opened: Environment, pin: Pin) -> None:
         self.round_trips = 0
-        self._environment, self._pin = opened, pin
         self._closed = False
+        self._environment, self._pin = opened, pin
         self._snapshot: Snapshot | None = None
         with pin.lock:
             state = opened.state()
@@ -73,12 +73,17 @@ class LmdbStore(spi.Store):
 
     @classmethod
     def open(cls, location: Location) -> Self:
-        opened, pin = files.acquire(location.database, **_options(location))
+        pin = files.new_pin()
         try:
-            return cls(opened, pin)
+            return cls(files.acquire(location.database, pin, **_options(location)), pin)
         except BaseException:
-            files.release(opened, pin)
+            files.release(pin)
             raise
+
+    def __del__(self) -> None:
+        pin = getattr(self, "_pin", None)
+        if pin is not None and not self._closed:
+            files.release_later(pin)
 
     @classmethod
     def list_databases(cls, location: Location) -> list[str]:
@@ -277,7 +282,7 @@ class LmdbStore(spi.Store):
     def close(self) -> None:
         self._closed = True
         self._snapshot = None
-        files.release(self._environment, self._pin)
+        files.release(self._pin)
 
     def _begin_round_trip(self) -> Environment:
         """Before what is done with the lock of the pin held. Whoever does it translates FAILURES."""
