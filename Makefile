@@ -173,7 +173,7 @@ $(KIT)/venv/bin/pip:
 
 $(KIT)/venv/ready: pyproject.toml openstack/requirements.txt openstack/tools.txt | $(KIT)/venv/bin/pip
 	@tools/step $(LOGS)/openstack.log 2/3 'Rome, Nova, Glance, Placement and the 180 packages they need (a minute or two)' \
-		$(KIT)/venv/bin/pip install -e '.[redis,oslo]' -r openstack/requirements.txt
+		$(KIT)/venv/bin/pip install -e '.[redis,etcd,oslo]' -r openstack/requirements.txt
 	@touch $@
 
 $(KIT)/venv/bench-ready: bench/requirements.txt bench/install | $(KIT)/venv/ready

@@ -63,7 +63,7 @@ class Client:
         self.trips = 0
         self.resent = False
         """An earlier sending of the last request, which may have failed since, had no answer."""
-        self._settings = settings
+        self.settings = settings
         self._tls = settings.tls_context()
         self._next = 0
         self._link: Link | None = None
@@ -89,7 +89,7 @@ class Client:
         requests = _encoded(calls)
         others = _encoded(aside)
         size = sum(len(request.body) for request in requests)
-        deadline = time.monotonic() + (timeout_s or self._settings.read_timeout_s)
+        deadline = time.monotonic() + (timeout_s or self.settings.read_timeout_s)
         shortest_s, longest_s = FIRST_ATTEMPT_S
         attempt_s = min(max(shortest_s, 10 * self._usual_s), longest_s) + size * SECONDS_PER_BYTE
         self.resent = False
@@ -109,7 +109,7 @@ class Client:
                 if lost.sent:
                     attempt_s *= 2
                 unreachable = unreachable + 1 if self._link is None else 0
-                if unreachable == len(self._settings.addresses) and not self.resent:
+                if unreachable == len(self.settings.addresses) and not self.resent:
                     break
                 self._go_to_next_member(lost.sent, deadline)
                 continue
@@ -131,12 +131,12 @@ class Client:
                 self._go_to_next_member(False, deadline)
             else:
                 raise translate(refused, link.server)
-        raise UnansweredError(f"{self._settings.servers}: {failure}", sent=self.resent)
+        raise UnansweredError(f"{self.settings.servers}: {failure}", sent=self.resent)
 
     @property
     def server(self) -> str:
         """The member that answers now; all of them when none does."""
-        return self._settings.servers if self._link is None else self._link.server
+        return self.settings.servers if self._link is None else self._link.server
 
     def is_usable(self) -> bool:
         """False when the connection is known to be lost. Looks at the socket; no round trip."""
@@ -155,8 +155,8 @@ class Client:
         """
         if self._link is not None and self._link.is_open:
             return self._link
-        address: Address = self._settings.addresses[self._next]
-        link = Link(address, self._tls, min(self._settings.connect_timeout_s, left_s))
+        address: Address = self.settings.addresses[self._next]
+        link = Link(address, self._tls, min(self.settings.connect_timeout_s, left_s))
         try:
             self._log_in(link, left_s)
         except BaseException:
@@ -171,9 +171,9 @@ class Client:
         Raises:
             LinkLostError, AuthenticationError.
         """
-        if self._settings.username is None or self._settings.password is None:
+        if self.settings.username is None or self.settings.password is None:
             return
-        request = AuthenticateRequest(name=self._settings.username, password=self._settings.password)
+        request = AuthenticateRequest(name=self.settings.username, password=self.settings.password)
         self.trips += 1
         try:
             [reply] = link.call(_encoded([(AUTHENTICATE, request)]), left_s)
@@ -188,7 +188,7 @@ class Client:
 
     def _go_to_next_member(self, waited: bool, deadline: float) -> None:
         self._disconnect()
-        self._next = (self._next + 1) % len(self._settings.addresses)
+        self._next = (self._next + 1) % len(self.settings.addresses)
         if not waited:
             time.sleep(max(0.0, min(PAUSE_S, deadline - time.monotonic())))
 

@@ -96,6 +96,8 @@ class EtcdDriver(Driver):
         return self.client.resent
 
     def discard(self, revision: Revision) -> None:
+        if not self.client.settings.compact:
+            return
         try:
             self.client.call([(COMPACT, CompactionRequest(revision=revision))], timeout_s=COMPACT_TIMEOUT_S)
         except RevisionGoneError:  # somebody was faster

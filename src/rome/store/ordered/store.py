@@ -76,6 +76,9 @@ from rome.store.spi import (
     Version,
 )
 
+DISCARD_EVERY_S = 30.0
+"""How often a connection that commits lets the engine discard old revisions: one more trip each time."""
+
 MAX_ATTEMPTS = 50
 """How often something is tried again because somebody else was faster; in between nothing is waited for."""
 
@@ -98,6 +101,7 @@ class OrderedStore(Store):
         """The revision at which the snapshot is read. The engine may serve others, so that it is later than the last
         commit to this database: that one may be discarded at any time."""
         self._last_snapshot = Snapshot(b"", 0)
+        self._discarded_s = committing.clock()
         self._may_arrive = False
         """A sending of the commit that is under way had no answer, and may be done yet."""
 
@@ -298,6 +302,7 @@ class OrderedStore(Store):
 
     def _discard(self, head: Head) -> None:
         """Let the engine discard what no snapshot needs any more."""
+        self._discarded_s = committing.clock()
         self._driver.discard(head.base + head.floor)
 
     # Reading
@@ -456,6 +461,8 @@ class OrderedStore(Store):
             for (key, row_key), present in entries.items():
                 if not present:
                     self._hints.remove(table, index, key + row_key)
+        if head.floor and committing.clock() - self._discarded_s > DISCARD_EVERY_S:
+            self._discard(head)
         for sequence, last in request.settings.items():
             self._hints.numbers[sequence] = number_value(last) if last else b""
         for sequence, last in request.sequences.items():
