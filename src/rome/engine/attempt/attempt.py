@@ -1,7 +1,7 @@
-"""One run of a transaction on one snapshot: what it holds, and how it comes to its end.
+"""One run of a transaction on one snapshot: its state, and how it ends.
 
-Invariant: whatever is raised, and wherever it comes from outside, the attempt's log and phase, and its transaction's
-`sent`, tell what became of it (see rome.engine.session.interrupted).
+Invariant: if an exception is raised, even from outside at any point, the attempt's log and phase and its transaction's
+`sent` show what became of the attempt (see rome.engine.session.interrupted).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CATALOG = ReadRequest(CATALOG_TABLE, ORDER_INDEX, (), ((b"", BEYOND),), Validat
 
 
 class Savepoint(NamedTuple):
-    """What ROLLBACK TO goes back to."""
+    """The state that ROLLBACK TO restores."""
 
     name: str
     contents: Contents
@@ -41,18 +41,18 @@ class Savepoint(NamedTuple):
 
 
 class Beginning(Enum):
-    """What has begun a transaction, and so what ends it."""
+    """What began a transaction, which decides what ends it."""
 
     STATEMENT = "a statement"
-    """COMMIT or ROLLBACK; at AUTOCOMMIT the end of the statement. It gives way to what must stand outside."""
+    """Ended by COMMIT or ROLLBACK, at AUTOCOMMIT by the end of the statement; gives way to what must run outside."""
     BEGIN = "BEGIN"
-    """COMMIT or ROLLBACK."""
+    """Ended by COMMIT or ROLLBACK."""
     SAVEPOINT = "SAVEPOINT"
-    """At AUTOCOMMIT: the release of the outermost savepoint commits it, too."""
+    """Ended by COMMIT or ROLLBACK, and at AUTOCOMMIT also by the release of the outermost savepoint."""
 
 
 class Duty(Enum):
-    """What COMMIT has to do although no row may ask for it any more."""
+    """What COMMIT must do even if no written row requires it any more."""
 
     VALIDATE = "validate what was read: FOR UPDATE was used, or READ COMMITTED showed changes beside newer rows"
     CHECK_KEYS = "check deferred foreign keys that are enforced no longer: rows were changed while they were"
@@ -70,17 +70,17 @@ class Phase(Enum):
 class Attempt(Struct):
     """A transaction between its first statement and its end. A replay is another attempt.
 
-    A Struct, which is made without a call of Python's; what a query does not need is made when it is asked for.
+    A Struct, because creating one makes no Python call; parts that a query does not need are created on first use.
 
     Attributes:
         base: the schema that the store has.
-        counters: of the working set, when the transaction began; a replay begins with them.
-        log: what was done; goes on to the next attempt.
+        counters: the working set's counters when the transaction began; a replay starts from them.
+        log: the operations that were run; the next attempt takes it over.
         number: 1 is the first run.
-        beginning: goes on, too.
-        phase: see there.
-        started: by time.monotonic().
-        duties: what COMMIT has to do beyond what was written.
+        beginning: what began the transaction; the next attempt takes it over.
+        phase: how far the attempt has come (see Phase).
+        started: when, by time.monotonic().
+        duties: what COMMIT must do beyond sending what was written.
     """
 
     context: ConnectionContext
@@ -99,7 +99,7 @@ class Attempt(Struct):
 
     @classmethod
     def begin(cls, context: ConnectionContext, incarnation: bytes) -> Attempt:
-        """Begin on the newest schema that the process knows. No round trip: the first read fixes the snapshot.
+        """Begin on the newest schema that the process knows, without a round trip: the first read fixes the snapshot.
 
         The schema matters to a transaction that begins with an INSERT, which may read nothing: COMMIT would find that
         the schema was old, but the application would not have seen the errors that the new one raises at the statement.
@@ -126,7 +126,7 @@ class Attempt(Struct):
 
     @property
     def execution(self) -> Execution:
-        """What runs statements that change rows; made when the first one comes."""
+        """The Execution that runs statements which change rows; created for the first of them."""
         made = self.made_execution
         if made is None:
             made = self.made_execution = Execution(self.reader, self.context.store, self.context.ids)
@@ -134,11 +134,11 @@ class Attempt(Struct):
 
     @property
     def defers_foreign_keys(self) -> bool:
-        """All foreign keys wait for COMMIT."""
+        """Whether all foreign keys wait for COMMIT."""
         return self.made_execution is not None and self.made_execution.defer_foreign_keys
 
     def next(self) -> Attempt:
-        """The attempt after this one, which has ended: with its log, which is to be run, and its ids."""
+        """Return the attempt that follows this ended one: it has this one's log, which it must run, and its ids."""
         self.context.workspace.working_set.counters = self.counters
         after = Attempt.begin(self.context, self.context.store.last_snapshot().incarnation)
         after.log, after.number, after.beginning = self.log, self.number + 1, self.beginning
@@ -159,9 +159,10 @@ class Attempt(Struct):
         )
 
     def holds_nothing(self) -> bool:
-        """Nobody asked for a transaction, and none is needed: it has changed and locked nothing.
+        """Whether the transaction was begun implicitly and has changed and locked nothing, so that nobody needs it.
 
-        sqlite3 would not have begun one. So it ends by itself for what must stand outside of a transaction.
+        sqlite3 would not have begun one, so this transaction ends by itself before anything that must run outside of
+        one.
         """
         return not (
             self.beginning is not Beginning.STATEMENT
@@ -173,7 +174,7 @@ class Attempt(Struct):
         )
 
     def holds_schema_alone(self) -> bool:
-        """Nobody asked for a transaction, and no statement on rows has begun one: sqlite3 has committed DDL by now."""
+        """Whether the transaction is implicit and holds only DDL, which sqlite3 would have committed by now."""
         return not (
             self.beginning is not Beginning.STATEMENT
             or self.savepoints
@@ -182,7 +183,7 @@ class Attempt(Struct):
         )
 
     def is_pristine(self) -> bool:
-        """Nothing rests on the schema yet, so that a newer one may still take its place."""
+        """Whether nothing depends on the schema yet, so that a newer one may still replace it."""
         return (
             self.schema is self.base
             and not self.reader.working_set.contents.is_dirty()
@@ -191,32 +192,32 @@ class Attempt(Struct):
         )
 
     def was_shown(self) -> bool:
-        """The application knows of it."""
+        """Whether the application knows of the transaction."""
         return self.log.noted is not None or self.beginning is not Beginning.STATEMENT or self.defers_foreign_keys
 
     # ------------------------------------------------------------ its snapshot and schema
     def refresh(self) -> None:
-        """Fix the snapshot, and take its schema."""
+        """Fix the snapshot, and adopt its schema."""
         try:
             self.reader.refresh()
         except CatalogMoved as moved:
             self.take_newer(moved)
 
     def take_newer(self, moved: CatalogMoved) -> None:
-        """Go on with the schema of the snapshot, if nothing rests on ours yet.
+        """Go on with the schema of the snapshot, if nothing depends on the current one yet.
 
         Raises:
-            CatalogChangedError: something does.
+            CatalogChangedError: something depends on the current schema.
         """
         if not self.is_pristine():
             raise CatalogChangedError.since(self.base.catalog.version, moved.version) from None
         self._take(self._schema_at(moved.version))
 
     def schema_is_stale(self) -> bool:
-        """After an error on a schema that was not validated: is there a newer one, under which it may be none?
+        """After an error on a schema that was not validated, return whether a newer one exists that may avoid it.
 
         Raises:
-            CatalogChangedError: there is, and temporary tables were changed under the old one.
+            CatalogChangedError: a newer schema exists, and temporary tables were changed under the old one.
         """
         try:
             self.reader.refresh()
@@ -237,7 +238,7 @@ class Attempt(Struct):
         return found
 
     def _take(self, schema: SchemaVersion) -> None:
-        """Go on with another schema; nothing rests on the old one, but savepoints may be open."""
+        """Go on with another schema. Nothing depends on the old one, but savepoints may be open."""
         workspace, before = self.context.workspace, self.made_execution
         workspace.working_set.rollback()
         workspace.take(schema)
@@ -253,10 +254,11 @@ class Attempt(Struct):
         self.savepoints = [Savepoint(savepoint.name, Contents(), schema) for savepoint in self.savepoints]
 
     def new_snapshot(self) -> None:
-        """READ COMMITTED: the next statement sees what is committed then; rows only read leave the working set.
+        """Let the next statement of READ COMMITTED see what is committed by then; drop rows that were only read.
 
-        It sees them beside rows that this transaction has changed on an older snapshot. So COMMIT validates those even
-        if they are changed back, or rolled back to a savepoint: what was seen was seen.
+        The statement sees them beside rows that this transaction has changed on an older snapshot. COMMIT therefore
+        validates those rows even if they were changed back, or rolled back to a savepoint: the application may have
+        seen them.
         """
         if self.schema is not self.base or self.transaction.snapshot is None:
             return
@@ -274,10 +276,10 @@ class Attempt(Struct):
 
     # ------------------------------------------------------------ its end
     def harvest(self) -> WriteSet | None:
-        """What COMMIT must send; None if there is nothing to send and nothing to validate.
+        """Return what COMMIT must send, or None if there is nothing to send and nothing to validate.
 
         Raises:
-            ForeignKeyViolation: a deferred key; the transaction stays open.
+            ForeignKeyViolation: a deferred key is violated; the transaction stays open.
             ConflictError: see Transaction.read.
         """
         context, working_set = self.context, self.reader.working_set
@@ -292,12 +294,12 @@ class Attempt(Struct):
         if self.transaction.snapshot is None and not (
             self.may_be_replayed() and context.store.last_snapshot().version >= self.base.catalog.version
         ):
-            self.refresh()  # what this connection last heard may be, or is, too old
+            self.refresh()  # what this connection last heard may be too old, or is
         writes = harvest(working_set, self.reader.schema, self.base, self.transaction.read_set)
         return writes if writes or validates else None
 
     def check_deferred_keys(self) -> None:
-        """Check those keys of stored tables that wait for COMMIT.
+        """Check the foreign keys of stored tables that wait for COMMIT.
 
         Raises:
             ForeignKeyViolation: the transaction stays open.
@@ -336,7 +338,7 @@ class Attempt(Struct):
         return wrote
 
     def _publish(self, incarnation: bytes, version: int) -> None:
-        """The schema that this commit made is the one to go on with."""
+        """Publish the schema that this commit made, and go on with it."""
         workspace, working_set = self.context.workspace, self.reader.working_set
         workspace.schema = schemas.remember(incarnation, self.schema.definition.at_version(version))
         if working_set.temporary_changed:
@@ -363,6 +365,6 @@ class Attempt(Struct):
             workspace.open_mirror(workspace.schema)
 
     def keep_ids_taken(self) -> None:
-        """Nobody is to have its ids: the rows may be there."""
+        """Keep the attempt's ids from being handed out again: rows with them may have been stored."""
         if self.made_execution is not None:
             self.made_execution.ids.taken.clear()

@@ -1,4 +1,5 @@
-"""Which rows a statement claims, so that nobody else changes them until the transaction ends (see commit_turn)."""
+"""Find the rows that a statement claims, so that nobody else changes them until the transaction ends (see
+commit_turn)."""
 
 from __future__ import annotations
 
@@ -15,11 +16,11 @@ from rome.transaction.read_set import Validation
 
 
 def claims(current: Attempt, prepared: Prepared, batch: Sequence[Sequence[SqlValue]]) -> list[Claim]:
-    """The rows that a statement is going to lock or change, as far as its first reads show them; maybe some more.
+    """Return the rows that a statement is going to lock or change, as far as its first reads show them; maybe more.
 
-    Those that it names by their primary key are known before anything is read, which leaves no gap in which they can
-    change unseen. For those that it finds by another index it is read here, so that it finds them in memory. Nothing
-    is read of a whole table, nor for a batch.
+    Rows that it names by primary key are known before anything is read, which leaves no gap in which they can change
+    unseen. For rows that it finds through another index, the index is read here, so that the statement later finds them
+    in memory. Nothing is read for a whole table or a batch.
 
     Args:
         batch: the parameters of each run.
@@ -37,7 +38,7 @@ def claims(current: Attempt, prepared: Prepared, batch: Sequence[Sequence[SqlVal
     if ranges and len(batch) == 1 and not prepared.plan.full_scans:
         try:
             read_plan(current.reader, prepared, batch[0], Validation.NOTHING)
-        except WorkingSetFullError:  # too many for a place in any case
+        except WorkingSetFullError:  # too many for one entry in any case
             return found
         found += [Claim(want.table_id, row.key) for want in ranges for row in current.transaction.rows(want)]
     return found

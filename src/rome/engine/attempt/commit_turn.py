@@ -39,26 +39,26 @@ from rome.store.spi import Claim, Store
 from rome.transaction.read_set import ReadSet
 
 SETBACKS_BEFORE = 4
-"""So many in a row, and then the next attempt waits for its turn. With 2 or 3 the line is long, and throughput falls;
-with 6, replays run out first, and some applications give up."""
+"""After this many conflicts in a row, the next attempt waits for its turn. With 2 or 3 the queue is long, and
+throughput falls; with 6, replays run out first, and some applications give up."""
 
 MAX_CLAIMS = 16
-"""Rows that a place names; if it needs more, it names their tables."""
+"""The most rows that an entry names; if it needs more, it names their tables."""
 
 MIN_LEASE_S, MAX_LEASE_S, LEASE_PER_SECOND = 0.5, 5.0, 4
-"""An entry lasts for 4 times what the lost attempt took, within bounds; so long others wait for a process that died."""
+"""An entry lasts 4 times as long as the lost attempt, within bounds; others wait that long for a process that died."""
 
 MAX_WAIT_S = 30.0
 MIN_TURN_S, FIRST_TURN_S, MAX_TURN_S = 0.0005, 0.002, 0.01
-"""How long one turn is thought to take before the line has shown it, and what is believed of what it shows."""
+"""The assumed length of one turn before the queue has shown it, and the bounds for what it shows."""
 
 
 @dataclass
 class _Lost:
-    """What was lost since the last commit. `setbacks`: how often; `longest_s`: the longest attempt.
+    """The conflicts since the last commit. `setbacks`: their number; `longest_s`: duration of the longest attempt.
 
-    `claims`: the rows to line up for, those on which it was lost and those that statements have asked for.
-    `rows`: those on which it was lost.
+    `claims`: the rows to queue for, which are those of the conflicts and those that statements have claimed. `rows`:
+    the rows of the conflicts.
     """
 
     setbacks: int = 0
@@ -67,7 +67,7 @@ class _Lost:
     rows: set[Claim] = field(default_factory=set)
 
     def add(self, conflict: ConflictError | CommitAbortedError, seconds: float, read_set: ReadSet) -> None:
-        """One more setback, of an attempt that has read this."""
+        """Add the setback of an attempt, given what it has read."""
         self.setbacks += 1
         self.longest_s = max(self.longest_s, seconds)
         if isinstance(conflict, ConflictError) and conflict.table is not None and conflict.key is not None:
@@ -81,22 +81,23 @@ class _Lost:
             self.claim([Claim(claim.table_id, None) for claim in self.claims])
 
     def claim(self, more: Iterable[Claim]) -> None:
-        """Line up for these, too. Of a table that is claimed as a whole no row is named."""
+        """Queue for these rows, too. For a table that is claimed as a whole, no row is named."""
         claims = dict.fromkeys([*self.claims, *more])
         self.claims = {c: None for c in claims if c.key is None or Claim(c.table_id, None) not in claims}
 
     @property
     def lease_s(self) -> float:
-        """For how long a place is kept."""
+        """Return how long a queue entry is kept, in seconds."""
         return min(MAX_LEASE_S, max(MIN_LEASE_S, LEASE_PER_SECOND * self.longest_s))
 
 
 class Client:
-    """What is known of the transactions of one client.
+    """What is known about the transactions of one client.
 
     Attributes:
-        lost: by the last one, if it failed; by the incarnation of its database.
-        holders: those that have a place in a line; behind `lock`, since a task's connections have a thread each.
+        lost: the conflicts of the last transaction, if it failed; keyed by the incarnation of its database.
+        holders: the transactions with an entry in a queue; guarded by `lock`, since a task's connections have a thread
+            each.
     """
 
     def __init__(self) -> None:
@@ -113,29 +114,29 @@ class _OfThread(threading.local):
 of_thread = _OfThread()
 
 CLIENT: ContextVar[Client | None] = ContextVar("rome.client", default=None)
-"""Who runs a transaction, where that is not its thread: a task of an event loop, whose connections have one each."""
+"""The client of a transaction if it is not the thread but a task, whose connections have a thread each."""
 
 
 class CommitTurn:
-    """One connection's part in it.
+    """One connection's part in the commit queue.
 
     Attributes:
-        ticket: of the place in line, while there is one; the commit gives it up.
-        taken: how many places there have been.
+        ticket: identifies the queue entry while there is one; the commit gives it up.
+        taken: how many queue entries there have been.
     """
 
     def __init__(self, store: Store, *, enabled: bool) -> None:
         self._store = store
         self._enabled = enabled
         self._lost = _Lost()
-        self._holder: Client | None = None  # who has taken the ticket
+        self._holder: Client | None = None  # the client that took the ticket
         self._is_ours = False
         self._waited_until = 0.0
         self.ticket = b""
         self.taken = 0
 
     def before_first_read(self, incarnation: bytes) -> None:
-        """When this client's last transactions on this database have failed, wait for the turn."""
+        """Wait for the turn if this client's last transactions on this database have failed."""
         if self._enabled:
             lost = (CLIENT.get() or of_thread.client).lost.pop(incarnation, None)
             if lost is not None:
@@ -144,22 +145,22 @@ class CommitTurn:
                     self._wait(lost.lease_s)
 
     def before_replay(self, number: int) -> None:
-        """Let others finish, or wait for the turn; not the first time, which shows whether a replay can help at all."""
+        """Let others finish, or wait for the turn; but not the first time, which shows whether a replay can help."""
         if self._is_ours:
             return
         if not (self._enabled and self._is_due and number > 1 and self._wait(self._lost.lease_s)):
             self._pause()
 
     def claim(self, claims: Iterable[Claim]) -> bool:
-        """Before rows are read to be changed or locked: wait until nobody before us has claimed them.
+        """Claim rows before they are read to be changed or locked, and wait for transactions that claimed them first.
 
-        Whoever claims them after us waits until this transaction ends, for MAX_LEASE_S at most. They are not claimed
-        when they are too many for a place.
+        Transactions that claim the rows later wait until this one ends, for at most MAX_LEASE_S. If there are too many
+        rows for one entry, they are not claimed.
 
         Returns:
-            whether somebody was waited for, so that what was read of these rows before may be old.
+            Whether it had to wait, so that earlier reads of these rows may be outdated.
 
-        Cost: one round trip if we have not claimed them all yet, and one for each time that it asks again.
+        Cost: one round trip if some of the rows are not claimed yet, and one for each time that it asks again.
         """
         had = self._lost.claims
         wanted = [claim for claim in claims if claim not in had and Claim(claim.table_id, None) not in had]
@@ -170,10 +171,10 @@ class CommitTurn:
         return self._wait(MAX_LEASE_S) > 1
 
     def _withdraw(self, claims: Iterable[Claim]) -> bool:
-        """Give up the places of this thread's other transactions that claim one of these; returns whether any did.
+        """Give up the entries of this client's other transactions that claim one of these; return whether any did.
 
-        A thread that has two transactions would wait for itself until the lease is over. Their tickets are given back
-        by this connection, since nobody but its owner may use the other.
+        A client with two transactions would wait for itself until the lease ends. This connection gives the tickets
+        back, since only its owner may use the other connection.
         """
         mine = self._store.last_snapshot().incarnation
         client = CLIENT.get() or of_thread.client
@@ -192,7 +193,7 @@ class CommitTurn:
         return bool(found)
 
     def before_commit_again(self, taken: TurnTakenError, since: float, read_set: ReadSet) -> bool:
-        """Wait after a commit was told to; returns False when it must not be tried again."""
+        """Wait after a commit was told to wait; return False if it must not be tried again."""
         if taken.table is not None and self._withdraw([Claim(taken.table, taken.key)]):
             return True
         self.met(taken, since, read_set)
@@ -202,7 +203,7 @@ class CommitTurn:
         return True
 
     def met(self, conflict: ConflictError | CommitAbortedError, since: float, read_set: ReadSet) -> None:
-        """An attempt that has read this, begun at `since` by time.monotonic(), has met a conflict."""
+        """Record the conflict of an attempt that began at `since` by time.monotonic(), given what it has read."""
         claims = self._lost.claims.keys()
         self._lost.add(conflict, time.monotonic() - max(since, self._waited_until), read_set)
         self._is_ours = self._is_ours and self._lost.claims.keys() == claims
@@ -212,14 +213,14 @@ class CommitTurn:
         return self._lost.setbacks >= SETBACKS_BEFORE
 
     def _pause(self) -> None:
-        """Up to 1 ms after the first setback, doubled with every one."""
+        """Pause for up to 1 ms after the first setback, and twice as long after each further one."""
         time.sleep(random.random() * 0.001 * (1 << min(self._lost.setbacks - 1, 6)))
 
     def _wait(self, lease_s: float) -> int:
-        """Wait in line until it is our turn; returns how often it asked, 0 when it did not come.
+        """Wait in the queue until it is our turn; return how often it asked, or 0 if the turn did not come.
 
-        Nor does it when nothing is known to line up for. It asks again when about two thirds of those ahead should be
-        through: every question costs a trip.
+        The turn does not come either if there is nothing known to queue for. The next question comes when about two
+        thirds of those ahead should be done, since each question costs a trip.
         """
         lost = self._lost
         if not lost.claims:
@@ -241,13 +242,13 @@ class CommitTurn:
                 pause_s, before = min(lease_s / 4, 0.7 * ahead * turn_s), ahead
                 time.sleep(pause_s)
                 asked += 1
-        except OperationalError:  # this is about order only; what matters comes up at the next read, or at COMMIT
+        except OperationalError:  # the queue is about order only; a real failure shows at the next read, or at COMMIT
             return 0
         self._is_ours, self._waited_until = True, time.monotonic()
         return asked
 
     def committed(self, *, wrote: bool) -> None:
-        """The transaction is committed; if it wrote something, that has given the place up."""
+        """Note that the transaction is committed; if it wrote something, its commit has given the entry up."""
         if wrote:
             self.ticket = b""
         lost = self._lost
@@ -255,13 +256,13 @@ class CommitTurn:
             self.leave()
 
     def failed(self) -> None:
-        """The application is told of a conflict: the thread will come with another transaction, perhaps the same."""
+        """Note that the application gets a conflict: the client's next transaction may be the same one again."""
         lost = self._lost
         self.leave()
         (CLIENT.get() or of_thread.client).lost[self._store.last_snapshot().incarnation] = lost
 
     def leave(self) -> None:
-        """The transaction is over; one round trip if there is a place to give up. If it fails, the lease will end."""
+        """Leave the queue at a transaction's end: one round trip if it has an entry; on failure the lease expires."""
         if self._lost.setbacks or self._lost.claims:
             self._lost = _Lost()
         self._is_ours = False
@@ -272,4 +273,4 @@ class CommitTurn:
         if self.ticket:
             with suppress(Error):
                 self._store.leave_queue(self.ticket)
-            self.ticket = b""  # not before: interrupted up to here, the next call leaves once more
+            self.ticket = b""  # not before: if interrupted up to here, the next call leaves once more

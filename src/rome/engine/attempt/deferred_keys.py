@@ -22,16 +22,16 @@ from rome.workingset.workingset import SqlRow
 
 
 def check_deferred(reader: Reader, base: SchemaVersion, *, everything: bool) -> None:
-    """Check the keys that may be deferred; immediate ones were checked at their statements.
+    """Check the keys that may be deferred; immediate keys were checked when their statements ran.
 
     Args:
         base: the schema that the store has.
-        everything: all keys may be, as PRAGMA defer_foreign_keys has it.
+        everything: all keys may be deferred, because PRAGMA defer_foreign_keys is on.
 
     Raises:
-        ForeignKeyViolation: as SQLite's COMMIT does; the transaction stays open.
+        ForeignKeyViolation: a key is violated; as after SQLite's COMMIT, the transaction stays open.
 
-    Cost: no I/O for a schema without deferred keys; else one round trip for what is not known yet.
+    Cost: no I/O for a schema without deferred keys; otherwise one round trip for rows that have not been read yet.
     """
     catalog = reader.schema.catalog
     if not (everything or reader.schema.has_deferred_keys):
@@ -55,7 +55,7 @@ def check_deferred(reader: Reader, base: SchemaVersion, *, everything: bool) -> 
 
 
 class DeferredCheck(NamedTuple):
-    """A query of the working set, once it has what is wanted; whether it should bring a row."""
+    """A query to run on the working set once the requested rows are in it, and whether it should return a row."""
 
     requests: list[ReadRequest]
     sql: str
@@ -66,7 +66,7 @@ class DeferredCheck(NamedTuple):
 def _parent(
     table: Table, parent: Table, key: ForeignKey, before: Stored | None, row: Sequence[SqlValue]
 ) -> list[DeferredCheck]:
-    """A row must have its parent, unless it lacked it before this transaction."""
+    """Check that a row has its parent, unless the parent was already missing before this transaction."""
     if foreign_keys.are_computed(table, key.columns):
         return [_orphans(parent, table, key)]
     values = [row[position] for position in key.columns]
@@ -81,10 +81,10 @@ def _parent(
 def _children(
     table: Table, child: Table, key: ForeignKey, before: Stored, after: tuple[int, SqlRow] | None
 ) -> list[DeferredCheck]:
-    """Children of what a row was may only remain while some row still has its key.
+    """Check that children of a row's old key remain only if some row still has that key.
 
-    Compared as foreign keys are: under the parent's affinity (the plus takes the child's away) and collation (that of
-    the left side). Where the child compares otherwise, or a column is computed, it is asked of all rows.
+    Values are compared as SQLite compares foreign keys: with the parent's affinity (the plus removes the child's) and
+    collation (that of the left side). If the child compares differently, or a column is computed, all rows are checked.
     """
     positions = foreign_keys.parent_positions(table, key)
     if foreign_keys.are_computed(table, positions):
@@ -99,13 +99,13 @@ def _children(
 
 
 def _orphans(table: Table, child: Table, key: ForeignKey) -> DeferredCheck:
-    """No row of `child` may lack its parent in `table`, whatever this transaction has done to it."""
+    """Check that every row of `child` has its parent in `table`, whether or not this transaction touched the row."""
     requests = [foreign_keys.whole(child), foreign_keys.whole(table)]
     return DeferredCheck(requests, _orphans_where("IS NOT NULL", table, child, key), (), False)
 
 
 def _orphans_where(condition: str, table: Table, child: Table, key: ForeignKey) -> str:
-    """Finds the rows of `child` whose columns of the key all meet the condition, and that have no parent."""
+    """Select the rows of `child` that have no parent and whose key columns all meet the condition."""
     names = _names(child, key.columns)
     conditions = " AND ".join(f"child.{name} {condition}" for name in names)
     pairs = zip(_names(table, foreign_keys.parent_positions(table, key)), names, strict=True)

@@ -1,4 +1,4 @@
-"""What a transaction has done and what the application saw of it, for a checked replay to run again and compare."""
+"""The operations of a transaction and what the application saw, for a checked replay to run again and compare."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_ROWS = 100_000
 
 
 class LoggedOperation(Struct, frozen=True):
-    """One operation that the application asked for, with plain parameters; `batch` is executemany's, else None."""
+    """One operation of the application, with plain parameters; `batch` has those of executemany, else None."""
 
     statement: Statement
     parameters: Parameters
@@ -33,11 +33,11 @@ class Log(Struct):
     """All operations of one transaction, in order; the same object through all of its attempts.
 
     Attributes:
-        noted: the operation that was added last, once its outcome is kept.
-        replayable: it is complete, and running it again does no harm. Not once DDL has run.
-        changes_rows: INSERT, UPDATE or DELETE is among it: what begins a transaction in sqlite3.
-        logged: the operations; empty once it is not replayable.
-        rows: how many the application has seen.
+        noted: the last operation added, once its outcome is kept.
+        replayable: whether the log is complete and can be run again without harm; False once DDL has run.
+        changes_rows: whether INSERT, UPDATE or DELETE is among the operations: in sqlite3, these begin a transaction.
+        logged: the operations; empty once the log is not replayable.
+        rows: how many rows the application has seen.
     """
 
     noted: LoggedOperation | None = None
@@ -47,13 +47,13 @@ class Log(Struct):
     rows: int = 0
 
     def show_numbers(self) -> None:
-        """Note that the application has been shown the sum of the rows that the operations have changed."""
+        """Note that the application has seen the total of rows that the operations have changed."""
         for logged in self.logged:
             if isinstance(logged.outcome, Result):
                 logged.outcome.numbers_shown = True
 
     def add(self, operation: LoggedOperation, outcome: Result | Error) -> None:
-        """Keep an operation."""
+        """Add an operation."""
         if not isinstance(outcome, Error):
             self.rows += len(outcome.rows)
         if self.rows > MAX_ROWS:
@@ -69,10 +69,10 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def same_outcome(again: Result | Error, shown: Result | Error) -> bool:
-    """Whether the application cannot tell a second outcome from the one that it was shown.
+    """Whether a second outcome looks to the application exactly like the one that it was shown.
 
-    1, 1.0 and '1' differ, and so do 0.0 and -0.0. A number of rows that it has not asked for may differ: it will be
-    shown that of the attempt which is committed.
+    1, 1.0 and '1' differ, and so do 0.0 and -0.0. A row count that the application has not asked for may differ: it
+    will be shown the one of the committed attempt.
     """
     if isinstance(again, Result) and isinstance(shown, Result):
         return (

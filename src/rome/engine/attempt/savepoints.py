@@ -10,8 +10,8 @@ def run(current: Attempt, statement: Statement) -> None:
     """Set a savepoint, release it, or roll back to it.
 
     Raises:
-        OperationalError: SQLite's, if there is no savepoint of this name.
-        ForeignKeyViolation: the release would commit, and a deferred key is violated; the savepoint stays.
+        OperationalError: there is no savepoint of this name; the message is SQLite's.
+        ForeignKeyViolation: the release would commit, but a deferred key is violated; the savepoint stays.
     """
     workspace = current.context.workspace
     name = (statement.name or "").lower()
@@ -22,7 +22,7 @@ def run(current: Attempt, statement: Statement) -> None:
         return
     if statement.kind is StatementKind.RELEASE and current.beginning is Beginning.SAVEPOINT:
         _check_before_last_release(current, name)
-    workspace.working_set.query(statement.text, ())  # SQLite says so when there is none of this name
+    workspace.working_set.query(statement.text, ())  # SQLite raises the error if there is none of this name
     position = max(i for i, savepoint in enumerate(current.savepoints) if savepoint.name == name)
     if statement.kind is StatementKind.RELEASE:
         del current.savepoints[position:]
@@ -39,7 +39,7 @@ def run(current: Attempt, statement: Statement) -> None:
 
 
 def _check_before_last_release(current: Attempt, name: str) -> None:
-    """The release that commits checks deferred foreign keys first: where one is violated, the savepoint stays."""
+    """Check deferred foreign keys before the release that commits: if one is violated, the savepoint stays."""
     if [at for at, savepoint in enumerate(current.savepoints) if savepoint.name == name][-1:] == [0]:
         if current.context.foreign_keys:
             current.reader.working_set.check_temporary_keys()

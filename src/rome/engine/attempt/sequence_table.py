@@ -1,12 +1,13 @@
-"""sqlite_sequence, the greatest ids of tables with AUTOINCREMENT: shown and set through the store's sequences.
+"""sqlite_sequence: the greatest ids of tables with AUTOINCREMENT, shown and set through the store's sequences.
 
-The working set's own table of this name is where SQLite is told the next id, and holds what it was told last. So it
-is filled with what the application is to see while a statement runs that names it, and emptied afterwards.
+Rome writes the next id for SQLite into the working set's own table of this name, so that table holds what was written
+last. For a statement that names sqlite_sequence, it is filled with what the application should see, and emptied
+afterwards.
 
-A transaction that writes a row of it has the table's ids to itself: the next one follows from the row and from the
-greatest id in the table, as in SQLite, and COMMIT validates that no greater one came. Rows that are only read are those
-of the first look in the transaction: a mark has no versions. At SERIALIZABLE their tables are validated in that way,
-too, so that a transaction which writes is sure of them.
+A transaction that writes a row of sqlite_sequence has that table's ids to itself: the next id follows from the row and
+from the greatest id in the table, as in SQLite, and COMMIT validates that no greater id was added. Rows that are only
+read keep the values of the transaction's first read, since a sequence has no versions. At SERIALIZABLE, COMMIT
+validates their tables in the same way, so that a transaction that writes can rely on them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class SequenceTable:
     """sqlite_sequence, as one transaction sees it.
 
     Attributes:
-        tables: those with AUTOINCREMENT, in the order in which they were made. Without any there is no sqlite_sequence.
+        tables: the tables with AUTOINCREMENT, in order of creation. If there are none, sqlite_sequence does not exist.
     """
 
     def __init__(self, current: Attempt, check: Validation) -> None:
@@ -47,7 +48,7 @@ class SequenceTable:
         ]
 
     def rows(self) -> dict[str, int | None]:
-        """Names and `seq`, in the order in which the tables were made."""
+        """Return the names and `seq` values, in the order in which the tables were created."""
         stored = self._look()
         shown: dict[str, int | None] = {}
         for table in self.tables:
@@ -71,7 +72,7 @@ class SequenceTable:
         return shown
 
     def _look(self) -> dict[int, Looked]:
-        """Ask the store, if this transaction has not; and let COMMIT validate it at SERIALIZABLE."""
+        """Ask the store, unless this transaction already has; at SERIALIZABLE, have COMMIT validate the answer."""
         reader = self._current.reader
         tables = [table for table in self.tables if table.id < reader.first_new_table]
         known = self._current.execution.ids.looked_at(reader.transaction.snapshot)
@@ -89,7 +90,7 @@ class SequenceTable:
         return known
 
     def _last(self, tables: Sequence[Table]) -> Iterator[tuple[tuple[bytes, int], ...]]:
-        """The last stored rows of tables, one more than this transaction has touched."""
+        """Return the last stored rows of tables: one more than this transaction has touched."""
         scans = [
             Scan(table.id, ORDER_INDEX, b"", BEYOND, 1 + len(self._touched(table)), reverse=True) for table in tables
         ]
@@ -102,7 +103,7 @@ class SequenceTable:
         return set() if contents is None else {*contents.touched, *(contents.hydrated if contents.whole else ())}
 
     def _validate(self, table: Table, found: Looked) -> None:
-        """No row may come above the greatest that there was."""
+        """Have COMMIT validate that no row was added above the greatest one."""
         transaction = self._current.transaction
         assert transaction.snapshot is not None
         start = found.last[0][0] + BEYOND if found.last else b""
@@ -112,7 +113,7 @@ class SequenceTable:
     # ------------------------------------------------------------ statements
     @contextmanager
     def filled(self, connection: apsw.Connection) -> Iterator[None]:
-        """Let a database show the rows inside the block."""
+        """Fill sqlite_sequence of a database with the rows, for the duration of the block."""
         rows = self.rows()
         last_rowid = connection.last_insert_rowid()
         try:
@@ -129,7 +130,8 @@ class SequenceTable:
         """Run a statement on the working set.
 
         Raises:
-            NotSupportedError: it writes tables, too; or something that is no id of a table with AUTOINCREMENT.
+            NotSupportedError: the statement also writes other tables, or writes something that is not an id of a table
+                with AUTOINCREMENT.
         """
         found, working_set = prepared.inspection, self._working_set
         if SEQUENCE_TABLE in found.temporary_read | found.temporary_written:
@@ -159,7 +161,7 @@ class SequenceTable:
         return Result(found.columns or None, rows, changes, last_rowid)
 
     def _keep(self, rows: Sequence[tuple[SqlValue, ...]]) -> None:
-        """Note what a statement has made of the rows."""
+        """Record how a statement has changed the rows."""
         tables = {table.name: table for table in self.tables}
         names = [name for name, _ in rows]
         for name, seq in rows:

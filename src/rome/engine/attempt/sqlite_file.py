@@ -1,7 +1,7 @@
-"""The database at one snapshot as a real SQLite file: a backup that every SQLite opens.
+"""Write the database at one snapshot as a real SQLite file: a backup that any SQLite can open.
 
-Tables keep their texts, rows their rowids; indexes are built when all rows are in. A file appears under its name when
-it is whole and on the disk, and not before: a backup that fails leaves nothing.
+Tables keep their texts and rows their rowids; indexes are built when all rows are in. A file gets its name only when it
+is complete and on the disk, so a backup that fails leaves nothing.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from rome.workingset.sqlite_errors import translate
 from rome.workingset.tables import TableStatements
 
 Equip = Callable[[apsw.Connection], None]
-"""Gives a connection the functions that the schema may need: generated columns, CHECK and indexes call them."""
+"""Defines on a connection the functions that generated columns, CHECK and indexes of the schema may call."""
 
 
 def write(current: Attempt, path: str, equip: Equip) -> None:
-    """Write the database to a file, as VACUUM INTO does. The transaction has written nothing.
+    """Write the database to a file, as VACUUM INTO does. The transaction must not have written anything.
 
     Raises:
-        OperationalError: there is a file that is not empty; or it cannot be written.
-        SnapshotTooOldError: it took longer than superseded versions are kept. No file is left, as after every error.
+        OperationalError: the file exists and is not empty, or cannot be written.
+        SnapshotTooOldError: writing took longer than superseded versions are kept. As after any error, no file is left.
 
     Cost: see fill.
     """
@@ -48,7 +48,7 @@ def write(current: Attempt, path: str, equip: Equip) -> None:
     except apsw.CantOpenError:
         raise OperationalError(f"unable to open database: {path}") from None
     try:
-        # Nobody sees the file before it is whole, and then it is synced once: nothing could roll back.
+        # The file is not visible before it is complete, and is synced once then: no rollback journal is needed.
         for setting in ("journal_mode=OFF", "synchronous=OFF"):
             connection.execute(f"PRAGMA {setting}")
         fill(current, connection, equip)
@@ -63,11 +63,11 @@ def write(current: Attempt, path: str, equip: Equip) -> None:
 
 
 def fill(current: Attempt, connection: apsw.Connection, equip: Equip) -> None:
-    """Put the whole database, as the transaction's snapshot has it, into an empty SQLite database.
+    """Copy the whole database, at the transaction's snapshot, into an empty SQLite database.
 
     Raises:
-        SnapshotTooOldError: it took longer than superseded versions are kept.
-        rome.errors.Error: the store's, and SQLite's (a full disk).
+        SnapshotTooOldError: copying took longer than superseded versions are kept.
+        rome.errors.Error: errors of the store and of SQLite (a full disk).
 
     Cost: reads every table chunk by chunk; the memory of one chunk. Nothing enters the read set.
     """
@@ -76,7 +76,7 @@ def fill(current: Attempt, connection: apsw.Connection, equip: Equip) -> None:
     sequences = SequenceTable(current, Validation.NOTHING)
     items = list(schema.definition.master.values())
     try:
-        # The rows are what they are, as for SQLite's own VACUUM.
+        # Rows are copied without checking constraints, as by SQLite's own VACUUM.
         connection.execute("PRAGMA ignore_check_constraints=ON; PRAGMA foreign_keys=OFF; BEGIN")
         for name in HEADER_FIELDS:
             connection.execute(f"PRAGMA {name} = {getattr(schema.definition.header, name)}")
@@ -88,7 +88,7 @@ def fill(current: Attempt, connection: apsw.Connection, equip: Equip) -> None:
         if sequences.tables:
             connection.execute("DELETE FROM sqlite_sequence")
             connection.executemany("INSERT INTO sqlite_sequence VALUES (?, ?)", sequences.rows().items())
-        for kind in ("index", "view", "trigger"):  # in SQLite's order for what is made of others
+        for kind in ("index", "view", "trigger"):  # in the order in which SQLite creates objects that depend on others
             for item in items:
                 if item.type == kind:
                     connection.execute(item.sql)

@@ -1,8 +1,8 @@
-"""Runs operations in transactions: again on a new snapshot after a conflict, or not any more.
+"""Runs operations in transactions; after a conflict, replays the transaction on a new snapshot or gives up.
 
-Checked replay: when the store reports a conflict, the transaction runs again on a new snapshot, statement by
-statement; only if each gives the application exactly what it already saw is it committed, otherwise the conflict is
-raised. A blind retry would lose updates. (What "exactly" means: rome.engine.session.comparison.)
+Checked replay: when the store reports a conflict, the transaction runs again on a new snapshot, statement by statement.
+It is committed only if each statement gives exactly what the application already saw; otherwise the conflict is raised.
+A blind retry would lose updates. (What "exactly" means: rome.engine.session.comparison.)
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ class Replay:
 
     Attributes:
         state: what is open; only this class and rome.engine.session.interrupted change it.
-        last: the attempt that was open when the operation began that is under way, or that was begun since; also when
-            it has ended.
-        turn: the connection's part in the commit turn.
+        last: the attempt that was open when the current operation began, or that was begun since, even if it has ended.
+        turn: the connection's CommitTurn.
     """
 
     def __init__(self, context: ConnectionContext, statements: Statements) -> None:
@@ -50,7 +49,7 @@ class Replay:
         self.turn = CommitTurn(context.store, enabled=context.options.commit_turn)
 
     def begin(self) -> Attempt:
-        """The open attempt; a new one if there is none. No round trip, unless others come first."""
+        """Return the open attempt, or begin one. No round trip, unless other transactions have priority."""
         state = self.state
         if type(state) is Attempt:
             return state
@@ -62,26 +61,26 @@ class Replay:
 
     # ------------------------------------------------------------ operations
     def run(self, operation: LoggedOperation) -> Result:
-        """Run an operation in the transaction, and log what the application sees of it.
+        """Run an operation in the transaction, and log what the application sees of the result.
 
         Raises:
-            rome.errors.Error: what the operation raises. After a ConflictError the transaction has failed.
+            rome.errors.Error: raised by the operation. After a ConflictError the transaction has failed.
         """
         while True:
             try:
                 outcome = self._outcome(operation)
-            except ConflictError as conflict:  # the snapshot is gone, or of another schema
+            except ConflictError as conflict:  # the snapshot is gone, or has another schema
                 self._replay_or_fail(conflict)
                 continue
             break
         if type(self.state) is Attempt:
-            self.state.log.add(operation, outcome)  # from here on it stands, also if we are interrupted
+            self.state.log.add(operation, outcome)  # from here on the result stands, even if we are interrupted
         if isinstance(outcome, Error):
             raise outcome
         return outcome
 
     def run_alone(self, operation: LoggedOperation) -> Result:
-        """Run an operation as a transaction of its own. Nobody has seen anything of it, so it may simply run again."""
+        """Run an operation as its own transaction. It may simply run again: the application has seen nothing of it."""
         context, max_replays = self._context, self._context.options.max_replays
         for number in range(1, max_replays + 2):
             current = self.begin()
@@ -105,7 +104,7 @@ class Replay:
                 context.stats.replays += 1
                 self.turn.before_replay(number)
             except Error:
-                if self.state is current:  # its COMMIT failed, of a deferred key: it has changed nothing
+                if self.state is current:  # its COMMIT failed because of a deferred key, and nothing was changed
                     context.workspace.working_set.changes = 0
                     context.workspace.working_set.total_changes = current.counters.total_changes
                 self.end(committed=False)
@@ -117,10 +116,10 @@ class Replay:
         raise AssertionError("unreachable")
 
     def _outcome(self, operation: LoggedOperation) -> Result | Error:
-        """Run an operation; an error that leaves the transaction as it was is an outcome like a result.
+        """Run an operation, and return its result, or its error if that leaves the transaction as it was.
 
         Raises:
-            ConflictError: the transaction has to start anew. StoreUnavailableError and its like: it is over.
+            ConflictError: the transaction must start again. StoreUnavailableError and similar: the transaction is over.
         """
         state = self.state
         current = state if type(state) is Attempt else self.begin()
@@ -152,10 +151,10 @@ class Replay:
                 return error
 
     def _claim_rows(self, current: Attempt, operation: LoggedOperation) -> None:
-        """Before a statement locks or changes rows, wait for the transactions that claimed them first.
+        """Before a statement locks or changes rows, wait for the transactions that claimed those rows first.
 
         Raises:
-            ConflictError: they have probably changed meanwhile, so the transaction goes on with a new snapshot.
+            ConflictError: the rows have probably changed meanwhile, so the transaction needs a new snapshot.
         """
         isolation = self._context.isolation
         if isolation is Isolation.AUTOCOMMIT and current.beginning is Beginning.STATEMENT:
@@ -172,11 +171,11 @@ class Replay:
 
     # ------------------------------------------------------------ ends
     def commit(self) -> None:
-        """Commit what is open, replaying it after conflicts; no round trip when nothing was written.
+        """Commit the open transaction, and replay it after conflicts; no round trip if nothing was written.
 
         Raises:
-            ConflictError: and no replay could help; the transaction is rolled back.
-            IntegrityError: another transaction has committed first what one of its statements cannot stand beside; the
+            ConflictError: no replay could help; the transaction is rolled back.
+            IntegrityError: one of its statements violates a constraint after another transaction's commit; the
                 transaction is rolled back.
             CommitUnknownError: see there. ForeignKeyViolation: a deferred key; the transaction stays open.
         """
@@ -192,7 +191,7 @@ class Replay:
                 return
 
     def _commit_in_turn(self, current: Attempt) -> None:
-        """Commit once; while others come first, wait for them.
+        """Commit once, waiting while other transactions have priority.
 
         Raises:
             as commit. Of a conflict the caller has to end the attempt.
@@ -220,7 +219,7 @@ class Replay:
                 return
 
     def roll_back(self, _: LoggedOperation | None = None) -> Result:
-        """Forget what is open, also if it has failed. No round trip, unless there is a place in line to give up."""
+        """Discard the open or failed transaction. No round trip, unless it must leave the commit queue."""
         state, self.state = self.state, IDLE
         if type(state) is Attempt:
             if state.made_execution is not None:
@@ -231,24 +230,24 @@ class Replay:
         return _NOTHING
 
     def end(self, *, committed: bool) -> None:
-        """End the attempt, if there is one."""
+        """End the open attempt, if there is one."""
         self._context.defer_foreign_keys = False
         state = self.state
         if type(state) is Attempt:
-            self.state = IDLE  # not later: interrupted from here on, it is not open any more
+            self.state = IDLE  # not later: if interrupted from here on, it is no longer open
             state.end(committed=committed)
 
     def leave_if_it_holds_nothing(self) -> None:
-        """End an implicit transaction that has only read, before a statement that must run outside. No round trip.
+        """End an implicit transaction that has only read, before a statement that must run outside; no round trip.
 
-        What the application has read in it then belongs to another transaction, as in sqlite3.
+        What the application has read so far then belongs to another transaction than the statement, as in sqlite3.
         """
         if type(self.state) is Attempt and self.state.holds_nothing():
             self.end(committed=True)
             self.turn.committed(wrote=False)
 
     def _give_up(self, conflict: ConflictError | CommitAbortedError) -> None:
-        """End the transaction: it has failed, and the conflict will be raised."""
+        """End the transaction as failed; the caller raises the conflict."""
         self._discard(conflict)
         self.turn.failed()
 
@@ -260,11 +259,11 @@ class Replay:
 
     # ------------------------------------------------------------ again
     def _replay(self, conflict: ConflictError | CommitAbortedError) -> None:
-        """Run the whole transaction again on a new snapshot, until that meets no conflict itself.
+        """Run the whole transaction again on a new snapshot, until a run meets no conflict.
 
         Raises:
-            the conflict: it may not be replayed, or would have shown the application something else; it is over.
-            IntegrityError: a statement violates a constraint now (see comparison); it is over, too.
+            the conflict: the transaction may not be replayed, or shows the application something else; it is over.
+            IntegrityError: a statement now violates a constraint (see comparison); the transaction is over, too.
         """
         while True:
             before = self.state
@@ -292,7 +291,7 @@ class Replay:
             raise conflict
 
     def _run_again(self, before: Attempt) -> ReplayVerdict:
-        """Run one more attempt of a transaction, to its end, or to the first difference."""
+        """Run one more attempt of a transaction, to its end or to the first difference."""
         self.turn.before_first_read(self._context.store.last_snapshot().incarnation)
         self.state = self.last = current = before.next()
         current.refresh()
@@ -301,11 +300,11 @@ class Replay:
         return verdict
 
     def _replay_or_fail(self, conflict: ConflictError) -> None:
-        """In the middle of a transaction: replay it, or let it fail until it is rolled back."""
+        """In the middle of a transaction, replay it, or let it fail until it is rolled back."""
         self._context.stats.conflicts += 1
         try:
             self._replay(conflict)
-        except IntegrityError:  # of a statement before this one, which must not be taken for the one that violates it
+        except IntegrityError:  # of an earlier statement, not of the one that now runs
             self.state = Failed(conflict)
             raise conflict from None
         except ConflictError as final:

@@ -2,9 +2,9 @@
 
 Transactions begin with the first statement. A read-only COMMIT, a ROLLBACK and BEGIN cost no round trip.
 
-Who does what: `use` lets one caller at a time in, and settles what was interrupted. `replay` runs an operation in the
-open transaction, and that again after a conflict. An attempt (rome.engine.attempt) is one run on one snapshot. This
-class decides which of them a statement is for.
+The parts: `use` admits one caller at a time and settles interrupted operations. `replay` runs an operation in the open
+transaction, and replays that after a conflict. An attempt (rome.engine.attempt) is one run on one snapshot. This class
+decides which of them handles a statement.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Session:
     """The engine behind one DBAPI connection. Used by one thread at a time.
 
     Attributes:
-        settings: what users of sqlite3 define and set on a connection.
+        settings: the settings and definitions of a connection that users of sqlite3 know.
     """
 
     def __init__(self, store: Store, options: Options, tracer: Tracer | None = None) -> None:
@@ -58,7 +58,7 @@ class Session:
     # ------------------------------------------------------------ state
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open, or has failed and was not rolled back yet."""
+        """Whether a transaction is open, or has failed and is not rolled back yet."""
         return self._replay.state is not IDLE or self._use.is_interrupted
 
     @property
@@ -91,9 +91,7 @@ class Session:
 
     def is_usable(self) -> bool:
         """Whether the connection is not known to be lost; no round trip."""
-        if (
-            self._use.user is not None
-        ):  # the operation that is running finds out; looking at the socket would disturb it
+        if self._use.user is not None:  # the running operation will find out; looking at the socket would disturb it
             return not self._closed
         return self._use.alone(lambda: not self._closed and self._context.store.is_usable())
 
@@ -102,13 +100,13 @@ class Session:
         """Run one statement; begins a transaction when none is open.
 
         Raises:
-            rome.errors.Error: see there. After a ConflictError the transaction must be rolled back.
+            rome.errors.Error: see that class. After a ConflictError the transaction must be rolled back.
         """
         if self._closed:
             raise _closed()
         try:
             statement = classified(sql, "execute() argument 1")
-        except TypeError:  # it has no hash
+        except TypeError:  # the text has no hash
             statement = statement_of(sql, "execute() argument 1")
         if statement.is_refused:
             _refuse(sql, statement)
@@ -137,10 +135,10 @@ class Session:
         return self._use.run(operation, self._run)
 
     def executescript(self, script: str, before: Callable[[str], object] | None = None) -> None:
-        """Commit what is open, then run every statement; what BEGIN opens stays open until COMMIT.
+        """Commit the open transaction, then run every statement; a transaction that BEGIN opens lasts until COMMIT.
 
-        Outside BEGIN .. COMMIT the whole script is one transaction, committed at its end; also before a BEGIN in
-        it: in sqlite3 the statements before are committed one by one.
+        Outside of BEGIN .. COMMIT the whole script is one transaction, committed at its end or before a BEGIN in it.
+        (sqlite3 commits those statements one by one.)
 
         Args:
             before: called with each statement, before it is run.
@@ -161,7 +159,7 @@ class Session:
         return type(state) is Attempt and state.beginning is Beginning.STATEMENT
 
     def commit(self) -> None:
-        """Commit what is open; no round trip when nothing was written.
+        """Commit the open transaction; no round trip if nothing was written.
 
         Raises:
             see Replay.commit.
@@ -169,14 +167,14 @@ class Session:
         self._use.run(_COMMIT, self._commit)
 
     def rollback(self) -> None:
-        """Forget what is open. No round trip."""
+        """Discard the open transaction. No round trip."""
         self._use.run(_ROLLBACK, self._replay.roll_back)
 
     def _run_alone(self, operation: LoggedOperation) -> Result:
         return self._use.run(operation, self._run)
 
     def _do(self, do: Callable[[], None]) -> None:
-        """Do something that is not a statement, as an operation."""
+        """Run something that is not a statement as an operation."""
 
         def run(_: LoggedOperation) -> Result:
             do()
@@ -185,7 +183,7 @@ class Session:
         self._use.run(OTHER, run)
 
     def _run(self, operation: LoggedOperation) -> Result:
-        """Run an operation, of whatever kind."""
+        """Run an operation of any kind."""
         replay, kind = self._replay, operation.statement.kind
         if not operation.statement.reads_or_writes_rows:
             check_syntax(operation.statement.text)
@@ -208,7 +206,7 @@ class Session:
         return result
 
     def _is_bracketed(self) -> bool:
-        """BEGIN or SAVEPOINT has begun the open transaction."""
+        """Whether BEGIN or SAVEPOINT has begun the open transaction."""
         state = self._replay.state
         return type(state) is Attempt and state.beginning is not Beginning.STATEMENT
 
@@ -219,7 +217,7 @@ class Session:
         return self._commit() if kind is StatementKind.COMMIT else self._replay.roll_back()
 
     def _commit(self, _: LoggedOperation | None = None) -> Result:
-        """Commit what is open; nothing need be, as with sqlite3's method."""
+        """Commit the open transaction, if there is one, as sqlite3's method does."""
         replay, observer = self._replay, self._observer
         if type(replay.state) is Failed:
             error = replay.state.error()
@@ -233,7 +231,7 @@ class Session:
         return _NOTHING
 
     def _outside_of_transactions(self, operation: LoggedOperation) -> Result | None:
-        """The result of a statement that runs outside of transactions; None for any other statement."""
+        """Return the result of a statement that runs outside of transactions; None for any other statement."""
         statement = operation.statement
         kind = statement.kind
         if kind is StatementKind.BEGIN:
@@ -251,7 +249,7 @@ class Session:
 
     # ------------------------------------------------------------ the whole database
     def copy_into(self, connection: apsw.Connection) -> None:
-        """Put what is committed into an empty SQLite database, for Connection.backup().
+        """Copy the committed database into an empty SQLite database, for Connection.backup().
 
         Raises:
             OperationalError: the open transaction has written something.
@@ -273,7 +271,7 @@ class Session:
 
     @contextmanager
     def foreign_keys_off(self) -> Iterator[None]:
-        """Inside the block, foreign keys are not enforced; unlike the PRAGMA, this works inside a transaction."""
+        """Do not enforce foreign keys inside the block; unlike the PRAGMA, this works inside a transaction."""
         before = self._context.foreign_keys
         self._context.foreign_keys = False
         try:
@@ -282,7 +280,7 @@ class Session:
             self._context.foreign_keys = before
 
     def close(self) -> None:
-        """Roll back and give everything back. Idempotent; one that was interrupted can be called again."""
+        """Roll back and release all resources. Idempotent; after an interruption it can be called again."""
         if self._use.user is not None:
             raise busy()
         if not self._closed:
@@ -307,7 +305,7 @@ def _closed() -> InterfaceError:
 
 
 def _refuse(sql: str, statement: Statement) -> None:
-    """Say what is wrong with a text that is never run, whatever else it says."""
+    """Raise the error for a text that Rome never runs."""
     if statement.multiple:
         check_syntax(split_script(sql)[0])
         raise ProgrammingError("You can only execute one statement at a time.")

@@ -1,7 +1,7 @@
 """Lets one caller at a time use a connection, and notices when one was interrupted.
 
-An exception from outside comes where Python looks for signals, which is where calls begin and end and where loops
-turn, and nowhere between two plain assignments. So do other threads.
+Python looks for signals, and switches threads, where calls begin and end and where loops repeat, and nowhere between
+two plain assignments. So only there can an exception arrive from outside, or another thread run.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from rome.workingset.sqlite_errors import translate
 Returned = TypeVar("Returned")
 
 OTHER = LoggedOperation(classify(""), ())
-"""What is no statement of the application's."""
+"""The user of a call that is not a statement of the application."""
 
 
 class Use:
-    """One connection's.
+    """The present use of one connection.
 
     Attributes:
-        user: what is being run; nobody else may use the connection meanwhile.
-        under_way: what has begun and has not come to a known end. If it is still there at the next call, it was
-            interrupted.
+        user: what is running; no other caller may use the connection meanwhile.
+        under_way: an operation that has begun and not come to a known end. If it is still set at the next call, the
+            operation was interrupted.
     """
 
     def __init__(self, context: ConnectionContext, replay: Replay) -> None:
@@ -42,13 +42,13 @@ class Use:
         self.under_way: LoggedOperation | None = None
 
     def run(self, operation: LoggedOperation, do: Callable[[LoggedOperation], Result]) -> Result:
-        """Run an operation, if nobody else is running one, and settle what an interrupted one has left.
+        """Settle what an interrupted operation has left, and run this one, unless another caller is running one.
 
-        The mark `under_way` is set while it runs. Every way out by which all is known takes it away: a result, or one
-        of Rome's errors. After any other exception it stays, and the next call settles it.
+        `under_way` is set while the operation runs. It is cleared when the outcome is known: after a result, or one of
+        Rome's errors. After any other exception it stays set, and the next call settles the operation.
 
         Raises:
-            ProgrammingError: somebody uses the connection. rome.errors.Error: what the operation raises.
+            ProgrammingError: another caller uses the connection. rome.errors.Error: raised by the operation.
         """
         if self.user is not None:
             raise busy()
@@ -75,10 +75,10 @@ class Use:
             self.user = None
 
     def alone(self, do: Callable[[], Returned]) -> Returned:
-        """Do something that is not an operation of the transaction, while nobody else uses the connection.
+        """Do something that is not an operation of the transaction, with the connection to itself.
 
         Raises:
-            ProgrammingError: somebody uses it.
+            ProgrammingError: another caller uses the connection.
         """
         if self.user is not None:
             raise busy()

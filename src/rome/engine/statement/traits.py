@@ -1,6 +1,6 @@
-"""What a statement may do, as its tokens and the schema tell; how it may be run follows from it.
+"""What a statement may do, according to its tokens and the schema; this decides how it may be run.
 
-Each trait is found by one function. In doubt it says what makes the engine more careful.
+One function finds each trait. In doubt, it gives the answer that makes the engine more careful.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ class Traits(Struct, frozen=True, gc=False):
     """How one statement may be run under one schema.
 
     Attributes:
-        sets_rowid: it may set the rowid of a table that has no INTEGER PRIMARY KEY.
-        foreign_keys: it may concern some: it adds rows to a table that has foreign keys, sets columns of such a key, or
-            deletes rows that some may refer to; or it writes a temporary table.
-        upserts: it has ON CONFLICT DO UPDATE, which looks into the rows that are in the way of new ones.
-        rewrites_unseen: it may write a row several times, of whose unique keys only the last ones are shown.
+        sets_rowid: it may set the rowid of a table without INTEGER PRIMARY KEY.
+        foreign_keys: it may concern foreign keys: it adds rows to a table that has some, sets columns of one, deletes
+            rows that others may refer to, or writes a temporary table.
+        upserts: it has ON CONFLICT DO UPDATE, which looks at the rows that new ones conflict with.
+        rewrites_unseen: it may write a row several times, and only the last unique keys of that row are visible.
         only_adds: it neither updates nor replaces rows, and no foreign key of its tables is of an unusual kind.
-        in_batches: with many sets of parameters it may run as if it were one statement.
+        in_batches: its runs with many sets of parameters may be treated as one statement.
         may_end_transaction: a row that breaks a constraint may make SQLite roll back.
-        leaves_out: a constraint of its tables has ON CONFLICT IGNORE, and may leave rows out.
-        ignores: the same, or it says so itself.
-        unguarded: it is UPDATE or DELETE, and no row beyond those that its plan reads has a say in it.
-        adds_plainly: it is INSERT .. VALUES of constants and parameters, and SQLite is going to store just these, or
-            to refuse all of it: nothing else is written, left out or computed.
+        leaves_out: a constraint of its tables has ON CONFLICT IGNORE and may leave rows out.
+        ignores: as leaves_out, or the statement itself says IGNORE.
+        unguarded: it is UPDATE or DELETE, and no row outside of its plan can affect it.
+        adds_plainly: it is INSERT .. VALUES of constants and parameters, and SQLite either stores exactly these or
+            refuses all of them: nothing else is written, left out or computed.
     """
 
     sets_rowid: bool = False
@@ -61,7 +61,7 @@ class Traits(Struct, frozen=True, gc=False):
 
 
 class _Asked(NamedTuple):
-    """What the functions below look at. `written`: the stored tables; `inserted`: those of them that may get rows."""
+    """The input of the functions below. `written`: the stored tables; `inserted`: those that may get rows."""
 
     statement: Statement
     tokens: Sequence[Token]
@@ -75,14 +75,14 @@ class _Asked(NamedTuple):
 
     @property
     def constraint_clauses(self) -> frozenset[str]:
-        """Those of all tables that it writes."""
+        """The conflict clauses of constraints, over all tables that the statement writes."""
         return frozenset().union(*(clauses_of_constraints(table.sql) for table in self.written))
 
 
 def traits_of(
     statement: Statement, inspection: Inspection, plan: FetchPlan, catalog: Catalog, firing: Collection[str]
 ) -> Traits:
-    """The traits of a statement.
+    """Find the traits of a statement.
 
     Args:
         firing: lower-case names of the tables whose change may fire a trigger.
@@ -121,7 +121,7 @@ def traits_of(
 
 
 def may_replace(clause: str | None, table: Table) -> bool:
-    """Whether INSERT or UPDATE with this clause can delete rows of the table that are in its way."""
+    """Whether INSERT or UPDATE with this clause can delete conflicting rows of the table."""
     return clause == "REPLACE" or "REPLACE" in clauses_of_constraints(table.sql)
 
 
@@ -153,12 +153,12 @@ def _column_list(tokens: Sequence[Token]) -> Sequence[Token]:
 
 
 def _concerns_foreign_keys(asked: _Asked) -> bool:
-    """Whether what the statement does can violate a foreign key, or trigger its action."""
+    """Whether the statement can violate a foreign key or trigger its action."""
     return bool(asked.inspection.temporary_written) or any(_concerns_keys_of(asked, table) for table in asked.written)
 
 
 def _concerns_keys_of(asked: _Asked, table: Table) -> bool:
-    """The same, for what it does to one table."""
+    """Whether the statement's effect on one table can violate a foreign key or trigger its action."""
     name, inspection = table.name.lower(), asked.inspection
     referring = asked.catalog.referencing.get(name, ())
     if not (table.foreign_keys or referring):
@@ -174,7 +174,7 @@ def _concerns_keys_of(asked: _Asked, table: Table) -> bool:
 
 
 def _updated(asked: _Asked, table: Table) -> set[int]:
-    """Positions of the columns that it sets in rows that are there."""
+    """Return the positions of the columns that the statement sets in existing rows."""
     name = table.name.lower()
     found = {table.positions.get(column, ROWID) for changed, column in asked.inspection.updated if changed == name}
     if table.rowid_alias is not None and not found.isdisjoint({ROWID, table.rowid_alias}):
@@ -211,10 +211,10 @@ def _leaves_out(asked: _Asked) -> bool:
 
 
 def _runs_in_batches(asked: _Asked) -> bool:
-    """Whether its runs with many sets of parameters give the same one by one and as one statement, if none fails.
+    """Whether running a batch one by one and as one statement gives the same, if no run fails.
 
-    The rows of INSERT must be known before. A conflict clause may delete rows, which nobody counts. And nothing may ask
-    what a run before has counted.
+    The rows of INSERT must be known in advance. There must be no conflict clause, which may delete rows without
+    counting them. And nothing may ask what an earlier run has counted.
     """
     inspection, tokens = asked.inspection, asked.tokens
     if not inspection.written or inspection.temporary_written or inspection.temporary_read:
@@ -227,14 +227,14 @@ def _runs_in_batches(asked: _Asked) -> bool:
         return False
     texts = [tokens, *(tokenize(table.sql) for table in asked.written)]
     if asked.catalog.views.keys() & {identifier(token).lower() for token in tokens}:
-        texts += [tokenize(view.sql) for view in asked.catalog.views.values()]  # one may read another
+        texts += [tokenize(view.sql) for view in asked.catalog.views.values()]  # one view may read another
     return not any(calls(text, _TELL_RUNS_APART) for text in texts)
 
 
 def _is_unguarded(asked: _Asked) -> bool:
-    """Whether UPDATE sets no column of a unique key, and nothing is computed or done besides; DELETE has no such key.
+    """Whether UPDATE sets no column of a unique key, and UPDATE or DELETE has no other effect and computes nothing.
 
-    (Foreign keys are looked at before.)
+    (The caller has checked foreign keys.)
     """
     if asked.inserted or asked.clause is not None or asked.constraint_clauses:
         return False
@@ -262,5 +262,5 @@ def _adds_plainly(asked: _Asked) -> bool:
 
 
 def _has_computed_default(sql: str) -> bool:
-    """Whether a column of a CREATE TABLE has DEFAULT (expression): what it gives need not even be text."""
+    """Whether a column of a CREATE TABLE has DEFAULT (expression), whose value may be of any type."""
     return any(word.word == "DEFAULT" and after.word == "(" for word, after in pairwise(tokenize(sql)))

@@ -1,7 +1,7 @@
 """Runs INSERT, UPDATE and DELETE on the working set so that they do what they would do on the whole database.
 
-A change reads its plan, as a query does (rome.engine.reading.queries), the guards that show before it runs, and ids for
-its new rows, in one trip if the plan needs no more. Then rome.engine.writing.guard_loop runs it.
+A change reads its plan (as a query does: rome.engine.reading.queries), the guards that are known before it runs, and
+ids for its new rows. One trip is enough if the plan needs no more. Then rome.engine.writing.guard_loop runs it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from rome.transaction.transaction import ReadRequest, merged
 from rome.workingset.workingset import StatementRun
 
 _TELLS_CHOSEN = 0x5AFE_1D00_0000_0001
-"""No application names this id: if a new row has it, SQLite has chosen it, and no id is left that it could have."""
+"""An id that no application sets: if a new row has it, SQLite chose it, and the store has no id left for the row."""
 
 
 class Execution:
     """Runs the changes of one transaction.
 
     Attributes:
-        ids: of the rows that it inserts.
+        ids: the ids for rows that it inserts.
     """
 
     def __init__(self, reader: Reader, store: Store, identifiers: IdBlocks) -> None:
@@ -50,10 +50,10 @@ class Execution:
         """Run INSERT, UPDATE or DELETE with many sets of parameters as if that were one statement: all or nothing.
 
         Returns:
-            None: each has to run by itself, as one of them fails, or what it needs is known only once the others have
-            run. What they need is read, as far as it is known, and nothing else of it is left.
+            None if each has to run by itself, because one of them fails or because its needs are known only after the
+            others have run. Then what they need has been read, as far as it is known, and nothing else remains.
 
-        Cost: a round trip; for a row of 24 columns a third of the time that a run by itself takes.
+        Cost: one round trip; a row of 24 columns takes a third of the time of a separate run.
         """
         foreign_keys = foreign_keys and prepared.traits.foreign_keys
         target = prepared.target
@@ -62,7 +62,7 @@ class Execution:
         together = prepared.traits.in_batches and (
             self.ids.come_together(target, needed, len(rows))
             if target is not None
-            else not foreign_keys  # SQLite would count what their actions do
+            else not foreign_keys  # SQLite would count the rows that their actions change
         )
         change = Change(prepared, batch, check, rows, foreign_keys, self.defer_foreign_keys)
 
@@ -89,11 +89,11 @@ class Execution:
     def change(
         self, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation, *, foreign_keys: bool
     ) -> StatementRun:
-        """Run INSERT, UPDATE or DELETE; its error is in what is returned.
+        """Run INSERT, UPDATE or DELETE; return its result, or its error as part of that.
 
         Raises:
-            DataError: it made a text that is not UTF-8; nothing of it is left.
-            WorkingSetFullError, IdsExhaustedError: it needs too many rows, or ids; the same.
+            DataError: it made a text that is not UTF-8; the change is undone.
+            WorkingSetFullError, IdsExhaustedError: it needs too many rows or ids; the change is undone.
         """
 
         foreign_keys = foreign_keys and prepared.traits.foreign_keys
@@ -139,7 +139,7 @@ class Execution:
         except IdsExhaustedError:
             if planned is not None:
                 raise
-            needed, reserves = 0, []  # it may set all of its ids, or have no rows: the run will show
+            needed, reserves = 0, []  # it may set all of its ids itself, or have no rows: the run will show
             reserved = gather(self.reader, prepared.plan, parameters, check, requests)
             if target.rowid_alias is not None:
                 first = _TELLS_CHOSEN
@@ -150,14 +150,15 @@ class Execution:
     def _guards_can_wait(change: Change, reserves: Sequence[Reserve]) -> bool:
         """Whether nothing need be read before an INSERT runs.
 
-        Its guards show when it has run, and most often bring nothing: so they are derived once, and not before it runs,
-        too. With ids or parents to be read that would be a second trip; and a conflict clause expects rows.
+        The guards are known after the run and usually bring nothing, so they need not be derived before it as well. If
+        ids or parents must be read first, waiting would cost a second trip; and with a conflict clause, rows are likely
+        to be found.
         """
         prepared = change.prepared
         return prepared.target is not None and prepared.traits.in_batches and not (reserves or change.foreign_keys)
 
     def _planned_guards(self, change: Change) -> list[ReadRequest]:
-        """The guards that show before the statement runs."""
+        """Return the guards that are known before the statement runs."""
         target = change.prepared.target
         if target is None or change.planned is None:
             return []
@@ -165,13 +166,14 @@ class Execution:
         return [*change.as_reads(found)]
 
     def _whole_target(self, change: Change, target: Table) -> list[ReadRequest]:
-        """The table, where an upsert may look at rows that no guard shows."""
+        """Return a request for the whole table, if an upsert may look at rows that no guard shows."""
         prepared, planned = change.prepared, change.planned
         if prepared.traits.rewrites_unseen and (planned is None or len(planned) > 1):
             return [replace(whole(target), check=change.check)]
         if planned is None and prepared.traits.upserts:
-            # Guards show what is in the way of rows that come in. One that meets a known row by one key does not come
-            # in, whatever is in its way by another key, which may be what it should have met first.
+            # Guards show what conflicts with rows that were inserted. A row that conflicts with a known row through one
+            # key is not inserted, so a row that conflicts through another key stays hidden, although it may be the one
+            # to find first.
             if any(index.unique for index in target.indexes):
                 return [replace(whole(target), check=change.check)]
             if change.check is Validation.ROWS:

@@ -1,8 +1,8 @@
 """Runs one change on the working set until no guard of it is unknown.
 
-It runs inside a savepoint; from the rows it wrote, guards are derived; those not yet known are read in one trip; if
-they bring rows, the run is undone, the rows are hydrated, and it runs again. So SQLite itself raises its usual error,
-at the statement, in the same words.
+The change runs inside a savepoint, and guards are derived from the rows that it wrote. Guards that are not known yet
+are read in one trip. If they bring rows, the run is undone, the rows are hydrated, and the change runs again. So SQLite
+itself raises its usual error, at the statement, in the same words.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Change(Struct, frozen=True, gc=False):
     """A statement that changes rows, with what is known of it before it runs.
 
     Attributes:
-        batch: its parameters; it is run once with each, as if that were one statement.
-        check: what it reads must stay so, as far as this says.
-        planned: the rows of INSERT .. VALUES, of all runs; None for every other statement.
-        foreign_keys: it may concern some, and they are enforced.
-        deferred: they wait for COMMIT.
+        batch: its sets of parameters; it runs once with each, as if all runs were one statement.
+        check: which changes by others to what it reads make COMMIT fail.
+        planned: the rows of INSERT .. VALUES, for all runs; None for any other statement.
+        foreign_keys: whether it may concern foreign keys that are enforced.
+        deferred: whether those keys wait for COMMIT.
     """
 
     prepared: Prepared
@@ -58,7 +58,7 @@ class Change(Struct, frozen=True, gc=False):
     deferred: bool = False
 
     def as_reads(self, requests: Sequence[ReadRequest]) -> Sequence[ReadRequest]:
-        """Guards, validated as what ON CONFLICT DO UPDATE reads: its WHERE or CHECK may refuse the row in the way."""
+        """Return guards to be validated as reads of ON CONFLICT DO UPDATE, whose WHERE or CHECK may refuse a row."""
         target = self.prepared.target
         if self.check is not Validation.ROWS or target is None or not self.prepared.traits.upserts:
             return requests
@@ -80,8 +80,8 @@ class GuardLoop:
     """The runs of one change, from the first to the one that stands.
 
     Args:
-        needed: how many ids it is going to take, at first sight.
-        first: what to tell SQLite for the next id, where none is ours.
+        needed: how many ids the change seems to need.
+        first: the next id to give SQLite when no reserved id is at hand.
     """
 
     def __init__(self, reader: Reader, ids: RowIds, change: Change, needed: int, first: int | None = None) -> None:
@@ -96,16 +96,16 @@ class GuardLoop:
         self._above = 0
         """The greatest rowid of the target before the run."""
         self._unknown: Sequence[ReadRequest] = ()
-        """Guards that were read, and brought rows that the run did not have."""
-        # Without a parent that is missing, SQLite need not enforce foreign keys; of many rows its own look is cheaper.
+        """Guards that were read and brought rows that the run did not have."""
+        # If no parent is missing, SQLite need not enforce foreign keys; for many rows, its own check is cheaper.
         parents_known = (
             change.foreign_keys and change.prepared.traits.only_adds and len(change.batch) == 1 and self._have_parents()
         )
         self._enforced = None if parents_known else change.foreign_keys
-        """Whether SQLite must enforce foreign keys; None if that does not matter, since none can be violated."""
+        """Whether SQLite must enforce foreign keys; None if it does not matter because none can be violated."""
 
     def run(self) -> StatementRun:
-        """Run until no guard is unknown. If one of several runs fails, none of them is left."""
+        """Run until no guard is unknown. If one run of a batch fails, all of them are undone."""
         change, target = self._change, self._target
         while True:
             if target is not None and target.rowid_alias is not None and self._needed:
@@ -122,7 +122,7 @@ class GuardLoop:
         return run
 
     def _attempt(self) -> StatementRun | None:
-        """One run, if it stands; None if it was undone, and the next one can begin."""
+        """Run once; return the run if it stands, or None if it was undone and the next one can begin."""
         self._unknown = ()
         with AllOrNothing(self._working_set) as block:
             run = self._tried(block)
@@ -133,7 +133,7 @@ class GuardLoop:
         return run
 
     def _tried(self, block: AllOrNothing) -> StatementRun | None:
-        """As `_attempt`, in its block; a run that does not stand is still to be undone."""
+        """Do the work of `_attempt` inside its savepoint; the caller undoes a run that does not stand."""
         target = self._target
         self._above = self._working_set.max_rowid(target) if target is not None and not target.without_rowid else 0
         if self._prepared.traits.leaves_out:
@@ -146,7 +146,7 @@ class GuardLoop:
         if run.error is not None:
             run = self._after_failure(block, run, run.error)
         if run is None or not self._working_set.connection.in_transaction:
-            return run  # SQLite ends the transaction by itself when no id is left, and by OR ROLLBACK
+            return run  # SQLite ends the transaction by itself when no id is left, and for OR ROLLBACK
         if run.error is not None and len(self._change.batch) > 1:
             return run
         events = self._with_ids(run)
@@ -167,7 +167,7 @@ class GuardLoop:
         return self._prepared.traits.may_end_transaction
 
     def _stands(self, run: StatementRun) -> StatementRun:
-        """Note what a run has done that no guard speaks against."""
+        """Record what a run has done, now that no guard contradicts it."""
         working_set, connection = self._working_set, self._working_set.connection
         if run.error is not None and str(run.error).startswith(ROLLED_BACK):
             connection.execute("ROLLBACK")
@@ -192,11 +192,11 @@ class GuardLoop:
         clause: ConflictClause | None = None,
         triggers: bool = True,
     ) -> StatementRun:
-        """Run the statement, its ids from `first` on; perhaps with foreign keys deferred, or a conflict clause.
+        """Run the statement with ids from `first` on, if asked with foreign keys deferred or with a conflict clause.
 
         Args:
-            foreign_keys: whether to enforce them; None if that does not matter, since none can be violated.
-            triggers: let them fire. Without them more rows come in, whose guards are wanted.
+            foreign_keys: whether to enforce them; None if it does not matter because none can be violated.
+            triggers: whether they may fire. Without triggers, more rows are written, whose guards are needed.
         """
         working_set, text = self._working_set, self._prepared.statement.text
         if self._first is not None and self._target is not None:
@@ -204,7 +204,7 @@ class GuardLoop:
         if clause is not None:
             text = with_conflict_clause(text, clause)
         if clause is not None or (self._prepared.traits.foreign_keys and foreign_keys is not None):
-            working_set.enforce_foreign_keys(bool(foreign_keys))  # by REPLACE any change may delete other rows
+            working_set.enforce_foreign_keys(bool(foreign_keys))  # with REPLACE, any change may delete other rows
         fires = triggers and self._fires
         with working_set.deferred(deferred or self._change.deferred), working_set.firing() if fires else _nothing:
             return working_set.run(text, self._change.batch, self._reader.schema.with_generated)
@@ -216,7 +216,8 @@ class GuardLoop:
 
     # ------------------------------------------------------------ ids
     def _with_ids(self, run: StatementRun) -> list[Event] | None:
-        """The events of a run, its new rows under ids from the store; None if it took others, and needs more."""
+        """Return a run's events, with the new rows under ids from the store; None if it took other ids and needs
+        more."""
         target, events = self._target, run.events
         if target is None or target.without_rowid:
             return events
@@ -250,7 +251,7 @@ class GuardLoop:
         return True
 
     def _after_failure(self, block: AllOrNothing, run: StatementRun, error: Exception) -> StatementRun | None:
-        """The result of a run that failed, if everything is known on which its error depends; otherwise None."""
+        """Return the result of a failed run if everything that its error depends on is known; otherwise None."""
         if isinstance(error, IdsExhaustedError) and not self._working_set.connection.in_transaction:
             return run
         if len(self._change.batch) > 1:
@@ -268,7 +269,8 @@ class GuardLoop:
                     return run
         target, planned = self._target, self._change.planned
         if run.error is not None and target is not None and target.computed and planned:
-            # SQLite may have failed to compute a key before it came to a row in the way, which it does not know.
+            # SQLite may have failed to compute a key before it reached a conflicting row that is not in the working
+            # set.
             requests = merged(self._reader.schema.guards.planned(target, planned, foreign_keys=False))
             self._reader.read(requests)
             if self._reader.brings_new(requests):
@@ -277,11 +279,12 @@ class GuardLoop:
         return run
 
     def _read_guards_of_failure(self, block: AllOrNothing, error: IntegrityError) -> None:
-        """Read the guards of a statement that failed; what it leaves in the working set is to be undone.
+        """Read the guards of a failed statement; the caller must undo what this leaves in the working set.
 
-        The hook sees no row that breaks a constraint. A foreign key shows it when it is deferred; a unique key when
-        the rows in its way are replaced: on all rows another key may come first than on the rows known so far. And
-        of rows with generated columns the hook gives no values, and they are gone unless the failure keeps them.
+        The hook does not see a row that breaks a constraint. If the constraint is a foreign key, deferring the key
+        makes the row visible; if it is a unique key, replacing the conflicting rows does: with all rows present, a
+        different key may be violated first than with those known so far. For rows with generated columns the hook gives
+        no values, and these rows are gone unless the failure keeps them.
         """
         if isinstance(error, ForeignKeyViolation):
             block.back()
@@ -299,14 +302,15 @@ class GuardLoop:
             self._read_guards(run.events, foreign_keys=False)
 
     def _explore(self) -> StatementRun | None:
-        """Read the guards of a statement in which a constraint's own ON CONFLICT IGNORE may leave rows out.
+        """Read the guards of a statement from which a constraint's own ON CONFLICT IGNORE may leave rows out.
 
-        The hook sees no row that is left out; and one that a known row keeps out may have an unknown one in its way by
-        another key, of which SQLite would say more. So the rows replace what is in their way, for once. If the hook may
-        not have seen all of them, the table is read whole. What it leaves in the working set is to be undone.
+        The hook does not see a row that is left out. A row that conflicts with a known row may also conflict with an
+        unknown one through another key, for which SQLite would raise an error. So in this run the new rows replace
+        those that they conflict with. If the hook may have missed some, the table is read whole. The caller must undo
+        what this leaves in the working set.
 
         Returns:
-            a run: it has ended the transaction.
+            A run if it has ended the transaction.
         """
         prepared = self._prepared
         run = self._run(False, clause="REPLACE", triggers=False)
@@ -325,11 +329,11 @@ class GuardLoop:
         return None
 
     def _read_guards(self, events: Sequence[Event], *, foreign_keys: bool, failed: bool = False) -> Error | None:
-        """Read the guards of these events; those that bring rows which the run did not have are unknown.
+        """Read the guards of these events, and note as unknown those that bring rows which the run did not have.
 
         Returns:
-            what SQLite says when it cannot compute the key of a row in an index. (With the rows that are missing it may
-            say something else before it comes to that.)
+            SQLite's error if it cannot compute a row's key in an index. (With the missing rows present, it may raise a
+            different error first.)
         """
         working_set = self._working_set
 
@@ -365,7 +369,7 @@ class GuardLoop:
         return failures[0] if failures else None
 
     def _validate_what_kept_rows_out(self) -> None:
-        """No guard shows by which key a known row kept another one out, so all of those known must stay as they are."""
+        """Validate all known rows: no guard shows through which key one of them kept a new row out."""
         tables = self._reader.schema.catalog.tables
         for name in self._prepared.inspection.written:
             if name in tables:
@@ -373,6 +377,6 @@ class GuardLoop:
 
 
 def validate_hydrated(reader: Reader, table: Table) -> None:
-    """Validate the rows in the working set: guards show those that are missing, and an upsert looks at any."""
+    """Validate the rows in the working set: guards show only missing rows, and an upsert may look at any row."""
     for stored in reader.working_set.contents.of(table.id).hydrated.values():
         reader.transaction.read_set.add_point(table.id, stored.key, stored.version)

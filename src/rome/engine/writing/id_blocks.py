@@ -1,9 +1,9 @@
-"""Ids for new rows that the store has reserved, and that have not been handed out yet.
+"""Ids for new rows that are reserved in the store and have not been handed out yet.
 
-By default ids *rise*: a statement reserves as many as it needs, so that its ids are greater than all that were handed
-out before, whoever got them. "Newest by id" and "everything since the last id" are what applications take for granted,
-as with MySQL's AUTO_INCREMENT and PostgreSQL's sequences. What a statement leaves, and what a transaction had that is
-rolled back, the connection uses when it reserves next, unless somebody has taken a later one meanwhile.
+By default ids *rise*: a statement reserves as many as it needs, so that its ids are greater than all those handed out
+before, to any connection. "Newest by id" and "everything since the last id" are what applications take for granted,
+as with MySQL's AUTO_INCREMENT and PostgreSQL's sequences. The connection reuses ids that a statement left over or a
+rolled-back transaction had when it reserves next, unless a later id was taken meanwhile.
 
 With `ids=blocks` the connections of a process share blocks of BLOCK ids. That saves trips, and ids run backwards
 between processes.
@@ -18,11 +18,11 @@ BLOCK = 32
 
 
 class IdBlocks:
-    """Blocks by (incarnation of the database, table id).
+    """Blocks of reserved ids, by (incarnation of the database, table id).
 
     Attributes:
-        size: how many ids to reserve at once, at least.
-        at_hand: the blocks: their first ids that are free, and where they end.
+        size: the least number of ids to reserve at once.
+        at_hand: for each block, its first free id and its end.
     """
 
     def __init__(self, size: int) -> None:
@@ -36,14 +36,14 @@ class IdBlocks:
         self._lock = Lock()
 
     def retire(self) -> None:
-        """Hand out nothing more of what is there: others may have taken greater ids by now."""
+        """Hand out no more ids of the present blocks: others may have taken greater ids by now."""
         if self.at_hand:
             for (incarnation, table_id), (first, stop) in self.at_hand.items():
                 self.leave(incarnation, table_id, first, stop)
             self.at_hand.clear()
 
     def leave(self, incarnation: bytes, table_id: int, first: int, stop: int) -> None:
-        """Note ids [first, stop) that nobody uses; the greatest in one piece are kept, to be taken again."""
+        """Record unused ids [first, stop); the greatest contiguous run is kept for reuse."""
         if first < stop:
             left_first, left_stop = self._left.get((incarnation, table_id), (first, stop))
             if first <= left_stop and left_first <= stop:
@@ -53,11 +53,11 @@ class IdBlocks:
             self._left[incarnation, table_id] = first, stop
 
     def left(self, incarnation: bytes, table_id: int) -> tuple[int, int] | None:
-        """What to take again; this tells it once."""
+        """Return the ids to reuse, and forget them."""
         return self._left.pop((incarnation, table_id), None)
 
     def take(self, incarnation: bytes, table_id: int, size: int, above: int) -> int | None:
-        """The first of `size` consecutive ids, all above `above`, for the caller alone; None if too few are at hand."""
+        """Take `size` consecutive ids above `above`, and return the first; None if too few are at hand."""
         with self._lock:
             first, stop = self.at_hand.get((incarnation, table_id), (0, 0))
             first = max(first, above + 1)
@@ -67,7 +67,7 @@ class IdBlocks:
             return first
 
     def add(self, incarnation: bytes, table_id: int, first: int, size: int) -> None:
-        """Put in a block that the store has reserved; it replaces the one before, which was too small."""
+        """Add a block that the store has reserved; it replaces the one before, which was too small."""
         with self._lock:
             old_first, old_stop = self.at_hand.get((incarnation, table_id), (0, 0))
             if old_stop == first and old_first < old_stop:
@@ -82,7 +82,7 @@ class IdBlocks:
                 self.at_hand[incarnation, table_id] = first, block_stop
 
     def discard(self, incarnation: bytes, table_id: int, up_to: int | None = None) -> None:
-        """Drop what is there: an id in it turned out to be taken, or an explicit id up to `up_to` went into it."""
+        """Drop the block because one of its ids was found taken, or because an explicit id up to `up_to` lies in it."""
         with self._lock:
             first, _ = self.at_hand.get((incarnation, table_id), (0, 0))
             if up_to is None or first <= up_to:
@@ -93,5 +93,5 @@ class IdBlocks:
 
 
 IDENTIFIERS = IdBlocks(BLOCK)
-"""Those of `ids=blocks`: shared by the connections of the process, whose ids are so in the order of its INSERTs."""
+"""The blocks of `ids=blocks`: the connections of the process share them, so its ids follow the order of its INSERTs."""
 os.register_at_fork(after_in_child=IDENTIFIERS.forget)

@@ -1,4 +1,4 @@
-"""Ids of the rows that one transaction inserts: from the store's sequences."""
+"""Ids for the rows that one transaction inserts, taken from the store's sequences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BINARY: tuple[Collation] = ("BINARY",)
 
 
 class Taken(Struct, frozen=True, gc=False):
-    """Ids handed out: `size` of them, from `first` on, of a table's sequence."""
+    """`size` ids handed out of a table's sequence, from `first` on."""
 
     table_id: int
     table: str
@@ -36,7 +36,7 @@ class Taken(Struct, frozen=True, gc=False):
 
 
 class RowIds:
-    """What one transaction takes of the sequences.
+    """The ids that one transaction takes from the sequences.
 
     Attributes:
         taken: ids handed out, in order; a replay hands out the same again.
@@ -55,12 +55,12 @@ class RowIds:
         self._again = False  # were the last ones taken from `given`?
 
     def begin_statement(self) -> None:
-        """Give up ids that the previous statement has left."""
+        """Give up ids that the previous statement did not use."""
         if self._ids is not IDENTIFIERS:
             self._ids.retire()
 
     def give_up(self) -> None:
-        """Give up all ids of the transaction, which is rolled back."""
+        """Give up all ids of the transaction, because it is rolled back."""
         if self.taken and self._ids is not IDENTIFIERS:
             self.begin_statement()
             incarnation = self._incarnation()
@@ -72,15 +72,15 @@ class RowIds:
         return snapshot.incarnation
 
     def _is_private(self, table: Table) -> bool:
-        """Whether its ids need no store: nobody else knows the table yet, or COMMIT validates that none has a row more.
+        """Whether a table's ids need no store: only we know the table, or COMMIT validates that no row was added.
 
-        The latter once this transaction has written the table's row in sqlite_sequence.
+        COMMIT does so once this transaction has written the table's row in sqlite_sequence.
         """
         return table.id >= self._reader.first_new_table or table.id in self._working_set.contents.sequences
 
     @staticmethod
     def needed(table: Table, rows: Sequence[PlannedRow]) -> int:
-        """How many ids INSERT .. VALUES of these rows takes."""
+        """Return how many ids an INSERT .. VALUES of these rows takes."""
         if table.without_rowid:
             return 0
         if table.rowid_alias is None:
@@ -88,11 +88,11 @@ class RowIds:
         return sum(not row.rowid_given for row in rows)
 
     def are_from_store(self, table: Table) -> bool:
-        """Whether new rows of a table with an INTEGER PRIMARY KEY get ids that the store has not handed out before."""
+        """Whether new rows of a table with an INTEGER PRIMARY KEY get ids never handed out before."""
         return not (table.rowid_alias is None or self.given or self._is_private(table))
 
     def for_one(self, table: Table) -> Reserve | None:
-        """What to ask of the store for the id of one row, where `are_from_store`; None if ids are at hand."""
+        """Return what to reserve for one row's id if `are_from_store`; None if ids are at hand."""
         if self._ids.at_hand:
             found = self.reserves(table, 1)
             return found[0] if found else None
@@ -100,19 +100,19 @@ class RowIds:
         return self._reserve(table, 1, 0 if is_empty else self._working_set.max_rowid(table))
 
     def note_taken(self, table: Table, first: int) -> None:
-        """An id for one row, asked for by itself, is taken, and was never at hand."""
+        """Record as taken an id that was reserved for one row by itself, and was never at hand."""
         self._again = False
         self.taken.append(Taken(table.id, table.name.lower(), first, 1))
 
     def claim_one(self, table: Table, rowid: int) -> None:
-        """As `claim`, for one row."""
+        """Do as `claim`, for one row."""
         key = encode_key((rowid,), _BINARY)
         transaction = self._reader.transaction
         if transaction.cache.claim(table.id, key):
             transaction.read_set.add_point(table.id, key, 0)
 
     def reserves(self, table: Table, needed: int, *, perhaps_more: bool = False) -> list[Reserve]:
-        """What to ask of the store so that so many ids are at hand; or a block of them, if the run may need more."""
+        """Return what to reserve so that `needed` ids are at hand, or a block if the run may need more."""
         if not needed or table.without_rowid or self._is_private(table):
             return []
         above = self._working_set.max_rowid(table)
@@ -132,7 +132,7 @@ class RowIds:
 
     @staticmethod
     def guards(table: Table, reserves: Sequence[Reserve]) -> list[ReadRequest]:
-        """The rows of ids that are taken again: somebody may have named one of them."""
+        """Return requests for the rows of reused ids: another client may have set one of these ids explicitly."""
         if table.rowid_alias is None and table.key.columns != (ROWID,):
             return []
         keys = [
@@ -152,10 +152,10 @@ class RowIds:
             self._ids.add(self._incarnation(), table.id, first, size)
 
     def take(self, table: Table, size: int, above: int) -> int:
-        """Ids for this transaction alone. A round trip only if the block at hand is too small.
+        """Take ids for this transaction alone, with a round trip only if the block at hand is too small.
 
         Raises:
-            IdsExhaustedError: there are not that many left.
+            IdsExhaustedError: fewer ids are left.
         """
         if self._is_private(table):
             row = self._working_set.contents.sequences.get(table.id)
@@ -186,9 +186,9 @@ class RowIds:
         return first_free
 
     def come_together(self, table: Table, needed: int, rows: int) -> bool:
-        """Whether a batch that inserts so many rows gets the ids that they would get one by one.
+        """Whether a batch gives its rows the same ids as inserting them one by one.
 
-        All of them must ask for one, or none; and a replay must have them in one piece, as they were taken.
+        Either all rows must need an id, or none; and a replay must have the ids in one piece, as they were taken.
         """
         if needed not in (0, rows):
             return False
@@ -196,12 +196,12 @@ class RowIds:
 
     @staticmethod
     def _fits(ids: Taken, table: Table, size: int) -> bool:
-        # By name: the table may have been dropped and made anew since. Then the ids are not from its sequence, and
-        # count as set by the statement: COMMIT validates that they are free, and raises the sequence.
+        # Compared by name: the table may have been dropped and created again since. Then the ids are not from its
+        # sequence, and count as set by the statement: COMMIT validates that they are free, and raises the sequence.
         return ids.table == table.name.lower() and ids.size >= size
 
     def take_back(self, table: Table) -> None:
-        """Undo the last `take`; the rows that it was for are going to take their ids one by one."""
+        """Undo the last `take`: its rows are going to take their ids one by one."""
         if self._is_private(table):
             return
         last = self.taken.pop()
@@ -218,10 +218,11 @@ class RowIds:
         above: int,
         planned_rows: list[PlannedRow] | None,
     ) -> int | None:
-        """How many ids the run would have needed, when it took some that are not ours; None when it did not.
+        """Return how many ids the run would have needed if it took some that are not ours; None if it did not.
 
-        SQLite takes the next id after the greatest so far; whatever is not that was set by the statement. What it takes
-        after one above ours counts as set, too: no block would ever reach there. A guard finds who has it.
+        SQLite takes the id after the greatest so far; the statement set any other id explicitly. An id that SQLite
+        takes after one above ours counts as set, too, since no block would ever reach it; a guard finds a row that has
+        it.
         """
         if planned_rows is not None and all(row.rowid_given for row in planned_rows):
             return None
@@ -242,25 +243,25 @@ class RowIds:
         return max(inserted, size + 1) if short else None
 
     def claim(self, table: Table, events: Sequence[Event], ids: tuple[int | None, int]) -> None:
-        """Take the rows of ids from our own block as absent in the store, unread: COMMIT validates it."""
+        """Assume, without reading, that the store has no rows with the ids of our own block: COMMIT validates it."""
         for rowid in self._used(table, events, ids):
             self._claim_key(table, encode_key([rowid], ["BINARY"]))
 
     def give_back(self, table: Table, events: Sequence[Event], ids: tuple[int | None, int]) -> None:
-        """Return what a run has not used of ids (the first, None for none, and how many)."""
+        """Give back the ids that a run has not used: `first` (None for none) and how many."""
         first, size = ids
         if first is not None and not self._is_private(table) and not self.given:
             used = max(self._used(table, events, ids), default=first - 1) + 1
             self._ids.give_back(self._incarnation(), table.id, used, first + size)
 
     def looked_at(self, snapshot: Snapshot | None) -> dict[int, Looked]:
-        """What was seen of the sequences beside this snapshot, by table id; for attempt.sequence_table to fill."""
+        """What was seen of the sequences outside of this snapshot, by table id; attempt.sequence_table fills it."""
         if snapshot != self._looked_beside:
             self._looked_beside, self._looked = snapshot, {}
         return self._looked
 
     def follow(self, table: Table, events: Sequence[Event]) -> None:
-        """Raise a row of sqlite_sequence that this transaction has written: as SQLite does, by rows that come in."""
+        """Raise a sqlite_sequence row that this transaction has written, as SQLite does when rows are inserted."""
         sequences, name = self._working_set.contents.sequences, table.name.lower()
         row = sequences.get(table.id)
         new = [event.rowid_after for event in events if event.kind == "INSERT" and event.table == name]
@@ -287,7 +288,7 @@ class RowIds:
     def renumber(self, table: Table, events: list[Event], above: int, prepared: Prepared) -> list[Event]:
         """Give new rows of a table without INTEGER PRIMARY KEY rowids from its sequence.
 
-        SQLite picks the next one in the working set, which another client's row may have.
+        SQLite picks the next rowid in the working set, and another client's row may have that one.
         """
         mine = [event for event in events if event.table == table.name.lower()]
         new = sorted({event.rowid_after for event in mine if event.kind == "INSERT"})
@@ -311,7 +312,7 @@ class RowIds:
 
     @staticmethod
     def _with_rowids(table: Table, events: Sequence[Event], moves: dict[int, int]) -> list[Event]:
-        """The events after the moves; an event before its row's INSERT is of another row, which had that rowid."""
+        """Return the events with the new rowids; events before a row's INSERT concern another row with its rowid."""
         name = table.name.lower()
         inserted: set[int] = set()
         changed = []

@@ -1,12 +1,12 @@
-"""Changes of which the plan proves that the guard loop has nothing to find; they take the short way past it.
+"""Changes that skip the guard loop, because their plan proves that it would find nothing.
 
-An UPDATE or DELETE that is *unguarded* (see Traits) runs once. An INSERT that *adds plainly* writes just the row that
-is planned, so its guards are all known before it runs. If no stored row has one of its unique keys, and the store has
-shown its parents, SQLite can only store it, or refuse it by NOT NULL, CHECK or a row that this transaction has written;
-and then it leaves nothing of it. So there is no need for a savepoint, for the hook that shows what was written, for
-enforcing foreign keys, nor for the parents to be in the working set.
+An UPDATE or DELETE that is *unguarded* (see Traits) runs once. An INSERT that *adds plainly* writes exactly the planned
+row, so all of its guards are known before it runs. If no stored row has one of its unique keys, and its parents were
+read, SQLite can only store the row, or refuse it because of NOT NULL, CHECK or a row that this transaction has written;
+a refused row leaves nothing behind. So the INSERT needs no savepoint, no hook to see what was written, no enforced
+foreign keys, and no parents in the working set.
 
-Where anything is otherwise, the guard loop takes over, from the state that is reached.
+In any other case the guard loop takes over, from the state reached so far.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rome.workingset.workingset import StatementRun
 
 
 def change_unguarded(reader: Reader, ids: RowIds, change: Change) -> StatementRun:
-    """Read what an UPDATE or DELETE reads, and run it, without looking for guards."""
+    """Read the plan of an UPDATE or DELETE, and run the statement without looking for guards."""
     prepared, parameters, working_set = change.prepared, change.batch[0], reader.working_set
     gather(reader, prepared.plan, parameters, change.check)
     with AllOrNothing(working_set) as block:
@@ -39,12 +39,12 @@ _NONE: frozenset[str] = frozenset()
 
 
 def add_plainly(reader: Reader, ids: RowIds, change: Change) -> StatementRun | None:
-    """Run an INSERT of one row whose guards are known; None if they are not, and nothing was done.
+    """Run an INSERT of one row whose guards are known; if they are not, do nothing and return None.
 
     Raises:
-        IdsExhaustedError: no id is left.
+        IdsExhaustedError: no free id is left.
 
-    Cost: a round trip, if it needs an id, or any of its guards is not known yet.
+    Cost: one round trip if the row needs an id, or if any of its guards is not known yet.
     """
     target, planned = change.prepared.target, change.planned
     assert target is not None
@@ -63,12 +63,12 @@ def add_plainly(reader: Reader, ids: RowIds, change: Change) -> StatementRun | N
     requests = [*unique, *parents]
     reserves = [] if reserve is None else [reserve]
     reserved = reader.read(requests, reserves)
-    # An id that was asked for by itself need not go through those at hand.
+    # An id that was reserved by itself need not be added to the ids at hand.
     taken = reserved[0] if reserve is not None and reserve.again is None and reserve.size == 1 else None
     if taken is None:
         ids.add_block(target, reserves, reserved)
     if _is_free(reader, unique) and _are_there(reader, parents):
-        if parents and reader.working_set.enforces_foreign_keys:  # to change that costs more than a parent's hydration
+        if parents and reader.working_set.enforces_foreign_keys:  # changing that costs more than hydrating a parent
             reader.hydrate(parents)
         first = taken
         if taken is None and not row.rowid_given:
@@ -89,7 +89,7 @@ def add_plainly(reader: Reader, ids: RowIds, change: Change) -> StatementRun | N
 
 
 def _add(reader: Reader, change: Change, target: Table, first: int | None) -> StatementRun | None:
-    """Run it, with `first` for its id if it sets none; None: SQLite has refused the row."""
+    """Run the INSERT, with the id `first` if it sets none; return None if SQLite has refused the row."""
     working_set = reader.working_set
     if first is not None:
         working_set.set_next_rowid(target, first)
@@ -114,7 +114,7 @@ def _is_free(reader: Reader, unique: list[ReadRequest]) -> bool:
 
 
 def _are_there(reader: Reader, parents: list[ReadRequest]) -> bool:
-    """Whether the parents were read, and this transaction has not touched their tables."""
+    """Whether the parents were read and their tables are untouched by this transaction."""
     cache, tables = reader.transaction.cache, reader.working_set.contents.tables
     for request in parents:
         contents = tables.get(request.table_id)
@@ -123,7 +123,7 @@ def _are_there(reader: Reader, parents: list[ReadRequest]) -> bool:
         for key in request.keys:
             if cache.row(request.table_id, key) is None:
                 return False
-        for bounds in request.ranges:  # a range that holds this one may have rows of other keys
+        for bounds in request.ranges:  # a range that contains this one may have rows with other keys
             if not cache.has_range(request.table_id, request.index_id, bounds):
                 return False
             if not cache.covering(request.table_id, request.index_id, *bounds):
