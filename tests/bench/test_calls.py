@@ -14,7 +14,7 @@ from calls import OPERATIONS, Operation, count, prepare
 
 import rome
 from rome.dbapi import Connection
-from rome.engine.attempt.commit_turn import Client, of_thread
+from rome.engine.attempt.commit_turn import TurnClient, of_thread
 from tests.support.databases import Store, database, on
 
 AT_MOST: dict[Store, list[int]] = {
@@ -30,7 +30,7 @@ def test_no_operation_makes_more_calls(
     store: Store, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A thread that has lost a conflict, as in a test before, asks at each BEGIN whether it was on this database.
-    monkeypatch.setattr(of_thread, "client", Client())
+    monkeypatch.setattr(of_thread, "client", TurnClient())
     with database(store, request) as url, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with closing(rome.connect(url, tracing="off")) as connection:  # another test may have set a tracer provider

@@ -13,10 +13,10 @@ import pytest
 import redis
 
 from rome.store import memory
-from rome.store.etcd.client import Client
+from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.driver import EtcdDriver
 from rome.store.location import Location
-from rome.store.ordered.driver import Range, Transaction
+from rome.store.ordered.driver import DriverTransaction, Range
 from rome.testing.harness import StoreUnderTest
 from tests.support.acl import as_minimal_user
 from tests.support.etcd_servers import Member, settings
@@ -62,8 +62,8 @@ def _lmdb(directory: Path) -> StoreUnderTest:
 
 def _etcd(member: Member) -> StoreUnderTest:
     def all_keys() -> Set[object]:
-        driver = EtcdDriver(Client(settings(member)))
-        [outcome] = driver.run([Transaction(then=[Range(b"\x00", b"\xff", keys_only=True)])])
+        driver = EtcdDriver(EtcdClient(settings(member)))
+        [outcome] = driver.run([DriverTransaction(then=[Range(b"\x00", b"\xff", keys_only=True)])])
         driver.close()
         return {pair.key for pair in outcome.found[0].pairs}
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from rome.testing.isolation import RecordedOperation, RecordedTransaction
-from rome.testing.isolation.client import Attempt, IsolationClient
+from rome.testing.isolation.client import ClientAttempt, IsolationClient
 
 INSERT = sa.text("INSERT INTO t VALUES (:n)")
 
@@ -16,7 +16,7 @@ INSERT = sa.text("INSERT INTO t VALUES (:n)")
 class Savepoints:
     """Inserts 1, then 2 inside a savepoint that is rolled back."""
 
-    def steps(self, attempt: Attempt, number: int) -> Iterator[None]:
+    def steps(self, attempt: ClientAttempt, number: int) -> Iterator[None]:
         attempt.run(INSERT, {"n": 1}, RecordedOperation("append", 0, 1))
         with attempt.rolled_back():
             attempt.run(INSERT, {"n": 2}, RecordedOperation("append", 0, 2))

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 import rome
 from rome import errors
-from rome.retry.outcome import Outcome, outcome
+from rome.retry.outcome import RetryOutcome, outcome
 
 
 class FakeDriverError(Exception):
@@ -30,18 +30,18 @@ def raised(cause: Exception) -> OperationalError:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (errors.ConflictError("changed"), Outcome.NOTHING_WRITTEN),
-        (errors.CommitAbortedError("never arrived"), Outcome.NOTHING_WRITTEN),
-        (errors.InterruptedTransactionError("timed out"), Outcome.NOTHING_WRITTEN),
-        (errors.StoreBusyError("loading"), Outcome.NOTHING_WRITTEN),
-        (errors.CommitUnknownError("not answered"), Outcome.UNKNOWN),
-        (errors.StoreUnavailableError("refused"), Outcome.FAILED),
-        (errors.NotReplicatedError("on one of two"), Outcome.FAILED),
-        (errors.StoreFullError("full"), Outcome.FAILED),
-        (errors.TransactionTooLargeError("large"), Outcome.FAILED),
+        (errors.ConflictError("changed"), RetryOutcome.NOTHING_WRITTEN),
+        (errors.CommitAbortedError("never arrived"), RetryOutcome.NOTHING_WRITTEN),
+        (errors.InterruptedTransactionError("timed out"), RetryOutcome.NOTHING_WRITTEN),
+        (errors.StoreBusyError("loading"), RetryOutcome.NOTHING_WRITTEN),
+        (errors.CommitUnknownError("not answered"), RetryOutcome.UNKNOWN),
+        (errors.StoreUnavailableError("refused"), RetryOutcome.FAILED),
+        (errors.NotReplicatedError("on one of two"), RetryOutcome.FAILED),
+        (errors.StoreFullError("full"), RetryOutcome.FAILED),
+        (errors.TransactionTooLargeError("large"), RetryOutcome.FAILED),
     ],
 )
-def test_rome(error: errors.Error, expected: Outcome) -> None:
+def test_rome(error: errors.Error, expected: RetryOutcome) -> None:
     assert outcome(error) is expected
     assert outcome(raised(error)) is expected
     assert outcome(exception.DBError(raised(error))) is expected
@@ -50,19 +50,22 @@ def test_rome(error: errors.Error, expected: Outcome) -> None:
 @pytest.mark.parametrize(
     ("cause", "expected"),
     [
-        (FakeDriverError("could not serialize", pgcode="40001"), Outcome.NOTHING_WRITTEN),  # psycopg2
-        (FakeDriverError("deadlock", sqlstate="40P01"), Outcome.NOTHING_WRITTEN),  # psycopg, asyncpg
-        (FakeDriverError({"C": "40001", "M": "restart"}), Outcome.NOTHING_WRITTEN),  # pg8000
-        (FakeDriverError("result is ambiguous: (last error: 40001)", pgcode="40003"), Outcome.UNKNOWN),
-        (FakeDriverError("lock not available", sqlstate="55P03"), Outcome.FAILED),
-        (FakeDriverError(1213, "Deadlock found"), Outcome.NOTHING_WRITTEN),  # PyMySQL, mysqlclient
-        (FakeDriverError("1213: Deadlock", errno=1213, sqlstate="40001"), Outcome.NOTHING_WRITTEN),  # mysql-connector
-        (FakeDriverError(9007, "Write conflict"), Outcome.NOTHING_WRITTEN),
-        (FakeDriverError(2013, "Lost connection during query"), Outcome.FAILED),  # at COMMIT nobody knows
-        (FakeDriverError(), Outcome.FAILED),
+        (FakeDriverError("could not serialize", pgcode="40001"), RetryOutcome.NOTHING_WRITTEN),  # psycopg2
+        (FakeDriverError("deadlock", sqlstate="40P01"), RetryOutcome.NOTHING_WRITTEN),  # psycopg, asyncpg
+        (FakeDriverError({"C": "40001", "M": "restart"}), RetryOutcome.NOTHING_WRITTEN),  # pg8000
+        (FakeDriverError("result is ambiguous: (last error: 40001)", pgcode="40003"), RetryOutcome.UNKNOWN),
+        (FakeDriverError("lock not available", sqlstate="55P03"), RetryOutcome.FAILED),
+        (FakeDriverError(1213, "Deadlock found"), RetryOutcome.NOTHING_WRITTEN),  # PyMySQL, mysqlclient
+        (
+            FakeDriverError("1213: Deadlock", errno=1213, sqlstate="40001"),
+            RetryOutcome.NOTHING_WRITTEN,
+        ),  # mysql-connector
+        (FakeDriverError(9007, "Write conflict"), RetryOutcome.NOTHING_WRITTEN),
+        (FakeDriverError(2013, "Lost connection during query"), RetryOutcome.FAILED),  # at COMMIT nobody knows
+        (FakeDriverError(), RetryOutcome.FAILED),
     ],
 )
-def test_others(cause: Exception, expected: Outcome) -> None:
+def test_others(cause: Exception, expected: RetryOutcome) -> None:
     assert outcome(raised(cause)) is expected
 
 

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-from rome.store.etcd.client import Client
+from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.messages import STATUS, StatusRequest
 from rome.store.etcd.settings import Settings, read_settings
 from rome.store.location import Location
@@ -131,7 +131,7 @@ class Member:
                     return True
             except OSError:
                 return False
-        client = Client(settings(self))
+        client = EtcdClient(settings(self))
         try:
             [status] = client.call([(STATUS, StatusRequest())], timeout_s=1.0).messages
             return bool(status.leader)

@@ -30,7 +30,7 @@ from rome.engine.result import Stats
 from rome.errors import ProgrammingError
 from rome.planner.parse.statement import StatementKind, classify
 
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 
 
 class AsyncConnection:
@@ -102,7 +102,7 @@ class AsyncConnection:
         await self.close()
 
     # ------------------------------------------------------------ the thread
-    async def run(self, function: Callable[..., Answer], *arguments: object, may_commit: bool = False) -> Answer:
+    async def run(self, function: Callable[..., Returned], *arguments: object, may_commit: bool = False) -> Returned:
         """Call a function in the connection's thread; for what rome.dbapi.Connection has and this class has not.
 
             await connection.run(connection.sync_connection.create_function, "double", 1, lambda x: 2 * x)

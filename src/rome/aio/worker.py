@@ -16,13 +16,13 @@ from threading import Thread
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from rome.engine.attempt.commit_turn import CLIENT, Client
+from rome.engine.attempt.commit_turn import CLIENT, TurnClient
 from rome.errors import InterfaceError
 
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 
 
-class _Call(Generic[Answer]):
+class _Call(Generic[Returned]):
     """One call: made in the thread, with the context of the task that asked for it, and answered in the task's loop.
 
     Attributes:
@@ -31,11 +31,11 @@ class _Call(Generic[Answer]):
 
     __slots__ = ("_context", "_function", "_loop", "dropped", "future")
 
-    def __init__(self, function: Callable[[], Answer], context: Context) -> None:
+    def __init__(self, function: Callable[[], Returned], context: Context) -> None:
         self._function = function
         self._context = context
         self._loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Answer] = self._loop.create_future()
+        self.future: asyncio.Future[Returned] = self._loop.create_future()
         self.dropped = False
 
     def __call__(self) -> None:
@@ -53,7 +53,7 @@ class _Call(Generic[Answer]):
         with suppress(RuntimeError):  # the loop is closed, and so nobody waits
             self._loop.call_soon_threadsafe(how, what)
 
-    def _succeed(self, answer: Answer) -> None:
+    def _succeed(self, answer: Returned) -> None:
         if not self.future.done():
             self.future.set_result(answer)
 
@@ -81,7 +81,7 @@ class Worker:
         """No call is under way or waits; the connection may be looked at from outside."""
         return self._running == 0
 
-    async def call(self, function: Callable[[], Answer]) -> Answer:
+    async def call(self, function: Callable[[], Returned]) -> Returned:
         """Make a call in the thread and wait for it.
 
         Raises:
@@ -101,7 +101,7 @@ class Worker:
         self._running -= 1
         return answer
 
-    async def call_to_its_end(self, function: Callable[[], Answer], when_cancelled: Callable[[], None]) -> Answer:
+    async def call_to_its_end(self, function: Callable[[], Returned], when_cancelled: Callable[[], None]) -> Returned:
         """Make a call in the thread, and wait for it also when the task is cancelled meanwhile: it has ended then.
 
         Args:
@@ -158,7 +158,7 @@ class Worker:
             self._start()
             self._calls.put(lambda: _quietly(function))
 
-    def _begin(self, function: Callable[[], Answer]) -> _Call[Answer]:
+    def _begin(self, function: Callable[[], Returned]) -> _Call[Returned]:
         if not self.is_here:
             raise InterfaceError("the connection is the parent process's: a forked child has to open one of its own")
         if self._finished:
@@ -177,10 +177,10 @@ class Worker:
             Thread(target=_work, args=(self._calls,), name="rome.aio", daemon=True).start()
 
 
-_clients: WeakKeyDictionary[asyncio.Task[Any], Client] = WeakKeyDictionary()
+_clients: WeakKeyDictionary[asyncio.Task[Any], TurnClient] = WeakKeyDictionary()
 
 
-def _client_of_task() -> Client | None:
+def _client_of_task() -> TurnClient | None:
     """Who runs the transaction: the task, whichever connections it uses, and not their threads.
 
     So a task that tries again is known to have lost before, and does not wait for its own other transaction.
@@ -190,7 +190,7 @@ def _client_of_task() -> Client | None:
         return None
     client = _clients.get(task)
     if client is None:
-        client = _clients[task] = Client()
+        client = _clients[task] = TurnClient()
     return client
 
 

@@ -15,9 +15,9 @@ from oslo_db import exception
 from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy import exc
 
-from rome.retry.outcome import Outcome, mysql_number, outcome, sqlstate
+from rome.retry.outcome import RetryOutcome, mysql_number, outcome, sqlstate
 
-Filter = Callable[[exc.DBAPIError, "re.Match[str]", str, bool], None]
+ErrorFilter = Callable[[exc.DBAPIError, "re.Match[str]", str, bool], None]
 
 _ANY = re.compile("", re.DOTALL)
 
@@ -36,9 +36,9 @@ def _cockroachdb(error: exc.DBAPIError, match: object, name: str, is_disconnect:
     assert cause is not None
     state = sqlstate(cause) or ""
     known = outcome(error)
-    if known is Outcome.UNKNOWN:
+    if known is RetryOutcome.UNKNOWN:
         raise error  # as it is, even if the connection is lost, too: services retry DBConnectionError
-    if known is Outcome.NOTHING_WRITTEN:
+    if known is RetryOutcome.NOTHING_WRITTEN:
         raise exception.DBDeadlock(error)
     if is_disconnect or state in _LOST_STATES or (not state and _NO_CONNECTION.search(str(cause))):
         raise exception.DBConnectionError(error)
@@ -85,7 +85,7 @@ def _tidb(error: exc.DBAPIError, match: object, name: str, is_disconnect: bool) 
 _TIDB_CONFLICTS = frozenset({8002, 8005, 8022, 8028, 9007})
 
 
-def _register(dialect: str, kind: type[Exception], function: Filter) -> None:
+def _register(dialect: str, kind: type[Exception], function: ErrorFilter) -> None:
     """Before all other filters of the dialect and this class; oslo.db's decorator only adds behind them."""
     exc_filters._registry[dialect][kind].insert(0, (function, _ANY))
 

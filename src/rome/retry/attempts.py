@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rome.retry.outcome import Outcome, is_retryable, outcome
+from rome.retry.outcome import RetryOutcome, is_retryable, outcome
 
 _log = logging.getLogger("rome.retry")
 
@@ -55,7 +55,7 @@ class Attempts:
         """
         self._made += 1
         known = outcome(error)
-        if known is Outcome.UNKNOWN:
+        if known is RetryOutcome.UNKNOWN:
             error.add_note("run_transaction did not run it again, since it may have been committed")
             return None
         if not self._policy.retryable(error):

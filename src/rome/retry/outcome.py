@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from rome import errors
 
 
-class Outcome(Enum):
+class RetryOutcome(Enum):
     """What became of a transaction, as far as its error tells."""
 
     NOTHING_WRITTEN = "nothing was written, and another attempt may succeed"
@@ -22,9 +22,9 @@ class Outcome(Enum):
 
 
 _STATES = {
-    "40001": Outcome.NOTHING_WRITTEN,  # serialization failure: PostgreSQL, CockroachDB, MySQL's deadlocks
-    "40P01": Outcome.NOTHING_WRITTEN,  # PostgreSQL's deadlocks
-    "40003": Outcome.UNKNOWN,  # CockroachDB: "result is ambiguous"
+    "40001": RetryOutcome.NOTHING_WRITTEN,  # serialization failure: PostgreSQL, CockroachDB, MySQL's deadlocks
+    "40P01": RetryOutcome.NOTHING_WRITTEN,  # PostgreSQL's deadlocks
+    "40003": RetryOutcome.UNKNOWN,  # CockroachDB: "result is ambiguous"
 }
 
 MYSQL_NOTHING_WRITTEN = frozenset(
@@ -44,7 +44,7 @@ MYSQL_NOTHING_WRITTEN = frozenset(
 _SQLITE_BUSY = 5
 
 
-def outcome(error: BaseException) -> Outcome:
+def outcome(error: BaseException) -> RetryOutcome:
     """What became of the transaction that this error ended.
 
     Args:
@@ -52,15 +52,15 @@ def outcome(error: BaseException) -> Outcome:
     """
     cause = driver_error(error)
     if cause is None:
-        return Outcome.FAILED
+        return RetryOutcome.FAILED
     if isinstance(cause, errors.Error):
         if cause.sqlstate == "40003":
-            return Outcome.UNKNOWN
-        return Outcome.NOTHING_WRITTEN if cause.retryable else Outcome.FAILED
+            return RetryOutcome.UNKNOWN
+        return RetryOutcome.NOTHING_WRITTEN if cause.retryable else RetryOutcome.FAILED
     known = _STATES.get(sqlstate(cause) or "")
     if known is not None:
         return known
-    return Outcome.NOTHING_WRITTEN if _lost_by_number(cause) else Outcome.FAILED
+    return RetryOutcome.NOTHING_WRITTEN if _lost_by_number(cause) else RetryOutcome.FAILED
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -72,7 +72,7 @@ def is_retryable(error: BaseException) -> bool:
     Args:
         error: as SQLAlchemy, oslo.db or rome.dbapi raised it. Any other exception is not retryable.
     """
-    return outcome(error) is Outcome.NOTHING_WRITTEN
+    return outcome(error) is RetryOutcome.NOTHING_WRITTEN
 
 
 def driver_error(error: BaseException) -> BaseException | None:

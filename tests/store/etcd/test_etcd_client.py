@@ -22,12 +22,12 @@ from rome.errors import (
     TransactionTooLargeError,
     URLError,
 )
-from rome.store.etcd.client import Client
+from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.driver import EtcdDriver
 from rome.store.etcd.messages import MEMBER_LIST, STATUS, MemberListRequest, StatusRequest
 from rome.store.etcd.settings import read_settings
 from rome.store.location import Location
-from rome.store.ordered.driver import Compare, Condition, Put, Range, RevisionGoneError, Transaction
+from rome.store.ordered.driver import Condition, DriverCompare, DriverTransaction, Put, Range, RevisionGoneError
 from tests.support.etcd_servers import Member, settings
 from tests.support.servers import free_port
 
@@ -45,7 +45,7 @@ def connect() -> Iterator[Connect]:
 
         def open_one(place: Member | Location, **options: str) -> EtcdDriver:
             location = place if isinstance(place, Location) else place.location("client", **options)
-            driver = EtcdDriver(Client(read_settings(location)))
+            driver = EtcdDriver(EtcdClient(read_settings(location)))
             cleanup.callback(driver.close)
             return driver
 
@@ -53,12 +53,12 @@ def connect() -> Iterator[Connect]:
 
 
 def put(driver: EtcdDriver, key: bytes, value: bytes = b"") -> int:
-    [outcome] = driver.run([Transaction(writes=[Put(key, value)])])
+    [outcome] = driver.run([DriverTransaction(writes=[Put(key, value)])])
     return outcome.revision
 
 
 def get(driver: EtcdDriver, key: bytes, *, fresh: bool = True) -> bytes | None:
-    [outcome] = driver.run([Transaction(then=[Range(key)])], fresh=fresh)
+    [outcome] = driver.run([DriverTransaction(then=[Range(key)])], fresh=fresh)
     pairs = outcome.found[0].pairs
     return pairs[0].value if pairs else None
 
@@ -78,7 +78,7 @@ def gateway(member: Member, path: str, **message: object) -> None:
 
 class TestWhoAnswers:
     def test_status_and_members(self, etcd_member: Member) -> None:
-        client = Client(settings(etcd_member))
+        client = EtcdClient(settings(etcd_member))
         status, members = client.call([(STATUS, StatusRequest()), (MEMBER_LIST, MemberListRequest())]).messages
         client.close()
         assert status.version.startswith("3.")
@@ -162,9 +162,9 @@ class TestMembersThatFail:
         revision = 0
         for number in range(120):
             strikes.get(number, int)()
-            same = Compare(Condition.MODIFIED_AT, revision, b"counter")
+            same = DriverCompare(Condition.MODIFIED_AT, revision, b"counter")
             [outcome] = driver.run(
-                [Transaction([same], [Put(b"counter", b"%d" % number)], otherwise=[Range(b"counter")])]
+                [DriverTransaction([same], [Put(b"counter", b"%d" % number)], otherwise=[Range(b"counter")])]
             )
             if outcome.held:
                 revision = outcome.revision
@@ -205,7 +205,7 @@ class TestRefusals:
     def test_more_operations_than_the_server_takes(self, connect: Connect, start_member: Callable[..., Member]) -> None:
         driver = connect(start_member({"max-txn-ops": "10"}))
         with pytest.raises(TransactionTooLargeError, match="--max-txn-ops"):
-            driver.run([Transaction(writes=[Put(b"%d" % number, b"") for number in range(11)])])
+            driver.run([DriverTransaction(writes=[Put(b"%d" % number, b"") for number in range(11)])])
         assert get(driver, b"0") is None
 
     def test_more_bytes_than_the_server_takes(self, connect: Connect, start_member: Callable[..., Member]) -> None:
@@ -332,7 +332,7 @@ class TestSettings:
     )
     def test_what_is_wrong_is_named(self, options: dict[str, str], message: str) -> None:
         with pytest.raises(URLError, match=message):
-            Client(read_settings(Location("etcd", "x", options=options)))
+            EtcdClient(read_settings(Location("etcd", "x", options=options)))
 
     def test_hosts_are_those_of_the_url_and_of_the_option(self) -> None:
         location = Location("etcd", "x", host="one", options={"host": "two:1,[::3]:4,one:2379"})
@@ -344,11 +344,11 @@ GREEN = """
 import eventlet
 eventlet.monkey_patch()
 import sys, time
-from rome.store.etcd.client import Client
+from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.driver import EtcdDriver
 from rome.store.etcd.settings import read_settings
 from rome.store.location import Location
-from rome.store.ordered.driver import Range, Transaction
+from rome.store.ordered.driver import Range, DriverTransaction
 
 class Slow:
     "Between the client and the server; each piece of an answer takes 0.2 s longer."
@@ -377,7 +377,7 @@ def tick():
 slow = Slow(int(sys.argv[1]))
 driver = EtcdDriver(Client(read_settings(Location("etcd", "x", host="127.0.0.1", port=slow.port))))
 eventlet.spawn(tick)
-driver.run([Transaction(then=[Range(b"a")])])
+driver.run([DriverTransaction(then=[Range(b"a")])])
 print(ticks)
 """
 
@@ -398,7 +398,7 @@ def test_old_revisions_are_discarded_unless_the_url_says_no(
     first = put(driver, b"compacted", b"1")
     second = put(driver, b"compacted", b"2")
     driver.discard(second)
-    asked = [Transaction(then=[Range(b"compacted", revision=first)])]
+    asked = [DriverTransaction(then=[Range(b"compacted", revision=first)])]
     if compact == "true":
         with pytest.raises(RevisionGoneError):
             driver.run(asked)

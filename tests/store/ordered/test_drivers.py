@@ -9,21 +9,21 @@ from secrets import token_bytes
 import pytest
 
 from rome.errors import StoreUnavailableError
-from rome.store.etcd.client import Client
+from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.driver import EtcdDriver
 from rome.store.ordered.driver import (
-    Compare,
     Condition,
     Delete,
     Driver,
-    Found,
-    Outcome,
+    DriverCompare,
+    DriverTransaction,
     Put,
     Raise,
     Range,
+    RangeResult,
     RevisionAheadError,
     RevisionGoneError,
-    Transaction,
+    TransactionOutcome,
     Write,
 )
 from rome.store.ordered.memory import MemoryDriver, MemoryEngine
@@ -39,7 +39,7 @@ def open_driver(request: pytest.FixtureRequest) -> Iterator[OpenDriver]:
         member: Member = request.getfixturevalue("etcd_member")
 
         def opened() -> Driver:
-            return EtcdDriver(Client(settings(member)))
+            return EtcdDriver(EtcdClient(settings(member)))
     else:
         engine = MemoryEngine()
 
@@ -67,8 +67,8 @@ class Keys:
     def key(self, name: bytes) -> bytes:
         return self.prefix + name
 
-    def write(self, *writes: Write, conditions: Sequence[Compare] = ()) -> Outcome:
-        [outcome] = self.driver.run([Transaction(conditions, writes)])
+    def write(self, *writes: Write, conditions: Sequence[DriverCompare] = ()) -> TransactionOutcome:
+        [outcome] = self.driver.run([DriverTransaction(conditions, writes)])
         return outcome
 
     def put(self, **pairs: bytes) -> int:
@@ -77,8 +77,8 @@ class Keys:
     def delete(self, name: bytes) -> None:
         self.write(Delete(self.key(name)))
 
-    def find(self, asked: Range) -> Found:
-        [outcome] = self.driver.run([Transaction(then=[asked])])
+    def find(self, asked: Range) -> RangeResult:
+        [outcome] = self.driver.run([DriverTransaction(then=[asked])])
         return outcome.found[0]
 
     def names(self, asked: Range) -> list[bytes]:
@@ -91,8 +91,8 @@ class Keys:
         return [pair.key[8:] + b"=" + pair.value for pair in self.find(asked).pairs]
 
     def holds(self, condition: Condition, operand: int | bytes, start: bytes, stop: bytes | None = None) -> bool:
-        compare = Compare(condition, operand, self.key(start), None if stop is None else self.key(stop))
-        [outcome] = self.driver.run([Transaction([compare])])
+        compare = DriverCompare(condition, operand, self.key(start), None if stop is None else self.key(stop))
+        [outcome] = self.driver.run([DriverTransaction([compare])])
         return outcome.held
 
 
@@ -115,7 +115,7 @@ class TestRanges:
 
     def test_each_transaction_that_writes_takes_the_next_revision(self, keys: Keys) -> None:
         first = keys.put(a=b"1")
-        [outcome] = keys.driver.run([Transaction(then=[Range(keys.key(b"a"))])])
+        [outcome] = keys.driver.run([DriverTransaction(then=[Range(keys.key(b"a"))])])
         assert outcome.revision == first
         assert [keys.put(a=b"1"), keys.put(b=b"1")] == [first + 1, first + 2]
 
@@ -175,7 +175,7 @@ class TestRanges:
         for number in range(20):
             keys.put(a=b"%d" % number)
             for driver in (keys.driver, other) if fresh else (keys.driver,):
-                [outcome] = driver.run([Transaction(then=[Range(keys.key(b"a"))])], fresh=fresh)
+                [outcome] = driver.run([DriverTransaction(then=[Range(keys.key(b"a"))])], fresh=fresh)
                 assert outcome.found[0].pairs[0].value == b"%d" % number
 
 
@@ -215,10 +215,10 @@ class TestConditions:
 
     def test_all_must_hold_and_otherwise_nothing_is_written(self, keys: Keys) -> None:
         revision = keys.put(a=b"1")
-        good = Compare(Condition.MODIFIED_AT, revision, keys.key(b"a"))
-        bad = Compare(Condition.MODIFIED_AT, 0, keys.key(b"a"))
+        good = DriverCompare(Condition.MODIFIED_AT, revision, keys.key(b"a"))
+        bad = DriverCompare(Condition.MODIFIED_AT, 0, keys.key(b"a"))
         asked = [Range(keys.key(b"a")), Range(keys.key(b"b"))]
-        [outcome] = keys.driver.run([Transaction([good, bad], [Put(keys.key(b"b"), b"")], otherwise=asked)])
+        [outcome] = keys.driver.run([DriverTransaction([good, bad], [Put(keys.key(b"b"), b"")], otherwise=asked)])
         assert (outcome.held, outcome.revision) == (False, revision)
         assert [len(found.pairs) for found in outcome.found] == [1, 0]
         assert keys.write(Put(keys.key(b"b"), b""), conditions=[good]).held
@@ -229,7 +229,7 @@ class TestWrites:
     def test_reads_of_a_transaction_see_what_was_before_it(self, keys: Keys) -> None:
         keys.put(a=b"1", b=b"1")
         writes: list[Put | Delete | Raise] = [Put(keys.key(b"a"), b"2"), Delete(keys.key(b"b"))]
-        [outcome] = keys.driver.run([Transaction(writes=writes, then=[Range(keys.prefix, keys.stop)])])
+        [outcome] = keys.driver.run([DriverTransaction(writes=writes, then=[Range(keys.prefix, keys.stop)])])
         assert [pair.value for pair in outcome.found[0].pairs] == [b"1", b"1"]
         assert keys.all() == [b"a=2"]
 
@@ -250,8 +250,10 @@ class TestWrites:
         keys.put(a=b"1")
         before = keys.driver.trips
         asked = [Range(keys.key(b"a"))]
-        transactions = [Transaction(writes=[Put(keys.key(b"%d" % number), b"")], then=asked) for number in range(5)]
-        outcomes = keys.driver.run(transactions, aside=[Transaction(writes=[Put(keys.key(b"aside"), b"")])])
+        transactions = [
+            DriverTransaction(writes=[Put(keys.key(b"%d" % number), b"")], then=asked) for number in range(5)
+        ]
+        outcomes = keys.driver.run(transactions, aside=[DriverTransaction(writes=[Put(keys.key(b"aside"), b"")])])
         assert [outcome.found[0].pairs[0].value for outcome in outcomes] == [b"1"] * 5
         assert len({outcome.revision for outcome in outcomes}) == 5
         assert keys.driver.trips - before == 1

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rome.errors import CorruptRecordError, FormatError
 from rome.store.location import Location
 from rome.store.ordered import committing
-from rome.store.ordered.driver import Put, Transaction
+from rome.store.ordered.driver import DriverTransaction, Put
 from rome.store.ordered.layout import Layout, database_name, encode, quoted, row_key_of, without
 from rome.store.ordered.memory import MemoryEngine
 from rome.store.spi import Claim, Reserve
@@ -115,7 +115,7 @@ class TestDamage:
 
     def write(self, location: Location, key: bytes, value: bytes) -> None:
         assert location.host is not None
-        engines[location.host].run(Transaction(writes=[Put(key, value)]))
+        engines[location.host].run(DriverTransaction(writes=[Put(key, value)]))
 
     def test_newer_format_is_refused(self, location: Location) -> None:
         self.write(location, Layout("db").description, encode([2, b"I" * 16]))

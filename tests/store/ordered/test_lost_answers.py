@@ -10,7 +10,7 @@ from msgspec.structs import replace as changed
 
 from rome.errors import CommitAbortedError, CommitUnknownError, ConflictError, StoreUnavailableError
 from rome.store.location import Location
-from rome.store.ordered.driver import Outcome, Transaction
+from rome.store.ordered.driver import DriverTransaction, TransactionOutcome
 from rome.store.ordered.memory import MemoryDriver
 from rome.store.spi import Reserve
 from rome.testing.harness import Point, SnapshotClient, delete, put
@@ -27,7 +27,7 @@ class Postman(MemoryDriver):
     """
 
     request = answer = both = False
-    late: Sequence[Transaction] = ()
+    late: Sequence[DriverTransaction] = ()
     sent = False
 
     @property
@@ -35,8 +35,8 @@ class Postman(MemoryDriver):
         return self.sent
 
     def run(
-        self, transactions: Sequence[Transaction], aside: Sequence[Transaction] = (), *, fresh: bool = True
-    ) -> list[Outcome]:
+        self, transactions: Sequence[DriverTransaction], aside: Sequence[DriverTransaction] = (), *, fresh: bool = True
+    ) -> list[TransactionOutcome]:
         self.sent = False
         if not any(transaction.writes for transaction in transactions):
             return super().run(transactions, aside, fresh=fresh)

@@ -16,7 +16,7 @@ import redis
 from rome.errors import StoreUnavailableError
 from rome.store.location import Location
 from rome.store.redis import RedisStore
-from rome.store.redis.link import Command, Link, Reply
+from rome.store.redis.link import Command, RedisLink, Reply
 from rome.store.redis.names import meta_key
 from rome.testing.harness import SnapshotClient
 from tests.support.servers import Server
@@ -33,7 +33,7 @@ def with_options(location: Location, **options: str) -> Location:
     return replace(location, options={**location.options, **options})
 
 
-def link_of(client: SnapshotClient) -> Link:
+def link_of(client: SnapshotClient) -> RedisLink:
     """The client's connection, to be tampered with."""
     assert isinstance(client.store, RedisStore)
     assert client.store._link is not None

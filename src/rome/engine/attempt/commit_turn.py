@@ -91,7 +91,7 @@ class _Lost:
         return min(MAX_LEASE_S, max(MIN_LEASE_S, LEASE_PER_SECOND * self.longest_s))
 
 
-class Client:
+class TurnClient:
     """What is known about the transactions of one client.
 
     Attributes:
@@ -108,12 +108,12 @@ class Client:
 
 class _OfThread(threading.local):
     def __init__(self) -> None:
-        self.client = Client()
+        self.client = TurnClient()
 
 
 of_thread = _OfThread()
 
-CLIENT: ContextVar[Client | None] = ContextVar("rome.client", default=None)
+CLIENT: ContextVar[TurnClient | None] = ContextVar("rome.client", default=None)
 """The client of a transaction if it is not the thread but a task, whose connections have a thread each."""
 
 
@@ -129,7 +129,7 @@ class CommitTurn:
         self._store = store
         self._enabled = enabled
         self._lost = _Lost()
-        self._holder: Client | None = None  # the client that took the ticket
+        self._holder: TurnClient | None = None  # the client that took the ticket
         self._is_ours = False
         self._waited_until = 0.0
         self.ticket = b""

@@ -10,7 +10,7 @@ from rome.engine.attempt.attempt import Attempt, Phase
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.session.replay import Replay
-from rome.engine.session.states import IDLE, Failed, State
+from rome.engine.session.states import IDLE, ConnectionState, Failed
 from rome.errors import CommitUnknownError, Error, InterruptedTransactionError
 from rome.planner.parse.statement import StatementKind
 
@@ -29,7 +29,7 @@ def settle(operation: LoggedOperation, replay: Replay, context: ConnectionContex
     if type(state) is Attempt and is_open and state.log.noted is operation:
         return
     attempt = state if type(state) is Attempt else replay.last
-    after: State = state if type(state) is Failed else IDLE
+    after: ConnectionState = state if type(state) is Failed else IDLE
     committed = False
     if attempt is not None:
         committed, unknown = _outcome_of(attempt)

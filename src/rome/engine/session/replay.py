@@ -17,7 +17,7 @@ from rome.engine.result import Result
 from rome.engine.session.comparison import ReplayVerdict, run_again
 from rome.engine.session.conflict_words import tell
 from rome.engine.session.dispatch import Statements
-from rome.engine.session.states import IDLE, Failed, State
+from rome.engine.session.states import IDLE, ConnectionState, Failed
 from rome.engine.statement.schema import SchemaVersion
 from rome.errors import (
     CatalogChangedError,
@@ -44,7 +44,7 @@ class Replay:
     def __init__(self, context: ConnectionContext, statements: Statements) -> None:
         self._context = context
         self._statements = statements
-        self.state: State = IDLE
+        self.state: ConnectionState = IDLE
         self.last: Attempt | None = None
         self.turn = CommitTurn(context.store, enabled=context.options.commit_turn)
 

@@ -40,5 +40,5 @@ class Failed:
         return error
 
 
-State = Idle | Attempt | Failed
+ConnectionState = Idle | Attempt | Failed
 IDLE = Idle()

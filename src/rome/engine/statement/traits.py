@@ -60,7 +60,7 @@ class Traits(Struct, frozen=True, gc=False):
     adds_plainly: bool = False
 
 
-class _Asked(NamedTuple):
+class _AskedTrait(NamedTuple):
     """The input of the functions below. `written`: the stored tables; `inserted`: those that may get rows."""
 
     statement: Statement
@@ -92,7 +92,7 @@ def traits_of(
     if not (inspection.written or inspection.temporary_written):
         return Traits()
     tokens, tables = tokenize(statement.text), catalog.tables
-    asked = _Asked(
+    asked = _AskedTrait(
         statement,
         tokens,
         inspection,
@@ -133,7 +133,7 @@ def calls(tokens: Iterable[Token], names: Collection[str]) -> bool:
     )
 
 
-def _sets_rowid(asked: _Asked) -> bool:
+def _sets_rowid(asked: _AskedTrait) -> bool:
     """Whether the column list of an INSERT names the rowid of a table whose columns have other names."""
     if not asked.inserted or asked.statement.kind is not StatementKind.INSERT:
         return False
@@ -152,12 +152,12 @@ def _column_list(tokens: Sequence[Token]) -> Sequence[Token]:
     return tokens[at + 1 : words.index(")", at)] if words[at : at + 1] == ["("] else ()
 
 
-def _concerns_foreign_keys(asked: _Asked) -> bool:
+def _concerns_foreign_keys(asked: _AskedTrait) -> bool:
     """Whether the statement can violate a foreign key or trigger its action."""
     return bool(asked.inspection.temporary_written) or any(_concerns_keys_of(asked, table) for table in asked.written)
 
 
-def _concerns_keys_of(asked: _Asked, table: Table) -> bool:
+def _concerns_keys_of(asked: _AskedTrait, table: Table) -> bool:
     """Whether the statement's effect on one table can violate a foreign key or trigger its action."""
     name, inspection = table.name.lower(), asked.inspection
     referring = asked.catalog.referencing.get(name, ())
@@ -173,7 +173,7 @@ def _concerns_keys_of(asked: _Asked, table: Table) -> bool:
     return not keys.isdisjoint(_updated(asked, table))
 
 
-def _updated(asked: _Asked, table: Table) -> set[int]:
+def _updated(asked: _AskedTrait, table: Table) -> set[int]:
     """Return the positions of the columns that the statement sets in existing rows."""
     name = table.name.lower()
     found = {table.positions.get(column, ROWID) for changed, column in asked.inspection.updated if changed == name}
@@ -182,7 +182,7 @@ def _updated(asked: _Asked, table: Table) -> set[int]:
     return found
 
 
-def _rewrites_unseen(asked: _Asked) -> bool:
+def _rewrites_unseen(asked: _AskedTrait) -> bool:
     return any(
         table.has_generated
         and any(index.unique and index.computed is not None for index in table.indexes)
@@ -191,7 +191,7 @@ def _rewrites_unseen(asked: _Asked) -> bool:
     )
 
 
-def _only_adds(asked: _Asked) -> bool:
+def _only_adds(asked: _AskedTrait) -> bool:
     inspection = asked.inspection
     return (
         inspection.written == inspection.inserted
@@ -200,17 +200,17 @@ def _only_adds(asked: _Asked) -> bool:
     )
 
 
-def _may_end_transaction(asked: _Asked) -> bool:
+def _may_end_transaction(asked: _AskedTrait) -> bool:
     return asked.clause == "ROLLBACK" or "ROLLBACK" in asked.constraint_clauses
 
 
-def _leaves_out(asked: _Asked) -> bool:
+def _leaves_out(asked: _AskedTrait) -> bool:
     inspection = asked.inspection
     adds_or_sets = bool(inspection.inserted or inspection.updated)
     return adds_or_sets and asked.clause is None and "IGNORE" in asked.constraint_clauses
 
 
-def _runs_in_batches(asked: _Asked) -> bool:
+def _runs_in_batches(asked: _AskedTrait) -> bool:
     """Whether running a batch one by one and as one statement gives the same, if no run fails.
 
     The rows of INSERT must be known in advance. There must be no conflict clause, which may delete rows without
@@ -231,7 +231,7 @@ def _runs_in_batches(asked: _Asked) -> bool:
     return not any(calls(text, _TELL_RUNS_APART) for text in texts)
 
 
-def _is_unguarded(asked: _Asked) -> bool:
+def _is_unguarded(asked: _AskedTrait) -> bool:
     """Whether UPDATE sets no column of a unique key, and UPDATE or DELETE has no other effect and computes nothing.
 
     (The caller has checked foreign keys.)
@@ -243,14 +243,14 @@ def _is_unguarded(asked: _Asked) -> bool:
     return all(_keeps_keys(asked, table) for table in asked.written)
 
 
-def _keeps_keys(asked: _Asked, table: Table) -> bool:
+def _keeps_keys(asked: _AskedTrait, table: Table) -> bool:
     if table.has_generated or table.computed or table.name.lower() in asked.firing:
         return False
     keys = {ROWID, *table.key.columns, *(at for index in table.indexes if index.unique for at in index.columns)}
     return keys.isdisjoint(_updated(asked, table))
 
 
-def _adds_plainly(asked: _Asked) -> bool:
+def _adds_plainly(asked: _AskedTrait) -> bool:
     if len(asked.inserted) != 1 or not asked.plan.inserts_only or not _only_adds(asked):
         return False
     if asked.clause not in (None, "ABORT") or has_upsert_clause(asked.tokens) or asked.statement.returning:

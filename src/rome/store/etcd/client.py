@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from rome.errors import StoreUnavailableError
 from rome.store.etcd.failures import Remedy, remedy, translate
-from rome.store.etcd.link import Call, Link, LinkLostError
+from rome.store.etcd.link import Call, EtcdLink, LinkLostError
 from rome.store.etcd.messages import AUTHENTICATE, AuthenticateRequest, Method
-from rome.store.etcd.settings import Address, Settings
+from rome.store.etcd.settings import EtcdAddress, Settings
 
 FIRST_ATTEMPT_S = 0.5, 3.0
 """After 10 times as long as calls usually take, within these bounds, a request is sent again, to the next member; then
@@ -56,7 +56,7 @@ class UnansweredError(StoreUnavailableError):
         self.sent = sent
 
 
-class Client:
+class EtcdClient:
     """A connection to one member at a time; to the next one when it is lost. Used by one thread at a time."""
 
     def __init__(self, settings: Settings) -> None:
@@ -66,7 +66,7 @@ class Client:
         self.settings = settings
         self._tls = settings.tls_context()
         self._next = 0
-        self._link: Link | None = None
+        self._link: EtcdLink | None = None
         self._is_closed = False
         self._usual_s = USUAL_S
 
@@ -147,7 +147,7 @@ class Client:
         self._is_closed = True
         self._disconnect()
 
-    def _connected(self, left_s: float) -> Link:
+    def _connected(self, left_s: float) -> EtcdLink:
         """The link that is there, or one to the next member.
 
         Raises:
@@ -155,8 +155,8 @@ class Client:
         """
         if self._link is not None and self._link.is_open:
             return self._link
-        address: Address = self.settings.addresses[self._next]
-        link = Link(address, self._tls, min(self.settings.connect_timeout_s, left_s))
+        address: EtcdAddress = self.settings.addresses[self._next]
+        link = EtcdLink(address, self._tls, min(self.settings.connect_timeout_s, left_s))
         try:
             self._log_in(link, left_s)
         except BaseException:
@@ -165,7 +165,7 @@ class Client:
         self._link = link
         return link
 
-    def _log_in(self, link: Link, left_s: float) -> None:
+    def _log_in(self, link: EtcdLink, left_s: float) -> None:
         """Get a token, where the URL names a user with a password: one round trip.
 
         Raises:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rome.errors import Error, TransactionTooLargeError
 from rome.store.diagnosis import Diagnosis, Finding, Level, Loss, size_text
-from rome.store.etcd.client import Client
+from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.driver import EtcdDriver
 from rome.store.etcd.messages import (
     ALARM,
@@ -22,7 +22,7 @@ from rome.store.etcd.messages import (
     StatusRequest,
 )
 from rome.store.etcd.settings import Settings, addresses_of, shown
-from rome.store.ordered.driver import Compare, Condition, Transaction
+from rome.store.ordered.driver import Condition, DriverCompare, DriverTransaction
 from rome.store.ordered.layout import Layout
 
 TIMEOUT_S = 3.0
@@ -41,7 +41,7 @@ DEFAULT_QUOTA_BYTES = 2 * 1024**3
 _ALARMS = {1: "NOSPACE", 2: "CORRUPT"}
 
 
-class _Asked(NamedTuple):
+class _AskedMember(NamedTuple):
     """A member's answer, and how long it took in seconds; `status` None: it has not answered."""
 
     name: str
@@ -53,7 +53,7 @@ class _Asked(NamedTuple):
 
 def diagnose(settings: Settings, database: str) -> Diagnosis:
     """Ask the cluster, and each of its members; writes nothing."""
-    client = Client(replace(settings, read_timeout_s=TIMEOUT_S))
+    client = EtcdClient(replace(settings, read_timeout_s=TIMEOUT_S))
     try:
         status, members, alarms = client.call(
             [(STATUS, StatusRequest()), (MEMBER_LIST, MemberListRequest()), (ALARM, AlarmRequest())]
@@ -76,20 +76,20 @@ def diagnose(settings: Settings, database: str) -> Diagnosis:
         client.close()
 
 
-def _ask(settings: Settings, member: Any) -> _Asked:
+def _ask(settings: Settings, member: Any) -> _AskedMember:
     name = member.name or f"{member.id:x}"
     addresses = addresses_of(member.client_urls)
     if not addresses:
-        return _Asked(name, "nowhere", None, 0.0, "it tells no address for clients")
+        return _AskedMember(name, "nowhere", None, 0.0, "it tells no address for clients")
     own = replace(settings, addresses=addresses[:1], read_timeout_s=TIMEOUT_S, connect_timeout_s=TIMEOUT_S)
-    client = Client(own)
+    client = EtcdClient(own)
     try:
         client.call([(STATUS, StatusRequest())])
         begun = time.monotonic()
         [status] = client.call([(STATUS, StatusRequest())]).messages
-        return _Asked(name, shown(addresses[0]), status, time.monotonic() - begun)
+        return _AskedMember(name, shown(addresses[0]), status, time.monotonic() - begun)
     except Error as error:
-        return _Asked(name, shown(addresses[0]), None, 0.0, str(error))
+        return _AskedMember(name, shown(addresses[0]), None, 0.0, str(error))
     finally:
         client.close()
 
@@ -108,7 +108,7 @@ def _losses(size: int) -> list[Loss]:
     ]
 
 
-def _version(asked: Sequence[_Asked]) -> Finding:
+def _version(asked: Sequence[_AskedMember]) -> Finding:
     versions = sorted({each.status.version for each in asked if each.status is not None})
     bad = [version for version in versions if version in ("3.5.0", "3.5.1", "3.5.2")]
     if bad:
@@ -124,7 +124,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
 
 
-def _quorum(asked: Sequence[_Asked]) -> Finding:
+def _quorum(asked: Sequence[_AskedMember]) -> Finding:
     size, answering = len(asked), sum(each.status is not None for each in asked)
     silent = "; ".join(f"{each.name} ({each.address}): {each.error}" for each in asked if each.status is None)
     if size == 1:
@@ -181,9 +181,9 @@ def _limits(driver: EtcdDriver, layout: Layout) -> Iterator[Finding]:
 
 
 def _takes(driver: EtcdDriver, layout: Layout, operations: int, size: int) -> bool:
-    impossible = Compare(Condition.VALUE_IS, b"x" * max(1, size), layout.prefix + b"\x00nothing")
+    impossible = DriverCompare(Condition.VALUE_IS, b"x" * max(1, size), layout.prefix + b"\x00nothing")
     try:
-        driver.run([Transaction([impossible] * operations)])
+        driver.run([DriverTransaction([impossible] * operations)])
     except TransactionTooLargeError:
         return False
     return True
@@ -203,7 +203,7 @@ def _greatest(takes: Any, wanted: int) -> int:
     return low
 
 
-def _history(client: Client, status: Any) -> Finding:
+def _history(client: EtcdClient, status: Any) -> Finding:
     """Whether anybody discards old revisions."""
     revision = status.header.revision
     if revision < 50_000:
@@ -217,7 +217,7 @@ def _history(client: Client, status: Any) -> Finding:
     return Finding("compaction", Level.WARNING, reason, "compact=true in the URL, or --auto-compaction-retention=5m")
 
 
-def _latency(asked: Sequence[_Asked]) -> Iterator[Finding]:
+def _latency(asked: Sequence[_AskedMember]) -> Iterator[Finding]:
     for each in asked:
         if each.status is not None:
             role = "leader" if each.status.leader == each.status.header.member_id else "follower"

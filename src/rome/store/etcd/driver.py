@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rome.errors import Error, TransactionTooLargeError
-from rome.store.etcd.client import Client
+from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.messages import (
     COMPACT,
     TXN,
@@ -19,20 +19,20 @@ from rome.store.etcd.messages import (
 )
 from rome.store.etcd.messages import Compare as CompareMessage
 from rome.store.ordered.driver import (
-    Compare,
     Condition,
     Delete,
     Driver,
-    Found,
-    Outcome,
+    DriverCompare,
+    DriverTransaction,
     Pair,
     Put,
     Raise,
     Range,
+    RangeResult,
     Revision,
     RevisionAheadError,
     RevisionGoneError,
-    Transaction,
+    TransactionOutcome,
     Write,
 )
 
@@ -50,7 +50,7 @@ COMPACT_TIMEOUT_S = 5.0
 class EtcdDriver(Driver):
     """Answers of one member at a time; see Client for what happens when that one is lost."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: EtcdClient) -> None:
         self.client = client
         self._newest: Revision = 0
         """What this connection was told of, or has committed."""
@@ -64,8 +64,8 @@ class EtcdDriver(Driver):
         return self.client.server
 
     def run(
-        self, transactions: Sequence[Transaction], aside: Sequence[Transaction] = (), *, fresh: bool = True
-    ) -> list[Outcome]:
+        self, transactions: Sequence[DriverTransaction], aside: Sequence[DriverTransaction] = (), *, fresh: bool = True
+    ) -> list[TransactionOutcome]:
         outcomes = self._run(transactions, aside, fresh=fresh)
         if not fresh and any(outcome.revision < self._newest for outcome in outcomes):
             # Another member than before, and it is behind: what it says now is newer than what we know.
@@ -73,7 +73,9 @@ class EtcdDriver(Driver):
         self._newest = max(self._newest, *(outcome.revision for outcome in outcomes))
         return outcomes
 
-    def _run(self, transactions: Sequence[Transaction], aside: Sequence[Transaction], *, fresh: bool) -> list[Outcome]:
+    def _run(
+        self, transactions: Sequence[DriverTransaction], aside: Sequence[DriverTransaction], *, fresh: bool
+    ) -> list[TransactionOutcome]:
         calls = [(TXN, _txn(transaction, fresh=fresh)) for transaction in transactions]
         for _, message in calls:
             if message.ByteSize() > MAX_BYTES:
@@ -112,7 +114,7 @@ class EtcdDriver(Driver):
         self.client.close()
 
 
-def _txn(transaction: Transaction, *, fresh: bool) -> Any:
+def _txn(transaction: DriverTransaction, *, fresh: bool) -> Any:
     local = not fresh and not transaction.writes
     return TxnRequest(
         compare=[_compare(compare) for compare in transaction.conditions],
@@ -125,7 +127,7 @@ def _txn(transaction: Transaction, *, fresh: bool) -> Any:
     )
 
 
-def _compare(compare: Compare) -> Any:
+def _compare(compare: DriverCompare) -> Any:
     key, stop = compare.start, compare.stop or b""
     operand: Any = compare.operand
     match compare.condition:
@@ -178,7 +180,7 @@ def _one_less(value: bytes) -> bytes:
     return (number - 1).to_bytes(len(value), "big") if number else b""
 
 
-def _outcome(transaction: Transaction, message: Any, *, resent: bool) -> Outcome:
+def _outcome(transaction: DriverTransaction, message: Any, *, resent: bool) -> TransactionOutcome:
     asked = transaction.then if message.succeeded else transaction.otherwise
     responses = list(message.responses)
     found = [_found(response.response_range) for response in responses[: len(asked)]]
@@ -187,9 +189,9 @@ def _outcome(transaction: Transaction, message: Any, *, resent: bool) -> Outcome
         for write, response in zip(transaction.writes, responses[len(asked) :], strict=False)
         if isinstance(write, Delete)
     ]
-    return Outcome(message.header.revision, message.succeeded, found, deleted, resent)
+    return TransactionOutcome(message.header.revision, message.succeeded, found, deleted, resent)
 
 
-def _found(response: Any) -> Found:
+def _found(response: Any) -> RangeResult:
     pairs = [Pair(kv.key, kv.value, kv.create_revision, kv.mod_revision) for kv in response.kvs]
-    return Found(pairs, response.count, response.more)
+    return RangeResult(pairs, response.count, response.more)

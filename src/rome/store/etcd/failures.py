@@ -13,7 +13,7 @@ from rome.errors import (
     StoreUnavailableError,
     TransactionTooLargeError,
 )
-from rome.store.etcd.link import Reply
+from rome.store.etcd.link import EtcdReply
 from rome.store.ordered.driver import RevisionAheadError, RevisionGoneError
 
 
@@ -70,7 +70,7 @@ _TEXTS: list[tuple[str, type[Error], str]] = [
 _LOG_IN_TEXTS = ("invalid auth token", "revision of auth store is old")
 
 
-def remedy(reply: Reply) -> Remedy:
+def remedy(reply: EtcdReply) -> Remedy:
     """What to do about a reply that is an error, before anybody is told."""
     if any(text in reply.message for text in _LOG_IN_TEXTS):
         return Remedy.LOG_IN
@@ -79,7 +79,7 @@ def remedy(reply: Reply) -> Remedy:
     return Remedy.NONE
 
 
-def translate(reply: Reply, server: str) -> Error:
+def translate(reply: EtcdReply, server: str) -> Error:
     """Rome's error for a reply that is one."""
     for text, error, advice in _TEXTS:
         if text in reply.message:

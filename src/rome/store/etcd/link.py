@@ -20,7 +20,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from msgspec import Struct
 
-from rome.store.etcd.settings import Address, shown
+from rome.store.etcd.settings import EtcdAddress, shown
 
 WINDOW_BYTES = 2**30
 """How much of an answer the server may send before it waits for us: more than any answer has."""
@@ -47,7 +47,7 @@ class Call(Struct, frozen=True, gc=False):
     body: bytes
 
 
-class Reply(Struct, gc=False):
+class EtcdReply(Struct, gc=False):
     """`status` is gRPC's: 0 when all is well, and then `body` is the message."""
 
     status: int = -1
@@ -57,10 +57,10 @@ class Reply(Struct, gc=False):
     """What has come of the body so far."""
 
 
-class Link:
+class EtcdLink:
     """A connection that is lost at its first failure, and never used again: whoever wants another one makes it."""
 
-    def __init__(self, address: Address, tls: ssl.SSLContext | None, timeout_s: float) -> None:
+    def __init__(self, address: EtcdAddress, tls: ssl.SSLContext | None, timeout_s: float) -> None:
         """Connect; sends no call.
 
         Raises:
@@ -90,7 +90,7 @@ class Link:
             self.close()
             raise
 
-    def call(self, calls: Sequence[Call], timeout_s: float) -> list[Reply]:
+    def call(self, calls: Sequence[Call], timeout_s: float) -> list[EtcdReply]:
         """Send all calls at once and wait for all replies: one round trip.
 
         Raises:
@@ -145,12 +145,12 @@ class Link:
             self._is_open = False
             self._socket.close()
 
-    def _exchange(self, calls: Sequence[Call], deadline: float) -> list[Reply]:
-        waiting: dict[int, Reply] = {}
+    def _exchange(self, calls: Sequence[Call], deadline: float) -> list[EtcdReply]:
+        waiting: dict[int, EtcdReply] = {}
         replies = []
         for call in calls:
             stream = self._http.get_next_available_stream_id()
-            waiting[stream] = reply = Reply()
+            waiting[stream] = reply = EtcdReply()
             replies.append(reply)
             self._http.send_headers(stream, self._headers(call.path, deadline))
             self._send_body(stream, b"\0" + len(call.body).to_bytes(4, "big") + call.body, waiting, deadline)
@@ -160,7 +160,7 @@ class Link:
             self._receive(waiting, deadline)
         return replies
 
-    def _send_body(self, stream: int, body: bytes, waiting: dict[int, Reply], deadline: float) -> None:
+    def _send_body(self, stream: int, body: bytes, waiting: dict[int, EtcdReply], deadline: float) -> None:
         position = 0
         while position < len(body):
             if stream not in waiting:  # refused before it was complete
@@ -195,7 +195,7 @@ class Link:
             self._set_timeout(deadline)
             self._socket.sendall(data)
 
-    def _receive(self, waiting: dict[int, Reply], deadline: float) -> None:
+    def _receive(self, waiting: dict[int, EtcdReply], deadline: float) -> None:
         """Take in what has come; streams that are over leave `waiting`."""
         self._set_timeout(deadline)
         data = self._socket.recv(READ_BYTES)
@@ -237,7 +237,7 @@ def _of_reset(code: ErrorCodes | int | None) -> tuple[int, str]:
     return UNKNOWN, f"the server reset the stream ({code})"
 
 
-def _take_headers(reply: Reply, headers: Sequence[tuple[bytes, bytes]]) -> None:
+def _take_headers(reply: EtcdReply, headers: Sequence[tuple[bytes, bytes]]) -> None:
     for name, value in headers:
         if name == b"grpc-status":
             reply.status = int(value)
@@ -245,7 +245,7 @@ def _take_headers(reply: Reply, headers: Sequence[tuple[bytes, bytes]]) -> None:
             reply.message = value.decode(errors="replace").replace("%25", "%")
 
 
-def _finish(reply: Reply) -> None:
+def _finish(reply: EtcdReply) -> None:
     """Take the message out of its frame."""
     if reply.status < 0:
         reply.status, reply.message = UNKNOWN, "an answer without a status: this is not gRPC"

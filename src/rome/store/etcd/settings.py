@@ -14,7 +14,7 @@ from rome.store.spelling import did_you_mean
 
 DEFAULT_PORT = 2379
 
-Address = tuple[str, int]
+EtcdAddress = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Settings:
         compact: whether Rome discards the cluster's history when no snapshot needs it any more.
     """
 
-    addresses: tuple[Address, ...]
+    addresses: tuple[EtcdAddress, ...]
     username: str | None
     password: str | None = field(repr=False)
     connect_timeout_s: float
@@ -64,13 +64,13 @@ class Settings:
         return context
 
 
-def shown(address: Address) -> str:
+def shown(address: EtcdAddress) -> str:
     """An address as messages show it."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def addresses_of(urls: Iterable[str]) -> tuple[Address, ...]:
+def addresses_of(urls: Iterable[str]) -> tuple[EtcdAddress, ...]:
     """Of URLs such as members tell; those that cannot be understood are left out."""
     addresses = []
     for url in urls:
@@ -98,7 +98,7 @@ def _cert_reqs(text: str) -> str:
     return {"none": "none", "required": "required"}[text.lower()]
 
 
-def _addresses(text: str) -> tuple[Address, ...]:
+def _addresses(text: str) -> tuple[EtcdAddress, ...]:
     addresses = []
     for part in text.split(","):
         host, colon, port = part.rpartition(":")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from rome.store.diagnosis import Diagnosis
-from rome.store.etcd.client import Client
+from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.diagnosis import diagnose
 from rome.store.etcd.driver import EtcdDriver
 from rome.store.etcd.settings import OPTIONS, read_settings
@@ -23,7 +23,7 @@ class EtcdStore(OrderedStore):
 
     @classmethod
     def connect(cls, location: Location) -> Driver:
-        return EtcdDriver(Client(read_settings(location)))
+        return EtcdDriver(EtcdClient(read_settings(location)))
 
     @classmethod
     def engine(cls, location: Location) -> Hashable:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from rome.errors import ConflictError
 from rome.store.commit_queue import CommitQueue, QueueEntry
-from rome.store.ordered.driver import Compare, Condition, Delete, Found, Put, Raise, Range, Revision, Write
+from rome.store.ordered.driver import Condition, Delete, DriverCompare, Put, Raise, Range, RangeResult, Revision, Write
 from rome.store.ordered.head import Head
 from rome.store.ordered.layout import (
     GONE_PER_PART,
@@ -42,7 +42,7 @@ LedTo = Callable[[int, int, bytes, bytes, Version], Iterable[bytes]]
 """The row keys that a range of an index leads to, as of the version or later."""
 
 
-class Probe(Struct, frozen=True):
+class ReadSetProbe(Struct, frozen=True):
     """A range that shows whether something that was read has changed: it finds a pair whose revision is not `expected`.
 
     Attributes:
@@ -55,7 +55,7 @@ class Probe(Struct, frozen=True):
     index: int | None
     key: bytes
 
-    def has_changed(self, found: Found) -> bool:
+    def has_changed(self, found: RangeResult) -> bool:
         """Whether what was read is not so any more, by what the range has brought."""
         modified = found.pairs[0].modified if found.pairs else 0
         return modified != (self.expected or 0)
@@ -67,18 +67,18 @@ class Probe(Struct, frozen=True):
         return ConflictError.of_range(self.table, self.index, self.key)
 
 
-class ReadSet(Struct, frozen=True):
+class RequestedReads(Struct, frozen=True):
     """What a commit rests on, in both forms: to be demanded, and to be looked for when the demand was not met."""
 
-    conditions: list[Compare]
-    probes: list[Probe]
+    conditions: list[DriverCompare]
+    probes: list[ReadSetProbe]
     tables: set[int]
 
 
-def read_set(layout: Layout, head: Head, request: CommitRequest, led_to: LedTo) -> ReadSet:
+def read_set(layout: Layout, head: Head, request: CommitRequest, led_to: LedTo) -> RequestedReads:
     """All that the request has read."""
-    conditions: list[Compare] = []
-    probes: list[Probe] = []
+    conditions: list[DriverCompare] = []
+    probes: list[ReadSetProbe] = []
     tables: set[int] = set()
     base = head.base
     for table, points in request.points.items():
@@ -87,8 +87,8 @@ def read_set(layout: Layout, head: Head, request: CommitRequest, led_to: LedTo) 
         for key, version in points.items():
             stored = layout.row(table, key)
             revision = base + version if version else 0
-            conditions.append(Compare(Condition.MODIFIED_AT, revision, stored))
-            probes.append(Probe(Range(stored, keys_only=True), revision, table, None, key))
+            conditions.append(DriverCompare(Condition.MODIFIED_AT, revision, stored))
+            probes.append(ReadSetProbe(Range(stored, keys_only=True), revision, table, None, key))
     for (table, index, rows), bounds in request.ranges.items():
         whole_rows = rows and index == ORDER_INDEX
         for (start, stop), version in bounds.items():
@@ -98,32 +98,32 @@ def read_set(layout: Layout, head: Head, request: CommitRequest, led_to: LedTo) 
             since = base + version
             span, gone = layout.span(table, index, start, stop), layout.gone_span(table, index, start, stop)
             condition = Condition.MODIFIED_UP_TO if whole_rows else Condition.CREATED_UP_TO
-            conditions.append(Compare(condition, since, *span))
-            conditions.append(Compare(Condition.MODIFIED_UP_TO, since, *gone))
+            conditions.append(DriverCompare(condition, since, *span))
+            conditions.append(DriverCompare(Condition.MODIFIED_UP_TO, since, *gone))
             came = (
                 Range(*span, limit=1, keys_only=True, modified_after=since)
                 if whole_rows
                 else Range(*span, limit=1, keys_only=True, created_after=since)
             )
-            probes.append(Probe(came, None, table, index, start))
+            probes.append(ReadSetProbe(came, None, table, index, start))
             went = Range(*gone, limit=1, keys_only=True, modified_after=since)
-            probes.append(Probe(went, None, table, index, start))
+            probes.append(ReadSetProbe(went, None, table, index, start))
             if rows and index != ORDER_INDEX:
                 for key in led_to(table, index, start, stop, version):
                     stored = layout.row(table, key)
-                    conditions.append(Compare(Condition.MODIFIED_UP_TO, since, stored))
+                    conditions.append(DriverCompare(Condition.MODIFIED_UP_TO, since, stored))
                     updated = Range(stored, keys_only=True, modified_after=since)
-                    probes.append(Probe(updated, None, table, index, start))
-    return ReadSet(conditions, probes, tables)
+                    probes.append(ReadSetProbe(updated, None, table, index, start))
+    return RequestedReads(conditions, probes, tables)
 
 
-def standing_conditions(layout: Layout, head: Head, request: CommitRequest, record: bytes) -> list[Compare]:
+def standing_conditions(layout: Layout, head: Head, request: CommitRequest, record: bytes) -> list[DriverCompare]:
     """What every commit demands: its database, snapshot and id are good."""
     return [
         layout.exists(head.stored),
-        Compare(Condition.VALUE_BELOW, number8(request.snapshot.version + 1), layout.floor),
-        Compare(Condition.MODIFIED_UP_TO, head.base + request.snapshot.version, layout.mark(CATALOG_TABLE)),
-        Compare(Condition.MODIFIED_AT, 0, record),
+        DriverCompare(Condition.VALUE_BELOW, number8(request.snapshot.version + 1), layout.floor),
+        DriverCompare(Condition.MODIFIED_UP_TO, head.base + request.snapshot.version, layout.mark(CATALOG_TABLE)),
+        DriverCompare(Condition.MODIFIED_AT, 0, record),
     ]
 
 

@@ -52,7 +52,7 @@ class Range(Struct, frozen=True, gc=False):
     created_after: Revision = 0
 
 
-class Found(Struct, frozen=True, gc=False):
+class RangeResult(Struct, frozen=True, gc=False):
     """What a Range has brought; `more`: the limit left some out. `count` is that of a `count_only`, else undefined."""
 
     pairs: Sequence[Pair]
@@ -73,7 +73,7 @@ class Condition(Enum):
     """For one key, which is there; by memcmp."""
 
 
-class Compare(Struct, frozen=True, gc=False):
+class DriverCompare(Struct, frozen=True, gc=False):
     """A condition; `operand` is a revision, or bytes where values are compared. `stop` as in Range."""
 
     condition: Condition
@@ -106,19 +106,19 @@ class Raise(Struct, frozen=True, gc=False):
 Write = Put | Delete | Raise
 
 
-class Transaction(Struct, frozen=True, gc=False):
+class DriverTransaction(Struct, frozen=True, gc=False):
     """If all conditions hold, `then` is read and the writes are made; else `otherwise` is read. One atomic step.
 
     What is read is as it was before the writes. No key is written twice, nor put where it is deleted.
     """
 
-    conditions: Sequence[Compare] = ()
+    conditions: Sequence[DriverCompare] = ()
     writes: Sequence[Write] = ()
     then: Sequence[Range] = ()
     otherwise: Sequence[Range] = ()
 
 
-class Outcome(Struct, frozen=True, gc=False):
+class TransactionOutcome(Struct, frozen=True, gc=False):
     """What became of a transaction.
 
     Attributes:
@@ -132,7 +132,7 @@ class Outcome(Struct, frozen=True, gc=False):
 
     revision: Revision
     held: bool
-    found: Sequence[Found]
+    found: Sequence[RangeResult]
     deleted: Sequence[int] = ()
     resent: bool = False
 
@@ -158,8 +158,8 @@ class Driver(ABC):
 
     @abstractmethod
     def run(
-        self, transactions: Sequence[Transaction], aside: Sequence[Transaction] = (), *, fresh: bool = True
-    ) -> list[Outcome]:
+        self, transactions: Sequence[DriverTransaction], aside: Sequence[DriverTransaction] = (), *, fresh: bool = True
+    ) -> list[TransactionOutcome]:
         """Send all transactions at once, and wait for all of them: one round trip. Their order is not defined.
 
         Args:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from rome.store.commit_queue import QueueEntry
-from rome.store.ordered.driver import Found, Revision
+from rome.store.ordered.driver import RangeResult, Revision
 from rome.store.ordered.layout import Layout, decode_description, decode_queue, decode_retention
 from rome.store.spi import CATALOG_TABLE, Retention, Version
 
@@ -33,7 +33,7 @@ class Head(Struct, frozen=True):
     retention: Retention
 
 
-def read_head(layout: Layout, found: Found) -> Head | None:
+def read_head(layout: Layout, found: RangeResult) -> Head | None:
     """What a read of `layout.head` has brought; None: there is no such database.
 
     Raises:

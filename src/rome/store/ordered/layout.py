@@ -32,7 +32,7 @@ import msgspec
 from msgspec import Struct
 
 from rome.store.commit_queue import QueueEntry
-from rome.store.ordered.driver import Compare, Condition, Range
+from rome.store.ordered.driver import Condition, DriverCompare, Range
 from rome.store.spi import CATALOG_TABLE, Retention, Version
 
 FORMAT = 1
@@ -165,9 +165,9 @@ class Layout:
         """What brings the head."""
         return Range(*self.head)
 
-    def exists(self, stored: bytes) -> Compare:
+    def exists(self, stored: bytes) -> DriverCompare:
         """The database is there, with this description."""
-        return Compare(Condition.VALUE_IS, stored, self.description)
+        return DriverCompare(Condition.VALUE_IS, stored, self.description)
 
 
 def commit_name(snapshot: Version, transaction_id: bytes) -> bytes:

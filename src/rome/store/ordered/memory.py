@@ -8,20 +8,20 @@ from threading import Lock
 
 from rome.errors import StoreUnavailableError
 from rome.store.ordered.driver import (
-    Compare,
     Condition,
     Delete,
     Driver,
-    Found,
-    Outcome,
+    DriverCompare,
+    DriverTransaction,
     Pair,
     Put,
     Raise,
     Range,
+    RangeResult,
     Revision,
     RevisionAheadError,
     RevisionGoneError,
-    Transaction,
+    TransactionOutcome,
 )
 
 
@@ -37,7 +37,7 @@ class MemoryEngine:
         self._past: dict[bytes, list[tuple[Revision, Pair | None]]] = {}
         """What each key became and when, oldest first; None: it was deleted."""
 
-    def run(self, transaction: Transaction) -> Outcome:
+    def run(self, transaction: DriverTransaction) -> TransactionOutcome:
         for each in (*transaction.then, *transaction.otherwise):
             if each.revision > self.revision:
                 raise RevisionAheadError(f"revision {each.revision} is ahead of {self.revision}")
@@ -61,7 +61,7 @@ class MemoryEngine:
                         for key in present:
                             self._past[key].append((self.revision, None))
                         deleted.append(len(present))
-        return Outcome(self.revision, held, found, deleted)
+        return TransactionOutcome(self.revision, held, found, deleted)
 
     def discard(self, revision: Revision) -> None:
         self.discarded = max(self.discarded, min(revision, self.revision))
@@ -86,7 +86,7 @@ class MemoryEngine:
             if pair is not None:
                 yield pair
 
-    def _find(self, asked: Range) -> Found:
+    def _find(self, asked: Range) -> RangeResult:
         pairs = [
             pair
             for pair in self._pairs(asked.start, asked.stop, asked.revision or self.revision)
@@ -101,9 +101,9 @@ class MemoryEngine:
             pairs = []
         if asked.keys_only:
             pairs = [Pair(pair.key, b"", pair.created, pair.modified) for pair in pairs]
-        return Found(pairs, count, 0 < asked.limit < count)
+        return RangeResult(pairs, count, 0 < asked.limit < count)
 
-    def _holds(self, compare: Compare) -> bool:
+    def _holds(self, compare: DriverCompare) -> bool:
         pairs = list(self._pairs(compare.start, compare.stop, self.revision))
         operand = compare.operand
         if isinstance(operand, bytes):
@@ -132,8 +132,8 @@ class MemoryDriver(Driver):
         return "this process"
 
     def run(
-        self, transactions: Sequence[Transaction], aside: Sequence[Transaction] = (), *, fresh: bool = True
-    ) -> list[Outcome]:
+        self, transactions: Sequence[DriverTransaction], aside: Sequence[DriverTransaction] = (), *, fresh: bool = True
+    ) -> list[TransactionOutcome]:
         if self._is_closed:
             raise StoreUnavailableError("the connection is closed")
         self.trips += 1

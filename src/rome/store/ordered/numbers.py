@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from rome.errors import IdsExhaustedError
-from rome.store.ordered.driver import Compare, Condition, Outcome, Put, Range, Transaction
+from rome.store.ordered.driver import Condition, DriverCompare, DriverTransaction, Put, Range, TransactionOutcome
 from rome.store.ordered.hints import Hints
 from rome.store.ordered.layout import Layout, number_of, number_value
 from rome.store.spi import MAX_NUMBER, Reserve
@@ -21,7 +21,7 @@ from rome.store.spi import MAX_NUMBER, Reserve
 class Taking(Struct, frozen=True):
     """An attempt: if its transaction holds, `numbers` are taken, and `after` says where the sequences stand."""
 
-    transaction: Transaction
+    transaction: DriverTransaction
     numbers: list[int]
     after: dict[int, bytes]
     exhausted: int | None
@@ -48,19 +48,19 @@ def plan_taking(layout: Layout, stored: bytes, reserves: Sequence[Reserve], hint
     for sequence, value in before.items():
         key = layout.sequence(sequence)
         if value:
-            conditions.append(Compare(Condition.VALUE_IS, value, key))
+            conditions.append(DriverCompare(Condition.VALUE_IS, value, key))
         else:
-            conditions.append(Compare(Condition.MODIFIED_AT, 0, key))
+            conditions.append(DriverCompare(Condition.MODIFIED_AT, 0, key))
     taker = secrets.token_bytes(8)
     values = dict(before)
     if exhausted is None:
         values.update((n, number_value(last, taker)) for n, last in after.items() if last != stood[n])
     writes = [Put(layout.sequence(n), value) for n, value in values.items() if value != before[n]]
     otherwise = [layout.head_range(), *(Range(layout.sequence(sequence)) for sequence in before)]
-    return Taking(Transaction(conditions, writes, otherwise=otherwise), numbers, values, exhausted)
+    return Taking(DriverTransaction(conditions, writes, otherwise=otherwise), numbers, values, exhausted)
 
 
-def settle_taking(taking: Taking, outcome: Outcome, hints: Hints) -> list[int] | None:
+def settle_taking(taking: Taking, outcome: TransactionOutcome, hints: Hints) -> list[int] | None:
     """The numbers; None: the sequences stood elsewhere, and the next attempt knows where.
 
     Raises:

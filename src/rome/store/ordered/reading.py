@@ -13,7 +13,7 @@ from itertools import islice
 from msgspec import Struct
 
 from rome.errors import CorruptRecordError
-from rome.store.ordered.driver import Found, Pair, Range, Revision
+from rome.store.ordered.driver import Pair, Range, RangeResult, Revision
 from rome.store.ordered.hints import Hints
 from rome.store.ordered.layout import Layout, row_key_of
 from rome.store.spi import (
@@ -96,7 +96,7 @@ class Reading:
         self._requests = requests
         self._guessed: dict[RowAddress, None] = {}
         self._rows: dict[RowAddress, Pair | None] = {}
-        self._scans: dict[int, Found] = {}
+        self._scans: dict[int, RangeResult] = {}
         self._counts: dict[int, int] = {}
         for request in requests:
             if isinstance(request, Get):
@@ -118,7 +118,7 @@ class Reading:
             *(Range(self._layout.row(table, key), None, revision) for table, key in self._guessed),
         ]
 
-    def take(self, found: Iterable[Found], skipped: frozenset[int] = frozenset()) -> None:
+    def take(self, found: Iterable[RangeResult], skipped: frozenset[int] = frozenset()) -> None:
         """What `ranges` has brought."""
         answers = iter(found)
         for number, request in self._ranged(skipped):
@@ -139,7 +139,7 @@ class Reading:
             if (scan.table_id, row_key) not in self._rows
         }
 
-    def take_rows(self, addresses: Iterable[RowAddress], found: Iterable[Found]) -> None:
+    def take_rows(self, addresses: Iterable[RowAddress], found: Iterable[RangeResult]) -> None:
         """What was missing."""
         for address, answer in zip(addresses, found, strict=True):
             self._rows[address] = answer.pairs[0] if answer.pairs else None
@@ -187,7 +187,7 @@ class Reading:
         return row
 
     def _learn(
-        self, scan: Scan, found: Found, entries: dict[bytes, bytes], last: bytes, version: Version, led: LedRanges
+        self, scan: Scan, found: RangeResult, entries: dict[bytes, bytes], last: bytes, version: Version, led: LedRanges
     ) -> None:
         self._hints.add(scan.table_id, scan.index_id, islice(entries.items(), MAX_GUESSES))
         start, stop = scan.start, scan.stop

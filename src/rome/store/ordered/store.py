@@ -31,17 +31,17 @@ from rome.store.commit_queue import CommitQueue
 from rome.store.location import Location
 from rome.store.ordered import committing, trimming
 from rome.store.ordered.driver import (
-    Compare,
     Condition,
     Delete,
     Driver,
-    Found,
-    Outcome,
+    DriverCompare,
+    DriverTransaction,
     Put,
     Range,
+    RangeResult,
     Revision,
     RevisionGoneError,
-    Transaction,
+    TransactionOutcome,
     Write,
 )
 from rome.store.ordered.head import Head, read_head
@@ -137,7 +137,7 @@ class OrderedStore(Store):
         start = ROOT
         try:
             while True:
-                [outcome] = driver.run([Transaction(then=[Range(start, ROOT_STOP, limit=1, keys_only=True)])])
+                [outcome] = driver.run([DriverTransaction(then=[Range(start, ROOT_STOP, limit=1, keys_only=True)])])
                 if not outcome.found[0].pairs:
                     return sorted(names)
                 key = outcome.found[0].pairs[0].key
@@ -151,7 +151,9 @@ class OrderedStore(Store):
     def database_exists(cls, location: Location) -> bool:
         driver = cls.connect(location)
         try:
-            [outcome] = driver.run([Transaction(then=[Range(Layout(location.database).description, keys_only=True)])])
+            [outcome] = driver.run(
+                [DriverTransaction(then=[Range(Layout(location.database).description, keys_only=True)])]
+            )
             return bool(outcome.found[0].pairs)
         finally:
             driver.close()
@@ -160,7 +162,7 @@ class OrderedStore(Store):
     def drop_database(cls, location: Location) -> None:
         driver = cls.connect(location)
         try:
-            driver.run([Transaction(writes=[Delete(*Layout(location.database).everything)])])
+            driver.run([DriverTransaction(writes=[Delete(*Layout(location.database).everything)])])
         finally:
             driver.close()
 
@@ -222,10 +224,10 @@ class OrderedStore(Store):
         for _ in range(MAX_ATTEMPTS):
             conditions = [
                 self._layout.exists(head.stored),
-                Compare(Condition.VALUE_BELOW, number8(snapshot + 1), self._layout.floor),
-                Compare(Condition.MODIFIED_AT, 0, record),
+                DriverCompare(Condition.VALUE_BELOW, number8(snapshot + 1), self._layout.floor),
+                DriverCompare(Condition.MODIFIED_AT, 0, record),
             ]
-            outcome = self._run(Transaction(conditions, writes, otherwise=[Range(record), *self._head_range()]))
+            outcome = self._run(DriverTransaction(conditions, writes, otherwise=[Range(record), *self._head_range()]))
             if outcome.held:
                 return None
             found, about = outcome.found
@@ -256,7 +258,7 @@ class OrderedStore(Store):
         past: list[trimming.Past] = []
         start, stop = self._layout.commits
         while True:
-            outcome = self._run(Transaction(then=[Range(start, stop, limit=trimming.PAGE)]))
+            outcome = self._run(DriverTransaction(then=[Range(start, stop, limit=trimming.PAGE)]))
             past += self._past(outcome.found[0], head.base)
             if not outcome.found[0].more:
                 break
@@ -286,7 +288,7 @@ class OrderedStore(Store):
             head = self._known_head()
             conditions = [self._layout.exists(head.stored)]
             writes = [Put(self._layout.retention, encode_retention(retention))]
-            outcome = self._run(Transaction(conditions, writes, otherwise=self._head_range()))
+            outcome = self._run(DriverTransaction(conditions, writes, otherwise=self._head_range()))
             if outcome.held:
                 return
             self._take_head(outcome.found[0])
@@ -318,7 +320,7 @@ class OrderedStore(Store):
         whole = reading.ranges(revision)
         short = reading.ranges(revision, known) if known else whole
         taking = plan_taking(layout, head.stored, reserves, self._hints) if reserves else None
-        first = Transaction(
+        first = DriverTransaction(
             conditions,
             then=[layout.head_range(), *short[:MAX_OPERATIONS]],
             otherwise=[layout.head_range(), *whole[:MAX_OPERATIONS]] if known else (),
@@ -353,7 +355,7 @@ class OrderedStore(Store):
 
     def _unless_known(
         self, requests: Sequence[Request], head: Head, revision: Revision
-    ) -> tuple[frozenset[int], list[Compare]]:
+    ) -> tuple[frozenset[int], list[DriverCompare]]:
         """The scans whose rows the caller knows, and what must hold so that they need not be sent."""
         known: set[int] = set()
         conditions = []
@@ -362,7 +364,7 @@ class OrderedStore(Store):
                 known.add(number)
                 since = head.base + request.known.version
                 until = min(since, revision) if revision else since
-                conditions.append(Compare(Condition.MODIFIED_UP_TO, until, self._layout.mark(request.table_id)))
+                conditions.append(DriverCompare(Condition.MODIFIED_UP_TO, until, self._layout.mark(request.table_id)))
         return frozenset(known), conditions
 
     def _bring_missing(self, reading: Reading, revision: Revision) -> None:
@@ -379,7 +381,7 @@ class OrderedStore(Store):
         if snapshot.version < head.floor:
             raise SnapshotTooOldError.of()
 
-    def _reserved(self, taking: Taking, outcome: Outcome, reserves: Sequence[Reserve]) -> list[int]:
+    def _reserved(self, taking: Taking, outcome: TransactionOutcome, reserves: Sequence[Reserve]) -> list[int]:
         for _ in range(MAX_ATTEMPTS):
             numbers = settle_taking(taking, outcome, self._hints)
             if numbers is not None:
@@ -407,7 +409,7 @@ class OrderedStore(Store):
                 conditions += presence
             taken = self._turn_taken(head, request)
             if writes:
-                conditions.append(Compare(Condition.MODIFIED_AT, head.queue_modified, self._layout.queue))
+                conditions.append(DriverCompare(Condition.MODIFIED_AT, head.queue_modified, self._layout.queue))
             rests = committing.read_set(self._layout, head, request, self._led_to)
             if len(conditions) + len(rests.conditions) <= MAX_OPERATIONS:
                 conditions += rests.conditions
@@ -434,10 +436,10 @@ class OrderedStore(Store):
         raise self._too_busy()
 
     def _send_commit(
-        self, head: Head, request: CommitRequest, conditions: list[Compare], effects: list[Write], record: bytes
-    ) -> Outcome:
+        self, head: Head, request: CommitRequest, conditions: list[DriverCompare], effects: list[Write], record: bytes
+    ) -> TransactionOutcome:
         look = [self._forgetting.look()] if effects else self._head_range()
-        transaction = Transaction(conditions, effects, look, [Range(record), *self._head_range()])
+        transaction = DriverTransaction(conditions, effects, look, [Range(record), *self._head_range()])
         aside = self._forgetting.send(head.stored, MAX_OPERATIONS) if effects else []
         try:
             [outcome] = self._driver.run([transaction], aside)
@@ -445,7 +447,7 @@ class OrderedStore(Store):
             self._may_arrive |= self._driver.was_sent and bool(effects)
         return outcome
 
-    def _committed(self, head: Head, request: CommitRequest, outcome: Outcome) -> Version:
+    def _committed(self, head: Head, request: CommitRequest, outcome: TransactionOutcome) -> Version:
         version = outcome.revision - head.base
         self._heard_of(Snapshot(head.incarnation, version))
         try:
@@ -470,7 +472,7 @@ class OrderedStore(Store):
                 self._hints.numbers[sequence] = max(number_value(last), self._hints.numbers.get(sequence, b""))
         return version
 
-    def _repeated(self, head: Head, request: CommitRequest, found: Found) -> Version:
+    def _repeated(self, head: Head, request: CommitRequest, found: RangeResult) -> Version:
         pair = found.pairs[0]
         if not decode_record(pair.value).applied:
             raise CommitAbortedError(f"transaction {request.transaction_id.hex()} was aborted")
@@ -486,7 +488,7 @@ class OrderedStore(Store):
                 return taken
         return None
 
-    def _look(self, rows: list[tuple[int, bytes]]) -> tuple[frozenset[tuple[int, bytes]], list[Compare]]:
+    def _look(self, rows: list[tuple[int, bytes]]) -> tuple[frozenset[tuple[int, bytes]], list[DriverCompare]]:
         """Which of these rows are not there; and what must hold so that this is still so. One round trip."""
         keys = [self._layout.row(table, key) for table, key in rows]
         outcomes = self._run_all(_reads([Range(key, keys_only=True) for key in keys]))
@@ -497,7 +499,7 @@ class OrderedStore(Store):
             modified = answer.pairs[0].modified if answer.pairs else 0
             if not modified:
                 absent.add(row)
-            conditions.append(Compare(Condition.MODIFIED_AT, modified, key))
+            conditions.append(DriverCompare(Condition.MODIFIED_AT, modified, key))
         return frozenset(absent), conditions
 
     def _led_to(self, table: int, index: int, start: bytes, stop: bytes, since: Version) -> Iterable[bytes]:
@@ -507,12 +509,12 @@ class OrderedStore(Store):
             scan = Scan(table, index, start, stop)
             reading = Reading(self._layout, Hints(), [scan])
             span = self._layout.span(table, index, start, stop)
-            outcome = self._run(Transaction(then=[Range(*span)]))
+            outcome = self._run(DriverTransaction(then=[Range(*span)]))
             reading.take(outcome.found)
             keys = {key for _, key in reading.missing()}
         return keys
 
-    def _validated(self, rests: committing.ReadSet) -> list[Compare]:
+    def _validated(self, rests: committing.RequestedReads) -> list[DriverCompare]:
         """Look whether all that was read is still so, and say what must hold so that it stays so. One round trip.
 
         For read sets that are larger than a transaction may be: that nobody has written the tables since takes one
@@ -520,12 +522,12 @@ class OrderedStore(Store):
         """
         revision = self._find_conflict(rests)
         marks = [self._layout.mark(table) for table in rests.tables]
-        return [Compare(Condition.MODIFIED_UP_TO, revision, mark) for mark in marks]
+        return [DriverCompare(Condition.MODIFIED_UP_TO, revision, mark) for mark in marks]
 
-    def _find_conflict(self, rests: committing.ReadSet) -> Revision:
+    def _find_conflict(self, rests: committing.RequestedReads) -> Revision:
         """Raises the ConflictError of the first thing that has changed; the revision at which nothing had."""
         if not rests.probes:
-            return self._run(Transaction(then=self._head_range())).revision
+            return self._run(DriverTransaction(then=self._head_range())).revision
         outcomes = self._run_all(_reads([probe.asked for probe in rests.probes]))
         found = (found for outcome in outcomes for found in outcome.found)
         for probe, answer in zip(rests.probes, found, strict=True):
@@ -546,10 +548,10 @@ class OrderedStore(Store):
         head = self._known_head()
         conditions = [
             self._layout.exists(head.stored),
-            Compare(Condition.MODIFIED_AT, head.queue_modified, self._layout.queue),
+            DriverCompare(Condition.MODIFIED_AT, head.queue_modified, self._layout.queue),
         ]
         writes = committing.write_queue(self._layout, head, queue.places) if changed else []
-        outcome = self._run(Transaction(conditions, writes, self._head_range(), self._head_range()))
+        outcome = self._run(DriverTransaction(conditions, writes, self._head_range(), self._head_range()))
         if not outcome.held:
             self._take_head(outcome.found[0])
         elif writes:
@@ -559,16 +561,16 @@ class OrderedStore(Store):
     # The head, and the driver
 
     def _open(self) -> None:
-        outcome = self._run(Transaction(then=self._head_range()))
+        outcome = self._run(DriverTransaction(then=self._head_range()))
         if not outcome.found[0].pairs:
             writes = [
                 Put(self._layout.description, encode(Description(FORMAT, secrets.token_bytes(16)))),
                 Put(self._layout.floor, number8(0)),
                 Put(self._layout.retention, encode_retention(Retention())),
             ]
-            conditions = [Compare(Condition.MODIFIED_AT, 0, self._layout.description)]
-            self._run(Transaction(conditions, writes))
-            outcome = self._run(Transaction(then=self._head_range()))
+            conditions = [DriverCompare(Condition.MODIFIED_AT, 0, self._layout.description)]
+            self._run(DriverTransaction(conditions, writes))
+            outcome = self._run(DriverTransaction(then=self._head_range()))
         self._take_head(outcome.found[0])
 
     def _head_range(self) -> list[Range]:
@@ -581,10 +583,10 @@ class OrderedStore(Store):
         return self._ask_head() if self._head is None else self._head
 
     def _ask_head(self) -> Head:
-        outcome = self._run(Transaction(then=self._head_range()))
+        outcome = self._run(DriverTransaction(then=self._head_range()))
         return self._take_head(outcome.found[0])
 
-    def _take_head(self, found: Found) -> Head:
+    def _take_head(self, found: RangeResult) -> Head:
         """Raises StoreUnavailableError when the database was dropped, FormatError when it is of a newer Rome."""
         try:
             head = read_head(self._layout, found)
@@ -611,20 +613,20 @@ class OrderedStore(Store):
         if snapshot.incarnation != self._last_snapshot.incarnation or snapshot.version > self._last_snapshot.version:
             self._last_snapshot = snapshot
 
-    def _run(self, transaction: Transaction) -> Outcome:
+    def _run(self, transaction: DriverTransaction) -> TransactionOutcome:
         [outcome] = self._run_all([transaction])
         return outcome
 
-    def _run_all(self, transactions: Sequence[Transaction], *, fresh: bool = True) -> list[Outcome]:
+    def _run_all(self, transactions: Sequence[DriverTransaction], *, fresh: bool = True) -> list[TransactionOutcome]:
         if self._closed:
             raise StoreUnavailableError("the connection is closed")
         return self._driver.run(transactions, fresh=fresh)
 
-    def _run_some(self, transactions: Sequence[Transaction]) -> list[Outcome]:
+    def _run_some(self, transactions: Sequence[DriverTransaction]) -> list[TransactionOutcome]:
         """Reads at the snapshot's revision, which any member can answer that has it; no trip when there are none."""
         return self._run_all(transactions, fresh=False) if transactions else []
 
-    def _past(self, found: Found, base: Revision) -> list[trimming.Past]:
+    def _past(self, found: RangeResult, base: Revision) -> list[trimming.Past]:
         try:
             return trimming.read_past(found.pairs, base)
         except (ValueError, IndexError) as error:
@@ -649,6 +651,9 @@ def _unknown(request: CommitRequest, error: Error) -> CommitUnknownError:
     )
 
 
-def _reads(ranges: Sequence[Range]) -> list[Transaction]:
+def _reads(ranges: Sequence[Range]) -> list[DriverTransaction]:
     """Transactions that read all of these, as many as each takes."""
-    return [Transaction(then=ranges[first : first + MAX_OPERATIONS]) for first in range(0, len(ranges), MAX_OPERATIONS)]
+    return [
+        DriverTransaction(then=ranges[first : first + MAX_OPERATIONS])
+        for first in range(0, len(ranges), MAX_OPERATIONS)
+    ]

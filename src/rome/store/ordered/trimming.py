@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from rome.store.ordered.committing import now_in_ms
-from rome.store.ordered.driver import Delete, Pair, Raise, Range, Revision, Transaction, Write
+from rome.store.ordered.driver import Delete, DriverTransaction, Pair, Raise, Range, Revision, Write
 from rome.store.ordered.layout import CommitRecord, Layout, decode_record, number8
 from rome.store.spi import Retention, Version
 
@@ -57,7 +57,7 @@ def expired(past: Iterable[Past], retention: Retention) -> list[Past]:
     return gone
 
 
-def forget(layout: Layout, stored: bytes, past: Iterable[Past], most: int) -> tuple[Transaction, list[Past]]:
+def forget(layout: Layout, stored: bytes, past: Iterable[Past], most: int) -> tuple[DriverTransaction, list[Past]]:
     """A transaction that forgets the first of these, of at most `most` operations; and which they are."""
     chosen: list[Past] = []
     writes: list[Write] = []
@@ -68,7 +68,7 @@ def forget(layout: Layout, stored: bytes, past: Iterable[Past], most: int) -> tu
         writes += deletes
         chosen.append(each)
     writes.append(Raise(layout.floor, number8(max(each.version for each in chosen))))
-    return Transaction([layout.exists(stored)], writes), chosen
+    return DriverTransaction([layout.exists(stored)], writes), chosen
 
 
 class Forgetting:
@@ -90,7 +90,7 @@ class Forgetting:
         full = len(past) == PEEKED == len(self._expired)
         self._start = past[-1].key + b"\x00" if full else self._layout.commits[0]
 
-    def send(self, stored: bytes, most: int) -> list[Transaction]:
+    def send(self, stored: bytes, most: int) -> list[DriverTransaction]:
         """What the next commit is to send along."""
         if not self._expired:
             return []

@@ -22,7 +22,7 @@ from rome.store.spi import Get, Row, Snapshot, Version
 _STATE = (b"incarnation", b"version", b"t0")
 
 
-class Found(Struct, frozen=True, gc=False):
+class FoundRows(Struct, frozen=True, gc=False):
     """What the commands returned.
 
     Attributes:
@@ -46,7 +46,7 @@ def get_commands(meta: bytes, prefix: bytes, gets: Sequence[Get], snapshot: Snap
     return [state, *rows, state] if snapshot is None and rows else [*rows, state]
 
 
-def judge(gets: Sequence[Get], snapshot: Snapshot | None, replies: Sequence[Reply]) -> Found:
+def judge(gets: Sequence[Get], snapshot: Snapshot | None, replies: Sequence[Reply]) -> FoundRows:
     """Separate what is certain from what is in doubt.
 
     Raises:
@@ -65,8 +65,8 @@ def judge(gets: Sequence[Get], snapshot: Snapshot | None, replies: Sequence[Repl
     elif int(catalog_version or 0) > snapshot.version:
         refusal = [b"catalog", int(catalog_version)]
     if refusal:
-        return Found(snapshot, 0, [], [], refusal)
-    found = Found(snapshot, int(catalog_version or 0), [], [])
+        return FoundRows(snapshot, 0, [], [], refusal)
+    found = FoundRows(snapshot, int(catalog_version or 0), [], [])
     for get, changed in zip(gets, changes, strict=True):
         moved = int(changed or 0) > snapshot.version
         rows: list[Row | None] = []

@@ -49,7 +49,7 @@ class _TlsConnection(SSLConnection):
         return secure
 
 
-class Link:
+class RedisLink:
     """A connection that is lost at its first failure, and never used again: whoever wants another one makes it.
 
     RESP2, since nothing here needs RESP3, and it needs no HELLO. redis-py's own retries are off: it once sent one
@@ -158,7 +158,7 @@ def _is_distrust(error: BaseException | None) -> bool:
     return error is not None
 
 
-def greet(settings: RedisSettings, commands: Sequence[Command]) -> tuple[Link, list[Reply]]:
+def greet(settings: RedisSettings, commands: Sequence[Command]) -> tuple[RedisLink, list[Reply]]:
     """Connect, authenticate, and send `commands`: one round trip. Replies that are errors are among the others.
 
     Raises:
@@ -169,7 +169,7 @@ def greet(settings: RedisSettings, commands: Sequence[Command]) -> tuple[Link, l
         hello.append((b"AUTH", settings.username or "default", settings.password or ""))
     if settings.db:
         hello.append((b"SELECT", b"%d" % settings.db))
-    link = Link(at_primary(settings))
+    link = RedisLink(at_primary(settings))
     try:
         try:
             replies = link.call([*hello, *commands])

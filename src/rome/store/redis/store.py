@@ -40,7 +40,7 @@ from rome.store.redis.diagnosis import diagnose
 from rome.store.redis.failures import checked
 from rome.store.redis.gets import get_commands, judge
 from rome.store.redis.health import SECTIONS, Health
-from rome.store.redis.link import Command, Link, Reply, greet
+from rome.store.redis.link import Command, RedisLink, Reply, greet
 from rome.store.redis.messages import (
     claim_argument,
     commit_arguments,
@@ -100,7 +100,7 @@ class RedisStore(Store):
         self._read_head: Command = (b"EVALSHA", scripts.READ.digest, b"1", self._meta)
         wait = self._settings.wait_replicas
         self._wait = [(b"WAIT", b"%d" % wait, b"%d" % self._settings.wait_timeout_ms)] if wait else []
-        self._link: Link | None = None
+        self._link: RedisLink | None = None
         self._closed = False
         self._snapshot: Snapshot | None = None
         self._last_snapshot = Snapshot(b"", 0)
@@ -495,7 +495,7 @@ class RedisStore(Store):
                 raise AssertionError(f"unknown answer {reply!r}")
 
 
-def _greet(settings: RedisSettings, more: Sequence[Command]) -> tuple[Link, Health, list[Reply]]:
+def _greet(settings: RedisSettings, more: Sequence[Command]) -> tuple[RedisLink, Health, list[Reply]]:
     """Connect and check the server: one round trip, which includes `more` commands.
 
     Raises:

@@ -25,7 +25,7 @@ clock: Callable[[], int] = time.monotonic_ns
 """Comparable across the processes of one machine. A simulation replaces it."""
 
 
-class Attempt:
+class ClientAttempt:
     """One transaction in progress, with its record."""
 
     def __init__(self, connection: sa.Connection, announce: Callable[[], None]) -> None:
@@ -78,7 +78,7 @@ class Attempt:
 class Workload(Protocol):
     """What the transactions of a client do."""
 
-    def steps(self, attempt: Attempt, number: int) -> Iterator[None]:
+    def steps(self, attempt: ClientAttempt, number: int) -> Iterator[None]:
         """Run the process's transaction `number`; yields after each statement."""
 
 
@@ -121,7 +121,7 @@ class IsolationClient:
             if self._announce:
                 self._record(self._transaction(number, begin, None, "unknown", attempt))
 
-        attempt = Attempt(self._connection, announce)
+        attempt = ClientAttempt(self._connection, announce)
         outcome: Outcome = "fail"
         try:
             yield from self._workload.steps(attempt, number)
@@ -146,6 +146,6 @@ class IsolationClient:
         return "unknown" if autocommit else before
 
     def _transaction(
-        self, number: int, begin: int, end: int | None, outcome: Outcome, attempt: Attempt
+        self, number: int, begin: int, end: int | None, outcome: Outcome, attempt: ClientAttempt
     ) -> RecordedTransaction:
         return RecordedTransaction(self._process, number, begin, end, outcome, list(attempt.statements))

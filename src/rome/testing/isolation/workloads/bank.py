@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt
+from rome.testing.isolation.client import ClientAttempt
 from rome.testing.isolation.history import RecordedOperation
 from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
@@ -41,7 +41,7 @@ class Bank(KeyedWorkload):
         """All accounts, always."""
         return range(self._keys)
 
-    def step(self, attempt: Attempt, key: int) -> Iterator[None]:
+    def step(self, attempt: ClientAttempt, key: int) -> Iterator[None]:
         """Move money, or read all accounts."""
         if self._random.random() < 0.5:
             yield from self._transfer(attempt, key)
@@ -52,7 +52,7 @@ class Bank(KeyedWorkload):
                 self.read_all(attempt, half)
                 yield
 
-    def _transfer(self, attempt: Attempt, source: int) -> Iterator[None]:
+    def _transfer(self, attempt: ClientAttempt, source: int) -> Iterator[None]:
         target = (source + self._random.randrange(1, self._keys)) % self._keys
         amount = self._random.randint(1, 30)
         out, into = RecordedOperation("increment", source, -amount), RecordedOperation("increment", target, amount)
@@ -66,7 +66,7 @@ class Bank(KeyedWorkload):
             attempt.run(self._give, {"key": target, "amount": amount}, into)
             yield
 
-    def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
+    def read_all(self, attempt: ClientAttempt, keys: Sequence[int]) -> None:
         """Read all accounts."""
         bounds = {"start": min(keys), "stop": max(keys) + 1}
         attempt.run(

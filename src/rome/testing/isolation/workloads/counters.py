@@ -7,7 +7,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, IsolationRow
+from rome.testing.isolation.client import ClientAttempt, IsolationRow
 from rome.testing.isolation.history import RecordedOperation
 from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
@@ -19,7 +19,7 @@ class CounterWorkload(KeyedWorkload):
     _increment = sa.text("INSERT INTO counter VALUES (:key, :amount) ON CONFLICT (id) DO UPDATE SET n = n + excluded.n")
     _by_key = sa.text("SELECT n FROM counter WHERE id = :key")
 
-    def step(self, attempt: Attempt, key: int) -> Iterator[None]:
+    def step(self, attempt: ClientAttempt, key: int) -> Iterator[None]:
         """Add to a counter, or read it."""
         if self._random.random() < 0.5:
             amount = self._random.randint(1, 5)
@@ -28,7 +28,7 @@ class CounterWorkload(KeyedWorkload):
             self.read_all(attempt, [key])
         yield
 
-    def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
+    def read_all(self, attempt: ClientAttempt, keys: Sequence[int]) -> None:
         """Read counters one by one."""
         for key in keys:
             attempt.run(self._by_key, {"key": key}, reads=partial(self._found, key))

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, IsolationRow
+from rome.testing.isolation.client import ClientAttempt, IsolationRow
 from rome.testing.isolation.history import RecordedOperation, RecordedValue
 
 PART = 4
@@ -44,7 +44,7 @@ class KeyedWorkload(ABC):
             connection.execute(sa.text(sql))
         connection.commit()
 
-    def steps(self, attempt: Attempt, number: int) -> Iterator[None]:
+    def steps(self, attempt: ClientAttempt, number: int) -> Iterator[None]:
         """Run a transaction, as rome.testing.isolation.client.Workload says."""
         first = self.window(number)[0]
         for _ in range(1 if self._single else self._random.randint(1, 4)):
@@ -57,11 +57,11 @@ class KeyedWorkload(ABC):
         return range(first, first + self._keys)
 
     @abstractmethod
-    def step(self, attempt: Attempt, key: int) -> Iterator[None]:
+    def step(self, attempt: ClientAttempt, key: int) -> Iterator[None]:
         """Run a statement on a key, or a few that belong together; yields after each."""
 
     @abstractmethod
-    def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
+    def read_all(self, attempt: ClientAttempt, keys: Sequence[int]) -> None:
         """Read consecutive keys, whether they have rows or not."""
 
     def new_value(self) -> int:
@@ -88,15 +88,15 @@ class RowWorkload(KeyedWorkload):
     def value(stored: object) -> RecordedValue:
         """What a row holds; for None, what a key without a row holds."""
 
-    def read_one(self, attempt: Attempt, key: int) -> None:
+    def read_one(self, attempt: ClientAttempt, key: int) -> None:
         """Read one key."""
         attempt.run(self.by_key, {"key": key}, reads=partial(self.found, [key]))
 
-    def read_part(self, attempt: Attempt, key: int) -> None:
+    def read_part(self, attempt: ClientAttempt, key: int) -> None:
         """Read the keys of a part by the secondary index."""
         attempt.run(self.by_index, {"part": key // PART}, reads=partial(self.found, part(key)), predicate=True)
 
-    def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
+    def read_all(self, attempt: ClientAttempt, keys: Sequence[int]) -> None:
         """Read a range of keys."""
         bounds = {"start": min(keys), "stop": max(keys) + 1}
         attempt.run(self.by_range, bounds, reads=partial(self.found, keys), predicate=True)
@@ -114,7 +114,7 @@ class LastRead:
         self._workload = workload
         self._keys = range(workload.window(transactions).stop)
 
-    def steps(self, attempt: Attempt, number: int) -> Iterator[None]:
+    def steps(self, attempt: ClientAttempt, number: int) -> Iterator[None]:
         """Run the transaction, as rome.testing.isolation.client.Workload says."""
         for first in range(0, len(self._keys), 100):
             self._workload.read_all(attempt, self._keys[first : first + 100])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, IsolationRow
+from rome.testing.isolation.client import ClientAttempt, IsolationRow
 from rome.testing.isolation.history import RecordedOperation, RecordedValue
 from rome.testing.isolation.workloads.keyed import PART, RowWorkload, part
 
@@ -28,7 +28,7 @@ class Lists(RowWorkload):
     _first = sa.text("SELECT id, elements FROM list WHERE id >= :start AND id < :stop ORDER BY id LIMIT 2")
     _last = sa.text("SELECT id, elements FROM list WHERE id >= :start AND id < :stop ORDER BY id DESC LIMIT 2")
 
-    def step(self, attempt: Attempt, key: int) -> Iterator[None]:
+    def step(self, attempt: ClientAttempt, key: int) -> Iterator[None]:
         """Append to a list, or read one, a part, a range or a page."""
         chance = self._random.random()
         if chance < 0.35:
@@ -47,12 +47,12 @@ class Lists(RowWorkload):
             self._read_page(attempt, part(key), self._first if chance < 0.93 else self._last)
         yield
 
-    def _append_one(self, attempt: Attempt, key: int) -> None:
+    def _append_one(self, attempt: ClientAttempt, key: int) -> None:
         value = self.new_value()
         parameters = {"key": key, "part": key // PART, "element": str(value)}
         attempt.run(self._append, parameters, RecordedOperation("append", key, value))
 
-    def _read_page(self, attempt: Attempt, keys: range, sql: sa.TextClause) -> None:
+    def _read_page(self, attempt: ClientAttempt, keys: range, sql: sa.TextClause) -> None:
         """Read two lists from one end of `keys`. So there is no list between that end and the second one."""
 
         def seen(rows: Sequence[IsolationRow]) -> Iterable[RecordedOperation]:

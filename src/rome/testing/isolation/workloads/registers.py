@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt
+from rome.testing.isolation.client import ClientAttempt
 from rome.testing.isolation.history import RecordedOperation, RecordedValue
 from rome.testing.isolation.workloads.keyed import PART, RowWorkload, part
 
@@ -28,7 +28,7 @@ class Registers(RowWorkload):
     by_range = sa.text("SELECT id, value FROM register WHERE id >= :start AND id < :stop")
     by_index = sa.text("SELECT id, value FROM register WHERE part = :part")
 
-    def step(self, attempt: Attempt, key: int) -> Iterator[None]:
+    def step(self, attempt: ClientAttempt, key: int) -> Iterator[None]:
         """Replace a number, or read one, a part or a range."""
         chance = self._random.random()
         if chance < 0.2:
@@ -49,7 +49,7 @@ class Registers(RowWorkload):
             self.read_all(attempt, part(key))
         yield
 
-    def _replace_what_was_read(self, attempt: Attempt, key: int) -> None:
+    def _replace_what_was_read(self, attempt: ClientAttempt, key: int) -> None:
         absent = attempt.statements[-1].operations[0].value is None
         value = self.new_value()
         parameters = {"key": key, "part": key // PART, "value": value}

@@ -7,7 +7,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, IsolationRow
+from rome.testing.isolation.client import ClientAttempt, IsolationRow
 from rome.testing.isolation.history import RecordedOperation
 from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
@@ -22,7 +22,7 @@ class Sets(KeyedWorkload):
     _add = sa.text("INSERT INTO element (value, of) VALUES (:value, :key)")
     _by_index = sa.text("SELECT value FROM element WHERE of = :key")
 
-    def step(self, attempt: Attempt, key: int) -> Iterator[None]:
+    def step(self, attempt: ClientAttempt, key: int) -> Iterator[None]:
         """Add an element to a set, or read the set."""
         if self._random.random() < 0.4:
             value = self.new_value()
@@ -31,7 +31,7 @@ class Sets(KeyedWorkload):
             self.read_all(attempt, [key])
         yield
 
-    def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
+    def read_all(self, attempt: ClientAttempt, keys: Sequence[int]) -> None:
         """Read sets one by one."""
         for key in keys:
             attempt.run(self._by_index, {"key": key}, reads=partial(self._found, key), predicate=True)

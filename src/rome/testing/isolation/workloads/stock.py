@@ -7,7 +7,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from rome.testing.isolation.client import Attempt, IsolationRow
+from rome.testing.isolation.client import ClientAttempt, IsolationRow
 from rome.testing.isolation.history import RecordedAction, RecordedOperation
 from rome.testing.isolation.workloads.keyed import KeyedWorkload
 
@@ -39,7 +39,7 @@ class Stock(KeyedWorkload):
         self._seen: dict[int, list[int]] = {}
         """{shelf: what the process saw there last}"""
 
-    def step(self, attempt: Attempt, key: int) -> Iterator[None]:
+    def step(self, attempt: ClientAttempt, key: int) -> Iterator[None]:
         """Put an item on a shelf, look at a shelf, or take items away."""
         chance = self._random.random()
         if chance < 0.3:
@@ -56,7 +56,7 @@ class Stock(KeyedWorkload):
             self.read_all(attempt, [key])
         yield
 
-    def _put_one(self, attempt: Attempt, key: int) -> Iterator[None]:
+    def _put_one(self, attempt: ClientAttempt, key: int) -> Iterator[None]:
         item = self.new_value()
         of_item, of_label = _both("append", key, item)
         attempt.run(self._put, {"item": item, "key": key}, of_item)
@@ -65,7 +65,7 @@ class Stock(KeyedWorkload):
             attempt.run(self._stick, {"item": item}, of_label)
             yield
 
-    def read_all(self, attempt: Attempt, keys: Sequence[int]) -> None:
+    def read_all(self, attempt: ClientAttempt, keys: Sequence[int]) -> None:
         """Look at shelves one by one."""
         for key in keys:
             attempt.run(self._look, {"key": key}, reads=partial(self._found, key), predicate=True)
