@@ -348,7 +348,7 @@ from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.driver import EtcdDriver
 from rome.store.etcd.settings import read_settings
 from rome.store.location import Location
-from rome.store.ordered.driver import Range, DriverTransaction
+from rome.store.ordered.driver import DriverTransaction, Range
 
 class Slow:
     "Between the client and the server; each piece of an answer takes 0.2 s longer."
@@ -375,7 +375,7 @@ def tick():
         time.sleep(0.01)
 
 slow = Slow(int(sys.argv[1]))
-driver = EtcdDriver(Client(read_settings(Location("etcd", "x", host="127.0.0.1", port=slow.port))))
+driver = EtcdDriver(EtcdClient(read_settings(Location("etcd", "x", host="127.0.0.1", port=slow.port))))
 eventlet.spawn(tick)
 driver.run([DriverTransaction(then=[Range(b"a")])])
 print(ticks)
