@@ -1,8 +1,8 @@
 """SQL text and catalog -> fetch plan.
 
-Invariant: see plan.py. Of a statement that is not understood, every table is read whole that SQLite found in it or
-that its text names (SQLite's authorizer is not told of columns in USING, and so misses a table of which no other
-column is read). Of any other statement, every table is read whole that SQLite found and the analysis did not.
+Invariant: see plan.py. If a statement is not understood, every table that SQLite found in it or that its text names is
+read whole. (SQLite does not report columns in USING to its authorizer, which so misses a table of which no other column
+is read.) For any other statement, every table that SQLite found and the analysis did not is read whole.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ from rome.planner.shortcuts.page_probe import Probe, probe_of
 from rome.sql.tokens import Token, identifier, tokenize
 
 _MAX_TEMPLATES = 2_000
-"""Analysed texts that are kept per catalog."""
+"""The most analysed texts kept per catalog."""
 
 _MAX_TREES = 256
-"""Syntax trees that are kept, of whatever catalog: a test suite makes one database after another, all alike."""
+"""The most syntax trees kept, over all catalogs: a test suite makes one database after another, all alike."""
 
 _USING = re.compile(r"\b(USING|NATURAL)\b")
 _PLANNED = (StatementKind.SELECT, StatementKind.INSERT, StatementKind.UPDATE, StatementKind.DELETE)
 
 
 class Template(Struct, frozen=True):
-    """What the analysis of a canonical text found: how to read every table in it.
+    """The result of analysing a canonical text: how to read every table in it.
 
-    `steps`: sorted by wave. `missed`: tables that no step reads. `whole`: those read whole whatever the parameters are.
-    `summary`: answers in their place. `plain`: what it shows, if that is rows as they are. `paging`: how LIMIT
-    bounds a step. `doubt`: why `missed` are read.
+    `steps`: how to read the tables, sorted by wave. `missed`: tables that no step reads. `whole`: tables read whole
+    whatever the parameters are. `summary`: the aggregates that answer in their place. `plain`: what it shows, if that
+    is stored rows as they are. `paging`: how LIMIT bounds a step. `doubt`: why `missed` are read.
     """
 
     tables: tuple[Table, ...]
@@ -109,7 +109,7 @@ def plan_statement(sql: str, catalog: Catalog, base_tables: frozenset[str]) -> F
 
 
 class StatementPlan(FetchPlan):
-    """A template, and what the placeholders of one text stand for."""
+    """A template, with what the placeholders of one text stand for."""
 
     def __init__(
         self, template: Template, slots: tuple[Slot, ...], insertion: Insertion | None, probe: Probe | None
@@ -187,9 +187,9 @@ class StatementPlan(FetchPlan):
         return list(wave.values())
 
     def _ready(self, waiting: Sequence[Step], inputs: Inputs, many: Mapping[Step, Many]) -> list[Step]:
-        """The steps that can be read next: those for which the rows are there that they need.
+        """Return the steps that can be read next, because the rows that they need are there.
 
-        Of steps that wait for each other, as all of them find many rows, the one that finds the fewest.
+        If all steps find many rows and wait for each other, return the one that finds the fewest.
         """
         ready = []
         for step in waiting:
@@ -199,11 +199,11 @@ class StatementPlan(FetchPlan):
         return ready or [min((step for step in waiting if step in many), key=lambda step: many[step].rows)]
 
     def _fetches(self, step: Step, inputs: Inputs, many: Many | None = None) -> list[Fetch]:
-        """What a step reads.
+        """Return what a step reads.
 
         Args:
-            many: what it was to read first, and how much that is: then by the rows that other leaves have, if they are
-                there and fewer.
+            many: what the step was to read first, and its size. The step then reads by the rows of other leaves
+                instead, if these are there and fewer.
         """
         table, point = step.leaf.table, self._points.get(step)
         if many is not None:
@@ -266,7 +266,7 @@ def _key(fetch: Fetch) -> _FetchKey:
 
 
 _templates: dict[int, dict[tuple[str, frozenset[str]], Template]] = {}
-"""By catalog (its id(): it is compared by identity, and not hashable); an entry goes with its catalog."""
+"""Keyed by the catalog's id(), since a catalog is compared by identity and not hashable; it goes with its catalog."""
 
 
 def _templates_of(catalog: Catalog) -> dict[tuple[str, frozenset[str]], Template]:
@@ -324,7 +324,7 @@ def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> 
 
 
 def _with_paging(template: Template, paging: Paging) -> Template:
-    """The template with what LIMIT bounds, if the order of some index is the better way than the step's own."""
+    """Return the template with its page, if reading in the order of some index is better than the step's own access."""
     step = next(step for step in template.steps if step.leaf is paging.leaf)
     others = {other.leaf.table.id for other in template.steps if other is not step and other.choice is None}
     if step.leaf.table.id in others or (step.choice is not None and not paging.is_preferred(step.choice)):
@@ -341,7 +341,7 @@ def _whole(tokens: Iterable[Token], base_tables: frozenset[str], catalog: Catalo
 
 
 def _named(tokens: Iterable[Token], catalog: Catalog) -> set[str]:
-    """The tables that may be meant by a name in the text, or in that of a view that is named in it."""
+    """Return the tables that a name in the text may mean, or a name in the text of a view that it names."""
     names = {identifier(token).lower() for token in tokens if token.kind in ("word", "quoted", "string")}
     found = names & catalog.tables.keys()
     for name in names & catalog.views.keys():
@@ -367,7 +367,7 @@ def _operand(placeholder: str) -> Operand:
 
 @lru_cache(maxsize=_MAX_TREES)
 def _parse(text: str) -> exp.Expression:
-    """The syntax tree of a canonical text; nobody changes it."""
+    """Parse a canonical text; the syntax tree is shared and must not be changed."""
     try:
         trees = sqlglot.parse(text, dialect=SQLite)
     except SqlglotError as error:
@@ -378,7 +378,7 @@ def _parse(text: str) -> exp.Expression:
 
 
 def _view(sql: str) -> ViewText:
-    """The query of `CREATE VIEW name [(columns)] AS query`."""
+    """Return the query of `CREATE VIEW name [(columns)] AS query`."""
     tokens = tokenize(sql)
     words = [token.word for token in tokens]
     at = words.index("AS")

@@ -1,8 +1,8 @@
-"""Statements that count rows, or ask for the least or greatest value of a column: the store can tell without a row.
+"""Statements for a count, or for a column's least or greatest value, which the store finds without sending all rows.
 
-Invariant: a summary is only made of a SELECT whose WHERE is exactly a part of one index, so that the entries of that
-part are the rows it is about, all of them and no others. `SELECT count(*) FROM (SELECT .. FROM t WHERE ..)`, which is
-how SQLAlchemy counts a query, is one, too.
+Invariant: only a SELECT whose WHERE is exactly a part of one index becomes an aggregate read, so that the entries of
+that part are the selected rows, all of them and no others. `SELECT count(*) FROM (SELECT .. FROM t WHERE ..)`, which is
+how SQLAlchemy counts a query, qualifies, too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COUNT = FUNCTION + "count"
 
 @dataclass(frozen=True, slots=True)
 class AggregateColumn:
-    """One result column: what is asked of the rows that an access finds; `position`: of which column."""
+    """One result column: the aggregate over the rows that an access finds, and the `position` of its column."""
 
     kind: AggregateKind
     access: Access
@@ -38,12 +38,12 @@ class AggregateColumn:
 
 @dataclass(frozen=True, slots=True)
 class AggregateRead:
-    """A statement that gives one row of answers."""
+    """A statement whose result is one row of aggregates."""
 
     asked: tuple[AggregateColumn, ...]
 
     def questions(self, inputs: Inputs) -> list[AggregateRequest] | None:
-        """One question for each result column; None if the values of this run do not make exact ranges."""
+        """Return one question per result column; None if the values of this run do not make exact ranges."""
         questions = []
         for kind, access, position in ((each.kind, each.access, each.position) for each in self.asked):
             try:
@@ -57,10 +57,10 @@ class AggregateRead:
 
 
 def read_summary(tree: exp.Expression, reader: QueryReader) -> AggregateRead | None:
-    """The summary that a statement asks for, or None.
+    """Return the aggregate read of a statement, or None.
 
     Args:
-        reader: has read the statement, and set the contexts of its leaves.
+        reader: the one that has read the statement and set the contexts of its leaves.
     """
     if not isinstance(tree, exp.Select) or len(reader.leaves) != 1 or not _has_only(tree, _OUTER_ARGS):
         return None
@@ -72,7 +72,7 @@ def read_summary(tree: exp.Expression, reader: QueryReader) -> AggregateRead | N
             return None
         rows, derived = inside, _source(inside)
     if not isinstance(derived, exp.Table) or [source.leaf for source in reader.scope_of(rows).sources] != [leaf]:
-        return None  # a view may have more to say than its table's rows; a temporary table has other rows
+        return None  # a view may show more than its table's rows; a temporary table has other rows
     if not reader.says_all(rows):
         return None
     asked = [_asked(part, leaf, reader.scope_of(tree)) for part in tree.expressions]
@@ -92,7 +92,7 @@ def _has_only(tree: exp.Select, names: frozenset[str]) -> bool:
 
 
 def _source(tree: exp.Select) -> exp.Expression | None:
-    """The only FROM item."""
+    """Return the only FROM item."""
     from_ = tree.args.get("from_")
     if from_ is None or from_.this.args.get("joins") or tree.args.get("joins"):
         return None
@@ -113,7 +113,7 @@ def _asked(part: exp.Expression, leaf: Leaf, scope: Scope) -> AggregateColumn | 
     if call.name not in _KINDS or position is None:
         return None
     if position != ROWID and leaf.table.columns[position].collation != "BINARY":
-        return None  # of 'a' and 'A', which are equal, SQLite shows the one that it meets first
+        return None  # if 'a' and 'A' are equal, SQLite shows the one that it meets first
     for path in leaf.table.paths:
         access = exact(leaf, path)
         if access is not None and len(access.terms) < len(path.columns):

@@ -1,8 +1,8 @@
-"""SELECTs that show stored rows of one table as they are: they are answered without SQLite.
+"""SELECTs that show stored rows of one table as they are; Rome answers them without SQLite.
 
-Invariant: WHERE is nothing but columns that equal single values, so a row passes exactly when its key in an index of
-all these columns would be the key of the values. Of several rows, SQLite's order is kept: that of the rowids, unless
-it may walk through an index that puts them in another one.
+Invariant: WHERE only compares columns for equality with single values, so a row passes exactly if its key in an index
+of all these columns would be the key of the values. If there are several rows, they come in SQLite's order, which is
+that of the rowids unless SQLite may walk an index with another order.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rome.store.spi import BEYOND
 
 _ARGS = frozenset(["expressions", "from_", "where", "limit", "offset"])
 _NOT_STORED = -1
-"""As the id of the index that would hold all the columns of WHERE; the store has none of it."""
+"""The id of the imagined index that would hold all columns of WHERE; no index in the store has it."""
 _NO_LIMIT = (1 << 63) - 1
 
 
@@ -37,9 +37,9 @@ class DirectRead:
     """A statement that shows rows as they are.
 
     Attributes:
-        compared: the columns of WHERE, as an access along the index that would hold them all.
+        compared: the columns of WHERE, as an access through the imagined index that would hold them all.
         shown: positions of the result columns.
-        by_rowid: SQLite shows several rows in the order of their rowids.
+        by_rowid: whether SQLite shows several rows in the order of their rowids.
     """
 
     compared: Access
@@ -50,15 +50,15 @@ class DirectRead:
 
     @property
     def is_whole(self) -> bool:
-        """There is no WHERE."""
+        """Whether there is no WHERE."""
         return not self.compared.terms
 
 
 def read_plain(tree: exp.Expression, reader: QueryReader) -> DirectRead | None:
-    """How a statement shows rows as they are, or None.
+    """Return how a statement shows rows as they are, or None.
 
     Args:
-        reader: has read the statement, and set the contexts of its leaves.
+        reader: the one that has read the statement and set the contexts of its leaves.
     """
     if not isinstance(tree, exp.Select) or len(reader.leaves) != 1:
         return None
@@ -93,10 +93,10 @@ def _compared(leaf: Leaf) -> Access | None:
 
 
 def _by_rowid(leaf: Leaf, shown: set[int], compared: set[int]) -> bool:
-    """Whether each way that SQLite may take in a working set, which has unique indexes only, is one of rising rowids.
+    """Whether SQLite finds rows in order of rowid whichever way it takes through the working set.
 
-    The table itself is, and so is an index for entries that are equal in all of its columns. An index that has all that
-    is wanted may be walked through in place of the table.
+    The working set has only unique indexes. The table itself is in that order, and so are entries of an index that are
+    equal in all of its columns. But SQLite may walk a covering index instead of the table.
     """
     table = leaf.table
     if table.without_rowid:
@@ -112,16 +112,16 @@ def _by_rowid(leaf: Leaf, shown: set[int], compared: set[int]) -> bool:
 
 
 def _stored_column(part: exp.Expression, leaf: Leaf, scope: Scope) -> int | None:
-    """Which column of the leaf a result column is; the rowid is none."""
+    """Return which column of the leaf a result column is; the rowid does not count."""
     position = position_of(part.this if isinstance(part, exp.Alias) else part, leaf, scope)
     return None if position == ROWID else position
 
 
 class BoundDirectRead(DirectPlan):
-    """A plain statement, and what the placeholders of one text stand for.
+    """A DirectRead, with what the placeholders of one text stand for.
 
     Args:
-        point: how the rows are read; None: all of the table.
+        point: how the rows are read; None if the whole table is read.
     """
 
     def __init__(self, plain: DirectRead, point: PointRead | None, slots: Sequence[Slot]) -> None:
@@ -133,7 +133,7 @@ class BoundDirectRead(DirectPlan):
         self._needs_key = self._where is not None and not (point is not None and point.finds(self.compared))
 
     def rows(self, parameters: Sequence[SqlValue]) -> DirectRows | None:
-        """What to read, and which of its rows to show; None if SQLite must find out with these values."""
+        """Return what to read and which of its rows to show; None if these values need SQLite."""
         start, stop, key, point = 0, _NO_LIMIT, None, self._point
         try:
             if self._limit is not None:
@@ -156,11 +156,11 @@ class BoundDirectRead(DirectPlan):
         return DirectRows(point.path, (), ((place, place + BEYOND),), key, start, stop)
 
     def key(self, parameters: Sequence[SqlValue]) -> bytes | None:
-        """The key of the rows that WHERE asks for, in the imagined index; None without WHERE."""
+        """Return the key in the imagined index of the rows that WHERE selects; None without WHERE."""
         return None if self._where is None else self._where.key(parameters)
 
     def _cut(self, limit: Operand, parameters: Sequence[SqlValue]) -> tuple[int, int]:
-        """Which of the rows LIMIT and OFFSET leave; (-1, 0): it is for SQLite to say."""
+        """Return which rows LIMIT and OFFSET leave; (-1, 0) if SQLite must decide."""
         inputs = Inputs(self._slots, parameters)
         rows = inputs.values(limit)[0]
         offset = 0 if self._offset is None else inputs.values(self._offset)[0]
@@ -170,7 +170,7 @@ class BoundDirectRead(DirectPlan):
 
 
 def _picker(shown: Sequence[int]) -> Callable[[Values], tuple[SqlValue, ...]]:
-    """Takes the columns out of a row's values, which are a tuple; without a call of Python's."""
+    """Return a function that takes the columns out of a row's values (a tuple) without a Python call."""
     if len(shown) > 1:
         return itemgetter(*shown)
     (only,) = shown

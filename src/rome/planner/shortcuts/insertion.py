@@ -15,7 +15,7 @@ from rome.planner.plan import PlannedRow
 from rome.sql.tokens import Token, identifier
 
 SlotOrNull = Slot | None
-"""A value of a row: what a slot stands for; None for an expression, which is unknown before the run."""
+"""A value of a row: the constant or parameter of a slot; None for an expression, which is unknown before the run."""
 
 
 class _ValuePlan(NamedTuple):
@@ -23,9 +23,9 @@ class _ValuePlan(NamedTuple):
 
     Attributes:
         position: of its column, or ROWID.
-        slot: of the parameter; None: it is `constant`.
-        kept: the type of which the column stores every value as it is; None: it stores all values so.
-        is_key: it is the row's id.
+        slot: the parameter's slot; None if the value is `constant`.
+        kept: the type whose values the column stores unchanged; None if it stores all values unchanged.
+        is_key: whether it is the row's id.
     """
 
     position: int
@@ -37,7 +37,7 @@ class _ValuePlan(NamedTuple):
 
 
 class _RowPlan(NamedTuple):
-    """How a row is found. `rowid_given`: its id is an expression, so that it is set whatever the parameters are."""
+    """How a row is found. `rowid_given`: whether its id is an expression, which sets it whatever the parameters are."""
 
     values: tuple[_ValuePlan, ...]
     rowid_given: bool
@@ -45,11 +45,11 @@ class _RowPlan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Insertion:
-    """The rows of an INSERT .. VALUES, as far as others decide whether they may come in.
+    """The rows of an INSERT .. VALUES, as far as other rows decide whether they may be stored.
 
     Attributes:
-        rows: for DEFAULT VALUES one that is empty.
-        is_constant: all values are known before the run, those of other columns, too.
+        rows: one per row of VALUES; a single empty one for DEFAULT VALUES.
+        is_constant: whether all values are known before the run, including those of other columns.
     """
 
     table: Table
@@ -58,9 +58,9 @@ class Insertion:
 
     @classmethod
     def of(cls, table: Table, columns: tuple[int, ...], rows: Sequence[Sequence[SlotOrNull]]) -> Insertion:
-        """From all columns and values that the statement has; thousands of rows may be planned by what is kept.
+        """Build from all columns and values of the statement; keeps little, since there may be thousands of rows.
 
-        Of a column that is named twice, SQLite stores the first value, but of the row's id the last.
+        If a column is named twice, SQLite stores its first value; but for the row's id, the last.
         """
         wanted, keys = {*table.guarding, table.rowid_alias, ROWID}, (table.rowid_alias, ROWID)
         deciding: dict[int, int] = {}
@@ -74,7 +74,7 @@ class Insertion:
         )
 
     def planned(self, parameters: Sequence[SqlValue]) -> list[PlannedRow]:
-        """The rows as they will be stored, as far as they are known."""
+        """Return the rows as they will be stored, as far as they are known."""
         found = []
         for plans, given in self.rows:
             values: dict[int, SqlValue] = {}
@@ -98,7 +98,7 @@ _KEPT: dict[Affinity, type | None] = {"TEXT": str, "INTEGER": int, "NUMERIC": in
 
 
 def _row_plan(table: Table, row: Mapping[int, SlotOrNull]) -> _RowPlan:
-    """How a row is found, given its values by column position."""
+    """Return how a row is found, given its values by column position."""
     plans, rowid_given = [], False
     for position, value in row.items():
         is_key = position in (table.rowid_alias, ROWID)
@@ -113,7 +113,7 @@ def _row_plan(table: Table, row: Mapping[int, SlotOrNull]) -> _RowPlan:
 
 
 def read_insertion(tokens: Sequence[Token], catalog: Catalog) -> Insertion | None:
-    """The rows of `INSERT .. VALUES ..`; None for every other statement, or when the table is not known.
+    """Read the rows of `INSERT .. VALUES ..`; None for any other statement, or if the table is unknown.
 
     Cost: 0.5 µs per token.
     """
@@ -162,7 +162,7 @@ def _all_columns(table: Table) -> tuple[int, ...]:
 
 
 def _rows(tokens: Sequence[Token], at: int) -> tuple[tuple[SlotOrNull, ...], ...] | None:
-    """`(..), (..)`, to the end of the statement, ON CONFLICT or RETURNING."""
+    """Read `(..), (..)`, up to the end of the statement, ON CONFLICT or RETURNING."""
     slots = {token.start: slot for token, slot in number_parameters(tokens)}
     rows = []
     while True:
@@ -179,7 +179,7 @@ def _rows(tokens: Sequence[Token], at: int) -> tuple[tuple[SlotOrNull, ...], ...
 
 
 def _row(tokens: Sequence[Token], at: int, slots: dict[int, Slot]) -> tuple[tuple[SlotOrNull, ...], int]:
-    """The values up to the closing parenthesis, and the position behind it."""
+    """Read the values up to the closing parenthesis; return them and the position after it."""
     values: list[SlotOrNull] = []
     start, depth = at, 0
     while at < len(tokens):
@@ -195,7 +195,7 @@ def _row(tokens: Sequence[Token], at: int, slots: dict[int, Slot]) -> tuple[tupl
 
 
 def _values(tokens: Sequence[Token], slots: dict[int, Slot]) -> list[SlotOrNull]:
-    """The value that one expression stands for; a run of `?` is several."""
+    """Return the value that one expression stands for; a run of `?` stands for several."""
     if len(tokens) == 1:
         token = tokens[0]
         slot = slots.get(token.start)

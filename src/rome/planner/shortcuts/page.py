@@ -6,9 +6,9 @@ often in `DELETE .. WHERE id IN (SELECT ..)`.
 Invariant: a page is only made of a SELECT .. LIMIT whose rows are those of one table that pass WHERE, each at least
 once (LEFT JOINs may follow), sorted first by columns of that table in the order of one of its indexes. Then what is
 shown is among the first rows of the index that pass WHERE, as many as LIMIT and OFFSET say, and those that sort with
-the last of them. How many of the rows read pass WHERE is not judged here: SQLite says so, by the *probe*, which is the
-SELECT's own FROM and WHERE. So WHERE must say the same when it is asked again: no random(), no clock, and no function
-of which that is not known.
+the last of them. This module does not judge how many of the rows read pass WHERE: SQLite counts them with the *probe*,
+which is the SELECT's own FROM and WHERE. So WHERE must give the same result when it is evaluated again: no random(), no
+clock, and no function that is not known to be deterministic.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from rome.planner.shortcuts.page_order import kept, natural, sorted_by
 from rome.planner.shortcuts.page_probe import Probe, QueryPlace
 
 _MAX_RANGES = 8
-"""More ranges than this are not read one after the other."""
+"""The most ranges that are read one after the other."""
 
 _MARGIN, _FILTERED_MARGIN = 10, 100
-"""So many rows more than the page has are read at once, and twice the page if some may not pass WHERE: a row that is
-read in vain costs 10 µs, and a trip much more."""
+"""The first read has this many rows more than the page, or twice the page if some may fail WHERE: a row read in vain
+costs 10 µs, and a trip much more."""
 
 _PURE = frozenset(
     FUNCTION + name
@@ -78,20 +78,20 @@ _PURE = frozenset(
         "upper",
     ]
 )
-"""SQLite's functions of which it is known that they give the same when they are asked again."""
+"""SQLite's functions that are known to give the same result when they are called again."""
 
 _ARGS = frozenset(["expressions", "from_", "joins", "where", "order", "limit", "offset"])
 
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """How the rows of a leaf are read in order.
+    """How to read the rows of a leaf in order.
 
     Attributes:
         accesses: all of one path.
-        order: the first columns that the rows are sorted by, positions and collations; rows equal in them are ties.
-        place: whether the SELECT is the statement's, the first FROM item of that, or the only one with a LIMIT.
-        filtered: WHERE may drop some of the rows.
+        order: the first columns that the rows are sorted by, as positions and collations; rows equal in them are ties.
+        place: whether the SELECT is the statement, its first FROM item, or the only one with a LIMIT.
+        filtered: whether WHERE may drop some of the rows.
     """
 
     leaf: Leaf
@@ -110,16 +110,16 @@ class Paging:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether a condition bounds the part of the index that is read."""
+        """Whether a condition restricts the part of the index that is read."""
         return all(access.terms or access.limits for access in self.accesses)
 
     def is_preferred(self, other: Choice) -> bool:
-        """Whether it is better than reading all that another access finds; not if that has more equalities."""
+        """Whether a page is better than all rows of another access; not if that one has more equalities."""
         fixed = min(len(access.terms) for access in self.accesses)
         return other.rank[0] > 0 and not other.needs and fixed >= min(len(access.terms) for access in other.accesses)
 
     def page(self, inputs: Inputs, probe: Probe) -> Page | None:
-        """What to read with the values of this run; None if they do not make a page."""
+        """Return what to read with the values of this run; None if they do not make a page."""
         try:
             limit = inputs.values(self.limit)[0]
             offset = 0 if self.offset is None else inputs.values(self.offset)[0]
@@ -135,10 +135,10 @@ class Paging:
 
 
 def read_paging(tree: exp.Expression, reader: QueryReader) -> Paging | None:
-    """How a statement's LIMIT bounds what it reads, or None.
+    """Return how a statement's LIMIT bounds what it reads, or None.
 
     Args:
-        reader: has read the statement, and set the contexts of its leaves.
+        reader: the one that has read the statement and set the contexts of its leaves.
     """
     found = None
     if isinstance(tree, exp.Select) and not tree.args.get("with_"):
@@ -151,10 +151,10 @@ def read_paging(tree: exp.Expression, reader: QueryReader) -> Paging | None:
 
 
 def _nested(tree: exp.Expression, reader: QueryReader) -> Paging | None:
-    """The page of the only SELECT with a LIMIT inside a statement.
+    """Return the page of the only SELECT with a LIMIT inside a statement.
 
-    One that writes must not change what the SELECT shows while it runs: SQLite runs the source of INSERT before, and a
-    subquery of WHERE that speaks of its own table alone once.
+    A statement that writes must not change what the SELECT shows while it runs. SQLite runs the source of INSERT first,
+    and an uncorrelated subquery of WHERE only once.
     """
     limited = [select for select in tree.find_all(exp.Select) if select.args.get("limit")]
     if len(limited) != 1 or limited[0] is tree or not reader.has_read(limited[0]):
@@ -200,7 +200,7 @@ def _paging(tree: exp.Select, reader: QueryReader, place: QueryPlace) -> Paging 
 
 
 def _with_row_key(table: Table, path: Index) -> Index:
-    """The path with the columns of the row key, which are in its entries behind its own."""
+    """Return the path extended by the row key's columns, which follow its own columns in its entries."""
     if path is table.key:
         return path
     return replace(
@@ -214,7 +214,7 @@ def _first_item(tree: exp.Select) -> exp.Expression | None:
 
 
 def _columns(leaf: Leaf, where: exp.Expression | None, scope: Scope) -> set[int] | None:
-    """The columns of the leaf in WHERE; None if WHERE has others, too."""
+    """Return the leaf's columns in WHERE; None if WHERE has other columns, too."""
     if where is None:
         return set()
     if any(True for _ in queries_in(where)) or any(call.name not in _PURE for call in where.find_all(exp.Anonymous)):

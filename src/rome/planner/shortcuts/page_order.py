@@ -1,4 +1,4 @@
-"""The order in which a SELECT shows rows, and how far a path of the table keeps it."""
+"""The order in which a SELECT shows rows, and how far a path of the table preserves it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Sorted(NamedTuple):
 
 
 def sorted_by(leaf: Leaf, order: exp.Expression, tree: exp.Select, scope: Scope) -> list[Sorted]:
-    """The first terms of ORDER BY, as far as they are columns of the leaf, NULLs where an index has them.
+    """Return the leading ORDER BY terms that are columns of the leaf and put NULLs where an index has them.
 
-    `x IS NULL DESC` before `x ASC`, and `x IS NOT NULL DESC` before `x DESC`, as oslo.db writes it, say where they are.
+    `x IS NULL DESC` before `x ASC`, and `x IS NOT NULL DESC` before `x DESC`, as oslo.db writes them, place the NULLs.
     """
     aliases = {part.alias.lower(): part.this for part in tree.expressions if isinstance(part, exp.Alias)}
     found: list[Sorted] = []
@@ -59,7 +59,7 @@ def sorted_by(leaf: Leaf, order: exp.Expression, tree: exp.Select, scope: Scope)
 
 
 def _null_test(part: exp.Expression) -> exp.Is | None:
-    """The IS NULL in `x IS NULL` or `x IS NOT NULL`."""
+    """Return the IS NULL in `x IS NULL` or `x IS NOT NULL`."""
     while isinstance(part, exp.Paren):
         part = part.this
     test = part.this if isinstance(part, exp.Not) else part
@@ -74,10 +74,10 @@ def _never_null(table: Table, position: int) -> bool:
 
 
 def natural(leaf: Leaf, compared: set[int], tree: exp.Select, scope: Scope) -> list[Sorted]:
-    """Without ORDER BY: by rowid, where nothing else can tempt SQLite.
+    """Return the order without ORDER BY: by rowid, if SQLite cannot prefer another one.
 
-    A unique index, which the working set has, too, may lead it to another order: if WHERE speaks of the index's first
-    column, or if the index has all columns that the SELECT mentions.
+    The working set has the table's unique indexes, and SQLite may choose such an index's order if WHERE uses its first
+    column, or if it contains all columns that the SELECT mentions.
     """
     table = leaf.table
     if table.key.columns not in ((ROWID,), (table.rowid_alias,)):
@@ -95,13 +95,13 @@ def natural(leaf: Leaf, compared: set[int], tree: exp.Select, scope: Scope) -> l
 
 
 def _is_star(part: exp.Expression, name: str) -> bool:
-    """Whether it is `*` or `name.*`."""
+    """Whether an expression is `*` or `name.*`."""
     star = part.this if isinstance(part, exp.Column) else part
     return isinstance(star, exp.Star) and part.text("table").lower() in ("", name)
 
 
 class Kept(NamedTuple):
-    """A path that keeps the order wanted, in the first `follows` terms that are not constant."""
+    """A path that preserves the wanted order in the first `follows` terms that are not constant."""
 
     access: Access
     order: tuple[tuple[int, Collation], ...]
@@ -110,7 +110,7 @@ class Kept(NamedTuple):
 
 
 def kept(leaf: Leaf, path: Index, wanted: Sequence[Sorted]) -> Kept | None:
-    """How a path keeps the order wanted; None if it does not."""
+    """Return how a path preserves the wanted order; None if it does not."""
     access = simple(leaf, path)
     columns = [*zip(path.columns, path.collations, strict=True)]
     fixed = {

@@ -1,4 +1,4 @@
-"""The probe of a page: the SELECT's own FROM and WHERE, as a query of rowids, cut out of the statement's text."""
+"""The probe of a page: a query of rowids with the SELECT's own FROM and WHERE, cut out of the statement's text."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from rome.planner.parse.canonical import number_parameters
 from rome.sql.tokens import Token
 
 QueryPlace = Literal["top", "derived", "nested"]
-"""Where a SELECT with a LIMIT stands: it is the statement, the first FROM item of that, or anywhere else in it."""
+"""Where a SELECT with a LIMIT is: it is the statement, the statement's first FROM item, or anywhere else in it."""
 
 
 class Probe(NamedTuple):
-    """Finds the rowids of the rows in the working set that pass a SELECT's WHERE; takes the first parameters."""
+    """Finds the rowids in the working set that pass a SELECT's WHERE; takes the statement's first parameters."""
 
     sql: str
     parameters: int
 
 
 def probe_of(tokens: Sequence[Token], place: QueryPlace, table: Table) -> Probe | None:
-    """The probe of a statement; None if the parts of its text cannot be told apart.
+    """Return the probe of a statement; None if the parts of its text cannot be told apart.
 
     Args:
-        tokens: of the statement.
-        place: of the SELECT that is paged.
-        table: the one whose rows are paged.
+        tokens: the statement's tokens.
+        place: where the paged SELECT is.
+        table: the table whose rows are paged.
     """
     numbers = {token.start: slot for token, slot in number_parameters(tokens)}
     if place == "nested":
@@ -66,7 +66,7 @@ _AFTER_WHERE = frozenset(["ORDER", "LIMIT", ")", ";"])
 
 
 def _select_of_limit(tokens: Sequence[Token]) -> int | None:
-    """Where the SELECT begins that the only LIMIT belongs to."""
+    """Return where the SELECT with the only LIMIT begins."""
     limits = [at for at, token in enumerate(tokens) if token.word == "LIMIT"]
     depth = 0
     for at in range(limits[0], -1, -1) if len(limits) == 1 else ():
@@ -80,7 +80,7 @@ def _select_of_limit(tokens: Sequence[Token]) -> int | None:
 
 
 def _clause(tokens: Sequence[Token], word: str, start: int) -> int | None:
-    """Where a clause of a SELECT begins; not one of a subquery in it, nor IS DISTINCT FROM."""
+    """Return where a clause of a SELECT begins, ignoring those of its subqueries and IS DISTINCT FROM."""
     depth = 0
     for at in range(start, len(tokens)):
         found = tokens[at].word

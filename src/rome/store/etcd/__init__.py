@@ -1,6 +1,6 @@
-"""The store on an etcd cluster: consensus of its members, so that any minority of them may fail.
+"""The store on an etcd cluster, whose members agree by consensus, so that any minority of them may fail.
 
-Its layout of keys is rome.store.ordered's; docs/etcd.md tells both, and how to run a cluster for it.
+Its layout of keys is that of rome.store.ordered; docs/etcd.md describes both, and how to run a cluster for it.
 """
 
 from rome.store.etcd.store import EtcdStore

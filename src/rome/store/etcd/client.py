@@ -1,8 +1,8 @@
-"""Calls to a cluster: whichever of its members answers.
+"""Calls to a cluster, answered by any of its members.
 
-Every call that Rome makes may be sent again when no answer has come: reads change nothing, and whatever writes is
-conditional on something that its first arrival changes. So a request that a dying leader has dropped in silence is
-soon sent again, to another member; who sent it is told that an earlier sending may still arrive.
+Every call that Rome makes may be sent again if no answer has come: reads change nothing, and every write is conditional
+on something that its first arrival changes. So a request that a dying leader has dropped silently is soon sent again,
+to another member, and the caller is told that an earlier sending may still arrive.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from rome.store.etcd.messages import AUTHENTICATE, AuthenticateRequest, Method
 from rome.store.etcd.settings import EtcdAddress, Settings
 
 FIRST_ATTEMPT_S = 0.5, 3.0
-"""After 10 times as long as calls usually take, within these bounds, a request is sent again, to the next member; then
-after twice as long, and so on. A leader that dies costs one or two attempts: the others elect one within 1 to 2 s."""
+"""After 10 times the usual duration of calls, within these bounds, a request is sent again, to the next member; then
+after twice as long, and so on. A leader that dies costs one or two attempts: the others elect a new one within 1 to 2
+s."""
 
 USUAL_S = 0.1
-"""What a call is thought to take, before there was one."""
+"""The assumed duration of a call before the first one."""
 
 SECONDS_PER_BYTE = 1 / 500_000
-"""How much longer an attempt may take for what it sends."""
+"""How much longer an attempt may take because of what it sends."""
 
 PAUSE_S = 0.05
-"""Between attempts that were refused at once, as by members that have no leader."""
+"""The pause between attempts that were refused at once, as by members without a leader."""
 
 
 class Answers(Struct, frozen=True, gc=False):
-    """Messages, in the order of the calls.
+    """The answering messages, in the order of the calls.
 
     Attributes:
-        resent: an earlier sending had no answer. It may have been done, or may be done yet.
+        resent: whether an earlier sending had no answer; it may have been done, or may still be done.
     """
 
     messages: list[Any]
@@ -48,7 +49,7 @@ class UnansweredError(StoreUnavailableError):
     """No member has answered in time.
 
     Attributes:
-        sent: a member may have got the request, and may have done it.
+        sent: whether a member may have received the request, and may have done it.
     """
 
     def __init__(self, message: str, *, sent: bool = False) -> None:
@@ -57,12 +58,12 @@ class UnansweredError(StoreUnavailableError):
 
 
 class EtcdClient:
-    """A connection to one member at a time; to the next one when it is lost. Used by one thread at a time."""
+    """A connection to one member at a time, and to the next one when that is lost. Used by one thread at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self.trips = 0
         self.resent = False
-        """An earlier sending of the last request, which may have failed since, had no answer."""
+        """Whether an earlier sending of the last request had no answer, even if the request has failed since."""
         self.settings = settings
         self._tls = settings.tls_context()
         self._next = 0
@@ -77,12 +78,12 @@ class EtcdClient:
 
         Args:
             calls: methods, and their messages.
-            aside: more, of which nobody wants to know what becomes; they are not sent again.
+            aside: further calls whose outcome does not matter; they are not sent again.
             timeout_s: in place of read_timeout.
 
         Raises:
-            UnansweredError: no member has answered in time, or one that cannot be asked again.
-            Error: what a member has refused to do, as failures.py tells it. Nothing was done by this sending.
+            UnansweredError: no member has answered in time, or the call cannot be sent again.
+            Error: a member has refused the call (failures.py chooses the error). This sending has done nothing.
         """
         if self._is_closed:
             raise StoreUnavailableError("the connection is closed")
@@ -135,11 +136,11 @@ class EtcdClient:
 
     @property
     def server(self) -> str:
-        """The member that answers now; all of them when none does."""
+        """The address of the member that answers now; of all members if none does."""
         return self.settings.servers if self._link is None else self._link.server
 
     def is_usable(self) -> bool:
-        """False when the connection is known to be lost. Looks at the socket; no round trip."""
+        """Return False if the connection is known to be lost. Looks at the socket; no round trip."""
         return self._link is not None and self._link.is_usable()
 
     def close(self) -> None:
@@ -148,7 +149,7 @@ class EtcdClient:
         self._disconnect()
 
     def _connected(self, left_s: float) -> EtcdLink:
-        """The link that is there, or one to the next member.
+        """Return the present link, or one to the next member.
 
         Raises:
             LinkLostError: this member cannot be reached.

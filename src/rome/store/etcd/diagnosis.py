@@ -1,4 +1,4 @@
-"""What `rome doctor` says of an etcd cluster."""
+"""What `rome doctor` reports about an etcd cluster."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rome.store.ordered.driver import Condition, DriverCompare, DriverTransactio
 from rome.store.ordered.layout import Layout
 
 TIMEOUT_S = 3.0
-"""For each member; one that is away is a finding, and no reason to wait."""
+"""Timeout for each member; one that is away is a finding, and no reason to wait."""
 
 WANTED_OPERATIONS = 20_000
 """--max-txn-ops, so that what Rome commits at most elsewhere can mostly be committed here, too."""
@@ -34,7 +34,7 @@ WANTED_OPERATIONS = 20_000
 WANTED_BYTES = 8 * 1024 * 1024
 
 SPARE_KILOBYTES = 512
-"""What a server takes beyond --max-request-bytes of a request that writes nothing."""
+"""How far a request that writes nothing may exceed --max-request-bytes."""
 
 DEFAULT_QUOTA_BYTES = 2 * 1024**3
 
@@ -42,7 +42,7 @@ _ALARMS = {1: "NOSPACE", 2: "CORRUPT"}
 
 
 class _AskedMember(NamedTuple):
-    """A member's answer, and how long it took in seconds; `status` None: it has not answered."""
+    """A member's answer, and how long it took in seconds; `status` is None if it has not answered."""
 
     name: str
     address: str
@@ -52,7 +52,7 @@ class _AskedMember(NamedTuple):
 
 
 def diagnose(settings: Settings, database: str) -> Diagnosis:
-    """Ask the cluster, and each of its members; writes nothing."""
+    """Examine the cluster and each of its members, without writing anything."""
     client = EtcdClient(replace(settings, read_timeout_s=TIMEOUT_S))
     try:
         status, members, alarms = client.call(
@@ -162,7 +162,7 @@ def _space(status: Any) -> Finding:
 
 
 def _limits(driver: EtcdDriver, layout: Layout) -> Iterator[Finding]:
-    """Found out by transactions that can do nothing: they demand that a key exists whose name nobody may use."""
+    """Find the limits with transactions that do nothing: they require a key to exist whose name nobody may use."""
     most = _greatest(lambda count: _takes(driver, layout, count, 0), WANTED_OPERATIONS)
     reason = f"a commit may write {most:,} keys at most" if most < WANTED_OPERATIONS else f"{most:,} keys or more"
     if most < WANTED_OPERATIONS:
@@ -190,7 +190,7 @@ def _takes(driver: EtcdDriver, layout: Layout, operations: int, size: int) -> bo
 
 
 def _greatest(takes: Any, wanted: int) -> int:
-    """The greatest number up to `wanted` that is taken."""
+    """Return the greatest number up to `wanted` that the server accepts."""
     if takes(wanted):
         return wanted
     low, high = 1, wanted
@@ -204,7 +204,7 @@ def _greatest(takes: Any, wanted: int) -> int:
 
 
 def _history(client: EtcdClient, status: Any) -> Finding:
-    """Whether anybody discards old revisions."""
+    """Examine whether anything discards old revisions."""
     revision = status.header.revision
     if revision < 50_000:
         return Finding("compaction", Level.OK, f"{revision:,} revisions so far")

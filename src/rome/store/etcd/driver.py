@@ -1,4 +1,4 @@
-"""rome.store.ordered's Driver on an etcd cluster: one transaction there is one Txn here."""
+"""The Driver of rome.store.ordered for an etcd cluster: each of its transactions is one Txn of etcd."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ COMPACT_TIMEOUT_S = 5.0
 
 
 class EtcdDriver(Driver):
-    """Answers of one member at a time; see Client for what happens when that one is lost."""
+    """Talks to one member at a time; see EtcdClient for what happens when that one is lost."""
 
     def __init__(self, client: EtcdClient) -> None:
         self.client = client
         self._newest: Revision = 0
-        """What this connection was told of, or has committed."""
+        """The newest revision that this connection was told of, or has committed."""
 
     @property
     def trips(self) -> int:  # type: ignore[override]  # the driver's interface has an attribute, which is only read
@@ -68,7 +68,7 @@ class EtcdDriver(Driver):
     ) -> list[TransactionOutcome]:
         outcomes = self._run(transactions, aside, fresh=fresh)
         if not fresh and any(outcome.revision < self._newest for outcome in outcomes):
-            # Another member than before, and it is behind: what it says now is newer than what we know.
+            # Another member has answered, which is behind. Asked for fresh data, it answers with all that we know.
             outcomes = self._run(transactions, (), fresh=True)
         self._newest = max(self._newest, *(outcome.revision for outcome in outcomes))
         return outcomes
@@ -102,9 +102,9 @@ class EtcdDriver(Driver):
             return
         try:
             self.client.call([(COMPACT, CompactionRequest(revision=revision))], timeout_s=COMPACT_TIMEOUT_S)
-        except RevisionGoneError:  # somebody was faster
+        except RevisionGoneError:  # another client was faster
             pass
-        except Error:  # nothing rests on it: it is tried again with the next commits
+        except Error:  # nothing depends on it: it is tried again with the next commits
             pass
 
     def is_usable(self) -> bool:
@@ -118,7 +118,7 @@ def _txn(transaction: DriverTransaction, *, fresh: bool) -> Any:
     local = not fresh and not transaction.writes
     return TxnRequest(
         compare=[_compare(compare) for compare in transaction.conditions],
-        # Reads come first: a Txn's later operations see what its earlier ones have done.
+        # Reads come first, since a Txn's later operations see the effects of earlier ones.
         success=[
             *(_range(each, local) for each in transaction.then),
             *(_write(write) for write in transaction.writes),
@@ -175,7 +175,7 @@ def _write(write: Write) -> Any:
 
 
 def _one_less(value: bytes) -> bytes:
-    """The greatest value of the same length below; for zero the empty one, which is below everything."""
+    """Return the next lower value of the same length; for zero the empty value, which is below every other."""
     number = int.from_bytes(value, "big")
     return (number - 1).to_bytes(len(value), "big") if number else b""
 

@@ -1,4 +1,4 @@
-"""What an etcd server answers in place of a result, as Rome's errors: mapped here, and nowhere else."""
+"""The only place that maps the errors of an etcd server to Rome's."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from rome.store.ordered.driver import RevisionAheadError, RevisionGoneError
 
 
 class Remedy(Enum):
-    """What can be done about a failure without asking anybody."""
+    """What the client can do about a failure by itself."""
 
     NONE = auto()
     AGAIN = auto()
-    """Another member may answer, or this one later. The call may have been done, or may be done yet."""
+    """Try again: another member may answer, or this one later. The call may have been done, or may still be done."""
     LOG_IN = auto()
-    """The token is not valid any more. Nothing was done."""
+    """Log in again: the token is no longer valid. Nothing was done."""
 
 
-# status of gRPC -> its name in the messages of this page, and the error where no text below decides.
+# gRPC status -> its name in Rome's messages, and the error if no text below decides.
 _STATUSES: dict[int, type[Error]] = {
     1: StoreUnavailableError,  # CANCELLED
     2: StoreUnavailableError,  # UNKNOWN
@@ -51,7 +51,7 @@ _RETRIED = frozenset({1, 4, 14})
 
 _LIMIT = "; start the members with a greater {0}, or commit less at a time"
 
-# A part of the message -> the error, and what to add. They are those of etcd's rpctypes/error.go.
+# A part of the message (from etcd's rpctypes/error.go) -> the error, and what to add.
 _TEXTS: list[tuple[str, type[Error], str]] = [
     ("required revision has been compacted", RevisionGoneError, ""),
     ("required revision is a future revision", RevisionAheadError, ""),
@@ -71,7 +71,7 @@ _LOG_IN_TEXTS = ("invalid auth token", "revision of auth store is old")
 
 
 def remedy(reply: EtcdReply) -> Remedy:
-    """What to do about a reply that is an error, before anybody is told."""
+    """Return what to try about an error reply before raising it."""
     if any(text in reply.message for text in _LOG_IN_TEXTS):
         return Remedy.LOG_IN
     if reply.status in _RETRIED or "too many requests" in reply.message:
@@ -80,7 +80,7 @@ def remedy(reply: EtcdReply) -> Remedy:
 
 
 def translate(reply: EtcdReply, server: str) -> Error:
-    """Rome's error for a reply that is one."""
+    """Return Rome's error for an error reply."""
     for text, error, advice in _TEXTS:
         if text in reply.message:
             return error(f"{server}: {reply.message}{advice}")

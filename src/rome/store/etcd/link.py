@@ -1,7 +1,7 @@
 """One HTTP/2 connection to one member of an etcd cluster: calls of gRPC, side by side on one blocking socket.
 
-grpcio would do the same in threads of its own, which stop every green thread of eventlet while they wait. Here the
-waits are those of a plain socket, so they are cooperative where the socket is.
+grpcio would do the same in threads of its own, which stop every green thread of eventlet while they wait. Here only a
+plain socket waits, so waiting is cooperative wherever the socket is.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LinkLostError(Exception):
     """The connection broke, or nothing came in time.
 
     Attributes:
-        sent: the last call may have reached the server, which may have done it.
+        sent: whether the last call may have reached the server, which may have done it.
     """
 
     def __init__(self, message: str, *, sent: bool) -> None:
@@ -54,11 +54,11 @@ class EtcdReply(Struct, gc=False):
     message: str = ""
     body: bytes = b""
     frames: list[bytes] = []
-    """What has come of the body so far."""
+    """The part of the body that has arrived so far."""
 
 
 class EtcdLink:
-    """A connection that is lost at its first failure, and never used again: whoever wants another one makes it."""
+    """A connection that is lost at its first failure and never used again; the caller then opens another one."""
 
     def __init__(self, address: EtcdAddress, tls: ssl.SSLContext | None, timeout_s: float) -> None:
         """Connect; sends no call.
@@ -107,7 +107,7 @@ class EtcdLink:
         except (OSError, ProtocolError, EOFError) as error:
             self.close()
             raise LinkLostError(f"{self.server}: {_reason(error, None)}", sent=self._sent) from error
-        except BaseException:  # Ctrl-C between two replies: what comes later would be nobody's
+        except BaseException:  # after Ctrl-C between two replies, later replies would belong to no call
             self.close()
             raise
         self._owes = False
@@ -115,11 +115,11 @@ class EtcdLink:
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be used: it has not failed, and this process made it."""
+        """Whether the connection can be used: it has not failed, and this process opened it."""
         return self._is_open and os.getpid() == self._pid
 
     def is_usable(self) -> bool:
-        """False when it is known to be lost. Looks at the socket; no round trip."""
+        """Return False if the connection is known to be lost. Looks at the socket; no round trip."""
         if not self.is_open or self._owes:
             return False
         try:
@@ -140,7 +140,7 @@ class EtcdLink:
         return False
 
     def close(self) -> None:
-        """Idempotent. A forked child closes its copy, and leaves the parent's connection alone."""
+        """Close the connection. Idempotent. A forked child closes its copy and leaves the parent's connection alone."""
         if self._is_open:
             self._is_open = False
             self._socket.close()
@@ -196,7 +196,7 @@ class EtcdLink:
             self._socket.sendall(data)
 
     def _receive(self, waiting: dict[int, EtcdReply], deadline: float) -> None:
-        """Take in what has come; streams that are over leave `waiting`."""
+        """Take in what has arrived; finished streams leave `waiting`."""
         self._set_timeout(deadline)
         data = self._socket.recv(READ_BYTES)
         if not data:
@@ -228,7 +228,7 @@ class EtcdLink:
 
 
 UNAVAILABLE, UNKNOWN = 14, 2
-"""Of gRPC's status codes; the others are in failures.py."""
+"""The two of gRPC's status codes that this module needs; the others are in failures.py."""
 
 
 def _of_reset(code: ErrorCodes | int | None) -> tuple[int, str]:
@@ -246,7 +246,7 @@ def _take_headers(reply: EtcdReply, headers: Sequence[tuple[bytes, bytes]]) -> N
 
 
 def _finish(reply: EtcdReply) -> None:
-    """Take the message out of its frame."""
+    """Take a message out of its frame."""
     if reply.status < 0:
         reply.status, reply.message = UNKNOWN, "an answer without a status: this is not gRPC"
     elif reply.status == 0:
@@ -258,7 +258,8 @@ def _finish(reply: EtcdReply) -> None:
 
 
 def _new_http() -> H2Connection:
-    # The headers are ours, and the server's are only looked through: to validate them costs a fifth of a call.
+    # We write the request's headers ourselves, and only look through the server's: validating them costs a fifth of a
+    # call.
     http = H2Connection(
         H2Configuration(
             client_side=True,

@@ -22,9 +22,9 @@ class Settings:
     """How to reach a cluster.
 
     Attributes:
-        addresses: of the members, in the order in which they are tried.
-        read_timeout_s: how long to wait for an answer in all, whichever members are tried for it.
-        tls: what TLS demands; None: no TLS.
+        addresses: the members' addresses, in the order in which they are tried.
+        read_timeout_s: how long to wait for an answer in all, over all members that are tried.
+        tls: the TLS settings; None without TLS.
         compact: whether Rome discards the cluster's history when no snapshot needs it any more.
     """
 
@@ -38,14 +38,14 @@ class Settings:
 
     @property
     def servers(self) -> str:
-        """For messages."""
+        """The addresses as messages show them."""
         return ", ".join(map(shown, self.addresses))
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """What sockets are wrapped with; None: nothing.
+        """Return the TLS context for sockets; None without TLS.
 
         Raises:
-            URLError: a file that an option names is not there, or not what it should be.
+            URLError: a file that an option names is missing or invalid.
         """
         if self.tls is None:
             return None
@@ -65,13 +65,13 @@ class Settings:
 
 
 def shown(address: EtcdAddress) -> str:
-    """An address as messages show it."""
+    """Return an address as messages show it."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def addresses_of(urls: Iterable[str]) -> tuple[EtcdAddress, ...]:
-    """Of URLs such as members tell; those that cannot be understood are left out."""
+    """Return the addresses in URLs that members report; URLs that cannot be parsed are left out."""
     addresses = []
     for url in urls:
         parts = urlsplit(url)
@@ -87,7 +87,7 @@ def _flag(text: str) -> bool:
 
 
 def _seconds(text: str) -> float:
-    """Some that an answer can come in; what is longer than a day was meant as milliseconds."""
+    """Parse a number of seconds for a timeout; more than a day was probably meant as milliseconds, and is refused."""
     number = float(text)
     if not 0.01 <= number <= 86_400:
         raise ValueError
@@ -127,10 +127,10 @@ OPTIONS = frozenset(_OPTIONS)
 
 
 def read_settings(location: Location) -> Settings:
-    """Understand a location.
+    """Read the settings from a location.
 
     Raises:
-        URLError: an option's value is not what it should be, or options contradict each other.
+        URLError: an option's value is invalid, or options contradict each other.
     """
     values: dict[str, Any] = {}
     for name, text in location.options.items():

@@ -39,7 +39,7 @@ Returned = TypeVar("Returned")
 
 MAX_READERS: Final = 1024
 _RESERVED_SHARE: Final = 8
-"""One part in this many of the file is kept free for deletes, for trimming, and for pages that snapshots need."""
+"""One part in this many of the file is kept free for deletes, trimming, and pages that snapshots need."""
 BELIEVED_S: Final = 0.1
 """For this long after a check, a file is assumed to be in its place."""
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -91,14 +91,14 @@ class Usage(NamedTuple):
 
 
 class Environment:
-    """One open file. Whoever calls its methods holds the lock of a pin of it, or the lock of the open files.
+    """One open file. Callers of its methods hold the lock of one of its pins, or the lock of the open files.
 
     Attributes:
         room: bytes that rows may take; the rest of the file is for deletes and trimming.
-        gone: why it cannot be used any more, or None.
-        stale_readers: how many snapshots of killed processes were found since it was opened.
-        pins: of all connections of this process.
-        numbers: what its sequences have handed out.
+        gone: why the file can no longer be used, or None.
+        stale_readers: how many snapshots of killed processes were found since the file was opened.
+        pins: the pins of all connections of this process.
+        numbers: the numbers that its sequences have handed out.
     """
 
     def __init__(self, path: str, *, max_size: int, sync: bool) -> None:
@@ -114,7 +114,7 @@ class Environment:
         self.numbers: Numbers
 
     def open(self, mode: int) -> None:
-        """Open the file, and make a database in it if it is empty. Whatever is raised: `close` is to be called."""
+        """Open the file, and create a database in it if it is empty. Even after an error, `close` must be called."""
         with self.errors():
             self._lmdb = lmdb.open(
                 self.path,
@@ -168,9 +168,10 @@ class Environment:
         return state
 
     def write(self, change: Callable[[LmdbTransaction], Returned], transaction_id: bytes = b"") -> Returned:
-        """Run `change` in the write transaction, of which there is one at a time among all processes.
+        """Run `change` in the write transaction; among all processes, there is one at a time.
 
-        If anything is raised, it is undone. This is a function and not a context manager: see LmdbStore._round_trip.
+        If anything is raised, the transaction is undone. For why this is not a context manager see
+        LmdbStore._round_trip.
 
         Raises:
             StoreFullError: there is no room on the disk; nothing was written.
@@ -204,7 +205,7 @@ class Environment:
             return answer
 
     def _has(self, transaction_id: bytes) -> bool:
-        """Whether a commit may be in the file. LMDB writes the page that makes it valid last.
+        """Whether a commit may be in the file. LMDB writes the page that makes a commit valid last.
 
         If that write fails, LMDB refuses to begin transactions from then on, so the commit may be there.
         """
@@ -281,7 +282,7 @@ class Environment:
     def reap(self) -> bool:
         """End the snapshots below the floor; returns whether others are left."""
         if self.has_snapshots():
-            with suppress(Error):  # nobody can be told here; the connections will be
+            with suppress(Error):  # no caller can be told here, but the connections will be
                 self.check_readers()
                 floor = self.state().floor
                 for pin in self.pins:
@@ -305,7 +306,7 @@ class Environment:
         return True
 
     def seems_current(self) -> bool:
-        """Whether it is current, or was less than BELIEVED_S ago, since a pool asks at every checkout.
+        """Whether the file is current, or was less than BELIEVED_S ago, since a pool asks at every checkout.
 
         Cost: 0.3 µs, or 15 µs.
         """
@@ -325,7 +326,7 @@ class Environment:
             with pin.lock:
                 pin.end()
                 self.gone = reason
-        for opened in ("numbers", "_lmdb"):  # an exception from outside may have come before they were opened
+        for opened in ("numbers", "_lmdb"):  # an exception from outside may have arrived before they were opened
             if hasattr(self, opened):
                 getattr(self, opened).close()
 
@@ -341,7 +342,7 @@ class Environment:
         self.numbers.close()
         if all(transaction() is None for transaction in inherited):
             self._lmdb.close()
-        else:  # a traceback still refers to one; closing the file would end it
+        else:  # a traceback still refers to a transaction; closing the file would end it
             _inherited.append(self._lmdb)
 
 

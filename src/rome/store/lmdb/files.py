@@ -1,7 +1,7 @@
-"""Opens a database's file for a connection, once per process; makes files, deletes them, and says what a file is.
+"""Opens a database's file for a connection, once per process; creates, deletes and identifies files.
 
-A file is made and deleted under a lock on its folder, so that nobody opens one that is being deleted. A deleted file
-is marked in itself, for those who still have it open.
+A file is created and deleted under a lock on its folder, so that nobody opens one that is being deleted. A deleted file
+contains a mark, for processes that still have it open.
 """
 
 from __future__ import annotations
@@ -35,18 +35,19 @@ from rome.store.lmdb.state import State
 DEFAULT_MAX_SIZE: Final = 1 << 40
 DEFAULT_MODE: Final = 0o600
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY
-"""How a folder is opened, to be locked among processes. The lock is no context manager: one that is interrupted while
-it begins would keep it for as long as somebody keeps the traceback, and all who open a file there would wait."""
+"""Flags for opening a folder in order to lock it among processes. The lock is not a context manager: if interrupted
+while it begins, it would hold the lock for as long as the traceback lives, and every process that opens a file there
+would wait."""
 _READER_BYTES, _READERS_HEAD_BYTES = 64, 192
 _MAGIC, _MAGIC_AT = b"\xde\xc0\xef\xbe", (16, 24)  # on little-endian machines; the page header is longer in LMDB 1.0
 
 
 _left: deque[Pin] = deque()
-"""Pins whose store was left without being closed; released when the next file is opened."""
+"""Pins of stores that were dropped without being closed; released when the next file is opened."""
 
 
 def new_pin() -> Pin:
-    """A pin of no file yet, for `acquire`. Whoever has it calls `release`, whatever is raised in between."""
+    """Return a pin of no file yet, for `acquire`. The caller must call `release`, whatever is raised in between."""
     return Pin(reaper.watch)
 
 
@@ -54,10 +55,10 @@ def acquire(path: str, pin: Pin, *, max_size: int, sync: bool, mode: int = DEFAU
     """Open a file, or share it with other connections of this process; `pin` is one of its pins afterwards.
 
     Args:
-        mode: permissions of a file that is made; the umask takes some of them away.
+        mode: permissions of a new file, less those that the umask removes.
 
     Raises:
-        StoreConfigError: it is open with other options.
+        StoreConfigError: the file is already open with other options.
         StoreUnavailableError, StoreReadOnlyError, FormatError, StoreFullError
     """
     path = os.path.realpath(path)
@@ -83,7 +84,7 @@ def acquire(path: str, pin: Pin, *, max_size: int, sync: bool, mode: int = DEFAU
 
 
 def release(pin: Pin) -> None:
-    """Give a pin up, and close the file with its last one. Idempotent."""
+    """Give up a pin, and close the file with the last one. Idempotent."""
     with OPENED.lock:
         for path, environment in OPENED.by_path.items():
             if pin in environment.pins:
@@ -97,7 +98,7 @@ def release(pin: Pin) -> None:
 
 
 def release_later(pin: Pin) -> None:
-    """For finalizers, which may run in a thread that holds the locks: they take none."""
+    """Release a pin later; for finalizers, which may run in a thread that holds the locks, so it takes none."""
     _left.append(pin)
 
 
@@ -115,7 +116,7 @@ def drop(path: str) -> None:
             folder = os.open(os.path.dirname(path), _FOLDER)
             try:
                 fcntl.flock(folder, fcntl.LOCK_EX)
-                with suppress(StoreFullError):  # a full file can be deleted, too
+                with suppress(StoreFullError):  # this lets a full file be deleted, too
                     environment.write(lambda txn: replace(environment.state_in(txn), dropped=True).write(txn))
                 _unlink(path)
             finally:
@@ -128,7 +129,7 @@ def drop(path: str) -> None:
 
 
 def _current(path: str) -> Environment | None:
-    """The open file of this path, unless it was dropped or replaced: then it is closed."""
+    """Return the open file of this path; if it was dropped or replaced, close it and return None."""
     environment = OPENED.by_path.get(path)
     if environment is not None and not environment.is_current():
         del OPENED.by_path[path]
@@ -157,7 +158,7 @@ def is_database(path: str) -> bool:
 
 
 def _open(environment: Environment, mode: int) -> None:
-    """Open a file, and make it where there is none."""
+    """Open a file, and create it if there is none."""
     path = environment.path
     directory = os.path.dirname(path)
     if not os.path.isdir(directory):
@@ -174,7 +175,7 @@ def _open(environment: Environment, mode: int) -> None:
         _prepare(path, mode)
         environment.open(mode)
         if environment.is_dropped():
-            # Whoever dropped it died before deleting it.
+            # The process that dropped it died before deleting it.
             environment.close("dropped")
             _unlink(path)
             _prepare(path, mode)
@@ -184,14 +185,14 @@ def _open(environment: Environment, mode: int) -> None:
 
 
 def _prepare(path: str, mode: int) -> None:
-    """See that the file is whole, and that its table of readers has its place on the disk.
+    """Check that the file is whole, and reserve disk space for its table of readers.
 
-    LMDB makes that table as a hole in a file and maps it: on a full disk a process that takes a place gets SIGBUS.
+    LMDB creates that table as a hole in a file and maps it: on a full disk, a process that takes a slot gets SIGBUS.
     """
     lock = path + "-lock"
     if os.path.exists(path) and os.path.getsize(path):
         check_whole(path)
-        mode = stat.S_IMODE(os.stat(path).st_mode)  # who may open the one must open the other
+        mode = stat.S_IMODE(os.stat(path).st_mode)  # a user who may open the file must be able to open the other one
     if os.path.exists(lock) and os.path.getsize(lock):
         return
     size = _READERS_HEAD_BYTES + (MAX_READERS - 1) * _READER_BYTES
@@ -208,7 +209,7 @@ def _prepare(path: str, mode: int) -> None:
 
 @contextmanager
 def _system_errors(path: str) -> Iterator[None]:
-    """Raise what the system says of a file as Rome's errors."""
+    """Raise the system's errors about a file as Rome's errors."""
     try:
         yield
     except PermissionError as error:

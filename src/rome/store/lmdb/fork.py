@@ -1,8 +1,8 @@
-"""The files that are open in this process, and what becomes of them when it forks.
+"""The files that are open in this process, and how they are handled when it forks.
 
-LMDB forbids a process to open a file twice (its fcntl locks belong to the process), and to use in a child what the
-parent opened. A fork waits until no operation is under way; then the child forgets the snapshots without ending them,
-since that would free the parent's places in the reader table, closes what is left, and begins with nothing.
+LMDB forbids a process to open a file twice (its fcntl locks belong to the process), and a child to use what its parent
+opened. A fork waits until no operation is under way. The child then forgets the snapshots without ending them, since
+ending them would free the parent's slots in the reader table, closes the files, and starts with none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class OpenedFiles:
     """The open files of this process.
 
     Attributes:
-        by_path: by resolved path.
+        by_path: the open files, by resolved path.
         lock: held to open and close files; taken before the lock of any pin.
     """
 
@@ -33,7 +33,8 @@ OPENED = OpenedFiles()
 def _reap() -> bool:
     """End snapshots that have become too old; returns whether there are others.
 
-    It never waits: `watch` may be waiting for the reaper with a pin's lock held, and whoever has OPENED's for that pin.
+    It never waits, since `watch` may wait for the reaper while holding a pin's lock, and a holder of OPENED's lock for
+    that pin.
     """
     if not OPENED.lock.acquire(blocking=False):
         return True
@@ -66,4 +67,4 @@ def _after_fork_in_child() -> None:
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 reaper = Reaper(_reap)
-"""After the hooks above, so that its thread is stopped before they take the locks."""
+"""Created after the hooks above, so that its thread is stopped before they take the locks."""

@@ -11,13 +11,14 @@ from rome.store.lmdb.ordered import LmdbTransaction
 class Pin:
     """The read transaction that is a connection's snapshot, and what guards it.
 
-    Nobody keeps `txn` in a variable beyond the time that the lock is held: a thread that did so in the middle of a fork
-    would keep it alive in the child.
+    No code may keep `txn` in a variable after releasing the lock: during a fork, that thread would keep it alive in the
+    child.
 
     Attributes:
-        lock: held during every operation of the connection; without it, the reaper may end the snapshot at any time.
+        lock: held during every operation of the connection; while it is free, the reaper may end the snapshot at any
+            time.
         txn: None when there is no snapshot. version: which one it is.
-        watch: to be called after a snapshot has begun, so that the reaper ends it when it has become too old.
+        watch: called after a snapshot has begun, so that the reaper ends it when it has become too old.
     """
 
     def __init__(self, watch: Callable[[], None]) -> None:
@@ -33,7 +34,7 @@ class Pin:
             self.txn = None
 
     def end_below(self, floor: int) -> None:
-        """End a snapshot that is older; not one that is being used, which the next look will find again."""
+        """End the snapshot if it is older than this; skip one in use, which the reaper will find again next time."""
         if self.version < floor and self.lock.acquire(blocking=False):
             try:
                 if self.version < floor:

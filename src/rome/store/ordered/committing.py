@@ -1,9 +1,9 @@
-"""A commit as one transaction of the engine: what it must find, and what it writes.
+"""A commit as one transaction of the engine: its conditions, and its writes.
 
-What was read is still so if
-- a row that was read has the revision that it had, or is still not there;
-- no key of a range that was read was created (or, where its rows were read, modified) since, and no mark tells of one
-  that went. A range of an index that led to rows also wants these rows not to be modified since.
+What was read is unchanged if
+- a row that was read has the same revision, or is still absent;
+- no key of a range that was read was created (or, if its rows were read, modified) since, and no mark tells of one that
+  was removed. If a range of an index led to rows, these rows must not have been modified since either.
 
 That is sound, since a deletion leaves a mark in the same commit; and marks are kept as long as a snapshot that could
 need them may commit (see trimming.py).
@@ -34,19 +34,19 @@ from rome.store.ordered.layout import (
 from rome.store.spi import CATALOG_TABLE, ORDER_INDEX, CommitRequest, Version
 
 clock: Callable[[], float] = time.time
-"""Seconds since 1970; what the retention and the leases of the queue are measured by. Tests replace it."""
+"""Returns seconds since 1970, the clock for the retention and the leases of the queue. Tests replace it."""
 
 Gone = tuple[int, int, bytes]
 
 LedTo = Callable[[int, int, bytes, bytes, Version], Iterable[bytes]]
-"""The row keys that a range of an index leads to, as of the version or later."""
+"""Returns the row keys that a range of an index leads to, at the version or later."""
 
 
 class ReadSetProbe(Struct, frozen=True):
-    """A range that shows whether something that was read has changed: it finds a pair whose revision is not `expected`.
+    """A range that finds a pair with another revision than `expected` if something that was read has changed.
 
     Attributes:
-        expected: of the one key; None: there must be none at all.
+        expected: the revision of the one key; None if the range must find no pair at all.
     """
 
     asked: Range
@@ -56,19 +56,19 @@ class ReadSetProbe(Struct, frozen=True):
     key: bytes
 
     def has_changed(self, found: RangeResult) -> bool:
-        """Whether what was read is not so any more, by what the range has brought."""
+        """Whether what was read has changed, according to what the range has brought."""
         modified = found.pairs[0].modified if found.pairs else 0
         return modified != (self.expected or 0)
 
     def conflict(self) -> ConflictError:
-        """The error that names what has changed."""
+        """Return the error that names what has changed."""
         if self.index is None:
             return ConflictError.of_row(self.table, self.key)
         return ConflictError.of_range(self.table, self.index, self.key)
 
 
 class RequestedReads(Struct, frozen=True):
-    """What a commit rests on, in both forms: to be demanded, and to be looked for when the demand was not met."""
+    """What a commit depends on, in two forms: conditions for it, and probes to run if the conditions failed."""
 
     conditions: list[DriverCompare]
     probes: list[ReadSetProbe]
@@ -76,7 +76,7 @@ class RequestedReads(Struct, frozen=True):
 
 
 def read_set(layout: Layout, head: Head, request: CommitRequest, led_to: LedTo) -> RequestedReads:
-    """All that the request has read."""
+    """Return the read set of everything that the request has read."""
     conditions: list[DriverCompare] = []
     probes: list[ReadSetProbe] = []
     tables: set[int] = set()
@@ -118,7 +118,7 @@ def read_set(layout: Layout, head: Head, request: CommitRequest, led_to: LedTo) 
 
 
 def standing_conditions(layout: Layout, head: Head, request: CommitRequest, record: bytes) -> list[DriverCompare]:
-    """What every commit demands: its database, snapshot and id are good."""
+    """Return the conditions of every commit: its database, snapshot and id are valid."""
     return [
         layout.exists(head.stored),
         DriverCompare(Condition.VALUE_BELOW, number8(request.snapshot.version + 1), layout.floor),
@@ -128,7 +128,7 @@ def standing_conditions(layout: Layout, head: Head, request: CommitRequest, reco
 
 
 def absent_rows(layout: Layout, request: CommitRequest) -> list[tuple[int, bytes]]:
-    """Rows that are to be deleted and of which nobody says whether they are there."""
+    """Return the rows to delete that the request does not know to exist."""
     dropped = {drop.table_id for drop in request.drops if drop.index_id is None}
     return [
         (table, key)
@@ -140,7 +140,7 @@ def absent_rows(layout: Layout, request: CommitRequest) -> list[tuple[int, bytes
 
 
 def effects(layout: Layout, head: Head, request: CommitRequest, absent: frozenset[tuple[int, bytes]]) -> list[Write]:
-    """All that the request writes. `absent`: rows to be deleted that are not there."""
+    """Return everything that the request writes. `absent`: rows to delete that do not exist."""
     dropped = {drop.table_id for drop in request.drops if drop.index_id is None}
     commit = commit_name(request.snapshot.version, request.transaction_id)
     writes: list[Write] = []
@@ -174,7 +174,7 @@ def effects(layout: Layout, head: Head, request: CommitRequest, absent: frozense
     writes.append(Put(layout.version, b""))
     writes += _drops(layout, request, changed, writes)
     writes += (Raise(layout.sequence(n), number_value(last)) for n, last in request.sequences.items() if last)
-    for n, last in request.settings.items():  # one that stands at 0 is not there
+    for n, last in request.settings.items():  # a sequence at 0 has no key
         writes.append(Put(layout.sequence(n), number_value(last)) if last else Delete(layout.sequence(n)))
     writes += _records(layout, commit, size, gone)
     writes += leave_queue(layout, head, request.ticket)
@@ -204,7 +204,7 @@ def _records(layout: Layout, commit: bytes, size: int, gone: list[Gone]) -> Iter
 
 
 def leave_queue(layout: Layout, head: Head, ticket: bytes) -> list[Write]:
-    """Take a place out of the queue, and those that are over."""
+    """Take an entry out of the queue, and those that have expired."""
     if not head.queue:
         return []
     queue = CommitQueue(head.queue, clock())
@@ -213,12 +213,12 @@ def leave_queue(layout: Layout, head: Head, ticket: bytes) -> list[Write]:
 
 
 def write_queue(layout: Layout, head: Head, places: list[QueueEntry]) -> list[Write]:
-    """Make the queue this one, if it is not."""
+    """Return what writes this queue, if it differs from the stored one."""
     if list(head.queue) == places:
         return []
     return [Put(layout.queue, encode(places)) if places else Delete(layout.queue)]
 
 
 def now_in_ms() -> int:
-    """The clock's time, in milliseconds."""
+    """Return the clock's time, in milliseconds."""
     return round(clock() * 1000)

@@ -1,4 +1,4 @@
-"""What a key/value engine with ordered keys must do, so that OrderedStore makes a store of it.
+"""What a key/value engine with ordered keys must provide for OrderedStore to make a store of it.
 
 The engine is an ordered map from bytes to bytes that counts its changes: each transaction that writes takes the next
 *revision*, and the map as of an older revision can be read until that one is discarded. Each key knows the revision
@@ -21,7 +21,7 @@ Revision = int
 
 
 class Pair(Struct, frozen=True, gc=False):
-    """A key and its value; `created` and `modified` are the revisions that did it."""
+    """A key and its value; `created` and `modified` are the revisions that created and last wrote it."""
 
     key: bytes
     value: bytes
@@ -30,15 +30,15 @@ class Pair(Struct, frozen=True, gc=False):
 
 
 class Range(Struct, frozen=True, gc=False):
-    """Pairs to read, `start <= key < stop`; `stop` None: the one key `start`. A range with a stop is not empty.
+    """Pairs to read, `start <= key < stop`; if `stop` is None, the one key `start`. With a stop, start < stop.
 
     Attributes:
-        revision: as of when; 0: as of the transaction.
-        limit: at most so many pairs; 0: all.
-        reverse: the greatest first.
-        keys_only: the values are not sent.
-        count_only: no pairs are sent, only how many there are.
-        modified_after, created_after: only pairs that were, later than that.
+        revision: the revision to read at; 0 is that of the transaction.
+        limit: the most pairs to read; 0 for all.
+        reverse: whether the greatest keys come first.
+        keys_only: whether values are left out.
+        count_only: whether only the number of pairs is sent.
+        modified_after, created_after: read only pairs that were modified or created after this revision.
     """
 
     start: bytes
@@ -53,7 +53,7 @@ class Range(Struct, frozen=True, gc=False):
 
 
 class RangeResult(Struct, frozen=True, gc=False):
-    """What a Range has brought; `more`: the limit left some out. `count` is that of a `count_only`, else undefined."""
+    """The result of a Range. `more`: whether the limit left pairs out. `count`: defined for `count_only` alone."""
 
     pairs: Sequence[Pair]
     count: int
@@ -61,20 +61,20 @@ class RangeResult(Struct, frozen=True, gc=False):
 
 
 class Condition(Enum):
-    """What can be demanded of every key of a range. A key that is not there has revision 0."""
+    """A condition that every key of a range must meet. An absent key has revision 0."""
 
     MODIFIED_UP_TO = "modified up to"
     CREATED_UP_TO = "created up to"
     MODIFIED_AT = "modified at"
-    """For one key; 0: it is not there."""
+    """For one key; 0 if it must be absent."""
     VALUE_IS = "value is"
-    """For one key, which is there."""
+    """For one key, which must exist."""
     VALUE_BELOW = "value below"
-    """For one key, which is there; by memcmp."""
+    """For one key, which must exist; compared bytewise."""
 
 
 class DriverCompare(Struct, frozen=True, gc=False):
-    """A condition; `operand` is a revision, or bytes where values are compared. `stop` as in Range."""
+    """A condition; `operand` is a revision, or bytes if values are compared. `stop` is as in Range."""
 
     condition: Condition
     operand: int | bytes
@@ -90,14 +90,14 @@ class Put(Struct, frozen=True, gc=False):
 
 
 class Delete(Struct, frozen=True, gc=False):
-    """Remove the keys that are there; `stop` as in Range."""
+    """Remove the keys that exist; `stop` is as in Range."""
 
     start: bytes
     stop: bytes | None = None
 
 
 class Raise(Struct, frozen=True, gc=False):
-    """Write a pair, unless the key is there with this or a greater value; by memcmp."""
+    """Write a pair, unless the key has this or a greater value, compared bytewise."""
 
     key: bytes
     value: bytes
@@ -107,9 +107,9 @@ Write = Put | Delete | Raise
 
 
 class DriverTransaction(Struct, frozen=True, gc=False):
-    """If all conditions hold, `then` is read and the writes are made; else `otherwise` is read. One atomic step.
+    """One atomic step: if all conditions hold, read `then` and do the writes; else read `otherwise`.
 
-    What is read is as it was before the writes. No key is written twice, nor put where it is deleted.
+    Reads see the state before the writes. No key is written twice, or both put and deleted.
     """
 
     conditions: Sequence[DriverCompare] = ()
@@ -119,15 +119,15 @@ class DriverTransaction(Struct, frozen=True, gc=False):
 
 
 class TransactionOutcome(Struct, frozen=True, gc=False):
-    """What became of a transaction.
+    """The outcome of a transaction.
 
     Attributes:
-        revision: the newest one; of a transaction that has written, its own.
+        revision: the transaction's own if it has written; else the newest one.
         held: whether the conditions held.
-        found: in the order of `then`, or of `otherwise`.
-        deleted: how many keys each Delete has removed, in their order.
-        resent: the transaction was sent before and had no answer. That sending may have been the one that was done, or
-            may arrive yet.
+        found: what was read, in the order of `then` or of `otherwise`.
+        deleted: for each Delete, in order, how many keys it has removed.
+        resent: whether an earlier sending of the transaction had no answer. That sending may have been the one that was
+            done, or may still arrive.
     """
 
     revision: Revision
@@ -138,55 +138,55 @@ class TransactionOutcome(Struct, frozen=True, gc=False):
 
 
 class RevisionGoneError(OperationalError):
-    """A range is to be read as of a revision that was discarded."""
+    """A range was to be read at a revision that was discarded."""
 
 
 class RevisionAheadError(OperationalError):
-    """A range is to be read as of a revision that the engine, or the part of it that was asked, does not have yet."""
+    """A range was to be read at a revision that the engine, or the member that was asked, does not have yet."""
 
 
 class Driver(ABC):
-    """A connection. Used by one thread at a time."""
+    """A connection to the engine, used by one thread at a time."""
 
     trips: int
-    """How many times it has waited for the engine."""
+    """How many times this connection has waited for the engine."""
 
     @property
     @abstractmethod
     def server(self) -> str:
-        """What answers, for messages."""
+        """The name of what answers, for messages."""
 
     @abstractmethod
     def run(
         self, transactions: Sequence[DriverTransaction], aside: Sequence[DriverTransaction] = (), *, fresh: bool = True
     ) -> list[TransactionOutcome]:
-        """Send all transactions at once, and wait for all of them: one round trip. Their order is not defined.
+        """Send all transactions at once, in no defined order, and wait for all of them: one round trip.
 
         Args:
-            aside: more, of which nobody wants to know what becomes of them.
-            fresh: a transaction that only reads sees all that was committed anywhere before. Otherwise it may see an
-                older state, but one that has all that this connection has been told of, or has committed.
+            aside: further transactions whose outcome does not matter.
+            fresh: whether a transaction that only reads must see everything committed anywhere before. If not, it may
+                see an older state, which still contains all that this connection has been told of, or has committed.
 
         Raises:
             RevisionGoneError, RevisionAheadError: nothing was done.
             TransactionTooLargeError: more than the engine takes; nothing was done.
-            StoreUnavailableError: if `was_sent`, a transaction may have been done, or may be done yet.
+            StoreUnavailableError: if `was_sent`, a transaction may have been done, or may still be done.
             StoreBusyError, StoreFullError, AuthenticationError: nothing was done.
         """
 
     @property
     @abstractmethod
     def was_sent(self) -> bool:
-        """After `run` has raised: whether a sending is left of which nobody knows whether it was done, or will be."""
+        """After `run` has raised: whether the outcome of some sending is unknown, so that it may still be done."""
 
     @abstractmethod
     def discard(self, revision: Revision) -> None:
-        """Discard what only revisions below this one have. No error when it was done already; may do nothing."""
+        """Discard what only revisions below this one have. No error if that was done already; may do nothing."""
 
     @abstractmethod
     def is_usable(self) -> bool:
-        """False when the connection is known to be lost; no round trip."""
+        """Return False if the connection is known to be lost; no round trip."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give everything back. Idempotent."""
+        """Release all resources. Idempotent."""

@@ -1,4 +1,4 @@
-"""The head of a database: the few things that every read and every commit looks at."""
+"""The head of a database: the few values that every read and every commit looks at."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rome.store.spi import CATALOG_TABLE, Retention, Version
 
 
 class Head(Struct, frozen=True):
-    """As of one moment.
+    """The head at one revision.
 
     Attributes:
         base: the revision that is version 0.
         stored: the description's bytes, which are compared with what is stored.
-        queue_modified: the revision that wrote the queue; 0: it is not there.
+        queue_modified: the revision that wrote the queue; 0 if there is none.
     """
 
     format: int
@@ -34,10 +34,10 @@ class Head(Struct, frozen=True):
 
 
 def read_head(layout: Layout, found: RangeResult) -> Head | None:
-    """What a read of `layout.head` has brought; None: there is no such database.
+    """Decode the result of reading `layout.head`; None if there is no such database.
 
     Raises:
-        ValueError: somebody else wrote into its keys.
+        ValueError: something other than Rome wrote into its keys.
     """
     pairs = {pair.key: pair for pair in found.pairs}
     about = pairs.get(layout.description)

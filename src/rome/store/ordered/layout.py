@@ -1,4 +1,4 @@
-"""Where a database's parts are among the ordered keys, and what their values are; docs/etcd.md has golden bytes.
+"""Where the parts of a database are among the ordered keys, and what their values are; docs/etcd.md has golden bytes.
 
 All keys of a database begin with `rome/<name>/`, the name percent-encoded save for letters, digits and `_.-~`; so one
 grant of a prefix gives a user one database. Then, with numbers as big-endian bytes:
@@ -36,7 +36,7 @@ from rome.store.ordered.driver import Condition, DriverCompare, Range
 from rome.store.spi import CATALOG_TABLE, Retention, Version
 
 FORMAT = 1
-"""Of the stored data; a store refuses a greater one."""
+"""The version of the stored format; a store refuses a greater one."""
 
 ROOT = b"rome/"
 ROOT_STOP = b"rome0"
@@ -46,20 +46,20 @@ Span = tuple[bytes, bytes]
 
 
 class Description(Struct, frozen=True, array_like=True):
-    """What a database says of itself."""
+    """The description that a database stores of itself."""
 
     format: int
     incarnation: bytes
 
 
 class CommitRecord(Struct, frozen=True, array_like=True):
-    """What trimming and repetitions need to know of a commit.
+    """What trimming, and a repeated sending, need to know about a commit.
 
     Attributes:
-        applied: False: it was not, and will not be.
-        time_ms: when, by the clock of who wrote it, in milliseconds since 1970.
-        size: of the rows that it wrote, in bytes.
-        gone: the entries of whose going it left a mark: table, index, entry. More are in the next parts.
+        applied: whether the commit was applied; if False, it never will be.
+        time_ms: when it was written, by the writer's clock, in milliseconds since 1970.
+        size: bytes of the rows that it wrote.
+        gone: the removed entries that it left marks for, as table, index, entry. More are in the next parts.
     """
 
     applied: bool
@@ -69,7 +69,7 @@ class CommitRecord(Struct, frozen=True, array_like=True):
 
 
 GONE_PER_PART = 50
-"""So that trimming one part is a transaction that every engine takes."""
+"""The most marks in one part, so that every engine accepts the transaction that trims it."""
 
 
 @cache
@@ -78,22 +78,22 @@ def _number4(number: int) -> bytes:
 
 
 def number8(number: int) -> bytes:
-    """A number in 8 bytes, which are ordered as the numbers are."""
+    """Encode a number in 8 bytes that sort like the numbers."""
     return number.to_bytes(8, "big")
 
 
 def number_value(last: int, taker: bytes = bytes(8)) -> bytes:
-    """Where a sequence stands. `taker` tells a taking that had no answer from somebody else's of the same number."""
+    """Encode a sequence's value. `taker` tells an unanswered taking from another client's of the same number."""
     return number8(last) + taker
 
 
 def number_of(value: bytes) -> int:
-    """The last number taken, of a sequence's value."""
+    """Return the last number taken, from a sequence's value."""
     return int.from_bytes(value[:8], "big")
 
 
 def escape(key: bytes) -> bytes:
-    """Make a key self-delimiting: a zero byte of it is followed by FF, and so what begins with 00 and less ends it."""
+    """Make a key self-delimiting: each zero byte is followed by FF, so 00 and a lesser byte end it."""
     return key.replace(b"\x00", b"\x00\xff")
 
 
@@ -111,7 +111,7 @@ class Layout:
         self._rows, self._entries, self._gone = prefix + b"r", prefix + b"e", prefix + b"g"
 
     def mark(self, table: int) -> bytes:
-        """Of the last change of a table."""
+        """Return the key of a table's mark, which its last change wrote."""
         return self.prefix + (b"mc" if table == CATALOG_TABLE else b"t" + _number4(table))
 
     def row(self, table: int, key: bytes) -> bytes:
@@ -119,34 +119,34 @@ class Layout:
         return self._rows + _number4(table) + key
 
     def rows(self, table: int) -> bytes:
-        """What all rows of a table begin with."""
+        """Return the prefix of all rows of a table."""
         return self._rows + _number4(table)
 
     def entries(self, table: int, index: int) -> bytes:
-        """What all entries of an index begin with; those of the order index are the rows."""
+        """Return the prefix of all entries of an index; those of the order index are the rows."""
         return self._entries + _number4(table) + _number4(index) if index else self.rows(table)
 
     def span(self, table: int, index: int, start: bytes, stop: bytes) -> Span:
-        """A range of an index; with nothing in it, one that is not empty."""
+        """Return the span of a range of an index; an empty range gives the shortest span that is not empty."""
         begin = self.entries(table, index)
         return begin + start, begin + max(stop, start + b"\x00")
 
     def gone_span(self, table: int, index: int, start: bytes, stop: bytes) -> Span:
-        """The marks of what went from a range."""
+        """Return the span of the marks of entries removed from a range."""
         begin = self._gone + _number4(table) + _number4(index)
         start = escape(start)
         return begin + start, begin + max(escape(stop), start + b"\x00\x00")
 
     def gone(self, table: int, index: int, entry: bytes, commit: bytes) -> bytes:
-        """The mark of one entry that went."""
+        """Return the key of one removed entry's mark."""
         return self._gone + _number4(table) + _number4(index) + escape(entry) + b"\x00" + commit
 
     def of_table(self, table: int) -> list[Span]:
-        """All that is dropped with a table, save its mark."""
+        """Return all spans that are dropped with a table, except its mark."""
         return [_all(start + _number4(table)) for start in (self._rows, self._entries, self._gone)]
 
     def of_index(self, table: int, index: int) -> list[Span]:
-        """All that is dropped with an index."""
+        """Return all spans that are dropped with an index."""
         return [_all(start + _number4(table) + _number4(index)) for start in (self._entries, self._gone)]
 
     def sequence(self, sequence: int) -> bytes:
@@ -158,20 +158,20 @@ class Layout:
         return self.commits[0] + commit + part.to_bytes(2, "big")
 
     def commit_of(self, record: bytes) -> tuple[bytes, int]:
-        """The commit and the part of a record's key."""
+        """Return the commit and the part that a record's key names."""
         return record[len(self.commits[0]) : -2], int.from_bytes(record[-2:], "big")
 
     def head_range(self) -> Range:
-        """What brings the head."""
+        """Return the range that reads the head."""
         return Range(*self.head)
 
     def exists(self, stored: bytes) -> DriverCompare:
-        """The database is there, with this description."""
+        """Return the condition that the database exists with this description."""
         return DriverCompare(Condition.VALUE_IS, stored, self.description)
 
 
 def commit_name(snapshot: Version, transaction_id: bytes) -> bytes:
-    """What tells a commit from all others; in the order of their snapshots."""
+    """Return the unique name of a commit; names sort by the commits' snapshots."""
     return number8(snapshot) + transaction_id
 
 
@@ -186,12 +186,12 @@ def row_key_of(entry: bytes, value: bytes) -> bytes:
 
 
 def quoted(database: str) -> bytes:
-    """A database's name as its keys have it."""
+    """Return a database's name as its keys contain it."""
     return quote_from_bytes(database.encode("utf-8", "surrogatepass"), safe="").encode()
 
 
 def database_name(key: bytes) -> str | None:
-    """Of the database that a key is of; None when it is somebody else's."""
+    """Return the name of the database that a key belongs to; None if it is not a key of Rome's."""
     name = key[len(ROOT) :].partition(b"/")[0]
     try:
         database = unquote_to_bytes(name).decode("utf-8", "surrogatepass")
@@ -201,7 +201,7 @@ def database_name(key: bytes) -> str | None:
 
 
 def without(spans: Iterable[Span], keys: Iterable[bytes]) -> list[tuple[bytes, bytes | None]]:
-    """The spans with holes where the keys are: what is deleted must not be put in the same transaction."""
+    """Return the spans without the keys, since a transaction must not put what it deletes."""
     left: list[tuple[bytes, bytes | None]] = []
     ordered = sorted(keys)
     for start, stop in spans:
@@ -216,7 +216,7 @@ def without(spans: Iterable[Span], keys: Iterable[bytes]) -> list[tuple[bytes, b
 
 
 def _all(prefix: bytes) -> Span:
-    """All keys that begin with a prefix, which ends with a number below 2^32 - 1."""
+    """Return the span of all keys that begin with a prefix, which ends with a number below 2^32 - 1."""
     return prefix, prefix[:-4] + (int.from_bytes(prefix[-4:], "big") + 1).to_bytes(4, "big")
 
 
@@ -228,7 +228,7 @@ _decode_retention = msgspec.msgpack.Decoder(tuple[int, int]).decode
 
 
 def encode_retention(retention: Retention) -> bytes:
-    """The value that tells the retention."""
+    """Encode the retention."""
     return encode((round(retention.seconds * 1000), retention.max_bytes))
 
 

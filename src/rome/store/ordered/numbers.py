@@ -1,7 +1,7 @@
-"""Numbers of sequences: raised from where this process believes them to stand, in a transaction of their own.
+"""Takes numbers of sequences, in a transaction of their own, starting from the value that this process believes stored.
 
-The engine cannot add, so a transaction says: if the sequence stands where we think, it stands at this from now on. If
-it does not, the answer says where it stands, and the next attempt is right unless somebody was faster again.
+The engine cannot add, so a transaction says: if the sequence has the value that we believe, set it to this one. If it
+has another value, the answer tells which, and the next attempt succeeds unless another client was faster again.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from rome.store.spi import MAX_NUMBER, Reserve
 
 
 class Taking(Struct, frozen=True):
-    """An attempt: if its transaction holds, `numbers` are taken, and `after` says where the sequences stand."""
+    """An attempt: if its conditions hold, `numbers` are taken, and `after` has the sequences' new values."""
 
     transaction: DriverTransaction
     numbers: list[int]
     after: dict[int, bytes]
     exhausted: int | None
-    """A sequence that has not enough numbers left, if it stands where we think; nothing is taken then."""
+    """A sequence with too few numbers left, if it has the value that we believe; then nothing is taken."""
 
 
 def plan_taking(layout: Layout, stored: bytes, reserves: Sequence[Reserve], hints: Hints) -> Taking:
-    """What to send. `stored`: the database's description, which must still be there."""
+    """Return the attempt to send. `stored`: the database's description, which must still be stored."""
     before = {reserve.sequence: hints.numbers.get(reserve.sequence, b"") for reserve in reserves}
     stood = {sequence: number_of(value) for sequence, value in before.items()}
     after = dict(stood)
@@ -61,10 +61,10 @@ def plan_taking(layout: Layout, stored: bytes, reserves: Sequence[Reserve], hint
 
 
 def settle_taking(taking: Taking, outcome: TransactionOutcome, hints: Hints) -> list[int] | None:
-    """The numbers; None: the sequences stood elsewhere, and the next attempt knows where.
+    """Return the numbers; None if the sequences had other values, which the next attempt knows.
 
     Raises:
-        IdsExhaustedError: a sequence has not enough numbers left.
+        IdsExhaustedError: a sequence has too few numbers left.
     """
     if not outcome.held:
         found = {
@@ -72,7 +72,7 @@ def settle_taking(taking: Taking, outcome: TransactionOutcome, hints: Hints) -> 
             for n, each in zip(taking.after, outcome.found[1:], strict=True)
         }
         hints.numbers.update(found)
-        # All as this attempt would have it, and so nobody but its taker: an earlier sending of it was done.
+        # All values are those of this attempt, with its taker, so an earlier sending of it was done.
         if not (outcome.resent and taking.transaction.writes and found == taking.after):
             return None
     if taking.exhausted is not None:
