@@ -93,8 +93,25 @@ class TestFailures:
             narrow.execute("UPDATE parent SET n = -1 WHERE id <= 10")
         assert narrow.executemany("UPDATE parent SET n = -1 WHERE id = ?", [(n,) for n in range(1, 11)]).rowcount == 10
 
+    @pytest.mark.parametrize("key", ["g AS (name || '-') STORED UNIQUE", "g AS (name || '-'), UNIQUE (name)"])
+    def test_a_key_that_a_later_run_would_take_away(self, connect: Connect, key: str) -> None:
+        filler = connect()
+        filler.execute(f"CREATE TABLE generated (id INTEGER PRIMARY KEY, name TEXT, {key})")
+        filler.execute("INSERT INTO generated (id, name) VALUES (1, 'a'), (2, 'b')")
+        filler.commit()
+        with pytest.raises(rome.errors.UniqueViolation):
+            connect().executemany("UPDATE generated SET name = ? WHERE id = ?", [("b", 1), ("c", 1)])
+
 
 class TestCounts:
+    def test_no_parameters_run_nothing(self, two: Connection) -> None:
+        insert = "INSERT INTO parent VALUES (?, ?, 0)"
+        two.execute(insert, (100, "x"))
+        with pytest.raises(rome.errors.UniqueViolation):
+            two.execute(insert, (100, "y"))
+        assert two.executemany(insert, []).rowcount == 0
+        assert two.execute("SELECT changes()").fetchall() == [(0,)]
+
     def test_what_foreign_keys_do_is_not_counted(self, two: Connection) -> None:
         assert two.executemany("DELETE FROM parent WHERE id = ?", [(1,), (2,), (99,)]).rowcount == 2
         assert two.execute("SELECT count(*) FROM child").fetchall() == [(48,)]

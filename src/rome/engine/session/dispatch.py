@@ -124,6 +124,8 @@ class Statements:
         if self._context.query_only:
             self._refuse_change()
         current.log.changes_rows = True
+        if not bound:  # executemany with nothing runs nothing, so changes() still tells of the statement before
+            return Result(prepared.inspection.columns or None, [], 0, None)
         read_set = current.transaction.read_set
         before = read_set.mark() if check is Validation.NOTHING else None
         execution, foreign_keys = current.execution, self._context.foreign_keys

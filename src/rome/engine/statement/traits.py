@@ -214,7 +214,8 @@ def _runs_in_batches(asked: _AskedTrait) -> bool:
     """Whether running a batch one by one and as one statement gives the same, if no run fails.
 
     The rows of INSERT must be known in advance. There must be no conflict clause, which may delete rows without
-    counting them. And nothing may ask what an earlier run has counted.
+    counting them. Of a row with generated columns only the last values are seen, so a unique key that an earlier run
+    has set would not be looked for. And nothing may ask what an earlier run has counted.
     """
     inspection, tokens = asked.inspection, asked.tokens
     if not inspection.written or inspection.temporary_written or inspection.temporary_read:
@@ -225,10 +226,20 @@ def _runs_in_batches(asked: _AskedTrait) -> bool:
         return False
     if not asked.constraint_clauses.isdisjoint({"REPLACE", "ROLLBACK"}):
         return False
+    if any(table.has_generated and _may_set_key(asked, table) for table in asked.written):
+        return False
     texts = [tokens, *(tokenize(table.sql) for table in asked.written)]
     if asked.catalog.views.keys() & {identifier(token).lower() for token in tokens}:
         texts += [tokenize(view.sql) for view in asked.catalog.views.values()]  # one view may read another
     return not any(calls(text, _TELL_RUNS_APART) for text in texts)
+
+
+def _may_set_key(asked: _AskedTrait, table: Table) -> bool:
+    """Whether an UPDATE may change a unique key of the table; one in an index may be computed from any column."""
+    updated = _updated(asked, table)
+    return bool(updated) and (
+        any(index.unique for index in table.indexes) or not updated.isdisjoint({ROWID, *table.key.columns})
+    )
 
 
 def _is_unguarded(asked: _AskedTrait) -> bool:
