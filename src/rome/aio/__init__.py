@@ -4,8 +4,8 @@
         cursor = await connection.execute("SELECT name FROM server WHERE state = ?", ["ACTIVE"])
         print(await cursor.fetchall())
 
-Each connection has a thread of its own, in which everything that may wait or compute is done. SQLAlchemy's
-create_async_engine uses these connections (rome.dialect.aio). docs/asyncio.md says what happens to what is cancelled.
+Each connection has its own thread, which does everything that may wait or compute. SQLAlchemy's create_async_engine
+uses these connections (rome.dialect.aio). docs/asyncio.md describes what cancellation does.
 """
 
 from rome.aio.connection import AsyncConnection, connect

@@ -1,12 +1,12 @@
-"""A connection for asyncio: rome.dbapi's, used by a thread of its own.
+"""A connection for asyncio: a rome.dbapi connection with its own thread.
 
-Invariant: a task that is cancelled leaves a connection that is as it was, or closed; never one in whose transaction
-something has happened that the application was not told. So
+Invariant: a cancelled task leaves its connection unchanged or closed, and never with an open transaction in which
+something happened that the application was not told about. So
 
-- a statement or a fetch that is cancelled is ended if SQLite runs it, and not waited for; the connection closes behind
+- a cancelled statement or fetch is interrupted if SQLite runs it, and nobody waits for it; the connection closes behind
   it, which rolls back;
-- what may commit (COMMIT, a change at AUTOCOMMIT, a script) is waited for, since it would else arrive later. Then the
-  CancelledError comes: whoever reads the rows after it sees what became of it.
+- cancellation waits for a call that may commit (COMMIT, a change at AUTOCOMMIT, a script), since it could otherwise
+  arrive later. CancelledError is raised afterwards, so a read after it sees the outcome.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ Returned = TypeVar("Returned")
 
 
 class AsyncConnection:
-    """One connection to one database. Its tasks take turns; its transaction is one, so give each task its own.
+    """One connection to one database. Tasks that share it take turns in one transaction, so give each task its own.
 
-    As a context manager it is closed at the end, as aiosqlite's, and what is not committed is rolled back. One that is
-    left to the garbage collector is closed, too.
+    As a context manager it closes at the end, as in aiosqlite, and rolls back what is not committed. The garbage
+    collector closes it, too.
     """
 
     def __init__(self, worker: Worker, connection: dbapi.Connection) -> None:
@@ -48,12 +48,12 @@ class AsyncConnection:
 
     @property
     def sync_connection(self) -> dbapi.Connection:
-        """The driver's own connection. Use it inside of `run` only: in the connection's thread."""
+        """The driver's own connection. Use it only in the connection's thread, that is, inside `run`."""
         return self._connection
 
     # ------------------------------------------------------------ statements and transactions
     def cursor(self) -> AsyncCursor:
-        """A new cursor; all cursors share the connection's transaction."""
+        """Return a new cursor; all cursors share the connection's transaction."""
         return AsyncCursor(self, self._usable().cursor())
 
     async def execute(self, sql: str, parameters: Parameters = ()) -> AsyncCursor:
@@ -69,10 +69,10 @@ class AsyncConnection:
         return await self.cursor().executescript(script)
 
     async def commit(self) -> None:
-        """Connection.commit. When the task is cancelled meanwhile, it is waited for all the same.
+        """Do Connection.commit. If the task is cancelled meanwhile, this still waits for COMMIT to end.
 
         Raises:
-            CancelledError: COMMIT has ended before, one way or the other; `__cause__` is its error, if it has failed.
+            CancelledError: the task was cancelled, and COMMIT has ended; `__cause__` is its error, if it failed.
         """
         connection = self._usable()
         if not self._worker.is_idle or connection.in_transaction:
@@ -85,7 +85,7 @@ class AsyncConnection:
             await self._worker.call_to_its_end(connection.rollback, _nothing)
 
     async def close(self) -> None:
-        """Roll back, give everything back and end the thread. Idempotent."""
+        """Roll back, release all resources and end the thread. Idempotent."""
         if self._left.alive:
             try:
                 if self._worker.is_here:
@@ -103,16 +103,16 @@ class AsyncConnection:
 
     # ------------------------------------------------------------ the thread
     async def run(self, function: Callable[..., Returned], *arguments: object, may_commit: bool = False) -> Returned:
-        """Call a function in the connection's thread; for what rome.dbapi.Connection has and this class has not.
+        """Call a function in the connection's thread; for features of rome.dbapi.Connection that this class lacks.
 
             await connection.run(connection.sync_connection.create_function, "double", 1, lambda x: 2 * x)
 
         Args:
-            may_commit: it may end with something being committed, so it is waited for when the task is cancelled.
+            may_commit: whether the function may commit; if so, cancellation waits for it to end.
 
         Raises:
             CancelledError: the task was cancelled, and the connection is closed.
-            ProgrammingError: the connection is closed. Whatever the function raises.
+            ProgrammingError: the connection is closed. Also whatever the function raises.
         """
         self._usable()
         call = partial(function, *arguments) if arguments else function
@@ -125,7 +125,7 @@ class AsyncConnection:
             raise
 
     def close_soon(self) -> None:
-        """Close the connection without waiting for it. What SQLite runs is interrupted; fit for finalizers."""
+        """Close the connection without waiting, and interrupt what SQLite runs. Finalizers may use it."""
         if self._left.alive:
             if not self._worker.is_idle:
                 self._interrupt()
@@ -143,7 +143,7 @@ class AsyncConnection:
         return not statement.reads_or_writes_rows or self.isolation_level == "AUTOCOMMIT"
 
     def _interrupt(self) -> None:
-        with suppress(ProgrammingError):  # it is closed
+        with suppress(ProgrammingError):  # the connection is closed
             self._connection.interrupt()
 
     def _usable(self) -> dbapi.Connection:
@@ -153,12 +153,12 @@ class AsyncConnection:
 
     # ------------------------------------------------------------ what is known without waiting
     def is_usable(self) -> bool:
-        """Connection.is_usable; False, too, once the connection is to be closed. No round trip."""
+        """Return Connection.is_usable, or False once the connection is closing. No round trip."""
         return self._left.alive and self._worker.is_here and self._connection.is_usable()
 
     @property
     def in_transaction(self) -> bool:
-        """A transaction is open."""
+        """Whether a transaction is open."""
         return self._usable().in_transaction
 
     @property
@@ -168,16 +168,16 @@ class AsyncConnection:
 
     @property
     def rome_stats(self) -> Stats:
-        """What this connection has cost since it was opened; a copy."""
+        """A copy of this connection's counters since it was opened."""
         return self._usable().rome_stats
 
     @property
     def isolation_level(self) -> str:
-        """The level of the transactions to come; set_isolation_level() changes it."""
+        """The isolation level of future transactions; set_isolation_level() changes it."""
         return self._connection.isolation_level
 
     async def set_isolation_level(self, level: str | None) -> None:
-        """Assign Connection.isolation_level.
+        """Set Connection.isolation_level.
 
         Raises:
             ProgrammingError: there is no such level, or the open transaction has written something.
@@ -186,7 +186,7 @@ class AsyncConnection:
 
     @property
     def row_factory(self) -> RowFactory | None:
-        """Of the cursors to come, as Connection.row_factory."""
+        """The row factory of future cursors, as Connection.row_factory."""
         return self._connection.row_factory
 
     @row_factory.setter
@@ -195,7 +195,7 @@ class AsyncConnection:
 
     @property
     def text_factory(self) -> TextFactory:
-        """From the next statement on, as Connection.text_factory."""
+        """The text factory from the next statement on, as Connection.text_factory."""
         return self._connection.text_factory
 
     @text_factory.setter
@@ -203,18 +203,18 @@ class AsyncConnection:
         self._connection.text_factory = factory
 
     def interrupt(self) -> None:
-        """End the statement that SQLite runs for this connection, as Connection.interrupt; for another task to call."""
+        """Interrupt the statement that SQLite runs, as Connection.interrupt; call it from another task."""
         self._usable().interrupt()
 
 
 async def connect(url: str | URL, **options: Any) -> AsyncConnection:
-    """Open a connection, in a thread that starts here; creates the database when it is not there.
+    """Open a connection, and start its thread; creates the database if it does not exist.
 
     Args:
-        url, options: as rome.dbapi.connect takes them. `check_same_thread` is of no meaning.
+        url, options: as for rome.dbapi.connect. `check_same_thread` has no effect.
 
     Raises:
-        CancelledError: the task was cancelled; a connection that comes about all the same is closed at once.
+        CancelledError: the task was cancelled; if the connection is opened anyway, it is closed at once.
         Whatever rome.dbapi.connect raises.
     """
     worker = Worker()
@@ -247,4 +247,4 @@ _ONLY_READ = frozenset(
 
 
 def _nothing() -> None:
-    """There is no way to hurry it."""
+    """Do nothing: the call cannot be hurried."""

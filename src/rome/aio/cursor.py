@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from rome.aio.connection import AsyncConnection
 
 _ROWS_AHEAD = 100
-"""How many rows `async for` fetches at once: a switch of threads costs as much as some hundred rows."""
+"""How many rows `async for` fetches at once: a thread switch costs as much as some hundred rows."""
 
 
 class AsyncCursor:
-    """Statements of one connection, and the rows of the last one.
+    """Runs statements on one connection, and holds the rows of the last one.
 
-    As a context manager it is closed at the end. `async for` walks the rows.
+    As a context manager it closes at the end. `async for` iterates over the rows.
     """
 
     def __init__(self, connection: AsyncConnection, cursor: Cursor) -> None:
@@ -40,7 +40,7 @@ class AsyncCursor:
         return self
 
     async def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Self:
-        """Cursor.executemany. An iterator is walked in the connection's thread."""
+        """Cursor.executemany. An iterator is consumed in the connection's thread."""
         await self._run(sql, partial(self._cursor.executemany, sql, parameters))
         return self
 
@@ -51,7 +51,7 @@ class AsyncCursor:
         return self
 
     async def execute_and_fetch(self, sql: str, parameters: Parameters = ()) -> list[Any]:
-        """Run one statement and fetch all of its rows, in one call; there are none without a result set."""
+        """Run one statement and fetch all of its rows in one call; without a result set there are none."""
 
         def both() -> list[Any]:
             return self._cursor.execute(sql, parameters).fetchall()
@@ -61,26 +61,26 @@ class AsyncCursor:
 
     async def _run(self, sql: str, call: Callable[[], Any]) -> Any:
         self._ahead.clear()
-        # What is no text is refused in the thread, where the driver says how.
+        # The driver refuses what is not text, in the thread.
         may_commit = isinstance(sql, str) and self.connection.may_commit(sql)
         return await self.connection.run(call, may_commit=may_commit)
 
     async def fetchone(self) -> Any:
-        """The next row, or None."""
+        """Return the next row, or None."""
         if self._ahead:
             return self._ahead.popleft()
         return await self.connection.run(self._cursor.fetchone)
 
     async def fetchmany(self, size: int | None = None) -> list[Any]:
-        """The next `size` rows (`arraysize` when left out), or as many as are left."""
+        """Return the next `size` rows (default: `arraysize`), or as many as are left."""
         wanted = self.arraysize if size is None else size
         found = [self._ahead.popleft() for _ in range(min(wanted, len(self._ahead)))]
-        if len(found) < wanted or wanted < 1:  # a number that cannot be is refused by the driver
+        if len(found) < wanted or wanted < 1:  # the driver refuses an invalid number
             found += await self.connection.run(self._cursor.fetchmany, wanted - len(found))
         return found
 
     async def fetchall(self) -> list[Any]:
-        """All rows that are left."""
+        """Return all remaining rows."""
         found = list(self._ahead)
         self._ahead.clear()
         return found + await self.connection.run(self._cursor.fetchall)
@@ -96,11 +96,11 @@ class AsyncCursor:
         return self._ahead.popleft()
 
     async def close(self) -> None:
-        """Forget the rows. A closed cursor can do nothing any more."""
+        """Discard the rows. A closed cursor cannot be used any more."""
         self.close_soon()
 
     def close_soon(self) -> None:
-        """Close it in the thread, behind what waits there, without waiting for it."""
+        """Close the cursor in the thread, behind the calls that wait there, without waiting."""
         self._ahead.clear()
         self.connection.post(self._cursor.close)
 
@@ -119,12 +119,12 @@ class AsyncCursor:
 
     @property
     def rowcount(self) -> int:
-        """Cursor.rowcount; to ask pins it."""
+        """Cursor.rowcount; reading it fixes the value for replays."""
         return self._cursor.rowcount
 
     @property
     def lastrowid(self) -> int | None:
-        """Cursor.lastrowid; to ask pins it."""
+        """Cursor.lastrowid; reading it fixes the value for replays."""
         return self._cursor.lastrowid
 
     @property

@@ -1,7 +1,7 @@
-"""A thread that makes the calls of one connection, one after the other, while an event loop goes on.
+"""A thread that makes the calls of one connection, one after the other, while the event loop goes on.
 
-Invariant: a call that is no longer waited for is not running when the next one begins, since there is one thread and
-one queue. The thread starts with the first call, ends with `finish`, and keeps no process alive.
+Invariant: a call that nobody waits for any more has ended when the next one begins, since there is one thread and one
+queue. The thread starts with the first call, ends with `finish`, and does not keep the process alive.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Returned = TypeVar("Returned")
 
 
 class _Call(Generic[Returned]):
-    """One call: made in the thread, with the context of the task that asked for it, and answered in the task's loop.
+    """One call: it runs in the thread, with the context of the requesting task, and is answered in the task's loop.
 
     Attributes:
-        dropped: nobody waits for it, so it need not begin.
+        dropped: whether nobody waits for the call, so that it need not begin.
     """
 
     __slots__ = ("_context", "_function", "_loop", "dropped", "future")
@@ -39,7 +39,7 @@ class _Call(Generic[Returned]):
         self.dropped = False
 
     def __call__(self) -> None:
-        """Make it, in the thread."""
+        """Make the call; this runs in the thread."""
         if self.dropped:
             return
         try:
@@ -50,7 +50,7 @@ class _Call(Generic[Returned]):
             self._tell(self._succeed, answer)
 
     def _tell(self, how: Callable[..., None], what: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed, and so nobody waits
+        with suppress(RuntimeError):  # the loop is closed, so nobody waits
             self._loop.call_soon_threadsafe(how, what)
 
     def _succeed(self, answer: Returned) -> None:
@@ -73,27 +73,27 @@ class Worker:
 
     @property
     def is_here(self) -> bool:
-        """Whether the thread is, or would be, of this process: a forked child has none of its parent's."""
+        """Whether the thread belongs to this process: a forked child has no threads of its parent."""
         return self._pid == os.getpid()
 
     @property
     def is_idle(self) -> bool:
-        """No call is under way or waits; the connection may be looked at from outside."""
+        """Whether no call is running or waiting, so that the connection may be looked at from outside."""
         return self._running == 0
 
     async def call(self, function: Callable[[], Returned]) -> Returned:
         """Make a call in the thread and wait for it.
 
         Raises:
-            CancelledError: the task was cancelled. The call may be under way still; one that waited is not made.
+            CancelledError: the task was cancelled. The call may still be running; if it was waiting, it is not made.
 
-        Cost: two switches of threads, 30 to 60 µs.
+        Cost: two thread switches, 30 to 60 µs.
         """
         call = self._begin(function)
         try:
             answer = await call.future
         except (asyncio.CancelledError, GeneratorExit):
-            call.dropped = True  # and perhaps running: the thread is not idle any more, and is to be given up
+            call.dropped = True  # and may be running: the thread is not idle, and must be given up
             raise
         except BaseException:
             self._running -= 1
@@ -102,13 +102,14 @@ class Worker:
         return answer
 
     async def call_to_its_end(self, function: Callable[[], Returned], when_cancelled: Callable[[], None]) -> Returned:
-        """Make a call in the thread, and wait for it also when the task is cancelled meanwhile: it has ended then.
+        """Make a call in the thread and wait until it has ended, even if the task is cancelled meanwhile.
 
         Args:
-            when_cancelled: called at the first cancellation; to hurry the call, for example.
+            when_cancelled: called at the first cancellation, for example to hurry the call.
 
         Raises:
-            CancelledError: the task was cancelled, and the call has ended; `__cause__` is its error, if it has failed.
+            CancelledError: the task was cancelled, and the call has ended; `__cause__` is the call's error, if it
+                failed.
         """
         call = self._begin(function)
         cancelled: asyncio.CancelledError | None = None
@@ -138,9 +139,9 @@ class Worker:
         return answer
 
     def finish(self, last: Callable[[], None]) -> None:
-        """Make one last call, behind those that wait, and end the thread. Waits for nothing; fit for finalizers.
+        """Queue one last call behind those that wait, and end the thread. Does not wait, so finalizers may use it.
 
-        What the call raises is dropped. Later calls to this method do nothing.
+        The call's exceptions are dropped. Later calls to this method do nothing.
         """
         if self._finished:
             return
@@ -153,7 +154,7 @@ class Worker:
         self._calls.put(None)
 
     def post(self, function: Callable[[], None]) -> None:
-        """Make a call without waiting for it; what it raises is dropped. Does nothing once the thread is to end."""
+        """Make a call without waiting for it; its exceptions are dropped. Does nothing once the thread is ending."""
         if not self._finished and self.is_here:
             self._start()
             self._calls.put(lambda: _quietly(function))
@@ -181,9 +182,9 @@ _clients: WeakKeyDictionary[asyncio.Task[Any], TurnClient] = WeakKeyDictionary()
 
 
 def _client_of_task() -> TurnClient | None:
-    """Who runs the transaction: the task, whichever connections it uses, and not their threads.
+    """Return the client that runs the transaction: the task, whichever connections it uses, and not their threads.
 
-    So a task that tries again is known to have lost before, and does not wait for its own other transaction.
+    So Rome recognizes a task that tries again after a conflict, and it does not wait for its own other transaction.
     """
     task = asyncio.current_task()
     if task is None:
@@ -195,10 +196,10 @@ def _client_of_task() -> TurnClient | None:
 
 
 def _work(calls: SimpleQueue[Callable[[], None] | None]) -> None:
-    """The thread's. It holds nothing but the queue, so that a connection that nobody needs can be collected."""
+    """Run the thread. It refers only to the queue, so that an unused connection can be garbage-collected."""
     while (call := calls.get()) is not None:
         call()
-        del call  # else what it refers to would live until the next one
+        del call  # otherwise what the call refers to would live until the next one
 
 
 def _quietly(function: Callable[[], None]) -> None:

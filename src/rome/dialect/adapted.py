@@ -1,8 +1,8 @@
-"""rome.aio's connections in the form in which SQLAlchemy wants a driver: without `await`.
+"""Adapts rome.aio's connections to the driver interface that SQLAlchemy expects, without `await`.
 
-SQLAlchemy runs its own code in a greenlet, where `await_` hands an awaitable to the task that called it, and waits. So
-each method here is the awaitable one, waited for. SQLAlchemy has base classes for it (sqlalchemy.connectors.asyncio);
-these fetch a result in the call that executes, which spares half of the switches between threads.
+SQLAlchemy runs its own code in a greenlet, where `await_` passes an awaitable to the calling task and waits. So each
+method here waits for its awaitable counterpart. SQLAlchemy has base classes for this (sqlalchemy.connectors.asyncio),
+but the classes here fetch the result in the call that executes, which saves half of the thread switches.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ except ImportError:  # SQLAlchemy 2.0
 
 
 class AdaptedCursor:
-    """A cursor whose rows have all been fetched when `execute` returns."""
+    """A cursor that has fetched all rows when `execute` returns."""
 
     server_side = False
 
@@ -67,17 +67,17 @@ class AdaptedCursor:
             yield self._rows.popleft()
 
     def close(self) -> None:
-        """Forget the rows. The driver's cursor holds none, and nothing of its transaction."""
+        """Discard the rows. The driver's cursor holds no rows, and nothing of its transaction."""
         self._rows.clear()
 
     async def _async_soft_close(self) -> None:
-        """What sqlalchemy.ext.asyncio asks for when the result goes on without the cursor: nothing is to be done."""
+        """Do nothing: sqlalchemy.ext.asyncio calls this if the result goes on without the cursor."""
 
     def setinputsizes(self, *sizes: object) -> None:
         """Does nothing, as PEP 249 allows."""
 
     def nextset(self) -> None:
-        """There is none."""
+        """Return None: there is never a further result set."""
 
     @property
     def description(self) -> tuple[ColumnDescription, ...] | None:
@@ -109,7 +109,7 @@ class AdaptedCursor:
 
 
 class StreamingCursor(AdaptedCursor):
-    """A cursor whose rows are fetched when they are asked for: what SQLAlchemy calls a server-side one."""
+    """A cursor that fetches rows on demand; SQLAlchemy calls it a server-side cursor."""
 
     server_side = True
 
@@ -135,9 +135,10 @@ class StreamingCursor(AdaptedCursor):
 
 
 class AdaptedRomeConnection(AdaptedConnection):
-    """What the pool holds. `driver_connection` is the rome.aio.AsyncConnection under it.
+    """The connection that the pool holds. `driver_connection` is the rome.aio.AsyncConnection below it.
 
-    What applications call in event handlers is here, too; functions that they define run in the connection's thread.
+    It also has the methods that applications call in event handlers; functions that they define run in the connection's
+    thread.
     """
 
     __slots__ = ()
@@ -170,7 +171,7 @@ class AdaptedRomeConnection(AdaptedConnection):
         await_(self._connection.close())
 
     def terminate(self) -> None:
-        """Close it without waiting: after a cancellation, or when it is found by the garbage collector."""
+        """Close without waiting, after a cancellation or when the garbage collector finds the connection."""
         self._connection.close_soon()
 
     def is_usable(self) -> bool:
@@ -189,7 +190,7 @@ class AdaptedRomeConnection(AdaptedConnection):
         await_(self._connection.set_isolation_level(level))
 
     def run(self, function: Callable[..., Any], *arguments: object) -> Any:
-        """Call a function in the connection's thread, with the sync connection before the arguments."""
+        """Call a function in the connection's thread, with the sync connection as its first argument."""
         return await_(self._connection.run(function, self._connection.sync_connection, *arguments, may_commit=True))
 
     def create_function(self, name: str, narg: int, func: Callable[..., Any] | None, **options: bool) -> None:
@@ -206,7 +207,7 @@ class AdaptedRomeConnection(AdaptedConnection):
 
 
 class AsyncDriver:
-    """rome.dbapi as a module that connects for asyncio; all its other names are rome.dbapi's."""
+    """The driver module for asyncio: `connect` opens an asyncio connection; all other names are those of rome.dbapi."""
 
     exceptions_module = dbapi
 
@@ -217,7 +218,7 @@ class AsyncDriver:
         """Open a connection.
 
         Args:
-            async_creator_fn: opens it in the place of rome.aio.connect; create_async_engine's `async_creator`.
+            async_creator_fn: opens the connection instead of rome.aio.connect; create_async_engine's `async_creator`.
 
         Raises:
             Whatever rome.aio.connect raises.

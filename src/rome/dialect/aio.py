@@ -1,7 +1,7 @@
 """RomeAsyncDialect: RomeDialect for create_async_engine.
 
-`create_async_engine("rome+redis://..")` chooses it by itself, so an application's URL is the same for both engines. The
-scheme `rome+redis_async` names it, too, for what decides by the URL alone.
+`create_async_engine("rome+redis://..")` chooses this dialect by itself, so an application's URL is the same for both
+engines. The scheme `rome+redis_async` names it, too, for tools that decide by the URL alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RomeAsyncExecutionContext(RomeExecutionContext):
-    """Asks for a cursor that streams where SQLAlchemy does."""
+    """Uses a streaming cursor if SQLAlchemy asks for one."""
 
     def create_server_side_cursor(self) -> Any:
         connection: Any = self._dbapi_connection
@@ -27,7 +27,7 @@ class RomeAsyncExecutionContext(RomeExecutionContext):
 
 
 class RomeAsyncDialect(RomeDialect):
-    """What `create_async_engine("rome+<store>://...")` uses, with SQLAlchemy's AsyncAdaptedQueuePool."""
+    """The dialect that `create_async_engine("rome+<store>://...")` uses, with SQLAlchemy's AsyncAdaptedQueuePool."""
 
     is_async = True
     has_terminate = True

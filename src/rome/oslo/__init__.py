@@ -1,6 +1,6 @@
-"""Teach oslo.db what it does not know of Rome, CockroachDB and TiDB. Importing this package does it, once per process.
+"""Teach oslo.db the errors of Rome, CockroachDB and TiDB. Importing this package does it, once per process.
 
-Engines on Rome import it by themselves when oslo.db is loaded. With CockroachDB or TiDB the application imports it.
+Engines on Rome import it automatically if oslo.db is loaded. For CockroachDB or TiDB the application must import it.
 
 - rome_errors: Rome's errors become those that services retry.
 - newsql_errors: the same for the dialect `cockroachdb`, and for TiDB behind `mysql`.
@@ -8,7 +8,7 @@ Engines on Rome import it by themselves when oslo.db is loaded. With CockroachDB
 - provision: databases for services' functional tests. It is imported when oslo.db's provisioning is, which only tests
   use.
 
-Nothing changes for other databases. docs/newsql.md says what was tested on which server.
+Other databases are not affected. docs/newsql.md says what was tested on which server.
 """
 
 from rome.oslo import engines, newsql_errors, rome_errors

@@ -1,7 +1,7 @@
-"""oslo.db's options for SQLite, on Rome's connections.
+"""Applies oslo.db's options for SQLite to Rome's connections.
 
-oslo.db goes by the first word of a URL, so its own listeners for `sqlite` pass Rome by. Most of what they do is not
-needed: Rome knows REGEXP, begins transactions by itself, and its pool is SQLAlchemy's default.
+oslo.db decides by the first word of a URL, so its own listeners for `sqlite` skip Rome. Most of what they do is not
+needed: Rome knows REGEXP, begins transactions by itself, and uses SQLAlchemy's default pool.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from sqlalchemy.engine import Engine
 
 @engines._init_events.dispatch_for("rome")  # type: ignore[untyped-decorator]
 def _set_on_connect(engine: Engine, sqlite_synchronous: bool = True, sqlite_fk: bool = False, **_others: Any) -> None:
-    """Set what these options ask for on each new connection; what they leave alone is as the URL says.
+    """Apply these options to each new connection; settings that they leave alone follow the URL.
 
     Foreign keys stay enforced with sqlite_fk=False, which is oslo.db's default, unless the URL has foreign_keys=off.
-    `synchronous` is only read back as it was set: how durable a commit is depends on the store (docs/pragmas.md).
+    `synchronous` has no effect, and only reads back as set: the store decides how durable a commit is
+    (docs/pragmas.md).
     """
     settings = []
     if not sqlite_synchronous:

@@ -1,9 +1,9 @@
-"""oslo.db's filters for CockroachDB and TiDB: what their services may retry, and what never.
+"""oslo.db's filters for CockroachDB and TiDB: which errors services may retry, and which they never may.
 
-oslo.db goes by the dialect's name. It has nothing for `cockroachdb`; TiDB is reached as `mysql`, whose filters know
-MySQL's deadlocks and not TiDB's conflicts. Both are told by code, and before oslo.db looks at texts: those of TiDB are
-full of numbers, in which it finds "lost connection" (2013) by chance, and CockroachDB's error that leaves the outcome
-open may quote a lost connection, or a conflict, which services would retry.
+oslo.db decides by the dialect's name. It has nothing for `cockroachdb`; TiDB is reached as `mysql`, whose filters know
+MySQL's deadlocks and not TiDB's conflicts. These filters decide by error code, before oslo.db looks at texts: those of
+TiDB are full of numbers, in which oslo.db finds "lost connection" (2013) by chance, and CockroachDB's error for an
+unknown outcome may quote a lost connection or a conflict, which services would retry.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _cockroachdb(error: exc.DBAPIError, match: object, name: str, is_disconnect:
     state = sqlstate(cause) or ""
     known = outcome(error)
     if known is RetryOutcome.UNKNOWN:
-        raise error  # as it is, even if the connection is lost, too: services retry DBConnectionError
+        raise error  # raised unchanged, even if the connection is lost, too: services retry DBConnectionError
     if known is RetryOutcome.NOTHING_WRITTEN:
         raise exception.DBDeadlock(error)
     if is_disconnect or state in _LOST_STATES or (not state and _NO_CONNECTION.search(str(cause))):
@@ -48,7 +48,7 @@ def _cockroachdb(error: exc.DBAPIError, match: object, name: str, is_disconnect:
 
 
 def _unique(error: exc.DBAPIError, text: str) -> None:
-    """The columns come from the server's detail, which names them; a constraint's name only hints at them."""
+    """Map a unique violation. The columns come from the server's detail; a constraint's name only hints at them."""
     row = _ROW.search(text)
     columns = [part.strip(' "') for part in row["key"].split(",")] if row else []
     raise exception.DBDuplicateEntry(columns, error, row["value"] if row else None)
@@ -86,7 +86,7 @@ _TIDB_CONFLICTS = frozenset({8002, 8005, 8022, 8028, 9007})
 
 
 def _register(dialect: str, kind: type[Exception], function: ErrorFilter) -> None:
-    """Before all other filters of the dialect and this class; oslo.db's decorator only adds behind them."""
+    """Register a filter before all others of the dialect and class; oslo.db's decorator only adds behind them."""
     exc_filters._registry[dialect][kind].insert(0, (function, _ANY))
 
 

@@ -1,9 +1,9 @@
-"""Databases for the functional tests of OpenStack's services, made and dropped through oslo.db itself.
+"""Creates and drops databases for the functional tests of OpenStack's services, through oslo.db itself.
 
     OS_TEST_DBAPI_ADMIN_CONNECTION=rome+redis://127.0.0.1:6379/admin
 
-names the server or folder; a test case's fixture asks for them by `DRIVER = "rome"`. oslo.db finds this module by
-itself: looking for "rome" it asks for the dialect, which imports it.
+names the server or folder; a test case's fixture requests databases with `DRIVER = "rome"`. oslo.db finds this module
+by itself: when it looks for "rome", it loads the dialect, which imports this module.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from rome import dbapi
 
 @provision.BackendImpl.impl.dispatch_for("rome")
 class RomeBackendImpl(provision.BackendImpl):  # type: ignore[misc]
-    """What oslo.db asks of a kind of database. Named databases are in the base URL's server, folder or process."""
+    """oslo.db's interface to a kind of database. Named databases are in the base URL's server, folder or process."""
 
     supports_drop_fk = False
 
     def create_opportunistic_driver_url(self) -> str:
-        """Used where no environment variable names one: in memory, as SQLite's is."""
+        """Return the URL to use if no environment variable names one: in memory, as for SQLite."""
         return "rome+memory:///openstack_citest"
 
     def provisioned_database_url(self, base_url: URL | str, ident: str) -> URL:
-        """The URL of a named database, with the options of the base URL; on LMDB a file beside the base URL's."""
+        """Return the URL of a named database, with the base URL's options; on LMDB, a file beside the base URL's."""
         url = sa.make_url(base_url)
         if url.drivername != "rome+lmdb":
             return url.set(database=ident)
@@ -39,7 +39,7 @@ class RomeBackendImpl(provision.BackendImpl):  # type: ignore[misc]
         """Create an empty database.
 
         Raises:
-            ValueError: it is there, and `conditional` is not set.
+            ValueError: the database exists, and `conditional` is not set.
         """
         url = self.provisioned_database_url(engine.url, ident)
         if not conditional and dbapi.database_exists(url):
@@ -50,7 +50,7 @@ class RomeBackendImpl(provision.BackendImpl):  # type: ignore[misc]
         """Drop a database.
 
         Raises:
-            ValueError: it is not there, and `conditional` is not set.
+            ValueError: the database does not exist, and `conditional` is not set.
         """
         url = self.provisioned_database_url(engine.url, ident)
         if not conditional and not dbapi.database_exists(url):
@@ -62,11 +62,11 @@ class RomeBackendImpl(provision.BackendImpl):  # type: ignore[misc]
         return dbapi.database_exists(self.provisioned_database_url(engine.url, ident))
 
     def list_databases(self, engine: Engine) -> list[str]:
-        """Names of all databases beside the engine's own, which is among them; on LMDB, files."""
+        """Return the names of the engine's own database and of all those beside it; on LMDB, files."""
         return dbapi.list_databases(engine.url)
 
     def drop_all_objects(self, engine: Engine) -> None:
-        """Drop all tables, with their indexes, and views. Rows that refer to each other are not in the way."""
+        """Drop all tables, with their indexes, and all views, even if rows refer to each other."""
         with engine.connect() as connection:
             enforced = connection.exec_driver_sql("PRAGMA foreign_keys").scalar()
             connection.exec_driver_sql("PRAGMA foreign_keys = OFF")

@@ -23,7 +23,7 @@ def _serialization_failure(error: exc.OperationalError, match: object, name: str
 
 
 def _store_not_ready(error: exc.OperationalError, match: object, name: str, is_disconnect: bool) -> None:
-    """A store that is starting or failing over: services wait for their database by retrying this error."""
+    """Map the error of a store that is starting or failing over to the one that services retry while they wait."""
     if isinstance(error.orig, errors.StoreBusyError):
         raise exception.DBConnectionError(error)
 

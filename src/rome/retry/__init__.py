@@ -1,9 +1,9 @@
-"""Run a transaction again when it lost to another one: on Rome, and on the databases that applications come from.
+"""Run a transaction again after a conflict, on Rome and on other databases.
 
-Invariant: what may have been committed is never run again. Only an error that says that nothing was written leads to
-another attempt (rome.retry.outcome); everything else is raised as it is.
+Invariant: a transaction that may have been committed is never run again. Only an error that says that nothing was
+written leads to another attempt (rome.retry.outcome); every other error is raised unchanged.
 
-docs/retry.md has recipes. This package needs SQLAlchemy and no part of Rome but its errors. What needs SQLAlchemy's
+docs/retry.md has recipes. This package needs SQLAlchemy, and of Rome only its errors. The code that needs SQLAlchemy's
 asyncio extension, and so greenlet, is in rome.retry.asynchronous.
 """
 

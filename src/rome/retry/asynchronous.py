@@ -58,13 +58,13 @@ async def run_transaction_async(
     max_wait_s: float = MAX_WAIT_S,
     retryable: Retryable = is_retryable,
 ) -> Any:
-    """As run_transaction, with an async function, on SQLAlchemy's asynchronous engines, connections and sessions.
+    """Do as run_transaction, with an async function and SQLAlchemy's asynchronous engines, connections and sessions.
 
-    A task that is cancelled rolls back, and is not run again.
+    A cancelled task rolls back, and its function is not run again.
 
     Args:
         on: an AsyncEngine, async_sessionmaker, AsyncConnection, AsyncSession or async_scoped_session.
-        function: called with the connection or the session; what it returns is awaited.
+        function: called with the connection or the session; its result is awaited.
 
     Returns, Raises: as run_transaction.
     """
@@ -102,7 +102,7 @@ def transactional_async(
     retryable: Retryable = ...,
 ) -> Callable[[Callable[Concatenate[S, P], Awaitable[T]]], Callable[P, Awaitable[T]]]: ...
 def transactional_async(on: Any, **options: Any) -> Any:
-    """A decorator: the async function becomes a transaction that run_transaction_async runs; see transactional."""
+    """Decorate an async function as a transaction that run_transaction_async runs; see transactional."""
     Policy(**options)
     _require_asynchronous(on)
 
@@ -126,7 +126,7 @@ def _require_asynchronous(on: object) -> None:
 
 @asynccontextmanager
 async def _transaction(on: Any) -> AsyncIterator[AsyncConnection | AsyncSession]:
-    """One attempt: committed when the block ends, rolled back when it raises."""
+    """Run one attempt: commit when the block ends, roll back when it raises."""
     if isinstance(on, AsyncEngine):
         async with on.connect() as connection, _connection_transaction(connection):
             yield connection

@@ -13,20 +13,20 @@ _log = logging.getLogger("rome.retry")
 
 MAX_ATTEMPTS = 10
 FIRST_WAIT_S = 0.02
-"""Some round trips. Who lost is soon free to go on; Rome itself gives priority to a thread that has lost four times."""
+"""A few round trips: a loser can soon go on, and Rome gives priority to a thread after four losses in a row."""
 
 MAX_WAIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How long to go on.
+    """How often to try, how long to wait in between, and after which errors.
 
     Attributes:
-        max_attempts: runs of the function, the first included.
+        max_attempts: runs of the function, including the first.
         first_wait_s, max_wait_s: before attempt n + 1 a random time between 0 and first_wait_s * 2 ** (n - 1) passes,
             at most max_wait_s.
-        retryable: which errors lead to another attempt.
+        retryable: tells which errors lead to another attempt.
     """
 
     max_attempts: int = MAX_ATTEMPTS
@@ -49,9 +49,9 @@ class Attempts:
         self._made = 0
 
     def wait_s(self, error: Exception) -> float | None:
-        """How long to wait before the next attempt; None: there is none, and the error, which tells why, is raised.
+        """Return how long to wait before the next attempt; None if there is none and the error must be raised.
 
-        An outcome that is not known is never run again, whatever `retryable` says.
+        A transaction with an unknown outcome is never run again, whatever `retryable` says.
         """
         self._made += 1
         known = outcome(error)

@@ -1,4 +1,4 @@
-"""What run_transaction refuses, since it could not run it again, or would do it twice."""
+"""Checks that refuse what run_transaction could not run again, or would do twice."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _innermost: ContextVar[_Run | None] = ContextVar("rome_retry_innermost", default
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """The calls of a function that run_transaction has made, one after the other.
+    """Make run_transaction's calls of a function, one after the other; refuse to nest.
 
     Raises:
-        InvalidRequestError: there is one around it. What the inner one commits would stay, and be done once more, when
-            the outer one is run again.
+        InvalidRequestError: there is an outer run_transaction. When that is run again, what the inner one has committed
+            would stay, and be done once more.
     """
     around = _innermost.get()
     if around is not None and not around.over:
@@ -47,7 +47,7 @@ def alone() -> Iterator[None]:
 
 
 def require_no_transaction(on: Session | Connection) -> None:
-    """Refuse a session or connection on which something has been done that could not be done again.
+    """Refuse a session or connection on which something was done that could not be done again.
 
     Raises:
         InvalidRequestError.
@@ -66,19 +66,19 @@ def require_no_transaction(on: Session | Connection) -> None:
 
 
 def _is_inside_another(session: Session) -> bool:
-    """Its connection is given, and in a transaction: the session's COMMIT would not be the database's."""
+    """Whether the session has a given connection in a transaction, so that its COMMIT would not reach the database."""
     return isinstance(session.bind, Connection) and session.bind.in_transaction()
 
 
 def require_transaction(connection: Connection) -> None:
-    """Refuse AUTOCOMMIT: what the function had done before an error would stay, and be done once more.
+    """Refuse AUTOCOMMIT: what the function did before an error would stay, and be done once more.
 
     Raises:
         InvalidRequestError.
     """
     raw = connection.connection.dbapi_connection
     if raw is None or getattr(raw, "in_transaction", False):
-        return  # oslo.db leaves it to its own BEGIN, with a driver that is in AUTOCOMMIT
+        return  # oslo.db issues its own BEGIN, with a driver that is in AUTOCOMMIT
     try:
         autocommit = connection.dialect.detect_autocommit_setting(raw)
     except NotImplementedError:

@@ -1,7 +1,7 @@
-"""What an error tells about the transaction that it ended: nothing was written, nobody knows, or neither.
+"""What an error tells about its transaction: nothing was written, the outcome is unknown, or neither.
 
-The database's code decides, and never a text: a CockroachDB error that leaves the outcome open (40003) may quote, in
-its text, a retryable one.
+The database's error code decides, and never the text: a CockroachDB error that leaves the outcome unknown (40003) may
+quote a retryable error in its text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rome import errors
 
 
 class RetryOutcome(Enum):
-    """What became of a transaction, as far as its error tells."""
+    """The outcome of a transaction, as far as its error tells."""
 
     NOTHING_WRITTEN = "nothing was written, and another attempt may succeed"
     UNKNOWN = "it may have been committed"
@@ -30,7 +30,7 @@ _STATES = {
 MYSQL_NOTHING_WRITTEN = frozenset(
     [
         1020,  # MariaDB: a row has changed since the snapshot (innodb_snapshot_isolation)
-        1205,  # a row lock was waited for in vain; only the statement is undone, which is why the rest is rolled back
+        1205,  # waiting for a row lock timed out; the server undoes only the statement, so the rest is rolled back
         1213,  # deadlock
         8002,  # TiDB: SELECT .. FOR UPDATE cannot be retried by the server
         8005,  # TiDB: write conflict, found before the commit
@@ -45,7 +45,7 @@ _SQLITE_BUSY = 5
 
 
 def outcome(error: BaseException) -> RetryOutcome:
-    """What became of the transaction that this error ended.
+    """Return the outcome of the transaction that this error ended.
 
     Args:
         error: as SQLAlchemy, oslo.db or rome.dbapi raised it.
@@ -64,7 +64,7 @@ def outcome(error: BaseException) -> RetryOutcome:
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Whether nothing was written, and the same transaction may succeed when it is run again.
+    """Whether nothing was written and the same transaction may succeed when it is run again.
 
     On Rome that is the error's own `retryable`. On PostgreSQL and CockroachDB it is SQLSTATE 40001 and 40P01; on
     MySQL, MariaDB and TiDB 1020, 1205, 1213, 8002, 8005, 8022, 8028 and 9007; on SQLite SQLITE_BUSY.
@@ -76,7 +76,7 @@ def is_retryable(error: BaseException) -> bool:
 
 
 def driver_error(error: BaseException) -> BaseException | None:
-    """The driver's own error below what SQLAlchemy and oslo.db have put around it; None: it is no database's error."""
+    """Return the driver's own error inside SQLAlchemy's and oslo.db's wrappers; None if it is not a database error."""
     inner = getattr(error, "inner_exception", None)  # oslo.db's name for what it wraps
     while isinstance(inner, BaseException):
         error, inner = inner, getattr(inner, "inner_exception", None)
@@ -86,7 +86,7 @@ def driver_error(error: BaseException) -> BaseException | None:
 
 
 def sqlstate(cause: BaseException) -> str | None:
-    """SQLSTATE as psycopg2, psycopg, asyncpg, pg8000 and mysql-connector keep it; None: it has none."""
+    """Return the SQLSTATE as psycopg2, psycopg, asyncpg, pg8000 and mysql-connector keep it; None if there is none."""
     for name in ("pgcode", "sqlstate"):
         state = getattr(cause, name, None)
         if isinstance(state, str):
@@ -99,7 +99,7 @@ def sqlstate(cause: BaseException) -> str | None:
 
 
 def mysql_number(cause: BaseException) -> int | None:
-    """MySQL's error number as PyMySQL, mysqlclient, asyncmy and mysql-connector keep it; None: it has none."""
+    """Return MySQL's error number as PyMySQL, mysqlclient, asyncmy and mysql-connector keep it; None without one."""
     for number in (getattr(cause, "errno", None), cause.args[0] if cause.args else None):
         if isinstance(number, int):
             return number
@@ -109,5 +109,5 @@ def mysql_number(cause: BaseException) -> int | None:
 def _lost_by_number(cause: BaseException) -> bool:
     code = getattr(cause, "sqlite_errorcode", None)
     if isinstance(code, int):
-        return code & 0xFF == _SQLITE_BUSY  # what is above says why it is busy
+        return code & 0xFF == _SQLITE_BUSY  # the error above it says why it is busy
     return mysql_number(cause) in MYSQL_NOTHING_WRITTEN

@@ -53,30 +53,31 @@ def run_transaction(
     max_wait_s: float = MAX_WAIT_S,
     retryable: Retryable = is_retryable,
 ) -> Any:
-    """Run a function in a transaction and commit it; run both again when they lose to another transaction.
+    """Run a function in a transaction and commit; after a conflict with another transaction, run both again.
 
-    The function may run several times, so what it does beside the database should bear that. It must not commit, nor
-    roll back. Read what it decides on inside of it, and return values: with a sessionmaker the session is closed when
-    run_transaction returns.
+    The function may run several times, so its effects outside the database must tolerate that. It must neither commit
+    nor roll back. It must read the data for its decisions itself, and should return values: with a sessionmaker the
+    session is closed when run_transaction returns.
 
     Args:
-        on: an engine or a sessionmaker: each attempt gets a connection or session of its own. A connection, session or
-            scoped_session: all attempts use it, and it must not be in a transaction.
+        on: with an engine or a sessionmaker, each attempt gets its own connection or session. A connection, session or
+            scoped_session is used by all attempts, and must not be in a transaction.
         function: called with the connection or the session.
-        max_attempts: how often it is run at most, the first time included.
+        max_attempts: the most runs, including the first.
         first_wait_s, max_wait_s: before attempt n + 1 a random time between 0 and first_wait_s * 2 ** (n - 1) passes,
             at most max_wait_s.
-        retryable: which errors lead to another attempt. One that leaves open whether the transaction was committed
+        retryable: tells which errors lead to another attempt. An error that leaves the outcome unknown
             (CommitUnknownError, SQLSTATE 40003) never does.
 
     Returns:
-        What the function returned in the attempt that was committed.
+        The function's result in the attempt that was committed.
 
     Raises:
-        Exception: the function's own, and the database's errors that are not retryable, as they are; after the last
-            attempt its error, with a note that tells how many there were.
-        InvalidRequestError: it is in a transaction already, inside of another run_transaction, or in AUTOCOMMIT.
-        TypeError: `on` is none of these, or the function is asynchronous (see run_transaction_async).
+        Exception: the function's own exceptions, and database errors that are not retryable, unchanged; after the last
+            attempt its error, with a note of the number of attempts.
+        InvalidRequestError: `on` is already in a transaction or in AUTOCOMMIT, or the call is inside another
+            run_transaction.
+        TypeError: `on` is of another kind, or the function is asynchronous (see run_transaction_async).
 
     Source: the interface of sqlalchemy-cockroachdb's run_transaction.
     """
@@ -114,9 +115,9 @@ def transactional(
     retryable: Retryable = ...,
 ) -> Callable[[Callable[Concatenate[S, P], T]], Callable[P, T]]: ...
 def transactional(on: Any, **options: Any) -> Any:
-    """A decorator: the function becomes a transaction that run_transaction runs.
+    """Decorate a function as a transaction that run_transaction runs.
 
-    It is called without its first parameter, the connection or the session. Takes run_transaction's options.
+    Callers leave out its first parameter, the connection or the session. The decorator takes run_transaction's options.
 
         @rome.transactional(engine)
         def rename(connection: Connection, old: str, new: str) -> None: ...
@@ -158,7 +159,7 @@ def _require_synchronous(on: object, function: object) -> None:
 
 @contextmanager
 def _transaction(on: Any) -> Iterator[Connection | Session]:
-    """One attempt: committed when the block ends, rolled back when it raises."""
+    """Run one attempt: commit when the block ends, roll back when it raises."""
     if isinstance(on, Engine):
         with on.connect() as connection, _connection_transaction(connection):
             yield connection
@@ -184,7 +185,7 @@ def _connection_transaction(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def session_transaction(session: Session) -> Iterator[None]:
-    """One attempt on a session. It connects when the function first needs it, and is looked at then."""
+    """Run one attempt on a session, which connects when the function first needs it, and is checked then."""
 
     def look(_session: object, _transaction: object, connection: Connection) -> None:
         require_transaction(connection)
