@@ -1,8 +1,8 @@
 """Report what a connection does: to the loggers `rome.statement` and `rome.transaction`, and to a tracer.
 
-Invariant: no value that the application gave or got is reported, and no error's message, which may quote one.
+Invariant: it reports no value that the application gave or got, and no error message, which may quote one.
 
-Without a listener a statement costs one more call, of 0.1 µs.
+Without a listener, the overhead is one call of 0.1 µs per statement.
 """
 
 from __future__ import annotations
@@ -86,11 +86,11 @@ class Observer:
         self.tracer = tracer
 
     def hears_statements(self) -> bool:
-        """Whether somebody listens to statements."""
+        """Whether a logger or tracer listens to statements."""
         return self.tracer is not None or STATEMENTS.isEnabledFor(logging.DEBUG)
 
     def hears_commits(self) -> bool:
-        """Whether somebody listens to commits."""
+        """Whether a logger or tracer listens to commits."""
         return self.tracer is not None or TRANSACTIONS.isEnabledFor(logging.DEBUG)
 
     def statement(
@@ -99,7 +99,7 @@ class Observer:
         """Run an operation, and report it."""
         batch_size = None if operation.batch is None else len(operation.batch)
         work = Work(summary(sql), without_values(sql), batch_size)
-        # Of COMMIT as a statement the tracer hears as of any other COMMIT.
+        # The tracer gets COMMIT as a statement like any other COMMIT.
         tracer = None if operation.statement.kind is StatementKind.COMMIT else self.tracer
         try:
             return self._watched(session, work, tracer, lambda: run(operation))

@@ -1,7 +1,7 @@
-"""Answers counts, least and greatest values by asking the store, which reads no rows for it, or one.
+"""Answers counts, least and greatest values by asking the store, which reads at most one row for each.
 
-Only of tables in which this transaction has changed nothing: the store does not know of that. And not where the
-transaction has the rows anyway.
+This works only for tables that this transaction has not changed, since the store does not know its changes, and is not
+done if the transaction has the rows anyway.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def within_budget(reader: Reader, prepared: Prepared, run: Callable[[], Returned
     """Run a statement; if its rows do not fit, run it once more without the rows of earlier statements.
 
     Raises:
-        WorkingSetFullError: its own rows are too many. Nothing of it, and none of its rows, is left.
+        WorkingSetFullError: the statement's own rows are too many. It is undone, and none of its rows remain.
     """
     held = reader.transaction.budget.used_bytes
     try:
@@ -59,7 +59,7 @@ def _advising(error: WorkingSetFullError, prepared: Prepared) -> WorkingSetFullE
 
 
 def _in_parts(prepared: Prepared, table: str) -> str:
-    """How a statement can change a table with less of it in memory; empty if it changes none."""
+    """Advise how a statement can change a table with less of it in memory; empty if it changes none."""
     found = prepared.inspection
     if table not in found.written:
         return ""

@@ -24,7 +24,7 @@ def show(
 ) -> list[tuple[SqlValue, ...]] | None:
     """The result of a statement; None if SQLite must run it.
 
-    What was read enters the read set: the answer holds as long as that stays as it is.
+    What was read enters the read set: the answer holds as long as that is unchanged.
 
     Cost: one round trip; about half of the CPU time of hydrating the rows and running the statement.
     """
@@ -37,7 +37,7 @@ def show(
     found = reader.stored(table, request)
     key = plain.key
     if key is None and found and plain.ranges:
-        # What was read before may be a greater range, and bring more rows.
+        # An earlier read may cover a greater range, and bring more rows.
         (bounds,) = plain.ranges
         if not reader.transaction.cache.has_range(table.id, plain.path.id, bounds):
             key = direct.key(parameters)

@@ -38,14 +38,14 @@ def read_page(
     extra: Sequence[ReadRequest],
     reserves: Sequence[Reserve],
 ) -> tuple[list[ReadRequest | Many], list[int]]:
-    """Read and hydrate a wave, and of one of its fetches a page; `extra` wants and reserves share the first trip.
+    """Read and hydrate a wave, one of its fetches as a page; `extra` requests and reserves share the first trip.
 
     Returns:
         See read_few.
 
-    The read set gets the part of the index that was walked through.
+    The part of the index that was read enters the read set.
 
-    Cost: one round trip, and one more each time that too few of four times as many rows pass WHERE.
+    Cost: one round trip, and one more, for four times as many rows, each time that too few pass WHERE.
     """
     page, table = fetch.page, fetch.table
     assert page is not None
@@ -60,7 +60,7 @@ def read_page(
                 found.insert(wave.index(fetch), read)
                 return found, reserved
             reader.read([], scan=scan)
-    finally:  # an error in WHERE is seen by the application, too
+    finally:  # the application sees an error in WHERE, too
         reader.transaction.check_scan(scan, check)
 
 

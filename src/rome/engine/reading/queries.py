@@ -1,4 +1,4 @@
-"""Run a query with the result that it would have on the whole database: read its plan, hydrate, run."""
+"""Run a query with the same result as on the whole database: read its plan, hydrate, run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_plan(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue]
 
 
 def query(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> list[SqlRow]:
-    """Read what a SELECT needs, and run it; or show what it shows without SQLite, if it is so simple.
+    """Read what a SELECT needs and run it; answer it without SQLite if it is simple enough.
 
     Raises:
         WorkingSetFullError: that is too much.
@@ -71,7 +71,7 @@ def _run(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], che
 def aggregate(
     reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation
 ) -> list[SqlRow] | None:
-    """The row of a SELECT that the store can answer without sending rows; None for any other SELECT."""
+    """Return the row of a SELECT that the store can answer without sending rows; None for any other SELECT."""
     questions = prepared.plan.questions(parameters)
     if questions is None:
         return None

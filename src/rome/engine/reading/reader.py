@@ -31,8 +31,8 @@ class Reader:
 
     Attributes:
         schema: as this transaction sees it, its own DDL included.
-        base_version: the catalog version that reads must agree with.
-        first_new_table: tables from this id on were made by this transaction; the store does not know them.
+        base_version: the catalog version that reads must find.
+        first_new_table: this transaction has created the tables from this id on; the store does not know them.
     """
 
     def __init__(self, transaction: Transaction, working_set: WorkingSet, schema: SchemaVersion) -> None:
@@ -52,7 +52,7 @@ class Reader:
         """Take a snapshot if there is none, and check that the catalog version is ours.
 
         Raises:
-            CatalogMoved: it is not.
+            CatalogMoved: it is a different one.
         """
         self.transaction.fix_snapshot()
         self._check_catalog()
@@ -69,7 +69,7 @@ class Reader:
         scan: IncrementalScan | None = None,
         counts: Sequence[Count] = (),
     ) -> list[int]:
-        """Read wants into the transaction's cache and its read set; nothing is hydrated. Returns the reserved.
+        """Read requests into the transaction's cache and read set, without hydrating; return the reserved.
 
         A walk goes on; it enters the read set when it is finished. So do wants of which not all is
         read: when they are read as a whole.
@@ -124,7 +124,7 @@ class Reader:
         self.forget_decoded()
 
     def _too_much(self, refused: OverBudget, wants: Iterable[ReadRequest]) -> WorkingSetFullError:
-        """The error for rows that do not fit in memory."""
+        """Return the error for rows that do not fit in memory."""
         tables = self.schema.definition.tables_by_id
         limit = f"more than max_working_set has room for ({self.transaction.budget.max_bytes:,} bytes)"
         scan, rows = refused.scan, refused.rows
@@ -150,15 +150,15 @@ class Reader:
         return table.id < self.first_new_table and not self._has_new_index(table)
 
     def _has_new_index(self, table: Table) -> bool:
-        """Whether this transaction has made an index of a table that the store has."""
+        """Whether this transaction has created an index on a table that the store has."""
         stored = self._stored_tables.get(table.id)
         return stored is not None and bool(table.indexes_beyond(stored))
 
     def hydrate(self, wants: Sequence[ReadRequest]) -> int:
-        """Put the rows of wants that were read into the working set; returns how many were not there yet.
+        """Put the rows of requests that were read into the working set; return how many were not there yet.
 
         Raises:
-            ConflictError: READ COMMITTED: a row that came since has a key of one that this transaction has written.
+            ConflictError: at READ COMMITTED, a row added since has a key of one that this transaction has written.
         """
         tables = self.schema.definition.tables_by_id
         if wants and self.schema.has_deferred_keys:  # of those SQLite looks at a parent that comes in, too
@@ -200,5 +200,5 @@ class Reader:
 
 
 def to_request(fetch: Fetch, check: Validation) -> ReadRequest:
-    """Everything that a fetch reads by its own path."""
+    """Return a request for everything that a fetch reads through its own path."""
     return ReadRequest(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check)

@@ -1,4 +1,4 @@
-"""Reads a fetch by whichever of its ways finds the fewest rows.
+"""Reads a fetch through the access path that finds the fewest rows.
 
 No statistics are kept: the store knows how many entries a range has. The trip that brings the first rows of one way
 brings the sizes of all, too. If these rows are all, as most often, that was it.
@@ -19,10 +19,10 @@ from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest
 
 FEW = 200
-"""So many rows are read without asking whether another way finds fewer: they take no longer than a round trip does."""
+"""Up to this many rows are read without comparing other ways: they take no longer than a round trip."""
 
 _MAX_RANGES = 50
-"""A way of more ranges is not compared with others: each costs the store as much as a row."""
+"""A way with more ranges than this is not compared with others: each range costs the store as much as a row."""
 
 
 class Trial(Struct, frozen=True, gc=False):

@@ -1,8 +1,8 @@
-"""Runs a query whose rows find no room in memory, if it reads one table once: its rows pass through SQLite.
+"""Runs a query whose rows do not fit in memory by streaming them through SQLite, if it reads one table once.
 
-The result is that of the whole table, changes of this transaction included. Rows come in the order of the index that is
-read. Where that is not the rowid's, what SQL leaves open may differ: which of several equal rows a LIMIT cuts off, the
-order in group_concat(), the last digit of a sum of reals.
+The result is that of the whole table, including changes of this transaction. Rows come in the order of the index that
+is read. If that is not the order of rowids, results that SQL leaves open may differ: which of several equal rows a
+LIMIT cuts off, the order in group_concat(), the last digit of a sum of reals.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rome.workingset.workingset import SqlRow
 def stream(
     reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation
 ) -> list[SqlRow] | None:
-    """The rows of a query's result; None if the query cannot be run in this way.
+    """Return the rows of a query's result; None if the query cannot be streamed.
 
     Raises:
         WorkingSetFullError: the result does not fit in memory.
@@ -43,7 +43,7 @@ def stream(
     with streamed(working_set.connection, table, lambda: _rows(reader, fetch)):
         if reads_stored(working_set.connection, sql, parameters, table):
             return None
-        reader.transaction.check_request(to_request(fetch, check))  # before: an error is seen by the application, too
+        reader.transaction.check_request(to_request(fetch, check))  # before: the application sees an error, too
         return _result(reader, sql, parameters, table.name)
 
 

@@ -79,7 +79,7 @@ def gather_first(
     extra: Sequence[ReadRequest],
     reserves: Sequence[Reserve],
 ) -> tuple[bool, list[int]]:
-    """Read and hydrate the first waves of many plans, and `extra` wants, in one round trip.
+    """Read and hydrate the first waves of many plans, and `extra` requests, in one round trip.
 
     Returns:
         Whether that is all that the plans need; the reserved.
@@ -102,7 +102,7 @@ def _is_finished(reader: Reader, plan: Generator[Wave, FetchedRows, None], wave:
 
 
 def _seen(reader: Reader, table: Table, request: ReadRequest) -> list[Values]:
-    """What keys the next wave: the stored rows, and every row that this transaction has written."""
+    """Return the rows that key the next wave: the stored rows, and every row that this transaction has written."""
     new = table.id >= reader.first_new_table
     rows: list[Values] = [] if new else [stored.values for stored in reader.stored(table, request)]
     contents = reader.working_set.contents.tables.get(table.id)

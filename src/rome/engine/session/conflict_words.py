@@ -21,7 +21,7 @@ MAX_VALUES = 8
 
 
 def tell(conflict: Error, current: Attempt) -> None:
-    """Put the names into the message of a conflict that an attempt has met; its fields stay as they are."""
+    """Put the names into the message of a conflict that an attempt has met; its fields do not change."""
     if not isinstance(conflict, ConflictError) or conflict.table is None or conflict.key is None:
         return
     table = current.schema.definition.tables_by_id.get(conflict.table)

@@ -1,4 +1,4 @@
-"""The option full_scan: what becomes of a statement that reads a whole table."""
+"""The option full_scan: allow a statement that reads a whole table, warn of it, or refuse it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def check_full_scan(prepared: Prepared, option: Literal["allow", "warn", "error"
     """Warn of a statement that reads a whole table, or refuse it.
 
     Raises:
-        FullScanError: it does, and that is not allowed.
+        FullScanError: the statement reads a whole table, and that is not allowed.
     """
     if option == "allow" or not prepared.plan.full_scans:
         return

@@ -1,7 +1,7 @@
-"""What an exception from outside has left of an operation, such as Ctrl-C, a timeout's signal or the end of a greenlet.
+"""Settles what an operation left when an exception came from outside: Ctrl-C, a timeout's signal, a greenlet's end.
 
-The operation is not known to have ended, so nobody knows what it has done. It is found out when the connection is used
-next: what is whole stays, and all else is thrown away.
+The operation may not have ended, so what it has done is unknown. The next use of the connection finds out, keeps what
+is whole, and discards everything else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rome.planner.parse.statement import StatementKind
 
 
 def settle(operation: LoggedOperation, replay: Replay, context: ConnectionContext) -> None:
-    """Find out what an interrupted operation has left, and throw that away if it is not whole.
+    """Find out what an interrupted operation has left, and discard that if it is not whole.
 
     It is whole if the operation is in the log, and was not to commit by itself, as the release of the outermost
     savepoint does at AUTOCOMMIT. Else the transaction is gone, and every statement until ROLLBACK says so, unless the

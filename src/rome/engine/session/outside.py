@@ -1,4 +1,4 @@
-"""What runs outside of transactions: BEGIN, and copies of the whole database as it is committed."""
+"""Operations that run outside of transactions: BEGIN, and copies of the whole committed database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rome.sql import vacuum
 from rome.store.spi import CATALOG_TABLE, Claim
 
 _WRITERS = (Claim(CATALOG_TABLE, None),)
-"""What BEGIN IMMEDIATE claims. A transaction that changes the schema waits for it, too; others do not."""
+"""The claim of BEGIN IMMEDIATE. A transaction that changes the schema waits for it, too; others do not."""
 
 
 class Outside:
@@ -42,7 +42,7 @@ class Outside:
         a race to another one. What applications bracket so, as Celery does, they do not run again after a conflict.
 
         Raises:
-            OperationalError: there is a transaction, in SQLite's words.
+            OperationalError: a transaction is open; the message is SQLite's.
         """
         if self._context.query_only and begins_to_write(statement):
             raise OperationalError("attempt to write a readonly database")

@@ -24,7 +24,7 @@ class Definitions:
     """Those of one connection.
 
     Attributes:
-        fickle: names, in lower case, of functions that may not say the same twice.
+        fickle: lower-case names of functions that may return different results for the same arguments.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Definitions:
         return bool(self._installs)
 
     def give_to(self, connection: apsw.Connection) -> None:
-        """Define all of it on another connection of SQLite's."""
+        """Define everything on another SQLite connection."""
         for install in self._installs.values():
             install(connection)
 

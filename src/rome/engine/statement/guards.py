@@ -30,7 +30,7 @@ KeyComputer = Callable[[Table, int, Sequence[SqlValue]], Iterable[tuple[Index, S
 Known = Mapping[int, SqlValue]
 """Values of a row by column position, ROWID for its rowid; what is missing is not known."""
 Whole = tuple[SqlValue, ...]
-"""All values of a row, and its rowid behind them: so that it is found at ROWID, which is -1."""
+"""All values of a row with its rowid as the last, so that it is found at ROWID, which is -1."""
 
 
 class TableGuards:
@@ -51,7 +51,8 @@ class TableGuards:
 
     # ------------------------------------------------------------ new rows
     def of_planned(self, row: PlannedRow) -> list[ReadRequest]:
-        """The rows with a unique key of a row that INSERT .. VALUES is going to write, as far as it is known."""
+        """Return the rows that share a unique key with a planned row of INSERT .. VALUES, as far as its keys are
+        known."""
         known, alias = row.values, self.table.rowid_alias
         if alias is not None and alias in known:
             known = {**known, ROWID: known[alias]}
@@ -99,7 +100,7 @@ class TableGuards:
         return requests
 
     def parents_of(self, known: Known) -> list[ReadRequest]:
-        """The rows that a new row's foreign keys name."""
+        """Return the rows that a new row's foreign keys refer to."""
         requests = []
         for way in self.parent_ways:
             if way.is_computed:
@@ -131,7 +132,7 @@ class TableGuards:
 
     # ------------------------------------------------------------ rows that change
     def of_changed(self, after: Whole, before: Whole) -> list[ReadRequest]:
-        """The rows that have a unique key which a row has got, and had not."""
+        """Return the rows that have a unique key which a row did not have before its change."""
         requests = []
         for index in self.unique:
             if _differ(index.columns, after, before):
@@ -141,7 +142,8 @@ class TableGuards:
         return requests
 
     def parents(self, row: Whole, unless: Whole | None) -> list[ReadRequest]:
-        """The rows that a row's foreign keys name, except those that another form of the row names, too."""
+        """Return the rows that a row's foreign keys refer to, except those that another form of the row refers to,
+        too."""
         requests = []
         for way in self.parent_ways:
             if way.is_computed:
@@ -153,7 +155,7 @@ class TableGuards:
         return requests
 
     def children(self, before: Whole, after: Whole | None) -> list[ReadRequest]:
-        """The rows whose foreign keys name what a row was, and is no longer."""
+        """Return the rows whose foreign keys refer to a key that a row no longer has."""
         requests = []
         for way in self._children:
             if way.is_computed:
@@ -230,7 +232,7 @@ class Guards:
         computed_keys: KeyComputer,
         failed: bool = False,
     ) -> list[ReadRequest]:
-        """Guards of the rows that a run has written.
+        """Return the guards of the rows that a run has written.
 
         The parents of what rows were are among them where other rows name parents, or may be left without one: SQLite
         counts a row whose parent is not there when it comes, or when the parent goes, and takes one off when the row

@@ -68,7 +68,7 @@ def _refuse_trigger(trigger: CreateTrigger, schema: SchemaVersion) -> None:
 
 @lru_cache(maxsize=1024)
 def source(statement: Statement) -> str | None:
-    """The query of CREATE TABLE .. AS, which fills the table; None for any other statement."""
+    """Return the query of CREATE TABLE .. AS, which fills the table; None for any other statement."""
     tokens = tokenize(statement.text)
     words = [token.word for token in tokens]
     at = 2 if words[1:2] in (["TEMP"], ["TEMPORARY"]) else 1
@@ -85,7 +85,7 @@ def run(
     """The schema after the statement; the reader's is replaced by it. Temporary objects are no part of it.
 
     Args:
-        parameters: of the `source`, whose rows are in the working set.
+        parameters: those of the `source`, whose rows are in the working set.
 
     Raises:
         rome.errors.Error: what SQLite says against it; then the mirror may have changed, and must be opened again.

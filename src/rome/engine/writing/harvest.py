@@ -1,8 +1,8 @@
-"""What the working set changed, as what the store is to write.
+"""Turns the changes of the working set into what the store must write.
 
-Every row that was touched is read as it is now and compared with the stored row it came from; what is the same is
-not written. A row that was touched is validated as it was read, at every isolation level, also when it is not written:
-whoever made it what it is already relies on it.
+Every touched row is read in its present form and compared with the stored row it came from; a row that is the same is
+not written. A touched row is validated as it was read, at every isolation level, even if it is not written: the change
+that left it the same depends on the row as it was read.
 """
 
 from __future__ import annotations
