@@ -51,8 +51,7 @@ class TableGuards:
 
     # ------------------------------------------------------------ new rows
     def of_planned(self, row: PlannedRow) -> list[ReadRequest]:
-        """Return the rows that share a unique key with a planned row of INSERT .. VALUES, as far as its keys are
-        known."""
+        """Return the rows that share a known unique key with a planned row of INSERT .. VALUES."""
         known, alias = row.values, self.table.rowid_alias
         if alias is not None and alias in known:
             known = {**known, ROWID: known[alias]}
@@ -142,8 +141,7 @@ class TableGuards:
         return requests
 
     def parents(self, row: Whole, unless: Whole | None) -> list[ReadRequest]:
-        """Return the rows that a row's foreign keys refer to, except those that another form of the row refers to,
-        too."""
+        """Return the rows that a row's foreign keys refer to, unless another form of the row refers to them, too."""
         requests = []
         for way in self.parent_ways:
             if way.is_computed:

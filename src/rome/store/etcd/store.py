@@ -1,4 +1,4 @@
-"""EtcdStore: rome.store.spi on an etcd cluster."""
+"""EtcdStore: implements rome.store.spi on an etcd cluster."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What this process believes of a database: which rows index entries lead to, and where sequences stand.
 
-Nothing rests on it. A wrong belief costs a round trip, a right one saves it: the rows that an index range led to before
-are asked for beside the range, and a sequence is raised from where it is believed to stand.
+Correctness does not depend on it. A wrong belief costs a round trip, and a right one saves one: the rows that an index
+range led to before are requested together with the range, and a sequence is raised from its believed value.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from collections.abc import Iterable
 from threading import Lock
 
 MAX_ENTRIES = 2_000
-"""Of an index; when there are more, what was believed of it is forgotten."""
+"""The most entries kept per index; if there are more, those of the index are forgotten."""
 
 MAX_INDEXES = 500
 
 
 class Hints:
-    """Used by all connections of this process to one database, each in a thread of its own."""
+    """The beliefs about one database, used by all connections of this process, each in its own thread."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._indexes: dict[tuple[int, int], tuple[list[bytes], dict[bytes, bytes]]] = {}
         self.numbers: dict[int, bytes] = {}
-        """Sequence -> the value that says where it stands; empty: it is not there."""
+        """Sequence -> its stored value; empty if there is none."""
 
     def add(self, table: int, index: int, entries: Iterable[tuple[bytes, bytes]]) -> None:
-        """Entries that are there, with the row keys that they lead to."""
+        """Add existing entries, with the row keys that they lead to."""
         with self._lock:
             if len(self._indexes) > MAX_INDEXES:
                 self._indexes.clear()
@@ -39,14 +39,14 @@ class Hints:
                 del self._indexes[table, index]
 
     def remove(self, table: int, index: int, entry: bytes) -> None:
-        """An entry that is not there any more."""
+        """Remove an entry that no longer exists."""
         with self._lock:
             order, rows = self._indexes.get((table, index), ([], {}))
             if rows.pop(entry, None) is not None:
                 del order[bisect_left(order, entry)]
 
     def rows(self, table: int, index: int, start: bytes, stop: bytes, most: int, *, reverse: bool) -> list[bytes]:
-        """The row keys that a range may lead to, the first `most` of them."""
+        """Return the first `most` row keys that a range may lead to."""
         with self._lock:
             order, rows = self._indexes.get((table, index), ([], {}))
             first, last = bisect_left(order, start), bisect_left(order, stop)
@@ -59,7 +59,7 @@ _known_lock = Lock()
 
 
 def hints_of(engine: object, incarnation: bytes) -> Hints:
-    """What is believed of a database, which its incarnation names; the same for all connections."""
+    """Return the hints of the database with this incarnation; all connections share them."""
     with _known_lock:
         if len(_known) > 100:
             _known.clear()

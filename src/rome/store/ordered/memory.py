@@ -1,4 +1,4 @@
-"""An engine of ordered keys in this process: what a driver must do, in its simplest form. For tests, and as a model."""
+"""An engine of ordered keys in this process: the simplest form of a driver, for tests and as a model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rome.store.ordered.driver import (
 
 
 class MemoryEngine:
-    """The map, with all its past. Every method wants `lock` held."""
+    """The map, with its whole history. Callers of every method hold `lock`."""
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -35,7 +35,7 @@ class MemoryEngine:
         """Revisions below this one are not readable."""
         self._keys: list[bytes] = []
         self._past: dict[bytes, list[tuple[Revision, Pair | None]]] = {}
-        """What each key became and when, oldest first; None: it was deleted."""
+        """Each key's values and their revisions, oldest first; None if it was deleted."""
 
     def run(self, transaction: DriverTransaction) -> TransactionOutcome:
         for each in (*transaction.then, *transaction.otherwise):

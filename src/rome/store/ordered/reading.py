@@ -31,13 +31,13 @@ from rome.store.spi import (
 )
 
 SCAN_ROWS = 1_000
-"""Where one read stops scanning."""
+"""One read stops scanning here."""
 
 MAX_OPERATIONS = 100
-"""Ranges in one transaction. etcd takes 128 operations where nobody says otherwise."""
+"""The most ranges in one transaction. By default etcd accepts 128 operations."""
 
 MAX_GUESSES = 40
-"""Rows that are asked for in the belief that a range leads to them."""
+"""The most rows to request because a range is believed to lead to them."""
 
 RowAddress = tuple[int, bytes]
 
@@ -54,24 +54,24 @@ class Led(Struct, frozen=True):
     """Entry -> row key."""
 
     def row_keys(self, start: bytes, stop: bytes) -> set[bytes]:
-        """Those of a range within this one."""
+        """Return the row keys of a range within this one."""
         return {key for entry, key in self.rows.items() if start <= entry < stop}
 
 
 class LedRanges:
-    """The last of them; who commits what it has read needs to know."""
+    """The ranges led to lately; a commit of what was read needs them."""
 
     def __init__(self) -> None:
         self._ranges: deque[Led] = deque(maxlen=200)
 
     def add(self, led: Led) -> None:
-        """One more; of many, the first are forgotten."""
+        """Add one; if there are too many, the oldest are forgotten."""
         self._ranges.append(led)
 
     def row_keys(self, table: int, index: int, start: bytes, stop: bytes, since: Version) -> set[bytes] | None:
-        """The rows that a range led to at `since` or later; None: not known.
+        """Return the rows that a range led to at `since` or later; None if unknown.
 
-        If no entry of the range came or went since, these are the same.
+        If no entry of the range was added or removed since, these are still the same.
         """
         for led in reversed(self._ranges):
             if (
@@ -85,7 +85,7 @@ class LedRanges:
 
 
 class Reading:
-    """One read: first `ranges` are to be brought, then what `missing` says, then there are `answers`.
+    """One read: the caller fetches `ranges`, then `missing`, and then gets `answers`.
 
     `skipped`: places of requests that need not be read, since the caller knows the rows.
     """
@@ -112,14 +112,14 @@ class Reading:
                 self._guessed.update(dict.fromkeys((request.table_id, key) for key in guessed))
 
     def ranges(self, revision: Revision, skipped: frozenset[int] = frozenset()) -> list[Range]:
-        """What to ask for in the first trip, without the scans in `skipped`."""
+        """Return what to request in the first trip, without the scans in `skipped`."""
         return [
             *self._of_requests(revision, skipped),
             *(Range(self._layout.row(table, key), None, revision) for table, key in self._guessed),
         ]
 
     def take(self, found: Iterable[RangeResult], skipped: frozenset[int] = frozenset()) -> None:
-        """What `ranges` has brought."""
+        """Take the results of `ranges`."""
         answers = iter(found)
         for number, request in self._ranged(skipped):
             answer = next(answers)
@@ -131,7 +131,7 @@ class Reading:
             self._rows[address] = answer.pairs[0] if answer.pairs else None
 
     def missing(self) -> dict[RowAddress, None]:
-        """The rows that the entries lead to and that are not there yet."""
+        """Return the rows that the entries lead to and that have not been fetched yet."""
         return {
             (scan.table_id, row_key): None
             for number, scan in self._index_scans()
@@ -140,15 +140,15 @@ class Reading:
         }
 
     def take_rows(self, addresses: Iterable[RowAddress], found: Iterable[RangeResult]) -> None:
-        """What was missing."""
+        """Take the rows that were missing."""
         for address, answer in zip(addresses, found, strict=True):
             self._rows[address] = answer.pairs[0] if answer.pairs else None
 
     def answers(self, base: Revision, version: Version, led: LedRanges) -> list[Answer]:
-        """In the order of the requests.
+        """Return the answers, in the order of the requests.
 
         Raises:
-            CorruptRecordError: an entry leads to a row that is not there.
+            CorruptRecordError: an entry leads to a row that does not exist.
         """
         return [self._answer(number, request, base, version, led) for number, request in enumerate(self._requests)]
 
@@ -207,7 +207,7 @@ class Reading:
                 yield Range(start, stop, revision, limit, request.reverse)
 
     def _ranged(self, skipped: frozenset[int]) -> Iterator[tuple[int, Scan | Count]]:
-        """The requests that are ranges with something in it, and their places."""
+        """Return the requests that are nonempty ranges, and their positions."""
         for number, request in enumerate(self._requests):
             if not isinstance(request, Get) and request.start < request.stop and number not in skipped:
                 yield number, request

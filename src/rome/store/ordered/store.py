@@ -1,9 +1,9 @@
-"""OrderedStore: rome.store.spi on an engine that a Driver reaches.
+"""OrderedStore: implements rome.store.spi on an engine that a Driver reaches.
 
-Invariant: a commit that returns was one transaction of the engine, at a revision of its own, whose conditions say that
-everything in its read set still held; and every read is of one revision. Why that is so: docs/etcd.md.
+Invariant: a commit that returns was one transaction of the engine, at its own revision, whose conditions ensured that
+everything in its read set still held; and every read sees one revision. docs/etcd.md explains why.
 
-A snapshot needs nothing of the engine: it is a revision, and the engine keeps what was superseded since.
+A snapshot takes no resources of the engine: it is a revision, and the engine keeps what was superseded since.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ from rome.store.spi import (
 )
 
 DISCARD_EVERY_S = 30.0
-"""How often a connection that commits lets the engine discard old revisions: one more trip each time."""
+"""How often a committing connection lets the engine discard old revisions, at one more trip each time."""
 
 MAX_ATTEMPTS = 50
-"""How often something is tried again because somebody else was faster; in between nothing is waited for."""
+"""How often an operation is tried again because another client was faster, without waiting in between."""
 
 
 class OrderedStore(Store):
@@ -103,17 +103,17 @@ class OrderedStore(Store):
         self._last_snapshot = Snapshot(b"", 0)
         self._discarded_s = committing.clock()
         self._may_arrive = False
-        """A sending of the commit that is under way had no answer, and may be done yet."""
+        """Whether a sending of the current commit had no answer, and may still be done."""
 
     @classmethod
     @abstractmethod
     def connect(cls, location: Location) -> Driver:
-        """A driver that reaches the engine, now or with its first call."""
+        """Return a driver that connects to the engine, now or with its first call."""
 
     @classmethod
     @abstractmethod
     def engine(cls, location: Location) -> Hashable:
-        """What tells this engine from others of this process."""
+        """What distinguishes this engine from others used by this process."""
 
     @property
     def round_trips(self) -> int:  # type: ignore[override]  # the interface has an attribute, which is only read
@@ -205,7 +205,7 @@ class OrderedStore(Store):
         except CommitUnknownError:
             raise
         except (ConflictError, CommitAbortedError) as refusal:
-            # An earlier sending that had no answer may arrive yet, and a row that came and went lets it in: forbid it.
+            # An unanswered earlier sending may still arrive, and succeed if a row was added and removed: forbid it.
             if self._may_arrive and not isinstance(refusal, CommitAbortedError):
                 version = self._resolve_sent(request)
                 if version is not None:
@@ -312,7 +312,7 @@ class OrderedStore(Store):
     def _read(
         self, head: Head, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve]
     ) -> ReadResult | None:
-        """One read; None: the database is another one than we thought, and now we know."""
+        """Do one read; None if the database was not the one we assumed, which we now know."""
         layout, base = self._layout, head.base
         revision = 0 if snapshot is None else self._position
         reading = Reading(layout, self._hints, requests)
@@ -356,7 +356,7 @@ class OrderedStore(Store):
     def _unless_known(
         self, requests: Sequence[Request], head: Head, revision: Revision
     ) -> tuple[frozenset[int], list[DriverCompare]]:
-        """The scans whose rows the caller knows, and what must hold so that they need not be sent."""
+        """Return the scans whose rows the caller knows, and the conditions under which they need not be sent."""
         known: set[int] = set()
         conditions = []
         for number, request in enumerate(requests):
@@ -394,7 +394,7 @@ class OrderedStore(Store):
     # Committing
 
     def _is_known(self, snapshot: Snapshot, head: Head) -> bool:
-        """It is of the history that we know, and not beyond what we have heard of."""
+        """Whether a snapshot belongs to the history that we know, and is not newer than what we have heard of."""
         return snapshot.incarnation == head.incarnation and snapshot.version <= self._last_snapshot.version
 
     def _commit(self, request: CommitRequest, record: bytes) -> Version:
@@ -455,7 +455,7 @@ class OrderedStore(Store):
         except (ValueError, IndexError) as error:
             raise self._damaged("a commit's record", error) from error
         if any(place.ticket == request.ticket for place in head.queue):
-            self._head = None  # what is left of the queue was written by us, at a revision that we could tell as well
+            self._head = None  # we wrote the rest of the queue, at a revision that we could also tell
         for (table, index), entries in request.entries.items():
             self._hints.add(
                 table, index, ((key + row_key, row_key) for (key, row_key), present in entries.items() if present)
@@ -489,7 +489,7 @@ class OrderedStore(Store):
         return None
 
     def _look(self, rows: list[tuple[int, bytes]]) -> tuple[frozenset[tuple[int, bytes]], list[DriverCompare]]:
-        """Which of these rows are not there; and what must hold so that this is still so. One round trip."""
+        """Return which of these rows do not exist, and the conditions for that to hold still. One round trip."""
         keys = [self._layout.row(table, key) for table, key in rows]
         outcomes = self._run_all(_reads([Range(key, keys_only=True) for key in keys]))
         absent = set()
@@ -503,7 +503,7 @@ class OrderedStore(Store):
         return frozenset(absent), conditions
 
     def _led_to(self, table: int, index: int, start: bytes, stop: bytes, since: Version) -> Iterable[bytes]:
-        """The row keys of a range; one round trip, if this connection has not read the range since."""
+        """Return the row keys of a range; one round trip, if this connection has not read the range since."""
         keys = self._led.row_keys(table, index, start, stop, since)
         if keys is None:
             scan = Scan(table, index, start, stop)
@@ -515,17 +515,16 @@ class OrderedStore(Store):
         return keys
 
     def _validated(self, rests: committing.RequestedReads) -> list[DriverCompare]:
-        """Look whether all that was read is still so, and say what must hold so that it stays so. One round trip.
+        """Check that everything read is unchanged, and return the conditions for it to stay so. One round trip.
 
-        For read sets that are larger than a transaction may be: that nobody has written the tables since takes one
-        condition for each.
+        For read sets larger than a transaction may be: one condition per table says that nobody has written it since.
         """
         revision = self._find_conflict(rests)
         marks = [self._layout.mark(table) for table in rests.tables]
         return [DriverCompare(Condition.MODIFIED_UP_TO, revision, mark) for mark in marks]
 
     def _find_conflict(self, rests: committing.RequestedReads) -> Revision:
-        """Raises the ConflictError of the first thing that has changed; the revision at which nothing had."""
+        """Raise the ConflictError of the first change found; if there is none, return the revision of the check."""
         if not rests.probes:
             return self._run(DriverTransaction(then=self._head_range())).revision
         outcomes = self._run_all(_reads([probe.asked for probe in rests.probes]))
@@ -544,7 +543,7 @@ class OrderedStore(Store):
             raise _unknown(request, error) from error
 
     def _change_queue(self, queue: CommitQueue, changed: bool) -> bool:
-        """Make the queue this one; False: somebody else has changed it, and now we know how it is."""
+        """Store this queue; return False if another client has changed it, in which case we now know the new one."""
         head = self._known_head()
         conditions = [
             self._layout.exists(head.stored),
@@ -577,7 +576,7 @@ class OrderedStore(Store):
         return [self._layout.head_range()]
 
     def _known_head(self) -> Head:
-        """As of when we last looked: good enough for what is conditional on it."""
+        """Return the head as we last saw it: good enough for operations that are conditional on it."""
         if self._closed:
             raise StoreUnavailableError("the connection is closed")
         return self._ask_head() if self._head is None else self._head
@@ -587,7 +586,8 @@ class OrderedStore(Store):
         return self._take_head(outcome.found[0])
 
     def _take_head(self, found: RangeResult) -> Head:
-        """Raises StoreUnavailableError when the database was dropped, FormatError when it is of a newer Rome."""
+        """Take the head; raise StoreUnavailableError if the database was dropped, FormatError if it is a newer
+        Rome's."""
         try:
             head = read_head(self._layout, found)
         except (ValueError, TypeError) as error:
@@ -623,7 +623,7 @@ class OrderedStore(Store):
         return self._driver.run(transactions, fresh=fresh)
 
     def _run_some(self, transactions: Sequence[DriverTransaction]) -> list[TransactionOutcome]:
-        """Reads at the snapshot's revision, which any member can answer that has it; no trip when there are none."""
+        """Run reads at the snapshot's revision, which any member that has it can answer; no trip if there are none."""
         return self._run_all(transactions, fresh=False) if transactions else []
 
     def _past(self, found: RangeResult, base: Revision) -> list[trimming.Past]:
@@ -636,7 +636,7 @@ class OrderedStore(Store):
         return StoreBusyError(f"{self._driver.server}: others were faster {MAX_ATTEMPTS} times; try again")
 
     def _damaged(self, what: str, error: Exception) -> CorruptRecordError:
-        """Something that is stored is not what Rome writes."""
+        """Return the error for stored data that Rome did not write."""
         return CorruptRecordError(
             f"database {self._database!r}: {what} cannot be decoded ({error}): somebody else wrote into its keys; "
             "put a copy in their place"
@@ -652,7 +652,7 @@ def _unknown(request: CommitRequest, error: Error) -> CommitUnknownError:
 
 
 def _reads(ranges: Sequence[Range]) -> list[DriverTransaction]:
-    """Transactions that read all of these, as many as each takes."""
+    """Return transactions that read all of these, each with as many as it may have."""
     return [
         DriverTransaction(then=ranges[first : first + MAX_OPERATIONS])
         for first in range(0, len(ranges), MAX_OPERATIONS)

@@ -1,8 +1,8 @@
-"""What a database forgets: ids of commits, and marks of what went, older than the retention.
+"""Deletes what is older than the retention: ids of commits, and marks of removed entries.
 
-The floor goes first, in the same transaction: what is forgotten is needed by snapshots below it only, and these can
-neither read nor commit any more. So whoever forgets too early, because of a clock that is wrong, makes others run a
-transaction again, and nothing worse.
+The same transaction raises the floor: only snapshots below it need what is deleted, and these can no longer read or
+commit. So a client that deletes too early because its clock is wrong makes others run a transaction again, and nothing
+worse.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from rome.store.ordered.layout import CommitRecord, Layout, decode_record, numbe
 from rome.store.spi import Retention, Version
 
 PEEKED = 4
-"""Records that a commit looks at, so that the next one forgets them: more than it makes."""
+"""How many records a commit looks at for the next one to forget: more than it creates."""
 
 PAGE = 1_000
 
 
 class Past(Struct, frozen=True):
-    """A record, and where it is."""
+    """A record and its key."""
 
     key: bytes
     version: Version
     record: CommitRecord
 
     def deletes(self, layout: Layout) -> list[Write]:
-        """The record, and the marks that it has left."""
+        """Return what deletes the record and the marks that it has left."""
         commit, _ = layout.commit_of(self.key)
         return [
             Delete(self.key),
@@ -39,12 +39,12 @@ class Past(Struct, frozen=True):
 
 
 def read_past(pairs: Iterable[Pair], base: Revision) -> list[Past]:
-    """The records that a range has brought."""
+    """Decode the records that a range has brought."""
     return [Past(pair.key, pair.modified - base, decode_record(pair.value)) for pair in pairs]
 
 
 def expired(past: Iterable[Past], retention: Retention) -> list[Past]:
-    """Those that are older than the retention, or that do not fit into its bytes, oldest first."""
+    """Return the records that are older than the retention or exceed its bytes, oldest first."""
     ordered = sorted(past, key=lambda each: each.version)
     horizon = now_in_ms() - round(retention.seconds * 1000)
     size = sum(each.record.size for each in ordered)
@@ -72,7 +72,7 @@ def forget(layout: Layout, stored: bytes, past: Iterable[Past], most: int) -> tu
 
 
 class Forgetting:
-    """How commits forget what is old, a few records each: one looks at them beside its writes, the next sends it."""
+    """Lets commits forget old records, a few each: one commit reads them beside its writes, the next deletes them."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -80,18 +80,18 @@ class Forgetting:
         self._expired: list[Past] = []
 
     def look(self) -> Range:
-        """What a commit is to read."""
+        """Return what a commit should read."""
         return Range(self._start, self._layout.commits[1], limit=PEEKED)
 
     def saw(self, pairs: Iterable[Pair], base: Revision, retention: Retention) -> None:
-        """What that has brought."""
+        """Take the result of that read."""
         past = read_past(pairs, base)
         self._expired = expired(past, retention._replace(max_bytes=2**63))
         full = len(past) == PEEKED == len(self._expired)
         self._start = past[-1].key + b"\x00" if full else self._layout.commits[0]
 
     def send(self, stored: bytes, most: int) -> list[DriverTransaction]:
-        """What the next commit is to send along."""
+        """Return what the next commit should send along."""
         if not self._expired:
             return []
         transaction, chosen = forget(self._layout, stored, self._expired, most)
