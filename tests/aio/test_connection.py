@@ -1,4 +1,4 @@
-"""rome.aio: what the awaitable connection and cursor do, and what is left of what is cancelled."""
+"""rome.aio: the awaitable connection and cursor, and their state after a cancellation."""
 
 from __future__ import annotations
 

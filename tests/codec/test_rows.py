@@ -1,4 +1,4 @@
-"""Records: what goes in comes out, and bytes that are no record are told from one."""
+"""Records: values survive encoding and decoding, and bytes that are not a record are recognized."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users of sqlite3's Connection and Cursor lean on: the same, or refused by name."""
+"""Features that users of sqlite3's Connection and Cursor rely on behave the same, or are refused by name."""
 
 from __future__ import annotations
 

@@ -279,7 +279,7 @@ class TestUnavailable:
 
 
 class Context:
-    """What oslo.db's facade hangs its transaction on."""
+    """The object to which oslo.db's facade attaches its transaction."""
 
 
 enginefacade.transaction_context_provider(Context)

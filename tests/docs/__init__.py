@@ -1,1 +1,1 @@
-"""What README and the pages below docs/ show and list is so."""
+"""Check that what README and the pages in docs/ show and list is true."""

@@ -1,4 +1,4 @@
-"""What the random histories of test_differential.py have found, each as small as it became."""
+"""Counterexamples that the random histories of test_differential.py have found, each reduced as far as possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Rome raises inside itself never gets out: an application sees results, and errors of PEP 249."""
+"""Rome's internal exceptions never reach the application, which sees only results and errors of PEP 249."""
 
 from __future__ import annotations
 

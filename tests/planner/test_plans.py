@@ -1,4 +1,4 @@
-"""What is read for a statement: plans.sql has statements, each with the plan that is expected of it."""
+"""Fetch plans: plans.sql has statements, each with its expected plan."""
 
 from __future__ import annotations
 

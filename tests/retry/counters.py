@@ -1,4 +1,4 @@
-"""A counter, and somebody who is always faster."""
+"""A counter, and a competitor that is always faster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are the index entries in the store those of the rows in it?"""
+"""Checks that the index entries in the store match its rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry spans: what is in them, how they hang together, and that nobody pays who has not asked."""
+"""OpenTelemetry spans: their content, how they are nested, and that they cost nothing unless enabled."""
 
 from __future__ import annotations
 

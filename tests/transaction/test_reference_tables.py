@@ -1,4 +1,4 @@
-"""A small table that was read whole is not sent again while it stays as it is; what is shown is of the snapshot."""
+"""A small table that was read whole is not sent again while it is unchanged; results are those of the snapshot."""
 
 from __future__ import annotations
 

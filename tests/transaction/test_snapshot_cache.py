@@ -1,4 +1,4 @@
-"""What was read of an index is found again, whatever the order in which its ranges came."""
+"""Parts of an index that were read are found again, whatever the order of the ranges."""
 
 from __future__ import annotations
 

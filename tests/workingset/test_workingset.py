@@ -1,4 +1,4 @@
-"""The working set: hydration that nobody notices, and CREATE statements as it runs them."""
+"""The working set: hydration without visible effects, and the CREATE statements that it runs."""
 
 from __future__ import annotations
 

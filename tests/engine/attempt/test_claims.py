@@ -1,4 +1,4 @@
-"""Rows that a statement claims: who comes later waits, and then sees what became of them; nobody fails at COMMIT."""
+"""Rows that a statement claims: later transactions wait, then see the new rows; none fails at COMMIT."""
 
 from __future__ import annotations
 

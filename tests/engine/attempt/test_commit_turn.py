@@ -1,4 +1,4 @@
-"""The commit turn: who has lost several times comes next, and leaves nothing behind."""
+"""The commit turn: a client that has lost several times comes next, and leaves nothing behind."""
 
 from __future__ import annotations
 

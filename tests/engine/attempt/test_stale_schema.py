@@ -1,4 +1,4 @@
-"""Transactions that begin on a schema which somebody else has changed since."""
+"""Transactions that begin on a schema that another client has changed since."""
 
 from __future__ import annotations
 

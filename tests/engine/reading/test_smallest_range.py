@@ -1,4 +1,4 @@
-"""Of several ways to the same rows that one is read which finds the fewest, and it shows what stock SQLite shows."""
+"""The access path that finds the fewest rows is read, and gives the same result as stock SQLite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a value that some row has shown says nothing of other rows, nor of the row at hand.
+"""A condition on a value that some row has shown implies nothing about other rows, nor about the current row.
 
 Each statement was once given a plan that is too small. Stock SQLite answers on all rows; `right` is what it says, too.
 """

@@ -1,4 +1,4 @@
-"""A connection runs one statement at a time, and says so to whoever comes meanwhile."""
+"""A connection runs one statement at a time; other callers get an error meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transactions that Rome has begun by itself are in nobody's way: BEGIN, PRAGMA foreign_keys, another level."""
+"""Transactions that Rome has begun by itself do not prevent BEGIN, PRAGMA foreign_keys or another isolation level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loser of a race for a key is told of the violation at COMMIT, in the words of the statement that lost."""
+"""The loser of a race for a key gets the violation at COMMIT, with the message of the statement that lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an application defines on its connection: results are sqlite3's, and nothing that is stored rests on it."""
+"""An application's own definitions on a connection: results match sqlite3, and nothing stored depends on them."""
 
 from __future__ import annotations
 

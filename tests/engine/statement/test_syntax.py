@@ -1,4 +1,4 @@
-"""What is not SQL is told as sqlite3 tells it, whatever its first word is and however it is run."""
+"""Text that is not SQL gets sqlite3's error, whatever its first word is and however it is run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a statement's traits are, and what looks like one and is none: a word in a string, in quotes, in a comment."""
+"""A statement's traits, and words that only look like one: in a string, in quotes, in a comment."""
 
 from __future__ import annotations
 

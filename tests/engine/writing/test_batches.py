@@ -1,4 +1,4 @@
-"""executemany: all sets of parameters as one statement, which nobody can tell from one by one."""
+"""executemany: running all sets of parameters as one statement gives the same as running them one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids rise, whoever hands them out: of several processes, each statement's are above all that came before."""
+"""Ids rise across processes: each statement's ids are above all earlier ones, whichever process took them."""
 
 from __future__ import annotations
 

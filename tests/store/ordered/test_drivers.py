@@ -1,4 +1,4 @@
-"""What each driver of ordered keys must do; whoever writes another one adds it to the fixture `open_driver`."""
+"""What every driver of ordered keys must do; add a new driver to the fixture `open_driver`."""
 
 from __future__ import annotations
 

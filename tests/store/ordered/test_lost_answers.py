@@ -1,4 +1,4 @@
-"""Requests that arrive late, twice, or not at all: nothing is applied twice, and nobody is told what is not so."""
+"""Requests that arrive late, twice, or not at all: nothing is applied twice, and no caller gets a wrong answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who discards the engine's old revisions, and when."""
+"""When a connection discards the engine's old revisions."""
 
 from __future__ import annotations
 
