@@ -42,7 +42,7 @@ from rome.planner.plan import (
 from rome.planner.report.explain import explain, explain_questions
 from rome.planner.report.reasons import why_whole
 from rome.planner.shortcuts.aggregate import AggregateRead, read_summary
-from rome.planner.shortcuts.direct import BoundDirectRead, DirectRead, read_plain
+from rome.planner.shortcuts.direct import BoundDirectRead, DirectRead, read_direct
 from rome.planner.shortcuts.insertion import Insertion, read_insertion
 from rome.planner.shortcuts.page import Paging, read_paging
 from rome.planner.shortcuts.page_probe import Probe, probe_of
@@ -62,7 +62,7 @@ class Template(Struct, frozen=True):
     """The result of analysing a canonical text: how to read every table in it.
 
     `steps`: how to read the tables, sorted by wave. `missed`: tables that no step reads. `whole`: tables read whole
-    whatever the parameters are. `summary`: the aggregates that answer in their place. `plain`: what it shows, if that
+    whatever the parameters are. `summary`: the aggregates that answer in their place. `direct`: what it shows, if that
     is stored rows as they are. `paging`: how LIMIT bounds a step. `doubt`: why `missed` are read.
     """
 
@@ -71,7 +71,7 @@ class Template(Struct, frozen=True):
     missed: tuple[Table, ...]
     whole: tuple[Table, ...]
     summary: AggregateRead | None = None
-    plain: DirectRead | None = None
+    direct: DirectRead | None = None
     paging: Paging | None = None
     doubt: str = "SQLite reads it, and the analysis does not find where"
 
@@ -136,8 +136,8 @@ class StatementPlan(FetchPlan):
         simple = not (template.missed or probe or any(step.instead or step.later for step in template.steps))
         self.reads_points = bool(simple and template.steps and len(self._points) == len(template.steps))
         alone = template.steps[0] if simple and len(template.steps) == 1 else None
-        if template.plain is not None and alone is not None and (self.reads_points or template.plain.is_whole):
-            self.direct = BoundDirectRead(template.plain, self._points.get(alone), slots)
+        if template.direct is not None and alone is not None and (self.reads_points or template.direct.is_whole):
+            self.direct = BoundDirectRead(template.direct, self._points.get(alone), slots)
 
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
         if self.reads_points:
@@ -319,7 +319,7 @@ def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> 
     template = _template_of(order(reader.leaves, _tables(missed, catalog), first), missed, catalog)
     if missed:
         return template
-    template = replace(template, summary=read_summary(tree, reader), plain=read_plain(tree, reader))
+    template = replace(template, summary=read_summary(tree, reader), direct=read_direct(tree, reader))
     return template if paging is None else _with_paging(template, paging)
 
 

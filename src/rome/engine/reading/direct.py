@@ -29,17 +29,17 @@ def show(
     Cost: one round trip; about half of the CPU time of hydrating the rows and running the statement.
     """
     table = direct.table
-    plain = direct.rows(parameters) if reader.is_unchanged(table) else None
-    if plain is None:
+    rows = direct.rows(parameters) if reader.is_unchanged(table) else None
+    if rows is None:
         return None
-    request = ReadRequest(table.id, plain.path.id, plain.keys, plain.ranges, check)
+    request = ReadRequest(table.id, rows.path.id, rows.keys, rows.ranges, check)
     reader.read([request])
     found = reader.stored(table, request)
-    key = plain.key
-    if key is None and found and plain.ranges:
+    key = rows.key
+    if key is None and found and rows.ranges:
         # An earlier read may cover a greater range, and bring more rows.
-        (bounds,) = plain.ranges
-        if not reader.transaction.cache.has_range(table.id, plain.path.id, bounds):
+        (bounds,) = rows.ranges
+        if not reader.transaction.cache.has_range(table.id, rows.path.id, bounds):
             key = direct.key(parameters)
     if key is not None:
         found = [row for row in found if index_key(direct.compared, row.rowid, row.values) == key]
@@ -47,4 +47,4 @@ def show(
         if not direct.by_rowid:
             return None
         found.sort(key=_by_rowid)
-    return list(map(direct.pick, map(_values_of, found[plain.start : plain.stop])))
+    return list(map(direct.pick, map(_values_of, found[rows.start : rows.stop])))

@@ -54,7 +54,7 @@ class DirectRead:
         return not self.compared.terms
 
 
-def read_plain(tree: exp.Expression, reader: QueryReader) -> DirectRead | None:
+def read_direct(tree: exp.Expression, reader: QueryReader) -> DirectRead | None:
     """Return how a statement shows rows as they are, or None.
 
     Args:
@@ -124,12 +124,12 @@ class BoundDirectRead(DirectPlan):
         point: how the rows are read; None if the whole table is read.
     """
 
-    def __init__(self, plain: DirectRead, point: PointRead | None, slots: Sequence[Slot]) -> None:
-        self.table, self.compared, self.by_rowid = plain.compared.table, plain.compared.path, plain.by_rowid
-        self.pick = _picker(plain.shown)
-        self._limit, self._offset, self._slots = plain.limit, plain.offset, slots
+    def __init__(self, read: DirectRead, point: PointRead | None, slots: Sequence[Slot]) -> None:
+        self.table, self.compared, self.by_rowid = read.compared.table, read.compared.path, read.by_rowid
+        self.pick = _picker(read.shown)
+        self._limit, self._offset, self._slots = read.limit, read.offset, slots
         self._point = point
-        self._where = None if plain.is_whole else PointRead(plain.compared, slots)
+        self._where = None if read.is_whole else PointRead(read.compared, slots)
         self._needs_key = self._where is not None and not (point is not None and point.finds(self.compared))
 
     def rows(self, parameters: Sequence[SqlValue]) -> DirectRows | None:
