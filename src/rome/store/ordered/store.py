@@ -172,7 +172,7 @@ class OrderedStore(Store):
         if snapshot is None:
             self._snapshot = None
         elif snapshot != self._snapshot:
-            raise SnapshotLostError(f"version {snapshot.version} is not this connection's snapshot")
+            raise SnapshotLostError.of_another(snapshot.version)
         while True:
             head = self._known_head()
             try:
@@ -475,7 +475,7 @@ class OrderedStore(Store):
     def _repeated(self, head: Head, request: CommitRequest, found: RangeResult) -> Version:
         pair = found.pairs[0]
         if not decode_record(pair.value).applied:
-            raise CommitAbortedError(f"transaction {request.transaction_id.hex()} was aborted")
+            raise CommitAbortedError.of(request.transaction_id)
         version = pair.modified - head.base
         self._heard_of(Snapshot(head.incarnation, version))
         return version
