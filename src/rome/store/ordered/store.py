@@ -644,11 +644,7 @@ class OrderedStore(Store):
 
 
 def _unknown(request: CommitRequest, error: Error) -> CommitUnknownError:
-    return CommitUnknownError(
-        f"no answer to a commit: {error}",
-        transaction_id=request.transaction_id,
-        snapshot=request.snapshot.version,
-    )
+    return CommitUnknownError.lost(error, transaction_id=request.transaction_id, snapshot=request.snapshot.version)
 
 
 def _reads(ranges: Sequence[Range]) -> list[DriverTransaction]:
