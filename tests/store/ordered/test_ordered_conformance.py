@@ -7,6 +7,7 @@ from secrets import token_hex
 
 import pytest
 
+from rome.store import memory
 from rome.store.location import Location
 from rome.store.ordered import committing
 from rome.testing.harness import StoreUnderTest
@@ -29,6 +30,7 @@ def store_under_test(monkeypatch: pytest.MonkeyPatch) -> StoreUnderTest:
         return {pair.key for pair in engine._pairs(b"", b"\xff", engine.revision)}
 
     monkeypatch.setattr(committing, "clock", lambda: now)
+    monkeypatch.setattr(memory, "clock", lambda: now)  # the model's time goes with it
     return StoreUnderTest(
         OrderedMemoryStore, lambda name: Location("ordered", name, host=host), wait=wait, residue=all_keys
     )
