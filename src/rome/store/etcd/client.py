@@ -17,7 +17,8 @@ from rome.errors import StoreUnavailableError
 from rome.store.etcd.failures import Remedy, remedy, translate
 from rome.store.etcd.link import Call, EtcdLink, LinkLostError
 from rome.store.etcd.messages import AUTHENTICATE, AuthenticateRequest, Method
-from rome.store.etcd.settings import EtcdAddress, Settings
+from rome.store.etcd.settings import Settings
+from rome.store.option_values import Address
 
 FIRST_ATTEMPT_S = 0.5, 3.0
 """After 10 times the usual duration of calls, within these bounds, a request is sent again, to the next member; then
@@ -156,7 +157,7 @@ class EtcdClient:
         """
         if self._link is not None and self._link.is_open:
             return self._link
-        address: EtcdAddress = self.settings.addresses[self._next]
+        address: Address = self.settings.addresses[self._next]
         link = EtcdLink(address, self._tls, min(self.settings.connect_timeout_s, left_s))
         try:
             self._log_in(link, left_s)

@@ -21,7 +21,8 @@ from rome.store.etcd.messages import (
     RangeRequest,
     StatusRequest,
 )
-from rome.store.etcd.settings import Settings, addresses_of, shown
+from rome.store.etcd.settings import Settings, addresses_of
+from rome.store.option_values import shown
 from rome.store.ordered.driver import Condition, DriverCompare, DriverTransaction
 from rome.store.ordered.layout import Layout
 

@@ -20,7 +20,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from msgspec import Struct
 
-from rome.store.etcd.settings import EtcdAddress, shown
+from rome.store.option_values import Address, shown
 
 WINDOW_BYTES = 2**30
 """How much of an answer the server may send before it waits for us: more than any answer has."""
@@ -60,7 +60,7 @@ class EtcdReply(Struct, gc=False):
 class EtcdLink:
     """A connection that is lost at its first failure and never used again; the caller then opens another one."""
 
-    def __init__(self, address: EtcdAddress, tls: ssl.SSLContext | None, timeout_s: float) -> None:
+    def __init__(self, address: Address, tls: ssl.SSLContext | None, timeout_s: float) -> None:
         """Connect; sends no call.
 
         Raises:

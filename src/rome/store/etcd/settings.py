@@ -5,16 +5,16 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from rome.errors import URLError
 from rome.store.location import Location
+from rome.store.option_values import Address, addresses, flag, seconds, shown
 from rome.store.spelling import did_you_mean
 
 DEFAULT_PORT = 2379
-
-EtcdAddress = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Settings:
         compact: whether Rome discards the cluster's history when no snapshot needs it any more.
     """
 
-    addresses: tuple[EtcdAddress, ...]
+    addresses: tuple[Address, ...]
     username: str | None
     password: str | None = field(repr=False)
     connect_timeout_s: float
@@ -64,13 +64,7 @@ class Settings:
         return context
 
 
-def shown(address: EtcdAddress) -> str:
-    """Return an address as messages show it."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def addresses_of(urls: Iterable[str]) -> tuple[EtcdAddress, ...]:
+def addresses_of(urls: Iterable[str]) -> tuple[Address, ...]:
     """Return the addresses in URLs that members report; URLs that cannot be parsed are left out."""
     addresses = []
     for url in urls:
@@ -80,48 +74,21 @@ def addresses_of(urls: Iterable[str]) -> tuple[EtcdAddress, ...]:
     return tuple(addresses)
 
 
-def _flag(text: str) -> bool:
-    return {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}[
-        text.lower()
-    ]
-
-
-def _seconds(text: str) -> float:
-    """Parse a number of seconds for a timeout; more than a day was probably meant as milliseconds, and is refused."""
-    number = float(text)
-    if not 0.01 <= number <= 86_400:
-        raise ValueError
-    return number
-
-
 def _cert_reqs(text: str) -> str:
     return {"none": "none", "required": "required"}[text.lower()]
 
 
-def _addresses(text: str) -> tuple[EtcdAddress, ...]:
-    addresses = []
-    for part in text.split(","):
-        host, colon, port = part.rpartition(":")
-        if not colon or part.endswith("]"):
-            host, port = part, str(DEFAULT_PORT)
-        host = host.strip().removeprefix("[").removesuffix("]")
-        if not host or "@" in host or not 0 < int(port) < 65536:
-            raise ValueError
-        addresses.append((host, int(port)))
-    return tuple(addresses)
-
-
 _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
-    "connect_timeout": (_seconds, "seconds, 0.01 to 86400"),
-    "read_timeout": (_seconds, "seconds, 0.01 to 86400"),
-    "host": (_addresses, "host:port of a member, or several with commas"),
-    "compact": (_flag, "true or false"),
-    "ssl": (_flag, "true or false"),
+    "connect_timeout": (seconds, "seconds, 0.01 to 86400"),
+    "read_timeout": (seconds, "seconds, 0.01 to 86400"),
+    "host": (partial(addresses, default_port=DEFAULT_PORT), "host:port of a member, or several with commas"),
+    "compact": (flag, "true or false"),
+    "ssl": (flag, "true or false"),
     "ssl_ca_certs": (str, "a path"),
     "ssl_certfile": (str, "a path"),
     "ssl_keyfile": (str, "a path"),
     "ssl_cert_reqs": (_cert_reqs, "none or required"),
-    "ssl_check_hostname": (_flag, "true or false"),
+    "ssl_check_hostname": (flag, "true or false"),
 }
 OPTIONS = frozenset(_OPTIONS)
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from rome.errors import URLError
 from rome.store.location import Location
+from rome.store.option_values import Address, addresses, flag, seconds, shown
 from rome.store.spelling import did_you_mean
 
 T = TypeVar("T")
 
 DEFAULT_PORT = 6379
 SENTINEL_PORT = 26379
-
-Address = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +51,8 @@ class RedisSettings:
     def server(self) -> str:
         """The server's name in messages."""
         if self.sentinel is not None:
-            return ", ".join(_shown(host, port) for host, port in self.sentinels)
-        return self.unix_socket or _shown(self.host, self.port)
-
-
-def _shown(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _flag(text: str) -> bool:
-    return {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}[
-        text.lower()
-    ]
+            return ", ".join(map(shown, self.sentinels))
+        return self.unix_socket or shown((self.host, self.port))
 
 
 def _count(text: str) -> int:
@@ -72,49 +62,28 @@ def _count(text: str) -> int:
     return number
 
 
-def _seconds(text: str) -> float:
-    """A number of seconds in which an answer can come; more than a day is refused, since milliseconds were meant."""
-    number = float(text)
-    if not 0.01 <= number <= 86_400:
-        raise ValueError
-    return number
-
-
 def _cert_reqs(text: str) -> str:
     return {"none": "none", "optional": "optional", "required": "required"}[text.lower()]
 
 
-def _addresses(text: str) -> tuple[Address, ...]:
-    addresses = []
-    for part in text.split(","):
-        host, colon, port = part.rpartition(":")
-        if not colon or part.endswith("]"):
-            host, port = part, str(SENTINEL_PORT)
-        host = host.strip().removeprefix("[").removesuffix("]")
-        if not host or "@" in host or not 0 < int(port) < 65536:
-            raise ValueError
-        addresses.append((host, int(port)))
-    return tuple(addresses)
-
-
 _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
-    "connect_timeout": (_seconds, "seconds, 0.01 to 86400"),
-    "read_timeout": (_seconds, "seconds, 0.01 to 86400"),
-    "ssl": (_flag, "true or false"),
+    "connect_timeout": (seconds, "seconds, 0.01 to 86400"),
+    "read_timeout": (seconds, "seconds, 0.01 to 86400"),
+    "ssl": (flag, "true or false"),
     "ssl_ca_certs": (str, "a path"),
     "ssl_certfile": (str, "a path"),
     "ssl_keyfile": (str, "a path"),
     "ssl_cert_reqs": (_cert_reqs, "none, optional or required"),
-    "ssl_check_hostname": (_flag, "true or false"),
+    "ssl_check_hostname": (flag, "true or false"),
     "unix_socket": (str, "a path"),
-    "allow_eviction": (_flag, "true or false"),
+    "allow_eviction": (flag, "true or false"),
     "wait_replicas": (_count, "a number, 0 or more"),
-    "wait_timeout": (_seconds, "seconds, 0.01 to 86400"),
+    "wait_timeout": (seconds, "seconds, 0.01 to 86400"),
     "db": (_count, "a number, 0 or more"),
     "sentinel": (str, "the name that Sentinels have for the primary"),
     "sentinel_username": (str, "a name"),
     "sentinel_password": (str, "a password"),
-    "host": (_addresses, "host:port of a Sentinel, or several with commas"),
+    "host": (partial(addresses, default_port=SENTINEL_PORT), "host:port of a Sentinel, or several with commas"),
 }
 OPTIONS = frozenset(_OPTIONS)
 
