@@ -18,7 +18,6 @@ import pytest
 
 import rome
 from rome import aio
-from rome.engine.attempt import commit_turn
 from rome.errors import (
     ConflictError,
     InterfaceError,
@@ -27,6 +26,7 @@ from rome.errors import (
     UniqueViolation,
     URLError,
 )
+from rome.transaction import commit_turn
 from tests.aio.support import Hold, cancel, threads
 
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -151,7 +151,7 @@ class TestTransactions:
 
 
 class TestClient:
-    """A task is one client, whichever connections it uses (rome.engine.attempt.commit_turn)."""
+    """A task is one client, whichever connections it uses (rome.transaction.commit_turn)."""
 
     async def test_does_not_wait_for_its_own_other_transaction(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Another task's would wait until the first one's place ends, after five seconds."""

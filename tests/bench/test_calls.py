@@ -14,7 +14,7 @@ from calls import OPERATIONS, Operation, count, prepare
 
 import rome
 from rome.dbapi import Connection
-from rome.engine.attempt.commit_turn import TurnClient, of_thread
+from rome.transaction.commit_turn import TurnClient, of_thread
 from tests.support.databases import Store, database, on
 
 AT_MOST: dict[Store, list[int]] = {

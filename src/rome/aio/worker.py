@@ -16,8 +16,8 @@ from threading import Thread
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from rome.engine.attempt.commit_turn import CLIENT, TurnClient
 from rome.errors import InterfaceError
+from rome.transaction.commit_turn import CLIENT, TurnClient
 
 Returned = TypeVar("Returned")
 

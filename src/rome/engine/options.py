@@ -28,7 +28,7 @@ class Options:
         isolation: the level that transactions begin with.
         full_scan: what to do with a statement that reads a whole table.
         foreign_keys: enforce foreign keys.
-        commit_turn: line up after several conflicts in a row (rome.engine.attempt.commit_turn).
+        commit_turn: line up after several conflicts in a row (rome.transaction.commit_turn).
         max_replays: how often a conflicting transaction is replayed before the conflict is raised; 0: never.
         ddl: what SQLAlchemy's dialect writes (see rome.dialect.ddl); the engine takes it as it comes.
         max_working_set: bytes that the rows which a transaction holds in memory may take, about.

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import pytest
 
 from rome.dbapi import Connection
-from rome.engine.attempt.commit_turn import MAX_CLAIMS, MAX_LEASE_S
 from rome.errors import ConflictError, StoreReadOnlyError
 from rome.store import memory
 from rome.store.spi import Claim
+from rome.transaction.commit_turn import MAX_CLAIMS, MAX_LEASE_S
 from tests.support.databases import Connect
 from tests.support.faulty_store import FaultyStore, connect_faulty
 

@@ -1,5 +1,5 @@
 """Find the rows that a statement claims, so that nobody else changes them until the transaction ends (see
-commit_turn)."""
+rome.transaction.commit_turn)."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ A blind retry would lose updates. (What "exactly" means: rome.engine.session.com
 from __future__ import annotations
 
 from rome.engine.attempt.attempt import Attempt, Beginning, Phase
-from rome.engine.attempt.commit_turn import CLIENT, CommitTurn, of_thread
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.options import Isolation
@@ -28,6 +27,7 @@ from rome.errors import (
     StoreUnavailableError,
     TurnTakenError,
 )
+from rome.transaction.commit_turn import CLIENT, CommitTurn, of_thread
 
 _NOTHING = Result()
 

@@ -12,10 +12,10 @@ import pytest
 
 import rome
 from rome.dbapi import Connection
-from rome.engine.attempt.commit_turn import MAX_CLAIMS, SETBACKS_BEFORE, CommitTurn
 from rome.errors import ConflictError
 from rome.store import memory
 from rome.store.spi import Claim
+from rome.transaction.commit_turn import MAX_CLAIMS, SETBACKS_BEFORE, CommitTurn
 from rome.transaction.read_set import ReadSet
 from tests.support.databases import Connect
 from tests.support.faulty_store import FaultyStore, connect_faulty
