@@ -114,6 +114,9 @@ class Reserve(Struct, frozen=True, gc=False):
     later ones, the answer begins with them.
 
     In a crash a store may forget which numbers were taken, but not to what a commit has raised a sequence.
+
+    Reserves come with a read, and need no request of their own to run beside it: a store whose engine takes numbers in
+    another step than it reads sends both at once, and waits once.
     """
 
     sequence: int
@@ -246,7 +249,8 @@ class Retention(NamedTuple):
 
     Attributes:
         seconds: how long, at least, a snapshot stays readable and a commit's id is remembered.
-        max_bytes: of superseded versions; beyond it the time is shortened.
+        max_bytes: of superseded versions; beyond it the time is shortened. This is best effort: a store may count
+            roughly, and may look at the bytes only in `trim`, since some engines cannot tell what their history takes.
     """
 
     seconds: float = 60.0
@@ -263,6 +267,9 @@ class Capabilities:
     """Several processes can open the same database at once."""
     network: bool
     """A read is a round trip over a socket, so that saving one pays."""
+    index_trips: int = 1
+    """How many round trips a scan of an index other than the order index may take. 2: one brings the entries, and
+    another the rows that they lead to. Such a store may guess the rows, and ask for them in the first."""
 
 
 class Store(ABC):

@@ -120,6 +120,7 @@ class _Sent:
     def __init__(self, real: CommitRequest, model: CommitRequest) -> None:
         self.requests = real, model
         self.version: Version | None = None
+        self.aborted = False
         self.expired = False
 
 
@@ -360,6 +361,7 @@ class StoreMachine(RuleBasedStateMachine):
             )
             assert real == request.version
             assert (real is None) == (model is None)
+            request.aborted = real is None
 
     @rule(connection=connections)
     def expire(self, connection: int) -> None:
@@ -375,8 +377,12 @@ class StoreMachine(RuleBasedStateMachine):
             client.store.trim()
             assert client.store.trim() == 0
             client.store.set_retention(Retention())
+        newest = self.twins[connection].clients[0].begin().version
+        self.release(connection)
         for sent in self.sent:
-            sent.expired = True
+            # A refused one that saw the newest version may still be applied: trimming keeps that version.
+            is_old = sent.requests[0].snapshot.version < newest
+            sent.expired |= is_old or sent.aborted or sent.version is not None
 
     # Lining up
 

@@ -27,6 +27,7 @@ from rome.testing.suite_databases import TestConnection, TestDatabases, TestRete
 from rome.testing.suite_entry_points import TestEntryPoints
 from rome.testing.suite_read_sets import TestReadSet
 from rome.testing.suite_reads import TestKeysAndRecords, TestScan, TestSnapshot
+from rome.testing.suite_round_trips import TestRoundTrips
 
 __all__ = [
     "TestCatalogVersion",
@@ -40,6 +41,7 @@ __all__ = [
     "TestRandomHistories",
     "TestReadSet",
     "TestRetention",
+    "TestRoundTrips",
     "TestScan",
     "TestSequences",
     "TestSnapshot",

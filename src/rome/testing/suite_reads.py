@@ -8,8 +8,8 @@ from threading import Event, Thread
 import pytest
 
 from rome.errors import SnapshotLostError
-from rome.store.spi import BEYOND, ORDER_INDEX, Count, Get, Request, Reserve, Row, Scan, ScanResult, Snapshot
-from rome.testing.harness import Connect, Point, SnapshotClient, StoreUnderTest, delete, enter, leave, put
+from rome.store.spi import BEYOND, ORDER_INDEX, Count, Get, Row, Scan, ScanResult, Snapshot
+from rome.testing.harness import Connect, SnapshotClient, delete, enter, leave, put
 
 LETTERS = [bytes([letter]) for letter in b"abcdefghij"]
 
@@ -210,29 +210,6 @@ class TestSnapshot:
         assert second.begin().version == version
         assert second.store.last_snapshot() == second.snapshot == first.store.last_snapshot()
         assert connect().store.last_snapshot().version == version
-
-    def test_a_read_on_a_quiet_database_and_a_commit_are_one_round_trip_each(
-        self, connect: Connect, store_under_test: StoreUnderTest
-    ) -> None:
-        client = connect()
-        requests: list[Request] = [
-            Get(1, (b"a", b"b")),
-            Get(2, (b"a",)),
-            Scan(1, 1, b"", BEYOND),
-            Count(1, 1, b"", BEYOND),
-        ]
-        client.write(put(b"a"), enter(b"k", b"a"))
-        client.store.read(None, requests, [Reserve(1, 10)])  # a server may have to load a script first
-        client.write(put(b"b"))
-        before = client.store.round_trips
-        client.store.read(None, requests, [Reserve(1, 10), Reserve(2, 10)])
-        client.store.last_snapshot()
-        client.store.release()
-        client.store.is_usable()
-        assert client.store.round_trips - before <= 1
-        client.commit(put(b"c"), read=[Point(1, b"c", 0)])
-        assert client.store.round_trips - before <= 2
-        assert client.store.round_trips > 0 or not store_under_test.store.capabilities.network
 
 
 class TestScan:

@@ -18,7 +18,7 @@ from rome.store.spi import Capabilities
 class EtcdStore(OrderedStore):
     """A connection to one database of an etcd cluster, by way of one member at a time."""
 
-    capabilities = Capabilities(durable=True, shared=True, network=True)
+    capabilities = Capabilities(durable=True, shared=True, network=True, index_trips=2)
     options = OPTIONS
 
     @classmethod
