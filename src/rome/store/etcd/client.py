@@ -13,11 +13,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from rome.errors import StoreUnavailableError
+from rome.errors import StoreConfigError, StoreUnavailableError
 from rome.store.etcd.failures import Remedy, remedy, translate
 from rome.store.etcd.link import Call, EtcdLink, LinkLostError
-from rome.store.etcd.messages import AUTHENTICATE, AuthenticateRequest, Method
+from rome.store.etcd.messages import AUTHENTICATE, STATUS, AuthenticateRequest, Method, StatusRequest
 from rome.store.etcd.settings import Settings
+from rome.store.etcd.versions import fault_of
 from rome.store.option_values import Address
 
 FIRST_ATTEMPT_S = 0.5, 3.0
@@ -33,6 +34,10 @@ SECONDS_PER_BYTE = 1 / 500_000
 
 PAUSE_S = 0.05
 """The pause between attempts that were refused at once, as by members without a leader."""
+
+
+_safe: set[Address] = set()
+"""Members whose version this process has seen and found good; each is asked once."""
 
 
 class Answers(Struct, frozen=True, gc=False):
@@ -100,7 +105,7 @@ class EtcdClient:
         unreachable = 0
         while (left := deadline - time.monotonic()) > 0:
             try:
-                link = self._connected(left)
+                link = self._connected(left, attempt_s)
                 self.trips += 1
                 begun = time.monotonic()
                 replies = link.call([*others, *requests], min(attempt_s, left))[len(others) :]
@@ -108,7 +113,7 @@ class EtcdClient:
             except LinkLostError as lost:
                 failure = str(lost)
                 self.resent |= lost.sent
-                if lost.sent:
+                if lost.sent or attempt_s < longest_s:
                     attempt_s *= 2
                 unreachable = unreachable + 1 if self._link is None else 0
                 if unreachable == len(self.settings.addresses) and not self.resent:
@@ -149,23 +154,45 @@ class EtcdClient:
         self._is_closed = True
         self._disconnect()
 
-    def _connected(self, left_s: float) -> EtcdLink:
-        """Return the present link, or one to the next member.
+    def _connected(self, left_s: float, attempt_s: float) -> EtcdLink:
+        """Return the present link, or one to the next member, whose first answers may take `attempt_s` each.
 
         Raises:
             LinkLostError: this member cannot be reached.
+            AuthenticationError, StoreConfigError: it refuses the user, or has a version that may lose data.
         """
         if self._link is not None and self._link.is_open:
             return self._link
         address: Address = self.settings.addresses[self._next]
         link = EtcdLink(address, self._tls, min(self.settings.connect_timeout_s, left_s))
         try:
-            self._log_in(link, left_s)
+            self._log_in(link, min(attempt_s, left_s))
+            if not self.settings.allow_unsafe_version and address not in _safe:
+                self._check_version(link, min(attempt_s, left_s))
+                _safe.add(address)
         except BaseException:
             link.close()
             raise
         self._link = link
         return link
+
+    def _check_version(self, link: EtcdLink, left_s: float) -> None:
+        """Ask a member for its version: one round trip.
+
+        Raises:
+            LinkLostError.
+            StoreConfigError: this version may lose data.
+        """
+        self.trips += 1
+        try:
+            [reply] = link.call(_encoded([(STATUS, StatusRequest())]), left_s)
+        except LinkLostError as lost:
+            raise LinkLostError(str(lost), sent=False) from lost
+        if reply.status:
+            link.close()
+            raise LinkLostError(f"{link.server}: {reply.message}", sent=False)
+        if fault := fault_of(STATUS.response.FromString(reply.body).version):
+            raise StoreConfigError(f"{link.server}: {fault} (or accept it: allow_unsafe_version=true in the URL)")
 
     def _log_in(self, link: EtcdLink, left_s: float) -> None:
         """Get a token, where the URL names a user with a password: one round trip.

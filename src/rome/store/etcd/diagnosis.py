@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from rome.errors import Error, TransactionTooLargeError
 from rome.store.diagnosis import Diagnosis, Finding, Level, Loss, size_text
 from rome.store.etcd.client import EtcdClient
-from rome.store.etcd.driver import EtcdDriver
+from rome.store.etcd.driver import WANTED_BYTES, WANTED_OPERATIONS, EtcdDriver
 from rome.store.etcd.messages import (
     ALARM,
     MEMBER_LIST,
@@ -22,17 +22,13 @@ from rome.store.etcd.messages import (
     StatusRequest,
 )
 from rome.store.etcd.settings import Settings, addresses_of
+from rome.store.etcd.versions import fault_of
 from rome.store.option_values import shown
 from rome.store.ordered.driver import Condition, DriverCompare, DriverTransaction
 from rome.store.ordered.layout import Layout
 
 TIMEOUT_S = 3.0
 """Timeout for each member; one that is away is a finding, and no reason to wait."""
-
-WANTED_OPERATIONS = 20_000
-"""--max-txn-ops, so that what Rome commits at most elsewhere can mostly be committed here, too."""
-
-WANTED_BYTES = 8 * 1024 * 1024
 
 SPARE_KILOBYTES = 512
 """How far a request that writes nothing may exceed --max-request-bytes."""
@@ -54,7 +50,7 @@ class _AskedMember(NamedTuple):
 
 def diagnose(settings: Settings, database: str) -> Diagnosis:
     """Examine the cluster and each of its members, without writing anything."""
-    client = EtcdClient(replace(settings, read_timeout_s=TIMEOUT_S))
+    client = EtcdClient(replace(settings, read_timeout_s=TIMEOUT_S, allow_unsafe_version=True))
     try:
         status, members, alarms = client.call(
             [(STATUS, StatusRequest()), (MEMBER_LIST, MemberListRequest()), (ALARM, AlarmRequest())]
@@ -82,7 +78,13 @@ def _ask(settings: Settings, member: Any) -> _AskedMember:
     addresses = addresses_of(member.client_urls)
     if not addresses:
         return _AskedMember(name, "nowhere", None, 0.0, "it tells no address for clients")
-    own = replace(settings, addresses=addresses[:1], read_timeout_s=TIMEOUT_S, connect_timeout_s=TIMEOUT_S)
+    own = replace(
+        settings,
+        addresses=addresses[:1],
+        read_timeout_s=TIMEOUT_S,
+        connect_timeout_s=TIMEOUT_S,
+        allow_unsafe_version=True,
+    )
     client = EtcdClient(own)
     try:
         client.call([(STATUS, StatusRequest())])
@@ -111,18 +113,11 @@ def _losses(size: int) -> list[Loss]:
 
 def _version(asked: Sequence[_AskedMember]) -> Finding:
     versions = sorted({each.status.version for each in asked if each.status is not None})
-    bad = [version for version in versions if version in ("3.5.0", "3.5.1", "3.5.2")]
-    if bad:
-        reason = f"{', '.join(bad)} may lose data when a member is killed under load (etcd issue 13766)"
-        return Finding("version", Level.PROBLEM, reason, "upgrade to 3.5.3 or later")
-    old = [version for version in versions if _numbers(version) < (3, 4)]
-    if old:
-        return Finding("version", Level.PROBLEM, f"{', '.join(old)} cannot compare ranges", "upgrade to 3.4 or later")
+    faults = [fault for version in versions if (fault := fault_of(version))]
+    if faults:
+        reason, _, remedy = faults[0].rpartition(": ")
+        return Finding("version", Level.PROBLEM, reason, remedy)
     return Finding("version", Level.OK, ", ".join(versions) or "no member has told its version")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
 
 
 def _quorum(asked: Sequence[_AskedMember]) -> Finding:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rome.errors import Error, TransactionTooLargeError
 from rome.store.etcd.client import EtcdClient
+from rome.store.etcd.failures import BytesLimitError, OperationsLimitError
 from rome.store.etcd.messages import (
     COMPACT,
     TXN,
@@ -36,9 +37,18 @@ from rome.store.ordered.driver import (
     Write,
 )
 
-MAX_BYTES = 8 * 1024 * 1024
+WANTED_BYTES = 8 * 1024 * 1024
+"""The --max-request-bytes that docs/etcd.md recommends."""
+
+ENVELOPE_BYTES = 1024
+"""The most that a member adds to a request, its ids and the user's name, before it looks at --max-request-bytes."""
+
+MAX_BYTES = WANTED_BYTES - ENVELOPE_BYTES
 """Of one request. A member acknowledges a request beyond 10 MB where --max-request-bytes allows it, and can never read
 its log again afterwards (https://github.com/etcd-io/etcd/issues/14025)."""
+
+WANTED_OPERATIONS = 20_000
+"""The --max-txn-ops that docs/etcd.md recommends, so that bulk loads go through, too."""
 
 _EQUAL, _GREATER, _LESS = 0, 1, 2
 _CREATE, _MODIFIED, _VALUE = 1, 2, 3
@@ -80,7 +90,8 @@ class EtcdDriver(Driver):
         for _, message in calls:
             if message.ByteSize() > MAX_BYTES:
                 raise TransactionTooLargeError(
-                    f"a request of {message.ByteSize()} bytes: an etcd cluster takes {MAX_BYTES} at most"
+                    f"the commit is a request of {message.ByteSize()} bytes, and Rome sends {MAX_BYTES} at most, since "
+                    "a member could not read its own log after a larger one; commit less at a time"
                 )
         try:
             answers = self.client.call(calls, [(TXN, _txn(transaction, fresh=True)) for transaction in aside])
@@ -88,6 +99,10 @@ class EtcdDriver(Driver):
             if fresh:
                 raise
             return self._run(transactions, (), fresh=True)
+        except OperationsLimitError as error:
+            raise _too_many_operations([message for _, message in calls], error) from error
+        except BytesLimitError as error:
+            raise _too_many_bytes([message for _, message in calls], error) from error
         return [
             _outcome(transaction, message, resent=answers.resent)
             for transaction, message in zip(transactions, answers.messages, strict=True)
@@ -112,6 +127,28 @@ class EtcdDriver(Driver):
 
     def close(self) -> None:
         self.client.close()
+
+
+def _too_many_operations(messages: Sequence[Any], error: OperationsLimitError) -> TransactionTooLargeError:
+    needed = max(map(_operations, messages))
+    return TransactionTooLargeError(
+        f"{error}: the transaction takes {needed} operations, one for each row, index entry and mark that it writes; "
+        f"start the members with --max-txn-ops={max(needed, WANTED_OPERATIONS)}, or commit less at a time"
+    )
+
+
+def _too_many_bytes(messages: Sequence[Any], error: BytesLimitError) -> TransactionTooLargeError:
+    size = max(message.ByteSize() for message in messages)
+    return TransactionTooLargeError(
+        f"{error}: the request has {size} bytes; start the members with --max-request-bytes={WANTED_BYTES}, or commit "
+        "less at a time"
+    )
+
+
+def _operations(txn: Any) -> int:
+    """Return the --max-txn-ops that a Txn needs. A Txn within it has what the outer one leaves of the limit."""
+    nested = max((_operations(each.request_txn) for each in txn.success if each.HasField("request_txn")), default=0)
+    return nested + max(len(txn.compare), len(txn.success), len(txn.failure))
 
 
 def _txn(transaction: DriverTransaction, *, fresh: bool) -> Any:

@@ -27,6 +27,14 @@ class Remedy(Enum):
     """Log in again: the token is no longer valid. Nothing was done."""
 
 
+class OperationsLimitError(TransactionTooLargeError):
+    """A transaction has more operations than the members' --max-txn-ops."""
+
+
+class BytesLimitError(TransactionTooLargeError):
+    """A request has more bytes than the members' --max-request-bytes."""
+
+
 # gRPC status -> its name in Rome's messages, and the error if no text below decides.
 _STATUSES: dict[int, type[Error]] = {
     1: StoreUnavailableError,  # CANCELLED
@@ -49,16 +57,14 @@ _STATUSES: dict[int, type[Error]] = {
 
 _RETRIED = frozenset({1, 4, 14})
 
-_LIMIT = "; start the members with a greater {0}, or commit less at a time"
-
 # A part of the message (from etcd's rpctypes/error.go) -> the error, and what to add.
 _TEXTS: list[tuple[str, type[Error], str]] = [
     ("required revision has been compacted", RevisionGoneError, ""),
     ("required revision is a future revision", RevisionAheadError, ""),
     ("database space exceeded", StoreFullError, "; compact, defragment and disarm the alarm: docs/etcd.md says how"),
-    ("too many operations in txn request", TransactionTooLargeError, _LIMIT.format("--max-txn-ops")),
-    ("request is too large", TransactionTooLargeError, _LIMIT.format("--max-request-bytes")),
-    ("received message larger than max", TransactionTooLargeError, _LIMIT.format("--max-request-bytes")),
+    ("too many operations in txn request", OperationsLimitError, ""),
+    ("request is too large", BytesLimitError, ""),
+    ("received message larger than max", BytesLimitError, ""),
     ("too many requests", StoreBusyError, ""),
     ("permission denied", AuthenticationError, ""),
     ("user name is empty", AuthenticationError, "; the URL must name a user: this cluster wants authentication"),

@@ -26,6 +26,7 @@ class Settings:
         read_timeout_s: how long to wait for an answer in all, over all members that are tried.
         tls: the TLS settings; None without TLS.
         compact: whether Rome discards the cluster's history when no snapshot needs it any more.
+        allow_unsafe_version: whether a member may have a version that can lose data (see versions.py).
     """
 
     addresses: tuple[Address, ...]
@@ -35,6 +36,7 @@ class Settings:
     read_timeout_s: float
     tls: Mapping[str, Any] | None
     compact: bool
+    allow_unsafe_version: bool = False
 
     @property
     def servers(self) -> str:
@@ -83,6 +85,7 @@ _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "read_timeout": (seconds, "seconds, 0.01 to 86400"),
     "host": (partial(addresses, default_port=DEFAULT_PORT), "host:port of a member, or several with commas"),
     "compact": (flag, "true or false"),
+    "allow_unsafe_version": (flag, "true or false"),
     "ssl": (flag, "true or false"),
     "ssl_ca_certs": (str, "a path"),
     "ssl_certfile": (str, "a path"),
@@ -124,4 +127,5 @@ def read_settings(location: Location) -> Settings:
         read_timeout_s=values.get("read_timeout", 30.0),
         tls=tls if values.get("ssl") else None,
         compact=values.get("compact", True),
+        allow_unsafe_version=values.get("allow_unsafe_version", False),
     )
