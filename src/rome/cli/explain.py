@@ -7,7 +7,8 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 
-import rome
+from rome.cli.existing import connected
+from rome.cli.shown import as_json
 from rome.codec.values import SqlValue
 
 ReportRow = Mapping[str, object]
@@ -21,16 +22,22 @@ _PLAIN_BRANCHES = ("|- ", "`- ", "|  ")
 
 def run_explain(parsed: argparse.Namespace) -> None:
     """Print the plan of the statement. With --analyze the statement runs, and what it changes is undone."""
-    connection = rome.connect(parsed.url)
-    try:
+    with connected(parsed.url) as connection:
         analyze = "ANALYZE " if parsed.analyze else ""
         cursor = connection.execute(
             f"EXPLAIN ROME {analyze}{parsed.statement}", [value_of(t) for t in parsed.parameters]
         )
         names = [column[0] for column in cursor.description or ()]
-        print(tree([dict(zip(names, row, strict=True)) for row in cursor], _branches(sys.stdout.encoding)))
-    finally:
-        connection.close()
+        rows = cursor.fetchall()
+    if parsed.json:
+        print(as_json(names, rows))
+    else:
+        print_tree(names, rows)
+
+
+def print_tree(names: Sequence[str], rows: Sequence[Sequence[SqlValue]]) -> None:
+    """Print the result of EXPLAIN ROME as a tree, in characters that the terminal has."""
+    print(tree([dict(zip(names, row, strict=True)) for row in rows], _branches(sys.stdout.encoding)))
 
 
 def value_of(text: str) -> SqlValue:

@@ -76,6 +76,12 @@ def trim(url: str | URL) -> int:
         return store.trim()
 
 
+def retention(url: str | URL) -> Retention:
+    """How long superseded versions are kept. (A URL that names no database creates it.)"""
+    with _opened(url) as store:
+        return store.retention()
+
+
 def set_retention(url: str | URL, *, seconds: float | None = None, max_bytes: int | None = None) -> Retention:
     """Change how long superseded versions are kept, for all clients; returns the retention that now holds.
 

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from typing import TypeVar
 
 import apsw
 
@@ -29,12 +30,15 @@ from rome.engine.session.outside import Outside
 from rome.engine.session.replay import Replay
 from rome.engine.session.sqlite_settings import SqliteSettings
 from rome.engine.session.states import IDLE, Failed
+from rome.engine.session.stored import StoredDatabase
 from rome.engine.session.use import OTHER, Use, busy
 from rome.engine.statement.parameters import Parameters, all_entered, check_count, entered
 from rome.engine.statement.syntax import check_syntax, check_text, classified, statement_of
 from rome.errors import InterfaceError, NotSupportedError, OperationalError, ProgrammingError
 from rome.planner.parse.statement import Statement, StatementKind, classify, split_script
 from rome.store.spi import Store
+
+Item = TypeVar("Item")
 
 
 class Session:
@@ -258,16 +262,34 @@ class Session:
 
     def iterdump(self) -> Iterator[str]:
         """The database as SQL, in the form of sqlite3's Connection.iterdump(); read in one transaction."""
+        return self._steps(dump(self._fixed()))
+
+    def stored(self, walk: Callable[[StoredDatabase], Iterator[Item]]) -> Iterator[Item]:
+        """What a walk through the stored database yields, at the snapshot of the open transaction, or of a new one.
+
+        Each step is an operation of its own, so that the connection can be used between them.
+        """
+        return self._steps(walk(StoredDatabase(self._fixed())))
+
+    def _fixed(self) -> Attempt:
+        """The open transaction, or a new one, with its snapshot fixed."""
         self._do(lambda: self._replay.begin().refresh())
         current = self._replay.state
         assert type(current) is Attempt
-        lines = dump(current)
+        return current
+
+    def _steps(self, items: Iterator[Item]) -> Iterator[Item]:
+        found: list[Item] = []
 
         def step(_: LoggedOperation) -> Result:
-            return Result(None, [(line,) for line in islice(lines, 1)])
+            found[:] = islice(items, 1)
+            return _NOTHING
 
-        while found := self._use.run(OTHER, step).rows:
-            yield str(found[0][0])
+        while True:
+            self._use.run(OTHER, step)
+            if not found:
+                return
+            yield found[0]
 
     @contextmanager
     def foreign_keys_off(self) -> Iterator[None]:

@@ -1,0 +1,106 @@
+"""The grammar of the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from typing import Any
+
+from rome.cli import maintain
+from rome.cli.doctor import run_doctor
+from rome.cli.explain import run_explain
+from rome.cli.parser import Parser
+from rome.cli.query import run_query
+from rome.cli.shell import run_shell
+from rome.cli.tables import run_schema, run_tables
+
+_TAKES_PARAMETERS = ("explain", "query")
+_OPTION = re.compile("-[^0-9.]")
+
+
+class _Version(argparse.Action):
+    """Prints the version of Rome and of what it stands on, which `import apsw` has to find out."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        import apsw  # noqa: PLC0415  # 10 ms, for those who ask
+
+        parts = (f"{name} {version(name)}" for name in ("SQLAlchemy", "sqlglot"))
+        print(f"rome {version('sqlalchemy-rome')} (SQLite {apsw.sqlite_lib_version()}, {', '.join(parts)})")
+        parser.exit()
+
+
+def main_parser() -> Parser:
+    """The parser of the whole command line. Each command sets `run`, its function, and `status_of_errors`."""
+    parser = Parser(prog="rome", description="Look into databases of Rome, and look after them.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the versions and end")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int | None], summary: str, *, json: bool = True
+    ) -> Parser:
+        made: Parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        made.add_argument("url", metavar="URL", help="rome+redis://localhost/nova or rome+lmdb:///nova.rome, say")
+        made.set_defaults(run=run, status_of_errors=1, parser=made)
+        if json:
+            made.add_argument("--json", action="store_true", help="print JSON")
+        return made
+
+    command("list", maintain.run_list, "list the databases of the server or folder that the URL names")
+    tables = command("tables", run_tables, "list the tables and views")
+    tables.add_argument("--counts", action="store_true", help="with the number of their rows")
+    tables.add_argument("--size", action="store_true", help="with the bytes of their rows, all of which are read")
+    schema = command("schema", run_schema, "print the statements that made the tables, indexes, views and triggers")
+    schema.add_argument("table", metavar="TABLE", nargs="?", help="only of this table or view")
+    query = command("query", run_query, "run statements in one transaction and print their results", json=False)
+    query.add_argument("statement", metavar="SQL", help="statements, separated by ; or - to read them from stdin")
+    query.add_argument("parameters", metavar="PARAMETER", nargs="*", help="a number, NULL or text")
+    forms = query.add_mutually_exclusive_group()
+    for form, summary in (
+        ("table", "print aligned columns, the default"),
+        ("json", "print JSON"),
+        ("csv", "print CSV"),
+        ("records", "print a line for each value"),
+    ):
+        forms.add_argument(f"--{form}", dest="form", action="store_const", const=form, default="table", help=summary)
+    command("shell", run_shell, "run statements as they are typed", json=False)
+    explain = command("explain", run_explain, "show what a statement would read, wave by wave, without reading it")
+    explain.add_argument("statement", metavar="STATEMENT")
+    explain.add_argument("parameters", metavar="PARAMETER", nargs="*", help="a number, NULL or text")
+    explain.add_argument("--analyze", action="store_true", help="run the statement, count what it reads, and undo it")
+    kept = command("retention", maintain.run_retention, "show or change how long superseded versions are kept")
+    kept.add_argument("seconds", metavar="SECONDS", nargs="?", type=float)
+    kept.add_argument("--max-bytes", metavar="BYTES", type=int, help="keep at most so many bytes of them")
+    command("trim", maintain.run_trim, "discard row versions that are older than the retention")
+    drop = command("drop", maintain.run_drop, "delete the database and everything in it")
+    drop.add_argument("--yes", action="store_true", help="do not ask")
+    doctor = command("doctor", run_doctor, "report what would be lost in each kind of failure, and what is wrong")
+    doctor.set_defaults(status_of_errors=2)
+    return parser
+
+
+def complete(parser: Parser) -> None:
+    """If the shell asks for completions of a word, print them and end. It needs the package argcomplete.
+
+    `eval "$(register-python-argcomplete rome)"` in the shell's start file switches completion on.
+    """
+    if "_ARGCOMPLETE" in os.environ:
+        with suppress(ImportError):
+            import argcomplete  # noqa: PLC0415  # only where it is asked for
+
+            argcomplete.autocomplete(parser)
+
+
+def split_parameters(parser: Parser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line. A statement's parameters may follow an option, and anything may follow `--`."""
+    parsed, more = parser.parse_known_args(arguments)
+    # argparse recognizes neither parameters that follow an option, nor "--".
+    options = more[: more.index("--")] if "--" in more else more
+    if more and (parsed.command not in _TAKES_PARAMETERS or any(_OPTION.match(text) for text in options)):
+        parsed.parser.refuse_unknown(more)
+    if more:
+        parsed.parameters += [*options, *more[len(options) + 1 :]]
+    return parsed

@@ -1,0 +1,50 @@
+"""A database as the store holds it at one snapshot, for tools that go through all of it: sizes, dumps, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rome.catalog.rows import decode_row
+from rome.catalog.schema import Table
+from rome.codec.values import SqlValue
+from rome.engine.attempt.attempt import Attempt
+from rome.store.spi import BEYOND, ORDER_INDEX, Row
+
+StoredRow = tuple[int, tuple[SqlValue, ...]]
+"""(rowid, values in column order); the value of a generated column is None, as it is not stored."""
+
+
+class StoredDatabase:
+    """The committed database at the snapshot of a transaction; what that transaction itself has written is not in it.
+
+    Nothing of it enters the read set, and nothing is kept in memory but one chunk.
+    """
+
+    def __init__(self, current: Attempt) -> None:
+        self._current = current
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """{name in lower case: table}, in the order in which they were created."""
+        return self._current.schema.catalog.tables
+
+    def chunks(self, table: Table, index_id: int = ORDER_INDEX) -> Iterator[Sequence[Row]]:
+        """The rows to which an index leads, in its order, as many at a time as the store gives in one round trip.
+
+        Raises:
+            SnapshotTooOldError: the transaction is older than superseded versions are kept.
+        """
+        return self._current.reader.transaction.chunks(table.id, index_id, b"", BEYOND)
+
+    def rows(self, table: Table) -> Iterator[list[StoredRow]]:
+        """The rows of a table in the order of its keys, decoded.
+
+        Raises:
+            SnapshotTooOldError: see chunks. CorruptRecordError: a record cannot be decoded.
+        """
+        for chunk in self.chunks(table):
+            yield [decode_row(table, row.key, row.record) for row in chunk]
+
+    def size(self, table: Table) -> int:
+        """Bytes of a table's keys and records, without its indexes and superseded versions. Cost: it reads them all."""
+        return sum(len(row.key) + len(row.record) for chunk in self.chunks(table) for row in chunk)
