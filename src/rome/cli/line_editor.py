@@ -9,7 +9,11 @@ from pathlib import Path
 
 from rome.errors import Error
 
-_WORDS = ["ALTER", "AND", "AS", "ASC", "BEGIN", "BETWEEN", "BY", "CASE", "COMMIT", "CREATE", "DELETE", "DESC", "DISTINCT", "DROP", "EXISTS", "EXPLAIN", "FROM", "GROUP", "HAVING", "IN", "INDEX", "INNER", "INSERT", "INTO", "IS", "JOIN", "LEFT", "LIKE", "LIMIT", "NOT", "NULL", "OFFSET", "ON", "OR", "ORDER", "PRIMARY", "RETURNING", "ROLLBACK", "ROME", "SELECT", "SET", "TABLE", "TRIGGER", "UNION", "UNIQUE", "UPDATE", "USING", "VALUES", "VIEW", "WHERE", "WITH"]
+_KEYWORDS = """
+    ALTER AND AS ASC BEGIN BETWEEN BY CASE COMMIT CREATE DELETE DESC DISTINCT DROP EXISTS EXPLAIN FROM GROUP HAVING IN
+    INDEX INNER INSERT INTO IS JOIN LEFT LIKE LIMIT NOT NULL OFFSET ON OR ORDER PRIMARY RETURNING ROLLBACK ROME SELECT
+    SET TABLE TRIGGER UNION UNIQUE UPDATE USING VALUES VIEW WHERE WITH
+"""
 _MOST_LINES = 5_000
 
 
@@ -42,7 +46,7 @@ class LineEditor:
             known: list[str] = []
             with suppress(Error):  # a store that cannot be asked now has no names
                 known = [*self._names()]
-            words = [word if text.isupper() else word.lower() for word in _WORDS]
+            words = [word if text.isupper() else word.lower() for word in _KEYWORDS.split()]
             self._matches = [word for word in [*known, *words] if word.lower().startswith(text.lower())]
         return self._matches[state] if state < len(self._matches) else None
 
