@@ -61,13 +61,22 @@ class TableContents:
         return made
 
 
+LARGE_ROWS = 300
+"""A table with no more rows is passed over so quickly that no index would gain much."""
+
+
 class Contents:
     """The rows of all tables, by table id. Copied at every SAVEPOINT, restored by ROLLBACK TO.
 
-    `sequences` holds the rows of sqlite_sequence that statements have written.
+    Attributes:
+        sequences: the rows of sqlite_sequence that statements have written.
+        large: some table has had more than LARGE_ROWS rows.
+        lookups: the names of the indexes that were made for a while (rome.workingset.lookups).
     """
 
     def __init__(self) -> None:
+        self.large = False
+        self.lookups: set[str] = set()
         self.tables: dict[int, TableContents] = {}
         self.sequences: dict[int, SequenceRow] = {}
 
@@ -83,6 +92,7 @@ class Contents:
         made = Contents()
         made.tables = {table_id: contents.copy() for table_id, contents in self.tables.items()}
         made.sequences = dict(self.sequences)
+        made.large, made.lookups = self.large, set(self.lookups)
         return made
 
     def is_dirty(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, cast
@@ -20,9 +20,10 @@ from rome.errors import ForeignKeyViolation, InternalError
 from rome.workingset.all_or_nothing import AllOrNothing
 from rome.workingset.blank import left_blank
 from rome.workingset.computed import ComputedKeys
-from rome.workingset.contents import Contents, Identity, Stored
+from rome.workingset.contents import LARGE_ROWS, Contents, Identity, Stored
 from rome.workingset.functions import add_regexp, count_for_application
 from rome.workingset.interruption import Interruption
+from rome.workingset.lookups import Lookup
 from rome.workingset.sqlite_errors import not_unicode, translate
 from rome.workingset.tables import TableStatements
 
@@ -137,6 +138,7 @@ class WorkingSet:
         Cost: in proportion to the pages of those rows.
         """
         self.enforce_foreign_keys(False)
+        self.drop_lookups()
         for table in tables:
             # Not cached: prepared with the hook off, this DELETE would show the hook nothing when the application runs
             # it.
@@ -293,6 +295,8 @@ class WorkingSet:
         keys.update(map(_key, new))
         identities = statements.identities(map(_pair, new)) if table.without_rowid else map(_rowid, new)
         contents.hydrated.update(zip(identities, new, strict=True))
+        if len(keys) > LARGE_ROWS:
+            self.contents.large = True
         return len(new)
 
     def _insert_computing(
@@ -516,12 +520,51 @@ class WorkingSet:
                 for values in (event.old, event.new):
                     if values is not None:
                         contents.touched[statements.identity(0, values)] = statements.where(0, values)
+            if len(contents.touched) > LARGE_ROWS or contents.whole:
+                self.contents.large = True
+
+    # ------------------------------------------------------------ indexes for a while
+    def count_rows(self, table: Table) -> int:
+        """How many rows of the table there are, up to a factor of two."""
+        contents = self.contents.tables.get(table.id)
+        if contents is None:
+            return 0
+        if contents.whole:
+            return cast(int, self.query(f"SELECT count(*) FROM main.{quote(table.name)}", ())[0][0])
+        return max(len(contents.hydrated), len(contents.touched))
+
+    def has_lookup(self, lookup: Lookup) -> bool:
+        """Whether the index was made."""
+        return lookup.name in self.contents.lookups
+
+    def add_lookup(self, lookup: Lookup) -> None:
+        """Make an index, which lasts until the transaction ends, or goes back to a savepoint before it.
+
+        Cost: 1 µs for each row of the table; SQLite prepares every statement again when it runs next.
+        """
+        self.begin()
+        self.contents.lookups.add(lookup.name)
+        name = _lookup_name(lookup.name)
+        # Without an index whose keys cannot be computed of every row, the statement is only slower.
+        with suppress(apsw.SQLError):
+            self.connection.execute(f"CREATE INDEX IF NOT EXISTS main.{name} {lookup.definition}", can_cache=False)
+
+    def drop_lookups(self) -> None:
+        """Drop the indexes that were made for a while, before the schema changes."""
+        for name in self.contents.lookups:
+            self.connection.execute(f"DROP INDEX IF EXISTS main.{_lookup_name(name)}", can_cache=False)
+        self.contents.lookups.clear()
 
     def close(self) -> None:
         """Close SQLite."""
         self.connection.close()
         for _, keys in self._computed.values():
             keys.close()
+
+
+def _lookup_name(index: str) -> str:
+    """The name under which an index is made for a while: one that no application gives."""
+    return quote(f"rome lookup {index}")
 
 
 @lru_cache(maxsize=32)

@@ -114,7 +114,7 @@ class Attempt(Struct):
         counters = ChangeCounters(
             working_set.connection.last_insert_rowid(), working_set.changes, working_set.total_changes
         )
-        attempt = cls(context, transaction, Reader(transaction, working_set, schema), schema, counters)
+        attempt = cls(context, transaction, Reader(transaction, workspace, schema), schema, counters)
         if context.defer_foreign_keys:
             attempt.execution.defer_foreign_keys = True
         return attempt
@@ -243,7 +243,7 @@ class Attempt(Struct):
         workspace.working_set.rollback()
         workspace.take(schema)
         self.base = schema
-        self.reader = Reader(self.transaction, workspace.working_set, schema)
+        self.reader = Reader(self.transaction, workspace, schema)
         self.made_execution = None
         if before is not None:
             self.execution.defer_foreign_keys = before.defer_foreign_keys

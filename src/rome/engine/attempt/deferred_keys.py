@@ -11,6 +11,7 @@ from typing import NamedTuple
 from rome.catalog.reflected_table import quote
 from rome.catalog.schema import ROWID, ForeignKey, Table
 from rome.codec.values import SqlValue
+from rome.engine.reading.lookups import provide_key_lookups
 from rome.engine.reading.reader import Reader
 from rome.engine.statement import foreign_keys
 from rome.engine.statement.schema import SchemaVersion
@@ -49,6 +50,8 @@ def check_deferred(reader: Reader, base: SchemaVersion, *, everything: bool) -> 
     requests = [request for question in questions for request in question.requests]
     reader.read(requests)
     reader.hydrate(requests)
+    if reader.working_set.contents.large:
+        provide_key_lookups(reader, [name for name in catalog.referencing if name in catalog.tables], len(questions))
     for question in questions:
         if bool(reader.working_set.query(question.sql, question.values)) is not question.expected:
             raise ForeignKeyViolation("FOREIGN KEY constraint failed")

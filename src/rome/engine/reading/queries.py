@@ -8,6 +8,7 @@ from rome.codec.values import SqlValue
 from rome.engine.reading.aggregate import answer
 from rome.engine.reading.budget import once_more, within_budget
 from rome.engine.reading.direct import show
+from rome.engine.reading.lookups import provide_lookups
 from rome.engine.reading.reader import Reader
 from rome.engine.reading.streaming import stream
 from rome.engine.reading.waves import gather
@@ -60,6 +61,8 @@ def _run(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], che
     plan, working_set = prepared.plan, reader.working_set
     working_set.begin()
     gather(reader, plan, parameters, check)
+    if working_set.contents.large:
+        provide_lookups(reader, prepared)
     interruption = working_set.interruption
     interruption.running = True
     try:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rome.catalog.mirror import Mirror
 from rome.catalog.rows import decode_row
 from rome.catalog.schema import Table
 from rome.engine.statement.schema import SchemaVersion
+from rome.engine.statement.workspace import Workspace
 from rome.errors import ConflictError, InternalError, WorkingSetFullError
 from rome.planner.plan import Fetch
 from rome.store.spi import Count, Reserve, Row, Scan
@@ -15,7 +17,6 @@ from rome.transaction.memory_budget import OverBudget
 from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest, Transaction
 from rome.workingset.contents import Stored
-from rome.workingset.workingset import WorkingSet
 
 
 class CatalogMoved(Exception):
@@ -35,14 +36,20 @@ class Reader:
         first_new_table: this transaction has created the tables from this id on; the store does not know them.
     """
 
-    def __init__(self, transaction: Transaction, working_set: WorkingSet, schema: SchemaVersion) -> None:
+    def __init__(self, transaction: Transaction, workspace: Workspace, schema: SchemaVersion) -> None:
         self.transaction = transaction
-        self.working_set = working_set
+        self.working_set = workspace.working_set
+        self._workspace = workspace
         self.schema = self._base = schema
         self.base_version = schema.catalog.version
         self.first_new_table = schema.definition.header.next_id
         self._stored_tables = schema.definition.tables_by_id
         self._decoded: dict[int, dict[bytes, Stored]] = {}
+
+    @property
+    def mirror(self) -> Mirror:
+        """The schema as this transaction sees it, with all of its indexes."""
+        return self._workspace.mirror
 
     def forget_decoded(self) -> None:
         """Forget decoded rows, after a new snapshot or a change of a table's layout."""

@@ -22,6 +22,7 @@ from rome.sql.tokens import identifier, tokenize
 from rome.store.spi import Row, Snapshot
 from rome.workingset.ddl import statements as working_statements
 from rome.workingset.functions import add_regexp
+from rome.workingset.lookups import Lookup
 from rome.workingset.workingset import WorkingSet
 
 _MAX_PREPARED = 2000
@@ -33,6 +34,7 @@ class SchemaVersion:
 
     Attributes:
         prepared: statements, by text.
+        lookups: by a statement's text, the indexes by which it looks up rows.
         fewest: of the paths that led to a fetch, by their ids, which one found the fewest rows the last time.
     """
 
@@ -41,6 +43,7 @@ class SchemaVersion:
         self.catalog = replace(definition.catalog, temporary=temporary) if temporary else definition.catalog
         self.fewest: dict[tuple[int, ...], int] = {}
         self.prepared: dict[str, Prepared] = {}
+        self.lookups: dict[str, tuple[Lookup, ...]] = {}
 
     @classmethod
     def empty(cls) -> SchemaVersion:
@@ -124,6 +127,7 @@ class SchemaVersion:
             found = prepare(statement, self.catalog, mirror, self.firing)
             if len(self.prepared) >= _MAX_PREPARED:
                 self.prepared.clear()
+                self.lookups.clear()
             self.prepared[statement.text] = found
         return found
 

@@ -93,6 +93,7 @@ def run(
     Cost: one round trip when the transaction has no snapshot yet; CREATE INDEX, and ALTER TABLE that adds a
     constraint or may convert values, read the whole table.
     """
+    reader.working_set.drop_lookups()
     alteration = alter_table.parse(statement.text)
     if alteration is None or _is_temporary(alteration, statement, mirror):
         return _run(statement, parameters, reader, mirror, foreign_keys=foreign_keys)

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from rome.catalog.schema import ROWID, Index, Table
 from rome.codec.values import SqlValue
+from rome.engine.reading.lookups import provide_lookups
 from rome.engine.reading.reader import Reader
 from rome.engine.statement.conflict_clause import ConflictClause, with_conflict_clause
 from rome.engine.statement.foreign_keys import whole
@@ -124,6 +125,8 @@ class GuardLoop:
     def _attempt(self) -> StatementRun | None:
         """Run once; return the run if it stands, or None if it was undone and the next one can begin."""
         self._unknown = ()
+        if self._working_set.contents.large:
+            provide_lookups(self._reader, self._prepared, foreign_keys=self._change.foreign_keys)
         with AllOrNothing(self._working_set) as block:
             run = self._tried(block)
             if run is None:

@@ -12,12 +12,14 @@ In any other case the guard loop takes over, from the state reached so far.
 from __future__ import annotations
 
 from rome.catalog.schema import Table
+from rome.engine.reading.lookups import provide_lookups
 from rome.engine.reading.reader import Reader
 from rome.engine.reading.waves import gather
 from rome.engine.writing.guard_loop import Change, GuardLoop
 from rome.engine.writing.row_ids import RowIds
 from rome.transaction.transaction import ReadRequest
 from rome.workingset.all_or_nothing import AllOrNothing
+from rome.workingset.contents import LARGE_ROWS
 from rome.workingset.workingset import StatementRun
 
 
@@ -25,6 +27,8 @@ def change_unguarded(reader: Reader, ids: RowIds, change: Change) -> StatementRu
     """Read the plan of an UPDATE or DELETE, and run the statement without looking for guards."""
     prepared, parameters, working_set = change.prepared, change.batch[0], reader.working_set
     gather(reader, prepared.plan, parameters, change.check)
+    if working_set.contents.large:
+        provide_lookups(reader, prepared)
     with AllOrNothing(working_set) as block:
         run = working_set.run(prepared.statement.text, change.batch, _NONE)
         if run.error is None:
@@ -96,7 +100,10 @@ def _add(reader: Reader, change: Change, target: Table, first: int | None) -> St
     rowid = working_set.add(change.prepared.statement.text, change.batch[0])
     if rowid is None:
         return None
-    working_set.contents.of(target.id).touched[rowid] = (rowid,)
+    touched = working_set.contents.of(target.id).touched
+    touched[rowid] = (rowid,)
+    if len(touched) > LARGE_ROWS:
+        working_set.contents.large = True
     return StatementRun([], 1, 1, 1, rowid, [], None)
 
 
