@@ -60,7 +60,7 @@ class Typed:
         """Press Ctrl-C until the prompt is there again: Python misses one that comes while readline handles a key."""
         while prompt not in self.seen:
             self.process.send_signal(signal.SIGINT)
-            if select([self.master], [], [], 1)[0]:
+            while prompt not in self.seen and select([self.master], [], [], 10)[0]:
                 self.seen += os.read(self.master, 65536).decode()
         self.expect(prompt)
 
