@@ -36,7 +36,7 @@ class Client:
         self.connection: Connection | None = None
 
     def note(self, told: Told, n: int) -> None:
-        os.write(self.notes, f"{told} {n}\n".encode())
+        os.write(self.notes, f"{told} {n} {time.monotonic():.3f}\n".encode())
 
     def run(self) -> None:
         n = 0

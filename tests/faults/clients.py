@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from tests.faults import ledger
+from tests.faults import ledger, pauses
 from tests.faults.ledger import Told, Verdict
 
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
@@ -43,6 +43,7 @@ class Clients:
         self._urls = urls
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._next = 1
+        self._strikes: list[float] = []
 
     def __enter__(self) -> Self:
         ledger.create(self.url)
@@ -83,7 +84,7 @@ class Clients:
 
     def sent(self, number: int) -> int:
         """The number of a client's last entry so far."""
-        return max((int(line.partition(" ")[2]) for line in self._lines(number)), default=0)
+        return max((int(line.split()[1]) for line in self._lines(number)), default=0)
 
     def told(self, what: Told) -> int:
         """How often all clients were told this."""
@@ -112,10 +113,11 @@ class Clients:
             words = "\n".join(f"{number}: {self._last_words(number)}" for number in wanted)
             raise AssertionError(f"clients {list(wanted)} make no progress\n{words}")
 
-    def survive(self, strike: Callable[[int], None]) -> Verdict:
+    def survive(self, strike: Callable[[int], object]) -> Verdict:
         """Let the fault strike ROUNDS times, with progress in between; then end all clients, and judge."""
         for number in range(ROUNDS):
             self.progress()
+            self._strikes.append(time.monotonic())
             strike(number)
         self.progress()
         return self.stop_and_judge()
@@ -124,7 +126,8 @@ class Clients:
         for number in self.running:
             self.end(number)
         verdict = ledger.judge(self.url, self._folder.glob("*.notes"))
-        print(f"\n{os.environ['PYTEST_CURRENT_TEST'].rpartition(' ')[0]}: {ROUNDS} rounds, {verdict}")
+        waited = pauses.after(self._strikes, self._folder.glob("*.notes"))
+        print(f"\n{os.environ['PYTEST_CURRENT_TEST'].rpartition(' ')[0]}: {ROUNDS} rounds, {verdict}; {waited}")
         return verdict
 
     def _notes(self, number: int) -> Path:

@@ -22,7 +22,7 @@ SHARED = 4
 
 
 class Told(StrEnum):
-    """What a client learns of a transaction, as it stands in its file before the number."""
+    """What a client learns of a transaction, as it stands in its file before the number and the time."""
 
     SENT = "sent"
     COMMITTED = "committed"
@@ -79,7 +79,7 @@ def judge(url: str, notes: Iterable[Path]) -> Verdict:
     for path in notes:
         client = int(path.stem)
         for line in path.read_text().splitlines():
-            told, number = line.split()
+            told, number, *_ = line.split()
             verdict.told[Told(told)].add((client, int(number)))
     with closing(rome.connect(url)) as connection:
         verdict.entries = {(int(client), int(n)) for client, n in connection.execute("SELECT client, n FROM entry")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from rome.store.redis import scripts
-from rome.testing.proxy import Direction, Forwarding, Proxy
-from tests.faults.clients import Clients, comes
+from rome.testing.proxy import Proxy
+from tests.faults.ambush import STEPS, STEPS_TO_DIE_AT, Ambush
+from tests.faults.clients import Clients
 from tests.faults.ledger import Told
 from tests.support.servers import Server
 
@@ -19,41 +19,7 @@ CLIENTS = 3
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.redis]
 
-STEPS = {
-    "before the request": (Direction.REQUEST, Forwarding.CUT),
-    "after the request": (Direction.REQUEST, Forwarding.PASS_AND_CUT),
-    "before the answer": (Direction.ANSWER, Forwarding.CUT),
-    "after the answer": (Direction.ANSWER, Forwarding.PASS_AND_CUT),
-    "half-open, request swallowed": (Direction.REQUEST, Forwarding.HOLD),
-    "half-open, answer swallowed": (Direction.ANSWER, Forwarding.HOLD),
-}
-
-
-class Ambush:
-    """Waits at a proxy for a commit, and strikes once, at one step of it."""
-
-    def __init__(self, direction: Direction, verdict: Forwarding) -> None:
-        self._direction = direction
-        self._verdict = verdict
-        self._seen = False
-        self.struck = threading.Event()
-
-    def __call__(self, direction: Direction, data: bytes) -> Forwarding:
-        if self.struck.is_set():
-            return Forwarding.PASS
-        if direction is Direction.REQUEST and scripts.COMMIT.digest.encode() in data:
-            self._seen = True
-        if not self._seen or direction is not self._direction:
-            return Forwarding.PASS
-        self.strike()
-        self.struck.set()
-        return self._verdict
-
-    def strike(self) -> None:
-        """What happens at that moment, beside what becomes of the bytes."""
-
-    def wait(self) -> None:
-        assert comes(self.struck.is_set), "there was no commit to strike at"
+COMMIT = scripts.COMMIT.digest.encode()
 
 
 @contextmanager
@@ -75,7 +41,7 @@ def test_connection_lost(redis_server: Server, tmp_path: Path, step: str) -> Non
     with writing(redis_server, tmp_path) as (clients, proxies):
 
         def strike(number: int) -> None:
-            ambush = Ambush(*STEPS[step])
+            ambush = Ambush(COMMIT, *STEPS[step])
             proxies[number % CLIENTS].judge = ambush
             ambush.wait()
 
@@ -85,7 +51,7 @@ def test_connection_lost(redis_server: Server, tmp_path: Path, step: str) -> Non
     assert not verdict.told[Told.MISSED]
 
 
-@pytest.mark.parametrize("step", [name for name, (_, verdict) in STEPS.items() if verdict is not Forwarding.HOLD])
+@pytest.mark.parametrize("step", STEPS_TO_DIE_AT)
 def test_client_killed(redis_server: Server, tmp_path: Path, step: str) -> None:
     class Kill(Ambush):
         def strike(self) -> None:
@@ -99,7 +65,7 @@ def test_client_killed(redis_server: Server, tmp_path: Path, step: str) -> None:
             nonlocal victim
             place = number % CLIENTS
             victim = clients_at[place]
-            ambush = Kill(*STEPS[step])
+            ambush = Kill(COMMIT, *STEPS[step])
             proxies[place].judge = ambush
             ambush.wait()
             clients_at[place] = clients.start(url_through(proxies[place], tmp_path.name))

@@ -66,7 +66,8 @@ class Member:
     """One process; its data is in `directory`, and it keeps its ports across restarts.
 
     Args:
-        cluster: of which it is a part: name -> port for its peers; None: it is alone.
+        cluster: of which it is a part: name -> port at which its peers reach it; None: it is alone.
+        peer_port: at which it listens for its peers, if they reach it through a proxy.
         options: as on etcd's command line, without dashes.
         to_kill: the test will end it by force, or stop its disk.
         program: the path of the server's program; None: the one that `find_etcd` finds.
@@ -83,6 +84,7 @@ class Member:
         options: Mapping[str, str] | None = None,
         scheme: str = "http",
         *,
+        peer_port: int | None = None,
         to_kill: bool = False,
         program: str | None = None,
     ) -> None:
@@ -91,7 +93,8 @@ class Member:
         self.host = "127.0.0.1"
         self.port = free_port()
         self.directory = directory
-        self._cluster = cluster or {name: free_port()}
+        self._cluster = dict(cluster or {name: free_port()})
+        self._peer_port = peer_port or self._cluster[name]
         self._options = {**LIMITS, **(options or {})}
         self._scheme = scheme
         self._process: subprocess.Popen[bytes] | None = None
@@ -118,14 +121,14 @@ class Member:
         return f"rome+etcd://{self.host}:{self.port}/{database}?{urlencode(location.options)}".rstrip("?")
 
     def start(self, *, wait: bool = True) -> Self:
-        own, peers = f"{self._scheme}://{self.host}:{self.port}", f"http://{self.host}:{self._cluster[self.name]}"
+        own = f"{self._scheme}://{self.host}:{self.port}"
         options = {
             "name": self.name,
             "data-dir": str(self.directory / "data"),
             "listen-client-urls": own,
             "advertise-client-urls": own,
-            "listen-peer-urls": peers,
-            "initial-advertise-peer-urls": peers,
+            "listen-peer-urls": f"http://{self.host}:{self._peer_port}",
+            "initial-advertise-peer-urls": f"http://{self.host}:{self._cluster[self.name]}",
             "initial-cluster": ",".join(f"{name}=http://{self.host}:{port}" for name, port in self._cluster.items()),
             "logger": "zap",
             "log-level": "warn",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,6 +28,7 @@ from rome.store.etcd.settings import read_settings
 from rome.store.etcd.versions import fault_of
 from rome.store.location import Location
 from rome.store.ordered.driver import Condition, DriverCompare, DriverTransaction, Put, Raise, Range, RevisionGoneError
+from tests.support.etcd_cluster import gateway
 from tests.support.etcd_servers import Member, etcd_of_the_wheel, settings
 from tests.support.servers import free_port
 
@@ -67,15 +66,6 @@ def get(driver: EtcdDriver, key: bytes, *, fresh: bool = True) -> bytes | None:
 
 def hosts(members: Sequence[Member]) -> str:
     return ",".join(f"{member.host}:{member.port}" for member in members)
-
-
-def gateway(member: Member, path: str, **message: object) -> None:
-    """Calls of the API that Rome has no need of, by the server's JSON gateway."""
-    request = urllib.request.Request(
-        f"http://{member.host}:{member.port}/v3/{path}", json.dumps(message).encode(), method="POST"
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        answer.read()
 
 
 class TestWhoAnswers:

@@ -29,6 +29,13 @@ s."""
 USUAL_S = 0.1
 """The assumed duration of a call before the first one."""
 
+NEWEST_SHARE = 1 / 8
+"""The share of the latest call in the usual duration, in which no call counts for more than the shortest first attempt:
+one that waited for an election must not make the next ones wait as long for a member that is gone."""
+
+LOGINS = 3
+"""How often a call may find that its token is not valid any more, each time on a connection that has just got one."""
+
 SECONDS_PER_BYTE = 1 / 500_000
 """How much longer an attempt may take because of what it sends."""
 
@@ -101,37 +108,41 @@ class EtcdClient:
         attempt_s = min(max(shortest_s, 10 * self._usual_s), longest_s) + size * SECONDS_PER_BYTE
         self.resent = False
         failure = "no time left"
-        logged_in = False
+        logins = 0
         unreachable = 0
         while (left := deadline - time.monotonic()) > 0:
+            begun = time.monotonic()
             try:
-                link = self._connected(left, attempt_s)
+                link = self._connected(min(attempt_s, left), min(self._connect_limit_s(attempt_s), left))
                 self.trips += 1
                 begun = time.monotonic()
                 replies = link.call([*others, *requests], min(attempt_s, left))[len(others) :]
-                self._usual_s = max(0.9 * self._usual_s, time.monotonic() - begun)
             except LinkLostError as lost:
                 failure = str(lost)
                 self.resent |= lost.sent
-                if lost.sent or attempt_s < longest_s:
-                    attempt_s *= 2
-                unreachable = unreachable + 1 if self._link is None else 0
+                waited_s = time.monotonic() - begun
+                if self._link is not None:
+                    unreachable = 0
+                elif waited_s < attempt_s or self._connect_limit_s(attempt_s) == self.settings.connect_timeout_s:
+                    unreachable += 1
                 if unreachable == len(self.settings.addresses) and not self.resent:
                     break
-                self._go_to_next_member(lost.sent, deadline)
+                if waited_s >= attempt_s:
+                    attempt_s *= 2
+                self._go_to_next_member(lost.sent or waited_s > PAUSE_S, deadline)
                 continue
             others = []
             refused = next((reply for reply in replies if reply.status), None)
             if refused is None:
+                self._usual_s += NEWEST_SHARE * (min(time.monotonic() - begun, shortest_s) - self._usual_s)
                 return Answers(
                     [method.response.FromString(reply.body) for (method, _), reply in zip(calls, replies, strict=True)],
                     self.resent,
                 )
             what = remedy(refused)
-            if what is Remedy.LOG_IN and not logged_in:
-                logged_in = True
-                link.token = None
-                self._log_in(link, left)
+            if what is Remedy.LOG_IN and logins < LOGINS:
+                logins += 1
+                self._disconnect()  # a new connection gets a new token
             elif what is Remedy.AGAIN:
                 failure = f"{link.server}: {refused.message}"
                 self.resent = True
@@ -154,29 +165,35 @@ class EtcdClient:
         self._is_closed = True
         self._disconnect()
 
-    def _connected(self, left_s: float, attempt_s: float) -> EtcdLink:
-        """Return the present link, or one to the next member, whose first answers may take `attempt_s` each.
+    def _connect_limit_s(self, attempt_s: float) -> float:
+        """How long to wait for a connection: where there are other members, no longer than for an answer, since this
+        one's machine may be gone."""
+        longest_s = self.settings.connect_timeout_s
+        return longest_s if len(self.settings.addresses) == 1 else min(longest_s, attempt_s)
+
+    def _connected(self, attempt_s: float, connect_s: float) -> EtcdLink:
+        """Return the present link, or one to the next member.
 
         Raises:
-            LinkLostError: this member cannot be reached.
+            LinkLostError: this member cannot be reached, and there is no link; or it does not log us in.
             AuthenticationError, StoreConfigError: it refuses the user, or has a version that may lose data.
         """
         if self._link is not None and self._link.is_open:
             return self._link
+        self._link = None
         address: Address = self.settings.addresses[self._next]
-        link = EtcdLink(address, self._tls, min(self.settings.connect_timeout_s, left_s))
+        self._link = link = EtcdLink(address, self._tls, connect_s)
         try:
-            self._log_in(link, min(attempt_s, left_s))
+            self._log_in(link, attempt_s)
             if not self.settings.allow_unsafe_version and address not in _safe:
-                self._check_version(link, min(attempt_s, left_s))
+                self._check_version(link, attempt_s)
                 _safe.add(address)
         except BaseException:
             link.close()
             raise
-        self._link = link
         return link
 
-    def _check_version(self, link: EtcdLink, left_s: float) -> None:
+    def _check_version(self, link: EtcdLink, attempt_s: float) -> None:
         """Ask a member for its version: one round trip.
 
         Raises:
@@ -185,7 +202,7 @@ class EtcdClient:
         """
         self.trips += 1
         try:
-            [reply] = link.call(_encoded([(STATUS, StatusRequest())]), left_s)
+            [reply] = link.call(_encoded([(STATUS, StatusRequest())]), attempt_s)
         except LinkLostError as lost:
             raise LinkLostError(str(lost), sent=False) from lost
         if reply.status:
@@ -194,7 +211,7 @@ class EtcdClient:
         if fault := fault_of(STATUS.response.FromString(reply.body).version):
             raise StoreConfigError(f"{link.server}: {fault} (or accept it: allow_unsafe_version=true in the URL)")
 
-    def _log_in(self, link: EtcdLink, left_s: float) -> None:
+    def _log_in(self, link: EtcdLink, attempt_s: float) -> None:
         """Get a token, where the URL names a user with a password: one round trip.
 
         Raises:
@@ -205,7 +222,7 @@ class EtcdClient:
         request = AuthenticateRequest(name=self.settings.username, password=self.settings.password)
         self.trips += 1
         try:
-            [reply] = link.call(_encoded([(AUTHENTICATE, request)]), left_s)
+            [reply] = link.call(_encoded([(AUTHENTICATE, request)]), attempt_s)
         except LinkLostError as lost:
             raise LinkLostError(str(lost), sent=False) from lost
         if reply.status:

@@ -55,7 +55,9 @@ _STATUSES: dict[int, type[Error]] = {
     16: AuthenticationError,  # UNAUTHENTICATED
 }
 
-_RETRIED = frozenset({1, 4, 14})
+_RETRIED = frozenset({1, 2, 4, 13, 14})
+"""UNKNOWN and INTERNAL are what etcd calls failures that it has no name for, as "context deadline exceeded" of a member
+without a leader, or "raft proposal dropped" while the leader hands over; other members may serve."""
 
 # A part of the message (from etcd's rpctypes/error.go) -> the error, and what to add.
 _TEXTS: list[tuple[str, type[Error], str]] = [
@@ -70,6 +72,7 @@ _TEXTS: list[tuple[str, type[Error], str]] = [
     ("user name is empty", AuthenticationError, "; the URL must name a user: this cluster wants authentication"),
     ("authentication failed", AuthenticationError, ""),
     ("authentication is not enabled", AuthenticationError, "; the URL names a user, and this cluster knows none"),
+    ("revision of auth store is old", StoreBusyError, "; users or roles change: try again"),
     ("corrupt cluster", StoreUnavailableError, "; members have different data: restore the one that is wrong"),
 ]
 
@@ -80,7 +83,9 @@ def remedy(reply: EtcdReply) -> Remedy:
     """Return what to try about an error reply before raising it."""
     if any(text in reply.message for text in _LOG_IN_TEXTS):
         return Remedy.LOG_IN
-    if reply.status in _RETRIED or "too many requests" in reply.message:
+    if "too many requests" in reply.message:
+        return Remedy.AGAIN
+    if reply.status in _RETRIED and not any(text in reply.message for text, _, _ in _TEXTS):
         return Remedy.AGAIN
     return Remedy.NONE
 

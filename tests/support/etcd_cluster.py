@@ -1,0 +1,196 @@
+"""A cluster of etcd members that fail: killed, paused, cut off from each other, removed and added again.
+
+Members reach each other through proxies, one before each member. A connection between peers says in its first bytes
+which member has opened it (etcd's header X-Server-From), so that a proxy can cut off one member and leave the others
+alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import threading
+import urllib.request
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from rome.errors import StoreUnavailableError
+from rome.store.etcd.client import EtcdClient
+from rome.store.etcd.messages import MEMBER_LIST, STATUS, MemberListRequest, Method, StatusRequest
+from rome.testing.proxy import Direction, Forwarding, Proxy
+from tests.support.etcd_servers import Member, settings
+from tests.support.servers import free_port
+
+_SENDER = re.compile(rb"X-Server-From: ([0-9a-f]+)\r\n")
+
+
+class _Post:
+    """The judge of the proxy before one member: what becomes of its peers' connections.
+
+    Each connection of a proxy has a thread, so a thread's own attribute is a connection's.
+    """
+
+    def __init__(self) -> None:
+        self.severed: set[int] = set()
+        """Ids of members that do not reach this one, nor it them."""
+        self.loss = Forwarding.HOLD
+        self._connection = threading.local()
+
+    def __call__(self, direction: Direction, data: bytes) -> Forwarding:
+        if direction is Direction.REQUEST and (sender := _SENDER.search(data)):
+            self._connection.sender = int(sender[1], 16)
+        return self.loss if getattr(self._connection, "sender", 0) in self.severed else Forwarding.PASS
+
+
+class EtcdCluster:
+    """Members named m0, m1, ..; they elect a leader within about a second after its loss.
+
+    Args:
+        options: of all members, as on etcd's command line.
+    """
+
+    def __init__(self, directory: Path, size: int = 3, options: Mapping[str, str] | None = None) -> None:
+        self._directory = directory
+        # The check wants a cluster that has been whole for 5 s before a member may be added.
+        quick = {"heartbeat-interval": "100", "election-timeout": "1000", "strict-reconfig-check": "false"}
+        self._options = {**quick, **(options or {})}
+        self._cleanup = ExitStack()
+        self._posts: dict[str, _Post] = {}
+        self._proxies: dict[str, Proxy] = {}
+        listens = {f"m{number}": free_port() for number in range(size)}
+        for name, port in listens.items():
+            self._proxies[name] = self._cleanup.enter_context(Proxy("127.0.0.1", port))
+            self._posts[name] = self._proxies[name].judge = _Post()
+        self._peers = {name: proxy.port for name, proxy in self._proxies.items()}
+        self._listens = listens
+        self._ids: dict[str, int] = {}
+        self.members = [self._member(name) for name in listens]
+
+    def __enter__(self) -> Self:
+        for member in self.members:
+            member.start(wait=False)
+        for member in self.members:
+            member.await_start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for member in self.members:
+            member.kill()
+        self._cleanup.close()
+
+    def url(self, database: str, first: int = 0, **options: str) -> str:
+        """The URL of a database, with all members as its hosts, beginning with one of them."""
+        return url_of([member.port for member in [*self.members[first:], *self.members[:first]]], database, **options)
+
+    def leader(self) -> Member:
+        """The member that all who answer take for the leader, when a majority does; waits until there is one."""
+        while True:
+            seen = [self._status(member) for member in self.members]
+            leaders = [status.leader for status in seen if status is not None and status.leader]
+            for member, status in zip(self.members, seen, strict=True):
+                if status is None or leaders.count(status.header.member_id) <= len(self.members) // 2:
+                    continue
+                return member
+
+    def follower(self, number: int = 0) -> Member:
+        """One of the members that do not lead."""
+        leader = self.leader()
+        others = [member for member in self.members if member is not leader]
+        return others[number % len(others)]
+
+    def await_all(self) -> None:
+        """Wait until every member has a leader, and has applied all that the leader had committed when it was asked."""
+        last = max(status.raft_index for status in map(self._status, self.members) if status is not None)
+        for member in self.members:
+            member.await_start()
+            while (status := self._status(member)) is None or status.raft_applied_index < last:
+                pass
+
+    def cut_off(self, member: Member, loss: Forwarding = Forwarding.HOLD) -> None:
+        """Nothing passes between this member and its peers; clients still reach it. HOLD: as on a network that loses
+        everything; CUT: connections break."""
+        lone = self.id(member)
+        for other in self.members:
+            post = self._posts[other.name]
+            post.loss = loss
+            post.severed = {self.id(each) for each in self.members if each is not other} if other is member else {lone}
+
+    def heal(self) -> None:
+        """Let everything pass again; connections that have lost bytes are closed."""
+        for post in self._posts.values():
+            post.severed = set()
+        for proxy in self._proxies.values():
+            proxy.cut()
+
+    def id(self, member: Member) -> int:
+        """The number by which the cluster knows a member."""
+        if member.name not in self._ids:
+            listed = ask(self.leader(), MEMBER_LIST, MemberListRequest())
+            self._ids = {each.name: each.id for each in listed.members}
+        return self._ids[member.name]
+
+    def replace(self, member: Member) -> Member:
+        """Put a new member without data in the place of one that has lost its own: etcd's procedure for that."""
+        lost = self.id(member)
+        member.kill()
+        shutil.rmtree(member.directory / "data")
+        leader = self.leader()
+        gateway(leader, "cluster/member/remove", ID=str(lost))
+        gateway(leader, "cluster/member/add", peerURLs=[f"http://127.0.0.1:{self._peers[member.name]}"])
+        self._ids = {}
+        new = self._member(member.name, {"initial-cluster-state": "existing"})
+        new.port = member.port
+        self.members[self.members.index(member)] = new
+        return new.start()
+
+    def _member(self, name: str, options: Mapping[str, str] | None = None) -> Member:
+        directory = self._directory / name
+        directory.mkdir(exist_ok=True)
+        return Member(
+            directory,
+            name,
+            self._peers,
+            {**self._options, **(options or {})},
+            peer_port=self._listens[name],
+            to_kill=True,
+        )
+
+    def _status(self, member: Member) -> Any:
+        """None: it does not answer, or knows no leader."""
+        try:
+            return ask(member, STATUS, StatusRequest())
+        except StoreUnavailableError:
+            return None
+
+
+def url_of(ports: Sequence[int], database: str, **options: str) -> str:
+    """The URL of a database whose members are at these ports of this machine, to be tried in this order."""
+    first, *others = (f"127.0.0.1:{port}" for port in ports)
+    rest = [*(f"host={host}" for host in others), *(f"{name}={value}" for name, value in options.items())]
+    return f"rome+etcd://{first}/{database}?{'&'.join(rest)}"
+
+
+def ask(member: Member, method: Method, message: Any) -> Any:
+    """One call of one member.
+
+    Raises:
+        StoreUnavailableError: it does not answer within a second.
+    """
+    client = EtcdClient(settings(member))
+    try:
+        [answer] = client.call([(method, message)], timeout_s=1.0).messages
+        return answer
+    finally:
+        client.close()
+
+
+def gateway(member: Member, path: str, **message: object) -> None:
+    """Calls of the API that Rome has no need of, by the server's JSON gateway."""
+    request = urllib.request.Request(
+        f"http://{member.host}:{member.port}/v3/{path}", json.dumps(message).encode(), method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        answer.read()
