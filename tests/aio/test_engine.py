@@ -64,8 +64,8 @@ async def amounts(engine: AsyncEngine) -> list[int]:
 class TestDialect:
     @pytest.mark.memory
     def test_is_chosen_by_the_engine_or_by_the_url(self, tmp_path: Path) -> None:
-        for store in ("memory", "lmdb", "redis"):
-            place = {"memory": "/x", "lmdb": f"/{tmp_path}/x", "redis": "localhost/x"}[store]
+        for store in ("memory", "lmdb", "redis", "etcd"):
+            place = {"memory": "/x", "lmdb": f"/{tmp_path}/x"}.get(store, "localhost/x")
             for engine in (
                 create_async_engine(f"rome+{store}://{place}"),
                 create_async_engine(f"rome+{store}_async://{place}"),

@@ -16,7 +16,7 @@ from tests.support.databases import database, on
 utils: Any = pytest.importorskip("sqlalchemy_utils")
 
 
-@pytest.fixture(params=on("memory", "lmdb", "redis"))
+@pytest.fixture(params=on("memory", "lmdb", "redis", "etcd"))
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with database(request.param, request) as url:
         yield url

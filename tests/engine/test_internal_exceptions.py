@@ -51,7 +51,7 @@ STATEMENTS = [
 ]
 
 
-@pytest.fixture(params=on("memory", "lmdb", "redis"))
+@pytest.fixture(params=on("memory", "lmdb", "redis", "etcd"))
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with database(request.param, request) as url, closing(rome.connect(url)) as connection:
         connection.execute("CREATE TABLE p (id INTEGER PRIMARY KEY)")

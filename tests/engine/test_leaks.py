@@ -17,7 +17,7 @@ from rome.errors import Error
 from tests.support.databases import database, on
 
 
-@pytest.fixture(params=on("memory", "lmdb", "redis"))
+@pytest.fixture(params=on("memory", "lmdb", "redis", "etcd"))
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with database(request.param, request) as url, closing(rome.connect(url)) as connection:
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")

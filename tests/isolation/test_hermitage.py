@@ -330,7 +330,7 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=on("memory", "lmdb", "redis", "valkey"))
+@pytest.fixture(params=on("memory", "lmdb", "redis", "valkey", "etcd"))
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with database(request.param, request) as url:
         yield url

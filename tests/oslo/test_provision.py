@@ -18,7 +18,7 @@ import rome
 from tests.support.databases import Store, database, on
 
 
-@pytest.fixture(params=on("memory", "lmdb", "redis"))
+@pytest.fixture(params=on("memory", "lmdb", "redis", "etcd"))
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     store: Store = request.param
     with database(store, request) as url:

@@ -16,7 +16,7 @@ TIMEOUT_S = 240.0
 """Generous: it is only ever used up by a process that hangs."""
 
 
-@pytest.fixture(params=on("lmdb", "redis"))
+@pytest.fixture(params=on("lmdb", "redis", "etcd"))
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with database(request.param, request) as url:
         yield url

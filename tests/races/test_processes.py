@@ -43,14 +43,20 @@ def counters(url: str) -> str:
     return url
 
 
-def test_no_increment_is_lost(counters: str, start: Start) -> None:
-    finish([start(workers.increment_blindly, counters, INCREMENTS) for _ in range(PROCESSES)])
-    assert ask(counters, "SELECT n FROM counter WHERE id = 1") == [(PROCESSES * INCREMENTS,)]
+@pytest.fixture
+def increments(url: str) -> int:
+    """How many each process makes: fewer on etcd, which takes ten times as long for each."""
+    return INCREMENTS // 10 if url.startswith("rome+etcd") else INCREMENTS
 
 
-def test_no_increment_of_a_value_that_was_read_is_lost(counters: str, start: Start) -> None:
-    finish([start(workers.increment_what_was_read, counters, INCREMENTS // 4) for _ in range(PROCESSES)])
-    assert ask(counters, "SELECT n FROM counter WHERE id = 2") == [(PROCESSES * INCREMENTS // 4,)]
+def test_no_increment_is_lost(counters: str, start: Start, increments: int) -> None:
+    finish([start(workers.increment_blindly, counters, increments) for _ in range(PROCESSES)])
+    assert ask(counters, "SELECT n FROM counter WHERE id = 1") == [(PROCESSES * increments,)]
+
+
+def test_no_increment_of_a_value_that_was_read_is_lost(counters: str, start: Start, increments: int) -> None:
+    finish([start(workers.increment_what_was_read, counters, increments // 4) for _ in range(PROCESSES)])
+    assert ask(counters, "SELECT n FROM counter WHERE id = 2") == [(PROCESSES * increments // 4,)]
 
 
 def test_transfers_keep_the_sum(counters: str, start: Start) -> None:

@@ -12,7 +12,7 @@ from tests.retry.counters import prepare
 from tests.support.databases import Store, database, on
 
 
-@pytest.fixture(params=on("memory", "lmdb", "redis"))
+@pytest.fixture(params=on("memory", "lmdb", "redis", "etcd"))
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     store: Store = request.param
     with database(store, request) as url:

@@ -13,7 +13,7 @@ import pytest
 import rome
 from rome.dbapi import Connection
 
-Store = Literal["memory", "lmdb", "redis", "valkey"]
+Store = Literal["memory", "lmdb", "redis", "valkey", "etcd"]
 Connect = Callable[..., Connection]
 """The fixture `connect`: opens a connection to `url`; takes rome.connect's options."""
 
@@ -35,6 +35,8 @@ def database(store: Store, request: pytest.FixtureRequest) -> Iterator[str]:
         case "lmdb":
             directory: Path = request.getfixturevalue("tmp_path")
             url = f"rome+lmdb:///{directory / name}.lmdb"
+        case "etcd":
+            url = request.getfixturevalue("etcd_member").url(name)
         case _:
             server = request.getfixturevalue(f"{store}_server")
             url = f"rome+redis://{server.host}:{server.port}/{name}"

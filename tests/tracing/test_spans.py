@@ -22,7 +22,7 @@ from rome.tracing.spans import _of_connection
 from tests.support.databases import Connect, database, on
 
 
-@pytest.fixture(params=on("memory", "lmdb", "redis", "valkey"))
+@pytest.fixture(params=on("memory", "lmdb", "redis", "valkey", "etcd"))
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with database(request.param, request) as url:
         yield url
@@ -82,7 +82,7 @@ def test_it_says_where_the_database_is(connection: Connection, exporter: InMemor
     connection.execute("SELECT * FROM t")
     found = attributes(spans(exporter)[0])
     assert url.endswith(str(found["db.namespace"]))
-    if url.startswith("rome+redis"):
+    if url.startswith(("rome+redis", "rome+etcd")):
         assert f"{found['server.address']}:{found['server.port']}/" in url
     else:
         assert "server.address" not in found

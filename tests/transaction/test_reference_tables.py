@@ -17,7 +17,7 @@ TRAITS = 50
 ALL = "SELECT id, name FROM trait"
 
 
-@pytest.fixture(params=on("memory", "lmdb", "redis", "valkey"))
+@pytest.fixture(params=on("memory", "lmdb", "redis", "valkey", "etcd"))
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with database(request.param, request) as url:
         yield url

@@ -28,7 +28,7 @@ TABLES = """
 ALL = "SELECT * FROM sqlite_sequence ORDER BY name"
 
 
-@pytest.fixture(params=on("memory", "lmdb", "redis"))
+@pytest.fixture(params=on("memory", "lmdb", "redis", "etcd"))
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with database(request.param, request) as url:
         yield url

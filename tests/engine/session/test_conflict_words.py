@@ -28,7 +28,7 @@ READ = f"was changed by another transaction since this one read it; {AGAIN}"
 SOUGHT = f"since this one read them; {AGAIN}"
 
 
-@pytest.fixture(params=on("memory", "lmdb", "redis"))
+@pytest.fixture(params=on("memory", "lmdb", "redis", "etcd"))
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with database(request.param, request) as url:
         yield url
