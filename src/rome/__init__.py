@@ -2,8 +2,9 @@
 
     connection = rome.connect("rome+lmdb:///data.rome")
 
-opens a database without SQLAlchemy's engine; rome.dbapi is the whole PEP 249 module. Importing this package loads
-nothing else, since most applications only name Rome in a URL. The functions here are those of rome.dbapi.
+opens a database without SQLAlchemy's engine; rome.dbapi is the whole PEP 249 module. rome.kv stores keys and objects
+without SQL. Importing this package loads nothing else, since most applications only name Rome in a URL. The functions
+here are those of rome.dbapi.
 """
 
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
+    from rome import kv
     from rome.dbapi import (
         connect,
         create_database,
@@ -32,6 +34,7 @@ __all__ = [
     "diagnose",
     "drop_database",
     "is_retryable",
+    "kv",
     "list_databases",
     "run_transaction",
     "run_transaction_async",
@@ -56,6 +59,8 @@ _RETRY = {
 def __getattr__(name: str) -> object:
     if name == "__version__":
         return import_module("importlib.metadata").version("sqlalchemy-rome")  # 10 ms, for those who ask
+    if name == "kv":
+        return import_module("rome.kv")
     if name in __all__:
         return getattr(import_module(_RETRY.get(name, "rome.dbapi")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

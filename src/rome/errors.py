@@ -36,6 +36,7 @@
        ├─ InternalError
        │  ├─ CorruptRecordError    XX001: stored bytes that cannot be decoded
        │  └─ FormatError           the stored format is newer than this code
+       ├─ MissingObjectError      02000: rome.kv: there is no object with this key
        ├─ ProgrammingError
        └─ NotSupportedError        names the construct, and the way out
 
@@ -113,6 +114,12 @@ class ProgrammingError(DatabaseError):
     """PEP 249: wrong SQL, a missing table, wrong number of parameters."""
 
 
+class MissingObjectError(DatabaseError):
+    """There is no object with this key in the collection of rome.kv that is to be changed."""
+
+    sqlstate = "02000"
+
+
 class NotSupportedError(DatabaseError):
     """PEP 249: Rome cannot do this; the message names the construct and the way out."""
 
@@ -179,6 +186,10 @@ class ConflictError(OperationalError):
             f"another transaction has added, changed or deleted {rows} since this one read them; {_RUN_AGAIN}",
         )
 
+    def advise(self, function: str) -> None:
+        """Put the name of another function that runs the transaction again into the message."""
+        self.args = (str(self).replace("(rome.run_transaction does", f"({function} does"),)
+
     def __reduce__(self) -> tuple[object, ...]:
         return partial(type(self), table=self.table, index=self.index, key=self.key), self.args
 
@@ -198,6 +209,14 @@ class SnapshotTooOldError(ConflictError):
             table=table,
         )
 
+    @classmethod
+    def of_watch(cls, version: int) -> Self:
+        """For a watch that goes on from a version whose successors are not all kept any more."""
+        return cls(
+            f"changes after version {version} have been discarded: they are kept for the database's retention "
+            "(rome.set_retention). Read everything again, and watch from that transaction's position"
+        )
+
 
 class SnapshotLostError(ConflictError):
     """The snapshot is of a history that the store has lost: it restarted from older data, or failed over."""
@@ -215,6 +234,14 @@ class SnapshotLostError(ConflictError):
         """For a snapshot that this connection does not hold: it has ended, or belongs to another connection."""
         return cls(f"version {version} is not this connection's snapshot")
 
+    @classmethod
+    def of_watch(cls, version: int) -> Self:
+        """For a watch that goes on from a version of a history that the store has lost."""
+        return cls(
+            f"the store no longer has version {version}, from which this watch goes on: it was restarted from older "
+            "data, or failed over. Read everything again, and watch from that transaction's position"
+        )
+
 
 class CatalogChangedError(ConflictError):
     """Another transaction changed the schema after this transaction's snapshot."""
@@ -227,6 +254,11 @@ class CatalogChangedError(ConflictError):
             f"(at version {snapshot}); {_RUN_AGAIN}",
             table=0,
         )
+
+    @classmethod
+    def of_collection(cls, name: str) -> Self:
+        """For a collection of rome.kv whose indexes were changed, or that was dropped, after it was opened."""
+        return cls(f"collection {name} has got or lost an index, or was dropped, since it was opened; {_RUN_AGAIN}")
 
 
 class TurnTakenError(ConflictError):

@@ -42,10 +42,11 @@ class Policy:
 
 
 class Attempts:
-    """The attempts of one transaction."""
+    """The attempts of one transaction. `runner` names in notes what makes them."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, runner: str = "run_transaction") -> None:
         self._policy = policy
+        self._runner = runner
         self._made = 0
 
     def wait_s(self, error: Exception) -> float | None:
@@ -56,13 +57,13 @@ class Attempts:
         self._made += 1
         known = outcome(error)
         if known is RetryOutcome.UNKNOWN:
-            error.add_note("run_transaction did not run it again, since it may have been committed")
+            error.add_note(f"{self._runner} did not run it again, since it may have been committed")
             return None
         if not self._policy.retryable(error):
             return None
         if self._made >= self._policy.max_attempts:
             times = "attempt" if self._made == 1 else "attempts"
-            error.add_note(f"run_transaction gave up after {self._made} {times} (max_attempts)")
+            error.add_note(f"{self._runner} gave up after {self._made} {times} (max_attempts)")
             return None
         longest = min(self._policy.max_wait_s, self._policy.first_wait_s * 2.0 ** (self._made - 1))
         wait_s = random.uniform(0, longest)

@@ -1,0 +1,17 @@
+"""Which of a store's tables are rome.kv's.
+
+Those of SQL are numbered from 1 by the catalog (rome.catalog.objects), which never uses a number again; so neither
+side can come to the other's. 2^31 objects of a schema are more than a database will ever have had.
+"""
+
+from __future__ import annotations
+
+FIRST = 1 << 31
+DIRECTORY = FIRST
+"""The collections; see rome.kv.directory."""
+KEYS = FIRST + 1
+"""Plain keys."""
+FEED = FIRST + 2
+"""What was changed; see rome.kv.feed."""
+FIRST_COLLECTION = FIRST + 16
+LAST_COLLECTION = (1 << 32) - 2

@@ -1,0 +1,65 @@
+"""Open a database by its URL."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import URL
+
+from rome.dbapi.abandoned import clean_up
+from rome.dbapi.private import drop_after, private_name
+from rome.dbapi.url import make_url, parse_url
+from rome.errors import URLError
+from rome.kv.database import KvDatabase
+from rome.kv.definition import CollectionDefinition
+from rome.store.registry import store_class
+from rome.transaction.read_set import Validation
+
+_CHECKS = {"SERIALIZABLE": Validation.ROWS, "SNAPSHOT": Validation.NOTHING}
+
+
+def open(url: str | URL, **options: object) -> KvDatabase:
+    """Open a database, and create it unless it exists.
+
+    Args:
+        url: as rome.connect and create_engine take it: rome+lmdb:///file, rome+redis://host/name, rome+memory://.
+        options: more options, which override those of the URL. Of the engine's options these have an effect:
+            isolation_level (SERIALIZABLE, or SNAPSHOT, also called REPEATABLE READ), max_commit_rows,
+            max_commit_bytes, max_working_set and commit_turn.
+
+    Raises:
+        URLError: something in the URL is wrong, or it chooses another isolation level.
+        StoreUnavailableError, AuthenticationError: the store cannot be reached, or refuses the user.
+
+    Cost: one connection, and one round trip.
+    """
+    clean_up()
+    parsed = make_url(url)
+    private = private_name(parsed)
+    if private is not None:
+        parsed = parsed.set(database=private)
+    location, chosen = parse_url(parsed, options)
+    check = _CHECKS.get(chosen.isolation.value)
+    if check is None:
+        raise URLError(
+            f"rome.kv has no isolation level {chosen.isolation.value}: a transaction has one snapshot. Give "
+            "rome.kv.open isolation_level='SERIALIZABLE' or 'SNAPSHOT'"
+        )
+    store = store_class(location.scheme)
+    database = KvDatabase(
+        lambda: store.open(location),
+        check=check,
+        limits=chosen.commit_limits,
+        max_bytes=chosen.max_working_set,
+        commit_turn=chosen.commit_turn,
+    )
+    if private is not None:
+        drop_after(database, parsed)
+    return database
+
+
+def list_collections(url: str | URL) -> list[CollectionDefinition]:
+    """The definitions of all collections of a database, by name.
+
+    Cost: that of rome.kv.open, and one round trip.
+    """
+    with open(url) as database:
+        return database.collections()
