@@ -44,6 +44,7 @@ help:
 	@echo 'make replay [URL=..] [ARGS=..]          the calls of a recorded boot, without Nova; ARGS=--instructions counts what they execute'
 	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance, placement, keystone, cinder, neutron or oslo.db'
 	@echo 'make bench [ONLY=..] [PEERS=..] [RUNS=..] [QUICK=1] [OUT=..]   Rome beside MariaDB, PostgreSQL and an SQLite file'
+	@echo '                                        ONLY=sites: etcd, Redis, Galera and a remote MariaDB at three sites; as root'
 	@echo 'make profile [URL=..] [COUNT=10]        where the time of a boot goes inside Rome'
 	@echo 'make test [ARGS=..]                     the tests, with the servers that they need; ARGS goes to pytest'
 	@echo 'make test-lowest [ARGS=..]               the same with the lowest versions that pyproject.toml allows'

@@ -21,13 +21,14 @@ from dataclasses import asdict, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from romebench.cases import BOOT, BULK, CONCURRENCY, LISTS, MICRO
+from romebench.cases import BOOT, BULK, CONCURRENCY, LISTS, MICRO, SITES
 from romebench.figures import Failure, Results
 from romebench.page import page
 from romebench.peers import PEERS, Peer
+from romebench.sites.report import by_distance, markdown_table, outages
 from romebench.stage import Sizes, Stage
 from romebench.targets import findings, markdown, text_table
-from romebench.workloads import boot, bulk, concurrency, lists, micro
+from romebench.workloads import boot, bulk, concurrency, lists, micro, sites
 
 WORKLOADS: dict[str, Callable[[Stage], None]] = {
     MICRO: micro.run,
@@ -35,10 +36,14 @@ WORKLOADS: dict[str, Callable[[Stage], None]] = {
     CONCURRENCY: concurrency.run,
     BULK: bulk.run,
     LISTS: lists.run,
+    SITES: sites.run,
 }
 """In the order in which they run: small workloads come before the large tables that fill a server's memory."""
 
-ONLY_DURABLE = frozenset({BULK, LISTS})
+_DEFAULT = [name for name in WORKLOADS if name != SITES]
+"""Several sites take root, and are measured by themselves."""
+
+ONLY_DURABLE = frozenset({BULK, LISTS, SITES})
 """These wait for few commits or none, so they run at one durability only."""
 
 FULL = Sizes(
@@ -51,6 +56,12 @@ FULL = Sizes(
     servers=100_000,
     seconds=0.4,
     clients=(1, 2, 4, 8, 16),
+    site_round_trips_ms=(10, 50, 100),
+    site_runs=3,
+    far_runs=1,
+    outage_round_trip_ms=50,
+    quiet_s=5,
+    cut_s=15,
     budget_s=120,
 )
 QUICK = Sizes(
@@ -63,6 +74,12 @@ QUICK = Sizes(
     servers=1_000,
     seconds=0.1,
     clients=(1, 4),
+    site_round_trips_ms=(10,),
+    site_runs=1,
+    far_runs=1,
+    outage_round_trip_ms=10,
+    quiet_s=2,
+    cut_s=10,
     budget_s=20,
 )
 _PACKAGES = ("sqlalchemy", "apsw", "lmdb", "redis", "hiredis", "PyMySQL", "mysqlclient", "psycopg2-binary", "nova")
@@ -88,6 +105,8 @@ def main() -> int:
     finally:
         results.conditions["minutes"] = round((time.monotonic() - started) / 60, 1)
         _write(results, out)
+    for table in (by_distance(results), outages(results)):
+        print("\n" + "\n".join(markdown_table(table)) if table else "")
     print(f"\n{text_table(findings(results))}\n")
     print(f"{results.conditions['minutes']} minutes. Plots and all figures: {out / 'index.html'}", flush=True)
     return 1 if results.failures else 0
@@ -99,7 +118,8 @@ def _run_stage(results: Results, folder: Path, arguments: argparse.Namespace, si
         return
     print(f"Commits {'are flushed to disk before they are acknowledged' if durable else 'do not wait for the disk'}")
     place = folder / ("durable" if durable else "fast")
-    with Stage(_usable(results, arguments.peers, durable), place, results, sizes, durable=durable) as stage:
+    peers = [] if names == [SITES] else _usable(results, arguments.peers, durable)  # it has databases of its own
+    with Stage(peers, place, results, sizes, durable=durable) as stage:
         results.conditions.setdefault("peers", {}).update(stage.settings())
         results.conditions[f"settings, {'durable' if durable else 'not durable'}"] = stage.settings()
         for name in names:
@@ -149,7 +169,7 @@ def _version(package: str) -> str | None:
 def _arguments() -> argparse.Namespace:
     by_key = {peer.key: peer for peer in PEERS}
     parser = argparse.ArgumentParser(prog="romebench", description="Measure Rome beside its peers.")
-    parser.add_argument("--only", type=_names(list(WORKLOADS)), default=list(WORKLOADS), help=", ".join(WORKLOADS))
+    parser.add_argument("--only", type=_names(list(WORKLOADS)), default=_DEFAULT, help=", ".join(WORKLOADS))
     parser.add_argument("--peers", type=_names(list(by_key)), default=list(by_key), help=", ".join(by_key))
     parser.add_argument("--durable", type=_names(["on", "off"]), help="on, off or on,off, the default; quick: on")
     parser.add_argument("--quick", action="store_true", help="small sizes, no delays, below five minutes")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-BOOT, MICRO, CONCURRENCY, BULK, LISTS = "boot", "micro", "concurrency", "bulk", "lists"
+BOOT, MICRO, CONCURRENCY, BULK, LISTS, SITES = "boot", "micro", "concurrency", "bulk", "lists", "sites"
 
 BOOT_DATABASE, BOOT_WALL, BOOT_TRIPS = "database time of a boot", "boot", "round trips of a boot"
 
@@ -21,6 +21,26 @@ MICRO_CASES = (
 READ, MODIFY = "read", "read-modify-write"
 
 LOAD, COUNT = "load", "count"
+
+FAR_TRIPS = "requests of a boot that went to another site"
+READ_ONLY, COMMIT = "a transaction that reads a row", "a transaction that reads and changes a row"
+ONE_WAY_READ, ONE_WAY_WRITE = (
+    f"round trips between sites that {READ_ONLY[2:]} waits for",
+    (f"round trips between sites that {COMMIT[2:]} waits for"),
+)
+READS_GAP, COMMITS_GAP, LOST = "reads elsewhere: longest gap", "commits elsewhere: longest gap", "commits lost"
+OUTAGE_CASES = (
+    (READS_GAP, "s", "reads_gap_s"),
+    (COMMITS_GAP, "s", "commits_gap_s"),
+    ("commits elsewhere: longest gap after the site is back", "s", "return_gap_s"),
+    ("commits at the lost site, after it is back", "s", "back_s"),
+    ("reads at the lost site while it is cut off, of what it had before", "share", "cut_off_reads"),
+    ("reads elsewhere: longest gap before", "s", "quiet_reads_gap_s"),
+    ("commits elsewhere: longest gap before", "s", "quiet_commits_gap_s"),
+    ("commits acknowledged", "commits", "acknowledged"),
+    (LOST, "commits", "lost"),
+)
+"""(case, unit, the field of romebench.sites.outage.Seen)"""
 
 LIST, ROWS = "1,000 servers, Nova's objects", "rows of 1,000 servers, driver alone"
 OPEN, HELD = "open a connection, Nova's schema", "memory of a connection that has read all of Nova's tables"

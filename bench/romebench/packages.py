@@ -24,7 +24,7 @@ def program(name: str, packages: Sequence[str]) -> str:
     """
     found = _find(name)
     if found is None:
-        _install(packages)
+        install(packages)
         found = _find(name)
     if found is None:
         raise MissingProgram(
@@ -41,8 +41,12 @@ def _find(name: str) -> str | None:
     return str(max(found)) if found else None
 
 
-def _install(packages: Sequence[str]) -> None:
-    """Install packages without starting their services, which RUNLEVEL prevents."""
+def install(packages: Sequence[str]) -> None:
+    """Install packages without starting their services, which RUNLEVEL prevents; nothing, if we are not root on Debian.
+
+    Raises:
+        MissingProgram: apt-get failed.
+    """
     global _updated
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import matplotlib as mpl
 
@@ -22,9 +22,12 @@ from romebench.cases import (
     MICRO_CASES,
     MODIFY,
     READ,
+    SITES,
 )
 from romebench.figures import Figure, Results, shown_runs
 from romebench.peers import TITLES
+from romebench.sites.placings import SITE_TITLES
+from romebench.sites.report import by_distance, outages
 from romebench.targets import findings, share_faster
 
 mpl.use("svg")
@@ -33,7 +36,11 @@ import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.patches import Patch  # noqa: E402
 
-_COLOURS = dict(zip(TITLES, plt.get_cmap("tab10").colors, strict=False))
+_COLOURS = {
+    key: colour
+    for titles in (TITLES, SITE_TITLES)
+    for key, colour in zip(titles, plt.get_cmap("tab10").colors, strict=False)
+}
 _STYLE = """
 body { font: 15px/1.5 sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }
 table { border-collapse: collapse; font-size: 13px } td, th { border-bottom: 1px solid #ddd; padding: 3px 8px }
@@ -50,6 +57,7 @@ def page(results: Results) -> str:
         f"<p>{html.escape(_introduction(results))}</p>",
         "<h2>What must be reached</h2>",
         _target_table(results),
+        *_sites(results),
         *(part for plot in _PLOTS for part in plot(results)),
         "<h2>Requests of a boot: share that is faster on Rome</h2>",
         _shares(results),
@@ -80,6 +88,15 @@ def _table(header: list[str], rows: list[list[str]], classes: list[str] | None =
         for number, row in enumerate(rows)
     )
     return f"<table><tr>{head}</tr>\n{body}</table>"
+
+
+def _sites(results: Results) -> list[str]:
+    """The tables of several sites, as far as these were measured."""
+    parts = []
+    for title, table in (("Three sites", by_distance(results)), ("A site is lost", outages(results))):
+        if table:
+            parts += [f"<h2>{title}</h2>", _table(table[0], table[1:])]
+    return parts
 
 
 def _target_table(results: Results) -> str:
@@ -179,6 +196,17 @@ def _boot_by_distance(results: Results) -> list[str]:
     )
 
 
+def _boot_by_distance_of_sites(results: Results) -> list[str]:
+    return _lines(
+        results,
+        "Database time of a boot by the round trip between sites",
+        (r"^" + re.escape(BOOT_DATABASE) + r"$", SITES),
+        lambda figure, _: figure.round_trip_ms,
+        {"xlabel": "round trip, ms", "ylabel": "seconds", "yscale": "log"},
+        SITE_TITLES,
+    )
+
+
 def _pages(results: Results) -> list[str]:
     labels = {"xlabel": "page", "ylabel": "seconds", "yscale": "log"}
 
@@ -210,13 +238,14 @@ def _lines(
     which: tuple[str, str],
     where: Callable[[Figure, re.Match[str]], float],
     labels: dict[str, str],
+    titles: Mapping[str, str] = TITLES,
 ) -> list[str]:
     """One line per peer, through the medians of the durable figures that match, with their spread."""
     pattern, workload = which
     points: defaultdict[str, list[tuple[float, Figure]]] = defaultdict(list)
     for figure in results.figures:
         match = re.search(pattern, figure.case)
-        if match and figure.workload == workload and figure.durable and figure.peer in TITLES:
+        if match and figure.workload == workload and figure.durable and figure.peer in titles:
             points[figure.peer].append((where(figure, match), figure))
 
     def draw(axes: Axes) -> bool:
@@ -224,7 +253,7 @@ def _lines(
             found.sort(key=lambda point: point[0])
             places = [place for place, _ in found]
             medians = [figure.median for _, figure in found]
-            axes.plot(places, medians, marker="o", markersize=3, color=_COLOURS[peer], label=TITLES[peer])
+            axes.plot(places, medians, marker="o", markersize=3, color=_COLOURS[peer], label=titles[peer])
             least, greatest = zip(*(figure.spread for _, figure in found), strict=True)
             axes.fill_between(places, least, greatest, color=_COLOURS[peer], alpha=0.12)
         axes.set(**labels)
@@ -272,6 +301,7 @@ def _bulk(results: Results) -> list[str]:
 _PLOTS: tuple[Callable[[Results], list[str]], ...] = (
     _boot_cdf,
     _boot_by_distance,
+    _boot_by_distance_of_sites,
     _micro,
     _pages,
     _throughput,

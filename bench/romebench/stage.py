@@ -31,6 +31,10 @@ class Sizes:
         servers: Nova's instances in the list benchmark.
         seconds: how long one cell of the concurrency benchmark takes.
         clients: numbers of processes at once, ascending.
+        site_round_trips_ms: distances between sites, besides no distance.
+        site_runs, far_runs: repetitions of what is measured at several sites; of boots at more than 50 ms between them.
+        outage_round_trip_ms: the distance between sites, of which one is lost.
+        quiet_s, cut_s: how long all is well before that, and how long the site is lost.
         budget_s: what one peer may take for work that grows with the data, before the rest is left out.
     """
 
@@ -43,6 +47,12 @@ class Sizes:
     servers: int
     seconds: float
     clients: tuple[int, ...]
+    site_round_trips_ms: tuple[float, ...]
+    site_runs: int
+    far_runs: int
+    outage_round_trip_ms: float
+    quiet_s: float
+    cut_s: float
     budget_s: float
 
 

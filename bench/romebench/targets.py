@@ -23,6 +23,7 @@ from romebench.cases import (
 )
 from romebench.figures import Figure, Requests, Results, ratios, shown_value
 from romebench.peers import STOCK
+from romebench.sites.report import by_distance, markdown_table, outages, sites_targets
 
 PYMYSQL, POSTGRESQL, SQLITE = "mariadb-pymysql", "postgresql", "sqlite"
 REDIS, LMDB = "rome-redis", "rome-lmdb"
@@ -97,6 +98,7 @@ def findings(results: Results) -> list[Finding]:
     for key in (LMDB, REDIS):
         found.append(_at_most(f"{OPEN}, {key}: ms", 1.0, [1e3 * run for run in _runs(results, OPEN, key)]))
         found.append(_at_most(f"{HELD}, {key}: MB", 5.0, [run / 1e6 for run in _runs(results, HELD, key)]))
+    found += [_at_most(what, limit, runs) for what, limit, runs in sites_targets(results)]
     return found
 
 
@@ -161,15 +163,19 @@ def _beside_the_limit(results: Results, key: str) -> list[float]:
 
 
 def text_table(rows: Iterable[Finding]) -> str:
-    """The lines as a table for the terminal."""
+    """The lines as a table for the terminal; what was not measured is only counted, if anything was."""
+    rows = list(rows)
+    measured = [row for row in rows if row.runs] or rows
+    missing = len(rows) - len(measured)
     lines = [f"{'verdict':13} {'ratio (least - greatest)':26} {'target':14} what"]
-    lines += [f"{row.verdict:13} {row.reached:26} {row.target:14} {row.what}" for row in rows]
-    return "\n".join(lines)
+    lines += [f"{row.verdict:13} {row.reached:26} {row.target:14} {row.what}" for row in measured]
+    return "\n".join([*lines, *([f"(not measured: {missing} more)"] if missing else [])])
 
 
 def markdown(results: Results) -> str:
     """The tables for the README: the peers side by side, then the targets."""
-    return "\n".join([*_summary(results), "", *_targets(findings(results))]) + "\n"
+    tables = [_summary(results), markdown_table(by_distance(results)), markdown_table(outages(results))]
+    return "\n\n".join("\n".join(lines) for lines in (*tables, _targets(findings(results))) if lines) + "\n"
 
 
 def _targets(rows: Iterable[Finding]) -> list[str]:
@@ -195,4 +201,4 @@ def _summary(results: Results) -> list[str]:
         if any(figures):
             cells = [shown_value(figure.median, figure.unit) if figure else "-" for figure in figures]
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    return lines
+    return lines if len(lines) > 2 else []

@@ -34,8 +34,11 @@ _START_TIMEOUT_S = 300.0
 class NovaSession:
     """A process with the real Nova, its databases on one URL."""
 
-    def __init__(self, url: str, log: Path, *, durable: bool) -> None:
+    def __init__(self, url: str, log: Path, *, durable: bool, within: Sequence[str] = ()) -> None:
         """Start Nova and boot a few servers, which fill its caches.
+
+        Args:
+            within: the beginning of a command line that runs the rest of it somewhere, such as at a site.
 
         Raises:
             RuntimeError: Nova failed; the message has what it logged.
@@ -43,7 +46,7 @@ class NovaSession:
         self._log = log
         with log.open("w") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", "romebench.workloads.nova_session", url, str(durable)],
+                [*within, sys.executable, "-W", "ignore", "-m", "romebench.workloads.nova_session", url, str(durable)],
                 env={**os.environ, **nova_environment()},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
