@@ -1,0 +1,1 @@
+"""rome.bulk: changes of more rows than one transaction may write."""
