@@ -93,8 +93,9 @@ class WriteSet(Struct, eq=False):
             TransactionTooLargeError: the message says how much it writes, how much is allowed, and what to do.
         """
         rows = entries = size = 0
-        for found in self.rows.values():
-            rows += len(found)
+        for table, found in self.rows.items():
+            if table != CATALOG_TABLE:  # tables that are made with their rows leave these all the room that is said
+                rows += len(found)
             size += sum(map(len, found)) + sum(map(len, filter(None, found.values())))
         for changed in self.entries.values():
             entries += len(changed)
@@ -119,4 +120,4 @@ class WriteSet(Struct, eq=False):
             parts = DELETE_IN_PARTS
         else:
             parts = f"{INSERT_IN_PARTS}; or {UPDATE_IN_PARTS}"
-        return f"Commit in smaller parts: {parts}; or, for a migration,"
+        return f"Commit in smaller parts, as rome.bulk does (docs/bulk.md): {parts}; or, for a migration,"

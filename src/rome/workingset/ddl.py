@@ -1,7 +1,8 @@
 """CREATE statements as the working set runs them: the same tables, fewer indexes, ids from Rome.
 
 The working set has only primary keys and unique indexes, which execution needs. Keeping the others up to date would
-cost twice what hydration does. (It gets them for a while where a statement looks up many rows: rome.workingset.lookups.)
+cost twice what hydration does. (It gets them for a while where a statement looks up many rows; see
+rome.workingset.lookups.)
 Every INTEGER PRIMARY KEY becomes AUTOINCREMENT, since SQLite then takes ids from sqlite_sequence, where Rome puts those
 that the store has handed out.
 """
