@@ -137,6 +137,7 @@ def test_drop_without_a_terminal_wants_to_hear_yes(url: str, capsys: pytest.Capt
 
 
 COMMANDS = [
+    ["dump", "-"],
     ["tables"],
     ["schema"],
     ["query", "CREATE TABLE t (a)"],
@@ -199,3 +200,40 @@ def test_the_shell_can_complete_commands(tmp_path: Path) -> None:
     }
     subprocess.run([sys.executable, "-m", "rome"], env=environment, check=True, timeout=60)
     assert asked.read_text().split() == ["retention"]
+
+
+def test_dump_and_load(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive, copy = tmp_path / "servers.rome-dump", f"rome+lmdb:///{tmp_path}/copy.rome"
+    assert main(["dump", url, str(archive)]) == 0
+    assert capsys.readouterr().out == "table   rows\nserver  3\nin all  3\n"
+    assert main(["load", copy, str(archive), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"rows": 3, "tables": {"server": 3}, "created": True}
+    assert main(["query", copy, "SELECT host FROM busy"]) == 0
+    assert capsys.readouterr().out == "host\na\n(1 row)\n"
+    assert main(["load", copy, str(archive)]) == 1
+    assert "the database is not empty" in capsys.readouterr().err
+
+
+def test_dump_replaces_a_file_only_when_told_to_and_leaves_no_part(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    archive = folder / "a"
+    archive.write_text("precious")
+    assert main(["dump", url, str(archive)]) == 1
+    assert "say --force" in capsys.readouterr().err
+    assert archive.read_text() == "precious"
+    assert main(["dump", url, str(archive), "--force"]) == 0
+    assert [each.name for each in folder.iterdir()] == ["a"]
+    assert main(["dump", url, str(folder / "none" / "a")]) == 1
+    assert main(["load", url, str(folder / "missing")]) == 1
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_dump_and_load_through_a_pipe(url: str, tmp_path: Path) -> None:
+    copy = f"rome+lmdb:///{tmp_path}/copy.rome"
+    rome_command = [sys.executable, "-m", "rome"]
+    dumped = subprocess.run([*rome_command, "dump", url, "-"], capture_output=True, check=True, timeout=60)
+    subprocess.run([*rome_command, "load", copy, "-"], input=dumped.stdout, check=True, timeout=60, capture_output=True)
+    assert rome.connect(copy).execute("SELECT count(*) FROM server").fetchone() == (3,)

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from rome.cli import maintain
+from rome.cli.archives import run_dump, run_load
 from rome.cli.doctor import run_doctor
 from rome.cli.explain import run_explain
 from rome.cli.parser import Parser
@@ -71,6 +72,11 @@ def main_parser() -> Parser:
     explain.add_argument("statement", metavar="STATEMENT")
     explain.add_argument("parameters", metavar="PARAMETER", nargs="*", help="a number, NULL or text")
     explain.add_argument("--analyze", action="store_true", help="run the statement, count what it reads, and undo it")
+    dump = command("dump", run_dump, "write the database, as it is at one moment, into an archive")
+    dump.add_argument("file", metavar="FILE", help="the archive to be made; - is stdout")
+    dump.add_argument("--force", action="store_true", help="replace the file if it exists")
+    load = command("load", run_load, "fill a new database from an archive")
+    load.add_argument("file", metavar="FILE", help="an archive; - is stdin")
     kept = command("retention", maintain.run_retention, "show or change how long superseded versions are kept")
     kept.add_argument("seconds", metavar="SECONDS", nargs="?", type=float)
     kept.add_argument("--max-bytes", metavar="BYTES", type=int, help="keep at most so many bytes of them")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from rome.catalog.mirror import Master
 from rome.catalog.rows import decode_row
 from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
 from rome.engine.attempt.attempt import Attempt
+from rome.engine.attempt.sequence_table import SequenceTable
+from rome.engine.statement.pragma import HEADER_FIELDS
 from rome.store.spi import BEYOND, ORDER_INDEX, Row
+from rome.transaction.read_set import Validation
 
 StoredRow = tuple[int, tuple[SqlValue, ...]]
 """(rowid, values in column order); the value of a generated column is None, as it is not stored."""
@@ -27,6 +31,22 @@ class StoredDatabase:
     def tables(self) -> Mapping[str, Table]:
         """{name in lower case: table}, in the order in which they were created."""
         return self._current.schema.catalog.tables
+
+    @property
+    def objects(self) -> list[Master]:
+        """What sqlite_master shows of tables, indexes, views and triggers with a text, in order of creation."""
+        return [item for item in self._current.schema.definition.master.values() if item.sql]
+
+    @property
+    def header(self) -> dict[str, int]:
+        """PRAGMA application_id and user_version."""
+        header = self._current.schema.definition.header
+        return {name: getattr(header, name) for name in HEADER_FIELDS}
+
+    def sequences(self) -> dict[str, int | None] | None:
+        """The rows of sqlite_sequence; None if it does not exist."""
+        table = SequenceTable(self._current, Validation.NOTHING)
+        return table.rows() if table.tables else None
 
     def chunks(self, table: Table, index_id: int = ORDER_INDEX) -> Iterator[Sequence[Row]]:
         """The rows to which an index leads, in its order, as many at a time as the store gives in one round trip.

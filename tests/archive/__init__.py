@@ -1,0 +1,1 @@
+"""rome.archive: a database into a file and back."""
