@@ -10,9 +10,10 @@ from msgspec.structs import replace as changed
 
 from rome.errors import CommitAbortedError, CommitUnknownError, ConflictError, StoreUnavailableError
 from rome.store.location import Location
-from rome.store.ordered.driver import DriverTransaction, TransactionOutcome
+from rome.store.ordered.driver import Delete, DriverTransaction, Range, TransactionOutcome
+from rome.store.ordered.layout import Layout
 from rome.store.ordered.memory import MemoryDriver
-from rome.store.spi import Reserve
+from rome.store.spi import Reserve, Retention
 from rome.testing.harness import Point, SnapshotClient, delete, put
 from tests.store.ordered.kit import OrderedMemoryStore, engines
 
@@ -184,3 +185,49 @@ def test_place_in_the_queue_is_taken_once(client: SnapshotClient, other: Snapsho
     assert client.store.join_queue(b"T" * 16, [], 60.0) == 0
     assert isinstance(client.store, Store)
     assert len(client.store._ask_head().queue) == 1
+
+
+def test_drop_that_arrives_late_does_not_remove_the_database_made_anew(
+    client: SnapshotClient, location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.write(put(b"a"))
+    posts: list[Postman] = []
+
+    def connect(location: Location) -> Postman:
+        post = Postman(engines[location.host or ""])
+        post.request = True
+        posts.append(post)
+        return post
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "connect", connect)
+        Store.drop_database(location)
+    assert not Store.database_exists(location)
+    anew = SnapshotClient(Store.open(location))
+    anew.write(put(b"b"))
+    for post in posts:
+        postman(anew).late = post.late
+        postman(anew).deliver()
+    anew.begin()
+    assert anew.keys() == [b"b"]
+
+
+def test_drop_removes_what_is_left_of_a_database(client: SnapshotClient, location: Location) -> None:
+    """Even if its description is gone."""
+    client.write(put(b"a"))
+    layout = Layout(location.database)
+    postman(client).run([DriverTransaction(writes=[Delete(layout.description)])])
+    Store.drop_database(location)
+    [outcome] = postman(client).run([DriverTransaction(then=[Range(*layout.everything)])])
+    assert not outcome.found[0].pairs
+
+
+def test_retention_that_arrives_late_does_not_replace_the_next_one(
+    client: SnapshotClient, other: SnapshotClient
+) -> None:
+    post = postman(client)
+    post.request = True
+    client.store.set_retention(Retention(10.0, 1000))
+    other.store.set_retention(Retention(20.0, 2000))
+    post.deliver()
+    assert other.store.retention() == client.store.retention() == Retention(20.0, 2000)

@@ -19,6 +19,7 @@ class Head(Struct, frozen=True):
         base: the revision that is version 0.
         stored: the description's bytes, which are compared with what is stored.
         queue_modified: the revision that wrote the queue; 0 if there is none.
+        retention_modified: the revision that wrote the retention.
     """
 
     format: int
@@ -31,6 +32,7 @@ class Head(Struct, frozen=True):
     queue: Sequence[QueueEntry]
     queue_modified: Revision
     retention: Retention
+    retention_modified: Revision
 
 
 def read_head(layout: Layout, found: RangeResult) -> Head | None:
@@ -62,4 +64,5 @@ def read_head(layout: Layout, found: RangeResult) -> Head | None:
         () if queue is None else decode_queue(queue.value),
         0 if queue is None else queue.modified,
         decode_retention(retention.value),
+        retention.modified,
     )

@@ -160,9 +160,14 @@ class OrderedStore(Store):
 
     @classmethod
     def drop_database(cls, location: Location) -> None:
+        layout = Layout(location.database)
         driver = cls.connect(location)
         try:
-            driver.run([DriverTransaction(writes=[Delete(*Layout(location.database).everything)])])
+            [outcome] = driver.run([DriverTransaction(then=[Range(layout.description, keys_only=True)])])
+            # On condition: if this is sent again, the first sending may arrive after the database was made anew.
+            modified = max((pair.modified for pair in outcome.found[0].pairs), default=0)
+            same = DriverCompare(Condition.MODIFIED_AT, modified, layout.description)
+            driver.run([DriverTransaction([same], [Delete(*layout.everything)])])
         finally:
             driver.close()
 
@@ -286,10 +291,12 @@ class OrderedStore(Store):
     def set_retention(self, retention: Retention) -> None:
         for _ in range(MAX_ATTEMPTS):
             head = self._known_head()
-            conditions = [self._layout.exists(head.stored)]
+            same = DriverCompare(Condition.MODIFIED_AT, head.retention_modified, self._layout.retention)
+            conditions = [self._layout.exists(head.stored), same]
             writes = [Put(self._layout.retention, encode_retention(retention))]
             outcome = self._run(DriverTransaction(conditions, writes, otherwise=self._head_range()))
             if outcome.held:
+                self._head = None
                 return
             self._take_head(outcome.found[0])
         raise self._too_busy()
