@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
 
@@ -90,13 +90,13 @@ class Clients:
         """How often all clients were told this."""
         return sum(line.startswith(f"{what} ") for number in self.running for line in self._lines(number))
 
-    def progress(self, commits: int = 3) -> None:
-        """Wait until every client has committed some more.
+    def progress(self, commits: int = 3, of: Iterable[int] | None = None) -> None:
+        """Wait until every client has committed some more, or every one of these.
 
         Raises:
             AssertionError: one does not, or has ended.
         """
-        wanted = {number: self.committed(number) + commits for number in self.running}
+        wanted = {number: self.committed(number) + commits for number in (self.running if of is None else of)}
 
         def has_come() -> bool:
             for number in list(wanted):

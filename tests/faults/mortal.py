@@ -1,7 +1,8 @@
 """A ledger's client that dies at one step of its third commit: python -m tests.faults.mortal URL NOTES NUMBER STEP.
 
-A step is a call of LMDB inside the write transaction; the last ones are before and after LMDB's own commit. It ends
-with status 3 when the commit has fewer steps, else at once and without a word.
+On LMDB a step is a call of LMDB inside the write transaction; the last ones are before and after LMDB's own commit. On
+etcd it is where a function of the connection to a member begins or returns. The client ends with status 3 when the
+commit has fewer steps, else at once and without a word.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+from rome.store.etcd import link
 from rome.store.lmdb.environment import Environment
+from rome.store.ordered.store import OrderedStore
+from rome.store.spi import CommitRequest, Version
 from tests.faults.client import Client
 
 COMMIT = 3
@@ -44,8 +49,7 @@ class MortalTransaction:
         return getattr(self._txn, name)
 
 
-def main() -> None:
-    url, notes, number, last = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+def count_calls_of_lmdb(last: int) -> None:
     write = Environment.write
     commits = 0
 
@@ -66,6 +70,37 @@ def main() -> None:
         sys.exit(FEWER_STEPS)
 
     Environment.write = mortal_write  # type: ignore[assignment, method-assign]
+
+
+def count_functions_of_the_link(last: int) -> None:
+    commit = OrderedStore.commit
+    commits = 0
+
+    def mortal_commit(self: OrderedStore, request: CommitRequest) -> Version:
+        nonlocal commits
+        commits += 1
+        if commits != COMMIT:
+            return commit(self, request)
+        fate = Fate(last)
+
+        def count(frame: FrameType, event: str, argument: object) -> None:
+            if event in ("call", "return") and frame.f_code.co_filename == link.__file__:
+                fate.step()
+
+        sys.setprofile(count)
+        commit(self, request)
+        sys.setprofile(None)
+        sys.exit(FEWER_STEPS)
+
+    OrderedStore.commit = mortal_commit  # type: ignore[method-assign]
+
+
+def main() -> None:
+    url, notes, number, last = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    if url.startswith("rome+lmdb:"):
+        count_calls_of_lmdb(last)
+    else:
+        count_functions_of_the_link(last)
     warnings.simplefilter("ignore")
     Client(url, notes, number).run()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from rome.testing.proxy import Forwarding
 from tests.faults.clients import Clients
 from tests.faults.ledger import Told, Verdict
 from tests.support.etcd_cluster import EtcdCluster
+from tests.support.etcd_servers import Member
 
 CLIENTS = 3
 
@@ -32,10 +33,13 @@ def assert_kept(verdict: Verdict) -> None:
     assert not verdict.told[Told.MISSED]
 
 
-def test_leader_killed(etcd_cluster: EtcdCluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [Member.kill, Member.stop], ids=["killed", "stopped in good order"])
+def test_leader_ended(etcd_cluster: EtcdCluster, tmp_path: Path, end: Callable[[Member], None]) -> None:
+    """In good order it hands over before it ends."""
+
     def strike(number: int) -> None:
         leader = etcd_cluster.leader()
-        leader.kill()
+        end(leader)
         clients.progress()
         leader.start()
         etcd_cluster.await_all()

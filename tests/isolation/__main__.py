@@ -1,4 +1,7 @@
-"""`python -m tests.isolation [OPTIONS]`: rome.testing.isolation on LMDB, and on Redis and Valkey servers of its own."""
+"""`python -m tests.isolation [OPTIONS]`: rome.testing.isolation on LMDB, and on servers of its own.
+
+These are Redis, Valkey, one etcd member, and three.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rome.testing.isolation.__main__ import main
+from tests.support.etcd_cluster import EtcdCluster
 from tests.support.servers import Server
 
 PERSISTENT = {"appendonly": "yes", "appendfsync": "everysec"}
@@ -26,6 +30,11 @@ def on_all_stores() -> int:
                 status |= main([f"rome+redis://{server.host}:{server.port}/{{db}}", *sys.argv[1:]])
             finally:
                 server.stop()
+        for size in (1, 3):
+            directory = Path(folder, f"etcd-{size}")
+            directory.mkdir()
+            with EtcdCluster(directory, size) as cluster:
+                status |= main([cluster.url("{db}"), *sys.argv[1:]])
     return status
 
 

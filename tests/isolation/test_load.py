@@ -22,7 +22,7 @@ def clients() -> Iterator[Clients]:
         yield clients
 
 
-@pytest.fixture(params=on("lmdb", "redis", "valkey"))
+@pytest.fixture(params=on("lmdb", "redis", "valkey", "etcd"))
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with database(request.param, request) as url:
         yield url
