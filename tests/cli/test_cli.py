@@ -195,8 +195,8 @@ def test_the_shell_can_complete_commands(tmp_path: Path) -> None:
         "_ARGCOMPLETE": "1",
         "_ARGCOMPLETE_STDOUT_FILENAME": str(asked),
         "_ARGCOMPLETE_IFS": "\n",
-        "COMP_LINE": "rome re",
-        "COMP_POINT": "7",
+        "COMP_LINE": "rome ret",
+        "COMP_POINT": "8",
     }
     subprocess.run([sys.executable, "-m", "rome"], env=environment, check=True, timeout=60)
     assert asked.read_text().split() == ["retention"]

@@ -106,6 +106,11 @@ class Member:
         return self._process.pid
 
     @property
+    def initial_cluster(self) -> str:
+        """As the flag of this name has it."""
+        return ",".join(f"{name}=http://{self.host}:{port}" for name, port in self._cluster.items())
+
+    @property
     def log(self) -> Path:
         return self.directory / "server.log"
 
@@ -129,7 +134,7 @@ class Member:
             "advertise-client-urls": own,
             "listen-peer-urls": f"http://{self.host}:{self._peer_port}",
             "initial-advertise-peer-urls": f"http://{self.host}:{self._cluster[self.name]}",
-            "initial-cluster": ",".join(f"{name}=http://{self.host}:{port}" for name, port in self._cluster.items()),
+            "initial-cluster": self.initial_cluster,
             "logger": "zap",
             "log-level": "warn",
             **self._options,

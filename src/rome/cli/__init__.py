@@ -14,6 +14,7 @@
     rome load URL FILE              fill a new database from an archive
     rome retention URL [SECONDS]    show or change how long superseded versions are kept
     rome trim URL                   discard superseded versions now
+    rome restored URL [--all]       refuse transactions from before the server was restored from a backup
     rome drop URL [--yes]           delete a database
     rome doctor URL                 report what a store would lose in each kind of failure, and what is wrong with it
 

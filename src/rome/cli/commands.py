@@ -81,6 +81,8 @@ def main_parser() -> Parser:
     kept.add_argument("seconds", metavar="SECONDS", nargs="?", type=float)
     kept.add_argument("--max-bytes", metavar="BYTES", type=int, help="keep at most so many bytes of them")
     command("trim", maintain.run_trim, "discard row versions that are older than the retention")
+    restored = command("restored", maintain.run_restored, "refuse transactions from before a restore from a backup")
+    restored.add_argument("--all", action="store_true", help="of all databases of the server")
     drop = command("drop", maintain.run_drop, "delete the database and everything in it")
     drop.add_argument("--yes", action="store_true", help="do not ask")
     doctor = command("doctor", run_doctor, "report what would be lost in each kind of failure, and what is wrong")

@@ -1,4 +1,4 @@
-"""`rome list`, `retention`, `trim` and `drop`: look after databases."""
+"""`rome list`, `retention`, `trim`, `restored` and `drop`: look after databases."""
 
 from __future__ import annotations
 
@@ -50,6 +50,24 @@ def run_trim(parsed: argparse.Namespace) -> None:
         print(to_json({"commits": commits}))
     else:
         print(f"superseded row versions of {commits:,} commit{'' if commits == 1 else 's'} discarded")
+
+
+def run_restored(parsed: argparse.Namespace) -> None:
+    """Begin a new history of a database, or of each one of the server with --all, after a restore from a backup."""
+    if parsed.all:
+        server = make_url(parsed.url)
+        urls = [server.set(database=name) for name in rome.list_databases(parsed.url)]
+    else:
+        check_exists(parsed.url)
+        urls = [make_url(parsed.url)]
+    for url in urls:
+        rome.mark_restored(url)
+    names = [str(url.database) for url in urls]
+    if parsed.json:
+        print(to_json({"restored": names}))
+    else:
+        for name in names:
+            print(f"{name}: transactions from before the restore are refused from now on")
 
 
 def run_drop(parsed: argparse.Namespace) -> int:

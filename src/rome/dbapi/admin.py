@@ -103,6 +103,19 @@ def set_retention(url: str | URL, *, seconds: float | None = None, max_bytes: in
         return retention
 
 
+def mark_restored(url: str | URL) -> None:
+    """Begin a new history of a database, because its server was restored from a backup.
+
+    Call it before applications connect again. Transactions from before the restore then fail with a serialization error,
+    and no process relies on what it has read before. Nothing else changes.
+
+    Raises:
+        NotSupportedError: the store begins one by itself (LMDB, Redis).
+    """
+    with _opened(url) as store:
+        store.mark_restored()
+
+
 @contextmanager
 def _opened(url: str | URL) -> Iterator[Store]:
     location = parse_url(make_url(url)).location

@@ -37,6 +37,7 @@ from typing import ClassVar, NamedTuple, Self
 
 from msgspec import Struct
 
+from rome.errors import NotSupportedError
 from rome.store.diagnosis import Diagnosis, Finding, Level
 from rome.store.location import Location
 
@@ -416,6 +417,17 @@ class Store(ABC):
     @abstractmethod
     def set_retention(self, retention: Retention) -> None:
         """Change the retention for all clients."""
+
+    def mark_restored(self) -> None:
+        """Start a new history, because the store's data was replaced by an older copy: no snapshot from before is valid.
+
+        Raises:
+            NotSupportedError: this store starts one by itself when its server is started, or its file opened.
+        """
+        raise NotSupportedError(
+            f"{type(self).__name__} needs no such mark: it notices an older copy when the server is started again, or the "
+            "file is opened again by all processes"
+        )
 
     @abstractmethod
     def is_usable(self) -> bool:

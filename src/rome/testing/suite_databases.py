@@ -11,7 +11,14 @@ from secrets import token_hex
 
 import pytest
 
-from rome.errors import CommitAbortedError, ConflictError, SnapshotLostError, SnapshotTooOldError, StoreUnavailableError
+from rome.errors import (
+    CommitAbortedError,
+    ConflictError,
+    NotSupportedError,
+    SnapshotLostError,
+    SnapshotTooOldError,
+    StoreUnavailableError,
+)
 from rome.store.location import Location
 from rome.store.spi import BEYOND, Reserve, Retention, Store
 from rome.testing.harness import (
@@ -342,6 +349,23 @@ class TestConnection:
         assert client.begin().version > snapshot.version
         assert client.keys() == [b"acknowledged"]
         client.write(put(b"z"))
+
+    def test_marked_as_restored_it_refuses_older_snapshots_and_keeps_its_data(self, connect: Connect) -> None:
+        old, other = connect(), connect()
+        old.write(put(b"a"))
+        old.begin()
+        before = other.begin()
+        try:
+            other.store.mark_restored()
+        except NotSupportedError:
+            pytest.skip("it notices an older copy by itself")
+        with pytest.raises(SnapshotLostError):
+            old.keys()
+        with pytest.raises(SnapshotLostError):
+            old.commit(put(b"b"))
+        after = old.begin()
+        assert (old.keys(), after.version) == ([b"a"], before.version)
+        assert old.write(put(b"c")) > after.version
 
     def test_a_connection_that_goes_away_leaves_no_trace(self, connect: Connect) -> None:
         """Neither a connection that read and never ended its snapshot, nor one that conflicted."""

@@ -172,6 +172,8 @@ def _compare(compare: DriverCompare) -> Any:
             return CompareMessage(target=_MODIFIED, result=_LESS, mod_revision=operand + 1, key=key, range_end=stop)
         case Condition.CREATED_UP_TO:
             return CompareMessage(target=_CREATE, result=_LESS, create_revision=operand + 1, key=key, range_end=stop)
+        case Condition.MODIFIED_SINCE:
+            return CompareMessage(target=_MODIFIED, result=_GREATER, mod_revision=operand - 1, key=key)
         case Condition.MODIFIED_AT:
             return CompareMessage(target=_MODIFIED, result=_EQUAL, mod_revision=operand, key=key)
         case Condition.VALUE_IS:

@@ -118,11 +118,17 @@ def read_set(layout: Layout, head: Head, request: CommitRequest, led_to: LedTo) 
 
 
 def standing_conditions(layout: Layout, head: Head, request: CommitRequest, record: bytes) -> list[DriverCompare]:
-    """Return the conditions of every commit: its database, snapshot and id are valid."""
+    """Return the conditions of every commit: its database, snapshot and id are valid.
+
+    One of them is that the database has come as far as the snapshot. It has not if the engine was restored from a copy.
+    """
+    version = head.base + request.snapshot.version
+    reached = DriverCompare(Condition.MODIFIED_SINCE, version, layout.version)
     return [
+        *([reached] if request.snapshot.version else []),
         layout.exists(head.stored),
         DriverCompare(Condition.VALUE_BELOW, number8(request.snapshot.version + 1), layout.floor),
-        DriverCompare(Condition.MODIFIED_UP_TO, head.base + request.snapshot.version, layout.mark(CATALOG_TABLE)),
+        DriverCompare(Condition.MODIFIED_UP_TO, version, layout.mark(CATALOG_TABLE)),
         DriverCompare(Condition.MODIFIED_AT, 0, record),
     ]
 

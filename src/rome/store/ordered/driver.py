@@ -65,6 +65,8 @@ class Condition(Enum):
 
     MODIFIED_UP_TO = "modified up to"
     CREATED_UP_TO = "created up to"
+    MODIFIED_SINCE = "modified since"
+    """For one key, which must exist: its last change was at this revision or later."""
     MODIFIED_AT = "modified at"
     """For one key; 0 if it must be absent."""
     VALUE_IS = "value is"

@@ -10,6 +10,8 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 from threading import Lock
 
+from rome.store.spi import Version
+
 MAX_ENTRIES = 2_000
 """The most entries kept per index; if there are more, those of the index are forgotten."""
 
@@ -24,6 +26,9 @@ class Hints:
         self._indexes: dict[tuple[int, int], tuple[list[bytes], dict[bytes, bytes]]] = {}
         self.numbers: dict[int, bytes] = {}
         """Sequence -> its stored value; empty if there is none."""
+        self.newest: Version = 0
+        """The newest version that this process has heard of. A new connection that finds an older one knows that the
+        engine was restored from a copy."""
 
     def add(self, table: int, index: int, entries: Iterable[tuple[bytes, bytes]]) -> None:
         """Add existing entries, with the row keys that they lead to."""

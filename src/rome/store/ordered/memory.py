@@ -115,6 +115,8 @@ class MemoryEngine:
                 return all(pair.modified <= operand for pair in pairs)
             case Condition.CREATED_UP_TO:
                 return all(pair.created <= operand for pair in pairs)
+            case Condition.MODIFIED_SINCE:
+                return any(pair.modified >= operand for pair in pairs)
             case _:
                 return (pairs[0].modified if pairs else 0) == operand
 

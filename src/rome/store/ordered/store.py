@@ -40,6 +40,7 @@ from rome.store.ordered.driver import (
     Range,
     RangeResult,
     Revision,
+    RevisionAheadError,
     RevisionGoneError,
     TransactionOutcome,
     Write,
@@ -184,6 +185,9 @@ class OrderedStore(Store):
                 result = self._read(head, snapshot, requests, reserves)
             except RevisionGoneError as error:
                 raise SnapshotTooOldError.of() from error
+            except RevisionAheadError as error:
+                self._ask_head()  # which looks whether the engine was restored
+                raise SnapshotLostError.of(0 if snapshot is None else snapshot.version) from error
             except StoreUnavailableError:
                 self._snapshot = None
                 raise
@@ -300,6 +304,9 @@ class OrderedStore(Store):
                 return
             self._take_head(outcome.found[0])
         raise self._too_busy()
+
+    def mark_restored(self) -> None:
+        self._keep(self._renewed(self._ask_head()))
 
     def is_usable(self) -> bool:
         return not self._closed and self._driver.is_usable()
@@ -577,7 +584,9 @@ class OrderedStore(Store):
             conditions = [DriverCompare(Condition.MODIFIED_AT, 0, self._layout.description)]
             self._run(DriverTransaction(conditions, writes))
             outcome = self._run(DriverTransaction(then=self._head_range()))
-        self._take_head(outcome.found[0])
+        head = self._take_head(outcome.found[0])
+        if head.version < (newest := self._hints.newest):  # another connection has heard of more, just now or before
+            self._keep(self._checked_history(Snapshot(head.incarnation, newest)))
 
     def _head_range(self) -> list[Range]:
         return [self._layout.head_range()]
@@ -589,12 +598,31 @@ class OrderedStore(Store):
         return self._ask_head() if self._head is None else self._head
 
     def _ask_head(self) -> Head:
-        outcome = self._run(DriverTransaction(then=self._head_range()))
-        return self._take_head(outcome.found[0])
+        return self._take_head(self._run(DriverTransaction(then=self._head_range())).found[0])
 
     def _take_head(self, found: RangeResult) -> Head:
-        """Take the head; raise StoreUnavailableError if the database was dropped, FormatError if it is a newer
-        Rome's."""
+        """Take the head, or a newer one if it is older than what this connection has heard of.
+
+        That one was read at the same time, perhaps; or the engine was restored from a copy, and a new history begins.
+
+        Raises:
+            StoreUnavailableError: the database was dropped.
+            FormatError: it is a newer Rome's.
+        """
+        head = self._decoded(found)
+        known = self._last_snapshot
+        if head.incarnation == known.incarnation and head.version < known.version:
+            head = self._checked_history(known)
+        return self._keep(head)
+
+    def _keep(self, head: Head) -> Head:
+        if self._head is None or self._head.incarnation != head.incarnation:
+            self._hints = hints_of(self._engine, head.incarnation)
+        self._head = head
+        self._heard_of(Snapshot(head.incarnation, head.version))
+        return head
+
+    def _decoded(self, found: RangeResult) -> Head:
         try:
             head = read_head(self._layout, found)
         except (ValueError, TypeError) as error:
@@ -605,11 +633,24 @@ class OrderedStore(Store):
             raise FormatError(
                 f"database {self._database!r} has format {head.format}; this version of Rome knows {FORMAT}: upgrade"
             )
-        if self._head is None or self._head.incarnation != head.incarnation:
-            self._hints = hints_of(self._engine, head.incarnation)
-        self._head = head
-        self._heard_of(Snapshot(head.incarnation, head.version))
         return head
+
+    def _checked_history(self, known: Snapshot) -> Head:
+        """Return the present head. If it is older than a known one, a new history begins. One round trip, or three.
+
+        An engine that was restored from a copy assigns revisions again that it has assigned before.
+        """
+        head = self._decoded(self._run(DriverTransaction(then=self._head_range())).found[0])
+        if head.incarnation == known.incarnation and head.version < known.version:
+            head = self._renewed(head)
+        return head
+
+    def _renewed(self, head: Head) -> Head:
+        """Begin a new history, in which no snapshot of the old one is valid; return its head. Two round trips."""
+        writes = [Put(self._layout.description, encode(Description(head.format, secrets.token_bytes(16))))]
+        self._run(DriverTransaction([self._layout.exists(head.stored)], writes))  # or another client was faster
+        self._last_snapshot = Snapshot(b"", 0)
+        return self._decoded(self._run(DriverTransaction(then=self._head_range())).found[0])
 
     def _dropped(self) -> NoReturn:
         self._head = None
@@ -619,6 +660,7 @@ class OrderedStore(Store):
     def _heard_of(self, snapshot: Snapshot) -> None:
         if snapshot.incarnation != self._last_snapshot.incarnation or snapshot.version > self._last_snapshot.version:
             self._last_snapshot = snapshot
+            self._hints.newest = max(self._hints.newest, snapshot.version)
 
     def _run(self, transaction: DriverTransaction) -> TransactionOutcome:
         [outcome] = self._run_all([transaction])
