@@ -144,6 +144,7 @@ COMMANDS = [
     ["shell"],
     ["explain", "SELECT 1"],
     ["retention", "5"],
+    ["verify"],
     ["trim"],
     ["drop", "--yes"],
 ]
@@ -237,3 +238,17 @@ def test_dump_and_load_through_a_pipe(url: str, tmp_path: Path) -> None:
     dumped = subprocess.run([*rome_command, "dump", url, "-"], capture_output=True, check=True, timeout=60)
     subprocess.run([*rome_command, "load", copy, "-"], input=dumped.stdout, check=True, timeout=60, capture_output=True)
     assert rome.connect(copy).execute("SELECT count(*) FROM server").fetchone() == (3,)
+
+
+def test_verify_ends_with_status_1_if_something_is_wrong(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", url]) == 0
+    assert capsys.readouterr().out == "all rows, index entries and constraints are in order\n"
+    connection = rome.connect(url, foreign_keys="off")
+    connection.execute("CREATE TABLE child (server INTEGER REFERENCES server (id))")
+    connection.execute("INSERT INTO child VALUES (99)")
+    connection.commit()
+    connection.close()
+    assert main(["verify", url, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == [
+        {"table": "child", "where": "rowid 1", "reason": "it refers to a row of server that does not exist"}
+    ]

@@ -12,6 +12,7 @@
                                     show what a statement would read, wave by wave; --analyze runs it and counts
     rome dump URL FILE              write the database, as it is at one moment, into an archive
     rome load URL FILE              fill a new database from an archive
+    rome verify URL                 check that rows, index entries and constraints fit together
     rome retention URL [SECONDS]    show or change how long superseded versions are kept
     rome trim URL                   discard superseded versions now
     rome restored URL [--all]       refuse transactions from before the server was restored from a backup

@@ -18,6 +18,7 @@ from rome.cli.parser import Parser
 from rome.cli.query import run_query
 from rome.cli.shell import run_shell
 from rome.cli.tables import run_schema, run_tables
+from rome.cli.verify import run_verify
 
 _TAKES_PARAMETERS = ("explain", "query")
 _OPTION = re.compile("-[^0-9.]")
@@ -77,6 +78,7 @@ def main_parser() -> Parser:
     dump.add_argument("--force", action="store_true", help="replace the file if it exists")
     load = command("load", run_load, "fill a new database from an archive")
     load.add_argument("file", metavar="FILE", help="an archive; - is stdin")
+    command("verify", run_verify, "check that rows, index entries and constraints fit together")
     kept = command("retention", maintain.run_retention, "show or change how long superseded versions are kept")
     kept.add_argument("seconds", metavar="SECONDS", nargs="?", type=float)
     kept.add_argument("--max-bytes", metavar="BYTES", type=int, help="keep at most so many bytes of them")

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rome.catalog.mirror import Master
 from rome.catalog.rows import decode_row
-from rome.catalog.schema import Table
+from rome.catalog.schema import Index, Table
 from rome.codec.values import SqlValue
 from rome.engine.attempt.attempt import Attempt
 from rome.engine.attempt.sequence_table import SequenceTable
 from rome.engine.statement.pragma import HEADER_FIELDS
-from rome.store.spi import BEYOND, ORDER_INDEX, Row
+from rome.store.spi import BEYOND, ORDER_INDEX, Count, Row
 from rome.transaction.read_set import Validation
 
 StoredRow = tuple[int, tuple[SqlValue, ...]]
@@ -68,3 +68,15 @@ class StoredDatabase:
     def size(self, table: Table) -> int:
         """Bytes of a table's keys and records, without its indexes and superseded versions. Cost: it reads them all."""
         return sum(len(row.key) + len(row.record) for chunk in self.chunks(table) for row in chunk)
+
+    def entries(self, table: Table, rowid: int, values: Sequence[SqlValue]) -> list[tuple[Index, bytes]]:
+        """The key of each entry that a row must have, but for that of the order index.
+
+        Raises:
+            rome.errors.Error: SQLite cannot compute an expression of the row.
+        """
+        return self._current.reader.working_set.entries(table, rowid, values)
+
+    def counts(self, requests: Sequence[Count]) -> list[int]:
+        """The number of entries in each range. Cost: one round trip."""
+        return [int(found) for found in self._current.reader.transaction.ask(requests) if isinstance(found, int)]

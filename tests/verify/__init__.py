@@ -1,0 +1,1 @@
+"""rome.verify: what does not fit in a database is found."""
