@@ -25,10 +25,12 @@ if TYPE_CHECKING:
         trim,
         was_committed,
     )
+    from rome.dialect.versions import at_least, last_version
     from rome.retry import is_retryable, run_transaction, transactional
     from rome.retry.asynchronous import run_transaction_async, transactional_async
 
 __all__ = [
+    "at_least",
     "connect",
     "create_database",
     "database_exists",
@@ -36,6 +38,7 @@ __all__ = [
     "drop_database",
     "is_retryable",
     "kv",
+    "last_version",
     "list_databases",
     "mark_restored",
     "run_transaction",
@@ -48,8 +51,10 @@ __all__ = [
 ]
 
 
-_RETRY = {
+_ELSEWHERE = {
+    "at_least": "rome.dialect.versions",
     "is_retryable": "rome.retry",
+    "last_version": "rome.dialect.versions",
     "run_transaction": "rome.retry",
     "run_transaction_async": "rome.retry.asynchronous",
     "transactional": "rome.retry",
@@ -64,7 +69,7 @@ def __getattr__(name: str) -> object:
     if name == "kv":
         return import_module("rome.kv")
     if name in __all__:
-        return getattr(import_module(_RETRY.get(name, "rome.dbapi")), name)
+        return getattr(import_module(_ELSEWHERE.get(name, "rome.dbapi")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

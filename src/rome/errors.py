@@ -38,6 +38,7 @@
        │  └─ FormatError           the stored format is newer than this code
        ├─ MissingObjectError      02000: rome.kv: there is no object with this key
        ├─ ProgrammingError
+       │  └─ VersionTokenError     what rome.at_least was given is no version of this database
        └─ NotSupportedError        names the construct, and the way out
 
 Callers decide by fields, never by messages: `retryable`, `sqlstate`, and the fields of each class. The messages of
@@ -118,6 +119,37 @@ class MissingObjectError(DatabaseError):
     """There is no object with this key in the collection of rome.kv that is to be changed."""
 
     sqlstate = "02000"
+
+
+class VersionTokenError(ProgrammingError):
+    """What `rome.at_least` was given is not a version of this database, as `rome.last_version` gives it."""
+
+    @classmethod
+    def malformed(cls, token: object) -> Self:
+        """For something that is not a token, or not a whole one."""
+        return cls(f"{token!r:.80} is not a version that rome.last_version has given, or not all of it")
+
+    @classmethod
+    def of_another_database(cls, database: str) -> Self:
+        """For a token of a database with another name."""
+        return cls(f"the version is not one of database {database!r}: rome.last_version gave it for another database")
+
+    @classmethod
+    def of_another_history(cls) -> Self:
+        """For a token of a database of the same name."""
+        return cls(
+            "the version is of another history of this database: since rome.last_version gave it, the database has "
+            "failed over, was restored or made anew, so what the version had may be lost; or it is another server's "
+            "database of the same name"
+        )
+
+    @classmethod
+    def too_late(cls, snapshot: int, wanted: int) -> Self:
+        """For a transaction that has read something older."""
+        return cls(
+            f"the open transaction reads version {snapshot}, which is older than version {wanted}: COMMIT or ROLLBACK "
+            "first"
+        )
 
 
 class NotSupportedError(DatabaseError):

@@ -23,8 +23,11 @@ from rome.dbapi.sqlite3_options import checks_thread
 from rome.dbapi.url import make_url, parse_url
 from rome.engine.result import Stats
 from rome.engine.session.session import Session
+from rome.errors import VersionTokenError
 from rome.store.registry import store_class
+from rome.store.seen import place_of, saw
 from rome.tracing import tracer_of
+from rome.transaction.version_token import decode_token, encode_token, is_of
 from rome.workingset.sqlite_version import check_sqlite
 
 
@@ -55,8 +58,9 @@ class Connection(Callbacks, Absent):
     text_factory: TextFactory = str
     _session: Session | None = None
 
-    def __init__(self, session: Session, *, same_thread: bool = False) -> None:
+    def __init__(self, session: Session, *, database: str = "-", same_thread: bool = False) -> None:
         self._session = session
+        self._database = database
         self._isolation_level = session.isolation.value
         self._level_before = "SERIALIZABLE"
         self._thread = get_ident() if same_thread else None
@@ -269,6 +273,36 @@ class Connection(Callbacks, Absent):
         """What this connection has cost since it was opened: a copy of the counters."""
         return self.session.stats
 
+    def last_version(self) -> str:
+        """The newest version that this connection, or another one of this process, has read or committed, as a token.
+
+        Hand it to another process, for its at_least(). It tells nothing else, and is printable.
+
+        Cost: no round trip.
+        """
+        session = self.session
+        return encode_token(session.last_version(), self._database)
+
+    def at_least(self, version: str) -> None:
+        """Let this connection's transactions, from now on, see what the giver of the version had seen or committed.
+
+        That concerns near reads (`reads=near`); other reads always see it. A version is of one database.
+
+        Args:
+            version: what last_version() gave, in whichever process.
+
+        Raises:
+            VersionTokenError: it is not a version of this database, or the open transaction has read something older.
+                The next transaction's first statement raises it if only the store can tell.
+
+        Cost: no round trip. The next transaction's first read goes to the primary if the near server is behind.
+        """
+        session = self.session
+        token = decode_token(version)
+        if token.snapshot.incarnation != session.last_version().incarnation and not is_of(token, self._database):
+            raise VersionTokenError.of_another_database(self._database)
+        session.at_least(token.snapshot)
+
     def is_usable(self) -> bool:
         """Whether the connection is open, not known to be cut off from its store, and not inherited by a fork.
 
@@ -301,7 +335,10 @@ def connect(url: str | URL, **options: object) -> Connection:
     store_type = store_class(location.scheme)
     store = store_type.open(location) if tracer is None else tracer.open_store(store_type)
     try:
-        connection = Connection(Session(store, engine_options, tracer), same_thread=same_thread)
+        store.place = place_of(location)
+        saw(store.place, store.last_snapshot())
+        session = Session(store, engine_options, tracer)
+        connection = Connection(session, database=location.database, same_thread=same_thread)
     except BaseException:
         store.close()
         raise

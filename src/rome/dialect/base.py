@@ -22,11 +22,14 @@ from rome.dbapi.isolation import BEGINNINGS, LEVELS
 from rome.dbapi.private import drop_after, private_name
 from rome.dbapi.url import parse_url
 from rome.dialect.ddl import RomeDDLCompiler
+from rome.dialect.versions import rome_connection
 from rome.errors import ProgrammingError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Dialect, Engine
     from sqlalchemy.sql.selectable import GenerativeSelect
+
+    from rome.store.location import Location
 
 
 class RomeCompiler(SQLiteCompiler):
@@ -59,6 +62,12 @@ class RomeExecutionContext(SQLiteExecutionContext):
     @property
     def _has_rowcount(self) -> bool:
         return self._rowcount != () or self.cursor.description is None
+
+    def pre_exec(self) -> None:
+        """Honour the execution option `rome_at_least`, of the statement, its connection or its engine."""
+        version = self.execution_options.get("rome_at_least")
+        if version is not None:
+            rome_connection(self.root_connection).at_least(version)
 
 
 _EXTENSIONS = {
@@ -109,6 +118,8 @@ class RomeDialect(SQLiteDialect):
     insertmanyvalues_implicit_sentinel = InsertmanyvaluesSentinelOpts.ANY_AUTOINCREMENT
     portable_ddl = False
     """Whether the URL says `ddl=portable`. False in Alembic's offline mode, where the dialect is given no URL."""
+    location: Location | None = None
+    """What the engine's URL names; None in that mode."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -162,7 +173,8 @@ class RomeDialect(SQLiteDialect):
                 self._private_name = private
                 drop_after(self, url.set(database=private))
             url = url.set(database=self._private_name)
-        self.portable_ddl = parse_url(url).options.ddl == "portable"
+        self.location, options = parse_url(url)
+        self.portable_ddl = options.ddl == "portable"
         return [], {"url": url}
 
     # SQLAlchemy's types of a connection and of a level do not include Rome's: hence Any.

@@ -31,7 +31,7 @@ any other way.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Self
 
@@ -285,6 +285,16 @@ class Store(ABC):
 
     round_trips: int
     """How many times this connection has waited for the store since it was opened."""
+
+    near_trips: int = 0
+    """How many of these a near server has answered (`reads=near`)."""
+
+    place: Hashable = None
+    """How rome.store.seen knows the database; set by whoever opens the connection."""
+
+    at_least: Snapshot | None = None
+    """No new snapshot should be older than this one. The caller sets it, and checks the snapshots that it gets. A store
+    that reads the newest version every time need not look at it."""
 
     @classmethod
     @abstractmethod

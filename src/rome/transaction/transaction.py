@@ -13,7 +13,15 @@ from operator import attrgetter
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rome.errors import CommitAbortedError, CommitUnknownError, Error, NotReplicatedError, OperationalError
+from rome.errors import (
+    CommitAbortedError,
+    CommitUnknownError,
+    ConflictError,
+    Error,
+    NotReplicatedError,
+    OperationalError,
+)
+from rome.store.seen import VERSIONS, saw
 from rome.store.spi import (
     BEYOND,
     ORDER_INDEX,
@@ -36,6 +44,7 @@ from rome.transaction.memory_budget import DEFAULT_MAX_BYTES, MemoryBudget
 from rome.transaction.read_set import ReadSet, Validation
 from rome.transaction.reference_tables import SHARED, ReferenceTable, ReferenceTables
 from rome.transaction.snapshot_cache import EVERYTHING, SnapshotCache
+from rome.transaction.version_token import check_at_least
 from rome.transaction.write_set import CommitLimits, WriteSet
 
 RESOLVE_PAUSES_S = [0.01 * 2**attempt for attempt in range(9)]
@@ -159,7 +168,12 @@ class Transaction:
         requests += counts
         self.waves += 1
         result = self._store.read(self.snapshot, requests, reserves)
-        self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
+        snapshot = result.snapshot
+        if self.snapshot is None and (
+            self._store.at_least or VERSIONS.get(snapshot.incarnation, -1) < snapshot.version
+        ):
+            self._begin_at(snapshot)
+        self.snapshot, self.catalog_version = snapshot, result.catalog_version
         self._keep(requests, result.answers, incremental)
         return result.reserved
 
@@ -173,7 +187,8 @@ class Transaction:
         """
         self.waves += 1
         result = self._store.read(self.snapshot, requests)
-        self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
+        self._begin_at(result.snapshot)
+        self.catalog_version = result.catalog_version
         scans, answers = _asked(requests), _scans(result.answers)
         held = self.budget.used_bytes
         try:
@@ -193,11 +208,26 @@ class Transaction:
         resume: bytes | None = start
         while resume is not None:
             result = self._store.read(self.snapshot, [Scan(table_id, index_id, resume, stop)])
-            self.snapshot, self.catalog_version = result.snapshot, result.catalog_version
+            self._begin_at(result.snapshot)
+            self.catalog_version = result.catalog_version
             (found,) = _scans(result.answers)
             resume = found.resume
             self._count(found.rows)
             yield found.rows
+
+    def _begin_at(self, snapshot: Snapshot) -> None:
+        """Take a snapshot, if this is a new one, and note that the process has seen it.
+
+        Raises:
+            VersionTokenError, StoreBusyError: it is not what `at_least` asks for.
+        """
+        if self.snapshot is None:
+            store = self._store
+            if store.at_least is not None:
+                wanted, store.at_least = store.at_least, None
+                check_at_least(snapshot, wanted)
+            saw(store.place, snapshot)
+            self.snapshot = snapshot
 
     def _keep(
         self, requests: Sequence[Request], answers: Sequence[Answer], incremental: IncrementalScan | None
@@ -410,9 +440,19 @@ class Transaction:
         self.sent = request
         try:
             try:
-                return self._store.commit(request)
+                version = self._store.commit(request)
             except CommitUnknownError as lost:
-                return self._resolve(request, lost)
+                version = self._resolve(request, lost)
+            saw(self._store.place, Snapshot(snapshot.incarnation, version))
+            return version
+        except NotReplicatedError as committed:
+            saw(self._store.place, Snapshot(snapshot.incarnation, committed.version))
+            self.sent = None
+            raise
+        except ConflictError:  # with what is newer than the snapshot, which the next one shall have
+            saw(self._store.place, self._store.last_snapshot())
+            self.sent = None
+            raise
         except Error:  # the caller is told what became of it; after anything else, `settle` finds it out
             self.sent = None
             raise

@@ -34,9 +34,10 @@ from rome.engine.session.stored import StoredDatabase
 from rome.engine.session.use import OTHER, Use, busy
 from rome.engine.statement.parameters import Parameters, all_entered, check_count, entered
 from rome.engine.statement.syntax import check_syntax, check_text, classified, statement_of
-from rome.errors import InterfaceError, NotSupportedError, OperationalError, ProgrammingError
+from rome.errors import InterfaceError, NotSupportedError, OperationalError, ProgrammingError, VersionTokenError
 from rome.planner.parse.statement import Statement, StatementKind, classify, split_script
-from rome.store.spi import Store
+from rome.store.seen import newest_snapshot
+from rome.store.spi import Snapshot, Store
 
 Item = TypeVar("Item")
 
@@ -85,6 +86,7 @@ class Session:
         counted = self._context.stats
         stats = Stats(**{name: getattr(counted, name) for name in Stats.__slots__})
         stats.round_trips = self._context.store.round_trips
+        stats.near_trips = self._context.store.near_trips
         stats.turns = self._replay.turn.taken
         state = self._replay.state
         if type(state) is Attempt:
@@ -98,6 +100,33 @@ class Session:
         if self._use.user is not None:  # the running operation will find out; looking at the socket would disturb it
             return not self._closed
         return self._use.alone(lambda: not self._closed and self._context.store.is_usable())
+
+    # ------------------------------------------------------------ versions
+    def last_version(self) -> Snapshot:
+        """The newest version that this connection, or another one of the process, has read or committed; no trip."""
+        store = self._context.store
+        heard = store.last_snapshot()
+        seen = newest_snapshot(store.place) or heard
+        return heard if heard.incarnation == seen.incarnation and heard.version > seen.version else seen
+
+    def take_snapshot(self) -> None:
+        """Begin a transaction unless one is open, and fix its snapshot. Cost: a round trip, if it is not fixed yet."""
+        self._do(lambda: self._replay.begin().refresh())
+
+    def at_least(self, wanted: Snapshot) -> None:
+        """Let no later transaction read anything older than this version; no round trip.
+
+        Raises:
+            VersionTokenError: the open transaction has read something older. Whether the version is of this database
+                is seen at the next transaction's first read, which raises it, too.
+        """
+        state = self._replay.state
+        if type(state) is Attempt and (snapshot := state.transaction.snapshot) is not None:
+            if snapshot.incarnation == wanted.incarnation and snapshot.version >= wanted.version:
+                return
+            if self._context.isolation is not Isolation.READ_COMMITTED:
+                raise VersionTokenError.too_late(snapshot.version, wanted.version)
+        self._context.store.at_least = wanted
 
     # ------------------------------------------------------------ statements
     def execute(self, sql: str, parameters: Parameters = ()) -> Result:
