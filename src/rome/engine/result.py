@@ -42,6 +42,7 @@ class Stats:
         rows, bytes: fetched from the store.
         rows_written: put or deleted by commits.
         turns: lined up for.
+        near_trips: the part of the round trips that went to a near server (reads=near).
     """
 
     statements: int = 0
@@ -54,6 +55,7 @@ class Stats:
     conflicts: int = 0
     replays: int = 0
     turns: int = 0
+    near_trips: int = 0
 
     def since(self, before: Stats) -> Stats:
         """The difference to earlier counters."""

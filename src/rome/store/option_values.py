@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from rome.errors import URLError
+
 Address = tuple[str, int]
 """Host and port."""
 
@@ -33,6 +37,28 @@ def addresses(text: str, default_port: int) -> tuple[Address, ...]:
             raise ValueError
         found.append((host, int(port)))
     return tuple(found)
+
+
+def address(text: str, default_port: int) -> Address:
+    """Parse one `host:port`."""
+    [found] = addresses(text, default_port)
+    return found
+
+
+def reads_near(text: str) -> bool:
+    """Parse `reads`: whether to read at the nearest server."""
+    return {"near": True, "primary": False}[text.lower()]
+
+
+def check_near(values: Mapping[str, object]) -> None:
+    """Refuse options of near reads without `reads=near`.
+
+    Raises:
+        URLError: there is one.
+    """
+    astray = sorted(name for name in values if name.startswith("near"))
+    if astray and not values.get("reads"):
+        raise URLError(f"option {astray[0]} has no effect without reads=near: add reads=near, or leave it out")
 
 
 def shown(address: Address) -> str:

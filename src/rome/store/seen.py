@@ -7,11 +7,16 @@ that was seen there last.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from threading import Lock
+from typing import TypeVar
 
 from rome.store.location import Location
 from rome.store.spi import Snapshot, Version
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 MAX_DATABASES = 10_000
 """Beyond so many, the one whose version has not risen for the longest time is forgotten."""
@@ -19,10 +24,10 @@ MAX_DATABASES = 10_000
 _NAMING = ("db", "sentinel", "host", "unix_socket")
 """The options that say which server or which of its databases a URL means."""
 
-VERSIONS: dict[bytes, Version] = {}
+VERSIONS: OrderedDict[bytes, Version] = OrderedDict()
 """By incarnation. Others only look: every transaction asks, for whom a call would be too much."""
 
-_incarnations: dict[Hashable, bytes] = {}
+_incarnations: OrderedDict[Hashable, bytes] = OrderedDict()
 _lock = Lock()
 
 
@@ -35,16 +40,20 @@ def place_of(location: Location) -> Hashable:
 def saw(place: Hashable, snapshot: Snapshot) -> None:
     """Note a version that was read or committed. Cost: two look-ups, if it is not a newer one."""
     incarnation, version = snapshot.incarnation, snapshot.version
-    if VERSIONS.get(incarnation, -1) >= version and _incarnations.get(place) == incarnation:
+    if VERSIONS.get(incarnation, -1) >= version and (place is None or _incarnations.get(place) == incarnation):
         return
     with _lock:
-        # Put at the end again, so that the first ones are those that have not risen for long.
-        VERSIONS[incarnation] = max(version, VERSIONS.pop(incarnation, 0))
-        _incarnations.pop(place, None)
-        _incarnations[place] = incarnation
-        for known in (VERSIONS, _incarnations):
-            if len(known) > MAX_DATABASES:
-                known.pop(next(iter(known)))  # type: ignore[call-overload]
+        _keep(VERSIONS, incarnation, max(version, VERSIONS.get(incarnation, 0)))
+        if place is not None:
+            _keep(_incarnations, place, incarnation)
+
+
+def _keep(known: OrderedDict[Key, Value], key: Key, value: Value) -> None:
+    # Others look without the lock: the key must not be away for a moment.
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > MAX_DATABASES:
+        known.popitem(last=False)
 
 
 def newest_version(incarnation: bytes) -> Version:

@@ -290,7 +290,7 @@ class Store(ABC):
     """How many of these a near server has answered (`reads=near`)."""
 
     place: Hashable = None
-    """How rome.store.seen knows the database; set by whoever opens the connection."""
+    """How rome.store.seen knows the database, so that an engine can be asked for the newest version."""
 
     at_least: Snapshot | None = None
     """No new snapshot should be older than this one. The caller sets it, and checks the snapshots that it gets. A store

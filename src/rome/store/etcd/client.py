@@ -19,6 +19,7 @@ from rome.store.etcd.link import Call, EtcdLink, LinkLostError
 from rome.store.etcd.messages import AUTHENTICATE, STATUS, AuthenticateRequest, Method, StatusRequest
 from rome.store.etcd.settings import Settings
 from rome.store.etcd.versions import fault_of
+from rome.store.near import NearServer, near_server
 from rome.store.option_values import Address
 
 FIRST_ATTEMPT_S = 0.5, 3.0
@@ -42,6 +43,9 @@ SECONDS_PER_BYTE = 1 / 500_000
 PAUSE_S = 0.05
 """The pause between attempts that were refused at once, as by members without a leader."""
 
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How HTTP/2 begins: its preface, and empty settings, which a server answers."""
 
 _safe: set[Address] = set()
 """Members whose version this process has seen and found good; each is asked once."""
@@ -83,6 +87,15 @@ class EtcdClient:
         self._link: EtcdLink | None = None
         self._is_closed = False
         self._usual_s = USUAL_S
+        address = settings.addresses[0]
+        self.near = (
+            near_server(
+                (address, settings.near_max_lag_s), lambda: NearServer(address, PREFACE, settings.near_max_lag_s)
+            )
+            if settings.reads_near
+            else None
+        )
+        """The first member, if reads are near."""
 
     def call(
         self, calls: Sequence[tuple[Method, Any]], aside: Sequence[tuple[Method, Any]] = (), *, timeout_s: float = 0.0
@@ -100,6 +113,9 @@ class EtcdClient:
         """
         if self._is_closed:
             raise StoreUnavailableError("the connection is closed")
+        if self.near is not None and self._next and self.near.is_up():
+            self._disconnect()
+            self._next = 0
         requests = _encoded(calls)
         others = _encoded(aside)
         size = sum(len(request.body) for request in requests)
@@ -155,6 +171,18 @@ class EtcdClient:
     def server(self) -> str:
         """The address of the member that answers now; of all members if none does."""
         return self.settings.servers if self._link is None else self._link.server
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the near member answers now."""
+        return self.near is not None and self._next == 0
+
+    def leave_near(self) -> None:
+        """Go to the next member, and come back to the near one later."""
+        if self.near is not None and self._next == 0:
+            self.near.failed()
+            self._disconnect()
+            self._next = 1 % len(self.settings.addresses)
 
     def is_usable(self) -> bool:
         """Return False if the connection is known to be lost. Looks at the socket; no round trip."""
@@ -233,8 +261,11 @@ class EtcdClient:
         link.token = AUTHENTICATE.response.FromString(reply.body).token
 
     def _go_to_next_member(self, waited: bool, deadline: float) -> None:
-        self._disconnect()
-        self._next = (self._next + 1) % len(self.settings.addresses)
+        if self.is_near:
+            self.leave_near()
+        else:
+            self._disconnect()
+            self._next = (self._next + 1) % len(self.settings.addresses)
         if not waited:
             time.sleep(max(0.0, min(PAUSE_S, deadline - time.monotonic())))
 

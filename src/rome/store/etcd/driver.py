@@ -10,12 +10,14 @@ from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.failures import BytesLimitError, OperationsLimitError
 from rome.store.etcd.messages import (
     COMPACT,
+    STATUS,
     TXN,
     CompactionRequest,
     DeleteRangeRequest,
     PutRequest,
     RangeRequest,
     RequestOp,
+    StatusRequest,
     TxnRequest,
 )
 from rome.store.etcd.messages import Compare as CompareMessage
@@ -64,6 +66,8 @@ class EtcdDriver(Driver):
         self.client = client
         self._newest: Revision = 0
         """The newest revision that this connection was told of, or has committed."""
+        self.near_trips = 0
+        self.reads_near = client.settings.reads_near
 
     @property
     def trips(self) -> int:  # type: ignore[override]  # the driver's interface has an attribute, which is only read
@@ -93,6 +97,12 @@ class EtcdDriver(Driver):
                     f"the commit is a request of {message.ByteSize()} bytes, and Rome sends {MAX_BYTES} at most, since "
                     "a member could not read its own log after a larger one; commit less at a time"
                 )
+        only_reads = not fresh and not any(transaction.writes for transaction in transactions)
+        near = self.client.near if only_reads else None
+        before = self.client.trips
+        looks = near is not None and self.client.is_near and near.is_look_due()
+        if looks:
+            calls.append((STATUS, StatusRequest()))
         try:
             answers = self.client.call(calls, [(TXN, _txn(transaction, fresh=True)) for transaction in aside])
         except RevisionAheadError:
@@ -103,9 +113,16 @@ class EtcdDriver(Driver):
             raise _too_many_operations([message for _, message in calls], error) from error
         except BytesLimitError as error:
             raise _too_many_bytes([message for _, message in calls], error) from error
+        if near is not None and self.client.is_near:
+            self.near_trips += self.client.trips - before
+            if not answers.resent:
+                near.answered()
+            if looks and near.is_cut_off(has_leader=bool(answers.messages.pop().leader)):
+                self.client.leave_near()
+                return self._run(transactions, (), fresh=True)
         return [
             _outcome(transaction, message, resent=answers.resent)
-            for transaction, message in zip(transactions, answers.messages, strict=True)
+            for transaction, message in zip(transactions, answers.messages, strict=False)
         ]
 
     @property

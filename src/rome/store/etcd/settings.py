@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from rome.errors import URLError
 from rome.store.location import Location
-from rome.store.option_values import Address, addresses, flag, seconds, shown
+from rome.store.option_values import Address, address, addresses, check_near, flag, reads_near, seconds, shown
 from rome.store.spelling import did_you_mean
 
 DEFAULT_PORT = 2379
@@ -25,6 +25,8 @@ class Settings:
         addresses: the members' addresses, in the order in which they are tried.
         read_timeout_s: how long to wait for an answer in all, over all members that are tried.
         tls: the TLS settings; None without TLS.
+        reads_near: whether to read at the first of the addresses, at the version that it has.
+        near_max_lag_s: how long that member may have been without a leader.
         compact: whether Rome discards the cluster's history when no snapshot needs it any more.
         allow_unsafe_version: whether a member may have a version that can lose data (see versions.py).
     """
@@ -36,6 +38,8 @@ class Settings:
     read_timeout_s: float
     tls: Mapping[str, Any] | None
     compact: bool
+    reads_near: bool = False
+    near_max_lag_s: float = 30.0
     allow_unsafe_version: bool = False
 
     @property
@@ -84,6 +88,9 @@ _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "connect_timeout": (seconds, "seconds, 0.01 to 86400"),
     "read_timeout": (seconds, "seconds, 0.01 to 86400"),
     "host": (partial(addresses, default_port=DEFAULT_PORT), "host:port of a member, or several with commas"),
+    "reads": (reads_near, "near or primary"),
+    "near": (partial(address, default_port=DEFAULT_PORT), "host:port of the member to read at"),
+    "near_max_lag": (seconds, "seconds, 0.01 to 86400"),
     "compact": (flag, "true or false"),
     "allow_unsafe_version": (flag, "true or false"),
     "ssl": (flag, "true or false"),
@@ -117,15 +124,19 @@ def read_settings(location: Location) -> Settings:
         raise URLError(f"option {min(tls)} does nothing without ssl=true")
     if location.password is not None and not location.username:
         raise URLError("rome+etcd: a password without a user; write rome+etcd://user:password@host/database")
+    check_near(values)
+    near = (values["near"],) if "near" in values else ()
     own = ((location.host, location.port or DEFAULT_PORT),) if location.host else ()
     others = values.get("host", ())
     return Settings(
-        addresses=tuple(dict.fromkeys((*own, *others))) or (("localhost", DEFAULT_PORT),),
+        addresses=tuple(dict.fromkeys((*near, *own, *others))) or (("localhost", DEFAULT_PORT),),
         username=location.username or None,
         password=location.password,
         connect_timeout_s=values.get("connect_timeout", 5.0),
         read_timeout_s=values.get("read_timeout", 30.0),
         tls=tls if values.get("ssl") else None,
         compact=values.get("compact", True),
+        reads_near=values.get("reads", False),
+        near_max_lag_s=values.get("near_max_lag", 30.0),
         allow_unsafe_version=values.get("allow_unsafe_version", False),
     )

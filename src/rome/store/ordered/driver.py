@@ -153,6 +153,12 @@ class Driver(ABC):
     trips: int
     """How many times this connection has waited for the engine."""
 
+    near_trips: int = 0
+    """How many of these the near server has answered."""
+
+    reads_near: bool = False
+    """Whether new snapshots are read without `fresh`, at a near server."""
+
     @property
     @abstractmethod
     def server(self) -> str:

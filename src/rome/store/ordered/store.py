@@ -64,6 +64,7 @@ from rome.store.ordered.layout import (
 )
 from rome.store.ordered.numbers import Taking, plan_taking, settle_taking
 from rome.store.ordered.reading import MAX_OPERATIONS, LedRanges, Reading
+from rome.store.seen import newest_snapshot, place_of
 from rome.store.spi import (
     Claim,
     CommitRequest,
@@ -88,6 +89,7 @@ class OrderedStore(Store):
     """A connection to one database. A subclass says how to reach the engine."""
 
     def __init__(self, location: Location) -> None:
+        self.place = place_of(location)
         self._database = location.database
         self._layout = Layout(location.database)
         self._driver = self.connect(location)
@@ -119,6 +121,11 @@ class OrderedStore(Store):
     @property
     def round_trips(self) -> int:  # type: ignore[override]  # the interface has an attribute, which is only read
         return self._driver.trips
+
+    @property
+    def near_trips(self) -> int:  # type: ignore[override]
+        """How many of the trips a near server has answered."""
+        return self._driver.near_trips
 
     @classmethod
     def open(cls, location: Location) -> Self:
@@ -181,8 +188,12 @@ class OrderedStore(Store):
             raise SnapshotLostError.of_another(snapshot.version)
         while True:
             head = self._known_head()
+            # Numbers come from the leader: what wants some reads there, too, beside.
+            near = snapshot is None and self._driver.reads_near and not reserves
             try:
-                result = self._read(head, snapshot, requests, reserves)
+                result = self._read(head, snapshot, requests, reserves, fresh=snapshot is None and not near)
+                if near and (result is None or self._is_too_old(result.snapshot)):
+                    result = self._read(self._known_head(), snapshot, requests, reserves, fresh=True)
             except RevisionGoneError as error:
                 raise SnapshotTooOldError.of() from error
             except RevisionAheadError as error:
@@ -323,8 +334,22 @@ class OrderedStore(Store):
 
     # Reading
 
+    def _is_too_old(self, near: Snapshot) -> bool:
+        """Whether the process has seen something newer than what a near server has shown, or wants it."""
+        seen = newest_snapshot(self.place) or near
+        wanted = self.at_least or near
+        return not near.incarnation == seen.incarnation == wanted.incarnation or near.version < max(
+            seen.version, wanted.version, self._last_snapshot.version
+        )
+
     def _read(
-        self, head: Head, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve]
+        self,
+        head: Head,
+        snapshot: Snapshot | None,
+        requests: Sequence[Request],
+        reserves: Sequence[Reserve],
+        *,
+        fresh: bool,
     ) -> ReadResult | None:
         """Do one read; None if the database was not the one we assumed, which we now know."""
         layout, base = self._layout, head.base
@@ -342,7 +367,7 @@ class OrderedStore(Store):
         # More than one transaction takes: beside it where the revision is known already, else after it.
         beside = _reads(whole[MAX_OPERATIONS:]) if revision and not known else []
         takings = [taking.transaction] if taking is not None else []
-        outcomes = self._run_all([first, *beside, *takings], fresh=snapshot is None)
+        outcomes = self._run_all([first, *beside, *takings], fresh=fresh)
         about, *found = outcomes[0].found
         skipped = known if outcomes[0].held else frozenset()
         now = self._take_head(about)
@@ -574,7 +599,7 @@ class OrderedStore(Store):
     # The head, and the driver
 
     def _open(self) -> None:
-        outcome = self._run(DriverTransaction(then=self._head_range()))
+        outcome = self._run(DriverTransaction(then=self._head_range()), fresh=not self._driver.reads_near)
         if not outcome.found[0].pairs:
             writes = [
                 Put(self._layout.description, encode(Description(FORMAT, secrets.token_bytes(16)))),
@@ -662,8 +687,8 @@ class OrderedStore(Store):
             self._last_snapshot = snapshot
             self._hints.newest = max(self._hints.newest, snapshot.version)
 
-    def _run(self, transaction: DriverTransaction) -> TransactionOutcome:
-        [outcome] = self._run_all([transaction])
+    def _run(self, transaction: DriverTransaction, *, fresh: bool = True) -> TransactionOutcome:
+        [outcome] = self._run_all([transaction], fresh=fresh)
         return outcome
 
     def _run_all(self, transactions: Sequence[DriverTransaction], *, fresh: bool = True) -> list[TransactionOutcome]:

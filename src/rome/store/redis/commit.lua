@@ -13,7 +13,7 @@
   Phase 1 reads, validates, builds every argument, asks the type of every key and the permission for every command;
   phase 2 only writes, and nothing in it can raise. The lines `-- Step` are where a test raises.
   Returns {'done', version, work}, or, with nothing written, {'dropped'} | {'aborted'} | {'lost'} | {'catalog', version} |
-    {'format', stored} | {'old', version, table or -1} | {'conflict', table, index or -1, row key or start} |
+    {'format', stored} | {'old', version, table or -1} | {'conflict', table, index or -1, row key or start, version now} |
     {'turn', table, row key} | {'forbidden', command}
   Cost O(reads + writes + changes inside what was read), blocks the server ]]
 
@@ -54,7 +54,7 @@ for _, point in ipairs(points) do
   local rows = gather('HMGET', PREFIX .. 'r' .. table_id, row_keys)
   for n, row_key in ipairs(row_keys) do
     if (rows[n] and string.sub(rows[n], 1, 8) or '') ~= stamps[n] then
-      return { 'conflict', table_id, -1, row_key }
+      return { 'conflict', table_id, -1, row_key, version }
     end
   end
 end
@@ -106,7 +106,7 @@ for _, range in ipairs(ranges) do
     end
     for n = 1, 2 * count, 2 do
       if has_changed(table_id, index, since, rows, bounds[n], bounds[n + 1]) then
-        return { 'conflict', table_id, index, bounds[n] }
+        return { 'conflict', table_id, index, bounds[n], version }
       end
     end
   end

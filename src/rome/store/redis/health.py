@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from rome.callers import warn
 from rome.errors import PersistenceWarning, StoreConfigError
+from rome.store.option_values import Address
 
 SECTIONS = (b"server", b"replication", b"memory", b"persistence")
 OLDEST = (7, 0)
+
+_REPLICA = re.compile(r"slave\d+")
+_PAIR = re.compile(r"(\w+)=([^,]*)")
 
 _warned: set[str] = set()
 """Run ids of the servers of which this process has warned."""
@@ -51,6 +56,16 @@ class Health:
     def is_replica(self) -> bool:
         """Whether the server is a replica."""
         return self._facts.get("role") == "slave"
+
+    @property
+    def replicas(self) -> list[Address]:
+        """The replicas that follow this server, as it sees their addresses."""
+        lines = [dict(_PAIR.findall(line)) for name, line in self._facts.items() if _REPLICA.fullmatch(name)]
+        return [
+            (about["ip"], int(about["port"]))
+            for about in lines
+            if about.get("state") == "online" and about.get("ip") and about.get("port", "0") != "0"
+        ]
 
     def check(self, *, allow_eviction: bool) -> None:
         """Refuse a server that Rome cannot use.

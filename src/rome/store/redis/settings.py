@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from rome.errors import URLError
 from rome.store.location import Location
-from rome.store.option_values import Address, addresses, flag, seconds, shown
+from rome.store.option_values import Address, address, addresses, check_near, flag, reads_near, seconds, shown
 from rome.store.spelling import did_you_mean
 
 T = TypeVar("T")
@@ -28,6 +28,9 @@ class RedisSettings:
         tls: keyword arguments of redis-py's SSLConnection; None without TLS.
         wait_replicas: how many replicas must acknowledge a commit before it returns.
         wait_timeout_ms: how long to wait for them.
+        near_reads: whether to read at a replica. `near` is its address; None if the primary is to say it.
+        near_timeout_s: how long to wait for its answer.
+        near_max_lag_s: how long ago it may have heard from its primary.
     """
 
     host: str
@@ -46,6 +49,10 @@ class RedisSettings:
     sentinels: tuple[Address, ...] = ()
     sentinel_username: str | None = None
     sentinel_password: str | None = field(default=None, repr=False)
+    near_reads: bool = False
+    near: Address | None = None
+    near_timeout_s: float = 0.25
+    near_max_lag_s: float = 30.0
 
     @property
     def server(self) -> str:
@@ -83,9 +90,22 @@ _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "sentinel": (str, "the name that Sentinels have for the primary"),
     "sentinel_username": (str, "a name"),
     "sentinel_password": (str, "a password"),
+    "reads": (reads_near, "near or primary"),
+    "near": (partial(address, default_port=DEFAULT_PORT), "host:port of the replica to read at"),
+    "near_timeout": (seconds, "seconds, 0.01 to 86400"),
+    "near_max_lag": (seconds, "seconds, 0.01 to 86400"),
     "host": (partial(addresses, default_port=SENTINEL_PORT), "host:port of a Sentinel, or several with commas"),
 }
 OPTIONS = frozenset(_OPTIONS)
+
+NEAR_OPTIONS = frozenset({"reads", "near", "near_timeout", "near_max_lag"})
+PRIMARY_OPTIONS = frozenset(
+    {
+        *("unix_socket", "sentinel", "sentinel_username", "sentinel_password", "host"),
+        *("wait_replicas", "wait_timeout", "connect_timeout", "read_timeout"),
+    }
+)
+"""What a URL says of the primary only."""
 
 
 def read_settings(location: Location) -> RedisSettings:
@@ -135,7 +155,12 @@ def read_settings(location: Location) -> RedisSettings:
         sentinels=sentinels if sentinel is not None else (),
         sentinel_username=values.get("sentinel_username"),
         sentinel_password=values.get("sentinel_password"),
+        near_reads=values.get("reads", False),
+        near=values.get("near"),
+        near_timeout_s=values.get("near_timeout", 0.25),
+        near_max_lag_s=values.get("near_max_lag", 30.0),
     )
+    check_near(values)
     if settings.wait_replicas and settings.wait_timeout_ms >= settings.read_timeout_s * 1000:
         raise URLError("wait_timeout must be less than read_timeout, or no answer can come in time")
     return settings

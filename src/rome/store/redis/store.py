@@ -10,8 +10,9 @@ need versions that never ran backwards. That is checked when a connection is mad
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Sequence
-from typing import Any, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from msgspec.structs import replace
 from redis import exceptions
@@ -50,6 +51,7 @@ from rome.store.redis.messages import (
 )
 from rome.store.redis.names import PATTERN, database_name, meta_key, unescape
 from rome.store.redis.settings import OPTIONS, RedisSettings, read_settings
+from rome.store.seen import place_of
 from rome.store.spi import (
     Capabilities,
     Claim,
@@ -63,6 +65,9 @@ from rome.store.spi import (
     Store,
     Version,
 )
+
+if TYPE_CHECKING:
+    from rome.store.redis.near import NearReads
 
 FORMAT = 1
 """The format of the stored data. A greater one is refused."""
@@ -89,9 +94,13 @@ class RedisStore(Store):
 
     capabilities = Capabilities(durable=True, shared=True, network=True)
     options = OPTIONS
+    only_reads = False
+    """Whether it never writes: neither creates a database nor renews the incarnation."""
 
     def __init__(self, location: Location) -> None:
         self.round_trips = 0
+        self.near_trips = 0
+        self.place = place_of(location)
         self._settings = read_settings(location)
         self._server = self._settings.server
         self._database = location.database
@@ -104,11 +113,20 @@ class RedisStore(Store):
         self._closed = False
         self._snapshot: Snapshot | None = None
         self._last_snapshot = Snapshot(b"", 0)
+        self._near = _near_reads(location, self._settings) if self._settings.near_reads else None
+        self._after_conflict = False
+        """With near reads: whether the next snapshot must be the primary's newest, to be newer than what conflicted."""
+        self._at_replica = False
+        """Whether the server was a replica when we connected: if it is promoted, the incarnation must be renewed."""
 
     @classmethod
     def open(cls, location: Location) -> Self:
         store = cls(location)
-        store._connect(create=True)
+        try:
+            store._connect(create=True)
+        except (StoreUnavailableError, StoreBusyError):
+            if store._near is None or not store._open_near(store._near):
+                raise
         return store
 
     @classmethod
@@ -144,6 +162,8 @@ class RedisStore(Store):
     def read(
         self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
     ) -> ReadResult:
+        if self._near is not None:
+            return self._read_near(self._near, snapshot, requests, reserves)
         ask = self._ask_by_key
         for request in requests:
             if not isinstance(request, Get):
@@ -160,12 +180,80 @@ class RedisStore(Store):
         try:
             return ask(None, requests, reserves)
         except StoreUnavailableError as error:
-            # Nothing depends on the lost connection yet. After a timeout, however, the server is up and slow: asking
-            # again would only make the caller wait twice as long.
-            if not had_link or self._link is not None or isinstance(error.__cause__, exceptions.TimeoutError):
-                raise
-        self._connect(create=False)
+            self._connect_again(error, had_link=had_link)
         return ask(None, requests, reserves)
+
+    def _connect_again(self, error: StoreUnavailableError, *, had_link: bool) -> None:
+        """Connect if an old connection has turned out to be lost, and nothing depends on it yet; else raise the error.
+
+        After a timeout the server is up and slow: asking again would only make the caller wait twice as long.
+        """
+        if not had_link or self._link is not None or isinstance(error.__cause__, exceptions.TimeoutError):
+            raise error
+        self._connect(create=False)
+
+    def _read_near(
+        self, near: NearReads, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve]
+    ) -> ReadResult:
+        """Read at the replica, or else at the primary. Numbers are the primary's: what wants some reads there, too."""
+        if self._closed:
+            raise StoreUnavailableError.closed()
+        if snapshot is None:
+            self._snapshot = None
+        elif snapshot != self._snapshot:
+            raise SnapshotLostError.of_another(snapshot.version)
+        result = None
+        if not reserves and not (snapshot is None and self._after_conflict):
+            before = near.round_trips
+            try:
+                if snapshot is None:
+                    result = near.new_snapshot(requests, self.at_least, self._last_snapshot.version)
+                else:
+                    result = near.at(snapshot, requests)
+            finally:
+                self.near_trips += near.round_trips - before
+                self.round_trips += near.round_trips - before
+        if result is None:
+            began = time.perf_counter()
+            try:
+                result = self._read_as_of(snapshot, requests, reserves)
+            except ConflictError:
+                self._after_conflict = True
+                raise
+            self._after_conflict = False
+            near.primary_took(time.perf_counter() - began)
+            near.primary_is(result.snapshot.incarnation)
+        self._snapshot = result.snapshot
+        self._heard_of(result.snapshot)
+        return result
+
+    def _read_as_of(
+        self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve]
+    ) -> ReadResult:
+        """Read here, also as of a version that another connection has found.
+
+        A new connection renews the incarnation if it must, which then says that this version is lost.
+        """
+        only_gets = all(isinstance(request, Get) for request in requests)
+        ask = self._ask_by_key if only_gets else self._ask_script
+        had_link = self._link is not None
+        if not had_link:
+            self._connect(create=False)
+        try:
+            return ask(snapshot, requests, reserves)
+        except StoreUnavailableError as error:
+            self._connect_again(error, had_link=had_link)
+        return ask(snapshot, requests, reserves)
+
+    def _open_near(self, near: NearReads) -> bool:
+        """While the primary is away: whether the replica can be read."""
+        try:
+            result = near.new_snapshot((), None, 0)
+        finally:
+            self.near_trips = self.round_trips = near.round_trips
+        if result is not None:
+            self._last_snapshot = result.snapshot
+        return result is not None
 
     def release(self) -> None:
         self._snapshot = None
@@ -175,6 +263,8 @@ class RedisStore(Store):
 
     def commit(self, request: CommitRequest) -> Version:
         self._snapshot = None
+        if self._at_replica or self._near is not None:
+            self._ready_to_write()
         arguments, only_deletes = commit_arguments(request)
         script = scripts.COMMIT_DELETES if only_deletes else scripts.COMMIT
         incarnation, version = request.snapshot.incarnation, b"%d" % request.snapshot.version
@@ -196,9 +286,11 @@ class RedisStore(Store):
 
     def _refuse_commit(self, request: CommitRequest, reply: Reply) -> NoReturn:
         """Raise what commit.lua answered instead of applying it."""
+        self._after_conflict = True
         match reply[0]:
             case b"conflict":
-                _, table_id, index_id, escaped_key = reply
+                _, table_id, index_id, escaped_key, newest = reply
+                self._heard_of(Snapshot(request.snapshot.incarnation, newest))
                 key = unescape(escaped_key)
                 if index_id < 0:
                     raise ConflictError.of_row(table_id, key)
@@ -217,6 +309,7 @@ class RedisStore(Store):
     def resolve(self, transaction_id: bytes, snapshot: Version) -> Version | None:
         if self._link is None or not self._link.is_usable():
             self._connect(create=False)
+        self._ready_to_write()
         arguments = (transaction_id, b"%d" % snapshot, b"%d" % bool(self._settings.wait_replicas))
         reply = self._send(scripts.RESOLVE, self._command(scripts.RESOLVE, *arguments))
         match reply[0]:
@@ -227,6 +320,7 @@ class RedisStore(Store):
         return int(reply[1]) if reply[0] == b"done" else None
 
     def join_queue(self, ticket: bytes, claims: Sequence[Claim], lease_s: float) -> int:
+        self._ready_to_write()
         return int(
             self._run(scripts.LINE, ticket, b"%d" % max(1, round(lease_s * 1000)), *map(claim_argument, claims))[1]
         )
@@ -256,11 +350,25 @@ class RedisStore(Store):
         self._run(scripts.RETAIN, *_retention_arguments(retention))
 
     def is_usable(self) -> bool:
+        if self._near is not None and self._near.is_usable():
+            return True
         return self._link is not None and self._link.is_usable()
 
     def close(self) -> None:
         self._closed = True
         self._disconnect()
+        if self._near is not None:
+            self._near.close()
+
+    def _ready_to_write(self) -> None:
+        """Connect again where the present connection must not write, or, with near reads, has been lost meanwhile.
+
+        No snapshot depends on it then, and nothing was sent.
+        """
+        if self._closed:
+            return
+        if self._at_replica or (self._near is not None and (self._link is None or not self._link.is_usable())):
+            self._connect(create=False)
 
     def _connect(self, *, create: bool) -> None:
         """Connect, check the server, and make sure that the data is of its present incarnation.
@@ -274,12 +382,15 @@ class RedisStore(Store):
         link, health, (meta,) = _greet(self._settings, [(b"HMGET", self._meta, *fields)])
         self.round_trips += 1
         self._link = link
+        self._at_replica = health.is_replica
         try:
             if meta[0] is None and not create:
                 self._refuse([b"dropped"], 0)
             # A replica's data names its primary's run: it never serves older data than it has served before.
             if meta[0] is None or not (
-                health.is_replica or meta[3:] == [health.run_id.encode(), health.replication_id.encode()]
+                self.only_reads
+                or health.is_replica
+                or meta[3:] == [health.run_id.encode(), health.replication_id.encode()]
             ):
                 meta = self._run(
                     scripts.OPEN,
@@ -295,11 +406,14 @@ class RedisStore(Store):
                 raise self._damaged("its format, incarnation or version", error) from error
             if stored > FORMAT:
                 self._refuse([b"format", stored], 0)
-            health.warn()
+            if not self.only_reads:
+                health.warn()
         except BaseException:
             self._disconnect()
             raise
         self._last_snapshot = newest
+        if self._near is not None:
+            self._near.primary_is(newest.incarnation, health)
 
     def _disconnect(self) -> None:
         self._snapshot = None
@@ -512,6 +626,12 @@ def _greet(settings: RedisSettings, more: Sequence[Command]) -> tuple[RedisLink,
         link.close()
         raise
     return link, health, others
+
+
+def _near_reads(location: Location, settings: RedisSettings) -> NearReads:
+    from rome.store.redis.near import NearReads  # which makes a store of this class
+
+    return NearReads(location, settings)
 
 
 def _retention_arguments(retention: Retention) -> tuple[bytes, bytes]:
