@@ -106,8 +106,8 @@ def set_retention(url: str | URL, *, seconds: float | None = None, max_bytes: in
 def mark_restored(url: str | URL) -> None:
     """Begin a new history of a database, because its server was restored from a backup.
 
-    Call it before applications connect again. Transactions from before the restore then fail with a serialization error,
-    and no process relies on what it has read before. Nothing else changes.
+    Call it before applications connect again. Transactions from before the restore then fail with a serialization
+    error, and no process relies on what it has read before. Nothing else changes.
 
     Raises:
         NotSupportedError: the store begins one by itself (LMDB, Redis).

@@ -429,14 +429,14 @@ class Store(ABC):
         """Change the retention for all clients."""
 
     def mark_restored(self) -> None:
-        """Start a new history, because the store's data was replaced by an older copy: no snapshot from before is valid.
+        """Begin a new history, since an older copy has replaced the store's data: no snapshot from before is valid.
 
         Raises:
-            NotSupportedError: this store starts one by itself when its server is started, or its file opened.
+            NotSupportedError: this store begins one by itself when its server is started, or its file opened.
         """
         raise NotSupportedError(
-            f"{type(self).__name__} needs no such mark: it notices an older copy when the server is started again, or the "
-            "file is opened again by all processes"
+            f"{type(self).__name__} needs no such mark: it notices an older copy when its server has been started "
+            "again, or all processes have closed its file"
         )
 
     @abstractmethod

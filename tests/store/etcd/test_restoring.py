@@ -118,7 +118,7 @@ def test_command_refuses_who_has_seen_what_is_lost(
         insert(old, "from before")
     assert caught.value.retryable
     old.rollback()
-    assert names(old) == ["kept", *(f"new {number}" for number in range(6))], "the connection goes on in the new history"
+    assert names(old) == ["kept", *(f"new {number}" for number in range(6))], "it goes on in the new history"
     insert(old, "from now on")
     new.rollback()
     assert "from now on" in names(new)
