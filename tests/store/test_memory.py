@@ -42,7 +42,7 @@ def client(location: Location) -> SnapshotClient:
 
 def test_every_call_counts_as_a_round_trip_and_others_do_not(client: SnapshotClient) -> None:
     client.begin()
-    client.commit(put(b"a"))
+    client.commit(put(b"a", was=0))
     client.store.resolve(b"id", 0)
     client.store.trim()
     client.store.release()

@@ -32,9 +32,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> StoreMachine:
 
 def test_commit_that_the_queue_refused_may_be_applied_after_trimming(machine: StoreMachine) -> None:
     """It saw the newest version, and trimming keeps that one."""
-    machine.write_blindly(0, {KEYS[0]: b"r"})
+    machine.write_plain(0, {KEYS[0]: b"r"})
     machine.join_queue(0, True, [KEYS[0]])
-    machine.write_blindly(1, {KEYS[0]: b"s"})
+    machine.write_plain(1, {KEYS[0]: b"s"})
     refused = machine.sent[-1]
     assert refused.version is None, "the queue has refused it"
     machine.expire(2)
@@ -45,11 +45,11 @@ def test_commit_that_the_queue_refused_may_be_applied_after_trimming(machine: St
 
 
 def test_commit_below_what_was_trimmed_is_never_applied(machine: StoreMachine) -> None:
-    machine.write_blindly(0, {KEYS[0]: b"r"})
+    machine.write_plain(0, {KEYS[0]: b"r"})
     machine.join_queue(0, True, [KEYS[0]])
-    machine.write_blindly(1, {KEYS[0]: b"s"})
+    machine.write_plain(1, {KEYS[0]: b"s"})
     refused = machine.sent[-1]
-    machine.write_blindly(2, {KEYS[1]: b"r"})
+    machine.write_plain(2, {KEYS[1]: b"r"})
     machine.expire(2)
     machine.leave_queue(0)
     machine.repeat(1, 0)

@@ -32,11 +32,16 @@ def store() -> Iterator[FaultyStore]:
 
 
 def put(store: MemoryStore, **records: bytes | None) -> None:
-    """Commit rows of table 1, having read nothing."""
+    """Commit rows of table 1."""
     transaction = Transaction(store)
-    transaction.read([])
-    transaction.fix_snapshot()
+    read(transaction, *(get(key.encode(), Validation.ROWS) for key in records))
     transaction.commit(writes(**records))
+
+
+def commit_new_row(transaction: Transaction) -> None:
+    """Commit a row that nobody else writes."""
+    transaction.read_set.add_point(1, b"c", 0)
+    transaction.commit(writes(c=b"3"))
 
 
 def writes(**records: bytes | None) -> WriteSet:
@@ -104,9 +109,9 @@ def test_what_a_check_holds_on_to(
     others(**change)
     if conflicts:
         with pytest.raises(ConflictError):
-            transaction.commit(writes(c=b"3"))
+            commit_new_row(transaction)
     else:
-        transaction.commit(writes(c=b"3"))
+        commit_new_row(transaction)
 
 
 @pytest.mark.parametrize("check", [Validation.ROWS, Validation.KEYS])
@@ -116,7 +121,7 @@ def test_a_row_that_comes_where_there_was_none(store: FaultyStore, asked: ReadRe
     assert read(transaction, replace(asked, check=check)) == []
     others(x=b"came")
     with pytest.raises(ConflictError):
-        transaction.commit(writes(c=b"3"))
+        commit_new_row(transaction)
 
 
 def test_a_new_snapshot_sees_what_came_and_validates_what_was_read_before(store: FaultyStore) -> None:
@@ -127,7 +132,7 @@ def test_a_new_snapshot_sees_what_came_and_validates_what_was_read_before(store:
     assert read(transaction, get(b"a", Validation.NOTHING)) == [b"new"]
     assert transaction.renewed
     with pytest.raises(ConflictError):
-        transaction.commit(writes(c=b"3"))
+        commit_new_row(transaction)
 
 
 class TestLostAnswer:

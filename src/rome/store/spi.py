@@ -178,7 +178,7 @@ ReadRanges = Mapping[tuple[int, int, bool], Mapping[Bounds, Version]]
 with `rows`, also no row that the range leads to was updated since."""
 
 RowWrites = Mapping[int, Mapping[bytes, bytes | None]]
-"""Table -> row key -> the record to put; None: delete the row."""
+"""Table -> row key -> the record to put; None: delete the row. It may have been absent: then nothing is deleted."""
 
 EntryWrites = Mapping[tuple[int, int], Mapping[tuple[bytes, bytes], bool]]
 """(table, index) -> (index key, row key) -> whether the entry is to be added; else it is removed. Never of the order
@@ -188,7 +188,7 @@ index, which follows from the rows."""
 class Drop(Struct, frozen=True, gc=False):
     """Delete a table with its rows, indexes and history (`index_id` is None), or one index. No snapshot keeps it.
 
-    The same commit writes to table 0, so that every older snapshot is refused.
+    The same commit writes to table 0, so that every older snapshot is refused. It writes nothing into what it drops.
     """
 
     table_id: int
@@ -215,13 +215,17 @@ class CommitRequest(Struct, frozen=True, gc=False):
     The maps are the transaction's own, so that thousands of rows need no object each: a store does not change them, and
     they do not change any more. A map within may be empty.
 
+    Every row that is written is also in `points`, so that a store knows whether it exists. Rows of table 0 need not be,
+    since no commit is valid whose snapshot is older than the catalog's last change; one that is deleted exists, unless
+    its point says that it does not.
+
     Args:
         transaction_id: 16 bytes, unique forever; a repeated commit with the same id is applied once.
         snapshot: nothing older than this was read. The commit is refused if it is older than the retention, of another
             incarnation, or older than the catalog's last change.
         points, ranges: the read set. Rows and ranges that the transaction itself writes are in it as they were read.
         rows, entries: the writes. An entry to remove exists, and one to add does not.
-        drops: applied before the rows and entries.
+        drops: tables and indexes to delete, none of which is in `rows` or `entries`.
         sequences: {sequence: value to which it must be raised at least}. It may exceed MAX_NUMBER if nobody takes
             numbers of the sequence.
         settings: {sequence: value to which it is set, even if that is lower}; disjoint from `sequences`.

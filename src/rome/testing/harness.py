@@ -10,10 +10,12 @@ from typing import cast
 
 from msgspec import Struct
 
+from rome.errors import ConflictError, Error
 from rome.store.location import Location
 from rome.store.memory import MemoryStore
 from rome.store.spi import (
     BEYOND,
+    CATALOG_TABLE,
     ORDER_INDEX,
     Answer,
     Bounds,
@@ -29,6 +31,7 @@ from rome.store.spi import (
     Store,
     Version,
 )
+from rome.testing.request_rules import check_request
 
 AWKWARD_NAMES = (
     "plain",
@@ -69,11 +72,16 @@ class RangeCheck(Struct, frozen=True):
 
 
 class RowWrite(Struct, frozen=True):
-    """Put a record, or delete the row (`record` None)."""
+    """Put a record, or delete the row (`record` None).
+
+    `was` is the version of the row as it was read, 0 if it was absent. If it is None, the client reads the row at its
+    snapshot when it makes the request, unless the request names the row as read.
+    """
 
     table_id: int
     key: bytes
     record: bytes | None
+    was: Version | None = None
 
 
 class EntryWrite(Struct, frozen=True):
@@ -144,13 +152,17 @@ def commit_request(
     for write in writes:
         if isinstance(write, RowWrite):
             rows.setdefault(write.table_id, {})[write.key] = write.record
+            if write.was is not None:
+                points.setdefault(write.table_id, {})[write.key] = write.was
         elif isinstance(write, EntryWrite):
             entries.setdefault((write.table_id, write.index_id), {})[write.index_key, write.row_key] = write.present
         else:
             drops.append(write)
-    return CommitRequest(
+    request = CommitRequest(
         transaction_id, snapshot, points, ranges, rows, entries, drops, sequences or {}, settings or {}, ticket
     )
+    check_request(request)
+    return request
 
 
 class SnapshotClient:
@@ -250,34 +262,67 @@ class SnapshotClient:
         transaction_id: bytes | None = None,
     ) -> CommitRequest:
         """The request that `commit` sends."""
+        unread = _unread(writes, read)
+        try:
+            points = _points(unread, self.read(*unread)) if unread else []
+        except Error as error:  # the test would take it for the commit's
+            raise AssertionError("the snapshot cannot be read: say what the rows were before") from error
         return commit_request(
             transaction_id or token_bytes(16),
             self.snapshot,
             writes,
-            read,
+            [*read, *points],
             sequences=sequences or {},
             settings=settings or {},
             ticket=self.ticket,
         )
 
     def write(self, *writes: StoreWrite) -> Version:
-        """Commit with a new snapshot and an empty read set, so that it cannot conflict."""
-        self.begin()
-        return self.commit(*writes)
+        """Commit with a new snapshot, at once; again and again if others write the same rows meanwhile."""
+        unread = _unread(writes, ())
+        while True:
+            found = self.store.read(None, unread)
+            self.snapshot = found.snapshot
+            try:
+                return self.commit(*writes, read=_points(unread, found.answers))
+            except ConflictError as conflict:
+                if type(conflict) is not ConflictError:
+                    raise
+
+
+def _unread(writes: Sequence[StoreWrite], read: Sequence[Point | RangeCheck]) -> list[Get]:
+    """What reads the rows that are written and that nothing says how they were read."""
+    known = {(check.table_id, check.key) for check in read if isinstance(check, Point)}
+    keys: dict[int, dict[bytes, None]] = {}
+    for write in writes:
+        if not isinstance(write, RowWrite) or write.was is not None or (write.table_id, write.key) in known:
+            continue
+        if write.table_id != CATALOG_TABLE or write.record is None:
+            keys.setdefault(write.table_id, {})[write.key] = None
+    return [Get(table, tuple(wanted)) for table, wanted in keys.items()]
+
+
+def _points(gets: Sequence[Get], answers: Sequence[Answer]) -> list[Point]:
+    """The points of rows as `gets` have read them."""
+    points = []
+    for get, rows in zip(gets, answers, strict=True):
+        assert isinstance(rows, list)
+        points += [Point(get.table_id, key, row.version if row else 0) for key, row in zip(get.keys, rows, strict=True)]
+    return points
 
 
 Connect = Callable[[], SnapshotClient]
 """The fixture `connect`: opens one more connection to the test's database."""
 
 
-def put(key: bytes, record: bytes = b"record", table: int = 1) -> RowWrite:
-    """A write that inserts or replaces a row."""
-    return RowWrite(table, key, record)
+def put(key: bytes, record: bytes = b"record", table: int = 1, was: Version | None = None) -> RowWrite:
+    """A write that inserts or replaces a row; `was` as in RowWrite."""
+    return RowWrite(table, key, record, was)
 
 
-def delete(key: bytes, table: int = 1) -> RowWrite:
-    """A write that deletes a row."""
-    return RowWrite(table, key, None)
+def delete(key: bytes, table: int = 1, was: Version | None = None) -> RowWrite:
+    """A write that deletes a row; `was` as in RowWrite."""
+    return RowWrite(table, key, None, was)
 
 
 def enter(index_key: bytes, row_key: bytes, index: int = 1, table: int = 1) -> EntryWrite:

@@ -48,7 +48,9 @@ T = TypeVar("T")
 
 CONNECTIONS = 3
 PLAIN_TABLE = 1
-"""A table without indexes except its order index, so that it can be written without being read."""
+"""A table without indexes except its order index."""
+LOG_TABLE = 2
+"""Each row has a key of its own, so that no commit conflicts because of it."""
 
 _LONG = b"p" * 600
 KEYS = [b"\x00\x00", b"\x00\x01", b"a", b"b\x00", b"b\x01", b"\xfe", _LONG + b"\x00", _LONG + b"\x01"]
@@ -143,7 +145,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.known = defaultdict(partial(deque, maxlen=5))
         """{(table, index): what they held at some snapshots of the store}"""
         # Ids of tables and indexes are never used again.
-        self.table, self.indexes, self.next_id = 2, [1, 2], 3
+        self.table, self.indexes, self.next_id = 3, [1, 2], 3
         self.dropped: list[tuple[int, int]] = []
 
     def _connect(self) -> _Twin:
@@ -167,7 +169,7 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize(plain=row_writes, indexed=row_writes)
     def fill(self, plain: dict[bytes, bytes | None], indexed: dict[bytes, bytes | None]) -> None:
         """Begin with some rows in both tables."""
-        self.write_blindly(0, plain)
+        self.write_plain(0, plain)
         self.commit(0, indexed, None)
 
     # Reading
@@ -292,7 +294,7 @@ class StoreMachine(RuleBasedStateMachine):
         twin.begin()
         self._remember_range(twin, *self._path(path), *bounds, rows=rows)
         self._write_by_another(connection, path, writes)
-        self._commit(twin, [RowWrite(PLAIN_TABLE, KEYS[0], b"")])
+        self._commit(twin, [self._log()])
 
     @rule(connection=connections, path=paths, bounds=ranges, writes=row_puts | row_writes)
     def commit_what_rests_on_late_reads(
@@ -306,14 +308,20 @@ class StoreMachine(RuleBasedStateMachine):
         table, index = self._path(path)
         self._remember_range(twin, table, index, *bounds, rows=True)
         self._read_rows(twin, table, list(writes))
-        self._commit(twin, [RowWrite(PLAIN_TABLE, KEYS[0], b"")])
+        self._commit(twin, [self._log()])
 
     @rule(connection=connections, writes=row_writes)
-    def write_blindly(self, connection: int, writes: dict[bytes, bytes | None]) -> None:
-        """Write rows without reading them."""
+    def write_plain(self, connection: int, writes: dict[bytes, bytes | None]) -> None:
+        """Write rows of the plain table on a new snapshot."""
         twin = self.twins[connection]
         twin.begin()
+        self._read_rows(twin, PLAIN_TABLE, list(writes))
         self._commit(twin, [RowWrite(PLAIN_TABLE, key, record) for key, record in writes.items()])
+
+    @rule(connection=connections)
+    def log(self, connection: int) -> None:
+        """Write a row that nobody has read, in a transaction that may have read others."""
+        self._commit(self._begun(connection), [self._log()])
 
     @rule(connection=connections)
     def only_validate(self, connection: int) -> None:
@@ -351,7 +359,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Resolve a request that was sent, or one that is going to be sent."""
         twin = self._begun(connection)
         if not (sent and self.sent):
-            self.sent.append(self._requests(twin, [RowWrite(PLAIN_TABLE, KEYS[back], b"late")]))
+            self.sent.append(self._requests(twin, [self._log()]))
             back = 0
         request = self.sent[-1 - back % len(self.sent)]
         if not request.expired:
@@ -407,6 +415,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.next_id += 1
         return self.next_id
 
+    def _log(self) -> RowWrite:
+        return RowWrite(LOG_TABLE, self._new_id().to_bytes(4, "big"), b"logged", was=0)
+
     def _path(self, path: int) -> tuple[int, int]:
         if path < 0:
             return PLAIN_TABLE, ORDER_INDEX
@@ -415,7 +426,7 @@ class StoreMachine(RuleBasedStateMachine):
     def _write_by_another(self, connection: int, path: int, writes: dict[bytes, bytes | None]) -> None:
         other = (connection + 1) % CONNECTIONS
         if path < 0:
-            self.write_blindly(other, writes)
+            self.write_plain(other, writes)
         else:
             self.twins[other].begin()
             self.commit(other, writes, None)
@@ -457,7 +468,7 @@ class StoreMachine(RuleBasedStateMachine):
         )
 
     def _compare_everything(self, twin: _Twin) -> None:
-        for table, index in [(0, ORDER_INDEX), *map(self._path, range(-1, 3)), *self.dropped]:
+        for table, index in [(0, ORDER_INDEX), (LOG_TABLE, ORDER_INDEX), *map(self._path, range(-1, 3)), *self.dropped]:
             answers = self._both(twin, partial(_scan_and_count, table=table, index=index))
             if answers is None:
                 return

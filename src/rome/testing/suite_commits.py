@@ -56,13 +56,16 @@ class TestCommit:
         assert client.commit(read=[Point(1, b"b", 0)]) == newest
         assert client.begin().version == newest
 
-    def test_blind_write_from_the_last_snapshot(self, connect: Connect) -> None:
+    def test_commit_without_a_read_rests_on_the_last_snapshot(self, connect: Connect) -> None:
+        """New rows whose keys are taken for absent are written without any read; COMMIT finds out if they are not."""
         client, other = connect(), connect()
         other.write(put(b"a", b"1"))
         client.snapshot = client.store.last_snapshot()
-        client.commit(put(b"a", b"2"))
+        client.commit(put(b"b", was=0))
+        with pytest.raises(ConflictError):
+            client.commit(put(b"a", b"2", was=0))
         other.begin()
-        assert other.record(b"a") == b"2"
+        assert [(row.key, row.record) for row in other.scan()] == [(b"a", b"1"), (b"b", b"record")]
 
     def test_deleting_what_is_not_there_changes_nothing(self, connect: Connect) -> None:
         reader, writer = connect(), connect()
@@ -378,7 +381,7 @@ class TestCatalogVersion:
         client.begin()
         other.write(change_catalog())
         with pytest.raises(CatalogChangedError):
-            client.commit(put(b"a"), sequences={1: 100})
+            client.commit(put(b"a", was=0), sequences={1: 100})
         with pytest.raises(CatalogChangedError):
             client.commit()
         assert _reserve(client, Reserve(1, 1)) == [1]
@@ -439,13 +442,18 @@ class TestDrop:
         assert client.count(2) == 299
         assert client.count(1, table=2) == 300
 
-    def test_drop_comes_before_the_writes_of_its_commit(self, client: SnapshotClient) -> None:
+    def test_the_commit_of_a_drop_writes_to_what_is_left(self, client: SnapshotClient) -> None:
+        """A new table in place of one, and a new index in place of another."""
         version = client.write(
-            Drop(1), put(b"new"), enter(b"k", b"new"), Drop(2, 1), enter(b"k", b"0005", 1, 2), change_catalog()
-        )
+            Drop(1), put(b"new", table=3), enter(b"k", b"new", 1, 3),
+            Drop(2, 1), put(b"new", table=2), enter(b"k", b"new", 2, 2), enter(b"k", b"0005", 3, 2), change_catalog(),
+        )  # fmt: skip
         client.begin()
-        assert client.scan() == client.scan(1) == [Row(b"new", version, b"record")]
-        assert client.keys(1, table=2) == [b"0005"]
+        new = Row(b"new", version, b"record")
+        assert client.scan() == client.scan(1) == client.scan(1, table=2) == []
+        assert client.scan(table=3) == client.scan(1, table=3) == client.scan(2, b"k", b"k\xff", table=2) == [new]
+        assert client.keys(3, table=2) == [b"0005"]
+        assert (client.count(table=2), client.count(2, table=2)) == (1501, 301)
 
     def test_dropping_what_is_not_there_is_no_error(self, client: SnapshotClient) -> None:
         client.write(Drop(9), Drop(1, 9), change_catalog())
@@ -460,4 +468,4 @@ class TestDrop:
         with pytest.raises((CatalogChangedError, SnapshotLostError)):
             old.scan()
         with pytest.raises((CatalogChangedError, SnapshotLostError)):
-            old.commit(put(b"z"), read=[RangeCheck(1, 0, b"", BEYOND, seen, rows=True)])
+            old.commit(put(b"z", was=0), read=[RangeCheck(1, 0, b"", BEYOND, seen, rows=True)])

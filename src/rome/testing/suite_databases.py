@@ -126,7 +126,7 @@ class TestRetention:
         writer.write(put(b"a"))
         _expire(writer.store, store_under_test)
         with pytest.raises(SnapshotTooOldError):
-            client.commit(put(b"b"), read=[] if blind else [RangeCheck(1, 0, b"c", b"d", seen, rows=True)])
+            client.commit(put(b"b", was=0), read=[] if blind else [RangeCheck(1, 0, b"c", b"d", seen, rows=True)])
         writer.store.set_retention(Retention())
         client.begin()
         assert client.keys() == [b"a"]
@@ -147,7 +147,7 @@ class TestRetention:
         client.store.set_retention(Retention(3600.0, 50_000))
         for _ in range(20):
             client.write(put(b"a", b"x" * 10_000))
-        early = client.request(put(b"late"))
+        early = client.request(put(b"late", was=0))
         for _ in range(20):
             client.write(put(b"a", b"x" * 10_000))
         client.store.trim()
@@ -292,7 +292,7 @@ class TestDatabases:
         with pytest.raises((SnapshotLostError, StoreUnavailableError)):
             old.get(b"a")
         with pytest.raises((SnapshotLostError, StoreUnavailableError)):
-            old.commit(put(b"a"))
+            old.commit(put(b"a", was=0))
         old.store.close()
         new.begin()
         assert new.keys() == [b"b"]

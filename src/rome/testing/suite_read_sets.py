@@ -9,7 +9,18 @@ import pytest
 
 from rome.errors import ConflictError
 from rome.store.spi import BEYOND, Drop, Reserve, Row
-from rome.testing.harness import Connect, Point, RangeCheck, SnapshotClient, StoreWrite, delete, enter, leave, put
+from rome.testing.harness import (
+    Connect,
+    Point,
+    RangeCheck,
+    SnapshotClient,
+    StoreWrite,
+    change_catalog,
+    delete,
+    enter,
+    leave,
+    put,
+)
 
 
 class TestReadSet:
@@ -127,7 +138,7 @@ class TestReadSet:
         client = connect()
         seen = client.begin().version
         writer.write(put(b"d", b"new"))
-        client.commit(put(b"x", table=2), read=[RangeCheck(1, index, start, stop, seen, rows=False)])
+        client.commit(put(b"x", table=2, was=0), read=[RangeCheck(1, index, start, stop, seen, rows=False)])
         _conflicts(client, RangeCheck(1, index, start, stop, seen, rows=True), keys=[start, b"d"])
 
     @pytest.mark.parametrize("rows", [False, True])
@@ -152,7 +163,7 @@ class TestReadSet:
         seen = client.begin().version
         client.snapshot = oldest
         client.commit(
-            put(b"z"), read=[RangeCheck(1, 0, b"c", b"e", seen, True), RangeCheck(1, 1, b"k", b"l", seen, True)]
+            put(b"z", was=0), read=[RangeCheck(1, 0, b"c", b"e", seen, True), RangeCheck(1, 1, b"k", b"l", seen, True)]
         )
         writer.write(delete(b"c"), leave(b"kc", b"c"))
         for index, start in [(0, b"c"), (1, b"k")]:
@@ -168,7 +179,7 @@ class TestReadSet:
             RangeCheck(1, 0, b"c", b"e", seen.version, rows=True),
             RangeCheck(1, 0, b"f", b"g", seen.version, False),
         ]
-        client.commit(put(b"z"), read=valid)
+        client.commit(put(b"z", was=0), read=valid)
         client.snapshot = seen
         _conflicts(client, RangeCheck(1, 0, b"e", b"g", seen.version, rows=True), keys=[b"e", b"f"])
 
@@ -226,7 +237,8 @@ class TestReadSet:
                 delete(b"b"),
                 leave(b"kb", b"b"),
                 put(b"a", table=2),
-                Drop(1, 1),
+                Drop(2, 1),
+                change_catalog(),
                 read=[Point(1, b"c", 0)],
             )
         client.begin()
@@ -286,7 +298,11 @@ def _conflicts(client: SnapshotClient, *reads: Point | RangeCheck, keys: Sequenc
     """A commit that read `reads` conflicts over table 1 and one of `keys`, and writes nothing at all."""
     with pytest.raises(ConflictError) as caught:
         client.commit(
-            put(b"unwritten"), enter(b"unwritten", b"unwritten"), put(b"u", table=3), read=reads, sequences={77: 1000}
+            put(b"unwritten", was=0),
+            enter(b"unwritten", b"unwritten"),
+            put(b"u", table=3, was=0),
+            read=reads,
+            sequences={77: 1000},
         )
     assert type(caught.value) is ConflictError
     assert caught.value.table == 1

@@ -199,7 +199,7 @@ class TestSnapshot:
                 client.store.read(forged, [Get(1, (b"a",))])
             client.snapshot = forged
             with pytest.raises(SnapshotLostError):
-                client.commit(put(b"a"))
+                client.commit(put(b"a", was=0))
         client.begin()
         assert client.get(b"a") == [None]
 

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
-from rome.store.spi import BEYOND, Count, Get, Request, Reserve, Scan
-from rome.testing.harness import Connect, Point, SnapshotClient, StoreUnderTest, enter, put
+from rome.store.spi import BEYOND, Count, Drop, Get, Request, Reserve, Scan
+from rome.testing.harness import (
+    Connect,
+    Point,
+    RowWrite,
+    SnapshotClient,
+    StoreUnderTest,
+    change_catalog,
+    delete,
+    enter,
+    leave,
+    put,
+)
 
 MANY = [b"%03d" % number for number in range(200)]
 """More rows than a store guesses that a range leads to."""
@@ -45,6 +57,20 @@ class TestRoundTrips:
         client.begin()
         request = client.request(put(b"c"), enter(b"k", b"c"), read=[Point(1, b"c", 0)], sequences={1: 100})
         assert _trips(client, lambda: client.store.commit(request)) <= 1
+
+    def test_a_commit_is_one_whatever_it_writes(self, client: SnapshotClient) -> None:
+        client.write(change_catalog())
+        client.begin()
+        request = client.request(
+            put(b"a", b"2"), put(b"b"), delete(b"never there"), leave(b"k", b"a"), enter(b"l", b"a"),
+            Drop(2), Drop(1, 9), RowWrite(0, change_catalog().key, None), sequences={1: 100}, settings={2: 5},
+        )  # fmt: skip
+        unread = replace(request, points={table: points for table, points in request.points.items() if table})
+        assert _trips(client, lambda: client.store.commit(unread)) <= 1
+        client.begin()
+        assert (client.keys(), client.keys(1), client.keys(table=0), client.keys(table=2)) == (
+            [b"a", b"b"], [b"a"], [], []
+        )  # fmt: skip
 
     def test_the_rest_of_a_transaction_costs_none(self, client: SnapshotClient) -> None:
         client.begin()

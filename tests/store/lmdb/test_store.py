@@ -620,7 +620,9 @@ class TestErrors:
                 return getattr(opened, name)
 
         monkeypatch.setattr(store._environment, "_lmdb", Environment())
-        request = CommitRequest(token_bytes(16), store.last_snapshot(), rows={1: {b"a": b"record"}})
+        request = CommitRequest(
+            token_bytes(16), store.last_snapshot(), points={1: {b"a": 0}}, rows={1: {b"a": b"record"}}
+        )
         with pytest.raises(expected) as caught:
             store.commit(request)
         if isinstance(caught.value, CommitUnknownError):

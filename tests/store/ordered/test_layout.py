@@ -15,7 +15,7 @@ from rome.errors import CorruptRecordError, FormatError
 from rome.store.location import Location
 from rome.store.ordered import committing
 from rome.store.ordered.driver import DriverTransaction, Put
-from rome.store.ordered.layout import Layout, database_name, encode, quoted, row_key_of, without
+from rome.store.ordered.layout import Layout, database_name, encode, quoted, row_key_of
 from rome.store.ordered.memory import MemoryEngine
 from rome.store.spi import Claim, Reserve
 from rome.testing.harness import SnapshotClient, change_catalog, delete, enter, leave, put
@@ -96,12 +96,6 @@ def test_row_key_is_the_end_of_its_entry() -> None:
 
 def encode_length(length: int) -> bytes:
     return length.to_bytes(4, "big")
-
-
-def test_spans_with_holes() -> None:
-    assert without([(b"a", b"d")], []) == [(b"a", b"d")]
-    assert without([(b"a", b"d")], [b"b", b"x"]) == [(b"a", b"b"), (b"b\x00", b"d")]
-    assert without([(b"a", b"d"), (b"e", b"f")], [b"a", b"e"]) == [(b"a\x00", b"d"), (b"e\x00", b"f")]
 
 
 class TestDamage:

@@ -84,6 +84,10 @@ def test_key_of_the_wrong_type_leaves_nothing_written(
 ) -> None:
     client = connect()
     _fill(client)
+    client.begin()
+    a, b = client.get(b"a", b"b")
+    assert a
+    assert b
     key = meta_key(location.database)[:-1] + suffix.encode()
     admin.delete(key)
     admin.set(key, b"not ours")
@@ -91,8 +95,9 @@ def test_key_of_the_wrong_type_leaves_nothing_written(
     client.begin()
     with pytest.raises(CorruptRecordError, match="WRONGTYPE"):
         client.commit(
-            put(b"a", b"3"), delete(b"b"), put(b"c"), enter(b"kc", b"c"), leave(b"kb", b"b"), sequences={1: 100}
-        )
+            put(b"a", b"3", was=a.version), delete(b"b", was=b.version), put(b"c", was=0),
+            enter(b"kc", b"c"), leave(b"kb", b"b"), sequences={1: 100},
+        )  # fmt: skip
     assert dump(admin, location) == before
 
 

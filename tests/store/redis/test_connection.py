@@ -78,7 +78,7 @@ class TestLoss:
     ) -> None:
         client, other = connect(), connect()
         _cut(admin, client)
-        request = client.request(put(b"a"))
+        request = client.request(put(b"a", was=0))
         with pytest.raises(StoreUnavailableError):
             client.store.read(client.snapshot, [Get(1, (b"a",))])
         with pytest.raises(StoreUnavailableError):
@@ -89,7 +89,7 @@ class TestLoss:
     def test_commit_that_found_the_connection_broken_is_resolved(self, connect: Open, admin: redis.Redis) -> None:
         client = connect()
         _cut(admin, client)
-        request = client.request(put(b"a"))
+        request = client.request(put(b"a", was=0))
         with pytest.raises((CommitUnknownError, StoreUnavailableError)):
             client.store.commit(request)
         assert client.store.resolve(request.transaction_id, request.snapshot.version) is None
@@ -201,7 +201,7 @@ class TestRoundTrips:
         before = client.store.round_trips
         client.store.read(None, [Get(1, (b"a",))], [Reserve(1, 1)])
         client.snapshot = client.store.last_snapshot()
-        client.commit(put(b"a", b"2"), sequences={1: 10})
+        client.commit(put(b"b", b"2", was=0), sequences={1: 10})
         client.store.release()
         client.store.is_usable()
         assert client.store.round_trips == before + 2
@@ -294,7 +294,7 @@ class TestServerState:
         with pytest.raises(FormatError, match="format 2"):
             RedisStore.open(location)
         with pytest.raises(FormatError):
-            client.commit(put(b"a"))
+            client.commit(put(b"a", was=0))
 
     def test_key_of_somebody_else_is_left_alone(self, admin: redis.Redis, location: Location) -> None:
         admin.set(meta_key(location.database), "mine")
@@ -328,7 +328,7 @@ class TestServerState:
             running.start()
             try:
                 _wait_until_busy(killer)
-                for use in (client.begin, lambda: client.commit(put(b"b"))):
+                for use in (client.begin, lambda: client.commit(put(b"b", was=0))):
                     with pytest.raises(StoreBusyError):
                         use()
             finally:
@@ -340,7 +340,7 @@ class TestServerState:
     def test_too_few_replicas_is_said_and_the_version_with_it(self, connect: Open, location: Location) -> None:
         client = connect(with_options(location, wait_replicas="1", wait_timeout="0.05"))
         with pytest.raises(NotReplicatedError, match="0 replicas") as caught:
-            client.commit(put(b"a"))
+            client.commit(put(b"a", was=0))
         assert client.begin().version == caught.value.version
         assert client.record(b"a") == b"record"
 

@@ -22,7 +22,7 @@ from rome.errors import (
 from rome.store.location import Location
 from rome.store.redis import RedisStore
 from rome.store.redis.names import meta_key
-from rome.store.spi import BEYOND, Drop, Retention, Row
+from rome.store.spi import BEYOND, Drop, Retention
 from rome.testing.harness import Point, RangeCheck, StoreWrite, change_catalog, delete, enter, leave, put
 from tests.store.redis.kit import Open, Start, admin_of, keys_of, lose_answers
 
@@ -35,10 +35,13 @@ class TestRetention:
         client = connect()
         client.store.set_retention(Retention(3600.0, 200_000))
         sizes = []
+        versions = [0] * 100
         for number in range(6_000):
             client.snapshot = client.store.last_snapshot()
-            key = b"%02d" % (number % 100)
-            client.commit(put(key, b"%0100d" % number), enter(b"%06d" % number, key), _leave_or_nothing(number))
+            key, was = b"%02d" % (number % 100), versions[number % 100]
+            versions[number % 100] = client.commit(
+                put(key, b"%0100d" % number, was=was), enter(b"%06d" % number, key), _leave_or_nothing(number)
+            )
             if number % 1_000 == 999:
                 sizes.append(sum(admin.memory_usage(each) or 0 for each in keys_of(admin, location)))
         assert max(sizes) < 1.5 * min(sizes)
@@ -105,14 +108,6 @@ class TestRetention:
         assert admin.llen(meta_key(location.database)[:-1] + b"q") > 1
         assert int(admin.hget(meta_key(location.database), "f1") or 0) == dropped
 
-    def test_row_put_in_the_commit_of_the_drop_is_a_new_one(self, connect: Open) -> None:
-        client = connect()
-        client.write(put(b"a"), put(b"b"))
-        version = client.write(Drop(1), put(b"a", b"new"), delete(b"b"))
-        client.begin()
-        assert client.scan() == [Row(b"a", version, b"new")]
-        assert client.get(b"a", b"b") == [Row(b"a", version, b"new"), None]
-
     def test_dropped_table_leaves_nothing_once_its_drop_is_trimmed(
         self, connect: Open, admin: redis.Redis, location: Location
     ) -> None:
@@ -129,7 +124,7 @@ class TestRetention:
 def _leave_or_nothing(number: int) -> StoreWrite:
     """The index entry that number 100 before this one made for the same row."""
     if number < 100:
-        return delete(b"absent")
+        return delete(b"absent", was=0)
     return leave(b"%06d" % (number - 100), b"%02d" % (number % 100))
 
 
@@ -138,7 +133,7 @@ class TestIncarnation:
         server = start({"appendonly": "yes", "appendfsync": "always"})
         client = connect(server.location("nova"))
         client.write(put(b"a"))
-        request = client.request(put(b"b"))
+        request = client.request(put(b"b", was=0))
         snapshot = client.begin()
         server.restart()
         with pytest.raises(StoreUnavailableError):
@@ -205,7 +200,7 @@ class TestIncarnation:
             assert reader.record(b"a") == b"record"
             assert [row.key for row in reader.scan()] == [b"a"]
             with pytest.raises(StoreReadOnlyError):
-                reader.commit(put(b"b"))
+                reader.commit(put(b"b", was=0))
             with pytest.raises(StoreReadOnlyError):
                 connect(replica.location("another"))
             admin.replicaof("NO", "ONE")
@@ -213,7 +208,7 @@ class TestIncarnation:
         assert promoted.begin().incarnation != snapshot.incarnation
         promoted.commit(put(b"b"))
         with pytest.raises(SnapshotLostError):
-            reader.store.commit(replace(reader.request(put(b"c")), snapshot=snapshot))
+            reader.store.commit(replace(reader.request(put(b"c", was=0)), snapshot=snapshot))
 
     def test_dropped_and_created_anew_it_is_another(self, connect: Open, location: Location) -> None:
         client = connect()
@@ -235,7 +230,7 @@ class TestIncarnation:
         RedisStore.drop_database(location)
         uses = [
             lambda: client.get(b"a"),
-            lambda: client.commit(put(b"b")),
+            lambda: client.commit(put(b"b", was=0)),
             client.begin,
             lambda: client.store.resolve(b"x" * 16, 0),
             lambda: client.store.set_retention(Retention()),

@@ -305,12 +305,14 @@ class TestFarBehind:
         )
         version = reader.begin().version
         # The hot row, the hot range and the hot index key change all the time; what is asked about changed once.
-        writer.begin()
+        seen = version
         for number in range(self.COMMITS // 2):
             writer.snapshot = writer.store.last_snapshot()
-            writer.commit(put(b"050", b"%d" % number), put(b"hot"), enter(b"khot", b"050"))
+            seen = writer.commit(put(b"050", b"%d" % number, was=seen), put(b"hot", was=0), enter(b"khot", b"050"))
             writer.snapshot = writer.store.last_snapshot()
-            writer.commit(put(b"050", b"%d" % -number), delete(b"hot"), leave(b"khot", b"050"))
+            seen = writer.commit(
+                put(b"050", b"%d" % -number, was=seen), delete(b"hot", was=seen), leave(b"khot", b"050")
+            )
         writer.write(put(b"010", b"new"), put(b"0105"), delete(b"011"))
         work = _watch_work(reader, monkeypatch)
         assert [row and row.record for row in reader.get(b"050", b"0105", b"011")] == [b"record", None, b"record"]

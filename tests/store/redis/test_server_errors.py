@@ -76,9 +76,11 @@ def test_refused_commit_wrote_nothing_and_the_next_one_is_taken(start: Start, co
     _fill(client)
     with admin_of(server) as admin:
         before = dump(admin, location)
+        client.begin()
+        request = client.request(put(b"a", b"refused"))
         refuse(server, admin)
         with pytest.raises(expected) as caught:
-            client.commit(put(b"a", b"refused"))
+            client.store.commit(request)
         assert type(caught.value) is expected
         assert str(server.port) in str(caught.value)
         assert dump(admin, location) == before
@@ -172,8 +174,10 @@ def test_permission_that_is_taken_away_later(start: Start, connect: Open, comman
         location = server.location("nova")
         client = connect(replace(location, username="joe", password="pw"))
         _fill(client)
+        client.begin()
+        request = client.request(put(b"a", b"refused"))
         send(admin, "ACL", "SETUSER", "joe", f"-{command}")
         before = dump(admin, location)
         with pytest.raises(AuthenticationError):
-            client.commit(put(b"a", b"refused"))
+            client.store.commit(request)
         assert dump(admin, location) == before

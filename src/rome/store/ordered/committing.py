@@ -29,9 +29,8 @@ from rome.store.ordered.layout import (
     entry_value,
     number8,
     number_value,
-    without,
 )
-from rome.store.spi import CATALOG_TABLE, ORDER_INDEX, CommitRequest, Version
+from rome.store.spi import CATALOG_TABLE, ORDER_INDEX, CommitRequest, Drop, Version
 
 clock: Callable[[], float] = time.time
 """Returns seconds since 1970, the clock for the retention and the leases of the queue. Tests replace it."""
@@ -133,21 +132,8 @@ def standing_conditions(layout: Layout, head: Head, request: CommitRequest, reco
     ]
 
 
-def absent_rows(layout: Layout, request: CommitRequest) -> list[tuple[int, bytes]]:
-    """Return the rows to delete that the request does not know to exist."""
-    dropped = {drop.table_id for drop in request.drops if drop.index_id is None}
-    return [
-        (table, key)
-        for table, rows in request.rows.items()
-        if table not in dropped
-        for key, record in rows.items()
-        if record is None and key not in request.points.get(table, {})
-    ]
-
-
-def effects(layout: Layout, head: Head, request: CommitRequest, absent: frozenset[tuple[int, bytes]]) -> list[Write]:
-    """Return everything that the request writes. `absent`: rows to delete that do not exist."""
-    dropped = {drop.table_id for drop in request.drops if drop.index_id is None}
+def effects(layout: Layout, head: Head, request: CommitRequest) -> list[Write]:
+    """Return everything that the request writes."""
     commit = commit_name(request.snapshot.version, request.transaction_id)
     writes: list[Write] = []
     gone: list[Gone] = []
@@ -159,7 +145,7 @@ def effects(layout: Layout, head: Head, request: CommitRequest, absent: frozense
             if record is not None:
                 writes.append(Put(layout.row(table, key), record))
                 size += len(key) + len(record)
-            elif table in dropped or points.get(key) == 0 or (table, key) in absent:
+            elif points.get(key) == 0:  # there is nothing to delete
                 continue
             else:
                 writes.append(Delete(layout.row(table, key)))
@@ -172,13 +158,13 @@ def effects(layout: Layout, head: Head, request: CommitRequest, absent: frozense
             entry = index_key + row_key
             if present:
                 writes.append(Put(layout.entries(table, index) + entry, entry_value(row_key)))
-            elif table not in dropped:
+            else:
                 writes.append(Delete(layout.entries(table, index) + entry))
                 gone.append((table, index, entry))
     writes += (Put(layout.gone(table, index, entry, commit), b"") for table, index, entry in gone)
     writes += (Put(layout.mark(table), b"") for table in changed)
     writes.append(Put(layout.version, b""))
-    writes += _drops(layout, request, changed, writes)
+    writes += (Delete(*span) for drop in request.drops for span in _spans(layout, drop))
     writes += (Raise(layout.sequence(n), number_value(last)) for n, last in request.sequences.items() if last)
     for n, last in request.settings.items():  # a sequence at 0 has no key
         writes.append(Put(layout.sequence(n), number_value(last)) if last else Delete(layout.sequence(n)))
@@ -187,19 +173,10 @@ def effects(layout: Layout, head: Head, request: CommitRequest, absent: frozense
     return writes
 
 
-def _drops(layout: Layout, request: CommitRequest, changed: set[int], writes: Iterable[Write]) -> Iterator[Write]:
-    if not request.drops:
-        return
-    put = [write.key for write in writes if isinstance(write, Put)]
-    for drop in request.drops:
-        if drop.index_id is None:
-            spans = layout.of_table(drop.table_id)
-            if drop.table_id not in changed and drop.table_id != CATALOG_TABLE:
-                yield Delete(layout.mark(drop.table_id))
-        else:
-            spans = layout.of_index(drop.table_id, drop.index_id)
-        for start, stop in without(spans, put):
-            yield Delete(start, stop)
+def _spans(layout: Layout, drop: Drop) -> list[tuple[bytes, bytes | None]]:
+    if drop.index_id is None:
+        return [(layout.mark(drop.table_id), None), *layout.of_table(drop.table_id)]
+    return [*layout.of_index(drop.table_id, drop.index_id)]
 
 
 def _records(layout: Layout, commit: bytes, size: int, gone: list[Gone]) -> Iterator[Put]:

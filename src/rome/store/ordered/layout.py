@@ -24,7 +24,6 @@ row's version is the revision that wrote it last, a commit's is that of its reco
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -198,21 +197,6 @@ def database_name(key: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return database if database and quoted(database) == name else None
-
-
-def without(spans: Iterable[Span], keys: Iterable[bytes]) -> list[tuple[bytes, bytes | None]]:
-    """Return the spans without the keys, since a transaction must not put what it deletes."""
-    left: list[tuple[bytes, bytes | None]] = []
-    ordered = sorted(keys)
-    for start, stop in spans:
-        for key in ordered:
-            if start <= key < stop:
-                if start < key:
-                    left.append((start, key))
-                start = key + b"\x00"
-        if start < stop:
-            left.append((start, stop))
-    return left
 
 
 def _all(prefix: bytes) -> Span:

@@ -438,14 +438,9 @@ class OrderedStore(Store):
 
     def _commit(self, request: CommitRequest, record: bytes) -> Version:
         writes = request.writes()
-        absent: frozenset[tuple[int, bytes]] = frozenset()
         for _ in range(MAX_ATTEMPTS):
             head = self._known_head()
             conditions = committing.standing_conditions(self._layout, head, request, record)
-            looked = committing.absent_rows(self._layout, request)
-            if looked:
-                absent, presence = self._look(looked)
-                conditions += presence
             taken = self._turn_taken(head, request)
             if writes:
                 conditions.append(DriverCompare(Condition.MODIFIED_AT, head.queue_modified, self._layout.queue))
@@ -456,7 +451,7 @@ class OrderedStore(Store):
                 conditions += self._validated(rests)
             effects: list[Write] = []
             if writes and taken is None:
-                effects = committing.effects(self._layout, head, request, absent)
+                effects = committing.effects(self._layout, head, request)
             outcome = self._send_commit(head, request, conditions, effects, record)
             if outcome.held:
                 if taken is not None:
@@ -526,20 +521,6 @@ class OrderedStore(Store):
             except TurnTakenError as taken:
                 return taken
         return None
-
-    def _look(self, rows: list[tuple[int, bytes]]) -> tuple[frozenset[tuple[int, bytes]], list[DriverCompare]]:
-        """Return which of these rows do not exist, and the conditions for that to hold still. One round trip."""
-        keys = [self._layout.row(table, key) for table, key in rows]
-        outcomes = self._run_all(_reads([Range(key, keys_only=True) for key in keys]))
-        absent = set()
-        conditions = []
-        found = (found for outcome in outcomes for found in outcome.found)
-        for row, key, answer in zip(rows, keys, found, strict=True):
-            modified = answer.pairs[0].modified if answer.pairs else 0
-            if not modified:
-                absent.add(row)
-            conditions.append(DriverCompare(Condition.MODIFIED_AT, modified, key))
-        return frozenset(absent), conditions
 
     def _led_to(self, table: int, index: int, start: bytes, stop: bytes, since: Version) -> Iterable[bytes]:
         """Return the row keys of a range; one round trip, if this connection has not read the range since."""

@@ -272,7 +272,7 @@ end
 
 local changers = {}
 local function change_rows(table_id, row_keys, records)
-  local old = dropped[table_id] and {} or gather('HMGET', PREFIX .. 'r' .. table_id, row_keys)
+  local old = gather('HMGET', PREFIX .. 'r' .. table_id, row_keys)
   changers[table_id] = changers[table_id] or row_changes_of(table_id)
   local change_row = changers[table_id]
   for n, row_key in ipairs(row_keys) do
