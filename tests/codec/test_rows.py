@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rome.codec.rows import decode_record, encode_record
+from rome.codec.rows import decode_alike, decode_record, encode_record
 from rome.codec.values import SqlValue
 from rome.errors import CorruptRecordError, DataError
 
@@ -30,6 +30,39 @@ def test_types_and_values_come_back_exactly(layout: int, rowid: int, row: list[S
     found_layout, found_rowid, found = decode_record(encode_record(layout, rowid, row))
     assert (found_layout, found_rowid) == (layout, rowid)
     assert _exact(found) == _exact(row)
+
+
+@given(rows=st.lists(st.tuples(integers, st.lists(values, min_size=2, max_size=2)), max_size=5))
+def test_records_that_are_alike_are_decoded_together_as_one_by_one(rows: list[tuple[int, list[SqlValue]]]) -> None:
+    records = [encode_record(3, rowid, row) for rowid, row in rows]
+    found = decode_alike(records, 3, 2)
+    if any(isinstance(value, bytes) for _, row in rows for value in row):
+        assert found is None
+    else:
+        assert found is not None
+        assert [(*_exact(each),) for each in found] == [(*_exact([3, rowid, *row]),) for rowid, row in rows]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        encode_record(2, 1, [1, 2]),
+        encode_record(3, 1, [1]),
+        encode_record(3, 1, [1, 2, 3]),
+        encode_record(3, 1, [1, b"blob"]),
+        encode_record(3, 1, [1, 2])[:-1],
+        msgspec.msgpack.encode([3, None, 1, 2]),
+        msgspec.msgpack.encode([3, "1", 1, 2]),
+        msgspec.msgpack.encode([3, 1, 1, True]),
+        msgspec.msgpack.encode([3, 1, 1, 2**63]),
+        b"",
+        b"\xdd\xff\xff\xff\xff",
+    ],
+)
+def test_one_record_of_another_kind_keeps_all_from_being_decoded_together(record: bytes) -> None:
+    alike = encode_record(3, 1, [1, 2])
+    assert decode_alike([alike, alike], 3, 2) is not None
+    assert decode_alike([alike, record], 3, 2) is None
 
 
 @pytest.mark.parametrize(

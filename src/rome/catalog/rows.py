@@ -7,12 +7,14 @@ travels beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rome.catalog.schema import Index, Table
 from rome.codec.keys import encode_key
-from rome.codec.rows import decode_record, encode_record
+from rome.codec.rows import decode_alike, decode_record, encode_record
 from rome.codec.values import SqlValue
 from rome.errors import CorruptRecordError
+from rome.store.spi import Row
 
 
 def row_key(table: Table, rowid: int, values: Sequence[SqlValue]) -> bytes:
@@ -36,6 +38,47 @@ def index_key(index: Index, rowid: int, values: Sequence[SqlValue]) -> bytes:
 def encode_row(table: Table, rowid: int, values: Sequence[SqlValue]) -> bytes:
     """The record of a row, in the table's current layout."""
     return encode_record(table.layout, rowid, map(values.__getitem__, table.stored_positions))
+
+
+def decode_rows(table: Table, records: Sequence[bytes]) -> list[tuple[int, tuple[SqlValue, ...]]] | None:
+    """Rowid and values of many records; None if they have to be decoded one by one.
+
+    Cost: for a row of few columns a third of what decode_row takes.
+    """
+    found = _decode_whole(table, records)
+    if found is None:
+        return None
+    alias = table.rowid_alias
+    if alias is None:
+        return [(values[1], values[2:]) for values in found]
+    if alias == 0:
+        return [(values[1], values[1:]) for values in found]
+    after = alias + 2
+    return [(values[1], (*values[2:after], values[1], *values[after:])) for values in found]
+
+
+def records_of(table: Table, rows: Sequence[Row]) -> Sequence[tuple[SqlValue, ...]]:
+    """Of each stored row a layout, the rowid, and the values of all columns but the rowid's alias, in order.
+
+    Raises:
+        CorruptRecordError: see decode_row.
+    """
+    found = _decode_whole(table, [row.record for row in rows])
+    if found is not None:
+        return found
+    return [as_record(table, *decode_row(table, row.key, row.record)) for row in rows]
+
+
+def as_record(table: Table, rowid: int, values: Sequence[SqlValue]) -> tuple[SqlValue, ...]:
+    """A layout, the rowid, and the values of all columns but the rowid's alias."""
+    alias = table.rowid_alias
+    return table.layout, rowid, *(values if alias is None else (*values[:alias], *values[alias + 1 :]))
+
+
+def _decode_whole(table: Table, records: Sequence[bytes]) -> list[tuple[Any, ...]] | None:
+    """The records, if all have the table's layout, and that is of all columns in order, without blobs; else None."""
+    values = table.whole_layouts.get(table.layout)
+    return None if values is None else decode_alike(records, table.layout, values)
 
 
 def decode_row(table: Table, key: bytes, record: bytes) -> tuple[int, tuple[SqlValue, ...]]:

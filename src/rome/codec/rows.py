@@ -8,6 +8,7 @@ and the bits of the encoded one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -64,6 +65,27 @@ def decode_record(record: bytes) -> tuple[int, int, tuple[SqlValue, ...]]:
     if len(found) < _HEAD or type(found[0]) is not int or type(found[1]) is not int:
         raise CorruptRecordError("not a record: it does not begin with a layout and a rowid")
     return found[0], found[1], found[_HEAD:]
+
+
+def decode_alike(records: Iterable[bytes], layout: int, values: int) -> list[tuple[Any, ...]] | None:
+    """Decode many records, each to (layout, rowid, value, value, ..).
+
+    Returns:
+        None if one of them has another layout or number of values, holds a blob, or is corrupt.
+
+    Cost: for a few columns half of what decode_record takes.
+    """
+    try:
+        return list(map(_decoder(layout, values), records))
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return None
+
+
+@lru_cache(maxsize=256)
+def _decoder(layout: int, values: int) -> Callable[[bytes], tuple[Any, ...]]:
+    """Decodes a record that has this layout and as many values, none of them a blob; checks all of that."""
+    parts = (Annotated[int, msgspec.Meta(ge=layout, le=layout)], _Integer, *[_NoBlob] * values)
+    return msgspec.msgpack.Decoder(tuple[parts]).decode  # type: ignore[valid-type]
 
 
 def _checked(values: tuple[Any, ...]) -> tuple[Any, ...]:

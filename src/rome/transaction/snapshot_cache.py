@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from msgspec import Struct
 
 from rome.store.spi import BEYOND, ORDER_INDEX, Bounds, Count, Row
 
 EVERYTHING = (b"", BEYOND)
+_key = attrgetter("key")
 
 
 class Covered(Struct, frozen=True, gc=False):
@@ -86,12 +88,9 @@ class SnapshotCache(Struct, eq=False):
     def add_range(self, table_id: int, index_id: int, bounds: Bounds, rows: Sequence[Row]) -> None:
         """Add a range that was read completely."""
         start, stop = bounds
-        keys = []
-        if rows:
-            known = self.rows.setdefault(table_id, {})
-            for row in rows:
-                known[row.key] = row
-                keys.append(row.key)
+        keys = list(map(_key, rows))
+        if keys:
+            self.rows.setdefault(table_id, {}).update(zip(keys, rows, strict=True))
         place = (table_id, index_id)
         starts, ranges = self.ranges.get(place) or self.ranges.setdefault(place, ([], []))
         first = bisect_right(starts, start)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
 
 from msgspec import Struct
@@ -359,19 +359,14 @@ class Transaction:
 
     def rows(self, want: ReadRequest) -> list[Row]:
         """The rows of a request that was read. For a range it may return rows outside of the range, too."""
-        keys: dict[bytes, None] = dict.fromkeys(want.keys)
-        for start, stop in want.ranges:
-            covered = self.cache.covering(want.table_id, want.index_id, start, stop)
-            if covered:
-                keys.update(dict.fromkeys(covered))
-        found = []
-        if keys:
-            known = self.cache.rows.get(want.table_id, {})
-            for key in keys:
-                row = known.get(key)
-                if row is not None:
-                    found.append(row)
-        return found
+        keys: Collection[bytes]
+        if not want.keys and len(want.ranges) == 1:
+            keys = self.cache.covering(want.table_id, want.index_id, *want.ranges[0]) or ()
+        else:
+            keys = dict.fromkeys(want.keys)
+            for start, stop in want.ranges:
+                keys.update(dict.fromkeys(self.cache.covering(want.table_id, want.index_id, start, stop) or ()))
+        return list(filter(None, map(self.cache.rows.get(want.table_id, {}).get, keys))) if keys else []
 
     def check_request(self, want: ReadRequest) -> None:
         """Enter a want that was read into the read set, as far as its `check` says."""

@@ -266,10 +266,7 @@ class WorkingSet:
         """
         contents = self.contents.tables.get(table.id) or self.contents.of(table.id)
         keys = contents.keys
-        new = []
-        for row in rows:
-            if row.key not in keys:
-                new.append(row)
+        new = [row for row in rows if row.key not in keys] if keys else rows
         if not new:
             return 0
         if not self.begun:

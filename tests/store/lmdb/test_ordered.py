@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import lmdb
 import pytest
@@ -64,9 +65,27 @@ def test_walks_are_exact_and_in_order(
         assert list(ordered.between(txn, HEADER, start, stop)) == within
         assert list(ordered.between(txn, HEADER, start, stop, reverse=True)) == within[::-1]
         assert ordered.count(txn, HEADER, start, stop) == len(within)
+        try:
+            blocks = [*chain(*ordered.blocks(txn, HEADER, start, stop))]
+        except ordered.LongKeyError:
+            assert max(map(len, [start, stop, *dict(within)])) > CUT
+        else:
+            assert blocks == [(HEADER + key, value) for key, value in within]
         assert {key: ordered.get(txn, HEADER, key) for key in held} == held
         ordered.clear(txn, HEADER)
         assert list(ordered.between(txn, HEADER, b"", b"\xff")) == []
         assert len(list(ordered.between(txn, NEIGHBOURS[0], b"", b"\xff"))) >= len(held)
+    finally:
+        txn.abort()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 10, 11, 42, 43, 200])
+def test_blocks_hold_all_there_is_up_to_the_bound(environment: lmdb.Environment, rows: int) -> None:
+    txn = environment.begin(write=True)
+    try:
+        for number in range(300):
+            ordered.put(txn, HEADER, number.to_bytes(2, "big"), b"v")
+        found = [*chain(*ordered.blocks(txn, HEADER, b"", rows.to_bytes(2, "big")))]
+        assert found == [(HEADER + number.to_bytes(2, "big"), b"v") for number in range(rows)]
     finally:
         txn.abort()

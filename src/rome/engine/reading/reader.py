@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from rome.catalog.mirror import Mirror
-from rome.catalog.rows import decode_row
+from rome.catalog.rows import decode_row, decode_rows
 from rome.catalog.schema import Table
 from rome.engine.statement.schema import SchemaVersion
 from rome.engine.statement.workspace import Workspace
@@ -17,6 +18,9 @@ from rome.transaction.memory_budget import OverBudget
 from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest, Transaction
 from rome.workingset.contents import Stored
+
+_FEW = 16
+_key = attrgetter("key")
 
 
 class CatalogMoved(Exception):
@@ -196,8 +200,16 @@ class Reader:
         if decoded is None:
             reference = self.transaction.references.get(table.id)
             decoded = self._decoded[table.id] = {} if reference is None else reference.decoded_by(table)
+        rows = self.transaction.rows(want)
+        if len(rows) > _FEW and not decoded and (all_of_them := decode_rows(table, [row.record for row in rows])):
+            found = [
+                Stored(row.key, row.version, rowid, values)
+                for row, (rowid, values) in zip(rows, all_of_them, strict=True)
+            ]
+            decoded.update(zip(map(_key, rows), found, strict=True))
+            return found
         found = []
-        for row in self.transaction.rows(want):
+        for row in rows:
             stored = decoded.get(row.key)
             if stored is None:
                 rowid, values = decode_row(table, row.key, row.record)

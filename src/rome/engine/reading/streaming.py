@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from sys import getsizeof
 
-from rome.catalog.rows import decode_row, row_key
+from rome.catalog.rows import as_record, decode_row, records_of, row_key
 from rome.codec.values import SqlValue
 from rome.engine.reading.reader import Reader, to_request
 from rome.engine.statement.prepared import Prepared
@@ -47,9 +48,19 @@ def stream(
         return _result(reader, sql, parameters, table.name)
 
 
-def _rows(reader: Reader, fetch: Fetch) -> Iterator[tuple[int, Sequence[SqlValue]]]:
-    """The stored rows, but those that this transaction has touched as they are now: where they belong by their keys,
-    or at the end when another index is read."""
+def _rows(reader: Reader, fetch: Fetch) -> Iterator[Sequence[SqlValue]]:
+    """The stored rows, but those that this transaction has touched as they are now."""
+    if reader.working_set.contents.of(fetch.table.id).touched:
+        return (as_record(fetch.table, *row) for row in _with_touched(reader, fetch))
+    return chain.from_iterable(
+        records_of(fetch.table, chunk)
+        for start, stop in fetch.ranges
+        for chunk in reader.transaction.chunks(fetch.table.id, fetch.path.id, start, stop)
+    )
+
+
+def _with_touched(reader: Reader, fetch: Fetch) -> Iterator[tuple[int, Sequence[SqlValue]]]:
+    """The rows that were touched come where they belong by their keys, or at the end when another index is read."""
     table, working_set = fetch.table, reader.working_set
     touched = working_set.contents.of(table.id).touched
     finals = [final for final in working_set.final_rows(table, list(touched.values())) if final is not None]

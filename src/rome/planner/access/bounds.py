@@ -8,7 +8,7 @@ table.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import product
+from itertools import chain, product
 from math import prod
 
 from rome.catalog.schema import Index, Table
@@ -217,6 +217,10 @@ def _read(access: Access, inputs: Inputs, keys: set[bytes], ranges: list[Bounds]
         for values in tuples:
             ranges += _between(values, path, limits, inputs)
         return
+    if joined and len(tuples) > MAX_WAVE_KEYS and {*map(type, chain.from_iterable(tuples))} == {int}:
+        # Integers are ordered as their keys are: encoding all of them to find the ends would take most of the time.
+        ranges.append((encode_key(min(tuples), collations), encode_key(max(tuples), collations) + BEYOND))
+        return
     points = width == len(path.columns) and path.id == access.table.key.id
     encoded = [(encode_key(values, collations), points and None not in values) for values in tuples]
     if joined and len(encoded) > MAX_WAVE_KEYS:
@@ -255,10 +259,14 @@ def _supplied(terms: Sequence[Term], inputs: Inputs) -> list[tuple[SqlValue, ...
     """The distinct values, row by row, that one supplier gives to its terms. A row with NULL matches nothing."""
     supplier = terms[0].supplier
     found: dict[tuple[SqlValue, ...], None] = {}
+    has_null = False
     for number, rows in enumerate(_supplies(supplier, inputs)):
         # Column by column: converting 32,766 values one row at a time takes five times as long.
         columns = [_converted([row[term.places[number]] for row in rows], term) for term in terms]
         found.update(dict.fromkeys(zip(*columns, strict=True)))
+        has_null = has_null or any(None in column for column in columns)
+    if not has_null:
+        return list(found)
     strict = [place for place, term in enumerate(terms) if not term.null_safe]
     return [values for values in found if all(values[place] is not None for place in strict)]
 

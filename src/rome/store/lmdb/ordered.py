@@ -17,17 +17,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from itertools import takewhile
+from itertools import islice, takewhile
+from operator import itemgetter
 from typing import Final, TypeAlias
 
 import lmdb
 
 LmdbTransaction: TypeAlias = "lmdb.Transaction[bytes]"
+Block: TypeAlias = list[tuple[bytes, bytes]]
+"""Keys and values."""
 
 CUT: Final = 464
 _HASH_BYTES = 32
 MAX_HEADER_BYTES: Final = 511 - CUT - _HASH_BYTES
 _BEYOND_HASHES = b"\xff" * (_HASH_BYTES + 1)
+_FIRST_BLOCK, _LAST_BLOCK = 2, 64
+_first = itemgetter(0)
+
+
+class LongKeyError(Exception):
+    """Internal: a key is so long that it may be stored in part."""
 
 
 def get(txn: LmdbTransaction, header: bytes, key: bytes) -> bytes | None:
@@ -103,6 +112,33 @@ def between(
         for key, value in _sorted_clusters(_walk(cursor, header, start, stop, reverse), skip, reverse):
             if start <= key < stop:
                 yield key, value
+
+
+def blocks(txn: LmdbTransaction, header: bytes, start: bytes, stop: bytes) -> Iterator[Block]:
+    """What `between` yields upwards, several at a time, but the keys as they are in the file: behind the header.
+
+    Raises:
+        LongKeyError: a key may have been cut. What was yielded before is right, but `between` has to begin anew.
+
+    Cost: 0.25 µs for each key, half of what `between` takes. It reads up to 64 keys in vain.
+    """
+    if max(len(start), len(stop)) > CUT:
+        raise LongKeyError
+    last, cut = header + stop, len(header) + CUT
+    with txn.cursor() as cursor:
+        if not cursor.set_range(header + start):
+            return
+        items, size = cursor.iternext(), _FIRST_BLOCK
+        while block := list(islice(items, size)):
+            if block[-1][0] >= last:
+                while block and block[-1][0] >= last:
+                    block.pop()
+                items = iter(())
+            if block:
+                if max(map(len, map(_first, block))) > cut:
+                    raise LongKeyError
+                yield block
+            size = min(size * 4, _LAST_BLOCK)
 
 
 def count(txn: LmdbTransaction, header: bytes, start: bytes, stop: bytes) -> int:
