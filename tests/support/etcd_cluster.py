@@ -70,16 +70,35 @@ class EtcdCluster:
         self.members = [self._member(name) for name in listens]
 
     def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._cleanup.close()
+
+    def start(self) -> None:
+        """Start all members, which do not run."""
         for member in self.members:
             member.start(wait=False)
         for member in self.members:
             member.await_start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def kill(self) -> None:
+        """Kill all members."""
         for member in self.members:
             member.kill()
-        self._cleanup.close()
+
+    def copy(self, folder: Path) -> None:
+        """Copy the data of all members, which do not run."""
+        for member in self.members:
+            shutil.copytree(member.directory / "data", folder / member.name)
+
+    def restore(self, folder: Path) -> None:
+        """Put what `copy` has copied in the place of the data of all members, which do not run."""
+        for member in self.members:
+            shutil.rmtree(member.directory / "data")
+            shutil.move(folder / member.name, member.directory / "data")
 
     def url(self, database: str, first: int = 0, **options: str) -> str:
         """The URL of a database, with all members as its hosts, beginning with one of them."""
