@@ -154,7 +154,39 @@ def test_machine_that_is_gone_is_not_waited_for_where_there_are_others(members: 
     """Connecting to it gets no answer, not even a refusal."""
     client, script = members(GONE, CONNECTED, DONE, size=2)
     call(client)
-    assert script.log[:2] == [("connect m1", 1), ("connect m2", 2)]
+    assert script.log[:2] == [("connect m1", 0.5), ("connect m2", 0.5)]
+
+
+def test_member_that_cannot_be_reached_is_waited_for_once(members: Script) -> None:
+    """The leader's site is cut off, and the others have no leader for a while."""
+    no_leader = EtcdReply(14, "etcdserver: no leader")
+    client, script = members(
+        CONNECTED, SILENT, GONE, CONNECTED, no_leader, CONNECTED, no_leader, CONNECTED, no_leader, CONNECTED, DONE
+    )
+    assert call(client)
+    connected = [what for what, _ in script.log if what.startswith("connect")]
+    assert connected == [f"connect m{number}" for number in (1, 2, 3, 1, 3, 1)]
+    assert script.now < 2
+
+
+def test_first_member_is_tried_again_after_a_while(members: Script) -> None:
+    client, script = members(CONNECTED, SILENT, CONNECTED, DONE, DONE, GONE, DONE, CONNECTED, DONE, DONE)
+    for seconds, expected in (
+        (0, ["connect m1", "Txn", "connect m2", "Txn"]),
+        (5, ["Txn"]),
+        (6, ["connect m1", "Txn"]),
+    ):
+        script.log.clear()
+        script.now += seconds
+        call(client)
+        assert [what for what, _ in script.log] == expected
+    assert client.server == "m2"
+    script.now += 11
+    call(client)
+    assert client.server == "m1"
+    script.now += 11
+    call(client)
+    assert [what for what, _ in script.log[-3:]] == ["connect m1", "Txn", "Txn"], "it is there, and stays"
 
 
 def test_lone_machine_that_is_gone_is_waited_for_as_long_as_the_url_says(members: Script) -> None:
@@ -168,7 +200,7 @@ def test_all_machines_gone_are_waited_for_in_longer_and_longer_attempts(members:
     client, script = members(*[GONE] * 20)
     with pytest.raises(StoreUnavailableError):
         call(client)
-    assert [seconds for _, seconds in script.log] == [1, 2, 4, 5, 5, 5]
+    assert [seconds for _, seconds in script.log] == [0.5, 0.5, 1, 2, 4, 5, 5, 5]
     assert not client.resent
 
 
@@ -212,3 +244,16 @@ def test_token_that_is_never_valid_is_an_error_in_the_end(
         call(client)
     assert not script.events
     assert not client.resent
+
+
+@pytest.mark.parametrize("needs_leader", [True, False])
+def test_commit_that_the_leader_does_not_answer_does_not_end_near_reads(members: Script, needs_leader: bool) -> None:
+    lag = "11" if needs_leader else "12"  # what is known of a near member is the process's, for each lag
+    client, _ = members(CONNECTED, SILENT, CONNECTED, DONE, CONNECTED, DONE, reads="near", near_max_lag=lag)
+    client.call([(TXN, TxnRequest())], needs_leader=needs_leader)
+    assert client.server == "m2"
+    assert client.near is not None
+    assert client.near.is_up() == needs_leader
+    client.near = None if not needs_leader else client.near  # its probe would look for a real server
+    client.call([(TXN, TxnRequest())], needs_leader=False)
+    assert client.server == ("m1" if needs_leader else "m2")

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
 
-from rome.errors import StoreConfigError, StoreUnavailableError
+from rome.errors import Error, StoreConfigError, StoreUnavailableError
 from rome.store.etcd.failures import Remedy, remedy, translate
 from rome.store.etcd.link import Call, EtcdLink, LinkLostError
 from rome.store.etcd.messages import AUTHENTICATE, STATUS, AuthenticateRequest, Method, StatusRequest
@@ -39,6 +40,17 @@ LOGINS = 3
 
 SECONDS_PER_BYTE = 1 / 500_000
 """How much longer an attempt may take because of what it sends."""
+
+CONNECT_S = 0.5
+"""A member that has not accepted a connection after this time, or after a quarter of what an answer may take, is left
+for the next one: a site that is cut off refuses no connection. Waiting for it as long as for an answer took 2.5 of the
+4.1 s after which commits went on at another site."""
+
+GONE_S = 10.0
+"""For so long such a member is not tried again while there are others."""
+
+HOME_S = 10.0
+"""So long after a connection was lost to the URL's first member, which is the nearest, that one is tried again."""
 
 PAUSE_S = 0.05
 """The pause between attempts that were refused at once, as by members without a leader."""
@@ -96,9 +108,17 @@ class EtcdClient:
             else None
         )
         """The first member, if reads are near."""
+        self._gone_until: dict[Address, float] = {}
+        self._home_at = 0.0
+        """When to try the first member again, if the connection is to another one."""
 
     def call(
-        self, calls: Sequence[tuple[Method, Any]], aside: Sequence[tuple[Method, Any]] = (), *, timeout_s: float = 0.0
+        self,
+        calls: Sequence[tuple[Method, Any]],
+        aside: Sequence[tuple[Method, Any]] = (),
+        *,
+        timeout_s: float = 0.0,
+        needs_leader: bool = True,
     ) -> Answers:
         """Send all calls at once, and wait for all answers: one round trip.
 
@@ -106,6 +126,8 @@ class EtcdClient:
             calls: methods, and their messages.
             aside: further calls whose outcome does not matter; they are not sent again.
             timeout_s: in place of read_timeout.
+            needs_leader: whether a member may have to ask others before it answers. If it then does not, this does not
+                count against a near member, which can still answer reads.
 
         Raises:
             UnansweredError: no member has answered in time, or the call cannot be sent again.
@@ -126,10 +148,13 @@ class EtcdClient:
         failure = "no time left"
         logins = 0
         unreachable = 0
+        if self.near is None:
+            self._go_home()
         while (left := deadline - time.monotonic()) > 0:
             begun = time.monotonic()
+            connect_s = self._connect_limit_s(attempt_s)
             try:
-                link = self._connected(min(attempt_s, left), min(self._connect_limit_s(attempt_s), left))
+                link = self._connected(min(attempt_s, left), min(connect_s, left))
                 self.trips += 1
                 begun = time.monotonic()
                 replies = link.call([*others, *requests], min(attempt_s, left))[len(others) :]
@@ -137,15 +162,20 @@ class EtcdClient:
                 failure = str(lost)
                 self.resent |= lost.sent
                 waited_s = time.monotonic() - begun
+                timed_out = waited_s >= (attempt_s if self._link is not None else connect_s)
                 if self._link is not None:
                     unreachable = 0
-                elif waited_s < attempt_s or self._connect_limit_s(attempt_s) == self.settings.connect_timeout_s:
-                    unreachable += 1
+                else:
+                    if timed_out:
+                        self._gone_until[self.settings.addresses[self._next]] = time.monotonic() + GONE_S
+                    if not timed_out or connect_s == self.settings.connect_timeout_s:
+                        unreachable += 1
                 if unreachable == len(self.settings.addresses) and not self.resent:
                     break
-                if waited_s >= attempt_s:
+                if timed_out:
                     attempt_s *= 2
-                self._go_to_next_member(lost.sent or waited_s > PAUSE_S, deadline)
+                blamed = not (needs_leader and self._link is not None and timed_out)
+                self._go_to_next_member(lost.sent or waited_s > PAUSE_S, deadline, blamed=blamed)
                 continue
             others = []
             refused = next((reply for reply in replies if reply.status), None)
@@ -162,7 +192,7 @@ class EtcdClient:
             elif what is Remedy.AGAIN:
                 failure = f"{link.server}: {refused.message}"
                 self.resent = True
-                self._go_to_next_member(False, deadline)
+                self._go_to_next_member(False, deadline, blamed=not needs_leader)
             else:
                 raise translate(refused, link.server)
         raise UnansweredError(f"{self.settings.servers}: {failure}", sent=self.resent)
@@ -194,10 +224,9 @@ class EtcdClient:
         self._disconnect()
 
     def _connect_limit_s(self, attempt_s: float) -> float:
-        """How long to wait for a connection: where there are other members, no longer than for an answer, since this
-        one's machine may be gone."""
+        """How long to wait for a connection: less where there are other members, since this one's site may be gone."""
         longest_s = self.settings.connect_timeout_s
-        return longest_s if len(self.settings.addresses) == 1 else min(longest_s, attempt_s)
+        return longest_s if len(self.settings.addresses) == 1 else min(longest_s, max(CONNECT_S, attempt_s / 4))
 
     def _connected(self, attempt_s: float, connect_s: float) -> EtcdLink:
         """Return the present link, or one to the next member.
@@ -260,14 +289,39 @@ class EtcdClient:
             raise translate(reply, link.server)
         link.token = AUTHENTICATE.response.FromString(reply.body).token
 
-    def _go_to_next_member(self, waited: bool, deadline: float) -> None:
-        if self.is_near:
-            self.leave_near()
-        else:
-            self._disconnect()
-            self._next = (self._next + 1) % len(self.settings.addresses)
+    def _go_to_next_member(self, waited: bool, deadline: float, *, blamed: bool = True) -> None:
+        """Take the next member that may be there. `blamed`: the present one has failed, and not one behind it."""
+        if blamed and self.is_near and self.near is not None:
+            self.near.failed()
+        self._disconnect()
+        if self._next == 0:
+            self._home_at = time.monotonic() + HOME_S
+        members = len(self.settings.addresses)
+        order = [(self._next + step) % members for step in range(1, members + 1)]
+        now = time.monotonic()
+        there = [number for number in order if self._gone_until.get(self.settings.addresses[number], 0.0) <= now]
+        self._next = (there or order)[0]
         if not waited:
             time.sleep(max(0.0, min(PAUSE_S, deadline - time.monotonic())))
+
+    def _go_home(self) -> None:
+        """Leave another member for the first one, if it is time to try that one again, and if it can be reached.
+
+        The present link stays open until the first member has accepted a connection.
+        """
+        if self._next == 0 or time.monotonic() < self._home_at:
+            return
+        away, link = self._next, self._link
+        self._next, self._link = 0, None
+        try:
+            with suppress(LinkLostError, Error):
+                self._connected(self.settings.connect_timeout_s, min(CONNECT_S, self.settings.connect_timeout_s))
+        finally:
+            if self._link is None or not self._link.is_open:
+                self._next, self._link = away, link
+                self._home_at = time.monotonic() + HOME_S
+            elif link is not None:
+                link.close()
 
     def _disconnect(self) -> None:
         if self._link is not None:

@@ -104,7 +104,9 @@ class EtcdDriver(Driver):
         if looks:
             calls.append((STATUS, StatusRequest()))
         try:
-            answers = self.client.call(calls, [(TXN, _txn(transaction, fresh=True)) for transaction in aside])
+            answers = self.client.call(
+                calls, [(TXN, _txn(transaction, fresh=True)) for transaction in aside], needs_leader=not only_reads
+            )
         except RevisionAheadError:
             if fresh:
                 raise
