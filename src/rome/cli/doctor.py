@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 
 import rome
 from rome.cli.table import table
+from rome.kv.inspection import findings as kv_findings
 from rome.store.diagnosis import Diagnosis, Level
 
 STATUS = {Level.OK: 0, Level.UNKNOWN: 1, Level.WARNING: 1, Level.PROBLEM: 2}
@@ -15,6 +17,7 @@ STATUS = {Level.OK: 0, Level.UNKNOWN: 1, Level.WARNING: 1, Level.PROBLEM: 2}
 def run_doctor(parsed: argparse.Namespace) -> int:
     """Diagnose the store, print the result, and return the exit status: 0, 1 or 2 (see STATUS)."""
     diagnosis = rome.diagnose(parsed.url)
+    diagnosis = replace(diagnosis, findings=[*diagnosis.findings, *kv_findings(parsed.url)])
     print(as_json(diagnosis) if parsed.json else as_text(diagnosis))
     return STATUS[diagnosis.level]
 

@@ -8,7 +8,8 @@ from itertools import islice
 from rome.cli.existing import check_exists
 from rome.cli.progress import shown_progress
 from rome.cli.shown import to_json
-from rome.verify import verify
+from rome.kv import verify_collections
+from rome.verify import Damage, verify
 
 _MOST = 1_000
 """So many findings are shown; a database with more has one cause."""
@@ -19,6 +20,7 @@ def run_verify(parsed: argparse.Namespace) -> int:
     check_exists(parsed.url)
     with shown_progress("rows checked") as shown:
         found = [*islice(verify(parsed.url, shown), _MOST)]
+    found += [Damage(f"collection {name}", where, reason) for name, where, reason in verify_collections(parsed.url)]
     if parsed.json:
         print(to_json([damage._asdict() for damage in found]))
     elif not found:

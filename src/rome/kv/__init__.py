@@ -14,14 +14,16 @@ other's. docs/kv.md is the manual.
 from rome.kv.collection import Collection, ObjectPage
 from rome.kv.database import KvDatabase
 from rome.kv.definition import CollectionDefinition, CollectionIndex
+from rome.kv.inspection import CollectionDamage, list_collections, verify_collections
 from rome.kv.keys import Key
-from rome.kv.opening import list_collections, open
+from rome.kv.opening import open
 from rome.kv.transaction import KvTransaction
 from rome.kv.values import Value
 from rome.kv.watch import KeyChange, Watch
 
 __all__ = [
     "Collection",
+    "CollectionDamage",
     "CollectionDefinition",
     "CollectionIndex",
     "Key",
@@ -33,4 +35,5 @@ __all__ = [
     "Watch",
     "list_collections",
     "open",
+    "verify_collections",
 ]

@@ -9,7 +9,6 @@ from rome.dbapi.private import drop_after, private_name
 from rome.dbapi.url import make_url, parse_url
 from rome.errors import URLError
 from rome.kv.database import KvDatabase
-from rome.kv.definition import CollectionDefinition
 from rome.store.registry import store_class
 from rome.transaction.read_set import Validation
 
@@ -54,12 +53,3 @@ def open(url: str | URL, **options: object) -> KvDatabase:
     if private is not None:
         drop_after(database, parsed)
     return database
-
-
-def list_collections(url: str | URL) -> list[CollectionDefinition]:
-    """The definitions of all collections of a database, by name.
-
-    Cost: that of rome.kv.open, and one round trip.
-    """
-    with open(url) as database:
-        return database.collections()
