@@ -178,7 +178,7 @@ ReadRanges = Mapping[tuple[int, int, bool], Mapping[Bounds, Version]]
 with `rows`, also no row that the range leads to was updated since."""
 
 RowWrites = Mapping[int, Mapping[bytes, bytes | None]]
-"""Table -> row key -> the record to put; None: delete the row. It may have been absent: then nothing is deleted."""
+"""Table -> row key -> the record to put; None: delete the row, if it exists."""
 
 EntryWrites = Mapping[tuple[int, int], Mapping[tuple[bytes, bytes], bool]]
 """(table, index) -> (index key, row key) -> whether the entry is to be added; else it is removed. Never of the order
@@ -215,9 +215,9 @@ class CommitRequest(Struct, frozen=True, gc=False):
     The maps are the transaction's own, so that thousands of rows need no object each: a store does not change them, and
     they do not change any more. A map within may be empty.
 
-    Every row that is written is also in `points`, so that a store knows whether it exists. Rows of table 0 need not be,
-    since no commit is valid whose snapshot is older than the catalog's last change; one that is deleted exists, unless
-    its point says that it does not.
+    A row that is written is in `points` if it was read, and so the store knows whether it exists. If it is not, it is
+    written *blindly*, whatever it is by then, and no store need find that out: to delete a row blindly that does not
+    exist may count as a change of its table, and of the ranges around it.
 
     Args:
         transaction_id: 16 bytes, unique forever; a repeated commit with the same id is applied once.

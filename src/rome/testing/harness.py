@@ -15,7 +15,6 @@ from rome.store.location import Location
 from rome.store.memory import MemoryStore
 from rome.store.spi import (
     BEYOND,
-    CATALOG_TABLE,
     ORDER_INDEX,
     Answer,
     Bounds,
@@ -71,11 +70,15 @@ class RangeCheck(Struct, frozen=True):
     rows: bool
 
 
+UNREAD = -1
+"""In place of a version: nobody has read the row."""
+
+
 class RowWrite(Struct, frozen=True):
     """Put a record, or delete the row (`record` None).
 
-    `was` is the version of the row as it was read, 0 if it was absent. If it is None, the client reads the row at its
-    snapshot when it makes the request, unless the request names the row as read.
+    `was` is the version of the row as it was read, 0 if it was absent; with UNREAD it is written blindly. If it is
+    None, the client reads the row at its snapshot when it makes the request, unless the request names it as read.
     """
 
     table_id: int
@@ -152,7 +155,7 @@ def commit_request(
     for write in writes:
         if isinstance(write, RowWrite):
             rows.setdefault(write.table_id, {})[write.key] = write.record
-            if write.was is not None:
+            if write.was is not None and write.was != UNREAD:
                 points.setdefault(write.table_id, {})[write.key] = write.was
         elif isinstance(write, EntryWrite):
             entries.setdefault((write.table_id, write.index_id), {})[write.index_key, write.row_key] = write.present
@@ -295,9 +298,7 @@ def _unread(writes: Sequence[StoreWrite], read: Sequence[Point | RangeCheck]) ->
     known = {(check.table_id, check.key) for check in read if isinstance(check, Point)}
     keys: dict[int, dict[bytes, None]] = {}
     for write in writes:
-        if not isinstance(write, RowWrite) or write.was is not None or (write.table_id, write.key) in known:
-            continue
-        if write.table_id != CATALOG_TABLE or write.record is None:
+        if isinstance(write, RowWrite) and write.was is None and (write.table_id, write.key) not in known:
             keys.setdefault(write.table_id, {})[write.key] = None
     return [Get(table, tuple(wanted)) for table, wanted in keys.items()]
 
@@ -336,5 +337,5 @@ def leave(index_key: bytes, row_key: bytes, index: int = 1, table: int = 1) -> E
 
 
 def change_catalog(record: bytes = b"changed") -> RowWrite:
-    """A write that changes the catalog, which is table 0."""
-    return RowWrite(0, b"catalog", record)
+    """A write that changes the catalog, which is table 0. Whoever writes there has read all of it."""
+    return RowWrite(0, b"catalog", record, UNREAD)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rome.store.spi import CATALOG_TABLE, CommitRequest
+from rome.store.spi import CommitRequest
 
 
 def check_request(request: CommitRequest) -> None:
@@ -11,9 +11,6 @@ def check_request(request: CommitRequest) -> None:
     Raises:
         AssertionError: it breaks a rule; the message says which.
     """
-    for table_id, rows in request.rows.items():
-        unread = rows.keys() - request.points.get(table_id, {}).keys()
-        assert table_id == CATALOG_TABLE or not unread, f"table {table_id}: rows {unread} are written without a point"
     for drop in request.drops:
         if drop.index_id is None:
             assert not request.rows.get(drop.table_id), f"table {drop.table_id} is dropped and written"

@@ -34,6 +34,7 @@ from rome.store.spi import (
     Version,
 )
 from rome.testing.harness import (
+    UNREAD,
     EntryWrite,
     Point,
     RangeCheck,
@@ -317,6 +318,13 @@ class StoreMachine(RuleBasedStateMachine):
         twin.begin()
         self._read_rows(twin, PLAIN_TABLE, list(writes))
         self._commit(twin, [RowWrite(PLAIN_TABLE, key, record) for key, record in writes.items()])
+
+    @rule(connection=connections, writes=row_puts)
+    def write_blindly(self, connection: int, writes: dict[bytes, bytes]) -> None:
+        """Put rows without reading them."""
+        twin = self.twins[connection]
+        twin.begin()
+        self._commit(twin, [RowWrite(PLAIN_TABLE, key, record, UNREAD) for key, record in writes.items()])
 
     @rule(connection=connections)
     def log(self, connection: int) -> None:

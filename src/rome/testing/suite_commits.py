@@ -29,7 +29,18 @@ from rome.store.spi import (
     ScanResult,
     Version,
 )
-from rome.testing.harness import Connect, Point, RangeCheck, SnapshotClient, change_catalog, delete, enter, leave, put
+from rome.testing.harness import (
+    UNREAD,
+    Connect,
+    Point,
+    RangeCheck,
+    SnapshotClient,
+    change_catalog,
+    delete,
+    enter,
+    leave,
+    put,
+)
 
 
 class TestCommit:
@@ -66,6 +77,27 @@ class TestCommit:
             client.commit(put(b"a", b"2", was=0))
         other.begin()
         assert [(row.key, row.record) for row in other.scan()] == [(b"a", b"1"), (b"b", b"record")]
+
+    def test_blind_writes_hold_whatever_is_there_by_then(self, connect: Connect) -> None:
+        client, other = connect(), connect()
+        other.write(put(b"a", b"1"), put(b"b", b"1"), put(b"d", b"1"))
+        client.snapshot = client.store.last_snapshot()
+        other.write(put(b"a", b"2"), delete(b"d"), put(b"e", b"2"))
+        version = client.commit(
+            put(b"a", b"3", was=UNREAD), put(b"d", b"3", was=UNREAD), put(b"f", b"3", was=UNREAD),
+            delete(b"b", was=UNREAD), delete(b"e", was=UNREAD), delete(b"g", was=UNREAD),
+        )  # fmt: skip
+        other.begin()
+        assert other.scan() == [Row(key, version, b"3") for key in (b"a", b"d", b"f")]
+        assert other.count() == 3
+        assert other.get(b"b", b"e", b"g") == [None] * 3
+
+    def test_blind_deletion_of_what_is_not_there_leaves_it_absent(self, connect: Connect) -> None:
+        reader, writer = connect(), connect()
+        reader.begin()
+        writer.write(delete(b"a", was=UNREAD))
+        assert reader.get(b"a") == [None]
+        reader.commit(put(b"c"), read=[Point(1, b"a", 0)])
 
     def test_deleting_what_is_not_there_changes_nothing(self, connect: Connect) -> None:
         reader, writer = connect(), connect()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from msgspec.structs import replace
 
 from rome.store.spi import BEYOND, Count, Drop, Get, Request, Reserve, Scan
 from rome.testing.harness import (
+    UNREAD,
     Connect,
     Point,
-    RowWrite,
     SnapshotClient,
     StoreUnderTest,
     change_catalog,
@@ -59,17 +58,17 @@ class TestRoundTrips:
         assert _trips(client, lambda: client.store.commit(request)) <= 1
 
     def test_a_commit_is_one_whatever_it_writes(self, client: SnapshotClient) -> None:
-        client.write(change_catalog())
+        client.write(change_catalog(), put(b"d"))
         client.begin()
         request = client.request(
             put(b"a", b"2"), put(b"b"), delete(b"never there"), leave(b"k", b"a"), enter(b"l", b"a"),
-            Drop(2), Drop(1, 9), RowWrite(0, change_catalog().key, None), sequences={1: 100}, settings={2: 5},
+            put(b"c", was=UNREAD), delete(b"d", was=UNREAD), delete(b"not there", was=UNREAD),
+            Drop(2), Drop(1, 9), delete(change_catalog().key, 0, UNREAD), sequences={1: 100}, settings={2: 5},
         )  # fmt: skip
-        unread = replace(request, points={table: points for table, points in request.points.items() if table})
-        assert _trips(client, lambda: client.store.commit(unread)) <= 1
+        assert _trips(client, lambda: client.store.commit(request)) <= 1
         client.begin()
         assert (client.keys(), client.keys(1), client.keys(table=0), client.keys(table=2)) == (
-            [b"a", b"b"], [b"a"], [], []
+            [b"a", b"b", b"c"], [b"a"], [], []
         )  # fmt: skip
 
     def test_the_rest_of_a_transaction_costs_none(self, client: SnapshotClient) -> None:

@@ -143,4 +143,3 @@ def test_reads_at_the_same_time_are_no_restore(location: Location) -> None:
     head = store._take_head(older)
     assert head.incarnation == before.incarnation
     assert head.version > before.version
-

@@ -152,7 +152,7 @@ def _harvest_table(
                     writes.remove_entry(table.id, index.id, entry, before.key)
         if after is not None and key is not None:
             rowid, values = after
-            if key not in known:
+            if stored is not None and key not in known:
                 read_set.add_point(table.id, key, 0)
             writes.put(table.id, key, encode_row(table, rowid, values))
             for index, entry in working_set.entries(table, rowid, values, same & had):
