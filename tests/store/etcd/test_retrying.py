@@ -19,6 +19,7 @@ from rome.store.location import Location
 from rome.store.option_values import Address
 
 DONE = EtcdReply(0, "", TxnResponse(succeeded=True).SerializeToString())
+SLOW = EtcdReply(0, "", DONE.body)
 TOKEN = EtcdReply(0, "", AUTHENTICATE.response(token="new").SerializeToString())
 SILENT = LinkLostError("no answer in time", sent=True)
 GONE = LinkLostError("no answer in time", sent=False)
@@ -46,6 +47,8 @@ class Members:
         event = self.events.pop(0)
         if event is SILENT or event is GONE:
             self.now += timeout_s
+        if event is SLOW:
+            self.now += 0.9 * timeout_s
         if isinstance(event, LinkLostError):
             raise LinkLostError(str(event), sent=event.sent)
         return event
@@ -133,21 +136,24 @@ def test_refusal_with_a_name_is_raised_at_once(members: Script) -> None:
     assert remedy(EtcdReply(2, "etcdserver: corrupt cluster")) is Remedy.NONE
 
 
-def test_silent_members_are_tried_one_after_the_other(members: Script) -> None:
-    client, script = members(CONNECTED, SILENT, CONNECTED, SILENT, CONNECTED, DONE)
+def test_silent_members_are_tried_one_after_the_other_and_longer_when_no_election_explains_it(members: Script) -> None:
+    client, script = members(*[CONNECTED, SILENT] * 8, CONNECTED, DONE)
     assert call(client)
-    assert [seconds for what, seconds in script.log if what == "Txn"] == [1, 2, 4]
+    assert [seconds for what, seconds in script.log if what == "Txn"] == [0.5] * 6 + [1, 2, 4]
 
 
-def test_one_slow_answer_does_not_prolong_later_attempts(members: Script) -> None:
-    client, script = members(CONNECTED, *[DONE] * 100, SILENT, CONNECTED, DONE)
-    for number in range(100):
-        if number == 99:
-            script.events.insert(1, script.events.pop(0))
+def test_one_slow_answer_hardly_prolongs_the_next_attempt(members: Script) -> None:
+    client, script = members(CONNECTED, *[DONE] * 100, SLOW, DONE)
+    while script.events:
         call(client)
-    script.log.clear()
-    call(client)
-    assert script.log[0] == ("Txn", 0.5)
+    assert 0.5 <= script.log[-1][1] < 0.6
+
+
+def test_slow_cluster_is_waited_for(members: Script) -> None:
+    client, script = members(CONNECTED, *[SLOW] * 100)
+    while script.events:
+        call(client)
+    assert script.log[-1][1] == 3
 
 
 def test_machine_that_is_gone_is_not_waited_for_where_there_are_others(members: Script) -> None:
@@ -200,7 +206,7 @@ def test_all_machines_gone_are_waited_for_in_longer_and_longer_attempts(members:
     client, script = members(*[GONE] * 20)
     with pytest.raises(StoreUnavailableError):
         call(client)
-    assert [seconds for _, seconds in script.log] == [0.5, 0.5, 1, 2, 4, 5, 5, 5]
+    assert [seconds for _, seconds in script.log] == [*[0.5] * 8, 1, 2, 4, 5, 5, 5]
     assert not client.resent
 
 

@@ -24,11 +24,13 @@ from rome.store.near import NearServer, near_server
 from rome.store.option_values import Address
 
 FIRST_ATTEMPT_S = 0.5, 3.0
-"""After 10 times the usual duration of calls, within these bounds, a request is sent again, to the next member; then
-after twice as long, and so on. A leader that dies costs one or two attempts: the others elect a new one within 1 to 2
-s."""
+"""After 10 times the usual duration of calls, within these bounds, a request is sent again, to the next member."""
 
-USUAL_S = 0.1
+ELECTION_S = 3.0
+"""Only after this time does each attempt take twice as long as the one before. Until members miss a leader that is
+gone, for 1 to 2 s, they forward requests to it, and nobody does them: such a request should not be waited for long."""
+
+USUAL_S = 0.05
 """The assumed duration of a call before the first one."""
 
 NEWEST_SHARE = 1 / 8
@@ -141,7 +143,8 @@ class EtcdClient:
         requests = _encoded(calls)
         others = _encoded(aside)
         size = sum(len(request.body) for request in requests)
-        deadline = time.monotonic() + (timeout_s or self.settings.read_timeout_s)
+        start = time.monotonic()
+        deadline = start + (timeout_s or self.settings.read_timeout_s)
         shortest_s, longest_s = FIRST_ATTEMPT_S
         attempt_s = min(max(shortest_s, 10 * self._usual_s), longest_s) + size * SECONDS_PER_BYTE
         self.resent = False
@@ -172,7 +175,7 @@ class EtcdClient:
                         unreachable += 1
                 if unreachable == len(self.settings.addresses) and not self.resent:
                     break
-                if timed_out:
+                if timed_out and time.monotonic() >= start + ELECTION_S:
                     attempt_s *= 2
                 blamed = not (needs_leader and self._link is not None and timed_out)
                 self._go_to_next_member(lost.sent or waited_s > PAUSE_S, deadline, blamed=blamed)
@@ -315,7 +318,8 @@ class EtcdClient:
         self._next, self._link = 0, None
         try:
             with suppress(LinkLostError, Error):
-                self._connected(self.settings.connect_timeout_s, min(CONNECT_S, self.settings.connect_timeout_s))
+                limit_s = min(CONNECT_S, self.settings.connect_timeout_s)  # for a login, too: it may be paused
+                self._connected(limit_s, limit_s)
         finally:
             if self._link is None or not self._link.is_open:
                 self._next, self._link = away, link
