@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, Table, and_, bindparam, select
+from sqlalchemy import Column, Select, Table, and_, bindparam, select
 from sqlalchemy import Delete as DeleteStatement
 from sqlalchemy import Update as UpdateStatement
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import ArgumentError
 
 from rome.bulk.job import Job
+from rome.bulk.paging import ranges_after
 from rome.bulk.pieces import ROWS_PER_COMMIT, Pieces
 from rome.bulk.progress import Counter, OnProgress
 from rome.retry import run_transaction
@@ -109,7 +110,7 @@ def _pages(
     """The keys of the rows that satisfy the condition, after `last`, page by page."""
     while True:
         keys: list[Key] = []
-        for range_ in _after(columns, last):
+        for range_ in ranges_after(columns, last):
             query = select(*columns).where(*range_)
             if statement.whereclause is not None:
                 query = query.where(statement.whereclause)
@@ -125,17 +126,6 @@ def _pages(
 
 def _keys(query: Select[Any], connection: Connection) -> list[Key]:
     return [tuple(row) for row in connection.execute(query)]
-
-
-def _after(columns: Sequence[Column[Any]], last: Key | None) -> list[list[ColumnElement[bool]]]:
-    """The keys after `last` as ranges, in order, each of which an index serves: a = 1 AND b > 2, then a > 1."""
-    if last is None:
-        return [[]]
-    ranges = []
-    for at in reversed(range(len(columns))):
-        equal = [column == value for column, value in zip(columns[:at], last[:at], strict=True)]
-        ranges.append([*equal, columns[at] > last[at]])
-    return ranges
 
 
 def _key_of(statement: UpdateStatement | DeleteStatement) -> list[Column[Any]]:

@@ -12,6 +12,8 @@
                                     show what a statement would read, wave by wave; --analyze runs it and counts
     rome dump URL FILE              write the database, as it is at one moment, into an archive
     rome load URL FILE              fill a new database from an archive
+    rome import SOURCE URL          copy a database of another kind, such as MariaDB's, into a new one
+    rome export URL TARGET          copy a database into an empty one of another kind
     rome verify URL                 check that rows, index entries and constraints fit together
     rome retention URL [SECONDS]    show or change how long superseded versions are kept
     rome trim URL                   discard superseded versions now
@@ -19,9 +21,10 @@
     rome drop URL [--yes]           delete a database
     rome doctor URL                 report what a store would lose in each kind of failure, and what is wrong with it
 
-Every command but `shell` takes --json. No command but `load` creates a database. If the database raises an error, the
-command prints one line on stderr and ends with status 1; if the command line is wrong, with 2. `rome doctor` ends with
-status 0 if all is well, 1 if there is a warning or a check could not be made, and 2 if there is a problem or an error.
+Every command but `shell` takes --json. No command but `load` and `import` creates a database. If the database raises an
+error, the command prints one line on stderr and ends with status 1; if the command line is wrong, with 2. `rome doctor`
+ends with status 0 if all is well, 1 if there is a warning or a check could not be made, and 2 if there is a problem or
+an error.
 
 With the extra `cli`, `eval "$(register-python-argcomplete rome)"` lets bash and zsh complete commands and options.
 """

@@ -18,6 +18,7 @@ from rome.cli.parser import Parser
 from rome.cli.query import run_query
 from rome.cli.shell import run_shell
 from rome.cli.tables import run_schema, run_tables
+from rome.cli.transfers import run_export, run_import
 from rome.cli.verify import run_verify
 
 _TAKES_PARAMETERS = ("explain", "query")
@@ -78,6 +79,16 @@ def main_parser() -> Parser:
     dump.add_argument("--force", action="store_true", help="replace the file if it exists")
     load = command("load", run_load, "fill a new database from an archive")
     load.add_argument("file", metavar="FILE", help="an archive; - is stdin")
+    importing = commands.add_parser("import", help="copy a database of another kind into a new one")
+    importing.add_argument("source", metavar="SOURCE", help="mysql+pymysql://user@host/nova, sqlite:///file, ..")
+    importing.add_argument("url", metavar="URL", help="rome+redis://localhost/nova, say")
+    importing.set_defaults(run=run_import, status_of_errors=1, parser=importing)
+    exporting = command("export", run_export, "copy the database into an empty one of another kind", json=False)
+    exporting.add_argument("target", metavar="TARGET", help="mysql+pymysql://user@host/nova, sqlite:///file, ..")
+    for each in (importing, exporting):
+        each.add_argument("--dry-run", action="store_true", help="only say what would not be kept as it is")
+        each.add_argument("--yes", action="store_true", help="do not ask if something is not kept as it is")
+        each.add_argument("--json", action="store_true", help="print JSON")
     command("verify", run_verify, "check that rows, index entries and constraints fit together")
     kept = command("retention", maintain.run_retention, "show or change how long superseded versions are kept")
     kept.add_argument("seconds", metavar="SECONDS", nargs="?", type=float)

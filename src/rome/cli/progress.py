@@ -3,42 +3,53 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-Shown = Callable[[int, str], object]
-"""Takes how much is done, and what is under way."""
+
+class Shown(Protocol):
+    """Shows how far it is."""
+
+    def __call__(self, done: int, item: str, total: int | None = None, /) -> object:
+        """Show how much is done, what is under way, and how much there is to do, if that is known."""
 
 
 @contextmanager
-def shown_progress(what: str, total: int | None = None) -> Iterator[Shown]:
+def shown_progress(what: str) -> Iterator[Shown]:
     """Show progress for the time of the block.
 
     Args:
         what: is counted, such as "rows loaded".
-        total: how much there is to do, if that is known; then the time that is left is shown, too.
     """
-    if not sys.stderr.isatty():
-        yield lambda done, item: None
+    shown = _bar(what) if sys.stderr.isatty() else None
+    if shown is None:
+        yield lambda done, item, total=None: None
         return
+    progress, show = shown
+    with progress:
+        yield show
+
+
+def _bar(what: str):  # type: ignore[no-untyped-def]  # rich's Progress, which need not be installed
     try:
         from rich.console import Console  # noqa: PLC0415  # the extra `cli`
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
     except ImportError:
-        yield lambda done, item: None
-        return
-    columns = [
+        return None
+    progress = Progress(
         BarColumn(),
         TextColumn(f"{{task.completed:,}} {what}"),
         TextColumn("{task.fields[rate]:,.0f}/s"),
         TextColumn("{task.fields[item]}"),
-        TimeRemainingColumn() if total is not None else TimeElapsedColumn(),
-    ]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=total, item="", rate=0.0)
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    task = progress.add_task("", total=None, item="", rate=0.0)
 
-        def show(done: int, item: str) -> None:
-            seconds = progress.tasks[0].elapsed or 0.0
-            progress.update(task, completed=done, item=item, rate=done / seconds if seconds else 0.0)
+    def show(done: int, item: str, total: int | None = None) -> None:
+        seconds = progress.tasks[0].elapsed or 0.0
+        progress.update(task, completed=done, total=total, item=item, rate=done / seconds if seconds else 0.0)
 
-        yield show
+    return progress, show

@@ -1,0 +1,78 @@
+"""`rome import` and `rome export`: copy a database from or to another kind of server."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from sqlalchemy import create_engine
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from rome.cli.existing import check_exists
+from rome.cli.progress import shown_progress
+from rome.cli.shown import to_json
+from rome.cli.table import table
+from rome.errors import OperationalError
+from rome.transfer import CopyProgress, TransferPlan, plan
+
+
+def run_import(parsed: argparse.Namespace) -> int:
+    """Copy another database into a new one of Rome's."""
+    return _run(parsed, parsed.source, parsed.url)
+
+
+def run_export(parsed: argparse.Namespace) -> int:
+    """Copy a database of Rome's into another one, which exists and is empty."""
+    check_exists(parsed.url)
+    return _run(parsed, parsed.url, parsed.target)
+
+
+def _run(parsed: argparse.Namespace, source_url: str, target_url: str) -> int:
+    try:
+        source, target = create_engine(source_url), create_engine(target_url)
+        found = plan(source, target)
+        if not parsed.json:
+            _print_notes(found)
+        if parsed.dry_run:
+            if parsed.json:
+                print(to_json({"tables": found.tables, "notes": [note._asdict() for note in found.notes]}))
+            return 0
+        if found.notes and not parsed.yes and not _goes_on():
+            return 1
+        rows = _copy(found, target)
+    except (SQLAlchemyError, ImportError) as error:
+        raise OperationalError(str(getattr(error, "orig", None) or error).partition("\n")[0]) from error
+    if parsed.json:
+        print(to_json({"rows": rows, "notes": [note._asdict() for note in found.notes]}))
+    else:
+        lines = [*((name, f"{count:,}") for name, count in rows.items()), ("in all", f"{sum(rows.values()):,}")]
+        print(table(("table", "rows, compared"), lines))
+    return 0
+
+
+def _print_notes(found: TransferPlan) -> None:
+    print(f"{len(found.tables)} tables; {len(found.notes)} things are not kept as they are" + ":" * bool(found.notes))
+    for note in found.notes:
+        print(f"  {note}")
+
+
+def _goes_on() -> bool:
+    """Ask whether the notes are acceptable.
+
+    Raises:
+        OperationalError: nobody can be asked.
+    """
+    if not sys.stdin.isatty():
+        raise OperationalError("not everything can be kept as it is, see above: say --yes to copy all the same")
+    print("Copy all the same? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _copy(found: TransferPlan, target: Engine) -> dict[str, int]:
+    with shown_progress("rows copied") as shown:
+
+        def tell(progress: CopyProgress) -> None:
+            shown(progress.rows, progress.table, progress.total)
+
+        return found.run(tell)

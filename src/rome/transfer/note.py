@@ -1,0 +1,20 @@
+"""Something of a database that the other one cannot keep as it is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Note(NamedTuple):
+    """One remark.
+
+    Attributes:
+        where: the table, or table.column.
+        what: what becomes of it.
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"

@@ -1,0 +1,1 @@
+"""rome.transfer: databases of other kinds into Rome's and back."""
