@@ -249,6 +249,15 @@ class SnapshotTooOldError(ConflictError):
             "(rome.set_retention). Read everything again, and watch from that transaction's position"
         )
 
+    @classmethod
+    def discarded(cls, server: str, retention_s: float) -> Self:
+        """For a read at a revision that somebody has made the engine discard before the retention is over."""
+        return cls(
+            f"{server} has discarded what this transaction reads, though the retention of {retention_s:g} s is not "
+            "over: the server's own compaction, or another user's, keeps less (`rome doctor` tells); "
+            f"{_RUN_AGAIN}"
+        )
+
 
 class SnapshotLostError(ConflictError):
     """The snapshot is of a history that the store has lost: it restarted from older data, or failed over."""

@@ -27,7 +27,7 @@ from rome.store.etcd.messages import MEMBER_LIST, STATUS, MemberListRequest, Sta
 from rome.store.etcd.settings import read_settings
 from rome.store.etcd.versions import fault_of
 from rome.store.location import Location
-from rome.store.ordered.driver import Condition, DriverCompare, DriverTransaction, Put, Raise, Range, RevisionGoneError
+from rome.store.ordered.driver import Condition, DriverCompare, DriverTransaction, Put, Raise, Range
 from tests.support.etcd_cluster import gateway
 from tests.support.etcd_servers import Member, etcd_of_the_wheel, settings
 from tests.support.servers import free_port
@@ -447,19 +447,3 @@ def test_other_green_threads_run_during_a_call(etcd_member: Member) -> None:
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 5
-
-
-@pytest.mark.parametrize("compact", ["true", "false"])
-def test_old_revisions_are_discarded_unless_the_url_says_no(
-    connect: Connect, etcd_member: Member, compact: str
-) -> None:
-    driver = connect(etcd_member, compact=compact)
-    first = put(driver, b"compacted", b"1")
-    second = put(driver, b"compacted", b"2")
-    driver.discard(second)
-    asked = [DriverTransaction(then=[Range(b"compacted", revision=first)])]
-    if compact == "true":
-        with pytest.raises(RevisionGoneError):
-            driver.run(asked)
-    else:
-        assert driver.run(asked)[0].found[0].pairs[0].value == b"1"

@@ -39,7 +39,7 @@ def open_driver(request: pytest.FixtureRequest) -> Iterator[OpenDriver]:
         member: Member = request.getfixturevalue("etcd_member")
 
         def opened() -> Driver:
-            return EtcdDriver(EtcdClient(settings(member)))
+            return EtcdDriver(EtcdClient(settings(member, compact="true")))
     else:
         engine = MemoryEngine()
 

@@ -21,6 +21,7 @@ from rome.store.etcd.messages import (
     TxnRequest,
 )
 from rome.store.etcd.messages import Compare as CompareMessage
+from rome.store.etcd.ownership import is_shared
 from rome.store.ordered.driver import (
     Condition,
     Delete,
@@ -132,7 +133,8 @@ class EtcdDriver(Driver):
         return self.client.resent
 
     def discard(self, revision: Revision) -> None:
-        if not self.client.settings.compact:
+        compact = self.client.settings.compact
+        if not compact or (compact == "auto" and is_shared(self.client)):
             return
         try:
             self.client.call([(COMPACT, CompactionRequest(revision=revision))], timeout_s=COMPACT_TIMEOUT_S)

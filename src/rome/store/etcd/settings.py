@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from rome.errors import URLError
@@ -27,7 +27,8 @@ class Settings:
         tls: the TLS settings; None without TLS.
         reads_near: whether to read at the first of the addresses, at the version that it has.
         near_max_lag_s: how long that member may have been without a leader.
-        compact: whether Rome discards the cluster's history when no snapshot needs it any more.
+        compact: whether Rome discards the cluster's history when no snapshot needs it any more; "auto": if nobody else
+            has keys in the cluster.
         allow_unsafe_version: whether a member may have a version that can lose data (see versions.py).
     """
 
@@ -37,7 +38,7 @@ class Settings:
     connect_timeout_s: float
     read_timeout_s: float
     tls: Mapping[str, Any] | None
-    compact: bool
+    compact: bool | Literal["auto"]
     reads_near: bool = False
     near_max_lag_s: float = 30.0
     allow_unsafe_version: bool = False
@@ -84,6 +85,10 @@ def _cert_reqs(text: str) -> str:
     return {"none": "none", "required": "required"}[text.lower()]
 
 
+def _compact(text: str) -> bool | Literal["auto"]:
+    return "auto" if text.lower() == "auto" else flag(text)
+
+
 _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "connect_timeout": (seconds, "seconds, 0.01 to 86400"),
     "read_timeout": (seconds, "seconds, 0.01 to 86400"),
@@ -91,7 +96,7 @@ _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "reads": (reads_near, "near or primary"),
     "near": (partial(address, default_port=DEFAULT_PORT), "host:port of the member to read at"),
     "near_max_lag": (seconds, "seconds, 0.01 to 86400"),
-    "compact": (flag, "true or false"),
+    "compact": (_compact, "auto, true or false"),
     "allow_unsafe_version": (flag, "true or false"),
     "ssl": (flag, "true or false"),
     "ssl_ca_certs": (str, "a path"),
@@ -135,7 +140,7 @@ def read_settings(location: Location) -> Settings:
         connect_timeout_s=values.get("connect_timeout", 5.0),
         read_timeout_s=values.get("read_timeout", 30.0),
         tls=tls if values.get("ssl") else None,
-        compact=values.get("compact", True),
+        compact=values.get("compact", "auto"),
         reads_near=values.get("reads", False),
         near_max_lag_s=values.get("near_max_lag", 30.0),
         allow_unsafe_version=values.get("allow_unsafe_version", False),

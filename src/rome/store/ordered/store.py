@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from abc import abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
 from typing import NoReturn, Self
 
 from rome.errors import (
@@ -30,6 +31,7 @@ from rome.errors import (
 from rome.store.commit_queue import CommitQueue
 from rome.store.location import Location
 from rome.store.ordered import committing, trimming
+from rome.store.ordered.discarding import databases, horizon_of
 from rome.store.ordered.driver import (
     Condition,
     Delete,
@@ -49,13 +51,10 @@ from rome.store.ordered.head import Head, read_head
 from rome.store.ordered.hints import Hints, hints_of
 from rome.store.ordered.layout import (
     FORMAT,
-    ROOT,
-    ROOT_STOP,
     CommitRecord,
     Description,
     Layout,
     commit_name,
-    database_name,
     decode_record,
     encode,
     encode_retention,
@@ -81,6 +80,9 @@ from rome.store.spi import (
 DISCARD_EVERY_S = 30.0
 """How often a committing connection lets the engine discard old revisions, at one more trip each time."""
 
+TRIM_SHARE = 1 / 8
+"""A connection that has written this share of the retention's bytes trims the database: commits forget by age alone."""
+
 MAX_ATTEMPTS = 50
 """How often an operation is tried again because another client was faster, without waiting in between."""
 
@@ -105,6 +107,8 @@ class OrderedStore(Store):
         commit to this database: that one may be discarded at any time."""
         self._last_snapshot = Snapshot(b"", 0)
         self._discarded_s = committing.clock()
+        self._written_bytes = 0
+        """Since this connection has trimmed."""
         self._may_arrive = False
         """Whether a sending of the current commit had no answer, and may still be done."""
 
@@ -139,19 +143,9 @@ class OrderedStore(Store):
 
     @classmethod
     def list_databases(cls, location: Location) -> list[str]:
-        # One trip for each database, from the first key of one to the first key of the next.
         driver = cls.connect(location)
-        names: set[str] = set()
-        start = ROOT
         try:
-            while True:
-                [outcome] = driver.run([DriverTransaction(then=[Range(start, ROOT_STOP, limit=1, keys_only=True)])])
-                if not outcome.found[0].pairs:
-                    return sorted(names)
-                key = outcome.found[0].pairs[0].key
-                if name := database_name(key):
-                    names.add(name)
-                start = ROOT + key[len(ROOT) :].partition(b"/")[0] + b"0"
+            return databases(driver)
         finally:
             driver.close()
 
@@ -195,6 +189,9 @@ class OrderedStore(Store):
                 if near and (result is None or self._is_too_old(result.snapshot)):
                     result = self._read(self._known_head(), snapshot, requests, reserves, fresh=True)
             except RevisionGoneError as error:
+                head = self._ask_head()
+                if snapshot is None or snapshot.version >= head.floor:
+                    raise SnapshotTooOldError.discarded(self._driver.server, head.retention.seconds) from error
                 raise SnapshotTooOldError.of() from error
             except RevisionAheadError as error:
                 self._ask_head()  # which looks whether the engine was restored
@@ -297,7 +294,9 @@ class OrderedStore(Store):
                 count for write, count in zip(deletes, outcome.deleted, strict=True) if write.start in records
             )
             left = left[len(chosen) :]
-        self._discard(self._ask_head())
+        self._written_bytes = 0
+        outcome = self._run(DriverTransaction(then=self._head_range()))
+        self._discard(self._take_head(outcome.found[0]), outcome.revision)
         return trimmed
 
     def retention(self) -> Retention:
@@ -327,10 +326,15 @@ class OrderedStore(Store):
         self._snapshot = None
         self._driver.close()
 
-    def _discard(self, head: Head) -> None:
-        """Let the engine discard what no snapshot needs any more."""
+    def _discard(self, head: Head, newest: Revision) -> None:
+        """Let the engine discard what no snapshot of any database needs any more. `newest`: its newest revision."""
         self._discarded_s = committing.clock()
-        self._driver.discard(head.base + head.floor)
+        horizon = horizon_of(self._engine)
+        horizon.look(self._driver)
+        horizon.saw(newest)
+        revision = horizon.discardable(head.base + head.floor, head.retention.seconds)
+        if head.floor and revision is not None:
+            self._driver.discard(revision)
 
     # Reading
 
@@ -497,8 +501,12 @@ class OrderedStore(Store):
             for (key, row_key), present in entries.items():
                 if not present:
                     self._hints.remove(table, index, key + row_key)
-        if head.floor and committing.clock() - self._discarded_s > DISCARD_EVERY_S:
-            self._discard(head)
+        self._written_bytes += sum(len(record or b"") for rows in request.rows.values() for record in rows.values())
+        if self._written_bytes > head.retention.max_bytes * TRIM_SHARE:
+            with suppress(Error):  # it is tried again; this commit is done
+                self.trim()
+        elif committing.clock() - self._discarded_s > DISCARD_EVERY_S:
+            self._discard(head, outcome.revision)
         for sequence, last in request.settings.items():
             self._hints.numbers[sequence] = number_value(last) if last else b""
         for sequence, last in request.sequences.items():
