@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from secrets import token_hex
 
@@ -11,10 +11,13 @@ import pytest
 import rome
 from rome.dbapi import Connection
 from rome.store import near
+from tests.near.processes import Elsewhere
 from tests.support.replicas import NearReplica
-from tests.support.servers import Flavour, StartServer
+from tests.support.servers import Flavour, Server
 
 PERSISTENT = {"appendonly": "yes", "appendfsync": "no", "repl-diskless-sync-delay": "0"}
+
+FLAVOURS = ("redis", "valkey")
 
 Open = Callable[[str], Connection]
 """The fixture `open_url`."""
@@ -23,19 +26,54 @@ MoveClock = Callable[[float], None]
 """The fixture `move_clock`."""
 
 
-@pytest.fixture(params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("redis", "valkey")])
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in FLAVOURS])
 def flavour(request: pytest.FixtureRequest) -> Flavour:
     name: Flavour = request.param
     return name
 
 
+@pytest.fixture(scope="module")
+def servers(request: pytest.FixtureRequest, flavour: Flavour) -> NearReplica:
+    """A primary and its replica; the module's tests leave them as they were."""
+    found: NearReplica = request.getfixturevalue(f"{flavour}_servers")
+    return found
+
+
+@pytest.fixture(scope="package")
+def redis_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NearReplica]:
+    yield from _pair("redis", tmp_path_factory)
+
+
+@pytest.fixture(scope="package")
+def valkey_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NearReplica]:
+    yield from _pair("valkey", tmp_path_factory)
+
+
+def _pair(flavour: Flavour, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NearReplica]:
+    with ExitStack() as started:
+
+        def start(options: Mapping[str, str]) -> Server:
+            server = Server(flavour, tmp_path_factory.mktemp(flavour), options).start()
+            started.callback(server.stop)
+            return server
+
+        found = NearReplica(start(PERSISTENT), start)
+        started.callback(found.link.close)
+        yield found
+
+
 @pytest.fixture
-def replica(start_server: StartServer, flavour: Flavour) -> Iterator[NearReplica]:
-    """A primary and its replica; in reach, and up to date."""
-    found = NearReplica(start_server(flavour, PERSISTENT), start_server, flavour)
-    yield found
-    found.resume_if_it_runs()
-    found.link.close()
+def replica(servers: NearReplica) -> Iterator[NearReplica]:
+    """The replica, in reach and up to date."""
+    servers.restore()
+    yield servers
+    servers.restore()
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Elsewhere]:
+    with Elsewhere() as process:
+        yield process
 
 
 @pytest.fixture

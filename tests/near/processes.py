@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from typing import Self
 
-_COMMIT = """
-import sys, warnings
+_WORK = """
+import json, sys, warnings
 warnings.simplefilter("ignore")
 import rome
-connection = rome.connect(sys.argv[1])
-for statement in sys.argv[2:]:
-    connection.execute(statement)
-connection.commit()
-print(connection.last_version())
+for line in sys.stdin:
+    url, version, statements = json.loads(line)
+    with rome.connect(url) as connection:
+        if version:
+            connection.at_least(version)
+        rows = [connection.execute(statement).fetchall() for statement in statements]
+    print(json.dumps([rows, connection.last_version()]), flush=True)
+    connection.close()
 """
 
 
-def run_elsewhere(url: str, *statements: str) -> str:
-    """Commit statements in a process of their own; returns its last version."""
-    done = subprocess.run([sys.executable, "-c", _COMMIT, url, *statements], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+class Elsewhere:
+    """The other process, which runs as long as the module's tests."""
 
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _WORK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
-def commit_elsewhere(url: str, v: int) -> str:
-    """Set the row's v; returns the version."""
-    return run_elsewhere(url, f"UPDATE t SET v = {v} WHERE id = 1")
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def run(self, url: str, *statements: str, at_least: str = "") -> tuple[list[list[list[object]]], str]:
+        """Commit statements in one transaction; returns their rows, and the last version."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([url, at_least, statements]) + "\n")
+        self._process.stdin.flush()
+        rows, version = json.loads(self._process.stdout.readline())
+        return rows, version
+
+    def set(self, url: str, v: int) -> str:
+        """Set the v of row 1; returns the version."""
+        return self.run(url, f"UPDATE t SET v = {v} WHERE id = 1")[1]

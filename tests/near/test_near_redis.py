@@ -10,8 +10,11 @@ import pytest
 import rome
 from rome.dbapi import Connection
 from rome.errors import ConflictError, StoreUnavailableError
+from rome.store.redis import RedisStore
+from rome.store.spi import BEYOND, ORDER_INDEX, Scan, ScanResult, Snapshot
+from rome.testing.harness import SnapshotClient, put
 from tests.near.conftest import MoveClock, Open
-from tests.near.processes import commit_elsewhere, run_elsewhere
+from tests.near.processes import Elsewhere
 from tests.support.replicas import NearReplica, ReplicationStream, await_that
 
 
@@ -82,10 +85,10 @@ class TestReplicaThatIsBehind:
     """It holds all that was there before, and gets nothing more."""
 
     def test_what_others_commit_is_not_seen_at_once(
-        self, near: Connection, replica: NearReplica, primary_url: str
+        self, near: Connection, replica: NearReplica, primary_url: str, elsewhere: Elsewhere
     ) -> None:
         with replica.behind():
-            commit_elsewhere(primary_url, 11)
+            elsewhere.set(primary_url, 11)
             assert cost(near, lambda: read(near)) == Trips(0, 1)
             assert read(near) == {1: 10}
         replica.await_all()
@@ -101,27 +104,27 @@ class TestReplicaThatIsBehind:
             assert read(second) == {1: 11}
 
     def test_process_sees_nothing_older_than_what_it_has_seen(
-        self, near: Connection, far: Connection, replica: NearReplica, primary_url: str
+        self, near: Connection, far: Connection, replica: NearReplica, primary_url: str, elsewhere: Elsewhere
     ) -> None:
         with replica.behind():
-            commit_elsewhere(primary_url, 11)
+            elsewhere.set(primary_url, 11)
             assert read(near) == {1: 10}
             assert read(far) == {1: 11}
             assert read(near) == {1: 11}
 
     def test_what_is_seen_in_an_open_transaction_counts_for_the_others(
-        self, near: Connection, far: Connection, replica: NearReplica, primary_url: str
+        self, near: Connection, far: Connection, replica: NearReplica, primary_url: str, elsewhere: Elsewhere
     ) -> None:
         with replica.behind():
-            commit_elsewhere(primary_url, 11)
+            elsewhere.set(primary_url, 11)
             assert far.execute("SELECT v FROM t").fetchall() == [(11,)]
             assert read(near) == {1: 11}
 
     def test_transaction_that_writes_is_validated_at_the_primary(
-        self, near: Connection, replica: NearReplica, primary_url: str
+        self, near: Connection, replica: NearReplica, primary_url: str, elsewhere: Elsewhere
     ) -> None:
         with replica.behind():
-            commit_elsewhere(primary_url, 11)
+            elsewhere.set(primary_url, 11)
             [(seen,)] = near.execute("SELECT v FROM t WHERE id = 1").fetchall()
             near.execute("UPDATE t SET v = ? WHERE id = 1", (seen + 1,))
             with pytest.raises(ConflictError, match="id=1 of table t was changed"):
@@ -133,11 +136,17 @@ class TestReplicaThatIsBehind:
         assert seen == 11
 
     def test_retry_on_another_connection_sees_what_the_conflict_has_shown(
-        self, near: Connection, replica: NearReplica, primary_url: str, database: str, open_url: Open
+        self,
+        near: Connection,
+        replica: NearReplica,
+        primary_url: str,
+        elsewhere: Elsewhere,
+        database: str,
+        open_url: Open,
     ) -> None:
         second = open_url(replica.url(database))
         with replica.behind():
-            commit_elsewhere(primary_url, 11)
+            elsewhere.set(primary_url, 11)
             near.execute("SELECT v FROM t WHERE id = 1").fetchall()
             near.execute("UPDATE t SET v = 0 WHERE id = 1")
             with pytest.raises(ConflictError):
@@ -145,10 +154,10 @@ class TestReplicaThatIsBehind:
             assert read(second) == {1: 11}
 
     def test_conflict_that_nobody_has_seen_is_replayed_at_the_primary(
-        self, near: Connection, replica: NearReplica, primary_url: str
+        self, near: Connection, replica: NearReplica, primary_url: str, elsewhere: Elsewhere
     ) -> None:
         with replica.behind():
-            commit_elsewhere(primary_url, 11)
+            elsewhere.set(primary_url, 11)
             before = near.rome_stats.replays
             near.execute("UPDATE t SET v = v + 1 WHERE id = 1")
             near.commit()
@@ -156,14 +165,14 @@ class TestReplicaThatIsBehind:
             assert read(near) == {1: 12}
 
     def test_statement_that_takes_ids_is_read_at_the_primary_as_a_whole(
-        self, near: Connection, replica: NearReplica, primary_url: str
+        self, near: Connection, replica: NearReplica, primary_url: str, elsewhere: Elsewhere
     ) -> None:
         def insert() -> None:
             assert near.execute("INSERT INTO t (v) SELECT v + 1 FROM t RETURNING v").fetchall() == [(12,)]
             near.commit()
 
         with replica.behind():
-            commit_elsewhere(primary_url, 11)
+            elsewhere.set(primary_url, 11)
             insert_cost = cost(near, insert)
         assert insert_cost.far <= 3
 
@@ -174,9 +183,11 @@ class TestReplicaThatIsBehind:
             assert near.execute("SELECT count(*) FROM t WHERE v = 11").fetchall() == [(1,)]
             near.rollback()
 
-    def test_schema_change_is_noticed_at_commit(self, near: Connection, replica: NearReplica, primary_url: str) -> None:
+    def test_schema_change_is_noticed_at_commit(
+        self, near: Connection, replica: NearReplica, primary_url: str, elsewhere: Elsewhere
+    ) -> None:
         with replica.behind():
-            run_elsewhere(primary_url, "ALTER TABLE t ADD COLUMN w INT DEFAULT 7")
+            elsewhere.run(primary_url, "ALTER TABLE t ADD COLUMN w INT DEFAULT 7")
             assert near.execute("SELECT * FROM t").fetchall() == [(1, 10)]
             near.execute("UPDATE t SET v = 12 WHERE id = 1")
             with pytest.raises(ConflictError):  # the replay shows another column
@@ -184,15 +195,39 @@ class TestReplicaThatIsBehind:
             assert near.execute("SELECT * FROM t").fetchall() == [(1, 10, 7)]
 
     def test_lag_beyond_the_limit_is_not_read(
-        self, near: Connection, replica: NearReplica, primary_url: str, database: str, open_url: Open
+        self,
+        near: Connection,
+        replica: NearReplica,
+        primary_url: str,
+        elsewhere: Elsewhere,
+        database: str,
+        open_url: Open,
     ) -> None:
         """The link is down. The server counts whole seconds."""
         strict = open_url(replica.url(database, near_max_lag="0.5"))
         with replica.client() as client:
             client.replicaof("127.0.0.1", 1)
             await_that(lambda: client.info("replication").get("master_link_down_since_seconds", 0) > 0, "it is up")
-        commit_elsewhere(primary_url, 11)
+        elsewhere.set(primary_url, 11)
         await_that(lambda: read(strict) == {1: 11}, "it is read for more than a second")
+
+    def test_it_cannot_tell_that_a_table_is_as_somebody_knows_it_who_has_seen_more(
+        self, replica: NearReplica, database: str
+    ) -> None:
+        """A transaction goes on at an older version than that of the rows which the process has kept."""
+        primary = SnapshotClient(RedisStore.open(replica.primary.location(database)))
+        primary.write(put(b"k", b"old"))
+        replica.await_all()
+        at_replica = SnapshotClient(RedisStore.open(replica.server.location(database)))
+        at_replica.begin()
+        with replica.behind():
+            version = primary.write(put(b"k", b"new"))
+            known = Snapshot(at_replica.snapshot.incarnation, version)
+            [answer] = at_replica.read(Scan(1, ORDER_INDEX, b"", BEYOND, known=known))
+        assert isinstance(answer, ScanResult)
+        assert [row.record for row in answer.rows] == [b"old"]
+        for client in (primary, at_replica):
+            client.store.close()
 
 
 class TestReplicaThatIsLost:
@@ -208,10 +243,10 @@ class TestReplicaThatIsLost:
         await_near(near)
 
     def test_transaction_under_way_goes_on_at_the_primary_at_its_version(
-        self, near: Connection, replica: NearReplica, primary_url: str
+        self, near: Connection, replica: NearReplica, primary_url: str, elsewhere: Elsewhere
     ) -> None:
         assert near.execute("SELECT v FROM t WHERE id = 1").fetchall() == [(10,)]
-        commit_elsewhere(primary_url, 11)
+        elsewhere.set(primary_url, 11)
         replica.server.kill()
         assert near.execute("SELECT sum(v) FROM t WHERE v > 0").fetchall() == [(10,)]
         near.rollback()

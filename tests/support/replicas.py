@@ -6,14 +6,14 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Self
 
 import redis
 
 from rome.testing.proxy import Direction, Forwarding, Proxy
-from tests.support.servers import Flavour, Server, StartServer
+from tests.support.servers import Server
 
 SYNC_TIMEOUT_S = 30.0
 
@@ -25,7 +25,7 @@ class NearReplica:
         link: the proxy between the two; `link.delay_s` is how far the replica is behind, twice.
     """
 
-    def __init__(self, primary: Server, start: StartServer, flavour: Flavour) -> None:
+    def __init__(self, primary: Server, start: Callable[[Mapping[str, str]], Server]) -> None:
         self.primary = primary
         self.link = Proxy(primary.host, primary.port)
         options = {
@@ -34,7 +34,7 @@ class NearReplica:
             "replicaof": f"127.0.0.1 {self.link.port}",
             "repl-diskless-load": "disabled",
         }
-        self.server = start(flavour, options)
+        self.server = start(options)
         self.await_all()
 
     def url(self, database: str, **options: str) -> str:
@@ -85,10 +85,16 @@ class NearReplica:
     def resume(self) -> None:
         os.kill(self.server.pid, signal.SIGCONT)
 
-    def resume_if_it_runs(self) -> None:
-        """For the end of a test, which may have killed it."""
-        with suppress(ProcessLookupError):
-            self.resume()
+    def restore(self) -> None:
+        """Both run, and the replica follows and is up to date, whatever a test has done to them."""
+        for server in (self.primary, self.server):
+            if server.is_running():
+                os.kill(server.pid, signal.SIGCONT)
+            else:
+                server.start()
+        with self.client() as client:
+            client.replicaof("127.0.0.1", self.link.port)
+        self.await_all()
 
 
 class ReplicationStream:

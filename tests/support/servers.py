@@ -105,6 +105,10 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    def is_running(self) -> bool:
+        """Whether its process has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     @property
     def log(self) -> Path:
         return self.directory / "server.log"

@@ -349,7 +349,8 @@ class Store(ABC):
         Raises:
             SnapshotTooOldError: the snapshot is older than the retention.
             SnapshotLostError: the snapshot is of another incarnation, above the store's version, or not this
-            connection's. CatalogChangedError: the catalog changed after `snapshot`.
+            connection's. CatalogChangedError: the catalog changed after `snapshot`. A near server may not know of that
+            yet, and answers as of the snapshot; the commit knows.
             StoreUnavailableError: the connection is lost, and the snapshot with it.
             IdsExhaustedError: numbers would exceed MAX_NUMBER.
 

@@ -119,6 +119,8 @@ class StoreUnderTest:
             list_databases().
         model: the store with which the state machine compares it.
         machine_runs: how many random histories the state machine tries.
+        reads_near: its locations say `reads=near`. A read may then miss a schema change, and further round trips to the
+            near server do not count.
     """
 
     store: type[Store]
@@ -128,6 +130,7 @@ class StoreUnderTest:
     residue: Callable[[], Set[object]] = _nothing
     model: type[Store] = MemoryStore
     machine_runs: int = 50
+    reads_near: bool = False
 
 
 def commit_request(

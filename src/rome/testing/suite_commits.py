@@ -395,7 +395,11 @@ class TestCatalogVersion:
         client.write(delete(change_catalog().key, table=0), delete(b"never there", table=0))
         assert client.store.read(None, ()).catalog_version == changed
 
-    def test_read_of_an_older_snapshot_is_refused(self, connect: Connect) -> None:
+    def test_read_of_an_older_snapshot_is_refused(
+        self, connect: Connect, store_under_test: StoreUnderTest
+    ) -> None:
+        if store_under_test.reads_near:
+            pytest.skip("a near server may not know of the change yet; COMMIT does")
         client, other = connect(), connect()
         client.write(put(b"a"))
         client.begin()

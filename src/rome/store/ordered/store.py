@@ -63,7 +63,7 @@ from rome.store.ordered.layout import (
 )
 from rome.store.ordered.numbers import Taking, plan_taking, settle_taking
 from rome.store.ordered.reading import MAX_OPERATIONS, LedRanges, Reading
-from rome.store.seen import newest_snapshot, place_of
+from rome.store.seen import newest_snapshot, place_of, saw
 from rome.store.spi import (
     Claim,
     CommitRequest,
@@ -202,6 +202,8 @@ class OrderedStore(Store):
             if result is not None:
                 if snapshot is None:
                     self._snapshot = result.snapshot
+                    if self._driver.reads_near:
+                        saw(self.place, result.snapshot)
                 return result
 
     def release(self) -> None:
@@ -372,6 +374,9 @@ class OrderedStore(Store):
         beside = _reads(whole[MAX_OPERATIONS:]) if revision and not known else []
         takings = [taking.transaction] if taking is not None else []
         outcomes = self._run_all([first, *beside, *takings], fresh=fresh)
+        if known and outcomes[0].held and outcomes[0].revision < base + _newest_known(requests, known):
+            # A member that is behind what the caller knows cannot tell whether it is unchanged.
+            outcomes = [*self._run_all([first]), *outcomes[1:]]
         about, *found = outcomes[0].found
         skipped = known if outcomes[0].held else frozenset()
         now = self._take_head(about)
@@ -488,6 +493,8 @@ class OrderedStore(Store):
     def _committed(self, head: Head, request: CommitRequest, outcome: TransactionOutcome) -> Version:
         version = outcome.revision - head.base
         self._heard_of(Snapshot(head.incarnation, version))
+        if self._driver.reads_near:
+            saw(self.place, self._last_snapshot)
         try:
             self._forgetting.saw(outcome.found[0].pairs, head.base, head.retention)
         except (ValueError, IndexError) as error:
@@ -704,6 +711,11 @@ class OrderedStore(Store):
             f"database {self._database!r}: {what} cannot be decoded ({error}): somebody else wrote into its keys; "
             "put a copy in their place"
         )
+
+
+def _newest_known(requests: Sequence[Request], known: Iterable[int]) -> Version:
+    """Return the newest version of which the caller of these scans knows the rows."""
+    return max(each.known.version for n in known if isinstance(each := requests[n], Scan) and each.known)
 
 
 def _unknown(request: CommitRequest, error: Error) -> CommitUnknownError:

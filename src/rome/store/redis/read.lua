@@ -20,8 +20,8 @@ if not meta[1] then
   return { 'dropped' }
 end
 local version = number(meta[2])
+local current = version
 if ARGV[1] ~= '' then
-  local current = version
   version = number(ARGV[2])
   if ARGV[1] ~= meta[1] or version > current then
     return { 'lost' }
@@ -180,7 +180,8 @@ end
 
 local function add_scan_unless_known(id, index, limit, reverse, known)
   local incarnation = take(1)[1]
-  if incarnation == meta[1] and changed[id] <= math.min(known, version) then
+  -- A replica that is behind `known` cannot tell.
+  if incarnation == meta[1] and known <= current and changed[id] <= math.min(known, version) then
     take(2)
     answers[#answers + 1] = -1
   else

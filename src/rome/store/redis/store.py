@@ -51,7 +51,7 @@ from rome.store.redis.messages import (
 )
 from rome.store.redis.names import PATTERN, database_name, meta_key, unescape
 from rome.store.redis.settings import OPTIONS, RedisSettings, read_settings
-from rome.store.seen import place_of
+from rome.store.seen import place_of, saw
 from rome.store.spi import (
     Capabilities,
     Claim,
@@ -225,6 +225,7 @@ class RedisStore(Store):
             near.primary_is(result.snapshot.incarnation)
         self._snapshot = result.snapshot
         self._heard_of(result.snapshot)
+        saw(self.place, result.snapshot)
         return result
 
     def _read_as_of(
@@ -282,6 +283,8 @@ class RedisStore(Store):
         known = self._last_snapshot
         if newest > known.version or incarnation != known.incarnation:
             self._last_snapshot = Snapshot(incarnation, newest)
+        if self._near is not None:
+            saw(self.place, self._last_snapshot)
         return newest
 
     def _refuse_commit(self, request: CommitRequest, reply: Reply) -> NoReturn:
