@@ -36,36 +36,47 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 .PHONY: help demo boot contention calls replay bench profile openstack-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package clean
 
 help:
-	@echo 'make demo [URL=..] [COUNT=3]            a tour of the ORM, then real Nova and Placement boot servers on Rome'
-	@echo 'make boot [URL=..] [COUNT=3]            only the servers; without URL on LMDB, and on a Redis server of its own;'
-	@echo '                                        ARGS="--at-once 8" boots so many at a time'
-	@echo 'make contention [URL=..] [CLIENTS=32]    many processes change one row: latency, fairness, failures, server CPU'
-	@echo 'make calls [URL=..] [ARGS=..]           calls of Rome'"'"'s functions that a statement makes, warm; ARGS="--list LEFT\ JOIN"'
-	@echo 'make replay [URL=..] [ARGS=..]          the calls of a recorded boot, without Nova; ARGS=--instructions counts what they execute'
-	@echo 'make openstack-test SUITE=.. [URL=..]   the database tests of nova, glance, placement, keystone, cinder, neutron or oslo.db'
-	@echo 'make bench [ONLY=..] [PEERS=..] [RUNS=..] [QUICK=1] [OUT=..]   Rome beside MariaDB, PostgreSQL and an SQLite file'
-	@echo '                                        ONLY=sites: etcd, Redis, Galera and a remote MariaDB at three sites; as root'
-	@echo 'make profile [URL=..] [COUNT=10]        where the time of a boot goes inside Rome'
-	@echo 'make test [ARGS=..]                     the tests, with the servers that they need; ARGS goes to pytest'
-	@echo 'make test-lowest [ARGS=..]               the same with the lowest versions that pyproject.toml allows'
-	@echo 'make slt [SLT=..] [URL=..]              sqllogictest files below a folder; without SLT our own, without URL in memory'
-	@echo 'make faults [ROUNDS=50]                  servers, connections and clients fail while clients write: nothing may be lost'
-	@echo 'make interruptions [STEP=1]              an exception comes into each operation, at every STEPth place where one can'
-	@echo 'make isolation [URL=..] [LEVEL=..]       checks that transactions are isolated: TRANSACTIONS=200000 PROCESSES=8 per store;'
-	@echo '                                        without URL on LMDB, and on a Redis and a Valkey server of its own'
-	@echo 'make fuzz [MINUTES=10] [URL=..] [SEED=..]   random statements on Rome and on stock SQLite, until they differ;'
-	@echo '                                        PAIRS=2000: which constructs so many histories put side by side'
-	@echo 'make sqlalchemy-test [ARGS=..]          SQLAlchemy'"'"'s own tests on Rome and on stock SQLite, compared'
-	@echo 'make lint types layers                  ruff, mypy, import-linter'
-	@echo 'make package                            build sdist and wheel, and install each in an empty environment'
-	@echo 'make clean                              remove everything that was set up'
-	@echo
-	@echo "URL: any of SQLAlchemy's, with {db} where a database is named: 'rome+redis://127.0.0.1:6379/{db}'"
+	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+
+#: To try Rome
+#:   make demo [URL=..] [COUNT=3]           a tour of the ORM, then real Nova and Placement boot servers on Rome
+#:   make boot [URL=..] [COUNT=3] [ARGS=..]  only the servers; without URL on LMDB, and on a Redis server of its own;
+#:                                          ARGS="--at-once 8 --all-requests"
+#:   make bench [ONLY=..] [PEERS=..] [RUNS=..] [QUICK=1] [OUT=..]   Rome beside MariaDB, PostgreSQL and an SQLite file;
+#:                                          ONLY=sites: etcd, Redis, Galera and a remote MariaDB at three sites; as root
+#:   make contention [URL=..] [CLIENTS=32]  many processes change one row: latency, fairness, failures, server CPU
+#:   make openstack-test SUITE=.. [URL=..]  the database tests of nova, glance, placement, keystone, cinder, neutron, oslo.db
+#:   make clean                             remove everything that was set up
+#:
+#: To change Rome
+#:   make test [ARGS=..]                    the tests, with the servers that they need; ARGS goes to pytest
+#:   make test-lowest [ARGS=..]             the same with the lowest versions that pyproject.toml allows
+#:   make lint types layers                 ruff, mypy, import-linter
+#:   make package                           build sdist and wheel, and install each in an empty environment
+#:
+#: To search for faults
+#:   make fuzz [MINUTES=10] [URL=..] [SEED=..]   random statements on Rome and on stock SQLite, until they differ;
+#:                                          PAIRS=2000: which constructs so many histories put side by side
+#:   make slt [SLT=..] [URL=..]             sqllogictest files below a folder; without SLT our own, without URL in memory
+#:   make faults [ROUNDS=50]                servers, connections and clients fail while clients write: nothing may be lost
+#:   make interruptions [STEP=1]            an exception comes into each operation, at every STEPth place where one can
+#:   make isolation [URL=..] [LEVEL=..]     checks that transactions are isolated: TRANSACTIONS=200000 PROCESSES=8 per store;
+#:                                          without URL on LMDB, and on a Redis and a Valkey server of its own
+#:   make sqlalchemy-test [ARGS=..]         SQLAlchemy's own tests on Rome and on stock SQLite, compared
+#:
+#: To measure what Rome does
+#:   make calls [URL=..] [ARGS=..]          calls of Rome's functions that a statement makes, warm; ARGS="--list LEFT\ JOIN"
+#:   make replay [URL=..] [ARGS=..]         the calls of a recorded boot, without Nova; ARGS=--instructions counts what they execute
+#:   make profile [URL=..] [COUNT=10]       where the time of a boot goes inside Rome
+#:
+#: URL: any of SQLAlchemy's, with {db} where a database is named: 'rome+redis://127.0.0.1:6379/{db}'
 
 demo: URL ?= $(LMDB)
 demo: $(KIT_READY) $(DATA)
 	@$(KIT_PYTHON) demo/tour.py '$(URL)'
 	@$(KIT_PYTHON) -m romekit.boot --count $(COUNT) '$(URL)'
+	@echo 'Next: make boot ARGS=--all-requests shows every request; make bench ONLY=boot puts them beside MariaDB and PostgreSQL;'
+	@echo 'README.md, "URLs", is for your own application.'
 
 boot: $(KIT_READY) $(DATA)
 	@$(KIT_PYTHON) -m romekit.boot --count $(COUNT) $(ARGS) $(if $(URL),'$(URL)','$(LMDB)' own-redis)

@@ -26,6 +26,7 @@ from tests.support.servers import Server
 
 OWN_REDIS = "own-redis"
 _LINES_SHOWN = 40
+_MOST = 10
 
 
 def main() -> int:
@@ -34,11 +35,13 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=3, help="servers to boot and record")
     parser.add_argument("--at-once", type=int, default=1, help="how many of them at a time")
     parser.add_argument("--out", type=Path, help="write every recorded request to this JSON file")
+    parser.add_argument("--all-requests", action="store_true", help=f"show all requests, not the first {_MOST}")
     parser.add_argument("urls", nargs="+", type=_url, metavar="URL", help=f"SQLAlchemy URL with {{db}}, or {OWN_REDIS}")
     arguments = parser.parse_args()
     for url in arguments.urls:
         with _served(url) as served_url:
-            if not boot(served_url, arguments.count, arguments.at_once, arguments.out):
+            most = None if arguments.all_requests else _MOST
+            if not boot(served_url, arguments.count, arguments.at_once, arguments.out, most):
                 return 1
     return 0
 
@@ -61,8 +64,13 @@ def _served(url: str) -> Iterator[str]:
             server.stop()
 
 
-def boot(url: str, count: int, at_once: int = 1, out: Path | None = None) -> bool:
-    """Boot `count` servers with all databases on `url`, and print what that cost; returns whether all went well."""
+def boot(url: str, count: int, at_once: int = 1, out: Path | None = None, most: int | None = _MOST) -> bool:
+    """Boot `count` servers with all databases on `url`, and print what that cost; returns whether all went well.
+
+    Args:
+        out: write every recorded request to this file.
+        most: how many requests are shown, the most expensive first; None for all.
+    """
     together = f", {at_once} at once," if at_once > 1 else ""
     print(f"Real Nova and Placement boot {count} servers{together} on {shown(url)}", flush=True)
     log_path = ROOT / "boot.log"
@@ -88,7 +96,8 @@ def boot(url: str, count: int, at_once: int = 1, out: Path | None = None) -> boo
         if status:
             print(f"\nThe boot failed. From {log_path}:\n{what_matters(log_path.read_text())}", file=sys.stderr)
             return False
-        print(f"\n{report.table(Recording.load(recorded))}\n", flush=True)
+        print(f"\nOK: all {count} servers are ACTIVE, with every database on {shown(url)}.")
+        print(f"{report.table(Recording.load(recorded), most)}\n", flush=True)
     return True
 
 

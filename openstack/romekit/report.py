@@ -77,18 +77,26 @@ def outline(statement: str) -> str:
     return statement.strip()
 
 
-def table(recording: Recording) -> str:
-    """A table of the costs of all requests, and their totals, as wide as the terminal."""
+def table(recording: Recording, most: int | None = None) -> str:
+    """The totals, then a table of what the requests cost, the most expensive first, as wide as the terminal.
+
+    Args:
+        most: how many requests are shown; None for all.
+    """
     width = shutil.get_terminal_size((_PLAIN_WIDTH, 0)).columns
     boots = len(recording.boots_s)
+    found = costs(recording.requests)
     lines = [_HEADER]
-    for cost in costs(recording.requests):
+    for cost in found[:most]:
         line = (
             f"{_number(cost.count / boots):>8} {_ms(cost.median_s):>9} {_number(cost.round_trips):>5} "
             f"{_number(cost.rows):>6} {_ms(cost.seconds / boots):>9}  {outline(cost.text)}"
         )
         lines.append(line[:width].rstrip())
-    return "\n".join([*lines, _LEGEND, "", _totals(recording)])
+    if most is not None and most < len(found):
+        left = sum(cost.seconds for cost in found[most:]) / boots
+        lines.append(f"{len(found) - most} more requests, {_ms(left)} per boot in all; ARGS=--all-requests shows them")
+    return "\n".join([_totals(recording), "", *lines, _LEGEND])
 
 
 def _totals(recording: Recording) -> str:
@@ -100,8 +108,8 @@ def _totals(recording: Recording) -> str:
     seconds = sum(request.seconds for request in recording.requests) / boots
     known_trips = f", {_number(sum(trips) / boots)} round trips to the store" if trips else ""
     return (
-        f"Per boot: {counts}; {len(texts)} distinct statements.\n"
-        f"A boot took {median(recording.boots_s):.2f} s (median), {_ms(seconds)} of them in the database{known_trips}."
+        f"A boot took {median(recording.boots_s):.2f} s (median), {_ms(seconds)} of them in the database{known_trips}.\n"
+        f"Per boot: {counts}; {len(texts)} distinct statements."
     )
 
 

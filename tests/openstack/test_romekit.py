@@ -82,6 +82,16 @@ def test_dearest_request_comes_first() -> None:
     assert report.costs([request("a", 0.1, None)])[0].round_trips is None
 
 
+def test_report_begins_with_the_totals_and_shows_the_dearest_requests() -> None:
+    requests = [Request(STATEMENT, "db", f"DELETE FROM t{n}", n / 100, 1, 0) for n in range(1, 13)]
+    lines = report.table(Recording([0.5], requests), 10).splitlines()
+    assert lines[0].startswith("A boot took 0.50 s (median), 780.00 ms of them in the database, 12 round trips")
+    shown = [line for line in lines if "DELETE" in line]
+    assert [line.split()[-1] for line in shown] == [f"t{n}" for n in range(12, 2, -1)]
+    assert "2 more requests, 30.00 ms per boot in all; ARGS=--all-requests shows them" in lines
+    assert "more requests" not in report.table(Recording([0.5], requests))
+
+
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [
