@@ -35,6 +35,7 @@ from rome.testing.harness import (
     Point,
     RangeCheck,
     SnapshotClient,
+    StoreUnderTest,
     change_catalog,
     delete,
     enter,
@@ -395,9 +396,7 @@ class TestCatalogVersion:
         client.write(delete(change_catalog().key, table=0), delete(b"never there", table=0))
         assert client.store.read(None, ()).catalog_version == changed
 
-    def test_read_of_an_older_snapshot_is_refused(
-        self, connect: Connect, store_under_test: StoreUnderTest
-    ) -> None:
+    def test_read_of_an_older_snapshot_is_refused(self, connect: Connect, store_under_test: StoreUnderTest) -> None:
         if store_under_test.reads_near:
             pytest.skip("a near server may not know of the change yet; COMMIT does")
         client, other = connect(), connect()

@@ -104,6 +104,8 @@ class TestRetention:
         reader.commit(put(b"e"), read=[RangeCheck(1, 0, b"e", b"f", seen, rows=True)])
 
     def test_read_of_a_trimmed_snapshot_is_refused(self, connect: Connect, store_under_test: StoreUnderTest) -> None:
+        if store_under_test.reads_near:
+            pytest.skip("a near server may still have it; COMMIT refuses it")
         reader, writer = connect(), connect()
         writer.write(put(b"a", b"1"))
         reader.begin()
