@@ -15,6 +15,7 @@ from rome.dbapi import Connection
 from rome.store.spi import CommitRequest
 from rome.testing.request_rules import check_request
 from rome.transaction import transaction
+from tests.support.cluster_servers import Cluster, running
 from tests.support.databases import Connect, database
 from tests.support.etcd_servers import Member
 from tests.support.servers import Flavour, Server, StartServer
@@ -48,6 +49,20 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Valkey server shared by the whole run. Tests use databases of their own, and leave it running."""
     yield from _running(Server("valkey", tmp_path_factory.mktemp("valkey"), PERSISTENT))
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three Redis primaries in a cluster, shared by the whole run. Tests leave nodes and slots as they were."""
+    with running(Cluster("redis", tmp_path_factory.mktemp("redis-cluster"))) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three Valkey primaries in a cluster, shared by the whole run. Tests leave nodes and slots as they were."""
+    with running(Cluster("valkey", tmp_path_factory.mktemp("valkey-cluster"))) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

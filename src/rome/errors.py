@@ -271,6 +271,14 @@ class SnapshotLostError(ConflictError):
         )
 
     @classmethod
+    def moved(cls, version: int) -> Self:
+        """For a database that another server has now, whose data is the same, and whose snapshots are not."""
+        return cls(
+            f"another node of the cluster has the database now, since this transaction has read version {version}; "
+            f"{_RUN_AGAIN}"
+        )
+
+    @classmethod
     def of_another(cls, version: int) -> Self:
         """For a snapshot that this connection does not hold: it has ended, or belongs to another connection."""
         return cls(f"version {version} is not this connection's snapshot")

@@ -5,7 +5,7 @@ A store's module is imported when its turn comes, so that one that is broken doe
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from importlib import import_module
 from pathlib import Path
 
@@ -19,13 +19,14 @@ from rome.store.location import Location
 from rome.store.ordered.driver import DriverTransaction, Range
 from rome.testing.harness import StoreUnderTest
 from tests.support.acl import as_minimal_user
+from tests.support.cluster_servers import Cluster
 from tests.support.etcd_servers import Member, settings
 from tests.support.servers import Server
 
-STORES = ("memory", "lmdb", "redis", "valkey", "etcd")
+STORES = ("memory", "lmdb", "redis", "valkey", "valkey cluster", "etcd")
 
 
-@pytest.fixture(params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in STORES])
+@pytest.fixture(params=[pytest.param(name, marks=getattr(pytest.mark, name.split()[0])) for name in STORES])
 def store_under_test(request: pytest.FixtureRequest) -> StoreUnderTest:
     match request.param:
         case "memory":
@@ -34,8 +35,12 @@ def store_under_test(request: pytest.FixtureRequest) -> StoreUnderTest:
             return _lmdb(request.getfixturevalue("tmp_path"))
         case "etcd":
             return _etcd(request.getfixturevalue("etcd_member"))
-        case server:
-            return _redis(request.getfixturevalue(f"{server}_server"))
+        case "redis" | "valkey" as flavour:
+            server: Server = request.getfixturevalue(f"{flavour}_server")
+            return _redis(server.location, server)
+        case name:
+            cluster: Cluster = request.getfixturevalue(name.replace(" ", "_"))
+            return _redis(cluster.location, *cluster.nodes)
 
 
 def _memory(monkeypatch: pytest.MonkeyPatch) -> StoreUnderTest:
@@ -72,15 +77,18 @@ def _etcd(member: Member) -> StoreUnderTest:
     )
 
 
-def _redis(server: Server) -> StoreUnderTest:
+def _redis(locate: Callable[[str], Location], *servers: Server) -> StoreUnderTest:
     """As the user of docs/security.md, who may do no more than is needed."""
 
     def all_keys() -> Set[object]:
-        with redis.Redis(server.host, server.port) as client:
-            return {*client.scan_iter(count=1000)}
+        found: set[object] = set()
+        for server in servers:
+            with redis.Redis(server.host, server.port) as client:
+                found.update(client.scan_iter(count=1000))
+        return found
 
     return StoreUnderTest(
         import_module("rome.store.redis").RedisStore,
-        lambda name: as_minimal_user(server, server.location(name)),
+        lambda name: as_minimal_user(locate(name), *servers),
         residue=all_keys,
     )

@@ -23,8 +23,9 @@ def create_user(admin: redis.Redis, name: str, password: str, keys: str = "~rome
     send(admin, *words[:2], name, *words[3:])
 
 
-def as_minimal_user(server: Server, location: Location) -> Location:
-    """The same place, reached as such a user; makes it, if it is not there."""
-    with redis.Redis(server.host, server.port) as admin:
-        create_user(admin, "minimal", "sesame")
+def as_minimal_user(location: Location, *servers: Server) -> Location:
+    """The same place, reached as such a user; makes it on these servers, if it is not there."""
+    for server in servers:
+        with redis.Redis(server.host, server.port) as admin:
+            create_user(admin, "minimal", "sesame")
     return replace(location, username="minimal", password="sesame")

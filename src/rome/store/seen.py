@@ -21,7 +21,7 @@ Value = TypeVar("Value")
 MAX_DATABASES = 10_000
 """Beyond so many, the one whose version has not risen for the longest time is forgotten."""
 
-_NAMING = ("db", "sentinel", "host", "unix_socket")
+_NAMING = ("db", "sentinel", "host", "slot", "unix_socket")
 """The options that say which server or which of its databases a URL means."""
 
 VERSIONS: OrderedDict[bytes, Version] = OrderedDict()

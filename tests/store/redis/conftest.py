@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from secrets import token_hex
+from typing import Any
 
 import pytest
 import redis
@@ -12,7 +13,8 @@ import redis
 from rome.store.location import Location
 from rome.store.redis import RedisStore, scripts
 from rome.testing.harness import SnapshotClient
-from tests.store.redis.kit import Open, Start, admin_of
+from tests.store.redis.kit import Open, Start, StartCluster, admin_of
+from tests.support.cluster_servers import Cluster, running
 from tests.support.servers import Flavour, Server, StartServer
 
 
@@ -37,6 +39,25 @@ def server(request: pytest.FixtureRequest, flavour: Flavour) -> Server:
 def start(start_server: StartServer, flavour: Flavour) -> Start:
     """Starts a server of the test's own: start(options, environment)."""
     return lambda options=None, environment=None: start_server(flavour, options, environment)
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest, flavour: Flavour) -> Cluster:
+    """The cluster that the whole run shares: three primaries."""
+    shared: Cluster = request.getfixturevalue(f"{flavour}_cluster")
+    return shared
+
+
+@pytest.fixture
+def start_cluster(tmp_path_factory: pytest.TempPathFactory, flavour: Flavour) -> Iterator[StartCluster]:
+    """Starts a cluster of the test's own, which it may break: start_cluster(shards, replicas, ..)."""
+    with ExitStack() as stack:
+
+        def start(*arguments: Any, **options: Any) -> Cluster:
+            folder = tmp_path_factory.mktemp(f"{flavour}-cluster")
+            return stack.enter_context(running(Cluster(flavour, folder, *arguments, **options)))
+
+        yield start
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from rome.store.redis import RedisStore
 from rome.store.redis.link import Command, RedisLink, Reply
 from rome.store.redis.names import meta_key
 from rome.testing.harness import SnapshotClient
+from tests.support.cluster_servers import Cluster
 from tests.support.servers import Server
 
 Open = Callable[..., SnapshotClient]
@@ -26,6 +27,10 @@ Open = Callable[..., SnapshotClient]
 
 Start = Callable[..., Server]
 """The fixture `start`: starts a server of the test's own: start(options, environment)."""
+
+
+StartCluster = Callable[..., Cluster]
+"""The fixture `start_cluster`: starts a cluster of the test's own; takes what Cluster takes after its folder."""
 
 
 def with_options(location: Location, **options: str) -> Location:

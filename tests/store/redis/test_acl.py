@@ -15,10 +15,12 @@ from rome.store.spi import BEYOND, Claim, Count, Drop, Get, Reserve, Retention, 
 from rome.testing.harness import Point, RangeCheck, change_catalog, delete, enter, leave, put
 from tests.store.redis.kit import Open, Start, admin_of, with_options
 from tests.support.acl import COMMANDS, create_user
+from tests.support.cluster_servers import Cluster
 from tests.support.redis_command import send
 from tests.support.servers import Server
 
 PASSWORD = token_hex(8)
+NOT_THE_USERS = {"auth", "config|resetstat", "replconf", "psync", "ping", "client|id"}
 
 
 def _as(name: str, server: Server, database: str = "nova") -> Location:
@@ -71,8 +73,26 @@ def test_user_can_do_everything_and_needs_each_permission(start: Start, connect:
         admin.config_resetstat()
         _do_everything(connect, with_options(_as("rome", server), wait_replicas="1", wait_timeout="20", db="1"))
         used = {name.removeprefix("cmdstat_") for name in admin.info("commandstats")}
-        assert used - {"auth", "config|resetstat", "replconf", "psync", "ping", "client|id"} == COMMANDS
+        assert used - NOT_THE_USERS == COMMANDS - {"cluster|slots"}
         assert send(admin, "ACL", "LOG") == []
+
+
+def test_user_can_do_everything_in_a_cluster(cluster: Cluster, connect: Open) -> None:
+    name = f"user-{token_hex(4)}"
+    for node in cluster.nodes:
+        with admin_of(node) as admin:
+            create_user(admin, name, PASSWORD)
+            admin.script_flush()
+            admin.config_resetstat()
+            send(admin, "ACL", "LOG", "RESET")
+    _do_everything(connect, replace(cluster.location(token_hex(8)), username=name, password=PASSWORD))
+    used: set[str] = set()
+    for node in cluster.nodes:
+        with admin_of(node) as admin:
+            used |= {name.removeprefix("cmdstat_") for name in admin.info("commandstats")}
+            assert send(admin, "ACL", "LOG") == []
+            send(admin, "ACL", "DELUSER", name)
+    assert used - NOT_THE_USERS - {"acl|log", "client|setinfo", "hello"} == COMMANDS - {"select", "wait"}
 
 
 @pytest.mark.parametrize(

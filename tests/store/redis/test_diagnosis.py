@@ -12,7 +12,7 @@ from rome.store.diagnosis import Diagnosis, Level
 from rome.store.location import Location
 from rome.store.redis import RedisStore, facts
 from rome.store.redis.diagnosis import diagnose
-from rome.store.redis.link import greet
+from rome.store.redis.link import greet_server
 from rome.store.redis.names import meta_key
 from rome.store.redis.settings import read_settings
 from rome.store.spi import Retention
@@ -241,9 +241,8 @@ class TestTransport:
 
     @pytest.fixture(autouse=True)
     def _redirected(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = greet
         here = read_settings(server.location("nova"))
-        monkeypatch.setattr(facts, "greet", lambda _, questions: real(here, questions))
+        monkeypatch.setattr(facts, "greet", lambda _settings, _slot, questions: greet_server(here, questions))
 
     @pytest.mark.parametrize(
         ("host", "options", "level"),

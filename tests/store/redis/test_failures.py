@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 from redis import exceptions
@@ -17,7 +18,7 @@ from rome.errors import (
     StoreReadOnlyError,
     StoreUnavailableError,
 )
-from rome.store.redis.failures import CLASSES, translate
+from rome.store.redis.failures import CLASSES, SlotMovedError, translate
 
 OTHERS = {
     "ChildDeadlockedError": "connection pools",
@@ -54,8 +55,8 @@ ANSWERS = {
     "NOREPLICAS Not enough good replicas to write.": StoreReadOnlyError,
     "OOM command not allowed when used memory > 'maxmemory'.": StoreFullError,
     "WRONGTYPE Operation against a key holding the wrong kind of value": CorruptRecordError,
-    "MOVED 3999 127.0.0.1:6381": StoreConfigError,
-    "ASK 3999 127.0.0.1:6381": StoreConfigError,
+    "MOVED 3999 127.0.0.1:6381": SlotMovedError,
+    "ASK 3999 127.0.0.1:6381": StoreBusyError,
     "CROSSSLOT Keys in request don't hash to the same slot": StoreConfigError,
     "NOSCRIPT No matching script.": InternalError,
     "ERR unknown command 'EVALSHA'": InternalError,
@@ -87,6 +88,19 @@ def test_answer_of_a_server_is_mapped(answer: str, expected: type[Error]) -> Non
     error = translate(BaseParser.parse_error(answer), "db:6379")  # type: ignore[no-untyped-call]
     assert type(error) is expected
     assert str(error).startswith("db:6379: ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "remedy"),
+    [
+        ("MOVED 3999 127.0.0.1:6381", "MOVED 3999 127.0.0.1:6381: .*add cluster=on"),
+        ("ASK 3999 127.0.0.1:6381", "ASK 3999 127.0.0.1:6381: .*run it again later"),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", "being moved.*run it again later"),
+        ("CLUSTERDOWN The cluster is down", "no node of the cluster serves.*run it again later"),
+    ],
+)
+def test_answer_of_a_clusters_node_says_what_to_do(answer: str, remedy: str) -> None:
+    assert re.search(remedy, str(translate(BaseParser.parse_error(answer), "db:6379")))  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,17 @@ def test_tls_options() -> None:
         ({"ssl_ca_certs": "/ca.pem"}, "option ssl_ca_certs has no effect without ssl=true"),
         ({"ssl": "true", "unix_socket": "/s"}, "a Unix socket has no TLS"),
         ({"wait_replicas": "1", "wait_timeout": "30"}, "wait_timeout must be less than read_timeout"),
-        ({"host": "a:1"}, "option host is for Sentinels"),
+        ({"host": "a:1"}, "option host is for Sentinels and clusters"),
+        ({"cluster": "maybe"}, "option cluster of rome.redis must be on or off"),
+        ({"cluster": "on", "unix_socket": "/s"}, "cluster=on needs hosts and ports.*leave out unix_socket"),
+        ({"cluster": "on", "sentinel": "main"}, "a cluster has no Sentinels: leave out sentinel, or cluster=on"),
+        ({"cluster": "on", "db": "1"}, "leave out db"),
+        ({"cluster": "on", "reads": "near"}, "reads=near is not supported with cluster=on"),
+        ({"cluster": "on", "slot": "16384"}, "option slot of rome.redis must be a slot of the cluster, 0 to 16383"),
+        ({"cluster": "on", "slot": "a"}, "option slot of rome.redis must be a slot of the cluster, 0 to 16383"),
+        ({"cluster": "on", "host": "a:0"}, "option host of rome.* must be host:port"),
+        ({"slot": "5"}, "option slot .* has no effect without cluster=on"),
+        ({"cluster": "off", "slot": "5"}, "option slot .* has no effect without cluster=on"),
         ({"sentinel_password": "p"}, "option sentinel_password is for Sentinels"),
         ({"sentinel": "main", "unix_socket": "/s"}, "leave out unix_socket"),
         ({"sentinel": "main", "host": "a:0"}, "option host of rome.* must be host:port"),
@@ -71,6 +81,16 @@ def test_sentinels() -> None:
     assert settings.server == "one:1, two:26379, [::1]:3, [::2]:26379"
     settings = read_settings(Location("redis", "nova", host="one", options={"sentinel": "main"}))
     assert settings.sentinels == (("one", 26379),)
+
+
+def test_nodes_of_a_cluster() -> None:
+    settings = read_settings(_location(cluster="on", host="one:1,two", slot="0"))
+    assert (settings.nodes, settings.slot) == ((("one", 1), ("two", 6379)), 0)
+    assert settings.server == "one:1, two:6379"
+    own = Location("redis", "nova", host="zero", options={"cluster": "on", "host": "one:1,zero:6379"})
+    assert read_settings(own).nodes == (("zero", 6379), ("one", 1))
+    assert read_settings(_location(cluster="on")).nodes == (("localhost", 6379),)
+    assert read_settings(_location(cluster="off")).nodes == ()
 
 
 def test_password_is_not_shown() -> None:

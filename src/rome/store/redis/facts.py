@@ -5,13 +5,15 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from redis import exceptions
 
 from rome.store.redis.health import parse_info
-from rome.store.redis.link import Reply, greet
+from rome.store.redis.link import Reply
+from rome.store.redis.names import slot_of
+from rome.store.redis.primary import greet
 from rome.store.redis.settings import RedisSettings
 
 CONFIG: Final = (
@@ -31,6 +33,7 @@ def ask(settings: RedisSettings, meta_key: bytes) -> Facts:
     """
     link, replies = greet(
         settings,
+        slot_of(meta_key),
         [
             (b"INFO",),
             (b"CONFIG", b"GET", *CONFIG),
@@ -40,6 +43,8 @@ def ask(settings: RedisSettings, meta_key: bytes) -> Facts:
         ],
     )
     link.close()
+    if settings.cluster or settings.sentinel is not None:
+        settings = replace(settings, host=link.settings.host, port=link.settings.port)
     return Facts.read(replies, settings)
 
 

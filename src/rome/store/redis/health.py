@@ -9,7 +9,7 @@ from rome.callers import warn
 from rome.errors import PersistenceWarning, StoreConfigError
 from rome.store.option_values import Address
 
-SECTIONS = (b"server", b"replication", b"memory", b"persistence")
+SECTIONS = (b"server", b"replication", b"memory", b"persistence", b"cluster")
 OLDEST = (7, 0)
 
 _REPLICA = re.compile(r"slave\d+")
@@ -66,6 +66,11 @@ class Health:
             for about in lines
             if about.get("state") == "online" and about.get("ip") and about.get("port", "0") != "0"
         ]
+
+    @property
+    def is_in_cluster(self) -> bool:
+        """Whether the server is a node of a cluster."""
+        return self._facts.get("cluster_enabled") == "1"
 
     def check(self, *, allow_eviction: bool) -> None:
         """Refuse a server that Rome cannot use.

@@ -17,7 +17,6 @@ from redis.retry import Retry
 
 from rome.errors import StoreUnavailableError
 from rome.store.redis.failures import checked, translate
-from rome.store.redis.sentinel import at_primary
 from rome.store.redis.settings import RedisSettings
 
 Command = tuple[bytes | str, ...]
@@ -56,6 +55,7 @@ class RedisLink:
     command eleven times, and a commit must not be sent twice by anybody but us.
 
     Attributes:
+        settings: whose host and port are the server's own.
         has_sent: the last byte of what was last called has been sent.
     """
 
@@ -65,6 +65,7 @@ class RedisLink:
         Raises:
             StoreUnavailableError: there is no answer or no such host, the server refused, or TLS failed.
         """
+        self.settings = settings
         self.server = settings.server
         self._pid = os.getpid()
         self._owes = False  # whether replies have not been read yet
@@ -158,7 +159,7 @@ def _is_distrust(error: BaseException | None) -> bool:
     return error is not None
 
 
-def greet(settings: RedisSettings, commands: Sequence[Command]) -> tuple[RedisLink, list[Reply]]:
+def greet_server(settings: RedisSettings, commands: Sequence[Command]) -> tuple[RedisLink, list[Reply]]:
     """Connect, authenticate, and send `commands`: one round trip. Replies that are errors are among the others.
 
     Raises:
@@ -169,7 +170,7 @@ def greet(settings: RedisSettings, commands: Sequence[Command]) -> tuple[RedisLi
         hello.append((b"AUTH", settings.username or "default", settings.password or ""))
     if settings.db:
         hello.append((b"SELECT", b"%d" % settings.db))
-    link = RedisLink(at_primary(settings))
+    link = RedisLink(settings)
     try:
         try:
             replies = link.call([*hello, *commands])

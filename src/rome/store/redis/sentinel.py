@@ -12,8 +12,8 @@ from rome.store.redis.failures import translate
 from rome.store.redis.settings import RedisSettings
 
 
-def at_primary(settings: RedisSettings) -> RedisSettings:
-    """The settings with the primary's address in place of the Sentinels'; unchanged without Sentinels.
+def ask_sentinels(settings: RedisSettings) -> RedisSettings:
+    """The settings with the primary's address in place of the Sentinels'.
 
     Raises:
         StoreBusyError: no Sentinel that answers knows a primary that is up.
@@ -21,8 +21,7 @@ def at_primary(settings: RedisSettings) -> RedisSettings:
 
     Cost: two or three round trips to the first Sentinel that answers.
     """
-    if settings.sentinel is None:
-        return settings
+    assert settings.sentinel is not None
     arguments = {
         "socket_timeout": settings.connect_timeout_s,
         "socket_connect_timeout": settings.connect_timeout_s,

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 from msgspec.structs import replace
 from redis import exceptions
@@ -30,6 +31,7 @@ from rome.errors import (
     SnapshotLostError,
     SnapshotTooOldError,
     StoreBusyError,
+    StoreConfigError,
     StoreFullError,
     StoreUnavailableError,
     TurnTakenError,
@@ -38,10 +40,10 @@ from rome.store.diagnosis import Diagnosis
 from rome.store.location import Location
 from rome.store.redis import scripts
 from rome.store.redis.diagnosis import diagnose
-from rome.store.redis.failures import checked
+from rome.store.redis.failures import MOVING, SlotMovedError, checked, translate
 from rome.store.redis.gets import get_commands, judge
 from rome.store.redis.health import SECTIONS, Health
-from rome.store.redis.link import Command, RedisLink, Reply, greet
+from rome.store.redis.link import Command, RedisLink, Reply, greet_server
 from rome.store.redis.messages import (
     claim_argument,
     commit_arguments,
@@ -49,7 +51,8 @@ from rome.store.redis.messages import (
     request_arguments,
     reserve_arguments,
 )
-from rome.store.redis.names import PATTERN, database_name, meta_key, unescape
+from rome.store.redis.names import PATTERN, DatabaseName, database_of, meta_key, slot_of, unescape
+from rome.store.redis.primary import every_primary, greet
 from rome.store.redis.settings import OPTIONS, RedisSettings, read_settings
 from rome.store.seen import place_of, saw
 from rome.store.spi import (
@@ -69,6 +72,8 @@ from rome.store.spi import (
 if TYPE_CHECKING:
     from rome.store.redis.near import NearReads
 
+T = TypeVar("T")
+
 FORMAT = 1
 """The format of the stored data. A greater one is refused."""
 _FORMAT = b"%d" % FORMAT
@@ -81,6 +86,13 @@ TRIM_ELEMENTS, TRIM_MEMBERS = 1_000, 5_000
 """How much one call of trim.lua may discard: about 5 ms of the server."""
 
 KEYS_PER_SCAN = 1_000
+
+_INFO: Command = (b"INFO", *SECTIONS)
+_NOT_NOW = (b"dropped", b"moving")
+"""What each script may answer instead of running."""
+
+_ELSEWHERE = (exceptions.MovedError, exceptions.ClusterDownError)
+"""What a node of a cluster answers that has not got the slot, or has lost the others."""
 
 _UNDECODABLE = (ValueError, TypeError, IndexError, OverflowError)
 """What decoding raises if a reply does not have the form that Rome's own data has."""
@@ -104,9 +116,10 @@ class RedisStore(Store):
         self._settings = read_settings(location)
         self._server = self._settings.server
         self._database = location.database
-        self._meta = meta_key(location.database)
+        self._meta = meta_key(location.database, self._settings.slot)
         self._prefix = self._meta[:-1]
-        self._read_head: Command = (b"EVALSHA", scripts.READ.digest, b"1", self._meta)
+        self._on_cluster = self._settings.cluster
+        self._read_head: Command = (b"EVALSHA", self._fit(scripts.READ).digest, b"1", self._meta)
         wait = self._settings.wait_replicas
         self._wait = [(b"WAIT", b"%d" % wait, b"%d" % self._settings.wait_timeout_ms)] if wait else []
         self._link: RedisLink | None = None
@@ -131,33 +144,26 @@ class RedisStore(Store):
 
     @classmethod
     def list_databases(cls, location: Location) -> list[str]:
-        # SCAN and not a registry: a registry would be in another slot than the databases, so that it could not be
-        # updated together with them. SCAN costs a round trip for every thousand keys of the server.
-        link = _greet(read_settings(location), [])[0]
-        names: set[str] = set()
-        cursor = b"0"
-        try:
-            while True:
-                command = (b"SCAN", cursor, b"MATCH", PATTERN, b"COUNT", b"%d" % KEYS_PER_SCAN, b"TYPE", b"hash")
-                cursor, keys = checked(link.call([command])[0], link.server)
-                names.update(filter(None, map(database_name, keys)))
-                if cursor == b"0":
-                    return sorted(names)
-        finally:
+        # In a cluster, a name that is there twice is two databases, in two slots.
+        return sorted(found.name for found in _scan(read_settings(location)))
+
+    @classmethod
+    def database_exists(cls, location: Location) -> bool:
+        with closing(cls(location)) as store:
+            link, _, (format_,) = store._greet([(b"HGET", store._meta, b"format")])
             link.close()
+            return format_ is not None
 
     @classmethod
     def drop_database(cls, location: Location) -> None:
-        store = cls(location)
-        store._link = _greet(store._settings, [])[0]
-        try:
+        with closing(cls(location)) as store:
+            store._link, _, _ = store._greet([(b"HGET", store._meta, b"format")])
             store._run(scripts.DROP)
-        finally:
-            store.close()
 
     @classmethod
     def diagnose(cls, location: Location) -> Diagnosis:
-        return diagnose(read_settings(location), meta_key(location.database), FORMAT)
+        settings = read_settings(location)
+        return diagnose(settings, meta_key(location.database, settings.slot), FORMAT)
 
     def read(
         self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
@@ -172,13 +178,18 @@ class RedisStore(Store):
         if snapshot is not None:
             if snapshot != self._snapshot:
                 raise SnapshotLostError.of_another(snapshot.version)
-            return ask(snapshot, requests, reserves)
+            try:
+                return ask(snapshot, requests, reserves)
+            except SlotMovedError as moved:
+                self._lose_snapshot(snapshot, moved)
         self._snapshot = None
         had_link = self._link is not None and not self._closed
         if not had_link:
             self._connect(create=False)
         try:
             return ask(None, requests, reserves)
+        except SlotMovedError as moved:
+            return self._once_more(moved, lambda: ask(None, requests, reserves))
         except StoreUnavailableError as error:
             self._connect_again(error, had_link=had_link)
         return ask(None, requests, reserves)
@@ -267,16 +278,19 @@ class RedisStore(Store):
         if self._at_replica or self._near is not None:
             self._ready_to_write()
         arguments, only_deletes = commit_arguments(request)
-        script = scripts.COMMIT_DELETES if only_deletes else scripts.COMMIT
+        script = self._fit(scripts.COMMIT_DELETES if only_deletes else scripts.COMMIT)
         incarnation, version = request.snapshot.incarnation, b"%d" % request.snapshot.version
         head = (request.transaction_id, incarnation, version, _FORMAT, request.ticket)
         command: Command = (b"EVALSHA", script.digest, b"1", self._meta, *head, *arguments)
         try:
-            reply = self._send(script, command, request)
-        except StoreFullError:
-            if not self.trim():
-                raise
-            reply = self._send(script, command, request)
+            try:
+                reply = self._send(script, command, request)
+            except StoreFullError:
+                if not self.trim():
+                    raise
+                reply = self._send(script, command, request)
+        except SlotMovedError as moved:  # before the script began
+            self._lose_snapshot(request.snapshot, moved)
         if reply[0] != b"done":
             self._refuse_commit(request, reply)
         newest: Version = reply[1]
@@ -314,11 +328,15 @@ class RedisStore(Store):
             self._connect(create=False)
         self._ready_to_write()
         arguments = (transaction_id, b"%d" % snapshot, b"%d" % bool(self._settings.wait_replicas))
-        reply = self._send(scripts.RESOLVE, self._command(scripts.RESOLVE, *arguments))
+        script = self._fit(scripts.RESOLVE)
+        try:
+            reply = self._send(script, self._command(script, *arguments))
+        except SlotMovedError as moved:
+            reply = self._once_more(moved, lambda: self._send(script, self._command(script, *arguments)))
         match reply[0]:
             case b"old":
                 raise CommitUnknownError.trimmed(transaction_id, snapshot)
-            case b"dropped":
+            case b"dropped" | b"moving":
                 self._refuse(reply, 0)
         return int(reply[1]) if reply[0] == b"done" else None
 
@@ -340,8 +358,12 @@ class RedisStore(Store):
                 return trimmed
 
     def retention(self) -> Retention:
-        reply = self._call([(b"HMGET", self._meta, b"retention_ms", b"max_bytes")])[0]
-        milliseconds, max_bytes = checked(reply, self._server)
+        command = (b"HMGET", self._meta, b"retention_ms", b"max_bytes")
+        try:
+            reply = self._checked(self._call([command])[0])
+        except SlotMovedError as moved:
+            reply = self._once_more(moved, lambda: self._checked(self._call([command])[0]))
+        milliseconds, max_bytes = reply
         if milliseconds is None:
             self._refuse([b"dropped"], 0)
         try:
@@ -376,26 +398,29 @@ class RedisStore(Store):
     def _connect(self, *, create: bool) -> None:
         """Connect, check the server, and make sure that the data is of its present incarnation.
 
-        Cost: one round trip; two if the database is new or the server another one than before.
+        Cost: one round trip, after those that find the primary; two if the server is another one than before, or the
+        database is new, which in a cluster also costs that of list_databases.
         """
         if self._closed:
             raise StoreUnavailableError.closed()
         self._disconnect()
         fields = (b"format", b"incarnation", b"version", b"run_id", b"replication_id")
-        link, health, (meta,) = _greet(self._settings, [(b"HMGET", self._meta, *fields)])
+        link, health, (meta,) = self._greet([(b"HMGET", self._meta, *fields)])
         self.round_trips += 1
-        self._link = link
+        self._link, self._server = link, link.server
         self._at_replica = health.is_replica
         try:
             if meta[0] is None and not create:
                 self._refuse([b"dropped"], 0)
+            if meta[0] is None and health.is_in_cluster:
+                self._refuse_a_second_one()
             # A replica's data names its primary's run: it never serves older data than it has served before.
             if meta[0] is None or not (
                 self.only_reads
                 or health.is_replica
                 or meta[3:] == [health.run_id.encode(), health.replication_id.encode()]
             ):
-                meta = self._run(
+                meta = self._run_here(
                     scripts.OPEN,
                     _FORMAT,
                     secrets.token_bytes(16),
@@ -418,6 +443,55 @@ class RedisStore(Store):
         if self._near is not None:
             self._near.primary_is(newest.incarnation, health)
 
+    def _refuse_a_second_one(self) -> None:
+        """Before a database is created in a cluster: see that it is not in another slot, where a URL has put it.
+
+        Raises:
+            StoreConfigError: it is, or it cannot be seen from here.
+        """
+        settings, database = self._settings, repr(self._database)
+        if not settings.cluster:
+            raise StoreConfigError(
+                f"{self._server}: the server is a node of a cluster, and has no database {database}; add cluster=on to "
+                "the URL to create it"
+            )
+        for name, slot in _scan(settings):
+            if name == self._database and slot != settings.slot:
+                option = "without the option slot" if slot is None else f"with slot={slot}"
+                raise StoreConfigError(
+                    f"database {database} is in another slot of the cluster: name it in all URLs {option}, as it was "
+                    "created"
+                )
+
+    def _greet(self, more: Sequence[Command]) -> tuple[RedisLink, Health, list[Reply]]:
+        """Connect to the primary, which `more` commands may ask something."""
+        settings = self._settings
+        link, health, replies = _examined(settings, *greet(settings, slot_of(self._meta), [_INFO, *more]))
+        if health.is_in_cluster != self._on_cluster:
+            self._on_cluster = health.is_in_cluster
+            self._read_head = (b"EVALSHA", self._fit(scripts.READ).digest, b"1", self._meta)
+        return link, health, replies
+
+    def _fit(self, script: scripts.Script) -> scripts.Script:
+        """The script for the kind of server that this is."""
+        return script.on_cluster if self._on_cluster and script.on_cluster else script
+
+    def _once_more(self, moved: SlotMovedError, act: Callable[[], T]) -> T:
+        """Connect to the node that has the database now, and do there what was refused here before it began."""
+        if not self._settings.cluster:
+            raise moved
+        self._connect(create=False)
+        try:
+            return act()
+        except SlotMovedError as again:
+            raise StoreBusyError(f"{self._server}: {MOVING}") from again
+
+    def _lose_snapshot(self, snapshot: Snapshot, moved: SlotMovedError) -> NoReturn:
+        """Raise what a transaction is told that has read at a node which no longer has the database."""
+        if not self._settings.cluster:
+            raise moved
+        raise SnapshotLostError.moved(snapshot.version) from moved
+
     def _disconnect(self) -> None:
         self._snapshot = None
         if self._link is not None:
@@ -435,7 +509,7 @@ class RedisStore(Store):
         replies = self._call(commands)
         reserved = self._reserved(reserves, replies.pop()) if reserves else []
         for reply in replies:
-            checked(reply, self._server)
+            self._checked(reply)
         try:
             found = judge(gets, snapshot, replies)
         except _UNDECODABLE as error:
@@ -491,7 +565,7 @@ class RedisStore(Store):
         if not isinstance(reply, list):
             command = self._command(scripts.RESERVE, *reserve_arguments(reserves))
             reply = self._finish(scripts.RESERVE, command, reply)
-        if reply[0] == b"dropped":
+        if reply[0] in _NOT_NOW:
             self._refuse(reply, 0)
         if reply[0] == b"exhausted":
             raise IdsExhaustedError.of(f"sequence {reply[1].decode()}")
@@ -514,6 +588,7 @@ class RedisStore(Store):
         """Run a script that writes, and wait for the replicas that the URL asks for.
 
         Args:
+            script: which one it is on this kind of server.
             request: the commit that it is; only for one does a lost answer mean that the outcome is unknown.
 
         Raises:
@@ -540,13 +615,20 @@ class RedisStore(Store):
         if not isinstance(reply, list):
             if isinstance(reply, exceptions.NoScriptError):
                 return self._send(script, (b"EVAL", script.text, *command[2:]), request)
-            checked(reply, self._server)
+            self._checked(reply)
         if self._wait and reply[0] == b"done":
-            self._check_replicas(reply[1], checked(replies[1], self._server))
+            self._check_replicas(reply[1], replies[1])
         return reply
 
-    def _check_replicas(self, version: Version, replicas: int) -> None:
+    def _check_replicas(self, version: Version, replicas: Reply) -> None:
         wanted = self._settings.wait_replicas
+        if isinstance(replicas, exceptions.RedisError):
+            # It became a replica itself, or the user may not ask. Either way the commit stands here.
+            raise NotReplicatedError(
+                f"committed at version {version}, but the server did not wait for replicas: {replicas}",
+                version=version,
+                replicas=0,
+            ) from replicas
         if replicas < wanted:
             raise NotReplicatedError(
                 f"committed at version {version}, but {replicas} replicas acknowledged it in time and not {wanted}",
@@ -555,20 +637,34 @@ class RedisStore(Store):
             )
 
     def _run(self, script: scripts.Script, *arguments: bytes | str) -> Reply:
+        try:
+            return self._run_here(script, *arguments)
+        except SlotMovedError as moved:
+            return self._once_more(moved, lambda: self._run_here(script, *arguments))
+
+    def _run_here(self, script: scripts.Script, *arguments: bytes | str) -> Reply:
         command = self._command(script, *arguments)
         return self._finish(script, command, self._call([command])[0])
 
     def _finish(self, script: scripts.Script, command: Command, reply: Reply) -> Reply:
         """A script's reply. If the server does not have the script, its text is sent."""
         if isinstance(reply, exceptions.NoScriptError):
-            reply = self._call([(b"EVAL", script.text, *command[2:])])[0]
-        reply = checked(reply, self._server)
-        if reply[0] == b"dropped":
+            reply = self._call([(b"EVAL", self._fit(script).text, *command[2:])])[0]
+        reply = self._checked(reply)
+        if reply[0] in _NOT_NOW:
             self._refuse(reply, 0)
         return reply
 
+    def _checked(self, reply: Reply) -> Reply:
+        """A reply that is not an error. After one that says that another node is the primary, there is no link."""
+        if not isinstance(reply, exceptions.RedisError):
+            return reply
+        if isinstance(reply, _ELSEWHERE):
+            self._disconnect()
+        raise translate(reply, self._server) from reply
+
     def _command(self, script: scripts.Script, *arguments: bytes | str) -> Command:
-        return (b"EVALSHA", script.digest, b"1", self._meta, *arguments)
+        return (b"EVALSHA", self._fit(script).digest, b"1", self._meta, *arguments)
 
     def _call(self, commands: Sequence[Command]) -> list[Reply]:
         link = self._link
@@ -598,6 +694,8 @@ class RedisStore(Store):
             case [b"dropped"]:
                 self._disconnect()
                 raise StoreUnavailableError.dropped(f"database {database}")
+            case [b"moving"]:
+                raise StoreBusyError(f"{self._server}: {MOVING}")
             case [b"lost"]:
                 raise SnapshotLostError.of(version)
             case [b"catalog", changed]:
@@ -612,13 +710,12 @@ class RedisStore(Store):
                 raise AssertionError(f"unknown answer {reply!r}")
 
 
-def _greet(settings: RedisSettings, more: Sequence[Command]) -> tuple[RedisLink, Health, list[Reply]]:
-    """Connect and check the server: one round trip, which includes `more` commands.
+def _examined(settings: RedisSettings, link: RedisLink, replies: list[Reply]) -> tuple[RedisLink, Health, list[Reply]]:
+    """Check the server that was greeted with _INFO and more; the rest of the replies are those to `more`.
 
     Raises:
-        StoreUnavailableError, AuthenticationError, StoreBusyError, StoreConfigError: the server cannot be used.
+        AuthenticationError, StoreBusyError, StoreConfigError: the server cannot be used.
     """
-    link, replies = greet(settings, [(b"INFO", *SECTIONS), *more])
     try:
         info, *others = [checked(reply, link.server) for reply in replies]
         health = Health(info, link.server)
@@ -635,6 +732,30 @@ def _near_reads(location: Location, settings: RedisSettings) -> NearReads:
     from rome.store.redis.near import NearReads  # which makes a store of this class
 
     return NearReads(location, settings)
+
+
+def _scan(settings: RedisSettings) -> set[DatabaseName]:
+    """The databases on all primaries.
+
+    SCAN and not a registry: a registry would be in another slot than the databases, so that it could not be updated
+    together with them. It costs a round trip for every thousand keys of each server.
+    """
+    found: set[DatabaseName] = set()
+    for primary in every_primary(settings):
+        link, _, _ = _examined(settings, *greet_server(primary, [_INFO]))
+        with closing(link):
+            found.update(filter(None, map(database_of, _scanned(link))))
+    return found
+
+
+def _scanned(link: RedisLink) -> Iterator[bytes]:
+    cursor = b"0"
+    while True:
+        command = (b"SCAN", cursor, b"MATCH", PATTERN, b"COUNT", b"%d" % KEYS_PER_SCAN, b"TYPE", b"hash")
+        cursor, keys = checked(link.call([command])[0], link.server)
+        yield from keys
+        if cursor == b"0":
+            return
 
 
 def _retention_arguments(retention: Retention) -> tuple[bytes, bytes]:
