@@ -107,8 +107,9 @@ def _totals(recording: Recording) -> str:
     trips = [request.round_trips for request in recording.requests if request.round_trips is not None]
     seconds = sum(request.seconds for request in recording.requests) / boots
     known_trips = f", {_number(sum(trips) / boots)} round trips to the store" if trips else ""
+    took = f"{median(recording.boots_s):.2f} s (median)"
     return (
-        f"A boot took {median(recording.boots_s):.2f} s (median), {_ms(seconds)} of them in the database{known_trips}.\n"
+        f"A boot took {took}, {_ms(seconds)} of them in the database{known_trips}.\n"
         f"Per boot: {counts}; {len(texts)} distinct statements."
     )
 
