@@ -51,6 +51,23 @@ def test_leader_ended(etcd_cluster: EtcdCluster, tmp_path: Path, end: Callable[[
     assert not verdict.told[Told.UNKNOWN]
 
 
+def test_leader_paused_where_clients_have_passwords(etcd_cluster: EtcdCluster, tmp_path: Path) -> None:
+    """Each connection to another member logs in, which needs a leader, too."""
+
+    def strike(number: int) -> None:
+        leader = etcd_cluster.leader()
+        leader.pause()
+        clients.progress()
+        leader.resume()
+        etcd_cluster.await_all()
+
+    etcd_cluster.require_password("ledger")
+    with writing(etcd_cluster, tmp_path) as clients:
+        verdict = clients.survive(strike)
+    assert_kept(verdict)
+    assert not verdict.told[Told.UNKNOWN]
+
+
 def test_follower_killed(etcd_cluster: EtcdCluster, tmp_path: Path) -> None:
     def strike(number: int) -> None:
         follower = etcd_cluster.follower(number)

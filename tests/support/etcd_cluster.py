@@ -7,6 +7,7 @@ alone.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -20,6 +21,7 @@ from typing import Any, Self
 from rome.errors import StoreUnavailableError
 from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.messages import MEMBER_LIST, STATUS, MemberListRequest, Method, StatusRequest
+from rome.store.ordered.layout import Layout
 from rome.testing.proxy import Direction, Forwarding, Proxy
 from tests.support.etcd_servers import Member, settings
 from tests.support.servers import free_port
@@ -67,6 +69,7 @@ class EtcdCluster:
         self._peers = {name: proxy.port for name, proxy in self._proxies.items()}
         self._listens = listens
         self._ids: dict[str, int] = {}
+        self._user = ""
         self.members = [self._member(name) for name in listens]
 
     def __enter__(self) -> Self:
@@ -100,9 +103,22 @@ class EtcdCluster:
             shutil.rmtree(member.directory / "data")
             shutil.move(folder / member.name, member.directory / "data")
 
+    def require_password(self, database: str) -> None:
+        """Let nobody in without one. The URLs of this database have it from now on."""
+        leader = self.leader()
+        for user in ("root", "rome"):
+            gateway(leader, "auth/user/add", name=user, password="secret")
+            gateway(leader, "auth/role/add", name=user)
+            gateway(leader, "auth/user/grant", user=user, role=user)
+        start, stop = (base64.b64encode(key).decode() for key in Layout(database).everything)
+        gateway(leader, "auth/role/grant", name="rome", perm={"permType": "READWRITE", "key": start, "range_end": stop})
+        gateway(leader, "auth/enable")
+        self._user = "rome:secret@"
+
     def url(self, database: str, first: int = 0, **options: str) -> str:
         """The URL of a database, with all members as its hosts, beginning with one of them."""
-        return url_of([member.port for member in [*self.members[first:], *self.members[:first]]], database, **options)
+        ports = [member.port for member in [*self.members[first:], *self.members[:first]]]
+        return url_of(ports, database, **options).replace("://", f"://{self._user}")
 
     def leader(self) -> Member:
         """The member that all who answer take for the leader, when a majority does; waits until there is one."""

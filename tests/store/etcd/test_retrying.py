@@ -82,6 +82,7 @@ def scripted(
         members.now += seconds
 
     monkeypatch.setattr(client_module, "EtcdLink", ScriptedLink)
+    monkeypatch.setattr(client_module, "_tokens", {})
     monkeypatch.setattr(time, "monotonic", lambda: members.now)
     monkeypatch.setattr(time, "sleep", sleep)
     user = options.pop("user", None)
@@ -223,6 +224,24 @@ def test_paused_member_is_not_waited_for_when_it_should_log_us_in(members: Scrip
     assert not call(client)
     assert script.now < 3
     assert [what for what, _ in script.log] == ["connect m1", "Authenticate", "connect m2", "Authenticate", "Txn"]
+
+
+def test_token_is_valid_at_all_members_and_for_all_connections_of_the_process(members: Script) -> None:
+    """A login takes a leader, and a tenth of a second of a member's time: not at once for all when a leader is gone."""
+    client, script = members(CONNECTED, TOKEN, BROKEN, CONNECTED, DONE, CONNECTED, DONE, user="nova")
+    call(client)
+    call(EtcdClient(client.settings))
+    assert [what for what, _ in script.log] == [
+        *("connect m1", "Authenticate", "Txn"),
+        *("connect m2", "Txn"),
+        *("connect m1", "Txn"),
+    ]
+
+
+def test_token_of_the_process_that_has_expired_is_renewed(members: Script) -> None:
+    client, script = members(CONNECTED, TOKEN, OLD_TOKEN, CONNECTED, TOKEN, DONE, user="nova")
+    assert not call(client)
+    assert [what for what, _ in script.log] == ["connect m1", "Authenticate", "Txn"] * 2
 
 
 def test_members_without_a_leader_log_nobody_in_and_are_asked_again(members: Script) -> None:

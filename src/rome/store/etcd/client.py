@@ -40,6 +40,10 @@ one that waited for an election must not make the next ones wait as long for a m
 LOGINS = 3
 """How often a call may find that its token is not valid any more, each time on a connection that has just got one."""
 
+LOGIN_S = 2.0
+"""How long to wait at least for a login. Each takes a tenth of a second of a member's core, so many at a time take long,
+and longer still if they are given up and sent again."""
+
 SECONDS_PER_BYTE = 1 / 500_000
 """How much longer an attempt may take because of what it sends."""
 
@@ -60,6 +64,13 @@ PAUSE_S = 0.05
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """How HTTP/2 begins: its preface, and empty settings, which a server answers."""
+
+User = tuple[tuple[Address, ...], str, str]
+"""Members, name and password."""
+
+_tokens: dict[User, str] = {}
+"""The tokens of this process. All members know it, so a connection to another one when a leader is gone need
+not log in, which takes a leader, and a good part of a core's time for each."""
 
 _safe: set[Address] = set()
 """Members whose version this process has seen and found good; each is asked once."""
@@ -101,6 +112,8 @@ class EtcdClient:
         self._link: EtcdLink | None = None
         self._is_closed = False
         self._usual_s = USUAL_S
+        name, password = settings.username, settings.password
+        self._user: User | None = None if name is None or password is None else (settings.addresses, name, password)
         address = settings.addresses[0]
         self.near = (
             near_server(
@@ -191,6 +204,7 @@ class EtcdClient:
             what = remedy(refused)
             if what is Remedy.LOG_IN and logins < LOGINS:
                 logins += 1
+                self._forget_token(link)
                 self._disconnect()  # a new connection gets a new token
             elif what is Remedy.AGAIN:
                 failure = f"{link.server}: {refused.message}"
@@ -272,14 +286,21 @@ class EtcdClient:
             raise StoreConfigError(f"{link.server}: {fault} (or accept it: allow_unsafe_version=true in the URL)")
 
     def _log_in(self, link: EtcdLink, attempt_s: float) -> None:
-        """Get a token, where the URL names a user with a password: one round trip.
+        """Give a connection a token, where the URL names a user with a password: no trip if this process has one.
 
         Raises:
             LinkLostError, AuthenticationError.
         """
-        if self.settings.username is None or self.settings.password is None:
+        if (user := self._user) is None:
             return
-        request = AuthenticateRequest(name=self.settings.username, password=self.settings.password)
+        link.token = _tokens.get(user)
+        if link.token is None:
+            link.token = _tokens[user] = self._new_token(user, link, max(attempt_s, LOGIN_S))
+
+    def _new_token(self, user: User, link: EtcdLink, attempt_s: float) -> str:
+        """Log in: one round trip."""
+        _, name, password = user
+        request = AuthenticateRequest(name=name, password=password)
         self.trips += 1
         try:
             [reply] = link.call(_encoded([(AUTHENTICATE, request)]), attempt_s)
@@ -290,7 +311,13 @@ class EtcdClient:
                 link.close()
                 raise LinkLostError(f"{link.server}: {reply.message}", sent=False)
             raise translate(reply, link.server)
-        link.token = AUTHENTICATE.response.FromString(reply.body).token
+        token: str = AUTHENTICATE.response.FromString(reply.body).token
+        return token
+
+    def _forget_token(self, link: EtcdLink) -> None:
+        """Forget a token that was refused, unless another connection has got a new one since."""
+        if self._user is not None and _tokens.get(self._user) == link.token:
+            _tokens.pop(self._user, None)
 
     def _go_to_next_member(self, waited: bool, deadline: float, *, blamed: bool = True) -> None:
         """Take the next member that may be there. `blamed`: the present one has failed, and not one behind it."""
