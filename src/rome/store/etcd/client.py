@@ -41,8 +41,8 @@ LOGINS = 3
 """How often a call may find that its token is not valid any more, each time on a connection that has just got one."""
 
 LOGIN_S = 2.0
-"""How long to wait at least for a login. Each takes a tenth of a second of a member's core, so many at a time take long,
-and longer still if they are given up and sent again."""
+"""How long to wait at least for a login. Each takes a tenth of a second of a member's core, so many at once take long
+together, and longer still if they are given up and sent again."""
 
 SECONDS_PER_BYTE = 1 / 500_000
 """How much longer an attempt may take because of what it sends."""
