@@ -25,6 +25,7 @@ from romebench.cases import BOOT, BULK, CONCURRENCY, LISTS, MICRO, SITES
 from romebench.figures import Failure, Results
 from romebench.page import page
 from romebench.peers import PEERS, Peer
+from romebench.sites.placings import SITES_KEYS
 from romebench.sites.report import by_distance, markdown_table, outages
 from romebench.stage import Sizes, Stage
 from romebench.targets import findings, markdown, text_table
@@ -57,6 +58,7 @@ FULL = Sizes(
     seconds=0.4,
     clients=(1, 2, 4, 8, 16),
     site_round_trips_ms=(10, 50, 100),
+    placings=(),
     site_runs=3,
     far_runs=1,
     outage_round_trip_ms=50,
@@ -75,6 +77,7 @@ QUICK = Sizes(
     seconds=0.1,
     clients=(1, 4),
     site_round_trips_ms=(10,),
+    placings=(),
     site_runs=1,
     far_runs=1,
     outage_round_trip_ms=10,
@@ -178,6 +181,12 @@ def _arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int)
     for name in ("seconds", "budget-s"):
         parser.add_argument(f"--{name}", type=float)
+    for name in ("site-runs", "far-runs"):
+        parser.add_argument(f"--{name}", type=int)
+    for name in ("outage-round-trip-ms", "quiet-s", "cut-s"):
+        parser.add_argument(f"--{name}", type=float)
+    parser.add_argument("--site-round-trips-ms", type=_numbers, help="distances between sites, such as 10,50,100")
+    parser.add_argument("--placings", type=_keys, help=f"what is compared at several sites: {', '.join(SITES_KEYS)}")
     parser.add_argument("--round-trips-ms", type=_numbers, help="delays, such as 2,10,50")
     parser.add_argument("--clients", type=lambda text: tuple(map(int, _numbers(text))), help="processes, such as 1,4")
     arguments = parser.parse_args()
@@ -196,6 +205,10 @@ def _names(known: list[str]) -> Callable[[str], list[str]]:
         return [name for name in known if name in chosen]
 
     return names
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    return tuple(_names(SITES_KEYS)(text))
 
 
 def _numbers(text: str) -> tuple[float, ...]:

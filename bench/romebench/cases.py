@@ -23,6 +23,7 @@ READ, MODIFY = "read", "read-modify-write"
 LOAD, COUNT = "load", "count"
 
 FAR_TRIPS = "requests of a boot that went to another site"
+WRITE_SETS = "write sets of a boot that Galera replicated"
 READ_ONLY, COMMIT = "a transaction that reads a row", "a transaction that reads and changes a row"
 ONE_WAY_READ, ONE_WAY_WRITE = (
     f"round trips between sites that {READ_ONLY[2:]} waits for",

@@ -32,6 +32,7 @@ class Sizes:
         seconds: how long one cell of the concurrency benchmark takes.
         clients: numbers of processes at once, ascending.
         site_round_trips_ms: distances between sites, besides no distance.
+        placings: keys of what is compared at several sites, and of the outages; empty: all.
         site_runs, far_runs: repetitions of what is measured at several sites; of boots at more than 50 ms between them.
         outage_round_trip_ms: the distance between sites, of which one is lost.
         quiet_s, cut_s: how long all is well before that, and how long the site is lost.
@@ -48,6 +49,7 @@ class Sizes:
     seconds: float
     clients: tuple[int, ...]
     site_round_trips_ms: tuple[float, ...]
+    placings: tuple[str, ...]
     site_runs: int
     far_runs: int
     outage_round_trip_ms: float

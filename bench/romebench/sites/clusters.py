@@ -388,16 +388,23 @@ class GaleraCluster(_MariaDbServers):
         return self._add(site, [*command, *(["--wsrep-new-cluster"] if new else [])], lambda: self._synced(site))
 
     def _synced(self, site: Site) -> bool:
+        return self._status(site, "wsrep_local_state_comment") == "Synced"
+
+    def replicated(self, site: Site) -> int:
+        """How many write sets the node at a site has sent to the others so far."""
+        return int(self._status(site, "wsrep_replicated") or 0)
+
+    def _status(self, site: Site, name: str) -> str | None:
         import pymysql  # noqa: PLC0415 (only here is it known that this peer is wanted)
 
         try:
             with pymysql.connect(host=site.host, port=self.port, user="root", connect_timeout=1) as connection:
                 cursor = connection.cursor()
-                cursor.execute("SHOW STATUS LIKE 'wsrep_local_state_comment'")
+                cursor.execute(f"SHOW STATUS LIKE '{name}'")
                 found = cursor.fetchone()
         except (pymysql.Error, OSError):
-            return False
-        return found is not None and found[1] == "Synced"
+            return None
+        return None if found is None else str(found[1])
 
     def version(self) -> str:
         """What the program says of its version."""

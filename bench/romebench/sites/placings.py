@@ -102,6 +102,9 @@ OUTAGES = (
 )
 
 
+SITES_KEYS = list(dict.fromkeys([*SITE_TITLES, *(outage.key for outage in OUTAGES)]))
+
+
 def home(sites: list[Site]) -> Site:
     """Where Nova runs."""
     return sites[0]

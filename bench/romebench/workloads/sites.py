@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from statistics import median
@@ -21,6 +21,7 @@ from romebench.cases import (
     OUTAGE_CASES,
     READ_ONLY,
     SITES,
+    WRITE_SETS,
 )
 from romebench.packages import MissingProgram, program
 from romebench.sites.clusters import (
@@ -107,16 +108,18 @@ class _Sites:
 
     def run(self) -> None:
         """Measure what could be started; the rest is reported."""
+        placings = [placing for placing in PLACINGS if self._is_wanted(placing.key)]
         with ExitStack() as clean_up:
-            clusters = self._start(clean_up)
+            clusters = self._start(dict.fromkeys(placing.cluster for placing in placings), clean_up)
             self._stage.results.conditions["settings, sites"] = {
                 key: {"server": cluster.version(), "settings": cluster.settings} for key, cluster in clusters.items()
             }
-            placings = [placing for placing in PLACINGS if placing.cluster in clusters]
+            placings = [placing for placing in placings if placing.cluster in clusters]
             self._transactions(clusters, placings)
             self._boots(clusters, placings)
         for outage in OUTAGES:
-            if not (outage.wan_advice and self._stage.sizes.cut_s < _WAN_CUT_S / 2):
+            too_short = outage.wan_advice and self._stage.sizes.cut_s < _WAN_CUT_S / 4
+            if self._is_wanted(outage.key) and not too_short:
                 try:
                     self._outage(outage)
                 except Exception as error:  # noqa: BLE001 (it is reported, and the others go on)
@@ -135,14 +138,18 @@ class _Sites:
             return RemoteMariaDb([elsewhere_], folder)
         return GaleraCluster(self._network.sites, folder, WAN_ADVICE if wan_advice else None)
 
-    def _start(self, clean_up: ExitStack) -> dict[str, Cluster]:
+    def _is_wanted(self, key: str) -> bool:
+        wanted = self._stage.sizes.placings
+        return not wanted or key in wanted
+
+    def _start(self, keys: Iterable[str], clean_up: ExitStack) -> dict[str, Cluster]:
         def started(key: str) -> Cluster:
             cluster = self._make(key)
             clean_up.callback(cluster.stop)
             cluster.start()
             return cluster
 
-        return self._stage.attempt(SITES, (ETCD, REDIS, GALERA, MARIADB), started)
+        return self._stage.attempt(SITES, keys, started)
 
     def _url(self, cluster: Cluster, site: Site, options: Mapping[str, str]) -> str:
         """A client's URL with {db}."""
@@ -251,9 +258,14 @@ class _Sites:
             self._lead(clusters, placing)
             self._network.set_round_trip(round_trip_ms / 1e3)
             try:
-                before = self._far_trips(clusters[placing.cluster])
+                cluster = clusters[placing.cluster]
+                before = self._far_trips(cluster)
+                write_sets = cluster.replicated(self._home) if isinstance(cluster, GaleraCluster) else 0
                 _, asked = sessions[placing.session].boot(1, _BOOT_LIMIT_S)
-                crossed = self._far_trips(clusters[placing.cluster]) - before
+                crossed = self._far_trips(cluster) - before
+                if isinstance(cluster, GaleraCluster):
+                    sent = cluster.replicated(self._home) - write_sets
+                    found.note(WRITE_SETS, key, "write sets", sent)
             finally:
                 self._network.set_round_trip(0)
             found.note(BOOT_DATABASE, key, "s", sum(request.seconds for request in asked))
