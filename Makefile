@@ -33,7 +33,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot contention calls replay bench profile openstack-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package clean
+.PHONY: help demo boot contention calls replay bench profile openstack-test dragonflow-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,7 @@ help:
 #:                                          ONLY=sites: etcd, Redis, Galera and a remote MariaDB at three sites; as root
 #:   make contention [URL=..] [CLIENTS=32]  many processes change one row: latency, fairness, failures, server CPU
 #:   make openstack-test SUITE=.. [URL=..]  the database tests of nova, glance, placement, keystone, cinder, neutron, oslo.db
+#:   make dragonflow-test [URL=..]          the tests of DragonFlow 4.0.0 for its database drivers, on rome.kv
 #:   make clean                             remove everything that was set up
 #:
 #: To change Rome
@@ -106,6 +107,10 @@ calls: URL ?= rome+memory://
 calls: $(VENV)/ready
 	@$(VENV)/bin/python -W ignore bench/calls.py '$(URL)' $(ARGS)
 
+dragonflow-test: .cache/dragonflow/ready
+	@cd .cache/dragonflow && PYTHONPATH=$(CURDIR)/openstack bin/python -W ignore $(CURDIR)/openstack/romedragonflow/own_tests.py \
+		'$(if $(URL),$(URL),rome+lmdb:///$(CURDIR)/.cache/dragonflow/northbound.rome)'
+
 openstack-test: $(SUITE_KIT)/venv/ready $(SUITE_KIT)/src/ready
 	@PYTHONPATH=$(CURDIR)/openstack:$(CURDIR) $(CURDIR)/$(SUITE_KIT)/venv/bin/python -m romekit.suites $(SUITE) $(if $(URL),--url '$(URL)') $(ARGS)
 
@@ -141,7 +146,7 @@ lint: $(VENV)/ready
 
 types: $(VENV)/ready
 	@$(VENV)/bin/mypy
-	@cd openstack && ../$(VENV)/bin/mypy --config-file mypy.ini romekit ../demo ../bench
+	@cd openstack && ../$(VENV)/bin/mypy --config-file mypy.ini romekit romedragonflow ../demo ../bench
 
 package:
 	@tools/package $(PYTHON) .cache/package
@@ -195,6 +200,16 @@ $(KIT)/venv/bench-ready: bench/requirements.txt bench/install | $(KIT)/venv/read
 $(KIT)/src/ready: openstack/requirements.txt | $(KIT)/venv/ready
 	@tools/step $(LOGS)/sources.log 3/3 'the sources of Nova, Glance and Placement, which hold their tests' \
 		openstack/fetch-sources $(KIT)/venv/bin/pip openstack/requirements.txt $(KIT)/src
+	@touch $@
+
+.cache/dragonflow/bin/pip:
+	$(call new-venv,1/3,.cache/dragonflow)
+
+.cache/dragonflow/ready: openstack/romedragonflow/requirements.txt | .cache/dragonflow/bin/pip
+	@tools/step $(LOGS)/dragonflow.log 2/3 'Rome, DragonFlow 4.0.0 and what its drivers need' \
+		$| install -e '.[redis]' -r openstack/romedragonflow/requirements.txt
+	@tools/step $(LOGS)/dragonflow-itself.log 3/3 'DragonFlow, without what it says that it needs' \
+		$| install --no-deps dragonflow==4.0.0
 	@touch $@
 
 # ---- services whose tests have an environment of their own, which only `make openstack-test SUITE=..` makes

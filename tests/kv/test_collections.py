@@ -410,6 +410,10 @@ def test_definitions_that_differ_are_refused_by_name(db: KvDatabase, ports: Coll
         id: str
         net: str
 
+    class Vague(msgspec.Struct):
+        id: str
+        value: str | bytes
+
     with pytest.raises(ProgrammingError, match="collection ports has the key id, and not network"):
         db.collection("ports", Port, key="network")
     with pytest.raises(ProgrammingError, match="has a unique index on mac, and is opened with one that is not unique"):
@@ -422,6 +426,8 @@ def test_definitions_that_differ_are_refused_by_name(db: KvDatabase, ports: Coll
         db.collection("ports", Port, key="id", indexes=["colour"])
     with pytest.raises(InterfaceError, match="msgspec Structs, dataclasses or pydantic models"):
         db.collection("ports", dict, key="id")
+    with pytest.raises(InterfaceError, match="Vague cannot be stored in a collection: Type unions may not contain"):
+        db.collection("vague", Vague, key="id")
     with db.transaction(), pytest.raises(InterfaceError, match="open a collection outside of a transaction"):
         ports_of(db)
 

@@ -82,7 +82,10 @@ class Model(ABC, Generic[T]):
 class _MsgspecModel(Model[T]):
     def __init__(self, kind: type[T], fields: tuple[str, ...], stored_names: tuple[str, ...]) -> None:
         super().__init__(kind, fields, stored_names)
-        self._decode = msgspec.msgpack.Decoder(kind).decode
+        try:
+            self._decode = msgspec.msgpack.Decoder(kind).decode
+        except TypeError as error:
+            raise InterfaceError(f"{kind.__name__} cannot be stored in a collection: {error}") from error
 
     def encode(self, item: T, what: str) -> bytes:
         record = super().encode(item, what)
@@ -130,7 +133,7 @@ def model_of(kind: type[T]) -> Model[T]:
     """Return how objects of a type are stored.
 
     Raises:
-        InterfaceError: it is no Struct, dataclass or pydantic model.
+        InterfaceError: it is no Struct, dataclass or pydantic model, or msgspec cannot check one of its fields.
     """
     if isinstance(kind, type):
         if issubclass(kind, msgspec.Struct):

@@ -1,0 +1,1 @@
+"""DragonFlow's northbound database on rome.kv; see README.md beside this file."""
