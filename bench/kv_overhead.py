@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from statistics import median
+from typing import Any
 
 import lmdb
 import msgspec
@@ -86,7 +87,7 @@ def kv_operations(db: KvDatabase) -> dict[str, Operation]:
 def redis_operations(url: str) -> dict[str, Operation]:
     """The same with redis-py, without Rome."""
     location = parse_url(make_url(url)).location
-    client = redis.Redis(location.host or "127.0.0.1", location.port or 6379)
+    client: Any = redis.Redis(location.host or "127.0.0.1", location.port or 6379)
     client.delete("raw", "raw:order")
     names = [b"%06d" % number for number in range(KEYS)]
     client.hset("raw", mapping=dict.fromkeys(names, VALUE))
