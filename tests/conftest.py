@@ -18,6 +18,7 @@ from rome.transaction import transaction
 from tests.support.cluster_servers import Cluster, running
 from tests.support.databases import Connect, database
 from tests.support.etcd_servers import Member
+from tests.support.replicas import NearReplica
 from tests.support.servers import Flavour, Server, StartServer
 
 PERSISTENT = {"appendonly": "yes", "appendfsync": "no"}
@@ -63,6 +64,31 @@ def valkey_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster
     """Three Valkey primaries in a cluster, shared by the whole run. Tests leave nodes and slots as they were."""
     with running(Cluster("valkey", tmp_path_factory.mktemp("valkey-cluster"))) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def redis_replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NearReplica]:
+    """A Redis primary and its replica, for near reads. Tests that do something to them put them in order again."""
+    yield from _pair("redis", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def valkey_replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NearReplica]:
+    """The same of Valkey."""
+    yield from _pair("valkey", tmp_path_factory)
+
+
+def _pair(flavour: Flavour, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NearReplica]:
+    with ExitStack() as started:
+
+        def start(options: Mapping[str, str]) -> Server:
+            server = Server(flavour, tmp_path_factory.mktemp(flavour), options).start()
+            started.callback(server.stop)
+            return server
+
+        pair = NearReplica(start({**PERSISTENT, "repl-diskless-sync-delay": "0"}), start)
+        started.callback(pair.link.close)
+        yield pair
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from rome.testing.isolation import (
     RecordedTransaction,
     Setting,
     check,
+    make_history,
     read_history,
 )
 from tests.isolation.histories import (
@@ -554,3 +555,49 @@ class TestFiles:
         HistoryWriter(tmp_path / "0", Setting("lists", SERIALIZABLE, format=99)).close()
         with pytest.raises(ValueError, match="format 99"):
             read_history(tmp_path.iterdir())
+
+
+class TestNearReads:
+    """Processes 0 and 1 read near: what only reads may be old, and runs backwards in no process."""
+
+    @staticmethod
+    def near(*transactions: RecordedTransaction) -> list[tuple[AnomalyKind, Order]]:
+        found = check(make_history(Setting("lists", SERIALIZABLE, near=2), transactions))
+        return [(each.kind, each.order) for each in found.forbidden]
+
+    def test_a_read_may_be_old(self) -> None:
+        wrote, missed = ok(append(1, 10)), ok(read(1, []), at=LATER, process=1)
+        seen = ok(read(1, [10]), at=LAST, process=1)
+        assert self.near(wrote, missed, seen) == []
+
+    def test_a_process_does_not_go_back(self) -> None:
+        wrote, seen = ok(append(1, 10)), ok(read(1, [10]), at=LATER, process=1)
+        missed = ok(read(1, []), at=LAST, process=1)
+        assert self.near(wrote, seen, missed) == [(AnomalyKind.STALE_READ, Order.PROCESS)]
+
+    def test_a_process_sees_its_own_writes(self) -> None:
+        wrote, missed = ok(append(1, 10), process=1), ok(read(1, []), at=LATER, process=1)
+        seen = ok(read(1, [10]), at=LAST, process=0)
+        assert self.near(wrote, missed, seen) == [(AnomalyKind.STALE_READ, Order.PROCESS)]
+
+    def test_what_writes_sees_everything(self) -> None:
+        wrote, missed = ok(append(1, 10)), ok(read(1, []), append(2, 20), at=LATER, process=1)
+        seen = ok(read(1, [10]), at=LAST, process=0)
+        assert self.near(wrote, missed, seen) == [(AnomalyKind.STALE_READ, Order.REALTIME)]
+
+    def test_what_writes_sees_everything_also_behind_an_old_read(self) -> None:
+        """The read in between comes after nobody, and must not hide who ended before it."""
+        wrote, old = ok(append(1, 10)), ok(read(3, []), at=LATER, process=1)
+        missed = ok(read(1, []), append(2, 20), at=LAST, process=1)
+        seen = ok(read(1, [10]), at=(8000, 9000), process=0)
+        assert self.near(wrote, old, missed, seen) == [(AnomalyKind.STALE_READ, Order.REALTIME)]
+
+    def test_old_reads_are_serializable(self) -> None:
+        first, second = ok(append(1, 10)), ok(append(2, 20))
+        one = ok(read(1, [10]), read(2, []), at=LAST, process=1)
+        other = ok(read(1, []), read(2, [20]), at=LAST, process=0)
+        assert self.near(first, second, one, other) == [(AnomalyKind.G_NONADJACENT, Order.NONE)]
+
+    def test_workload_that_needs_real_time_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="near reads of counters cannot be judged"):
+            check(make_history(Setting("counters", SERIALIZABLE, near=2), [ok(increment(1, 1))]))

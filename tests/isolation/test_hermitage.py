@@ -330,7 +330,7 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=on("memory", "lmdb", "redis", "valkey", "etcd"))
+@pytest.fixture(params=on("memory", "lmdb", "redis", "valkey", "etcd", "redis-near", "valkey-near", "etcd-near"))
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with database(request.param, request) as url:
         yield url

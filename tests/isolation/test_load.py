@@ -38,6 +38,24 @@ def test_no_level_is_broken(clients: Clients, url: str, workload: str, level: st
     assert "unknown" not in run.verdict.outcomes
 
 
+@pytest.fixture(params=on("redis-near", "valkey-near", "etcd-near"))
+def near_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with database(request.param, request) as url:
+        yield url
+
+
+@pytest.mark.parametrize(
+    ("workload", "level"),
+    [("lists", "SERIALIZABLE"), ("registers", "SNAPSHOT"), ("sets", "READ COMMITTED"), ("bank", "AUTOCOMMIT")],
+)
+def test_no_level_is_broken_by_near_reads(clients: Clients, near_url: str, workload: str, level: str) -> None:
+    run = clients.run(Load(near_url, workload, level, KEYS, TRANSACTIONS))
+    assert run.load.near == PROCESSES
+    assert run.verdict.valid, "\n".join(map(str, run.verdict.forbidden))
+    assert run.verdict.outcomes["ok"] > 1
+    assert "unknown" not in run.verdict.outcomes
+
+
 def test_command_tells_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--transactions", "80", "--processes", "2", "--level", "SNAPSHOT", "--workload", "bank"]
     assert main([f"rome+lmdb:///{tmp_path}/{{db}}.rome", *options]) == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from secrets import token_hex
 
@@ -13,9 +13,7 @@ from rome.dbapi import Connection
 from rome.store import near
 from tests.near.processes import Elsewhere
 from tests.support.replicas import NearReplica
-from tests.support.servers import Flavour, Server
-
-PERSISTENT = {"appendonly": "yes", "appendfsync": "no", "repl-diskless-sync-delay": "0"}
+from tests.support.servers import Flavour
 
 FLAVOURS = ("redis", "valkey")
 
@@ -35,31 +33,8 @@ def flavour(request: pytest.FixtureRequest) -> Flavour:
 @pytest.fixture(scope="module")
 def servers(request: pytest.FixtureRequest, flavour: Flavour) -> NearReplica:
     """A primary and its replica; the module's tests leave them as they were."""
-    found: NearReplica = request.getfixturevalue(f"{flavour}_servers")
+    found: NearReplica = request.getfixturevalue(f"{flavour}_replica")
     return found
-
-
-@pytest.fixture(scope="package")
-def redis_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NearReplica]:
-    yield from _pair("redis", tmp_path_factory)
-
-
-@pytest.fixture(scope="package")
-def valkey_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NearReplica]:
-    yield from _pair("valkey", tmp_path_factory)
-
-
-def _pair(flavour: Flavour, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NearReplica]:
-    with ExitStack() as started:
-
-        def start(options: Mapping[str, str]) -> Server:
-            server = Server(flavour, tmp_path_factory.mktemp(flavour), options).start()
-            started.callback(server.stop)
-            return server
-
-        found = NearReplica(start(PERSISTENT), start)
-        started.callback(found.link.close)
-        yield found
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def store_under_test(request: pytest.FixtureRequest) -> StoreUnderTest:
         )
     if request.cls is TestRandomHistories:
         pytest.skip("a replica learns later than the model that a snapshot is refused")
-    servers: NearReplica = request.getfixturevalue(f"{request.param}_servers")
+    servers: NearReplica = request.getfixturevalue(f"{request.param}_replica")
     servers.link.delay_s = 0.002
     near = {"reads": "near", "near": f"{servers.server.host}:{servers.server.port}"}
 

@@ -13,16 +13,21 @@ import pytest
 import rome
 from rome.dbapi import Connection
 
-Store = Literal["memory", "lmdb", "redis", "valkey", "etcd"]
+Store = Literal["memory", "lmdb", "redis", "valkey", "etcd", "redis-near", "valkey-near", "etcd-near"]
+"""With -near: read at a replica that is some milliseconds behind, or at a member."""
+
 Connect = Callable[..., Connection]
 """The fixture `connect`: opens a connection to `url`; takes rome.connect's options."""
+
+LAG_S = 0.02
+"""Twice what a replica is behind its primary."""
 
 _serial = itertools.count(1)
 
 
 def on(*stores: Store) -> list[object]:
     """Parameters of a fixture: the stores, each marked with its name."""
-    return [pytest.param(store, marks=getattr(pytest.mark, store)) for store in stores]
+    return [pytest.param(store, marks=getattr(pytest.mark, store.partition("-")[0])) for store in stores]
 
 
 @contextmanager
@@ -37,6 +42,12 @@ def database(store: Store, request: pytest.FixtureRequest) -> Iterator[str]:
             url = f"rome+lmdb:///{directory / name}.lmdb"
         case "etcd":
             url = request.getfixturevalue("etcd_member").url(name)
+        case "etcd-near":
+            url = request.getfixturevalue("etcd_member").url(name) + "?reads=near"
+        case "redis-near" | "valkey-near":
+            replica = request.getfixturevalue(f"{store.partition('-')[0]}_replica")
+            replica.link.delay_s = LAG_S
+            url = replica.url(name)
         case _:
             server = request.getfixturevalue(f"{store}_server")
             url = f"rome+redis://{server.host}:{server.port}/{name}"

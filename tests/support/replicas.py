@@ -86,7 +86,8 @@ class NearReplica:
         os.kill(self.server.pid, signal.SIGCONT)
 
     def restore(self) -> None:
-        """Both run, and the replica follows and is up to date, whatever a test has done to them."""
+        """Both run, and the replica follows at once and is up to date, whatever a test has done to them."""
+        self.link.delay_s = 0.0
         for server in (self.primary, self.server):
             if server.is_running():
                 os.kill(server.pid, signal.SIGCONT)

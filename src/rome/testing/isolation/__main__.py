@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy as sa
 
 import rome
-from rome.testing.isolation.load import Clients, Load, LoadRun
+from rome.testing.isolation.check import JUDGED_BY_TIME
+from rome.testing.isolation.load import Clients, Load, LoadRun, reads_near
 from rome.testing.isolation.workloads import WORKLOADS
 
 LEVELS = ("SERIALIZABLE", "SNAPSHOT", "READ COMMITTED", "AUTOCOMMIT")
@@ -48,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _loads(chosen: argparse.Namespace) -> Iterator[Load]:
-    workloads = [chosen.workload] if chosen.workload else list(WORKLOADS)
+    near = reads_near(chosen.url)
+    all_workloads = [name for name in WORKLOADS if not (near and name in JUDGED_BY_TIME)]
+    workloads = [chosen.workload] if chosen.workload else all_workloads
     levels = [chosen.level] if chosen.level else LEVELS
     each = -(-chosen.transactions // (len(workloads) * len(levels) * len(KEYS)))
     for workload in workloads:

@@ -24,6 +24,9 @@ INFERENCES: dict[str, Callable[[History], Findings]] = {
 }
 """{name of a workload: its inference}"""
 
+JUDGED_BY_TIME = ("counters", "stock")
+"""The workloads of which a read alone does not show which writes came before it."""
+
 
 @dataclass(frozen=True)
 class IsolationVerdict:
@@ -54,13 +57,19 @@ def check(history: History, *, realtime: bool = True) -> IsolationVerdict:
     only as far as they were read, since it is then not known which version a transaction replaced). What a failed
     transaction saw must be as consistent as what a read-only transaction saw.
 
+    With near reads, "strictly" and "strong" hold for transactions that write. Those that only read take their places in
+    the same order, but perhaps earlier ones, and those of one process in its order.
+
     Args:
         realtime: whether the clocks of all processes can be compared. Counters and stock need that.
 
     Raises:
-        ValueError: there is no such level or workload, or the same value was written twice.
+        ValueError: there is no such level or workload, or the same value was written twice; or the workload is judged
+            by real time, and reads are near.
     """
     level, workload = history.setting.level, history.setting.workload
+    if history.setting.near and workload in JUDGED_BY_TIME:
+        raise ValueError(f"near reads of {workload} cannot be judged: what they may see depends on real time")
     tolerated_kinds = allowed(level)
     if workload not in INFERENCES:
         raise ValueError(f"no workload {workload!r}; known: {', '.join(INFERENCES)}")
@@ -79,7 +88,7 @@ def check(history: History, *, realtime: bool = True) -> IsolationVerdict:
 def _anomalies(history: History, realtime: bool) -> list[Anomaly]:
     findings = INFERENCES[history.setting.workload](history)
     if findings.edges:
-        edges = [*findings.edges, *time_edges(history.transactions, realtime=realtime)]
+        edges = [*findings.edges, *time_edges(history.transactions, realtime=realtime, near=history.setting.near)]
         for kind, order, cycle in find_cycles(edges):
             names = tuple(history.transactions[edge.before].name for edge in cycle)
             findings.anomalies.append(Anomaly(kind, names, tuple(_told(cycle, history.transactions)), order))

@@ -84,12 +84,19 @@ class RecordedTransaction(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """How a history came about. `facts` is what the workload promises: for bank {"total": .., "accounts": ..}."""
+    """How a history came about.
+
+    Attributes:
+        facts: what the workload promises: for bank {"total": .., "accounts": ..}.
+        near: processes with a lower number read near (`reads=near`): what only reads may be old, and runs backwards in
+            no process.
+    """
 
     workload: str
     level: str
     facts: dict[str, int] = {}
     format: int = FORMAT
+    near: int = 0
 
 
 class History(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +31,7 @@ class Load:
         url: a database without the workload's tables.
         keys: how many keys are in use at a time.
         transactions: how many all processes together run.
+        near: how many processes read near; Clients.run sets it if the URL says `reads=near`.
     """
 
     url: str
@@ -39,11 +40,12 @@ class Load:
     keys: int
     transactions: int
     seed: int = 0
+    near: int = 0
 
     @property
     def setting(self) -> Setting:
         """The setting that its history begins with."""
-        return Setting(self.workload, self.level, WORKLOADS[self.workload].facts(self.keys))
+        return Setting(self.workload, self.level, WORKLOADS[self.workload].facts(self.keys), near=self.near)
 
     def of_process(self, process: int) -> KeyedWorkload:
         """The workload of one process."""
@@ -90,6 +92,8 @@ class Clients:
 
     def run(self, load: Load) -> LoadRun:
         """Create the tables, run the transactions, read everything at the end, and check what was recorded."""
+        if reads_near(load.url):
+            load = replace(load, near=self._processes)
         engine = sa.create_engine(load.url)
         with engine.connect() as connection:
             WORKLOADS[load.workload].create(connection, load.keys)
@@ -110,6 +114,11 @@ class Clients:
             sum(conflicts for conflicts, _ in counts),
             sum(replays for _, replays in counts),
         )
+
+
+def reads_near(url: str) -> bool:
+    """Whether a URL says `reads=near`."""
+    return sa.make_url(url).query.get("reads") == "near"
 
 
 _barrier: Barrier | None = None
@@ -136,8 +145,9 @@ def _run_process(load: Load, process: int, transactions: int, path: Path) -> tup
 
 
 def _read_all(load: Load, process: int, transactions: int, path: Path) -> None:
-    """Read every key at the end, which shows whether everything that was acknowledged is there."""
-    engine = sa.create_engine(load.url)
+    """Read every key at the end, which shows whether everything that was acknowledged is there; never near."""
+    url = sa.make_url(load.url).difference_update_query(("reads", "near", "near_timeout", "near_max_lag"))
+    engine = sa.create_engine(url)
     last = LastRead(load.of_process(process), transactions)
     with closing(HistoryWriter(path, load.setting)) as writer, engine.connect() as connection:
         outcome = IsolationClient(connection, last, process, writer.add).run(0)

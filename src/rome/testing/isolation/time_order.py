@@ -8,19 +8,21 @@ from rome.testing.isolation.graph import Dependency, Edge
 from rome.testing.isolation.history import RecordedTransaction
 
 
-def time_edges(transactions: Sequence[RecordedTransaction], *, realtime: bool = True) -> Iterator[Edge]:
+def time_edges(transactions: Sequence[RecordedTransaction], *, realtime: bool = True, near: int = 0) -> Iterator[Edge]:
     """The order of each process's transactions and, if `realtime`, of all; without edges that follow from others.
 
     A transaction that ended at an unknown time comes before no other.
 
     Args:
         transactions: in the order in which they began. Failed ones take no part.
+        near: processes with a lower number read near: their transactions that wrote nothing may be older than real time
+            says.
 
     Cost: O(transactions x how many were in progress at once).
     """
     yield from _process_order(transactions)
     if realtime:
-        yield from _real_time(transactions)
+        yield from _real_time(transactions, near)
 
 
 def _process_order(transactions: Sequence[RecordedTransaction]) -> Iterator[Edge]:
@@ -36,8 +38,11 @@ def _process_order(transactions: Sequence[RecordedTransaction]) -> Iterator[Edge
         last[transaction.process] = place
 
 
-def _real_time(transactions: Sequence[RecordedTransaction]) -> Iterator[Edge]:
-    """Edges from each transaction of the frontier: the ended ones that no other ended one follows."""
+def _real_time(transactions: Sequence[RecordedTransaction], near: int) -> Iterator[Edge]:
+    """Edges from each transaction of the frontier: the ended ones that no other ended one follows.
+
+    Nothing comes before a near read, so it also takes nobody's place in the frontier.
+    """
     events: list[tuple[int, int, int]] = []  # at equal times beginnings come first
     for place, transaction in enumerate(transactions):
         if transaction.outcome != "fail":
@@ -50,7 +55,13 @@ def _real_time(transactions: Sequence[RecordedTransaction]) -> Iterator[Edge]:
         if ends:
             frontier -= before.pop(place)
             frontier.add(place)
+        elif transactions[place].process < near and not _writes(transactions[place]):
+            before[place] = frozenset()
         else:
             before[place] = frozenset(frontier)
             for earlier in frontier:
                 yield Edge(earlier, place, Dependency.REALTIME)
+
+
+def _writes(transaction: RecordedTransaction) -> bool:
+    return any(operation.kind != "read" for _, operation in transaction.operations())
