@@ -15,7 +15,7 @@ import pytest
 import rome
 from rome.archive import ArchiveError, Tally, dump, load
 from rome.archive.format import frames
-from rome.errors import OperationalError, TransactionTooLargeError
+from rome.errors import OperationalError, TransactionTooLargeError, UniqueViolation
 from tests.support.databases import Store, database, on
 
 SCRIPT = """
@@ -221,3 +221,41 @@ def test_the_format_is_what_the_docs_say(make_url: MakeUrl) -> None:
         ["sequences", None],
         ["end", {"t": 1}, digest.digest()],
     ]
+
+
+class Port(msgspec.Struct):
+    id: str
+    network: str
+    mac: str | None = None
+
+
+@pytest.mark.parametrize("target", on("memory", "lmdb", "redis"))
+def test_keys_and_collections_come_along(target: Store, make_url: MakeUrl) -> None:
+    before, after = filled(make_url("lmdb")), make_url(target)
+    with closing(rome.kv.open(before)) as db:
+        ports = db.collection("ports", Port, key="id", indexes=["network"], unique=["mac"])
+        with db.transaction() as tr:
+            for number in range(1_200):
+                ports.put(tr, Port(f"p{number:04}", f"n{number % 3}", mac=f"m{number}"))
+            tr.put(("quota", 1), {"a": [1, None]})
+    counts = dump(before, file := io.BytesIO()).tables
+    assert {name: rows for name, rows in counts.items() if "kv" in name} == {
+        "rome.kv keys": 1,
+        "rome.kv collection ports": 1_200,
+    }
+    file.seek(0)
+    assert load(after, file).tables == counts
+    with closing(rome.kv.open(after)) as db:
+        ports = db.collection("ports", Port, key="id", indexes=["network"], unique=["mac"])
+        with db.transaction() as tr:
+            assert tr.get(("quota", 1)) == {"a": [1, None]}
+            assert ports.get(tr, "p0007") == Port("p0007", "n1", mac="m7")
+            assert ports.count(tr, network="n2") == 400
+            with pytest.raises(UniqueViolation):
+                ports.insert(tr, Port("new", "n0", mac="m7"))
+    assert rome.kv.verify_collections(after) == []
+    file.seek(0)
+    with closing(rome.connect(after)) as connection:
+        connection.execute("DROP TABLE server")
+    with pytest.raises(ArchiveError, match="not empty"):
+        load(after, file)

@@ -16,6 +16,7 @@ from rome.dbapi.connection import connect
 from rome.dbapi.url import make_url
 from rome.engine.session.stored import StoredDatabase
 from rome.errors import OperationalError
+from rome.kv import copies
 
 ROWS_PER_FRAME = 1_000
 
@@ -26,7 +27,7 @@ def dump(url: str | URL, file: BinaryIO, progress: OnTally | None = None) -> Tal
     """Write a database, as it is at one moment, into an archive; returns the rows by table.
 
     Others may write meanwhile. The archive holds tables with all rows and their rowids, indexes, views, triggers,
-    sqlite_sequence, and PRAGMA user_version and application_id.
+    sqlite_sequence, PRAGMA user_version and application_id, and the keys and collections of rome.kv.
 
     Args:
         file: open for writing, in binary mode; it stays open.
@@ -53,6 +54,8 @@ def dump(url: str | URL, file: BinaryIO, progress: OnTally | None = None) -> Tal
             elif frame[0] == "rows":
                 assert isinstance(frame[2], list)
                 counter.add(str(frame[1]), len(frame[2]))
+            else:
+                counter.add_kv(*frame)
     writer.close(counter.tables)
     return counter.tally
 
@@ -74,3 +77,4 @@ def _frames(stored: StoredDatabase) -> Iterator[Frame]:
             for start in range(0, len(rows), ROWS_PER_FRAME):
                 yield "rows", table.name, rows[start : start + ROWS_PER_FRAME]
     yield "sequences", stored.sequences()
+    yield from copies.frames(stored.transaction)

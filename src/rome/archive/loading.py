@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, BinaryIO
 
@@ -12,7 +12,12 @@ from rome.archive.format import ArchiveError, frames
 from rome.archive.tally import OnTally, RowCounter, Tally
 from rome.catalog.reflected_table import quote
 from rome.dbapi.connection import Connection, connect
+from rome.dbapi.url import make_url, parse_url
 from rome.errors import TransactionTooLargeError
+from rome.kv import copies
+from rome.kv.inspection import has_keys
+from rome.store.registry import store_class
+from rome.store.spi import Store
 
 
 def load(url: str | URL, file: BinaryIO, progress: OnTally | None = None) -> Tally:
@@ -37,19 +42,33 @@ def load(url: str | URL, file: BinaryIO, progress: OnTally | None = None) -> Tal
         for _ in frames(file):
             pass
         file.seek(start)
-    with closing(connect(url)) as connection:
-        return _Loading(connection, RowCounter(progress)).run(file)
+    with closing(connect(url)) as connection, closing(_store(url)) as store:
+        return _Loading(url, connection, store, RowCounter(progress)).run(file)
+
+
+def _store(url: str | URL) -> Store:
+    location = parse_url(make_url(url)).location
+    return store_class(location.scheme).open(location)
+
+
+_KV: Mapping[str, Callable[..., None]] = {
+    copies.KEYS_FRAME: copies.Filling.keys,
+    copies.COLLECTION_FRAME: copies.Filling.collection,
+    copies.OBJECTS_FRAME: copies.Filling.objects,
+}
 
 
 class _Loading:
-    def __init__(self, connection: Connection, counter: RowCounter) -> None:
+    def __init__(self, url: str | URL, connection: Connection, store: Store, counter: RowCounter) -> None:
+        self._url = url
         self._connection, self._counter = connection, counter
+        self._filling = copies.Filling(store)
         self._inserts: dict[str, str] = {}
         self._later: list[str] = []
 
     def run(self, file: BinaryIO) -> Tally:
         connection = self._connection
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,) or has_keys(self._url):
             raise ArchiveError("the database is not empty: load into a new one, or drop it first")
         connection.rollback()
         connection.execute("PRAGMA foreign_keys = OFF")  # a table may come before the one that it refers to
@@ -67,9 +86,14 @@ class _Loading:
                     connection.execute(f"PRAGMA {name} = {int(value)}")
             elif kind == "sequences":
                 self._sequences(frame[0])
+            elif kind in _KV:
+                connection.commit()
+                _KV[kind](self._filling, *frame)
+                self._counter.add_kv(kind, *frame)
         for statement in self._later:
             connection.execute(statement)
         connection.commit()
+        self._filling.finish()
         self._check_counts()
         return self._counter.tally
 
@@ -106,7 +130,8 @@ class _Loading:
         self._connection.executemany("INSERT INTO sqlite_sequence VALUES (?, ?)", [*rows.items()])
 
     def _check_counts(self) -> None:
-        for name, rows in self._counter.tables.items():
+        for name in self._inserts:
+            rows = self._counter.tables[name]
             found = self._connection.execute(f"SELECT count(*) FROM {quote(name)}").fetchone()[0]
             if found != rows:
                 raise ArchiveError(f"table {name} has {found:,} rows where the archive has {rows:,}")

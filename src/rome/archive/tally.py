@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from rome.kv import copies
 
 
 class Tally(NamedTuple):
@@ -12,7 +14,7 @@ class Tally(NamedTuple):
     Attributes:
         table: the table that is under way, or that came last.
         rows: of all tables.
-        tables: {name: rows} of the tables that have begun.
+        tables: {name: rows} of the tables and collections that have begun.
     """
 
     table: str
@@ -43,6 +45,15 @@ class RowCounter:
         self.tables[table] += rows
         if self._tell is not None:
             self._tell(self.tally)
+
+    def add_kv(self, kind: object, *frame: Any) -> None:
+        """Count what a frame of rome.kv's holds; nothing if it is another one."""
+        if kind == copies.KEYS_FRAME:
+            self.add("rome.kv keys", len(frame[0]))
+        elif kind == copies.COLLECTION_FRAME:
+            self.begin(f"rome.kv collection {frame[0]}")
+        elif kind == copies.OBJECTS_FRAME:
+            self.add(f"rome.kv collection {frame[0]}", len(frame[1]))
 
     @property
     def tally(self) -> Tally:

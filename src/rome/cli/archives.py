@@ -16,7 +16,6 @@ from rome.cli.progress import shown_progress
 from rome.cli.shown import to_json
 from rome.cli.table import table
 from rome.errors import OperationalError
-from rome.kv.inspection import has_keys
 
 
 def run_dump(parsed: argparse.Namespace) -> None:
@@ -26,8 +25,6 @@ def run_dump(parsed: argparse.Namespace) -> None:
         OperationalError: the file exists, and --force is not given; or it cannot be written.
     """
     check_exists(parsed.url)
-    if has_keys(parsed.url):
-        print("rome dump: keys and collections of rome.kv are not in the archive", file=sys.stderr)
     if parsed.file == "-":
         _dump_into(sys.stdout.buffer, parsed)
         return

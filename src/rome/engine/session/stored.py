@@ -13,6 +13,7 @@ from rome.engine.attempt.sequence_table import SequenceTable
 from rome.engine.statement.pragma import HEADER_FIELDS
 from rome.store.spi import BEYOND, ORDER_INDEX, Count, Row
 from rome.transaction.read_set import Validation
+from rome.transaction.transaction import Transaction
 
 StoredRow = tuple[int, tuple[SqlValue, ...]]
 """(rowid, values in column order); the value of a generated column is None, as it is not stored."""
@@ -31,6 +32,11 @@ class StoredDatabase:
     def tables(self) -> Mapping[str, Table]:
         """{name in lower case: table}, in the order in which they were created."""
         return self._current.schema.catalog.tables
+
+    @property
+    def transaction(self) -> Transaction:
+        """The transaction, for what is not SQL's."""
+        return self._current.reader.transaction
 
     @property
     def objects(self) -> list[Master]:
@@ -54,7 +60,7 @@ class StoredDatabase:
         Raises:
             SnapshotTooOldError: the transaction is older than superseded versions are kept.
         """
-        return self._current.reader.transaction.chunks(table.id, index_id, b"", BEYOND)
+        return self.transaction.chunks(table.id, index_id, b"", BEYOND)
 
     def rows(self, table: Table) -> Iterator[list[StoredRow]]:
         """The rows of a table in the order of its keys, decoded.
@@ -79,4 +85,4 @@ class StoredDatabase:
 
     def counts(self, requests: Sequence[Count]) -> list[int]:
         """The number of entries in each range. Cost: one round trip."""
-        return [int(found) for found in self._current.reader.transaction.ask(requests) if isinstance(found, int)]
+        return [int(found) for found in self.transaction.ask(requests) if isinstance(found, int)]
