@@ -110,6 +110,10 @@ class Member:
         """As the flag of this name has it."""
         return ",".join(f"{name}=http://{self.host}:{port}" for name, port in self._cluster.items())
 
+    def is_running(self) -> bool:
+        """Whether its process has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     @property
     def log(self) -> Path:
         return self.directory / "server.log"
