@@ -207,6 +207,13 @@ class FetchPlan(ABC):
         """All that the statement reads, if it mentions one table once and reads ranges of one path; otherwise None."""
 
     @abstractmethod
+    def independent(self, parameters: Sequence[SqlValue]) -> list[Fetch]:
+        """Fetches of ranges that hold every row that matters, and none of which needs the rows of another.
+
+        Those of one table may overlap.
+        """
+
+    @abstractmethod
     def planned_rows(self, parameters: Sequence[SqlValue]) -> list[PlannedRow] | None:
         """The rows of INSERT .. VALUES; None for every other statement."""
 

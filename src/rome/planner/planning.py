@@ -47,6 +47,7 @@ from rome.planner.shortcuts.insertion import Insertion, read_insertion
 from rome.planner.shortcuts.page import Paging, read_paging
 from rome.planner.shortcuts.page_probe import Probe, probe_of
 from rome.sql.tokens import Token, identifier, tokenize
+from rome.store.spi import BEYOND
 
 _MAX_TEMPLATES = 2_000
 """The most analysed texts kept per catalog."""
@@ -235,6 +236,18 @@ class StatementPlan(FetchPlan):
         found = self._fetches(self._steps[0], Inputs(self._slots, parameters))
         return found[0] if len(found) == 1 and not found[0].keys else None
 
+    def independent(self, parameters: Sequence[SqlValue]) -> list[Fetch]:
+        inputs = Inputs(self._slots, parameters)
+        found: dict[int, list[Fetch]] = {table.id: [whole(table)] for table in self._missed}
+        for step in self._steps:
+            table = step.leaf.table
+            alone = step.choice is not None and not step.choice.needs
+            for fetch in self._fetches(step, inputs) if alone else [whole(table)]:
+                if fetch.keys:  # a key is a range of one row, or of the few that begin with it
+                    fetch = Fetch(table, table.key, (), tuple((key, key + BEYOND) for key in sorted(fetch.keys)))
+                found.setdefault(table.id, []).append(fetch)
+        return [fetch for fetches in found.values() for fetch in _without_needless(fetches)]
+
     def planned_rows(self, parameters: Sequence[SqlValue]) -> list[PlannedRow] | None:
         return None if self._insertion is None else self._insertion.planned(parameters)
 
@@ -253,6 +266,16 @@ class StatementPlan(FetchPlan):
             return explain_questions(asked, self._slots, parameters)
         whole = [(table, why_whole(table, self._steps) or self._doubt) for table in self.full_scans]
         return explain(self._steps, whole, self._slots, parameters, self._paging)
+
+
+_MANY_RANGES = 100
+
+
+def _without_needless(fetches: Sequence[Fetch]) -> Sequence[Fetch]:
+    """The fetches of one table; one of all rows, if one is that, or if there are very many ranges."""
+    everything = whole(fetches[0].table)
+    is_whole = any(fetch.ranges == everything.ranges for fetch in fetches)
+    return [everything] if is_whole or sum(len(fetch.ranges) for fetch in fetches) > _MANY_RANGES else fetches
 
 
 _FetchKey = tuple[Hashable, ...]

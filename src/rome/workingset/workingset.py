@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from operator import attrgetter
@@ -24,10 +24,9 @@ from rome.workingset.contents import LARGE_ROWS, Contents, Identity, Stored
 from rome.workingset.functions import add_regexp, count_for_application
 from rome.workingset.interruption import Interruption
 from rome.workingset.lookups import Lookup
+from rome.workingset.overflow import SqlRow, walk
 from rome.workingset.sqlite_errors import not_unicode, translate
 from rome.workingset.tables import TableStatements
-
-SqlRow = tuple[SqlValue, ...]
 
 _key, _rowid, _values = attrgetter("key"), attrgetter("rowid"), attrgetter("values")
 _pair = attrgetter("rowid", "values")
@@ -423,19 +422,9 @@ class WorkingSet:
         except UnicodeDecodeError as error:
             raise not_unicode(error) from error
 
-    def walk(self, sql: str, parameters: Sequence[SqlValue]) -> Iterator[SqlRow]:
+    def walk(self, sql: str, parameters: Sequence[SqlValue]) -> Generator[SqlRow, None, None]:
         """The rows of `query`, one by one. The statement ends when the iterator does, or is closed."""
-        cursor = self.connection.cursor()
-        self.interruption.running = True
-        try:
-            yield from cast("Iterator[SqlRow]", cursor.execute(sql, parameters))
-        except apsw.Error as error:
-            raise translate(error) from error
-        except UnicodeDecodeError as error:
-            raise not_unicode(error) from error
-        finally:
-            self.interruption.running = False
-            cursor.close(force=True)
+        return walk(self.connection, self.interruption, sql, parameters)
 
     def run(self, sql: str, batch: Sequence[Sequence[SqlValue]], generated: frozenset[str]) -> StatementRun:
         """Run a statement that may change rows. Its error is returned, with what it did before.

@@ -84,6 +84,9 @@ class MeasuredPlan(FetchPlan):
     def only_fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
         return self._plan.only_fetch(parameters)
 
+    def independent(self, parameters: Sequence[SqlValue]) -> list[Fetch]:
+        return self._plan.independent(parameters)
+
     def planned_rows(self, parameters: Sequence[SqlValue]) -> list[PlannedRow] | None:
         return self._plan.planned_rows(parameters)
 

@@ -9,6 +9,7 @@ from rome.engine.reading.aggregate import answer
 from rome.engine.reading.budget import once_more, within_budget
 from rome.engine.reading.direct import show
 from rome.engine.reading.lookups import provide_lookups
+from rome.engine.reading.overflowing import overflow
 from rome.engine.reading.reader import Reader
 from rome.engine.reading.streaming import stream
 from rome.engine.reading.waves import gather
@@ -51,6 +52,8 @@ def query(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], ch
         return once_more(reader, prepared, again, held, full)
     except WorkingSetFullError:
         rows = stream(reader, prepared, parameters, check)
+        if rows is None and plan.direct is None:  # else the result does not fit either
+            rows = overflow(reader, prepared, parameters, check)
         if rows is None:
             raise
         return rows

@@ -43,7 +43,7 @@ class Reader:
     def __init__(self, transaction: Transaction, workspace: Workspace, schema: SchemaVersion) -> None:
         self.transaction = transaction
         self.working_set = workspace.working_set
-        self._workspace = workspace
+        self.workspace = workspace
         self.schema = self._base = schema
         self.base_version = schema.catalog.version
         self.first_new_table = schema.definition.header.next_id
@@ -53,7 +53,12 @@ class Reader:
     @property
     def mirror(self) -> Mirror:
         """The schema as this transaction sees it, with all of its indexes."""
-        return self._workspace.mirror
+        return self.workspace.mirror
+
+    @property
+    def has_stored_schema(self) -> bool:
+        """Whether this transaction has not changed the schema."""
+        return self.schema is self._base
 
     def forget_decoded(self) -> None:
         """Forget decoded rows, after a new snapshot or a change of a table's layout."""

@@ -8,7 +8,8 @@ LIMIT cuts off, the order in group_concat(), the last digit of a sum of reals.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from itertools import chain
 from sys import getsizeof
 
@@ -19,6 +20,7 @@ from rome.engine.statement.prepared import Prepared
 from rome.errors import WorkingSetFullError
 from rome.planner.plan import Fetch
 from rome.store.spi import ORDER_INDEX
+from rome.transaction.memory_budget import MemoryBudget
 from rome.transaction.read_set import Validation
 from rome.workingset.stream import reads_stored, streamed
 from rome.workingset.workingset import SqlRow
@@ -45,7 +47,7 @@ def stream(
         if reads_stored(working_set.connection, sql, parameters, table):
             return None
         reader.transaction.check_request(to_request(fetch, check))  # before: the application sees an error, too
-        return _result(reader, sql, parameters, table.name)
+        return within_memory(working_set.walk(sql, parameters), reader.transaction.budget, table.name)
 
 
 def _rows(reader: Reader, fetch: Fetch) -> Iterator[Sequence[SqlValue]]:
@@ -77,16 +79,26 @@ def _with_touched(reader: Reader, fetch: Fetch) -> Iterator[tuple[int, Sequence[
         yield final
 
 
-def _result(reader: Reader, sql: str, parameters: Sequence[SqlValue], name: str) -> list[SqlRow]:
+def within_memory(result: Generator[SqlRow, None, None], budget: MemoryBudget, name: str) -> list[SqlRow]:
+    """The rows of a result, whose statement ends with it.
+
+    Args:
+        name: of the tables that they are from.
+
+    Raises:
+        WorkingSetFullError: they take more memory than the rows of a statement may.
+    """
     rows: list[SqlRow] = []
-    used, budget = 0, reader.transaction.budget
-    for row in reader.working_set.walk(sql, parameters):
-        rows.append(row)
-        used += getsizeof(row) + sum(map(getsizeof, row))
-        if used > budget.max_bytes:
-            raise WorkingSetFullError(
-                f"the result has more rows of table {name} than max_working_set has room for ({budget.max_bytes:,} "
-                f"bytes): {len(rows):,} so far. Ask for fewer at a time, or raise max_working_set",
-                table=name,
-            )
+    used = 0
+    with closing(result):
+        for row in result:
+            rows.append(row)
+            used += getsizeof(row) + sum(map(getsizeof, row))
+            if used > budget.max_bytes:
+                raise WorkingSetFullError(
+                    f"the result has more rows of table {name} than max_working_set has room for "
+                    f"({budget.max_bytes:,} bytes): {len(rows):,} so far. Ask for fewer at a time, or raise "
+                    "max_working_set",
+                    table=name,
+                )
     return rows

@@ -86,7 +86,8 @@ class SchemaVersion:
         return tuple(self.definition.statements())
 
     @cached_property
-    def _working_statements(self) -> tuple[str, ...]:
+    def working_statements(self) -> tuple[str, ...]:
+        """The statements that make an empty working set."""
         return tuple(working_statements(self.definition.master, self.catalog))
 
     def open_mirror(self) -> Mirror:
@@ -114,7 +115,7 @@ class SchemaVersion:
 
     def open_working_set(self) -> WorkingSet:
         """A new, empty working set of this schema."""
-        return WorkingSet(self._working_statements)
+        return WorkingSet(self.working_statements)
 
     def prepare(self, statement: Statement, mirror: Mirror) -> Prepared:
         """The prepared statement, from `prepared` if its text was met before.

@@ -13,7 +13,8 @@ from rome.engine.statement.definitions import Definitions, Install
 from rome.engine.statement.prepared import Prepared
 from rome.engine.statement.schema import SchemaVersion
 from rome.planner.parse.statement import Statement
-from rome.workingset.functions import add_regexp
+from rome.workingset.functions import add_regexp, count_for_application
+from rome.workingset.overflow import Overflow
 from rome.workingset.workingset import WorkingSet
 
 
@@ -132,6 +133,17 @@ class Workspace:
         """Give another database the functions that this schema may call."""
         add_regexp(connection)
         self.definitions.give_to(connection)
+
+    def give_schema(self, overflow: Overflow) -> None:
+        """Give an SQLite in a temporary file the schema, without rows, and all that its statements may call."""
+        working_set, connection = self.working_set, overflow.connection
+        add_regexp(connection)
+        count_for_application(connection, lambda: working_set.changes, lambda: working_set.total_changes)
+        overflow.create(self.schema.working_statements)
+        self.definitions.give_to(connection)
+        for pragma in self._pragmas.values():
+            connection.execute(pragma)
+        working_set.interruption.attach(connection)
 
     def close(self) -> None:
         """Close the mirror and the working set."""
