@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection as Pipe
+from random import Random
 from typing import Any
 
 import pytest
@@ -259,3 +261,70 @@ class TestTakenAgain:
             connection.commit()
         assert connection.execute("INSERT INTO key (v) VALUES ('next')").lastrowid == 2
         connection.close()
+
+
+class TestSavepoints:
+    """ROLLBACK TO gives ids back, as SQLite's greatest rowid and sqlite_sequence are rolled back, too."""
+
+    @pytest.mark.parametrize("table", ["key", "counted", "hidden", "text"])
+    def test_ids_are_those_of_sqlite(self, one: Connection, table: str) -> None:
+        for seed in range(6):
+            random = Random(f"{table}/{seed}")
+            plain = sqlite3.connect(":memory:", isolation_level=None)
+            plain.execute(TABLES[table])
+            one.execute(f"DROP TABLE {table}")
+            one.execute(TABLES[table])
+            one.commit()
+            one.execute("BEGIN")
+            plain.execute("BEGIN")
+            history: list[str] = []
+            depth = 0
+            for number in range(14):
+                kind = random.choice(["INSERT", "INSERT", "INSERT", "SAVEPOINT", "ROLLBACK TO", "RELEASE"])
+                if kind == "INSERT":
+                    values = ", ".join(f"('v{number}.{row}')" for row in range(random.randint(1, 3)))
+                    statement = f"INSERT INTO {table} (v) VALUES {values}"
+                elif kind == "SAVEPOINT":
+                    depth += 1
+                    statement = f"SAVEPOINT s{depth}"
+                elif depth:
+                    to = random.randint(1, depth)
+                    depth = to if kind == "ROLLBACK TO" else to - 1
+                    statement = f"{kind} s{to}"
+                else:
+                    continue
+                history.append(statement)
+                one.execute(statement)
+                plain.execute(statement)
+                select = f"SELECT rowid, v FROM {table} ORDER BY rowid"
+                assert one.execute(select).fetchall() == plain.execute(select).fetchall(), history
+            one.commit()
+            plain.close()
+
+    def test_somebody_has_gone_on(self, one: Connection, two: Connection) -> None:
+        one.execute("SAVEPOINT s")
+        assert one.execute("INSERT INTO key (v) VALUES ('gone')").lastrowid == 1
+        assert two.execute("INSERT INTO key (v) VALUES ('theirs')").lastrowid == 2
+        two.commit()
+        one.execute("ROLLBACK TO s")
+        assert one.execute("INSERT INTO key (v) VALUES ('mine')").lastrowid == 3
+        one.commit()
+        assert order(one, "key") == ["theirs", "mine"]
+
+    def test_a_replay_takes_them_twice(self, one: Connection, two: Connection) -> None:
+        one.execute("INSERT INTO text VALUES ('a')")
+        one.commit()
+        one.execute("SELECT count(*) FROM text WHERE v = 'b'").fetchall()
+        one.execute("SAVEPOINT s")
+        ids = [one.execute("INSERT INTO counted (v) VALUES ('gone')").lastrowid]
+        one.execute("ROLLBACK TO s")
+        ids += [one.execute("INSERT INTO counted (v) VALUES ('mine')").lastrowid]
+        two.execute("INSERT INTO counted (v) VALUES ('theirs')")
+        two.execute("UPDATE text SET v = 'c' WHERE v = 'a'")
+        two.commit()
+        one.execute("UPDATE text SET v = 'd' WHERE v = 'a'")
+        two.execute("INSERT INTO text VALUES ('e')")
+        two.commit()
+        one.commit()
+        assert ids == [1, 1]
+        assert one.execute("SELECT id, v FROM counted ORDER BY id").fetchall() == [(1, "mine"), (2, "theirs")]

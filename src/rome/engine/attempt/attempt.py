@@ -33,11 +33,12 @@ _CATALOG = ReadRequest(CATALOG_TABLE, ORDER_INDEX, (), ((b"", BEYOND),), Validat
 
 
 class Savepoint(NamedTuple):
-    """The state that ROLLBACK TO restores."""
+    """The state that ROLLBACK TO restores. `ids_taken`: how many times ids had been taken."""
 
     name: str
     contents: Contents
     schema: SchemaVersion
+    ids_taken: int
 
 
 class Beginning(Enum):
@@ -251,7 +252,7 @@ class Attempt(Struct):
         workspace.working_set.begin()
         for savepoint in self.savepoints:
             workspace.working_set.query(f"SAVEPOINT {quote(savepoint.name)}", ())
-        self.savepoints = [Savepoint(savepoint.name, Contents(), schema) for savepoint in self.savepoints]
+        self.savepoints = [Savepoint(savepoint.name, Contents(), schema, 0) for savepoint in self.savepoints]
 
     def new_snapshot(self) -> None:
         """Let the next statement of READ COMMITTED see what is committed by then; drop rows that were only read.

@@ -18,7 +18,9 @@ def run(current: Attempt, statement: Statement) -> None:
     if statement.kind is StatementKind.SAVEPOINT:
         contents = workspace.working_set.contents.copy()
         workspace.working_set.query(statement.text, ())
-        current.savepoints.append(Savepoint(name, contents, current.schema))
+        made = current.made_execution
+        ids_taken = 0 if made is None else len(made.ids.taken)
+        current.savepoints.append(Savepoint(name, contents, current.schema, ids_taken))
         return
     if statement.kind is StatementKind.RELEASE and current.beginning is Beginning.SAVEPOINT:
         _check_before_last_release(current, name)
@@ -30,6 +32,8 @@ def run(current: Attempt, statement: Statement) -> None:
     savepoint = current.savepoints[position]
     del current.savepoints[position + 1 :]
     workspace.working_set.contents = savepoint.contents.copy()
+    if current.made_execution is not None:
+        current.made_execution.ids.give_up(savepoint.ids_taken)
     if current.schema is not savepoint.schema:
         current.reader.schema = savepoint.schema
         workspace.open_mirror(savepoint.schema)

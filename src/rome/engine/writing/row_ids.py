@@ -59,12 +59,18 @@ class RowIds:
         if self._ids is not IDENTIFIERS:
             self._ids.retire()
 
-    def give_up(self) -> None:
-        """Give up all ids of the transaction, because it is rolled back."""
-        if self.taken and self._ids is not IDENTIFIERS:
+    def give_up(self, mark: int = 0) -> None:
+        """Give up the ids taken since `taken` had this length, because what they were for is rolled back.
+
+        The next rows get them again, unless another client has taken later ones since: SQLite goes on after the
+        greatest rowid that is left, and its sqlite_sequence is rolled back, too. They stay in `taken`, since a replay
+        takes them twice.
+        """
+        taken = self.taken[mark:]
+        if taken and self._ids is not IDENTIFIERS:
             self.begin_statement()
             incarnation = self._incarnation()
-            for ids in reversed(self.taken):
+            for ids in reversed(taken):
                 self._ids.leave(incarnation, ids.table_id, ids.first, ids.first + ids.size)
 
     def _incarnation(self) -> bytes:
