@@ -135,6 +135,7 @@ def test_quorum_lost_and_back(etcd_cluster: EtcdCluster, tmp_path: Path) -> None
 
 def test_member_replaced_after_it_has_lost_its_data(etcd_cluster: EtcdCluster, tmp_path: Path) -> None:
     """By etcd's procedure: it is removed, and added again without data, and the others send it a snapshot."""
+    etcd_cluster.outgrow_logs()
     with writing(etcd_cluster, tmp_path) as clients:
         verdict = clients.survive(lambda number: etcd_cluster.replace(etcd_cluster.members[number % 3]))
     assert_kept(verdict)

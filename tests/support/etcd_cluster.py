@@ -20,7 +20,9 @@ from typing import Any, Self
 
 from rome.errors import StoreUnavailableError
 from rome.store.etcd.client import EtcdClient
+from rome.store.etcd.driver import EtcdDriver
 from rome.store.etcd.messages import MEMBER_LIST, STATUS, MemberListRequest, Method, StatusRequest
+from rome.store.ordered.driver import DriverTransaction, Put
 from rome.store.ordered.layout import Layout
 from rome.testing.proxy import Direction, Forwarding, Proxy
 from tests.support.etcd_servers import Member, settings
@@ -56,9 +58,13 @@ class EtcdCluster:
 
     def __init__(self, directory: Path, size: int = 3, options: Mapping[str, str] | None = None) -> None:
         self._directory = directory
-        # The check wants a cluster that has been whole for 5 s before a member may be added.
-        quick = {"heartbeat-interval": "100", "election-timeout": "1000", "strict-reconfig-check": "false"}
-        self._options = {**quick, **(options or {})}
+        defaults = {
+            "heartbeat-interval": "100",
+            "election-timeout": "1000",
+            "strict-reconfig-check": "false",  # it wants a cluster that has been whole for 5 s
+            "snapshot-count": "500",  # so that members drop their log's beginning, and send snapshots to those behind
+        }
+        self._options = {**defaults, **(options or {})}
         self._cleanup = ExitStack()
         self._posts: dict[str, _Post] = {}
         self._proxies: dict[str, Proxy] = {}
@@ -166,6 +172,13 @@ class EtcdCluster:
             listed = ask(self.leader(), MEMBER_LIST, MemberListRequest())
             self._ids = {each.name: each.id for each in listed.members}
         return self._ids[member.name]
+
+    def outgrow_logs(self) -> None:
+        """Write so much that a member without data gets a snapshot: members keep 5,000 entries of their logs for it."""
+        driver = EtcdDriver(EtcdClient(settings(self.leader())))
+        for _ in range(60):
+            driver.run([DriverTransaction(writes=[Put(b"filler", b"")])] * 100)
+        driver.close()
 
     def replace(self, member: Member) -> Member:
         """Put a new member without data in the place of one that has lost its own: etcd's procedure for that."""
