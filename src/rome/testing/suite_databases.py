@@ -364,7 +364,7 @@ class TestConnection:
         with pytest.raises(SnapshotLostError):
             old.keys()
         with pytest.raises(SnapshotLostError):
-            old.commit(put(b"b"))
+            old.commit(put(b"b"), read=[Point(1, b"b", 0)])
         after = old.begin()
         assert (old.keys(), after.version) == ([b"a"], before.version)
         assert old.write(put(b"c")) > after.version

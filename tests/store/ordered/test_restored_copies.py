@@ -12,8 +12,11 @@ from rome.store.location import Location
 from rome.store.ordered import hints
 from rome.store.ordered.driver import DriverTransaction
 from rome.store.ordered.memory import MemoryEngine
-from rome.testing.harness import RangeCheck, SnapshotClient, put
+from rome.testing.harness import Point, RangeCheck, SnapshotClient, put
 from tests.store.ordered.kit import OrderedMemoryStore, engines
+
+NEW = Point(1, b"other", 0)
+"""The row `other` is not there."""
 
 
 def save(engine: MemoryEngine) -> Callable[[], None]:
@@ -66,7 +69,7 @@ def test_read_after_the_restore_is_refused(old: SnapshotClient) -> None:
 def test_commit_after_the_restore_is_refused(old: SnapshotClient) -> None:
     """It has read a range that is the same as far as its conditions can see: nothing came into it since."""
     with pytest.raises(SnapshotLostError):
-        old.commit(put(b"other"), read=[RangeCheck(1, 0, b"", b"z", old.snapshot.version, rows=False)])
+        old.commit(put(b"other"), read=[NEW, RangeCheck(1, 0, b"", b"z", old.snapshot.version, rows=False)])
     old.begin()
     assert old.keys() == [b"kept"]
 
@@ -79,7 +82,7 @@ def test_new_connection_of_a_process_that_knows_more_begins_a_new_history(
     new = client_of(location)
     assert new.begin().incarnation != before
     with pytest.raises(SnapshotLostError):
-        old.commit(put(b"other"))
+        old.commit(put(b"other"), read=[NEW])
 
 
 def test_mark_refuses_those_who_come_when_the_versions_are_assigned_again(
@@ -93,7 +96,7 @@ def test_mark_refuses_those_who_come_when_the_versions_are_assigned_again(
         new.write(put(b"new%d" % number))
     assert new.begin().version > old.snapshot.version
     with pytest.raises(SnapshotLostError):
-        old.commit(put(b"other"), read=[RangeCheck(1, 0, b"l", b"m", old.snapshot.version, rows=False)])
+        old.commit(put(b"other"), read=[NEW, RangeCheck(1, 0, b"l", b"m", old.snapshot.version, rows=False)])
     new.begin()
     assert b"other" not in {*new.keys()}
 
@@ -101,6 +104,7 @@ def test_mark_refuses_those_who_come_when_the_versions_are_assigned_again(
 def test_mark_keeps_the_data_and_goes_on_with_the_versions(location: Location) -> None:
     client = client_of(location)
     client.write(put(b"a", b"1"))
+    client.begin()
     request = client.request(put(b"b"))
     committed = client.store.commit(request)
     before = client.begin()

@@ -53,7 +53,13 @@ class Range(Struct, frozen=True, gc=False):
 
 
 class RangeResult(Struct, frozen=True, gc=False):
-    """The result of a Range. `more`: whether the limit left pairs out. `count`: defined for `count_only` alone."""
+    """The result of a Range.
+
+    Attributes:
+        count: how many pairs there are, without the limit. It is exact for `count_only`, undefined for `modified_after`
+            and `created_after`, and otherwise only guides what is read next.
+        more: whether the limit left pairs out.
+    """
 
     pairs: Sequence[Pair]
     count: int

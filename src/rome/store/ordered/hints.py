@@ -10,6 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 from threading import Lock
 
+from rome.store.ordered.strides import Strides
 from rome.store.spi import Version
 
 MAX_ENTRIES = 2_000
@@ -26,6 +27,7 @@ class Hints:
         self._indexes: dict[tuple[int, int], tuple[list[bytes], dict[bytes, bytes]]] = {}
         self.numbers: dict[int, bytes] = {}
         """Sequence -> its stored value; empty if there is none."""
+        self.strides = Strides()
         self.newest: Version = 0
         """The newest version that this process has heard of. A new connection that finds an older one knows that the
         engine was restored from a copy."""

@@ -98,6 +98,12 @@ class Reading:
         self._rows: dict[RowAddress, Pair | None] = {}
         self._scans: dict[int, RangeResult] = {}
         self._counts: dict[int, int] = {}
+        self._limits = [_rows_of_one_reply(hints, each) if isinstance(each, Scan) else 0 for each in requests]
+        self._bounds = [
+            hints.strides.part(each, limit) if isinstance(each, Scan) else (b"", b"")
+            for each, limit in zip(requests, self._limits, strict=True)
+        ]
+        """What is read of each scan: all of its range, or the part that is next, if it is large (strides.py)."""
         for request in requests:
             if isinstance(request, Get):
                 self._guessed.update(dict.fromkeys((request.table_id, key) for key in request.keys))
@@ -166,15 +172,21 @@ class Reading:
                 if request.index_id == ORDER_INDEX:
                     skip = len(self._layout.rows(request.table_id))
                     rows = [Row(pair.key[skip:], pair.modified - base, pair.value) for pair in found.pairs]
-                    last = rows[-1].key if rows else b""
+                    first, last = (rows[0].key, rows[-1].key) if rows else (b"", b"")
                 else:
                     entries = dict(self._entries(number, request))
                     rows = [self._led_to(request, row_key, base) for row_key in entries.values()]
-                    last = next(reversed(entries)) if entries else b""
-                    self._learn(request, found, entries, last, version, led)
-                if not found.more:
-                    return ScanResult(rows, None)
-                return ScanResult(rows, last if request.reverse else last + b"\x00")
+                    first, last = (next(iter(entries)), next(reversed(entries))) if entries else (b"", b"")
+                    self._learn(number, request, found, entries, last, version, led)
+                start, stop = bounds = self._bounds[number]
+                strides = self._hints.strides
+                strides.saw_rows(request.table_id, len(rows), sum([len(row.record) for row in rows]))
+                strides.learn(request, bounds, first, last, len(rows), found.count, self._limits[number])
+                if found.more:
+                    return ScanResult(rows, last if request.reverse else last + b"\x00")
+                if bounds != (request.start, request.stop):
+                    return ScanResult(rows, start if request.reverse else stop)
+                return ScanResult(rows, None)
 
     def _led_to(self, scan: Scan, row_key: bytes, base: Revision) -> Row:
         row = _row(row_key, self._rows[scan.table_id, row_key], base)
@@ -187,10 +199,17 @@ class Reading:
         return row
 
     def _learn(
-        self, scan: Scan, found: RangeResult, entries: dict[bytes, bytes], last: bytes, version: Version, led: LedRanges
+        self,
+        number: int,
+        scan: Scan,
+        found: RangeResult,
+        entries: dict[bytes, bytes],
+        last: bytes,
+        version: Version,
+        led: LedRanges,
     ) -> None:
         self._hints.add(scan.table_id, scan.index_id, islice(entries.items(), MAX_GUESSES))
-        start, stop = scan.start, scan.stop
+        start, stop = self._bounds[number]
         if found.more and scan.reverse:
             start = last
         elif found.more:
@@ -198,13 +217,13 @@ class Reading:
         led.add(Led(scan.table_id, scan.index_id, start, stop, version, entries))
 
     def _of_requests(self, revision: Revision, skipped: frozenset[int]) -> Iterator[Range]:
-        for _, request in self._ranged(skipped):
-            start, stop = self._layout.span(request.table_id, request.index_id, request.start, request.stop)
+        for number, request in self._ranged(skipped):
             if isinstance(request, Count):
+                start, stop = self._layout.span(request.table_id, request.index_id, request.start, request.stop)
                 yield Range(start, stop, revision, count_only=True)
             else:
-                limit = SCAN_ROWS if request.limit is None else min(request.limit, SCAN_ROWS)
-                yield Range(start, stop, revision, limit, request.reverse)
+                start, stop = self._layout.span(request.table_id, request.index_id, *self._bounds[number])
+                yield Range(start, stop, revision, self._limits[number], request.reverse)
 
     def _ranged(self, skipped: frozenset[int]) -> Iterator[tuple[int, Scan | Count]]:
         """Return the requests that are nonempty ranges, and their positions."""
@@ -223,6 +242,11 @@ class Reading:
         for pair in self._scans[number].pairs:
             entry = pair.key[skip:]
             yield entry, row_key_of(entry, pair.value)
+
+
+def _rows_of_one_reply(hints: Hints, scan: Scan) -> int:
+    most = hints.strides.most_rows(scan.table_id, SCAN_ROWS)
+    return most if scan.limit is None else min(scan.limit, most)
 
 
 def _row(key: bytes, pair: Pair | None, base: Revision) -> Row | None:

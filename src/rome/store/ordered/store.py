@@ -62,9 +62,11 @@ from rome.store.ordered.layout import (
     number_value,
 )
 from rome.store.ordered.numbers import Taking, plan_taking, settle_taking
-from rome.store.ordered.reading import MAX_OPERATIONS, LedRanges, Reading
+from rome.store.ordered.reading import MAX_OPERATIONS, SCAN_ROWS, LedRanges, Reading
+from rome.store.ordered.surveying import survey
 from rome.store.seen import newest_snapshot, place_of, saw
 from rome.store.spi import (
+    Bounds,
     Claim,
     CommitRequest,
     ReadResult,
@@ -330,12 +332,14 @@ class OrderedStore(Store):
 
     def _discard(self, head: Head, newest: Revision) -> None:
         """Let the engine discard what no snapshot of any database needs any more. `newest`: its newest revision."""
-        self._discarded_s = committing.clock()
         horizon = horizon_of(self._engine)
-        horizon.look(self._driver)
         horizon.saw(newest)
+        if not head.floor:
+            return
+        self._discarded_s = committing.clock()
+        horizon.look(self._driver)
         revision = horizon.discardable(head.base + head.floor, head.retention.seconds)
-        if head.floor and revision is not None:
+        if revision is not None:
             self._driver.discard(revision)
 
     # Reading
@@ -360,6 +364,9 @@ class OrderedStore(Store):
         """Do one read; None if the database was not the one we assumed, which we now know."""
         layout, base = self._layout, head.base
         revision = 0 if snapshot is None else self._position
+        for request in requests:
+            if isinstance(request, Scan) and request.start < request.stop and self._hints.strides.wants_survey(request):
+                self._survey(request, revision)
         reading = Reading(layout, self._hints, requests)
         known, conditions = self._unless_known(requests, head, revision)
         whole = reading.ranges(revision)
@@ -414,6 +421,15 @@ class OrderedStore(Store):
                 until = min(since, revision) if revision else since
                 conditions.append(DriverCompare(Condition.MODIFIED_UP_TO, until, self._layout.mark(request.table_id)))
         return frozenset(known), conditions
+
+    def _survey(self, scan: Scan, revision: Revision) -> None:
+        def count(bands: Sequence[Bounds]) -> list[int]:
+            spans = [self._layout.span(scan.table_id, scan.index_id, *band) for band in bands]
+            ranges = [Range(start, stop, revision, count_only=True) for start, stop in spans]
+            return [found.count for outcome in self._run_some(_reads(ranges)) for found in outcome.found]
+
+        strides = self._hints.strides
+        strides.surveyed(scan, survey(scan, strides.known(scan), scan.limit or SCAN_ROWS, count))
 
     def _bring_missing(self, reading: Reading, revision: Revision) -> None:
         missing = list(reading.missing())
