@@ -24,11 +24,11 @@ class Cluster:
 
     Args:
         directory: the nodes' folders are made in it.
-        replicas: of each primary.
+        replicas: of each primary; or how many the first primary has, the second, and so on.
         make_node: makes a server from its folder and number.
 
     Attributes:
-        nodes: all servers; the first `shards` of them were made primaries, and the others follow them in turn.
+        nodes: all servers; the first `shards` of them were made primaries, and the others follow these.
     """
 
     def __init__(
@@ -36,12 +36,14 @@ class Cluster:
         flavour: Flavour,
         directory: Path,
         shards: int = 3,
-        replicas: int = 0,
+        replicas: int | Sequence[int] = 0,
         node_timeout_ms: int = 1000,
         options: Mapping[str, str] | None = None,
         make_node: Callable[[Flavour, Path, Mapping[str, str], int], Server] | None = None,
     ) -> None:
         self.shards = shards
+        of_each = [replicas] * shards if isinstance(replicas, int) else [*replicas, *[0] * (shards - len(replicas))]
+        self._followed = [primary for primary, count in enumerate(of_each) for _ in range(count)]
         settings = {
             "cluster-enabled": "yes",
             "cluster-node-timeout": str(node_timeout_ms),
@@ -52,7 +54,7 @@ class Cluster:
         }
         make = make_node or (lambda flavour, folder, settings, _: Server(flavour, folder, settings))
         self.nodes: list[Server] = []
-        for number in range(shards * (1 + replicas)):
+        for number in range(shards + len(self._followed)):
             folder = directory / f"node{number}"
             folder.mkdir()
             self.nodes.append(make(flavour, folder, settings, number))
@@ -69,8 +71,8 @@ class Cluster:
             for other in self.nodes[:number]:
                 send_to(node, "CLUSTER", "MEET", other.host, other.port)
         self._await(lambda view: len(view) == len(self.nodes) and not any("handshake" in line for line in view))
-        for number, node in enumerate(self.nodes[self.shards :]):
-            send_to(node, "CLUSTER", "REPLICATE", self.id_of(self.nodes[number % self.shards]))
+        for node, primary in zip(self.nodes[self.shards :], self._followed, strict=True):
+            send_to(node, "CLUSTER", "REPLICATE", self.id_of(self.nodes[primary]))
         self._await(lambda view: sum("slave" in line for line in view) == len(self.nodes) - self.shards)
         await_that(self.is_healthy)
         return self

@@ -145,7 +145,7 @@ class Server:
         arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self.program, *self._before_options(), *arguments],
+                [*self._before_program(), self.program, *self._before_options(), *arguments],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -153,6 +153,9 @@ class Server:
                 restore_signals=False,  # like us, it gets an error and no signal when a file grows beyond its limit
             )
         await_start(self._process, lambda: self._answers(port), self.log)
+
+    def _before_program(self) -> Sequence[str]:
+        return ()
 
     def _before_options(self) -> Sequence[str]:
         return ()
