@@ -145,7 +145,7 @@ def running(cluster: Cluster) -> Iterator[Cluster]:
 
 def send_to(node: Server, *words: bytes | str | int) -> Any:
     """The answer of a node to a command, on a connection of its own."""
-    with redis.Redis(node.host, node.port, socket_timeout=2, socket_connect_timeout=2) as client:
+    with redis.Redis(node.host, node.port, socket_timeout=2, socket_connect_timeout=2, protocol=2) as client:
         client.response_callbacks.clear()  # as the server says it
         return send(client, *words)
 

@@ -23,12 +23,11 @@ def why_not() -> str | None:
     """Why this machine cannot cut networks; None if it can."""
     if shutil.which("ip") is None:
         return "no command `ip`: install iproute2"
-    tried = subprocess.run(
-        ["ip", "netns", "add", f"rome-try-{os.getpid()}"], capture_output=True, text=True, check=False
-    )
+    name = f"rome-try-{os.getpid()}"
+    tried = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
     if tried.returncode:
         return f"network namespaces need root: {tried.stderr.strip()}"
-    _ip("netns", "del", f"rome-try-{os.getpid()}")
+    _ip("netns", "del", name)
     return None
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from rome.errors import DatabaseError
 from rome.store.diagnosis import Diagnosis, Finding, Level, Loss, size_text
+from rome.store.redis.cluster_diagnosis import diagnose_cluster
 from rome.store.redis.facts import META, Facts, ask
 from rome.store.redis.health import evicts, is_too_old
 from rome.store.redis.settings import RedisSettings
@@ -24,12 +25,13 @@ LAG_TOLERANCE_S: Final = 10
 
 def diagnose(settings: RedisSettings, meta_key: bytes, newest_format: int) -> Diagnosis:
     """Examine a server, and one database on it. A server that cannot be asked is a finding, not an error."""
+    cluster = diagnose_cluster(settings) if settings.cluster else []
     try:
         facts = ask(settings, meta_key)
     except DatabaseError as error:
         remedy = "see that it runs and can be reached, and that the URL has the right user and password"
-        return Diagnosis(settings.server, (), [Finding("connection", Level.PROBLEM, str(error), remedy)])
-    return Diagnosis(facts.subject, list(_losses(facts)), list(_findings(facts, newest_format)))
+        return Diagnosis(settings.server, (), [Finding("connection", Level.PROBLEM, str(error), remedy), *cluster])
+    return Diagnosis(facts.subject, list(_losses(facts)), [*_findings(facts, newest_format), *cluster])
 
 
 def _losses(facts: Facts) -> Iterator[Loss]:
@@ -124,10 +126,9 @@ def _role(facts: Facts) -> Finding:
     role = facts.info.get("role")
     if role == "slave":
         return Finding("role", Level.PROBLEM, "a replica: it refuses writes", "name the primary in the URL")
-    if facts.info.get("cluster_enabled") == "1":
-        return Finding(
-            "role", Level.PROBLEM, "a node of a Redis Cluster", "use a server that is none: Rome knows no slots"
-        )
+    if facts.info.get("cluster_enabled") == "1" and not facts.settings.cluster:
+        reason = "a node of a cluster: when the database's slot moves, or the node fails, its clients are lost"
+        return Finding("role", Level.WARNING, reason, "add cluster=on to the URL, and more nodes by host=")
     if role is None:
         return Finding("role", Level.UNKNOWN, "INFO does not tell if it is a primary", "see that it is")
     return Finding("role", Level.OK, "a primary")

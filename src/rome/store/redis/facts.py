@@ -10,6 +10,7 @@ from typing import Final
 
 from redis import exceptions
 
+from rome.store.option_values import shown
 from rome.store.redis.health import parse_info
 from rome.store.redis.link import Reply
 from rome.store.redis.names import slot_of
@@ -90,7 +91,9 @@ class Facts:
         """The server's address, kind and version."""
         kind = "Valkey" if "valkey_version" in self.info else "Redis"
         version = self.info.get("valkey_version") or self.info.get("redis_version") or "of unknown version"
-        return f"{self.settings.server}: {kind} {version}"
+        settings = self.settings
+        server = shown((settings.host, settings.port)) if settings.cluster else settings.server
+        return f"{server}: {kind} {version}"
 
     @property
     def appends(self) -> bool | None:

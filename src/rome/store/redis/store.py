@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
@@ -51,8 +51,9 @@ from rome.store.redis.messages import (
     request_arguments,
     reserve_arguments,
 )
-from rome.store.redis.names import PATTERN, DatabaseName, database_of, meta_key, slot_of, unescape
+from rome.store.redis.names import DatabaseName, meta_key, slot_of, unescape
 from rome.store.redis.primary import every_primary, greet
+from rome.store.redis.scan import databases_at
 from rome.store.redis.settings import OPTIONS, RedisSettings, read_settings
 from rome.store.seen import place_of, saw
 from rome.store.spi import (
@@ -84,8 +85,6 @@ _SCAN_LIMITS = (b"%d" % SCAN_ROWS, b"%d" % SCAN_BYTES)
 
 TRIM_ELEMENTS, TRIM_MEMBERS = 1_000, 5_000
 """How much one call of trim.lua may discard: about 5 ms of the server."""
-
-KEYS_PER_SCAN = 1_000
 
 _INFO: Command = (b"INFO", *SECTIONS)
 _NOT_NOW = (b"dropped", b"moving")
@@ -735,27 +734,13 @@ def _near_reads(location: Location, settings: RedisSettings) -> NearReads:
 
 
 def _scan(settings: RedisSettings) -> set[DatabaseName]:
-    """The databases on all primaries.
-
-    SCAN and not a registry: a registry would be in another slot than the databases, so that it could not be updated
-    together with them. It costs a round trip for every thousand keys of each server.
-    """
+    """The databases on all primaries."""
     found: set[DatabaseName] = set()
     for primary in every_primary(settings):
         link, _, _ = _examined(settings, *greet_server(primary, [_INFO]))
         with closing(link):
-            found.update(filter(None, map(database_of, _scanned(link))))
+            found |= databases_at(link)
     return found
-
-
-def _scanned(link: RedisLink) -> Iterator[bytes]:
-    cursor = b"0"
-    while True:
-        command = (b"SCAN", cursor, b"MATCH", PATTERN, b"COUNT", b"%d" % KEYS_PER_SCAN, b"TYPE", b"hash")
-        cursor, keys = checked(link.call([command])[0], link.server)
-        yield from keys
-        if cursor == b"0":
-            return
 
 
 def _retention_arguments(retention: Retention) -> tuple[bytes, bytes]:
