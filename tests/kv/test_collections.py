@@ -313,6 +313,17 @@ def test_one_who_opened_before_the_index_was_added_learns_of_it(db: KvDatabase, 
         assert ids(late.find(tr, state="UP")) == ["p0", "p1", "p3", "p5"]
 
 
+def test_a_changed_definition_cannot_be_passed_over(db: KvDatabase, other: KvDatabase) -> None:
+    """A block that catches the error and goes on would find by an index that is gone."""
+    ports = ports_of(db)
+    fill(db, ports)
+    other.drop_index("ports", ("state", "number"))
+    with pytest.raises(CatalogChangedError), db.transaction() as tr:
+        for _ in range(2):
+            with pytest.raises(CatalogChangedError):
+                ports.find(tr, state="UP")
+
+
 def test_a_blind_write_learns_of_a_new_index_at_commit(db: KvDatabase, other: KvDatabase) -> None:
     bare = db.collection("ports", Port, key="id")
     late = ports_of(other)

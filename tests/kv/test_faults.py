@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import rome.kv
 from rome.dbapi.url import make_url, parse_url
-from rome.errors import CommitAbortedError, CommitUnknownError, ConflictError, StoreUnavailableError
+from rome.errors import (
+    CommitAbortedError,
+    CommitUnknownError,
+    ConflictError,
+    SnapshotTooOldError,
+    StoreUnavailableError,
+)
 from rome.kv import KvDatabase, KvTransaction
 from rome.kv.database import KvDatabase as Made
 from rome.transaction import transaction as transactions
@@ -195,6 +202,23 @@ def test_conflicts_of_reads_are_told_too(db: KvDatabase, stores: list[FaultyStor
     stores[0].before_read = old
     with pytest.raises(ConflictError, match="the definition of collection 'k' was changed"), db.transaction() as tr:
         tr.get(("k",))
+
+
+def test_a_conflict_that_is_caught_inside_the_block_ends_the_transaction(
+    db: KvDatabase, stores: list[FaultyStore], url: str
+) -> None:
+    def old() -> None:
+        stores[0].before_read = lambda: None
+        raise SnapshotTooOldError.of()
+
+    put(db, 1)
+    stores[0].before_read = old
+    with pytest.raises(SnapshotTooOldError), db.transaction() as tr:
+        with suppress(SnapshotTooOldError):
+            tr.get(("k",))
+        with pytest.raises(SnapshotTooOldError):
+            tr.put(("k",), 2)
+    assert value_of(url) == 1
 
 
 def _child(url: str, db: KvDatabase, answers: Any) -> None:

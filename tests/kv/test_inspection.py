@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -90,14 +89,3 @@ def test_doctor_tells_of_a_half_built_index(db: KvDatabase, url: str, monkeypatc
 def test_doctor_creates_no_database(url: str) -> None:
     assert inspection.findings(url) == []
     assert not rome.database_exists(url)
-
-
-def test_dump_says_that_it_leaves_them_out(
-    db: KvDatabase, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rome.connect(url).close()
-    main(["dump", url, str(tmp_path / "one")])
-    assert "rome.kv" not in capsys.readouterr().err
-    filled(db)
-    main(["dump", url, str(tmp_path / "two")])
-    assert capsys.readouterr().err.startswith("rome dump: keys and collections of rome.kv are not in the archive")

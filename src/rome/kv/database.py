@@ -102,6 +102,8 @@ class KvDatabase:
                 tr = KvTransaction(self, view, known)
                 try:
                     yield tr
+                    if view.conflict is not None:  # the block has caught it, and COMMIT cannot go by what was not read
+                        raise view.conflict
                 except ConflictError as conflict:  # of a read, whose snapshot is gone
                     self._describe(conflict)
                     lent.turn.met(conflict, started, view.transaction.read_set)

@@ -134,6 +134,8 @@ class KvTransaction:
     def _open(self) -> RecordView:
         if self._view is None:
             raise InterfaceError("this transaction has ended: use it inside its `with db.transaction()` block")
+        if self._view.conflict is not None:
+            raise self._view.conflict
         return self._view
 
     def end(self) -> None:

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
-from rome.errors import WorkingSetFullError
+from rome.errors import ConflictError, WorkingSetFullError
 from rome.kv.feed import FeedChange
 from rome.kv.keys import Key
 from rome.store.spi import BEYOND, ORDER_INDEX, Bounds, Count, Row
@@ -37,6 +37,7 @@ class RecordView:
         writes: what COMMIT will write.
         changes: for those who watch: {(table, row key): what was done to it}.
         beside: to be read with the next read, and then to be looked at by `look_beside`.
+        conflict: what a read has met; the transaction can then do nothing but end.
     """
 
     def __init__(self, transaction: Transaction, check: Validation) -> None:
@@ -46,6 +47,7 @@ class RecordView:
         self.changes: dict[tuple[int, bytes], FeedChange] = {}
         self.beside: list[ReadRequest] = []
         self.look_beside: list[Callable[[Transaction], None]] = []
+        self.conflict: ConflictError | None = None
 
     # ------------------------------------------------------------ reads
     def get(self, table_id: int, keys: Sequence[bytes]) -> list[Row | None]:
@@ -100,6 +102,9 @@ class RecordView:
             (number,) = self.transaction.ask([wanted])
         except OverBudget as full:
             raise _too_much(full) from full
+        except ConflictError as conflict:
+            self.conflict = conflict
+            raise
         assert isinstance(number, int)
         self.transaction.check_range(table_id, index_id, start, stop, self.check)
         own = self.writes.rows.get(table_id)
@@ -166,15 +171,17 @@ class RecordView:
             self.transaction.check_request(want)
 
     def _read(self, wants: Sequence[ReadRequest], incremental: IncrementalScan | None = None) -> None:
-        beside, look = self.beside, self.look_beside
         try:
-            self.transaction.read([*wants, *beside], incremental=incremental)
+            self.transaction.read([*wants, *self.beside], incremental=incremental)
+            for look in self.look_beside:
+                look(self.transaction)
         except OverBudget as full:
             raise _too_much(full) from full
-        if beside:
+        except ConflictError as conflict:
+            self.conflict = conflict
+            raise
+        if self.beside:
             self.beside, self.look_beside = [], []
-            for each in look:
-                each(self.transaction)
 
     def _own_within(self, table_id: int, bounds: Bounds, entry_of: EntryOf) -> list[Row]:
         own = self.writes.rows.get(table_id)
