@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -357,3 +358,17 @@ def test_commit_reaches_a_replica_as_one_block(near: Connection, replica: NearRe
     first, *written, last = [name for name in commands if name not in ("PING", "SELECT")]
     assert (first, last) == ("MULTI", "EXEC")
     assert {"HSET", "ZADD", "RPUSH"} <= set(written)
+
+
+def test_near_trips_are_told_apart(near: Connection, caplog: pytest.LogCaptureFixture) -> None:
+    rows = near.execute("EXPLAIN ROME ANALYZE SELECT v FROM t WHERE id = 1").fetchall()
+    assert rows[-1][4] == "rows of the result: 1; 1 of the trips were near"
+    near.rollback()
+    with caplog.at_level(logging.DEBUG, "rome"):
+        read(near)
+        write(near, 11)
+    statement, update, commit = (record.getMessage().partition(" | ")[0] for record in caplog.records)
+    assert "round_trips=1 " in statement
+    assert "near_trips=1" in statement
+    assert "near_trips=1" in update
+    assert "near_trips" not in commit

@@ -15,10 +15,11 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
 from rome.dbapi import Connection
+from rome.engine.result import Stats
 from rome.errors import ConflictError, OperationalError, UniqueViolation
 from rome.store.location import Location
 from rome.tracing import tracer_of
-from rome.tracing.spans import _of_connection
+from rome.tracing.spans import _of_connection, _of_cost
 from tests.support.databases import Connect, database, on
 
 
@@ -240,3 +241,8 @@ print([span.name for span in exporter.get_finished_spans()])
 def test_where_the_server_is(location: Location, address: dict[str, object]) -> None:
     expected = {"db.system.name": "rome", "db.namespace": "d", "rome.store": "redis", **address}
     assert dict(_of_connection(location)) == expected
+
+
+def test_near_trips_are_told_where_there_are_some() -> None:
+    assert _of_cost(Stats(round_trips=3, near_trips=2))["rome.near_round_trips"] == 2
+    assert "rome.near_round_trips" not in _of_cost(Stats(round_trips=3))

@@ -90,7 +90,9 @@ def _of_work(work: Work) -> tuple[str, Attributes]:
 
 
 def _of_cost(cost: Stats) -> Attributes:
+    near = {"rome.near_round_trips": cost.near_trips} if cost.near_trips else {}
     return {
+        **near,
         "rome.round_trips": cost.round_trips,
         "rome.waves": cost.waves,
         "rome.rows_read": cost.rows,
@@ -133,7 +135,7 @@ def _spanned(method: Callable[..., object], name: str, tracer: OpenTelemetryTrac
     @wraps(method)
     def spanned(self: Store, *arguments: object) -> object:
         with _span(tracer, name, SpanKind.INTERNAL, {}) as span:
-            before = self.round_trips
+            before, near = self.round_trips, self.near_trips
             try:
                 answer = method(self, *arguments)
                 if isinstance(answer, ReadResult):
@@ -144,6 +146,8 @@ def _spanned(method: Callable[..., object], name: str, tracer: OpenTelemetryTrac
                 raise
             finally:
                 span.set_attribute("rome.round_trips", self.round_trips - before)
+                if self.near_trips > near:
+                    span.set_attribute("rome.near_round_trips", self.near_trips - near)
 
     return spanned
 

@@ -123,6 +123,11 @@ class Transaction:
         """How many times the connection has waited for the store, in all of its transactions."""
         return self._store.round_trips
 
+    @property
+    def near_trips(self) -> int:
+        """How many of these a near server has answered."""
+        return self._store.near_trips
+
     def new_snapshot(self) -> None:
         """Forget the snapshot, so that the next read fixes a new one (READ COMMITTED, for each statement)."""
         self.snapshot = None

@@ -41,6 +41,7 @@ def test_a_statement_is_told_with_its_cost(connection: Connection, debug: pytest
         "waves": 1,
         "rows": 2,
         "bytes": connection.rome_stats.bytes - before.bytes,
+        "near_trips": 0,
         "rows_written": 0,
         "conflicts": 0,
         "replays": 0,

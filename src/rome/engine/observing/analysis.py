@@ -33,11 +33,14 @@ class MeasuredPlan(FetchPlan):
             self._tables.setdefault(line.wave, set()).add(line.table)
         self._transaction = transaction
         self._waves: dict[int, Cost] = {}
+        self._near_before = transaction.near_trips
         self._began = self._now()
 
     def measured(self, outcome: str) -> Measured:
         """What was read since; waves that were never read are left out. All is the first one's if none was."""
         total = self._now().since(self._began)
+        if near := self._transaction.near_trips - self._near_before:
+            outcome = f"{outcome}; {near} of the trips were near"
         if not self._waves and self._tables:
             return Measured({1: total}, None, total, outcome)
         rest = total

@@ -104,7 +104,8 @@ class Observer:
         try:
             return self._watched(session, work, tracer, lambda: run(operation))
         finally:
-            _log(STATEMENTS, work, ("round_trips", "waves", "rows", "bytes"), ("rows_written", "conflicts", "replays"))
+            if_any = ("near_trips", "rows_written", "conflicts", "replays")
+            _log(STATEMENTS, work, ("round_trips", "waves", "rows", "bytes"), if_any)
 
     def commit(self, session: Watched, run: Callable[[], None]) -> None:
         """Commit, and report it."""
