@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
@@ -44,6 +45,7 @@ class Clients:
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._next = 1
         self._strikes: list[float] = []
+        self._files: dict[int, _Known] = {}
 
     def __enter__(self) -> Self:
         ledger.create(self.url)
@@ -80,15 +82,15 @@ class Clients:
 
     def committed(self, number: int) -> int:
         """How many commits a client was told of."""
-        return sum(line.startswith(f"{Told.COMMITTED} ") for line in self._lines(number))
+        return self._known(number).counts[Told.COMMITTED]
 
     def sent(self, number: int) -> int:
         """The number of a client's last entry so far."""
-        return max((int(line.split()[1]) for line in self._lines(number)), default=0)
+        return self._known(number).last
 
     def told(self, what: Told) -> int:
         """How often all clients were told this."""
-        return sum(line.startswith(f"{what} ") for number in self.running for line in self._lines(number))
+        return sum(self._known(number).counts[what] for number in self.running)
 
     def progress(self, commits: int = 3, of: Iterable[int] | None = None) -> None:
         """Wait until every client has committed some more, or every one of these.
@@ -139,6 +141,30 @@ class Clients:
     def _last_words(self, number: int) -> str:
         return self._errors(number).read_text()[-4000:]
 
-    def _lines(self, number: int) -> list[str]:
+    def _known(self, number: int) -> _Known:
+        """What stands in a client's file."""
+        known = self._files.setdefault(number, _Known())
         path = self._notes(number)
-        return path.read_text().splitlines() if path.exists() else []
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(known.size)
+                known.take(file.read())
+        return known
+
+
+class _Known:
+    """What was read of a client's file so far: it is asked for a hundred times a second."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.counts: Counter[Told] = Counter()
+        self.last = 0
+
+    def take(self, data: bytes) -> None:
+        """Take what follows, up to the last whole line."""
+        whole = data[: data.rfind(b"\n") + 1]
+        self.size += len(whole)
+        for line in whole.decode().splitlines():
+            told, number, *_ = line.split()
+            self.counts[Told(told)] += 1
+            self.last = max(self.last, int(number))
