@@ -9,6 +9,7 @@ import pytest
 
 import rome
 from rome.errors import SnapshotTooOldError, StoreFullError
+from rome.store.diagnosis import Level
 from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.driver import EtcdDriver
 from rome.store.etcd.settings import read_settings
@@ -66,6 +67,9 @@ def test_server_that_compacts_too_early_is_named(start_member: StartMember) -> N
     with pytest.raises(SnapshotTooOldError, match=r"has discarded .* retention of 60 s is not over.*rome doctor"):
         read_until_it_fails()
     reader.rollback()
+    told = next(each for each in rome.diagnose(member.url("x")).findings if each.check == "compaction")
+    assert told.level is Level.WARNING
+    assert "and the retention is 60 s" in told.reason
     assert reader.execute("SELECT sum(n) FROM t").fetchone()[0] > 1
     reader.close()
     writer.close()

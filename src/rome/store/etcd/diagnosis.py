@@ -10,20 +10,20 @@ from typing import Any, NamedTuple
 from rome.errors import Error, TransactionTooLargeError
 from rome.store.diagnosis import Diagnosis, Finding, Level, Loss, size_text
 from rome.store.etcd.client import EtcdClient
+from rome.store.etcd.compaction import compaction_finding
 from rome.store.etcd.driver import WANTED_BYTES, WANTED_OPERATIONS, EtcdDriver
 from rome.store.etcd.messages import (
     ALARM,
     MEMBER_LIST,
-    RANGE,
     STATUS,
     AlarmRequest,
     MemberListRequest,
-    RangeRequest,
     StatusRequest,
 )
+from rome.store.etcd.metrics import QUOTA, read_metrics
 from rome.store.etcd.settings import Settings, addresses_of
 from rome.store.etcd.versions import fault_of
-from rome.store.option_values import shown
+from rome.store.option_values import Address, shown
 from rome.store.ordered.driver import Condition, DriverCompare, DriverTransaction
 from rome.store.ordered.layout import Layout
 
@@ -46,6 +46,7 @@ class _AskedMember(NamedTuple):
     status: Any
     seconds: float
     error: str = ""
+    at: Address | None = None
 
 
 def diagnose(settings: Settings, database: str) -> Diagnosis:
@@ -60,9 +61,9 @@ def diagnose(settings: Settings, database: str) -> Diagnosis:
             _version(asked),
             _quorum(asked),
             _alarms(alarms),
-            _space(status),
+            _space(settings, asked),
             *_limits(EtcdDriver(client), Layout(database)),
-            _history(client, status),
+            compaction_finding(client, Layout(database), status.header.revision),
             *_latency(asked),
         ]
         losses = _losses(len(members.members))
@@ -90,7 +91,7 @@ def _ask(settings: Settings, member: Any) -> _AskedMember:
         client.call([(STATUS, StatusRequest())])
         begun = time.monotonic()
         [status] = client.call([(STATUS, StatusRequest())]).messages
-        return _AskedMember(name, shown(addresses[0]), status, time.monotonic() - begun)
+        return _AskedMember(name, shown(addresses[0]), status, time.monotonic() - begun, at=addresses[0])
     except Error as error:
         return _AskedMember(name, shown(addresses[0]), None, 0.0, str(error))
     finally:
@@ -146,15 +147,25 @@ def _alarms(alarms: Any) -> Finding:
     return Finding("alarms", Level.PROBLEM, ", ".join(raised), "; ".join(remedy.get(each, "") for each in raised))
 
 
-def _space(status: Any) -> Finding:
-    used, size = status.db_size_in_use or status.db_size, status.db_size
-    reason = (
-        f"{size_text(size)} on disk, {size_text(used)} in use; the server does not tell its quota (2 GiB unless set)"
+def _space(settings: Settings, asked: Sequence[_AskedMember]) -> Finding:
+    """Compare what the fullest member has on its disk with its quota."""
+    answering = [each for each in asked if each.status is not None]
+    if not answering:
+        return Finding("space", Level.UNKNOWN, "no member answers")
+    fullest = max(answering, key=lambda each: each.status.db_size)
+    used, size = fullest.status.db_size_in_use or fullest.status.db_size, fullest.status.db_size
+    told = 0.0
+    if fullest.at is not None:
+        told = read_metrics(settings, fullest.at, TIMEOUT_S).get(QUOTA, 0.0)
+    quota = told or DEFAULT_QUOTA_BYTES
+    of = f"of a quota of {size_text(quota)}" if told else "; the member does not tell its quota (2 GiB unless set)"
+    reason = f"{size_text(size)} on disk, {size_text(used)} in use, {of}".replace(", ;", ";")
+    if size <= 0.8 * quota:
+        return Finding("space", Level.OK if told else Level.UNKNOWN, reason)
+    remedy = (
+        "run `etcdctl defrag` on each member" if used < 0.6 * quota else "raise --quota-backend-bytes, to 8 GiB at most"
     )
-    if size > 0.8 * DEFAULT_QUOTA_BYTES:
-        remedy = "raise --quota-backend-bytes, at most 8 GiB, or run `etcdctl defrag` if less is in use"
-        return Finding("space", Level.WARNING, reason, remedy)
-    return Finding("space", Level.OK, reason)
+    return Finding("space", Level.WARNING, reason, f"{remedy}; writes stop at the quota")
 
 
 def _limits(driver: EtcdDriver, layout: Layout) -> Iterator[Finding]:
@@ -197,20 +208,6 @@ def _greatest(takes: Any, wanted: int) -> int:
         else:
             high = middle
     return low
-
-
-def _history(client: EtcdClient, status: Any) -> Finding:
-    """Examine whether anything discards old revisions."""
-    revision = status.header.revision
-    if revision < 50_000:
-        return Finding("compaction", Level.OK, f"{revision:,} revisions so far")
-    old = RangeRequest(key=b"\x00", revision=max(1, revision - 1_000_000), limit=1, keys_only=True)
-    try:
-        client.call([(RANGE, old)])
-    except Error:
-        return Finding("compaction", Level.OK, "old revisions are discarded")
-    reason = f"the last {min(revision, 1_000_000):,} revisions are all kept: the cluster will be full one day"
-    return Finding("compaction", Level.WARNING, reason, "compact=true in the URL, or --auto-compaction-retention=5m")
 
 
 def _latency(asked: Sequence[_AskedMember]) -> Iterator[Finding]:

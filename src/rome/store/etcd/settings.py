@@ -48,8 +48,8 @@ class Settings:
         """The addresses as messages show them."""
         return ", ".join(map(shown, self.addresses))
 
-    def tls_context(self) -> ssl.SSLContext | None:
-        """Return the TLS context for sockets; None without TLS.
+    def tls_context(self, *, protocol: str = "h2") -> ssl.SSLContext | None:
+        """Return the TLS context for sockets that will speak this protocol; None without TLS.
 
         Raises:
             URLError: a file that an option names is missing or invalid.
@@ -62,7 +62,7 @@ class Settings:
                 context.load_cert_chain(certificate, self.tls.get("ssl_keyfile"))
         except OSError as error:  # ssl.SSLError is one
             raise URLError(f"rome+etcd: a file of the ssl options cannot be used: {error}") from error
-        context.set_alpn_protocols(["h2"])
+        context.set_alpn_protocols([protocol])
         if not self.tls.get("ssl_check_hostname", True):
             context.check_hostname = False
         if self.tls.get("ssl_cert_reqs", "required") == "none":
