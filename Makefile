@@ -15,6 +15,7 @@ MINUTES ?= 10
 
 VENV := .venv
 LOWEST := .cache/lowest
+SITE := .cache/site-venv
 LOGS := .cache/log
 KIT := .demo
 KIT_READY := $(KIT)/venv/ready $(KIT)/src/ready
@@ -33,7 +34,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot contention calls replay bench profile openstack-test dragonflow-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package clean
+.PHONY: help demo boot contention calls replay bench profile openstack-test dragonflow-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package site clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +54,7 @@ help:
 #:   make test [ARGS=..]                    the tests, with the servers that they need; ARGS goes to pytest
 #:   make test-lowest [ARGS=..]             the same with the lowest versions that pyproject.toml allows
 #:   make lint types layers                 ruff, mypy, import-linter
+#:   make site                              the documentation as web pages in .cache/site/pages; warnings and broken links are errors
 #:   make package                           build sdist and wheel, and install each in an empty environment
 #:
 #: To search for faults
@@ -174,6 +176,19 @@ $(VENV)/bin/pip:
 
 $(VENV)/ready: pyproject.toml | $(VENV)/bin/pip
 	@tools/step $(LOGS)/test.log 2/2 'Rome and its test tools' $(VENV)/bin/pip install -e '.[test]'
+	@touch $@
+
+# Zensical takes the folder .cache beside its configuration for its own, and so gets a place with another one.
+site: $(SITE)/ready
+	@rm -rf .cache/site && mkdir -p .cache/site && cp -r mkdocs.yml docs src .cache/site
+	@cd .cache/site && $(CURDIR)/$(SITE)/bin/zensical build --strict
+	@echo 'the pages are in .cache/site/pages: open index.html'
+
+$(SITE)/bin/pip:
+	$(call new-venv,1/2,$(SITE))
+
+$(SITE)/ready: pyproject.toml | $(SITE)/bin/pip
+	@tools/step $(LOGS)/site.log 2/2 'Rome and what makes the pages' $(SITE)/bin/pip install -e '.[site,redis,etcd,asyncio]'
 	@touch $@
 
 $(LOWEST)/bin/pip:
