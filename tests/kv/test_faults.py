@@ -20,11 +20,15 @@ from rome.errors import (
 )
 from rome.kv import KvDatabase, KvTransaction
 from rome.kv.database import KvDatabase as Made
+from rome.store.redis import scripts
+from rome.testing.proxy import Proxy
 from rome.transaction import transaction as transactions
 from rome.transaction.commit_turn import SETBACKS_BEFORE
 from rome.transaction.read_set import Validation
+from tests.faults.ambush import STEPS, Ambush
 from tests.support.databases import database
 from tests.support.faulty_store import FaultyStore
+from tests.support.servers import Server
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ def db(url: str, stores: list[FaultyStore]) -> Iterator[KvDatabase]:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transactions, "RESOLVE_PAUSES_S", [0.0])
+    monkeypatch.setattr(transactions, "RESOLVE_PAUSES_S", [0.0] * 3)
 
 
 def put(db: KvDatabase, value: int) -> KvTransaction:
@@ -202,6 +206,28 @@ def test_conflicts_of_reads_are_told_too(db: KvDatabase, stores: list[FaultyStor
     stores[0].before_read = old
     with pytest.raises(ConflictError, match="the definition of collection 'k' was changed"), db.transaction() as tr:
         tr.get(("k",))
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("step", STEPS)
+def test_a_connection_that_breaks_amid_a_commit_on_redis(redis_server: Server, step: str) -> None:
+    """The transaction is committed once, whatever becomes of the request and of the answer."""
+    name = f"kv_faults_{step.replace(' ', '_')}"
+    with Proxy(redis_server.host, redis_server.port) as proxy:
+        url = f"rome+redis://127.0.0.1:{proxy.port}/{name}?read_timeout=1"
+        with rome.kv.open(url) as db:
+
+            @db.transactional(first_wait_s=0)
+            def add(tr: KvTransaction) -> int:
+                number: int = tr.get(("n",), 0) + 1
+                tr.put(("n",), number)
+                return number
+
+            assert add() == 1
+            proxy.judge = Ambush(scripts.COMMIT.digest.encode(), *STEPS[step])
+            assert add() == 2
+            assert add() == 3
+    rome.drop_database(f"rome+redis://{redis_server.host}:{redis_server.port}/{name}")
 
 
 def test_a_conflict_that_is_caught_inside_the_block_ends_the_transaction(
