@@ -86,7 +86,8 @@ def set_retention(url: str | URL, *, seconds: float | None = None, max_bytes: in
     """Change how long superseded versions are kept, for all clients; returns the retention that now holds.
 
     Args:
-        seconds, max_bytes: None leaves the value as it is.
+        seconds: None leaves the value as it is.
+        max_bytes: None leaves the value as it is.
 
     Raises:
         ValueError: a number is negative.

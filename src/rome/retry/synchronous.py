@@ -64,8 +64,8 @@ def run_transaction(
             scoped_session is used by all attempts, and must not be in a transaction.
         function: called with the connection or the session.
         max_attempts: the most runs, including the first.
-        first_wait_s, max_wait_s: before attempt n + 1 a random time between 0 and first_wait_s * 2 ** (n - 1) passes,
-            at most max_wait_s.
+        first_wait_s: before attempt n + 1 a random time between 0 and first_wait_s * 2 ** (n - 1) passes.
+        max_wait_s: the most that passes.
         retryable: tells which errors lead to another attempt. An error that leaves the outcome unknown
             (CommitUnknownError, SQLSTATE 40003) never does.
 
