@@ -62,6 +62,7 @@ class NearServer:
             self._probe.close()
             self._probe = None
             if answer:
+                self._look_at = 0.0  # it may be behind still
                 self._answers = True
             else:
                 self._leave_alone(now)

@@ -150,9 +150,7 @@ class EtcdClient:
         """
         if self._is_closed:
             raise StoreUnavailableError("the connection is closed")
-        if self.near is not None and self._next and self.near.is_up():
-            self._disconnect()
-            self._next = 0
+        self.goes_near()
         requests = _encoded(calls)
         others = _encoded(aside)
         size = sum(len(request.body) for request in requests)
@@ -218,6 +216,16 @@ class EtcdClient:
     def server(self) -> str:
         """The address of the member that answers now; of all members if none does."""
         return self.settings.servers if self._link is None else self._link.server
+
+    def goes_near(self) -> bool:
+        """Whether the next call goes to the near member: if it is up. Otherwise the next call goes to another one."""
+        if self.near is None:
+            return False
+        up = self.near.is_up()
+        if up != (self._next == 0) and len(self.settings.addresses) > 1 and (up or self._next == 0):
+            self._disconnect()
+            self._next = 0 if up else 1
+        return up and self._next == 0
 
     @property
     def is_near(self) -> bool:

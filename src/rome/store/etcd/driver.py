@@ -118,15 +118,18 @@ class EtcdDriver(Driver):
             raise _too_many_bytes([message for _, message in calls], error) from error
         if near is not None and self.client.is_near:
             self.near_trips += self.client.trips - before
-            if not answers.resent:
-                near.answered()
             if looks and near.is_cut_off(has_leader=bool(answers.messages.pop().leader)):
                 self.client.leave_near()
                 return self._run(transactions, (), fresh=True)
+            if not answers.resent:
+                near.answered()
         return [
             _outcome(transaction, message, resent=answers.resent)
             for transaction, message in zip(transactions, answers.messages, strict=False)
         ]
+
+    def is_near(self) -> bool:
+        return self.client.goes_near()
 
     @property
     def was_sent(self) -> bool:

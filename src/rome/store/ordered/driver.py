@@ -163,7 +163,7 @@ class Driver(ABC):
     """How many of these the near server has answered."""
 
     reads_near: bool = False
-    """Whether new snapshots are read without `fresh`, at a near server."""
+    """Whether new snapshots are read without `fresh`, at a near server, while that is up."""
 
     @property
     @abstractmethod
@@ -192,6 +192,10 @@ class Driver(ABC):
     @abstractmethod
     def was_sent(self) -> bool:
         """After `run` has raised: whether the outcome of some sending is unknown, so that it may still be done."""
+
+    def is_near(self) -> bool:
+        """Whether a read now goes to the near server; no round trip."""
+        return self.reads_near
 
     @abstractmethod
     def discard(self, revision: Revision) -> None:

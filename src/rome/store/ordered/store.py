@@ -185,10 +185,11 @@ class OrderedStore(Store):
         while True:
             head = self._known_head()
             # Numbers come from the leader: what wants some reads there, too, beside.
-            near = snapshot is None and self._driver.reads_near and not reserves
+            near = snapshot is None and self._driver.reads_near and not reserves and self._driver.is_near()
             try:
                 result = self._read(head, snapshot, requests, reserves, fresh=snapshot is None and not near)
-                if near and (result is None or self._is_too_old(result.snapshot)):
+                if near and (result is None or self._is_too_old(result.snapshot) or not self._driver.is_near()):
+                    # It is behind, or was lost, so that another member has answered, which may be behind by any time.
                     result = self._read(self._known_head(), snapshot, requests, reserves, fresh=True)
             except RevisionGoneError as error:
                 head = self._ask_head()
