@@ -492,6 +492,35 @@ def test_a_type_that_knows_fewer_fields_keeps_the_others(db: KvDatabase) -> None
         assert new.get(tr, "p1") == Port("p1", "n2", "UP", "m", 7)
 
 
+def test_names_in_storage_are_the_types_own(db: KvDatabase) -> None:
+    """Renamed fields of a Struct and aliases of a model; a field that goes back to its default does not stay."""
+
+    class Camel(msgspec.Struct, rename="camel", omit_defaults=True):
+        id: str
+        host_name: str = ""
+
+    class Aliased(pydantic.BaseModel):
+        id: str
+        host_name: str = pydantic.Field("", alias="hostName")
+
+    class Wide(msgspec.Struct, rename="camel"):
+        id: str
+        host_name: str
+        more: int
+
+    wide = db.collection("hosts", Wide, key="id", indexes=["host_name"])
+    with db.transaction() as tr:
+        wide.put(tr, Wide("h", "one", 7))
+    camel, aliased = db.collection("hosts", Camel, key="id"), db.collection("hosts", Aliased, key="id")
+    with db.transaction() as tr:
+        assert aliased.get(tr, "h") == Aliased(id="h", hostName="one")
+        assert aliased.patch(tr, "h", host_name="two") == Aliased(id="h", hostName="two")
+        assert wide.find(tr, host_name="two") == [Wide("h", "two", 7)]
+        assert camel.patch(tr, "h", host_name="") == Camel("h")
+        assert camel.get(tr, "h") == Camel("h")
+        assert aliased.find(tr, host_name="") == [Aliased(id="h", hostName="")]
+
+
 def test_an_object_that_no_longer_fits_is_an_error(db: KvDatabase) -> None:
     class New(msgspec.Struct):
         id: str

@@ -121,7 +121,7 @@ class _PydanticModel(Model[T]):
     def _builtins(self, item: T, what: str) -> object:
         kind: Any = self.kind
         known: Any = item
-        text: str = known.model_dump_json(warnings="none")
+        text: str = known.model_dump_json(warnings="none", by_alias=True)
         try:
             kind.model_validate_json(text)  # neither model_copy nor an assignment checks
         except ValueError as error:
@@ -143,8 +143,9 @@ def model_of(kind: type[T]) -> Model[T]:
             return _MsgspecModel(kind, fields, fields)
         if hasattr(kind, "model_validate_json") and hasattr(kind, "model_fields"):
             pydantic: Any = kind
-            fields = tuple(pydantic.model_fields)
-            return _PydanticModel(kind, fields, fields)
+            known = pydantic.model_fields
+            stored = tuple(field.serialization_alias or field.alias or name for name, field in known.items())
+            return _PydanticModel(kind, tuple(known), stored)
     raise InterfaceError(f"a collection holds msgspec Structs, dataclasses or pydantic models, and not {kind!r}")
 
 
