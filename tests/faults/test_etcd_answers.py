@@ -28,7 +28,7 @@ DATABASE = "ledger"
 COMMIT = Layout(DATABASE).commits[0]
 """The prefix of the keys of commits' records: a commit writes one, and no read names them."""
 
-pytestmark = [pytest.mark.timeout(1800), pytest.mark.etcd]
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.etcd]
 
 
 class Paths:

@@ -18,7 +18,7 @@ from tests.support.etcd_servers import Member
 
 CLIENTS = 3
 
-pytestmark = [pytest.mark.timeout(1800), pytest.mark.etcd]
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.etcd]
 
 
 @contextmanager

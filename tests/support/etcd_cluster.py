@@ -14,7 +14,7 @@ import shutil
 import threading
 import urllib.request
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -169,8 +169,7 @@ class EtcdCluster:
     def id(self, member: Member) -> int:
         """The number by which the cluster knows a member."""
         if member.name not in self._ids:
-            listed = ask(self.leader(), MEMBER_LIST, MemberListRequest())
-            self._ids = {each.name: each.id for each in listed.members}
+            self._ids = {each.name: each.id for each in self._listed()}
         return self._ids[member.name]
 
     def outgrow_logs(self) -> None:
@@ -182,17 +181,30 @@ class EtcdCluster:
 
     def replace(self, member: Member) -> Member:
         """Put a new member without data in the place of one that has lost its own: etcd's procedure for that."""
-        lost = self.id(member)
+        lost, url = self.id(member), f"http://127.0.0.1:{self._peers[member.name]}"
         member.kill()
         shutil.rmtree(member.directory / "data")
-        leader = self.leader()
-        gateway(leader, "cluster/member/remove", ID=str(lost))
-        gateway(leader, "cluster/member/add", peerURLs=[f"http://127.0.0.1:{self._peers[member.name]}"])
+        while any(each.id == lost for each in self._listed()):
+            self._try("remove", ID=str(lost))
+        while all(url not in each.peer_urls for each in self._listed()):
+            self._try("add", peerURLs=[url])
         self._ids = {}
         new = self._member(member.name, {"initial-cluster-state": "existing"})
         new.port = member.port
         self.members[self.members.index(member)] = new
         return new.start()
+
+    def _listed(self) -> Sequence[Any]:
+        """What the leader knows of the members."""
+        while True:
+            with suppress(StoreUnavailableError):
+                members: Sequence[Any] = ask(self.leader(), MEMBER_LIST, MemberListRequest()).members
+                return members
+
+    def _try(self, change: str, **message: object) -> None:
+        """Change the members; the answer may be lost when another leader is elected meanwhile."""
+        with suppress(OSError):
+            gateway(self.leader(), f"cluster/member/{change}", **message)
 
     def _member(self, name: str, options: Mapping[str, str] | None = None) -> Member:
         directory = self._directory / name
