@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
@@ -169,27 +169,63 @@ class TestErrors:
         assert "s3cret" not in repr(parse(text))
 
 
+class OtherDistribution(Distribution):
+    """Rome's, as if it had been installed from somewhere else."""
+
+    def __init__(self, origin: str | None) -> None:
+        self._origin = origin
+
+    def read_text(self, filename: str) -> str | None:
+        if filename == "direct_url.json":
+            return self._origin
+        return "Name: sqlalchemy-rome\nProvides-Extra: redis\n" if filename == "METADATA" else None
+
+    def locate_file(self, path: str | os.PathLike[str]) -> Path:
+        return Path(path)
+
+
 class TestRegistry:
     @pytest.fixture
-    def broken_store(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        """An installed store whose client library is missing."""
-        rome_itself = next(iter(entry_points(group="rome.stores"))).dist
-        assert rome_itself is not None
-        points = [EntryPoint(name, "not_there.client:Store", "rome.stores") for name in ("redis", "cluster")]
-        for point in points:
-            vars(point).update(dist=rome_itself)
-        monkeypatch.setattr(registry, "_installed", lambda: EntryPoints(points))
-        registry.store_class.cache_clear()
-        yield
+    def broken_stores(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str | None], None]]:
+        """Installs stores whose client library is missing, from a place that pip has noted."""
+
+        def install(origin: str | None) -> None:
+            points = [EntryPoint(name, "not_there.client:Store", "rome.stores") for name in ("redis", "cluster")]
+            for point in points:
+                vars(point).update(dist=OtherDistribution(origin))
+            monkeypatch.setattr(registry, "_installed", lambda: EntryPoints(points))
+            registry.store_class.cache_clear()
+
+        yield install
         registry.store_class.cache_clear()
 
-    @pytest.mark.usefixtures("broken_store")
-    def test_missing_client_library_names_the_extra(self) -> None:
-        with pytest.raises(InterfaceError, match=r"'not_there'.*pip install 'sqlalchemy-rome\[redis\]'"):
+    @pytest.mark.parametrize(
+        ("origin", "advice"),
+        [
+            (None, "pip install 'sqlalchemy-rome[redis]'"),
+            (
+                '{"url": "file:///home/me/my%20rome", "dir_info": {"editable": true}}',
+                "pip install -e '/home/me/my rome[redis]'",
+            ),
+            (
+                '{"url": "file:///home/me/rome", "dir_info": {}}',
+                "pip install 'sqlalchemy-rome[redis] @ file:///home/me/rome'",
+            ),
+            (
+                '{"url": "https://example.org/rome.whl", "archive_info": {}}',
+                "pip install 'sqlalchemy-rome[redis] @ https://example.org/rome.whl'",
+            ),
+        ],
+    )
+    def test_missing_client_library_is_asked_for_from_where_rome_came(
+        self, broken_stores: Callable[[str | None], None], origin: str | None, advice: str
+    ) -> None:
+        broken_stores(origin)
+        with pytest.raises(InterfaceError, match=rf"'not_there': {re.escape(advice)}$"):
             registry.store_class("redis")
 
-    @pytest.mark.usefixtures("broken_store")
-    def test_a_store_without_an_extra_names_the_distribution(self) -> None:
+    def test_a_store_without_an_extra_names_the_distribution(self, broken_stores: Callable[[str | None], None]) -> None:
+        broken_stores(None)
         with pytest.raises(InterfaceError, match=r"pip install 'sqlalchemy-rome'"):
             registry.store_class("cluster")
 

@@ -15,8 +15,10 @@ sqlalchemy.dialects:rome.mine`.
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from urllib.parse import unquote
 
 from rome.errors import InterfaceError, URLError
 from rome.store.spelling import did_you_mean
@@ -59,10 +61,20 @@ def _installed() -> EntryPoints:
 
 
 def _requirement(entry_point: EntryPoint) -> str:
-    """What to install for a store: its distribution, with the extra of the store's name if there is one."""
+    """What to install for a store: its distribution, with the extra of the store's name if there is one.
+
+    A distribution that was installed from a checkout or a file is asked for from there, as it may be nowhere else.
+    """
     distribution = entry_point.dist
     if distribution is None:
         return entry_point.name
     extras = distribution.metadata.get_all("Provides-Extra") or []
     extra = f"[{entry_point.name}]" if entry_point.name in extras else ""
-    return f"'{distribution.metadata['Name']}{extra}'"
+    name = f"{distribution.metadata['Name']}{extra}"
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    url = str(origin.get("url", ""))
+    if not url:
+        return f"'{name}'"
+    if origin.get("dir_info", {}).get("editable") and url.startswith("file://"):
+        return f"-e '{unquote(url.removeprefix('file://'))}{extra}'"
+    return f"'{name} @ {url}'"
