@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import traceback
-from collections.abc import Iterator
-from importlib.metadata import EntryPoint, EntryPoints
+from collections.abc import Callable, Iterator
+from importlib.metadata import Distribution, EntryPoint, EntryPoints
+from pathlib import Path
 
 import pytest
 
