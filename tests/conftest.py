@@ -12,31 +12,22 @@ from sqlalchemy import Engine, create_engine
 
 import rome
 from rome.dbapi import Connection
-from rome.store.spi import CommitRequest
-from rome.testing.request_rules import check_request
-from rome.transaction import transaction
 from tests.support.cluster_servers import Cluster, running
 from tests.support.databases import Connect, database
 from tests.support.etcd_servers import Member
 from tests.support.replicas import NearReplica
 from tests.support.servers import Flavour, Server, StartServer
+from tests.support.strict_memory import make_memory_strict
 
 PERSISTENT = {"appendonly": "yes", "appendfsync": "no"}
 """As applications should run theirs, and so that the store has nothing to warn about."""
 
 
-class _CheckedRequest(CommitRequest, frozen=True, gc=False):
-    """A request of the engine's that keeps what the SPI promises to stores."""
-
-    def __post_init__(self) -> None:
-        check_request(self)
-
-
 @pytest.fixture(scope="session", autouse=True)
-def _requests_are_checked() -> Iterator[None]:
-    """Whatever is tested, every commit of the engine keeps the rules of requests."""
+def _memory_is_strict() -> Iterator[None]:
+    """Whatever is tested, every commit to a memory store keeps the rules of requests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transaction, "CommitRequest", _CheckedRequest)
+        make_memory_strict(patch)
         yield
 
 

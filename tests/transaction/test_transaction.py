@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,9 @@ from rome.errors import CommitAbortedError, CommitUnknownError, ConflictError
 from rome.store.location import Location
 from rome.store.memory import MemoryStore
 from rome.store.spi import BEYOND, Reserve
+from rome.testing.harness import SnapshotClient, enter
 from rome.transaction import transaction as transaction_module
+from rome.transaction.incremental_scan import IncrementalScan
 from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest, Transaction
 from rome.transaction.write_set import WriteSet
@@ -133,6 +136,74 @@ def test_a_new_snapshot_sees_what_came_and_validates_what_was_read_before(store:
     assert transaction.renewed
     with pytest.raises(ConflictError):
         commit_new_row(transaction)
+
+
+class TestRangeRows:
+    """What ranges of an index led to is named to a store that wants it, and to no other."""
+
+    BY_INDEX = ReadRequest(1, 1, (), ((b"k", b"l"),), Validation.ROWS)
+
+    @pytest.fixture
+    def asked(self, store: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> FaultyStore:
+        """Rows a and b have the index key k."""
+        monkeypatch.setattr(FaultyStore, "capabilities", dataclasses.replace(store.capabilities, index_trips=2))
+        client = SnapshotClient(store)
+        client.begin()
+        client.commit(enter(b"k", b"a"), enter(b"k", b"b"))
+        return store
+
+    def test_rows_of_a_range_with_their_versions(self, asked: FaultyStore) -> None:
+        transaction = Transaction(asked)
+        read(transaction, self.BY_INDEX)
+        assert transaction.read_set.range_rows == {1: {b"a": 1, b"b": 1}}
+
+    def test_rows_of_a_scan_in_parts(self, asked: FaultyStore) -> None:
+        transaction = Transaction(asked)
+        scan = IncrementalScan(1, 1, [(b"k", b"l")], 1, reverse=True)
+        transaction.read([], incremental=scan)
+        transaction.check_scan(scan, Validation.ROWS)
+        assert transaction.read_set.range_rows == {1: {b"b": 1}}
+
+    def test_of_a_greater_range_all_rows(self, asked: FaultyStore) -> None:
+        transaction = Transaction(asked)
+        read(transaction, replace(self.BY_INDEX, check=Validation.KEYS))
+        assert transaction.read_set.range_rows == {}
+        read(transaction, replace(self.BY_INDEX, ranges=((b"kb", b"l"),)))
+        assert transaction.read_set.range_rows == {1: {b"a": 1, b"b": 1}}
+
+    def test_none_where_the_whole_table_is_validated(self, asked: FaultyStore) -> None:
+        transaction = Transaction(asked)
+        read(transaction, TABLE, self.BY_INDEX)
+        assert transaction.read_set.range_rows == {}
+
+    def test_rows_that_are_not_kept_are_those_of_the_table(self, asked: FaultyStore) -> None:
+        transaction = Transaction(asked)
+        transaction.fix_snapshot()
+        transaction.check_unkept(self.BY_INDEX)
+        assert transaction.read_set.ranges.keys() == {(1, 0, True), (1, 1, True)}
+        others(b=b"new")
+        with pytest.raises(ConflictError):
+            commit_new_row(transaction)
+
+    def test_none_for_a_store_that_follows_indexes_by_itself(
+        self, asked: FaultyStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(FaultyStore, "capabilities", dataclasses.replace(asked.capabilities, index_trips=1))
+        transaction = Transaction(asked)
+        read(transaction, self.BY_INDEX)
+        transaction.check_unkept(self.BY_INDEX)
+        assert transaction.read_set.ranges.keys() == {(1, 1, True)}
+        assert transaction.read_set.range_rows == {}
+
+    def test_rows_that_were_forgotten_are_listed_again(self, asked: FaultyStore) -> None:
+        """What a failed statement has read does not count; the next one reads it from the cache."""
+        transaction = Transaction(asked)
+        before = transaction.read_set.mark()
+        read(transaction, self.BY_INDEX)
+        transaction.read_set.forget_since(before)
+        assert transaction.read_set.range_rows == {1: {}}
+        read(transaction, self.BY_INDEX)
+        assert transaction.read_set.range_rows == {1: {b"a": 1, b"b": 1}}
 
 
 class TestLostAnswer:

@@ -224,6 +224,10 @@ class CommitRequest(Struct, frozen=True, gc=False):
         snapshot: nothing older than this was read. The commit is refused if it is older than the retention, of another
             incarnation, or older than the catalog's last change.
         points, ranges: the read set. Rows and ranges that the transaction itself writes are in it as they were read.
+        range_rows: for a store whose `index_trips` are 2, so that it need not look where ranges lead: the rows that
+            ranges with `rows` of other indexes than the order index have led to, as they were read. Each such row is
+            here, in `points`, or in a range of the order index with `rows`. There may be more, read at the same time. A
+            store validates either these rows or the ranges' own.
         rows, entries: the writes. An entry to remove exists, and one to add does not.
         drops: tables and indexes to delete, none of which is in `rows` or `entries`.
         sequences: {sequence: value to which it must be raised at least}. It may exceed MAX_NUMBER if nobody takes
@@ -242,6 +246,7 @@ class CommitRequest(Struct, frozen=True, gc=False):
     sequences: Mapping[int, int] = {}
     settings: Mapping[int, int] = {}
     ticket: bytes = b""
+    range_rows: ReadPoints = {}
 
     def writes(self) -> bool:
         """Whether there is anything to apply."""
@@ -274,7 +279,8 @@ class Capabilities:
     """A read is a round trip over a socket, so that saving one pays."""
     index_trips: int = 1
     """How many round trips a scan of an index other than the order index may take. 2: one brings the entries, and
-    another the rows that they lead to. Such a store may guess the rows, and ask for them in the first."""
+    another the rows that they lead to. Such a store may guess the rows, and ask for them in the first. Commits tell it
+    which rows they have read through an index (`CommitRequest.range_rows`)."""
 
 
 class Store(ABC):

@@ -60,7 +60,10 @@ class Point(Struct, frozen=True):
 
 
 class RangeCheck(Struct, frozen=True):
-    """A range of an index as of `version`; with `rows`, what it leads to was read, too."""
+    """A range of an index as of `version`; with `rows`, what it leads to was read, too.
+
+    In an index other than the order index these rows are `led_to`; SnapshotClient.check makes such a RangeCheck.
+    """
 
     table_id: int
     index_id: int
@@ -68,6 +71,7 @@ class RangeCheck(Struct, frozen=True):
     stop: bytes
     version: Version
     rows: bool
+    led_to: tuple[Point, ...] = ()
 
 
 UNREAD = -1
@@ -145,6 +149,7 @@ def commit_request(
 ) -> CommitRequest:
     """The request of a commit that names what was read and what is written one by one."""
     points: dict[int, dict[bytes, Version]] = {}
+    range_rows: dict[int, dict[bytes, Version]] = {}
     ranges: dict[tuple[int, int, bool], dict[Bounds, Version]] = {}
     for check in read:
         if isinstance(check, Point):
@@ -152,6 +157,8 @@ def commit_request(
         else:
             place = (check.table_id, check.index_id, check.rows)
             ranges.setdefault(place, {})[check.start, check.stop] = check.version
+            for point in check.led_to:
+                range_rows.setdefault(point.table_id, {})[point.key] = point.version
     rows: dict[int, dict[bytes, bytes | None]] = {}
     entries: dict[tuple[int, int], dict[tuple[bytes, bytes], bool]] = {}
     drops = []
@@ -165,7 +172,17 @@ def commit_request(
         else:
             drops.append(write)
     request = CommitRequest(
-        transaction_id, snapshot, points, ranges, rows, entries, drops, sequences or {}, settings or {}, ticket
+        transaction_id,
+        snapshot,
+        points,
+        ranges,
+        rows,
+        entries,
+        drops,
+        sequences or {},
+        settings or {},
+        ticket,
+        range_rows,
     )
     check_request(request)
     return request
@@ -244,6 +261,12 @@ class SnapshotClient:
         """How many entries a range has."""
         [answer] = self.read(Count(table, index, start, stop))
         return cast(int, answer)
+
+    def check(self, index: int, start: bytes, stop: bytes, *, rows: bool, table: int = 1) -> RangeCheck:
+        """Read a range at the snapshot, and return that it was read."""
+        found = self.scan(index, start, stop, table=table) if rows and index != ORDER_INDEX else ()
+        led_to = tuple(Point(table, row.key, row.version) for row in found)
+        return RangeCheck(table, index, start, stop, self.snapshot.version, rows, led_to)
 
     def commit(
         self,

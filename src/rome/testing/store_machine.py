@@ -223,7 +223,7 @@ class StoreMachine(RuleBasedStateMachine):
         )
         if answers is not None:
             assert self._translated(answers[0]) == answers[1]
-            self._remember_range(twin, table, index, start, stop, rows=rows)
+            self._remember_range(twin, table, index, start, stop, answers if rows else None)
 
     @rule(connection=connections, path=paths, writes=row_puts | row_writes)
     def scan_unless_known(self, connection: int, path: int, writes: dict[bytes, bytes | None]) -> None:
@@ -250,7 +250,7 @@ class StoreMachine(RuleBasedStateMachine):
         answers = self._both(twin, lambda client: client.count(index, start, stop, table=table))
         if answers is not None:
             assert answers[0] == answers[1]
-            self._remember_range(twin, table, index, start, stop, rows=False)
+            self._remember_range(twin, table, index, start, stop, None)
 
     @rule(connection=connections)
     def read_everything(self, connection: int) -> None:
@@ -293,7 +293,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Read only one range, so that it alone decides, while another connection writes, perhaps into it."""
         twin = self.twins[connection]
         twin.begin()
-        self._remember_range(twin, *self._path(path), *bounds, rows=rows)
+        self._read_range(twin, *self._path(path), *bounds, rows=rows)
         self._write_by_another(connection, path, writes)
         self._commit(twin, [self._log()])
 
@@ -307,7 +307,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._write_by_another(connection, path, writes)
         twin.refresh()
         table, index = self._path(path)
-        self._remember_range(twin, table, index, *bounds, rows=True)
+        self._read_range(twin, table, index, *bounds, rows=True)
         self._read_rows(twin, table, list(writes))
         self._commit(twin, [self._log()])
 
@@ -469,11 +469,33 @@ class StoreMachine(RuleBasedStateMachine):
             )
         return answers[1]
 
-    def _remember_range(self, twin: _Twin, table: int, index: int, start: bytes, stop: bytes, *, rows: bool) -> None:
-        real, model = twin.versions
-        twin.reads.append(
-            (RangeCheck(table, index, start, stop, real, rows), RangeCheck(table, index, start, stop, model, rows))
-        )
+    def _read_range(self, twin: _Twin, table: int, index: int, start: bytes, stop: bytes, *, rows: bool) -> None:
+        answers = self._both(twin, lambda client: client.scan(index, start, stop, table=table)) if rows else None
+        self._remember_range(twin, table, index, start, stop, answers)
+
+    def _remember_range(
+        self,
+        twin: _Twin,
+        table: int,
+        index: int,
+        start: bytes,
+        stop: bytes,
+        answers: tuple[list[Row], list[Row]] | None,
+    ) -> None:
+        """Remember that a range was read; and its rows, if there are answers."""
+        checks = [
+            RangeCheck(
+                table,
+                index,
+                start,
+                stop,
+                version,
+                answers is not None,
+                () if index == ORDER_INDEX else tuple(Point(table, row.key, row.version) for row in rows),
+            )
+            for version, rows in zip(twin.versions, answers or ([], []), strict=True)
+        ]
+        twin.reads.append((checks[0], checks[1]))
 
     def _compare_everything(self, twin: _Twin) -> None:
         for table, index in [(0, ORDER_INDEX), (LOG_TABLE, ORDER_INDEX), *map(self._path, range(-1, 3)), *self.dropped]:

@@ -98,9 +98,9 @@ class TestReadSet:
         rows: bool,
     ) -> None:
         client = connect()
-        seen = client.begin().version
+        client.begin()
         writer.write(change)
-        _conflicts(client, RangeCheck(1, index, start, stop, seen, rows), keys=[start, b"b", b"c", b"d", b"dz", b"z"])
+        _conflicts(client, client.check(index, start, stop, rows=rows), keys=[start, b"b", b"c", b"d", b"dz", b"z"])
 
     @pytest.mark.parametrize("rows", [False, True])
     @pytest.mark.parametrize(
@@ -123,10 +123,10 @@ class TestReadSet:
         rows: bool,
     ) -> None:
         client = connect()
-        seen = client.begin().version
+        client.begin()
         for change in changes:
             writer.write(change)
-        _conflicts(client, RangeCheck(1, index, start, stop, seen, rows), keys=[start, b"c", b"d"])
+        _conflicts(client, client.check(index, start, stop, rows=rows), keys=[start, b"c", b"d"])
 
     @pytest.mark.parametrize(
         ("index", "start", "stop"),
@@ -138,8 +138,9 @@ class TestReadSet:
         client = connect()
         seen = client.begin().version
         writer.write(put(b"d", b"new"))
+        whole = client.check(index, start, stop, rows=True)
         client.commit(put(b"x", table=2, was=0), read=[RangeCheck(1, index, start, stop, seen, rows=False)])
-        _conflicts(client, RangeCheck(1, index, start, stop, seen, rows=True), keys=[start, b"d"])
+        _conflicts(client, whole, keys=[start, b"d"])
 
     @pytest.mark.parametrize("rows", [False, True])
     def test_range_is_valid_whatever_changed_outside_it(
@@ -149,7 +150,7 @@ class TestReadSet:
         seen = client.begin().version
         writer.write(put(b"a"), put(b"e"), put(b"b", b"new"), delete(b"f"), leave(b"kf", b"f"), enter(b"ke", b"b"))
         writer.write(put(b"d", table=2), enter(b"kd", b"d", table=2), enter(b"kd", b"d", index=2))
-        checks = [RangeCheck(1, 0, b"c", b"e", seen, rows), RangeCheck(1, 1, b"kd", b"ke", seen, rows)]
+        checks = [RangeCheck(1, 0, b"c", b"e", seen, rows), client.check(1, b"kd", b"ke", rows=rows)]
         client.commit(put(b"d", b"mine"), read=checks)
         client.begin()
         assert client.record(b"d") == b"mine"
@@ -161,10 +162,9 @@ class TestReadSet:
         oldest = client.begin()
         writer.write(put(b"c"), put(b"d", b"new"), enter(b"kc", b"c"))
         seen = client.begin().version
+        checks = [client.check(index, *bounds, rows=True) for index, *bounds in ((0, b"c", b"e"), (1, b"k", b"l"))]
         client.snapshot = oldest
-        client.commit(
-            put(b"z", was=0), read=[RangeCheck(1, 0, b"c", b"e", seen, True), RangeCheck(1, 1, b"k", b"l", seen, True)]
-        )
+        client.commit(put(b"z", was=0), read=checks)
         writer.write(delete(b"c"), leave(b"kc", b"c"))
         for index, start in [(0, b"c"), (1, b"k")]:
             client.snapshot = oldest

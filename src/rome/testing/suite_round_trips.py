@@ -57,6 +57,19 @@ class TestRoundTrips:
         request = client.request(put(b"c"), enter(b"k", b"c"), read=[Point(1, b"c", 0)], sequences={1: 100})
         assert _trips(client, lambda: client.store.commit(request)) <= 1
 
+    def test_a_commit_is_one_whoever_has_read_what_it_rests_on(self, client: SnapshotClient, connect: Connect) -> None:
+        """The request says which rows a range of an index led to, so that nobody has to look."""
+        other = connect()
+        client.write(*(enter(b"m", key, table=2) for key in MANY[:20]))
+        client.begin()
+        check = client.check(1, b"m", b"m\xff", rows=True, table=2)
+        assert len(check.led_to) == 20
+        request = client.request(put(b"c", was=0), read=[check])
+        other.begin()
+        assert _trips(other, lambda: other.store.commit(request)) <= 1
+        client.begin()
+        assert client.keys() == [b"a", b"c"]
+
     def test_a_commit_is_one_whatever_it_writes(self, client: SnapshotClient) -> None:
         client.write(change_catalog(), put(b"d"))
         client.begin()

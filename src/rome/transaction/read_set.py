@@ -6,17 +6,17 @@ below SERIALIZABLE: there it forgets what a failed statement has read, since not
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import chain
 from operator import methodcaller
 
 from msgspec import Struct
 
-from rome.store.spi import Bounds, Version
+from rome.store.spi import Bounds, Row, Version
 
-Mark = tuple[dict[int, int], dict[tuple[int, int, bool], int]]
-"""A position in the read set: how many points of each table, and how many ranges of each index."""
+Mark = tuple[dict[int, int], dict[tuple[int, int, bool], int], dict[int, int]]
+"""A position in the read set: how many points of each table, ranges of each index, and range rows of each table."""
 
 
 class Validation(Enum):
@@ -35,6 +35,7 @@ class ReadSet(Struct, eq=False):
     Attributes:
         points: {table id: {row key: version; 0 for an absent row}}.
         ranges: {(table id, index id, whether rows must not be updated either): {range: version}}.
+        range_rows: {table id: {row key: version}}: the rows to which such ranges led, for a store that wants them.
 
     Thousands of rows of a batch enter it. They are grouped by what many have in common, so that no row needs a tuple of
     its own, which Python's garbage collector would visit.
@@ -42,6 +43,9 @@ class ReadSet(Struct, eq=False):
 
     points: dict[int, dict[bytes, Version]] = {}
     ranges: dict[tuple[int, int, bool], dict[Bounds, Version]] = {}
+    range_rows: dict[int, dict[bytes, Version]] = {}
+    _listed: dict[int, Sequence[bytes]] = {}
+    """By their id: the lists of keys that are in `range_rows` already."""
 
     def add_point(self, table_id: int, key: bytes, version: Version) -> None:
         """Add a row that must keep this version; with version 0 it must stay absent."""
@@ -60,6 +64,16 @@ class ReadSet(Struct, eq=False):
             known = self.ranges[place] = {}
         for bounds in ranges:
             known.setdefault(bounds, version)
+
+    def add_range_rows(self, table_id: int, keys: Sequence[bytes], rows: Mapping[bytes, Row | None]) -> None:
+        """Add the rows with these keys, to which ranges with `rows` led. `rows` has them."""
+        if id(keys) not in self._listed:
+            self._listed[id(keys)] = keys
+            known = self.range_rows.setdefault(table_id, {})
+            for key in keys:
+                row = rows[key]
+                assert row is not None
+                known.setdefault(key, row.version)
 
     def has_point(self, table_id: int, key: bytes) -> bool:
         """Whether this row was added by its key. (It may be in a range without that.)"""
@@ -82,17 +96,22 @@ class ReadSet(Struct, eq=False):
         return (
             {table_id: len(points) for table_id, points in self.points.items()},
             {place: len(ranges) for place, ranges in self.ranges.items()},
+            {table_id: len(rows) for table_id, rows in self.range_rows.items()},
         )
 
     def forget_since(self, mark: Mark) -> None:
         """Remove what was added after the mark. What was added before it and read again after it stays."""
-        had_points, had_ranges = mark
+        had_points, had_ranges, had_range_rows = mark
         for table_id, points in self.points.items():
             while len(points) > had_points.get(table_id, 0):
                 points.popitem()
         for place, ranges in self.ranges.items():
             while len(ranges) > had_ranges.get(place, 0):
                 ranges.popitem()
+        for table_id, rows in self.range_rows.items():
+            while len(rows) > had_range_rows.get(table_id, 0):
+                rows.popitem()
+        self._listed.clear()
 
     def __len__(self) -> int:
         return sum(map(len, self.points.values())) + sum(map(len, self.ranges.values()))

@@ -390,6 +390,27 @@ class Transaction:
                 self.read_set.add_ranges(table_id, 0, [(key, key + BEYOND)], version, rows=False)
         if want.ranges:
             self.read_set.add_ranges(table_id, want.index_id, want.ranges, version, rows=rows)
+            if rows and self._lists_range_rows(table_id, want.index_id):
+                for bounds in want.ranges:
+                    keys = self.cache.covering(table_id, want.index_id, *bounds)
+                    assert keys is not None, "a range that was not read"
+                    if keys:
+                        self.read_set.add_range_rows(table_id, keys, self.cache.rows[table_id])
+
+    def check_unkept(self, want: ReadRequest) -> None:
+        """Do as `check_request` for rows that are not kept, since there are too many.
+
+        Where the store wants to know which they are, COMMIT validates all rows of the table.
+        """
+        if want.check is Validation.ROWS and self._lists_range_rows(want.table_id, want.index_id):
+            self.check_request(ReadRequest(want.table_id, ORDER_INDEX, (), (EVERYTHING,), Validation.ROWS))
+        self.check_request(want)
+
+    def _lists_range_rows(self, table_id: int, index_id: int) -> bool:
+        """Whether COMMIT must name the rows to which ranges of an index led."""
+        if index_id == ORDER_INDEX or self._store.capabilities.index_trips == 1:
+            return False
+        return EVERYTHING not in self.read_set.ranges.get((table_id, ORDER_INDEX, True), ())
 
     def check_scan(self, scan: IncrementalScan, check: Validation) -> None:
         """Add what a scan has covered to the read set, as far as `check` says."""
@@ -397,6 +418,9 @@ class Transaction:
             version = 0 if self.snapshot is None else self.snapshot.version
             rows = check is Validation.ROWS
             self.read_set.add_ranges(scan.table_id, scan.index_id, scan.covered, version, rows=rows)
+            if rows and scan.rows and self._lists_range_rows(scan.table_id, scan.index_id):
+                keys = [row.key for row in scan.rows]
+                self.read_set.add_range_rows(scan.table_id, keys, dict(_by_key(scan.rows)))
 
     def check_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, check: Validation) -> None:
         """Add a range whose size was asked to the read set: no entry may come or go, if `check` says so."""
@@ -436,6 +460,7 @@ class Transaction:
             sequences=writes.sequences,
             settings=writes.settings,
             ticket=ticket,
+            range_rows=self.read_set.range_rows,
         )
         self.sent = request
         try:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rome.dbapi import Connection
 from rome.errors import ConflictError, Error, OperationalError, WorkingSetFullError
+from rome.store.memory import MemoryStore
 from tests.support.databases import Connect
 
 ROWS = 600
@@ -122,8 +125,19 @@ def test_what_a_function_raises_is_said(narrow: Connection) -> None:
         narrow.execute("SELECT sum(fail(id)) FROM t")
 
 
-@pytest.mark.parametrize(("change", "conflicts"), [("kind = 4", True), ("kind = 6", False)])
-def test_what_was_streamed_is_validated(wide: Connection, narrow: Connection, change: str, conflicts: bool) -> None:
+@pytest.mark.parametrize(
+    ("change", "index_trips", "conflicts"), [("kind = 4", 1, True), ("kind = 6", 1, False), ("kind = 6", 2, True)]
+)
+def test_what_was_streamed_is_validated(
+    wide: Connection,
+    narrow: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    index_trips: int,
+    conflicts: bool,
+) -> None:
+    """To a store that wants to know which rows an index led to, it is the whole table that was read."""
+    monkeypatch.setattr(MemoryStore, "capabilities", replace(MemoryStore.capabilities, index_trips=index_trips))
     narrow.execute("SELECT sum(r) FROM t WHERE kind BETWEEN 1 AND 5 AND r > 0").fetchall()
     narrow.execute("INSERT INTO plain VALUES (0, 'mine')")
     wide.execute(f"UPDATE t SET r = 0 WHERE {change}")

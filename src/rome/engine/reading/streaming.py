@@ -46,7 +46,7 @@ def stream(
     with streamed(working_set.connection, table, lambda: _rows(reader, fetch)):
         if reads_stored(working_set.connection, sql, parameters, table):
             return None
-        reader.transaction.check_request(to_request(fetch, check))  # before: the application sees an error, too
+        reader.transaction.check_unkept(to_request(fetch, check))  # before: the application sees an error, too
         return within_memory(working_set.walk(sql, parameters), reader.transaction.budget, table.name)
 
 

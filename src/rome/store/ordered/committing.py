@@ -3,7 +3,7 @@
 What was read is unchanged if
 - a row that was read has the same revision, or is still absent;
 - no key of a range that was read was created (or, if its rows were read, modified) since, and no mark tells of one that
-  was removed. If a range of an index led to rows, these rows must not have been modified since either.
+  was removed. If a range of an index led to rows, the request names them, and they have the same revision, too.
 
 That is sound, since a deletion leaves a mark in the same commit; and marks are kept as long as a snapshot that could
 need them may commit (see trimming.py).
@@ -12,7 +12,7 @@ need them may commit (see trimming.py).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
@@ -36,9 +36,6 @@ clock: Callable[[], float] = time.time
 """Returns seconds since 1970, the clock for the retention and the leases of the queue. Tests replace it."""
 
 Gone = tuple[int, int, bytes]
-
-LedTo = Callable[[int, int, bytes, bytes, Version], Iterable[bytes]]
-"""Returns the row keys that a range of an index leads to, at the version or later."""
 
 
 class ReadSetProbe(Struct, frozen=True):
@@ -74,20 +71,18 @@ class RequestedReads(Struct, frozen=True):
     tables: set[int]
 
 
-def read_set(layout: Layout, head: Head, request: CommitRequest, led_to: LedTo) -> RequestedReads:
+def read_set(layout: Layout, head: Head, request: CommitRequest) -> RequestedReads:
     """Return the read set of everything that the request has read."""
     conditions: list[DriverCompare] = []
     probes: list[ReadSetProbe] = []
     tables: set[int] = set()
     base = head.base
-    for table, points in request.points.items():
-        if points:
-            tables.add(table)
-        for key, version in points.items():
-            stored = layout.row(table, key)
-            revision = base + version if version else 0
-            conditions.append(DriverCompare(Condition.MODIFIED_AT, revision, stored))
-            probes.append(ReadSetProbe(Range(stored, keys_only=True), revision, table, None, key))
+    for table, key, version in _rows_read(request):
+        tables.add(table)
+        stored = layout.row(table, key)
+        revision = base + version if version else 0
+        conditions.append(DriverCompare(Condition.MODIFIED_AT, revision, stored))
+        probes.append(ReadSetProbe(Range(stored, keys_only=True), revision, table, None, key))
     for (table, index, rows), bounds in request.ranges.items():
         whole_rows = rows and index == ORDER_INDEX
         for (start, stop), version in bounds.items():
@@ -107,13 +102,18 @@ def read_set(layout: Layout, head: Head, request: CommitRequest, led_to: LedTo) 
             probes.append(ReadSetProbe(came, None, table, index, start))
             went = Range(*gone, limit=1, keys_only=True, modified_after=since)
             probes.append(ReadSetProbe(went, None, table, index, start))
-            if rows and index != ORDER_INDEX:
-                for key in led_to(table, index, start, stop, version):
-                    stored = layout.row(table, key)
-                    conditions.append(DriverCompare(Condition.MODIFIED_UP_TO, since, stored))
-                    updated = Range(stored, keys_only=True, modified_after=since)
-                    probes.append(ReadSetProbe(updated, None, table, index, start))
     return RequestedReads(conditions, probes, tables)
+
+
+def _rows_read(request: CommitRequest) -> Iterator[tuple[int, bytes, Version]]:
+    for table, points in request.points.items():
+        for key, version in points.items():
+            yield table, key, version
+    for table, rows in request.range_rows.items():
+        points = request.points.get(table, {})
+        for key, version in rows.items():
+            if points.get(key) != version:
+                yield table, key, version
 
 
 def standing_conditions(layout: Layout, head: Head, request: CommitRequest, record: bytes) -> list[DriverCompare]:

@@ -6,11 +6,8 @@ An index read needs the entries first and then the rows that they lead to: two t
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-
-from msgspec import Struct
 
 from rome.errors import CorruptRecordError
 from rome.store.ordered.driver import Pair, Range, RangeResult, Revision
@@ -27,7 +24,6 @@ from rome.store.spi import (
     Row,
     Scan,
     ScanResult,
-    Version,
 )
 
 SCAN_ROWS = 1_000
@@ -40,48 +36,6 @@ MAX_GUESSES = 40
 """The most rows to request because a range is believed to lead to them."""
 
 RowAddress = tuple[int, bytes]
-
-
-class Led(Struct, frozen=True):
-    """The rows that a range of an index led to at a version."""
-
-    table: int
-    index: int
-    start: bytes
-    stop: bytes
-    version: Version
-    rows: dict[bytes, bytes]
-    """Entry -> row key."""
-
-    def row_keys(self, start: bytes, stop: bytes) -> set[bytes]:
-        """Return the row keys of a range within this one."""
-        return {key for entry, key in self.rows.items() if start <= entry < stop}
-
-
-class LedRanges:
-    """The ranges led to lately; a commit of what was read needs them."""
-
-    def __init__(self) -> None:
-        self._ranges: deque[Led] = deque(maxlen=200)
-
-    def add(self, led: Led) -> None:
-        """Add one; if there are too many, the oldest are forgotten."""
-        self._ranges.append(led)
-
-    def row_keys(self, table: int, index: int, start: bytes, stop: bytes, since: Version) -> set[bytes] | None:
-        """Return the rows that a range led to at `since` or later; None if unknown.
-
-        If no entry of the range was added or removed since, these are still the same.
-        """
-        for led in reversed(self._ranges):
-            if (
-                (led.table, led.index) == (table, index)
-                and led.version >= since
-                and led.start <= start
-                and stop <= led.stop
-            ):
-                return led.row_keys(start, stop)
-        return None
 
 
 class Reading:
@@ -150,15 +104,15 @@ class Reading:
         for address, answer in zip(addresses, found, strict=True):
             self._rows[address] = answer.pairs[0] if answer.pairs else None
 
-    def answers(self, base: Revision, version: Version, led: LedRanges) -> list[Answer]:
+    def answers(self, base: Revision) -> list[Answer]:
         """Return the answers, in the order of the requests.
 
         Raises:
             CorruptRecordError: an entry leads to a row that does not exist.
         """
-        return [self._answer(number, request, base, version, led) for number, request in enumerate(self._requests)]
+        return [self._answer(number, request, base) for number, request in enumerate(self._requests)]
 
-    def _answer(self, number: int, request: Request, base: Revision, version: Version, led: LedRanges) -> Answer:
+    def _answer(self, number: int, request: Request, base: Revision) -> Answer:
         match request:
             case Count():
                 return self._counts.get(number, 0)
@@ -177,7 +131,7 @@ class Reading:
                     entries = dict(self._entries(number, request))
                     rows = [self._led_to(request, row_key, base) for row_key in entries.values()]
                     first, last = (next(iter(entries)), next(reversed(entries))) if entries else (b"", b"")
-                    self._learn(number, request, found, entries, last, version, led)
+                    self._hints.add(request.table_id, request.index_id, islice(entries.items(), MAX_GUESSES))
                 start, stop = bounds = self._bounds[number]
                 strides = self._hints.strides
                 strides.saw_rows(request.table_id, len(rows), sum([len(row.record) for row in rows]))
@@ -197,24 +151,6 @@ class Reading:
                 key=row_key,
             )
         return row
-
-    def _learn(
-        self,
-        number: int,
-        scan: Scan,
-        found: RangeResult,
-        entries: dict[bytes, bytes],
-        last: bytes,
-        version: Version,
-        led: LedRanges,
-    ) -> None:
-        self._hints.add(scan.table_id, scan.index_id, islice(entries.items(), MAX_GUESSES))
-        start, stop = self._bounds[number]
-        if found.more and scan.reverse:
-            start = last
-        elif found.more:
-            stop = last + b"\x00"
-        led.add(Led(scan.table_id, scan.index_id, start, stop, version, entries))
 
     def _of_requests(self, revision: Revision, skipped: frozenset[int]) -> Iterator[Range]:
         for number, request in self._ranged(skipped):

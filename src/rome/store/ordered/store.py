@@ -62,7 +62,7 @@ from rome.store.ordered.layout import (
     number_value,
 )
 from rome.store.ordered.numbers import Taking, plan_taking, settle_taking
-from rome.store.ordered.reading import MAX_OPERATIONS, SCAN_ROWS, LedRanges, Reading
+from rome.store.ordered.reading import MAX_OPERATIONS, SCAN_ROWS, Reading
 from rome.store.ordered.surveying import survey
 from rome.store.seen import newest_snapshot, place_of, saw
 from rome.store.spi import (
@@ -99,7 +99,6 @@ class OrderedStore(Store):
         self._driver = self.connect(location)
         self._engine = self.engine(location)
         self._forgetting = trimming.Forgetting(self._layout)
-        self._led = LedRanges()
         self._head: Head | None = None
         self._hints = Hints()
         self._closed = False
@@ -403,7 +402,7 @@ class OrderedStore(Store):
         reading.take(found, skipped)
         self._bring_missing(reading, revision)
         try:
-            answers = reading.answers(base, snapshot.version, self._led)
+            answers = reading.answers(base)
         except (ValueError, IndexError) as error:
             raise self._damaged("an index entry", error) from error
         reserved = [] if taking is None else self._reserved(taking, outcomes[-1], reserves)
@@ -470,7 +469,7 @@ class OrderedStore(Store):
             taken = self._turn_taken(head, request)
             if writes:
                 conditions.append(DriverCompare(Condition.MODIFIED_AT, head.queue_modified, self._layout.queue))
-            rests = committing.read_set(self._layout, head, request, self._led_to)
+            rests = committing.read_set(self._layout, head, request)
             if len(conditions) + len(rests.conditions) <= MAX_OPERATIONS:
                 conditions += rests.conditions
             else:
@@ -553,18 +552,6 @@ class OrderedStore(Store):
             except TurnTakenError as taken:
                 return taken
         return None
-
-    def _led_to(self, table: int, index: int, start: bytes, stop: bytes, since: Version) -> Iterable[bytes]:
-        """Return the row keys of a range; one round trip, if this connection has not read the range since."""
-        keys = self._led.row_keys(table, index, start, stop, since)
-        if keys is None:
-            scan = Scan(table, index, start, stop)
-            reading = Reading(self._layout, Hints(), [scan])
-            span = self._layout.span(table, index, start, stop)
-            outcome = self._run(DriverTransaction(then=[Range(*span)]))
-            reading.take(outcome.found)
-            keys = {key for _, key in reading.missing()}
-        return keys
 
     def _validated(self, rests: committing.RequestedReads) -> list[DriverCompare]:
         """Check that everything read is unchanged, and return the conditions for it to stay so. One round trip.
