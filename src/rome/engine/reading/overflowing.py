@@ -42,7 +42,7 @@ def overflow(
         return None
     fetches = prepared.plan.independent(parameters)
     for fetch in fetches:
-        reader.transaction.check_request(to_request(fetch, check))  # before: the application sees an error, too
+        reader.transaction.check_unkept(to_request(fetch, check))  # before: the application sees an error, too
     text, budget = prepared.statement.text, reader.transaction.budget
     made = Overflow(budget.max_bytes // 2)
     try:
