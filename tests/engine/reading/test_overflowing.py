@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rome.dbapi import Connection
 from rome.errors import ConflictError, OperationalError, WorkingSetFullError
+from rome.store.memory import MemoryStore
 from tests.support.databases import Connect
 
 ROWS = 600
@@ -132,8 +134,19 @@ def test_temporary_tables_and_a_changed_schema_are_refused(narrow: Connection) -
         narrow.execute(QUERIES[2])
 
 
-@pytest.mark.parametrize(("change", "conflicts"), [("kind = 4", True), ("kind = 6", False)])
-def test_what_was_read_is_validated(wide: Connection, narrow: Connection, change: str, conflicts: bool) -> None:
+@pytest.mark.parametrize(
+    ("change", "index_trips", "conflicts"), [("kind = 4", 1, True), ("kind = 6", 1, False), ("kind = 6", 2, True)]
+)
+def test_what_was_read_is_validated(
+    wide: Connection,
+    narrow: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    index_trips: int,
+    conflicts: bool,
+) -> None:
+    """To a store that wants to know which rows an index led to, it is the whole table that was read."""
+    monkeypatch.setattr(MemoryStore, "capabilities", replace(MemoryStore.capabilities, index_trips=index_trips))
     sql = "SELECT count(*) FROM t JOIN words ON word = t.name || t.r WHERE kind BETWEEN 1 AND 5"
     narrow.execute(sql).fetchall()
     narrow.execute("INSERT INTO plain VALUES (0, 'mine')")
