@@ -17,7 +17,7 @@ from rome.store.ordered import committing
 from rome.store.ordered.driver import DriverTransaction, Put
 from rome.store.ordered.layout import Layout, database_name, encode, quoted, row_key_of
 from rome.store.ordered.memory import MemoryEngine
-from rome.store.spi import Claim, Reserve
+from rome.store.spi import Claim, Reserve, Retention
 from rome.testing.harness import SnapshotClient, change_catalog, delete, enter, leave, put
 from tests.store.ordered.kit import OrderedMemoryStore, engines
 
@@ -134,3 +134,26 @@ class TestDamage:
         store = OrderedMemoryStore.open(location)
         with pytest.raises(CorruptRecordError, match="commit's record"):
             store.trim()
+
+
+def test_database_of_the_page_can_be_read() -> None:
+    """The stored format stays readable: what the page shows is opened, and has its rows, numbers and ids."""
+    host = token_hex(4)
+    lines = re.findall(r"^    (rome/\S+)  ->  (.*)$", DOCS.read_text(), re.MULTILINE)
+    assert len(lines) > 10
+    pairs = [Put(_unshown(key), _unshown(value)) for key, value in lines]
+    engines[host].run(DriverTransaction(writes=pairs))
+    store = OrderedMemoryStore.open(Location("ordered", "a/b", host=host))
+    client = SnapshotClient(store)
+    assert client.begin().incarnation == b"I" * 16
+    assert client.record(b"\x01") == b"one"
+    assert client.record(b"catalog", table=0) == b"schema"
+    assert store.read(None, (), [Reserve(7, 1), Reserve(8, 1)]).reserved == [2, 6]
+    assert store.resolve(b"A" * 16, 0) == client.snapshot.version, "committed"
+    assert store.resolve(b"D" * 16, 3) is None, "will never be"
+    assert store.retention() == Retention(60.0, 256 * 1024 * 1024)
+    store.close()
+
+
+def _unshown(text: str) -> bytes:
+    return re.sub(rb"<([0-9a-f]{2})>", lambda found: bytes.fromhex(found[1].decode()), text.encode())
