@@ -14,6 +14,7 @@ import rome
 from rome.errors import InterfaceError, SnapshotLostError, SnapshotTooOldError
 from rome.kv import KeyChange, KvDatabase, database, feed
 from rome.kv.watch import FeedPosition
+from rome.store.spi import Snapshot
 from tests.kv.conftest import OpenKv
 
 
@@ -207,3 +208,12 @@ def test_an_aborted_transaction_tells_nothing(db: KvDatabase) -> None:
             tr.put(("k", "a"), 1)
             raise ZeroDivisionError
         assert watch.poll() == []
+
+
+def test_a_position_is_the_least_that_a_replica_must_have(db: KvDatabase) -> None:
+    """Of another process, perhaps; a replica that lags would look like a store that has lost commits."""
+    put(db, "a")
+    here = FeedPosition.parse(db.position())
+    with db.watch(since=str(here)) as watch:
+        assert watch.poll() == []
+        assert watch._store.at_least == Snapshot(here.incarnation, here.version)

@@ -135,6 +135,8 @@ class Watch:
         requests: list[Request] = [Get(FEED, (STATE_KEY,))]
         if before is not None:
             requests.append(scan)
+        if before is not None:  # a replica close by may not have it yet (reads=near)
+            self._store.at_least = Snapshot(before.incarnation, before.version)
         result = self._store.read(None, requests)
         snapshot = result.snapshot
         first = result.answers[0]
