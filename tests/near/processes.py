@@ -11,13 +11,17 @@ _WORK = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
 import rome
+connections = {}
 for line in sys.stdin:
     url, version, statements = json.loads(line)
-    with rome.connect(url) as connection:
+    if url not in connections:
+        connections[url] = rome.connect(url)
+    with connections[url] as connection:
         if version:
             connection.at_least(version)
         rows = [connection.execute(statement).fetchall() for statement in statements]
     print(json.dumps([rows, connection.last_version()]), flush=True)
+for connection in connections.values():
     connection.close()
 """
 

@@ -9,6 +9,7 @@ import pytest
 
 from rome.dbapi import Connection
 from rome.dbapi.url import make_url, parse_url
+from rome.store.etcd import client
 from rome.store.etcd.settings import read_settings
 from tests.near.conftest import MoveClock, Open
 from tests.near.processes import Elsewhere
@@ -30,6 +31,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
         pytest.skip(str(missing))
     with cluster:
         yield cluster
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a machine that does much else."""
+    monkeypatch.setattr(client, "FIRST_ATTEMPT_S", (2.0, 4.0))
 
 
 @pytest.fixture

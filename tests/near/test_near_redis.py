@@ -121,6 +121,25 @@ class TestReplicaThatIsBehind:
             assert far.execute("SELECT v FROM t").fetchall() == [(11,)]
             assert read(near) == {1: 11}
 
+    def test_process_that_is_told_the_version_sees_it(
+        self, near: Connection, replica: NearReplica, primary_url: str, elsewhere: Elsewhere
+    ) -> None:
+        with replica.behind():
+            version = elsewhere.set(primary_url, 11)
+            assert read(near) == {1: 10}
+            near.at_least(version)
+            assert read(near) == {1: 11}
+
+    def test_process_that_tells_its_version_is_seen_by_one_that_reads_near(
+        self, near: Connection, replica: NearReplica, elsewhere: Elsewhere, database: str
+    ) -> None:
+        elsewhere.run(replica.url(database), "SELECT v FROM t")
+        with replica.behind():
+            write(near, 11)
+            old, _ = elsewhere.run(replica.url(database), "SELECT v FROM t")
+            new, _ = elsewhere.run(replica.url(database), "SELECT v FROM t", at_least=rome.last_version(near))
+        assert (old, new) == ([[[10]]], [[[11]]])
+
     def test_transaction_that_writes_is_validated_at_the_primary(
         self, near: Connection, replica: NearReplica, primary_url: str, elsewhere: Elsewhere
     ) -> None:

@@ -38,7 +38,8 @@ class NearReplica:
         self.await_all()
 
     def url(self, database: str, **options: str) -> str:
-        """Of a database at the primary, which is read at the replica."""
+        """Of a database at the primary, which is read at the replica; with time for a machine that does much else."""
+        options = {"near_timeout": "2", **options}
         more = "".join(f"&{name}={value}" for name, value in options.items())
         near = f"{self.server.host}:{self.server.port}"
         return f"rome+redis://{self.primary.host}:{self.primary.port}/{database}?reads=near&near={near}{more}"
