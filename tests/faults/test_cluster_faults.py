@@ -27,7 +27,7 @@ from tests.support.servers import Flavour
 
 CLIENTS = 3
 SLOT = 0
-NODE_TIMEOUT_MS = 1000
+NODE_TIMEOUT_MS, NO_FAILOVER_MS = 1000, 30_000
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -96,7 +96,7 @@ def test_slot_moved_key_by_key(flavour: Flavour, tmp_path: Path) -> None:
             time.sleep(0.02)
         move.finish()
 
-    with running(Cluster(flavour, tmp_path, 3)) as cluster, writing(cluster, tmp_path) as clients:
+    with running(Cluster(flavour, tmp_path, 3, 0, NO_FAILOVER_MS)) as cluster, writing(cluster, tmp_path) as clients:
         verdict = clients.survive(strike)
     assert not verdict.lost
     assert not verdict.told[Told.MISSED]
@@ -110,7 +110,7 @@ def test_slot_moved_at_once(tmp_path: Path) -> None:
         move_slot_at_once(cluster, SLOT, cluster.nodes[(number + 1) % 2])
 
     with (
-        running(Cluster("valkey", tmp_path, 3, [1, 1])) as cluster,
+        running(Cluster("valkey", tmp_path, 3, [1, 1], NO_FAILOVER_MS)) as cluster,
         writing(cluster, tmp_path, wait_replicas="1", wait_timeout="1") as clients,
     ):
         verdict = clients.survive(strike)

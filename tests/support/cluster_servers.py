@@ -119,6 +119,10 @@ class Cluster:
                     return next(each for each in self.nodes if (each.host, each.port) == (host, port))
         return None
 
+    def primaries(self) -> list[Server]:
+        """The nodes that are primaries now."""
+        return [node for node in self.nodes if "master" in facts_of(node, "INFO", "replication")["role"]]
+
     def location(self, database: str, node: int = 0, **options: str) -> Location:
         """A database, found through one of the nodes."""
         named = self.nodes[node]
@@ -217,7 +221,7 @@ def move_slot(cluster: Cluster, slot: int, target: Server | None = None) -> Serv
     """Move a slot with all that is in it, key by key; returns where it is now, by default another node than before."""
     source = cluster.owner(slot)
     assert source is not None
-    target = target or next(node for node in cluster.nodes[: cluster.shards] if node is not source)
+    target = target or next(node for node in cluster.primaries() if node is not source)
     SlotMove(cluster, slot, source, target).begin().finish()
     await_that(lambda: all(cluster.owner(slot, asked=node) is target for node in cluster.nodes))
     return target
@@ -227,7 +231,21 @@ def move_slot_at_once(cluster: Cluster, slot: int, target: Server | None = None)
     """The same as one step, as Valkey 9 does it."""
     source = cluster.owner(slot)
     assert source is not None
-    target = target or next(node for node in cluster.nodes[: cluster.shards] if node is not source)
-    send_to(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", cluster.id_of(target))
-    await_that(lambda: cluster.owner(slot, asked=source) is target)
+    target = target or next(node for node in cluster.primaries() if node is not source)
+    command = ("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", cluster.id_of(target))
+    send_to(source, *command)
+    deadline = time.monotonic() + WAIT_S
+    while cluster.owner(slot, asked=source) is not target:
+        assert time.monotonic() < deadline, "the slot does not move"
+        if _state_of_last_move(source) in ("failed", "cancelled"):  # a server gives up what takes it too long
+            send_to(source, *command)
+        time.sleep(0.02)
     return target
+
+
+def _state_of_last_move(source: Server) -> str:
+    moves = send_to(source, "CLUSTER", "GETSLOTMIGRATIONS")
+    if not moves:
+        return ""
+    words = [text_of(word) for word in moves[0] if isinstance(word, bytes | str)]
+    return words[words.index("state") + 1]

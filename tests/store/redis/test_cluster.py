@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from secrets import token_hex
+from typing import Any
 
 import pytest
 import redis
@@ -27,7 +28,7 @@ from rome.errors import (
 )
 from rome.store.location import Location
 from rome.store.option_values import Address
-from rome.store.redis import RedisStore, primary, scripts
+from rome.store.redis import RedisStore, primary, scripts, store
 from rome.store.redis.cluster import SlotRange, ask_slots
 from rome.store.redis.failures import SlotMovedError
 from rome.store.redis.link import Command, Reply
@@ -133,6 +134,24 @@ class TestPrimaryIsFound:
         monkeypatch.setattr(primary, "_owner", lambda ranges, slot: (wrong.host, wrong.port))
         client = connect(place)
         assert link_of(client).server == f"{owner.host}:{owner.port}"
+
+    def test_not_when_its_slot_moves_between_the_greeting_and_what_follows(
+        self, cluster: Cluster, connect: Open, place: Location, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connect(place).write(put(b"a"))
+        move_slot(cluster, _slot(place))  # so that the incarnation must be renewed
+        greet = store.greet
+
+        def greet_and_move(*arguments: Any) -> Any:
+            greeted = greet(*arguments)
+            move_slot(cluster, _slot(place))
+            return greeted
+
+        monkeypatch.setattr(store, "greet", greet_and_move)
+        with pytest.raises(StoreBusyError, match="being moved"):
+            RedisStore.open(place)
+        monkeypatch.undo()
+        connect(place)
 
     def test_not_when_nodes_send_a_client_to_each_other(
         self, cluster: Cluster, place: Location, monkeypatch: pytest.MonkeyPatch

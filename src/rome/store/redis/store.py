@@ -435,6 +435,11 @@ class RedisStore(Store):
                 self._refuse([b"format", stored], 0)
             if not self.only_reads:
                 health.warn()
+        except SlotMovedError as moved:  # since the greeting
+            self._disconnect()
+            if not self._settings.cluster:
+                raise
+            raise StoreBusyError(f"{self._server}: {MOVING}") from moved
         except BaseException:
             self._disconnect()
             raise
