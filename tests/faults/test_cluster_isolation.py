@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Self
 
 import pytest
@@ -30,7 +31,8 @@ class Strikes:
     def __init__(self, cluster: Cluster, *, at_once: bool) -> None:
         self.count = 0
         self._cluster = cluster
-        self._ways = (self._hand_over, move_slot_at_once if at_once else move_slot, self._kill)
+        move: Callable[[Cluster, int], object] = move_slot_at_once if at_once else move_slot
+        self._ways: tuple[Callable[[Cluster, int], object], ...] = self._hand_over, move, self._kill
         self._over = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="strikes")
