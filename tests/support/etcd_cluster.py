@@ -12,6 +12,7 @@ import json
 import re
 import shutil
 import threading
+import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -188,17 +189,21 @@ class EtcdCluster:
             self._try("remove", ID=str(lost))
         while all(url not in each.peer_urls for each in self._listed()):
             self._try("add", peerURLs=[url])
+        now = {each.id for each in self._listed()}
+        for other in self.members:  # the new one ends at once where a member that it asks does not expect it yet
+            while other is not member and {each.id for each in self._listed(other)} != now:
+                time.sleep(0.05)
         self._ids = {}
         new = self._member(member.name, {"initial-cluster-state": "existing"})
         new.port = member.port
         self.members[self.members.index(member)] = new
         return new.start()
 
-    def _listed(self) -> Sequence[Any]:
-        """What the leader knows of the members."""
+    def _listed(self, by: Member | None = None) -> Sequence[Any]:
+        """What a member knows of the members; without one the leader."""
         while True:
             with suppress(StoreUnavailableError):
-                members: Sequence[Any] = ask(self.leader(), MEMBER_LIST, MemberListRequest()).members
+                members: Sequence[Any] = ask(by or self.leader(), MEMBER_LIST, MemberListRequest()).members
                 return members
 
     def _try(self, change: str, **message: object) -> None:
