@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 import warnings
@@ -57,6 +58,7 @@ class SiteClient:
     def __init__(self, site: Site, url: str) -> None:
         site.enter()
         warnings.simplefilter("ignore")
+        logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)  # a lost node is what is looked for, not news
         self._number = site.number
         self._engine = sa.create_engine(url, pool_size=3)
         self._serial = itertools.count(1)

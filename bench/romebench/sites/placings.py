@@ -96,7 +96,7 @@ class Outage:
 OUTAGES = (
     Outage("etcd-near-leader-elsewhere", ETCD, "etcd's leader", _NEAR, leads=True),
     Outage("etcd-near-leader-here", ETCD, "a follower of etcd", _NEAR),
-    Outage("redis-near", REDIS, "Redis's primary", _NEAR),
+    Outage("redis-near", REDIS, "Redis's primary", {**_NEAR, "read_timeout": "3"}),
     Outage("galera", GALERA, "a Galera node"),
     Outage("galera-wan", GALERA, "a Galera node, with the timeouts that Galera advises for WAN,", wan_advice=True),
 )

@@ -28,7 +28,7 @@ from romebench.worker import Worker
 _BOOT_LIMIT_S = 60
 _TRIPS_LIMIT = 2_000
 """More round trips than any boot takes."""
-_START_TIMEOUT_S = 300.0
+_START_TIMEOUT_S = 600.0
 
 
 class NovaSession:
