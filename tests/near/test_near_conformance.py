@@ -16,7 +16,7 @@ from tests.support.etcd_servers import Member
 from tests.support.replicas import NearReplica
 
 
-@pytest.fixture(params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("redis", "valkey", "etcd")])
+@pytest.fixture(params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("redis", "etcd")])
 def store_under_test(request: pytest.FixtureRequest) -> StoreUnderTest:
     if request.param == "etcd":
         member: Member = request.getfixturevalue("etcd_member")
@@ -25,7 +25,7 @@ def store_under_test(request: pytest.FixtureRequest) -> StoreUnderTest:
         )
     if request.cls is TestRandomHistories:
         pytest.skip("a replica learns later than the model that a snapshot is refused")
-    servers: NearReplica = request.getfixturevalue(f"{request.param}_replica")
+    servers: NearReplica = request.getfixturevalue("redis_replica")
     servers.link.delay_s = 0.002
     near = {"reads": "near", "near": f"{servers.server.host}:{servers.server.port}"}
 

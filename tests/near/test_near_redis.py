@@ -12,6 +12,7 @@ import rome
 from rome.dbapi import Connection
 from rome.errors import ConflictError, StoreUnavailableError
 from rome.store.redis import RedisStore
+from rome.store.redis import near as redis_near
 from rome.store.spi import BEYOND, ORDER_INDEX, Scan, ScanResult, Snapshot
 from rome.testing.harness import SnapshotClient, put
 from tests.near.conftest import MoveClock, Open
@@ -344,6 +345,21 @@ def test_replica_is_found_by_what_the_primary_says(
     found = open_url(f"{primary_url}?reads=near")
     read(found)
     assert cost(found, lambda: read(found)) == Trips(0, 1)
+
+
+def test_replicas_that_cannot_be_reached_are_looked_for_once(
+    near: Connection, replica: NearReplica, primary_url: str, open_url: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+
+    def find_none(addresses: object, timeout_s: float) -> None:
+        looked.append(addresses)
+
+    monkeypatch.setattr(redis_near, "first_to_answer", find_none)
+    for _ in range(2):
+        alone = open_url(f"{primary_url}?reads=near")
+        assert cost(alone, lambda: read(alone)) == Trips(1, 0)  # noqa: B023
+    assert looked == [[("127.0.0.1", replica.server.port)]]
 
 
 def test_near_reads_write_nothing_at_a_server_that_was_promoted(near: Connection, replica: NearReplica) -> None:

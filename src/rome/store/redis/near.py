@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
 from rome.errors import ConflictError, Error, SnapshotLostError, StoreBusyError
 from rome.store.location import Location
-from rome.store.near import NearServer, first_to_answer, near_server
+from rome.store.near import NearServer, clock, first_to_answer, near_server
 from rome.store.option_values import Address
 from rome.store.redis.health import Health, parse_info
 from rome.store.redis.link import Command, Reply
@@ -31,7 +31,13 @@ WAIT_SHARE, MOST_WAIT_S = 0.5, 0.1
 """How long to wait for it in all: a share of a trip to the primary, which sends to replicas at the moment at which it
 answers us; and the most."""
 
+SEARCH_EVERY_S = 30.0
+"""After no replica of the primary's could be reached, new connections do not look for one for so long."""
+
 _PING = b"PING\r\n"
+
+_none_until: dict[Hashable, float] = {}
+"""By place."""
 
 
 class ReplicaStore(RedisStore):
@@ -91,9 +97,7 @@ class NearReads:
     def primary_is(self, incarnation: bytes, health: Health | None = None) -> None:
         """Note what the primary says: the database's incarnation, and its replicas, of which the nearest is taken."""
         if health is not None and self._settings.near is None and (self._server is None or not self._server.is_up()):
-            found = first_to_answer(health.replicas, self._settings.near_timeout_s)
-            self.close()
-            self._server = None if found is None else self._shared(found)
+            self._choose(health.replicas)
         if self._server is not None:
             self._server.incarnation = incarnation
 
@@ -164,6 +168,15 @@ class NearReads:
             self._trips_before += self._store.round_trips
             self._store.close()
             self._store = None
+
+    def _choose(self, replicas: Sequence[Address]) -> None:
+        if clock() < _none_until.get(self._place, 0.0):
+            return
+        found = first_to_answer(replicas, self._settings.near_timeout_s)
+        if found is None:
+            _none_until[self._place] = clock() + SEARCH_EVERY_S
+        self.close()
+        self._server = None if found is None else self._shared(found)
 
     def _shared(self, address: Address) -> NearServer:
         max_lag_s = self._settings.near_max_lag_s
