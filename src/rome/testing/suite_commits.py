@@ -496,11 +496,14 @@ class TestDrop:
         assert client.count() == 1497
         assert client.count(1) == 300
 
-    def test_older_snapshot_is_refused_after_a_drop(self, connect: Connect, client: SnapshotClient) -> None:
+    def test_older_snapshot_is_refused_after_a_drop(
+        self, connect: Connect, client: SnapshotClient, store_under_test: StoreUnderTest
+    ) -> None:
         old = connect()
         seen = old.begin().version
         client.write(Drop(1), change_catalog())
-        with pytest.raises((CatalogChangedError, SnapshotLostError)):
-            old.scan()
+        if not store_under_test.reads_near:  # a near server may not know of it yet
+            with pytest.raises((CatalogChangedError, SnapshotLostError)):
+                old.scan()
         with pytest.raises((CatalogChangedError, SnapshotLostError)):
             old.commit(put(b"z", was=0), read=[RangeCheck(1, 0, b"", BEYOND, seen, rows=True)])
