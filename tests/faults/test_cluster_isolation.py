@@ -19,7 +19,7 @@ from tests.support.servers import Flavour
 
 LEVELS = ("SERIALIZABLE", "SNAPSHOT", "READ COMMITTED", "AUTOCOMMIT")
 PROCESSES, TRANSACTIONS, KEYS = 3, 300, 4
-RECOVERY_S = 2.0
+RECOVERY_S = 5.0
 SLOT = 0
 
 pytestmark = pytest.mark.timeout(3600)
