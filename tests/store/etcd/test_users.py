@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +93,14 @@ def test_token_that_expires_is_renewed(start_member: Callable[..., Member], tmp_
         time.sleep(1.2)
         assert connection.execute("SELECT count(*) FROM t").fetchone() == (number + 1,)
     connection.close()
+
+
+def test_logs_have_neither_password_nor_token(guarded: tuple[Member, str], caplog: pytest.LogCaptureFixture) -> None:
+    """hpack, a library of ours, logs the headers of each request at DEBUG."""
+    with caplog.at_level(logging.DEBUG):
+        rome.create_database(guarded[1])
+    assert "nova-secret" not in caplog.text
+    assert not [record for record in caplog.records if record.name.startswith(("hpack", "h2"))]
 
 
 def test_password_that_was_changed_is_told(guarded: tuple[Member, str]) -> None:

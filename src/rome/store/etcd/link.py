@@ -6,6 +6,7 @@ plain socket waits, so waiting is cooperative wherever the socket is.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import ssl
@@ -21,6 +22,10 @@ from h2.settings import SettingCodes, Settings
 from msgspec import Struct
 
 from rome.store.option_values import Address, shown
+
+_hpack = logging.getLogger("hpack")
+if _hpack.level == logging.NOTSET:  # at DEBUG it logs each byte of the headers, tokens included
+    _hpack.setLevel(logging.INFO)
 
 WINDOW_BYTES = 2**30
 """How much of an answer the server may send before it waits for us: more than any answer has."""
