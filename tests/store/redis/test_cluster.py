@@ -140,7 +140,7 @@ class TestPrimaryIsFound:
     ) -> None:
         connect(place).write(put(b"a"))
         move_slot(cluster, _slot(place))  # so that the incarnation must be renewed
-        greet = store.greet
+        greet = primary.greet
 
         def greet_and_move(*arguments: Any) -> Any:
             greeted = greet(*arguments)
