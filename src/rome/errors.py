@@ -470,9 +470,14 @@ class AuthenticationError(OperationalError):
 
 
 class TransactionTooLargeError(OperationalError):
-    """The transaction writes more than the limit. Nothing was written."""
+    """The transaction writes more than the limit. Nothing was written.
+
+    Attributes:
+        limit: the store's own limit, in words; empty if it is one that the URL sets.
+    """
 
     sqlstate = "54000"
+    limit = ""
 
 
 class IdsExhaustedError(OperationalError):

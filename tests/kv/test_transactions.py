@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy
 
 import rome
 import rome.kv
@@ -18,6 +20,7 @@ from rome.errors import (
     WorkingSetFullError,
 )
 from rome.kv import KvDatabase, KvTransaction
+from rome.store.registry import store_class
 from tests.kv.conftest import OpenKv
 
 
@@ -317,6 +320,22 @@ def test_a_transaction_that_is_too_large_is_refused_in_kv_words(open_kv: OpenKv)
     with pytest.raises(TransactionTooLargeError, match=r"writes 20 keys, .* at most 10 rows"), db.transaction() as tr:
         for number in range(20):
             tr.put(("k", number), number)
+    assert everything(db) == []
+
+
+def test_a_transaction_beyond_the_limit_of_the_store_is_refused_in_kv_words(
+    open_kv: OpenKv, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = open_kv()
+    store = store_class(sqlalchemy.make_url(url).drivername.removeprefix("rome+"))
+    monkeypatch.setattr(store, "capabilities", replace(store.capabilities, max_commit_bytes=5_000))
+    with (
+        pytest.raises(TransactionTooLargeError, match=r"writes 2 keys, .*the store takes 5,000 bytes") as caught,
+        db.transaction() as tr,
+    ):
+        tr.put(("k", 1), "x" * 4000)
+        tr.put(("k", 2), "x" * 4000)
+    assert "URL" not in str(caught.value)
     assert everything(db) == []
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from rome.errors import CommitAbortedError, CommitUnknownError, ConflictError
+from rome.errors import CommitAbortedError, CommitUnknownError, ConflictError, TransactionTooLargeError
 from rome.store.location import Location
 from rome.store.memory import MemoryStore
 from rome.store.spi import BEYOND, Reserve
@@ -136,6 +136,16 @@ def test_a_new_snapshot_sees_what_came_and_validates_what_was_read_before(store:
     assert transaction.renewed
     with pytest.raises(ConflictError):
         commit_new_row(transaction)
+
+
+def test_what_the_store_refuses_is_told_with_what_the_transaction_writes(store: FaultyStore) -> None:
+    def refuse() -> None:
+        raise TransactionTooLargeError("a flag of the server")
+
+    store.before_commit = refuse
+    with pytest.raises(TransactionTooLargeError, match=r"1 rows, .*; a flag of the server\. One row") as caught:
+        commit_new_row(Transaction(store))
+    assert caught.value.limit == "a flag of the server"
 
 
 class TestRangeRows:

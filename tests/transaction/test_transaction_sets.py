@@ -95,6 +95,18 @@ class TestWriteSet:
             writes.check_size(CommitLimits())
         writes.check_size(CommitLimits(bytes=MAX_COMMIT_BYTES + 1))
 
+    def test_limit_of_the_store_is_not_one_that_the_url_raises(self) -> None:
+        writes = WriteSet()
+        writes.put(1, b"a", b"x" * 60)
+        writes.put(1, b"b", b"x" * 60)
+        writes.check_size(CommitLimits(), 122)
+        with pytest.raises(
+            TransactionTooLargeError, match=r"2 rows.*the store takes 121 bytes.*smaller parts"
+        ) as caught:
+            writes.check_size(CommitLimits(), 121)
+        assert caught.value.limit == "the store takes 121 bytes in one commit, at most"
+        assert "URL" not in str(caught.value)
+
     def test_entries_are_limited_like_rows(self) -> None:
         writes = WriteSet()
         for number in range(20):

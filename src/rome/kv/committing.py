@@ -86,7 +86,7 @@ def commit(
             raise
         except TransactionTooLargeError as large:
             turn.leave()
-            raise TransactionTooLargeError(_in_parts(view, limits)) from large
+            raise TransactionTooLargeError(_in_parts(view, limits, large.limit)) from large
         except Error:
             turn.leave()
             raise
@@ -126,11 +126,16 @@ def _settle(view: RecordView, interruption: BaseException) -> None:
     )
 
 
-def _in_parts(view: RecordView, limits: CommitLimits) -> str:
+def _in_parts(view: RecordView, limits: CommitLimits, limit: str) -> str:
+    """Return what to say of a transaction beyond the URL's limits, or beyond the store's own `limit`."""
     size = sum(len(key) + len(record or b"") for rows in view.writes.rows.values() for key, record in rows.items())
+    written = (
+        f"the transaction writes {len(view.changes):,} keys, with the entries of their indexes, and {size:,} bytes"
+    )
+    if limit:
+        return f"{written}; {limit}. Write in parts, each in a transaction of its own"
     return (
-        f"the transaction writes {len(view.changes):,} keys, with the entries of their indexes, and {size:,} bytes; at "
-        f"most {limits.rows:,} rows and {limits.bytes:,} bytes can be committed at once. Write in parts, each in a "
-        "transaction of its own; or raise max_commit_rows or max_commit_bytes in the URL (others wait while such a "
-        "commit runs)"
+        f"{written}; at most {limits.rows:,} rows and {limits.bytes:,} bytes can be committed at once. Write in parts, "
+        "each in a transaction of its own; or raise max_commit_rows or max_commit_bytes in the URL (others wait while "
+        "such a commit runs)"
     )

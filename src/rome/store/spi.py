@@ -281,6 +281,10 @@ class Capabilities:
     """How many round trips a scan of an index other than the order index may take. 2: one brings the entries, and
     another the rows that they lead to. Such a store may guess the rows, and ask for them in the first. Commits tell it
     which rows they have read through an index (`CommitRequest.range_rows`)."""
+    max_commit_bytes: int | None = None
+    """The most bytes of keys and records in one commit, whatever the URL says; None for no limit of the store's own. A
+    limit that only the server knows, such as one on operations, is not here: `commit` raises TransactionTooLargeError,
+    which names it."""
 
 
 class Store(ABC):
@@ -384,6 +388,8 @@ class Store(ABC):
             CommitUnknownError: the connection broke after sending; everything was applied, or nothing.
             StoreUnavailableError: nothing was sent.
             StoreFullError, StoreReadOnlyError: nothing was written.
+            TransactionTooLargeError: the store or its server takes no commit of this size; nothing was written. The
+            message says what the limit is and how to raise it.
             NotReplicatedError: it was applied, but on too few replicas.
 
         Cost: one round trip; O(reads + writes + changes inside what was read).

@@ -14,6 +14,7 @@ from rome.errors import (
     ConflictError,
     IdsExhaustedError,
     SnapshotLostError,
+    TransactionTooLargeError,
 )
 from rome.store.spi import (
     BEYOND,
@@ -119,6 +120,23 @@ class TestCommit:
         client.begin()
         assert {row.version for row in client.scan()} == {version}
         assert client.keys(2) == keys
+
+    def test_commit_beyond_the_limit_of_the_store_writes_nothing(
+        self, connect: Connect, store_under_test: StoreUnderTest
+    ) -> None:
+        most = store_under_test.store.capabilities.max_commit_bytes
+        if most is None:
+            pytest.skip("no limit of its own")
+        client = connect()
+        client.begin()
+        requests = [client.request(put(b"b", was=0), put(b"a", bytes(size), was=0)) for size in (most, most * 15 // 16)]
+        with pytest.raises(TransactionTooLargeError):
+            client.store.commit(requests[0])
+        client.begin()
+        assert client.keys() == []
+        client.store.commit(requests[1])
+        client.begin()
+        assert client.keys() == [b"a", b"b"]
 
     def test_index_entry_may_move_in_the_commit_that_puts_its_row(self, connect: Connect) -> None:
         client = connect()

@@ -20,6 +20,7 @@ from rome.errors import (
     Error,
     NotReplicatedError,
     OperationalError,
+    TransactionTooLargeError,
 )
 from rome.store.seen import VERSIONS, saw
 from rome.store.spi import (
@@ -440,11 +441,11 @@ class Transaction:
             ConflictError: nothing was written. After a TurnTakenError the same commit may be tried again.
             CommitAbortedError: nothing was written; the connection was lost.
             CommitUnknownError: the store could not be asked about the commit.
-            TransactionTooLargeError: nothing was sent.
+            TransactionTooLargeError: nothing was written.
 
         Cost: one round trip.
         """
-        writes.check_size(limits)
+        writes.check_size(limits, self._store.capabilities.max_commit_bytes)
         snapshot = self.snapshot or self._store.last_snapshot()
         oldest = self.read_set.oldest()
         if oldest is not None and oldest < snapshot.version:
@@ -478,6 +479,9 @@ class Transaction:
             saw(self._store.place, self._store.last_snapshot())
             self.sent = None
             raise
+        except TransactionTooLargeError as refused:
+            self.sent = None
+            raise writes.beyond_store(str(refused)) from refused
         except Error:  # the caller is told what became of it; after anything else, `settle` finds it out
             self.sent = None
             raise

@@ -86,12 +86,37 @@ class WriteSet(Struct, eq=False):
         """How many rows are put or deleted."""
         return sum(map(len, self.rows.values()))
 
-    def check_size(self, limits: CommitLimits) -> None:
-        """Refuse a commit that would block the store for too long.
+    def check_size(self, limits: CommitLimits, most_bytes: int | None = None) -> None:
+        """Refuse a commit that would block the store for too long, or that it cannot take: more than `most_bytes`.
 
         Raises:
             TransactionTooLargeError: the message says how much it writes, how much is allowed, and what to do.
         """
+        rows, entries, size = self._sizes()
+        if most_bytes is not None and size > most_bytes:
+            raise self.beyond_store(f"the store takes {most_bytes:,} bytes in one commit, at most")
+        most = ENTRIES_PER_ROW * limits.rows
+        if rows > limits.rows or entries > most or size > limits.bytes:
+            way_out, otherwise = self._advice()
+            raise TransactionTooLargeError(
+                f"the transaction writes {rows:,} rows, {entries:,} index entries and {size:,} "
+                f"bytes; at most {limits.rows:,} rows, {most:,} entries and {limits.bytes:,} bytes can be "
+                f"committed at once. {way_out}{otherwise} raise max_commit_rows or max_commit_bytes in the URL (other "
+                "transactions wait while such a commit runs)"
+            )
+
+    def beyond_store(self, limit: str) -> TransactionTooLargeError:
+        """Return the error for a commit beyond the store's own limit, which no option of the URL raises."""
+        rows, entries, size = self._sizes()
+        way_out, _ = self._advice()
+        error = TransactionTooLargeError(
+            f"the transaction writes {rows:,} rows, {entries:,} index entries and {size:,} bytes; {limit}. {way_out}"
+        )
+        error.limit = limit
+        return error
+
+    def _sizes(self) -> tuple[int, int, int]:
+        """Return how many rows, index entries and bytes are written."""
         rows = entries = size = 0
         for table, found in self.rows.items():
             if table != CATALOG_TABLE:  # tables that are made with their rows leave these all the room that is said
@@ -100,24 +125,20 @@ class WriteSet(Struct, eq=False):
         for changed in self.entries.values():
             entries += len(changed)
             size += sum(map(len, chain.from_iterable(changed)))
-        most = ENTRIES_PER_ROW * limits.rows
-        if rows > limits.rows or entries > most or size > limits.bytes:
-            raise TransactionTooLargeError(
-                f"the transaction writes {rows:,} rows, {entries:,} index entries and {size:,} "
-                f"bytes; at most {limits.rows:,} rows, {most:,} entries and {limits.bytes:,} bytes can be "
-                f"committed at once. {self._advice()} raise max_commit_rows or max_commit_bytes in the URL (other "
-                "transactions wait while such a commit runs)"
-            )
+        return rows, entries, size
 
-    def _advice(self) -> str:
-        """How to write less at once. It is not known here whether a row that is put was inserted or updated."""
+    def _advice(self) -> tuple[str, str]:
+        """How to write less at once, and how it goes on where a greater limit would help.
+
+        It is not known here whether a row that is put was inserted or updated.
+        """
         records = [record for table, found in self.rows.items() if table != CATALOG_TABLE for record in found.values()]
         if not records:
-            return "An index is made by one commit: for CREATE INDEX,"
+            return "An index is made by one commit", ": for CREATE INDEX,"
         if len(records) == 1:
-            return "One row cannot be written in parts: for this one,"
+            return "One row cannot be written in parts", ": for this one,"
         if 2 * records.count(None) > len(records):
             parts = DELETE_IN_PARTS
         else:
             parts = f"{INSERT_IN_PARTS}; or {UPDATE_IN_PARTS}"
-        return f"Commit in smaller parts, as rome.bulk does (docs/bulk.md): {parts}; or, for a migration,"
+        return "Commit in smaller parts, as rome.bulk does (docs/bulk.md)", f": {parts}; or, for a migration,"

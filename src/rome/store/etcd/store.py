@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from rome.store.diagnosis import Diagnosis
 from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.diagnosis import diagnose
-from rome.store.etcd.driver import EtcdDriver
+from rome.store.etcd.driver import MAX_BYTES, EtcdDriver
 from rome.store.etcd.settings import OPTIONS, read_settings
 from rome.store.location import Location
 from rome.store.ordered.driver import Driver
@@ -18,7 +18,7 @@ from rome.store.spi import Capabilities
 class EtcdStore(OrderedStore):
     """A connection to one database of an etcd cluster, by way of one member at a time."""
 
-    capabilities = Capabilities(durable=True, shared=True, network=True, index_trips=2)
+    capabilities = Capabilities(durable=True, shared=True, network=True, index_trips=2, max_commit_bytes=MAX_BYTES)
     options = OPTIONS
 
     @classmethod
