@@ -10,6 +10,14 @@ from rome.store.memory import MemoryStore
 from rome.store.spi import ORDER_INDEX, CommitRequest, Version
 from rome.testing.request_rules import check_request
 
+_PLAIN = {name: getattr(MemoryStore, name) for name in ("commit", "capabilities")}
+
+
+def make_memory_plain(patch: pytest.MonkeyPatch) -> None:
+    """Let the memory store be as applications have it, for a test that counts what it does."""
+    for name, value in _PLAIN.items():
+        patch.setattr(MemoryStore, name, value)
+
 
 def make_memory_strict(patch: pytest.MonkeyPatch) -> None:
     """Let every commit to the memory store raise AssertionError if its request breaks a rule."""

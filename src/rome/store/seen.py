@@ -10,13 +10,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable
 from threading import Lock
-from typing import TypeVar
 
 from rome.store.location import Location
 from rome.store.spi import Snapshot, Version
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 
 MAX_DATABASES = 10_000
 """Beyond so many, the one whose version has not risen for the longest time is forgotten."""
@@ -42,18 +38,18 @@ def saw(place: Hashable, snapshot: Snapshot) -> None:
     incarnation, version = snapshot.incarnation, snapshot.version
     if VERSIONS.get(incarnation, -1) >= version and (place is None or _incarnations.get(place) == incarnation):
         return
+    # Others look without the lock: a key must not be away for a moment. Nothing is called here that is not C's, since
+    # every commit comes by.
     with _lock:
-        _keep(VERSIONS, incarnation, max(version, VERSIONS.get(incarnation, 0)))
+        VERSIONS[incarnation] = max(version, VERSIONS.get(incarnation, 0))
+        VERSIONS.move_to_end(incarnation)
+        if len(VERSIONS) > MAX_DATABASES:
+            VERSIONS.popitem(last=False)
         if place is not None:
-            _keep(_incarnations, place, incarnation)
-
-
-def _keep(known: OrderedDict[Key, Value], key: Key, value: Value) -> None:
-    # Others look without the lock: the key must not be away for a moment.
-    known[key] = value
-    known.move_to_end(key)
-    if len(known) > MAX_DATABASES:
-        known.popitem(last=False)
+            _incarnations[place] = incarnation
+            _incarnations.move_to_end(place)
+            if len(_incarnations) > MAX_DATABASES:
+                _incarnations.popitem(last=False)
 
 
 def newest_version(incarnation: bytes) -> Version:

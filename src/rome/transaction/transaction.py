@@ -105,6 +105,7 @@ class Transaction:
         self, store: Store, max_bytes: int = DEFAULT_MAX_BYTES, reference_tables: ReferenceTables = SHARED
     ) -> None:
         self._store = store
+        self._names_range_rows = store.capabilities.index_trips > 1
         self._reference_tables = reference_tables
         self._known: dict[int, ReferenceTable] = {}
         self.references: dict[int, ReferenceTable] = {}
@@ -391,7 +392,7 @@ class Transaction:
                 self.read_set.add_ranges(table_id, 0, [(key, key + BEYOND)], version, rows=False)
         if want.ranges:
             self.read_set.add_ranges(table_id, want.index_id, want.ranges, version, rows=rows)
-            if rows and self._lists_range_rows(table_id, want.index_id):
+            if rows and self._names_range_rows and self._lists_range_rows(table_id, want.index_id):
                 for bounds in want.ranges:
                     keys = self.cache.covering(table_id, want.index_id, *bounds)
                     assert keys is not None, "a range that was not read"
@@ -403,13 +404,17 @@ class Transaction:
 
         Where the store wants to know which they are, COMMIT validates all rows of the table.
         """
-        if want.check is Validation.ROWS and self._lists_range_rows(want.table_id, want.index_id):
+        if (
+            want.check is Validation.ROWS
+            and self._names_range_rows
+            and self._lists_range_rows(want.table_id, want.index_id)
+        ):
             self.check_request(ReadRequest(want.table_id, ORDER_INDEX, (), (EVERYTHING,), Validation.ROWS))
         self.check_request(want)
 
     def _lists_range_rows(self, table_id: int, index_id: int) -> bool:
-        """Whether COMMIT must name the rows to which ranges of an index led."""
-        if index_id == ORDER_INDEX or self._store.capabilities.index_trips == 1:
+        """Whether COMMIT must name the rows to which ranges of an index led, at a store that wants such names."""
+        if index_id == ORDER_INDEX:
             return False
         return EVERYTHING not in self.read_set.ranges.get((table_id, ORDER_INDEX, True), ())
 
@@ -419,7 +424,7 @@ class Transaction:
             version = 0 if self.snapshot is None else self.snapshot.version
             rows = check is Validation.ROWS
             self.read_set.add_ranges(scan.table_id, scan.index_id, scan.covered, version, rows=rows)
-            if rows and scan.rows and self._lists_range_rows(scan.table_id, scan.index_id):
+            if rows and scan.rows and self._names_range_rows and self._lists_range_rows(scan.table_id, scan.index_id):
                 keys = [row.key for row in scan.rows]
                 self.read_set.add_range_rows(scan.table_id, keys, dict(_by_key(scan.rows)))
 
