@@ -561,8 +561,8 @@ class TestNearReads:
     """Processes 0 and 1 read near: what only reads may be old, and runs backwards in no process."""
 
     @staticmethod
-    def near(*transactions: RecordedTransaction) -> list[tuple[AnomalyKind, Order]]:
-        found = check(make_history(Setting("lists", SERIALIZABLE, near=2), transactions))
+    def near(*transactions: RecordedTransaction, level: str = SERIALIZABLE) -> list[tuple[AnomalyKind, Order]]:
+        found = check(make_history(Setting("lists", level, near=2), transactions))
         return [(each.kind, each.order) for each in found.forbidden]
 
     def test_a_read_may_be_old(self) -> None:
@@ -591,6 +591,16 @@ class TestNearReads:
         missed = ok(read(1, []), append(2, 20), at=LAST, process=1)
         seen = ok(read(1, [10]), at=(8000, 9000), process=0)
         assert self.near(wrote, old, missed, seen) == [(AnomalyKind.STALE_READ, Order.REALTIME)]
+
+    @pytest.mark.parametrize("level", ["SNAPSHOT", "READ COMMITTED"])
+    def test_what_writes_may_have_read_old_rows_where_reads_are_not_validated(self, level: str) -> None:
+        wrote, missed = ok(append(1, 10)), ok(read(1, []), append(2, 20), at=LATER, process=1)
+        seen = ok(read(1, [10]), at=LAST, process=0)
+        assert self.near(wrote, missed, seen, level=level) == []
+        far = ok(read(1, []), append(2, 20), at=LATER, process=2)
+        assert (AnomalyKind.STALE_READ, Order.REALTIME) in self.near(wrote, far, seen, level=level)
+        seen, missed = ok(read(1, [10]), at=LATER, process=1), ok(read(1, []), append(2, 20), at=LAST, process=1)
+        assert (AnomalyKind.STALE_READ, Order.PROCESS) in self.near(wrote, seen, missed, level=level)
 
     def test_old_reads_are_serializable(self) -> None:
         first, second = ok(append(1, 10)), ok(append(2, 20))

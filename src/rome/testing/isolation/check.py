@@ -27,6 +27,9 @@ INFERENCES: dict[str, Callable[[History], Findings]] = {
 JUDGED_BY_TIME = ("counters", "stock")
 """The workloads of which a read alone does not show which writes came before it."""
 
+_READS_NOT_VALIDATED = frozenset(["SNAPSHOT", "READ COMMITTED"])
+"""The levels at which a transaction that writes may have read what was replaced since."""
+
 
 @dataclass(frozen=True)
 class IsolationVerdict:
@@ -57,8 +60,9 @@ def check(history: History, *, realtime: bool = True) -> IsolationVerdict:
     only as far as they were read, since it is then not known which version a transaction replaced). What a failed
     transaction saw must be as consistent as what a read-only transaction saw.
 
-    With near reads, "strictly" and "strong" hold for transactions that write. Those that only read take their places in
-    the same order, but perhaps earlier ones, and those of one process in its order.
+    With near reads, "strictly" holds for transactions that write. Those that only read take their places in the same
+    order, but perhaps earlier ones, and those of one process in its order. At SNAPSHOT and READ COMMITTED, which do not
+    validate what was read, so do those that write.
 
     Args:
         realtime: whether the clocks of all processes can be compared. Counters and stock need that.
@@ -88,10 +92,12 @@ def check(history: History, *, realtime: bool = True) -> IsolationVerdict:
 def _anomalies(history: History, realtime: bool) -> list[Anomaly]:
     findings = INFERENCES[history.setting.workload](history)
     if findings.edges:
-        edges = [*findings.edges, *time_edges(history.transactions, realtime=realtime, near=history.setting.near)]
-        for kind, order, cycle in find_cycles(edges):
+        near, writers_too = history.setting.near, history.setting.level in _READS_NOT_VALIDATED
+        order = time_edges(history.transactions, realtime=realtime, near=near, writers_too=writers_too)
+        edges = [*findings.edges, *order]
+        for kind, breaks, cycle in find_cycles(edges):
             names = tuple(history.transactions[edge.before].name for edge in cycle)
-            findings.anomalies.append(Anomaly(kind, names, tuple(_told(cycle, history.transactions)), order))
+            findings.anomalies.append(Anomaly(kind, names, tuple(_told(cycle, history.transactions)), breaks))
     return findings.anomalies
 
 

@@ -8,7 +8,9 @@ from rome.testing.isolation.graph import Dependency, Edge
 from rome.testing.isolation.history import RecordedTransaction
 
 
-def time_edges(transactions: Sequence[RecordedTransaction], *, realtime: bool = True, near: int = 0) -> Iterator[Edge]:
+def time_edges(
+    transactions: Sequence[RecordedTransaction], *, realtime: bool = True, near: int = 0, writers_too: bool = False
+) -> Iterator[Edge]:
     """The order of each process's transactions and, if `realtime`, of all; without edges that follow from others.
 
     A transaction that ended at an unknown time comes before no other.
@@ -17,12 +19,13 @@ def time_edges(transactions: Sequence[RecordedTransaction], *, realtime: bool = 
         transactions: in the order in which they began. Failed ones take no part.
         near: processes with a lower number read near: their transactions that wrote nothing may be older than real time
             says.
+        writers_too: the same of those that wrote, since their level does not validate what they have read.
 
     Cost: O(transactions x how many were in progress at once).
     """
     yield from _process_order(transactions)
     if realtime:
-        yield from _real_time(transactions, near)
+        yield from _real_time(transactions, near, writers_too)
 
 
 def _process_order(transactions: Sequence[RecordedTransaction]) -> Iterator[Edge]:
@@ -38,7 +41,7 @@ def _process_order(transactions: Sequence[RecordedTransaction]) -> Iterator[Edge
         last[transaction.process] = place
 
 
-def _real_time(transactions: Sequence[RecordedTransaction], near: int) -> Iterator[Edge]:
+def _real_time(transactions: Sequence[RecordedTransaction], near: int, writers_too: bool) -> Iterator[Edge]:
     """Edges from each transaction of the frontier: the ended ones that no other ended one follows.
 
     Nothing comes before a near read, so it also takes nobody's place in the frontier.
@@ -55,7 +58,7 @@ def _real_time(transactions: Sequence[RecordedTransaction], near: int) -> Iterat
         if ends:
             frontier -= before.pop(place)
             frontier.add(place)
-        elif transactions[place].process < near and not _writes(transactions[place]):
+        elif transactions[place].process < near and (writers_too or not _writes(transactions[place])):
             before[place] = frozenset()
         else:
             before[place] = frozenset(frontier)
