@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from select import select
 import pytest
 
 import rome
+from rome.cli.line_editor import LineEditor
+from rome.cli.shell import Shell
 
 COMMAND = [sys.executable, "-m", "rome", "shell"]
 
@@ -55,14 +56,6 @@ class Typed:
                 self.seen += os.read(self.master, 65536).decode()
         before, _, self.seen = self.seen.partition(text)
         return before + text
-
-    def interrupt(self, prompt: str) -> None:
-        """Press Ctrl-C until the prompt is there again: Python misses one that comes while readline handles a key."""
-        while prompt not in self.seen:
-            self.process.send_signal(signal.SIGINT)
-            while prompt not in self.seen and select([self.master], [], [], 10)[0]:
-                self.seen += os.read(self.master, 65536).decode()
-        self.expect(prompt)
 
     def end(self) -> int:
         self.type("\\q\n")
@@ -129,13 +122,48 @@ def test_at_a_terminal_errors_do_not_end_it(shell: Typed) -> None:
     assert shell.end() == 0
 
 
-def test_ctrl_c_discards_the_line(shell: Typed) -> None:
-    shell.type("SELECT 'not")
-    shell.expect("SELECT 'not")
-    shell.interrupt("servers.rome=> ")
-    shell.type("SELECT 'yes' AS said;\n")
-    shell.expect("said\r\nyes")
-    assert shell.end() == 0
+class Script(LineEditor):
+    """Types lines, and presses Ctrl-C where the script has an exception."""
+
+    def __init__(self, *lines: str | type[BaseException]) -> None:
+        self._lines = iter(lines)
+
+    def line(self, prompt: str) -> str:
+        found = next(self._lines, EOFError)
+        if isinstance(found, str):
+            return found
+        raise found
+
+
+def test_ctrl_c_discards_what_was_typed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    connection = rome.connect(url, isolation_level="AUTOCOMMIT")
+    shell = Shell(connection, "servers", interactive=True)
+    shell._editor = Script("SELECT 'not", KeyboardInterrupt, "SELECT 'yes' AS said;")
+    assert shell.run() == 0
+    connection.close()
+    assert capsys.readouterr().out.endswith("said\nyes\n(1 row)\n")
+
+
+def test_ctrl_c_ends_a_statement_and_not_the_shell(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = rome.connect(url, isolation_level="AUTOCOMMIT")
+    shell = Shell(connection, "servers", interactive=True)
+    shell._editor = Script("SELECT 1;", "SELECT 'yes' AS said;")
+    run = shell.statement
+    interrupted = iter([KeyboardInterrupt])
+
+    def statement(text: str) -> None:
+        for error in interrupted:
+            raise error
+        run(text)
+
+    monkeypatch.setattr(shell, "statement", statement)
+    assert shell.run() == 0
+    connection.close()
+    seen = capsys.readouterr()
+    assert "interrupted" in seen.err
+    assert seen.out.endswith("said\nyes\n(1 row)\n")
 
 
 def test_tab_completes_names_and_the_history_lasts(shell: Typed, tmp_path: Path) -> None:
