@@ -416,6 +416,37 @@ def test_a_unique_index_that_objects_forbid_is_not_made(db: KvDatabase, monkeypa
         again.patch(tr, "p1", state="DOWN")
 
 
+@pytest.mark.parametrize("step_rows", [2, 500])
+@pytest.mark.parametrize("patched", [("p1", "p5"), ("p1",), ("p5",)])
+def test_a_unique_index_is_not_made_of_objects_that_are_written_meanwhile(
+    db: KvDatabase, other: KvDatabase, monkeypatch: pytest.MonkeyPatch, step_rows: int, patched: tuple[str, ...]
+) -> None:
+    """They have their entries from their writers, who do not check values that they leave as they are."""
+    monkeypatch.setattr(building, "STEP_ROWS", step_rows)
+    bare = db.collection("ports", Port, key="id")
+    with db.transaction() as tr:
+        for number in range(6):
+            bare.put(tr, Port(f"p{number}", "n1", mac="same" if number in (1, 5) else f"m{number}"))
+    elsewhere = other.collection("ports", Port, key="id")
+    step = building.step
+    left = [*patched]
+
+    @other.transactional
+    def meddle(tr: KvTransaction) -> None:
+        elsewhere.patch(tr, left[0], number=7)
+
+    def slowly(*args: Any) -> Any:
+        while left:
+            meddle()
+            del left[0]
+        return step(*args)
+
+    monkeypatch.setattr(building, "step", slowly)
+    with pytest.raises(UniqueViolation, match="cannot have a unique index on mac: two of its objects"):
+        db.collection("ports", Port, key="id", unique=["mac"])
+    assert db.collection("ports", Port, key="id").definition.indexes == ()
+
+
 def test_definitions_that_differ_are_refused_by_name(db: KvDatabase, ports: Collection[Port]) -> None:
     class Renamed(msgspec.Struct):
         id: str

@@ -68,10 +68,12 @@ def step(
     mine: dict[bytes, bytes] = {}
     for row in rows:
         transaction.read_set.add_point(table_id, row.key, row.version)
-        if row.version > progress.began:
+        has_entry = row.version > progress.began
+        if has_entry and not index.unique:
             continue
         key, compared = collection.index_entry(index, row)
-        writes.add_entry(table_id, index.id, key, row.key)
+        if not has_entry:
+            writes.add_entry(table_id, index.id, key, row.key)
         if index.unique and compared:
             if key in mine:
                 raise _not_unique(collection, index)
@@ -84,14 +86,20 @@ def step(
 def _check_unique(
     transaction: Transaction, collection: Collection[Any], index: CollectionIndex, mine: dict[bytes, bytes]
 ) -> None:
-    """Refuse objects whose values others have that have their entries already; writers check against these."""
+    """Refuse objects whose values others have that have their entries already.
+
+    Writers check against these, but only values that they change: two objects that had the same values before may both
+    have been written since.
+    """
     if mine:
         ranges = tuple((key, key + BEYOND) for key in mine)
         want = ReadRequest(collection.definition.table_id, index.id, (), ranges, Validation.KEYS)
         transaction.read([want])
         transaction.check_request(want)
-        if transaction.rows(want):
-            raise _not_unique(collection, index)
+        for row in transaction.rows(want):
+            key, _ = collection.index_entry(index, row)
+            if mine.get(key, row.key) != row.key:
+                raise _not_unique(collection, index)
 
 
 def _not_unique(collection: Collection[Any], index: CollectionIndex) -> UniqueViolation:
