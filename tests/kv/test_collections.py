@@ -245,6 +245,52 @@ def test_patches_of_different_objects_do_not_conflict(db: KvDatabase, other: KvD
 
 
 # ------------------------------------------------------------ values in keys and indexes
+class Dated(msgspec.Struct):
+    id: UUID
+    day: date | None = None
+    number: int | None = None
+
+
+class DatedModel(pydantic.BaseModel):
+    id: UUID
+    day: date | None = None
+    number: int | None = None
+
+
+@pytest.mark.parametrize("kind", [Dated, DatedModel])
+def test_keys_of_another_type_that_is_stored_alike_are_refused(db: KvDatabase, kind: Any) -> None:
+    """A text like a UUID comes back as a UUID, which has another key."""
+    dated = db.collection("dated", kind, key="id", indexes=["day"])
+    good = kind(id=UUID(int=1), day=date(2026, 1, 2))
+    text, day = kind(id=UUID(int=2)), kind(id=UUID(int=1))
+    text.id, day.day = str(UUID(int=2)), "2026-01-02"
+    with db.transaction() as tr:
+        dated.put(tr, good)
+        for write in (dated.put, dated.insert):
+            with pytest.raises(DataError, match=r"dated.id='0.*' does not fit Dated.*: it would come back as UUID"):
+                write(tr, text)
+        with pytest.raises(DataError, match=r"dated.day='2026-01-02' does not fit"):
+            dated.put(tr, day)
+        with pytest.raises(DataError, match=r"dated.day='2026-01-02' does not fit"):
+            dated.patch(tr, UUID(int=1), day="2026-01-02")
+    with db.transaction() as tr:
+        assert dated.find(tr, day=date(2026, 1, 2)) == [good]
+        assert dated.delete(tr, UUID(int=1))
+        assert dated.count(tr, day=date(2026, 1, 2)) == 0
+
+
+def test_what_json_cannot_express_is_a_data_error(db: KvDatabase) -> None:
+    class Blob(pydantic.BaseModel):
+        id: str
+        content: bytes = b""
+        more: Any = None
+
+    blobs = db.collection("blobs", Blob, key="id")
+    for blob in (Blob(id="b", content=b"\xff"), Blob(id="b", more="\ud800"), Blob(id="b", more=object())):
+        with db.transaction() as tr, pytest.raises(DataError, match=r"object id='b' of .* cannot be stored as JSON"):
+            blobs.put(tr, blob)
+
+
 class Colour(enum.Enum):
     RED = "red"
 

@@ -166,7 +166,7 @@ class Collection(Generic[T]):
         """
         view, definition = self._use(tr)
         row_key, parts = self._key_of(definition, item)
-        record = self._model.encode(item, self._called(definition, parts))
+        record = self._kept(definition, item, *self._model.encode(item, self._called(definition, parts)))
         old = view.get(definition.table_id, [row_key])[0] if definition.indexes else None
         self._write(view, definition, (row_key, parts, record), None if old is None else self._object(old), item)
 
@@ -181,7 +181,7 @@ class Collection(Generic[T]):
         view, definition = self._use(tr)
         row_key, parts = self._key_of(definition, item)
         called = self._called(definition, parts)
-        record = self._model.encode(item, called)
+        record = self._kept(definition, item, *self._model.encode(item, called))
         (old,) = view.get(definition.table_id, [row_key])
         if old is not None:
             raise UniqueViolation(f"there is already an {called}")
@@ -212,7 +212,8 @@ class Collection(Generic[T]):
             raise MissingObjectError(f"there is no {self._called(definition, parts)}")
         old = self._object(row)
         item = self._model.changed(old, changes)
-        record = self._model.merge(item, row.record, self._called(definition, parts))
+        called = self._called(definition, parts)
+        record = self._kept(definition, item, *self._model.merge(item, row.record, called))
         self._write(view, definition, (row_key, parts, record), old, item)
         return item
 
@@ -231,6 +232,28 @@ class Collection(Generic[T]):
             _remove_entry(view, definition.table_id, index, self._index_key(index, old), row_key)
         view.delete(definition.table_id, row_key, parts)
         return True
+
+    def _kept(self, definition: CollectionDefinition, item: T, record: bytes, kept: T) -> bytes:
+        """Return an object's record, out of which it comes as `kept`, with the same keys.
+
+        A field of another type may be stored like one of its annotation, as a text like a UUID. Then the object would
+        not be found by what it comes back with, and its entries would stay when it is deleted.
+
+        Raises:
+            DataError: a field of the key or of an index comes back as something else.
+        """
+        for fields in (definition.key, *(index.fields for index in definition.indexes)):
+            for field in fields:
+                given, found = getattr(item, field), getattr(kept, field)
+                if given is found or (type(given) is type(found) and given == found):
+                    continue
+                where = f"{self.name}.{field}"
+                value = index_value(given, where)
+                if value == value and value != index_value(found, where):  # NaN is refused by its name later
+                    raise DataError(
+                        f"{where}={given!r} does not fit {self._model.kind.__name__}: it would come back as {found!r}"
+                    )
+        return record
 
     def _write(
         self,

@@ -38,8 +38,11 @@ class Model(ABC, Generic[T]):
         self.fields = fields
         self._stored_names = stored_names
 
-    def encode(self, item: T, what: str) -> bytes:
-        """Make the record of an object. `what` names it in messages.
+    def encode(self, item: T, what: str) -> tuple[bytes, T]:
+        """Make the record of an object, and return also the object as it will come back.
+
+        Args:
+            what: names the object in messages.
 
         Raises:
             DataError: it is of another type, or a field has a value that its annotation does not allow, or that
@@ -47,20 +50,20 @@ class Model(ABC, Generic[T]):
         """
         if type(item) is not self.kind:
             raise DataError(f"{what} is a {type(item).__name__}, and its collection holds {self.kind.__name__}")
-        return encoded(self._builtins(item, what), what)
+        return self._encoded(item, what)
 
-    def merge(self, item: T, stored: bytes, what: str) -> bytes:
-        """Make the record of a changed object; fields that this type does not know stay as the old record has them.
+    def merge(self, item: T, stored: bytes, what: str) -> tuple[bytes, T]:
+        """The same for a changed object; fields that this type does not know stay as the old record has them.
 
         Raises:
             DataError: see encode.
         """
-        record = self.encode(item, what)
+        record, kept = self.encode(item, what)
         old, new = msgspec.msgpack.decode(stored), msgspec.msgpack.decode(record)
         if not (isinstance(old, dict) and isinstance(new, dict)):
-            return record
+            return record, kept
         unknown = {name: value for name, value in old.items() if name not in self._stored_names}
-        return encoded({**unknown, **new}, what) if unknown else record
+        return (encoded({**unknown, **new}, what) if unknown else record), kept
 
     @abstractmethod
     def decode(self, record: bytes) -> T:
@@ -75,8 +78,8 @@ class Model(ABC, Generic[T]):
         """Return a copy with other values of some fields."""
 
     @abstractmethod
-    def _builtins(self, item: T, what: str) -> object:
-        """What msgpack can express of an object, checked."""
+    def _encoded(self, item: T, what: str) -> tuple[bytes, T]:
+        """See encode; `item` is of this type."""
 
 
 class _MsgspecModel(Model[T]):
@@ -87,14 +90,6 @@ class _MsgspecModel(Model[T]):
         except TypeError as error:
             raise InterfaceError(f"{kind.__name__} cannot be stored in a collection: {error}") from error
 
-    def encode(self, item: T, what: str) -> bytes:
-        record = super().encode(item, what)
-        try:
-            self._decode(record)  # a Struct does not check its fields
-        except (msgspec.MsgspecError, ValueError) as error:
-            raise DataError(f"{what} does not fit {self.kind.__name__}: {error}") from error
-        return record
-
     def decode(self, record: bytes) -> T:
         return self._decode(record)
 
@@ -103,8 +98,12 @@ class _MsgspecModel(Model[T]):
             return msgspec.structs.replace(item, **changes)
         return dataclasses.replace(item, **changes)  # type: ignore[type-var]  # it is a dataclass
 
-    def _builtins(self, item: T, what: str) -> object:
-        return item
+    def _encoded(self, item: T, what: str) -> tuple[bytes, T]:
+        record = encoded(item, what)
+        try:
+            return record, self._decode(record)  # a Struct does not check its fields
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise DataError(f"{what} does not fit {self.kind.__name__}: {error}") from error
 
 
 class _PydanticModel(Model[T]):
@@ -118,15 +117,19 @@ class _PydanticModel(Model[T]):
         copied: T = known.model_copy(update=changes)
         return copied
 
-    def _builtins(self, item: T, what: str) -> object:
+    def _encoded(self, item: T, what: str) -> tuple[bytes, T]:
         kind: Any = self.kind
         known: Any = item
-        text: str = known.model_dump_json(warnings="none", by_alias=True)
         try:
-            kind.model_validate_json(text)  # neither model_copy nor an assignment checks
+            text: str = known.model_dump_json(warnings="none", by_alias=True)
+            content = msgspec.json.decode(text)
+        except ValueError as error:  # text with a lone surrogate, bytes that are no text, NaN
+            raise DataError(f"{what} cannot be stored as JSON: {error}") from error
+        try:
+            kept: T = kind.model_validate_json(text)  # neither model_copy nor an assignment checks
         except ValueError as error:
             raise DataError(f"{what} does not fit {self.kind.__name__}: {error}") from error
-        return msgspec.json.decode(text)
+        return encoded(content, what), kept
 
 
 def model_of(kind: type[T]) -> Model[T]:
