@@ -185,9 +185,11 @@ def test_a_page_goes_on_behind_an_object_that_is_gone(db: KvDatabase, ports: Col
         ports.delete(tr, first.items[-1].id)
     with db.transaction() as tr:
         assert ids(ports.page(tr, limit=2, state="UP", marker=first.marker).items) == ["p5"]
-        for marker in ("zz", "", "00", "ff"):
+        for marker in ("zz", "", "00", "ff", 5):
             with pytest.raises(DataError, match="is no marker of this order"):
-                ports.page(tr, limit=2, state="UP", marker=marker)
+                ports.page(tr, limit=2, state="UP", marker=marker)  # type: ignore[arg-type]  # one is no text
+        with pytest.raises(InterfaceError, match="a page has a limit"):
+            ports.page(tr, limit=None, state="UP")  # type: ignore[arg-type]  # that is the error
 
 
 # ------------------------------------------------------------ unique indexes
@@ -610,9 +612,53 @@ def test_an_object_that_no_longer_fits_is_an_error(db: KvDatabase) -> None:
     new = db.collection("ports", New, key="id")
     with db.transaction() as tr, pytest.raises(DataError, match=r"does not fit New any more: .*colour"):
         new.get(tr, "p1")
+    with db.transaction() as tr:
+        assert new.delete(tr, "p1")
+        assert new.get(tr, "p1") is None
+
+
+def test_aliases_that_lose_a_field_are_refused(db: KvDatabase) -> None:
+    class Lost(pydantic.BaseModel):
+        id: str
+        name: str = pydantic.Field("", validation_alias="in", serialization_alias="out")
+
+    class OnlyRead(pydantic.BaseModel):
+        id: str
+        name: str = pydantic.Field("", validation_alias="in")
+
+    class Kept(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(populate_by_name=True)
+        id: str
+        name: str = pydantic.Field("", validation_alias="in")
+        more: str = pydantic.Field("", validation_alias=pydantic.AliasChoices("a", "b"), serialization_alias="b")
+
+    for kind, written in ((Lost, "out"), (OnlyRead, "name")):
+        with pytest.raises(InterfaceError, match=f"its field name is written as {written}, and not read by this name"):
+            db.collection("aliased", kind, key="id")
+    kept = db.collection("aliased", Kept, key="id")
+    with db.transaction() as tr:
+        kept.put(tr, Kept.model_validate({"id": "k", "name": "n", "a": "m"}))
+        assert kept.get(tr, "k") == Kept.model_validate({"id": "k", "name": "n", "b": "m"})
+
+
+def test_fields_may_have_the_names_of_parameters(db: KvDatabase) -> None:
+    class Named(msgspec.Struct):
+        id: str
+        key: str
+        tr: str
+
+    named = db.collection("named", Named, key="id", indexes=["tr", "key"])
+    with db.transaction() as tr:
+        named.put(tr, Named("n", "a", "b"))
+        assert named.patch(tr, "n", key="c", tr="d") == Named("n", "c", "d")
+        assert named.find(tr, tr="d") == named.page(tr, limit=1, tr="d").items == [Named("n", "c", "d")]
+        assert named.count(tr, key="c") == 1
 
 
 def test_a_collection_belongs_to_its_database(db: KvDatabase, open_kv: OpenKv) -> None:
     ports = ports_of(db)
-    with open_kv().transaction() as tr, pytest.raises(InterfaceError, match="was opened by another database object"):
+    another = open_kv()
+    with another.transaction() as tr, pytest.raises(InterfaceError, match="was opened by another database object"):
         ports.get(tr, "p1")
+    with pytest.raises(InterfaceError, match="was opened by another database object"):
+        another.watch(collection=ports)

@@ -297,9 +297,21 @@ def test_transactions_do_not_nest(db: KvDatabase, other: KvDatabase) -> None:
         pass
 
 
+def test_a_limit_may_be_larger_than_any_answer(db: KvDatabase) -> None:
+    with db.transaction() as tr:
+        tr.put(("k",), 1)
+    for limit in (2**31, 2**63, 2**70):
+        with db.transaction() as tr:
+            assert tr.range(limit=limit) == [(("k",), 1)]
+
+
 def test_values_that_would_come_back_changed_are_refused(db: KvDatabase) -> None:
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
     with db.transaction() as tr:
         for value, complaint in [
+            (deep, "nested too deeply"),
             ((1, 2), "type tuple"),
             ({"a": {1, 2}}, "type set"),
             ([object()], "type object"),

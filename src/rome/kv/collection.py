@@ -12,6 +12,7 @@ from rome.codec.values import SqlValue
 from rome.errors import (
     CatalogChangedError,
     DataError,
+    InterfaceError,
     MissingObjectError,
     ProgrammingError,
     UniqueViolation,
@@ -100,7 +101,9 @@ class Collection(Generic[T]):
         rows = view.get(definition.table_id, [self._row_key(definition, key)[0] for key in keys])
         return [None if row is None else self._object(row) for row in rows]
 
-    def find(self, tr: KvTransaction, *, limit: int | None = None, reverse: bool = False, **equal: object) -> list[T]:
+    def find(
+        self, tr: KvTransaction, /, *, limit: int | None = None, reverse: bool = False, **equal: object
+    ) -> list[T]:
         """Return the objects whose fields have these values, in the order of the index, then of the key.
 
         Without fields: all objects, by key.
@@ -122,7 +125,7 @@ class Collection(Generic[T]):
         return [self._object(row) for row in rows]
 
     def page(
-        self, tr: KvTransaction, *, limit: int, marker: str | None = None, reverse: bool = False, **equal: object
+        self, tr: KvTransaction, /, *, limit: int, marker: str | None = None, reverse: bool = False, **equal: object
     ) -> ObjectPage[T]:
         """Return some objects in the order of `find`, and the marker with which the next page continues.
 
@@ -135,11 +138,12 @@ class Collection(Generic[T]):
         view, definition = self._use(tr)
         index_id, (start, stop), entry_of = self._way(definition, equal)
         most = checked_limit(limit)
-        assert most is not None
+        if most is None:
+            raise InterfaceError("a page has a limit; find gives all objects")
         if marker is not None:
             try:
                 last = bytes.fromhex(marker)
-            except ValueError:
+            except (ValueError, TypeError):
                 last = b""
             if not (last and start <= last < stop):
                 raise DataError(f"{marker!r} is no marker of this order of collection {self.name}")
@@ -148,7 +152,7 @@ class Collection(Generic[T]):
         following = entry_of(rows[most - 1]).hex() if len(rows) > most else None
         return ObjectPage([self._object(row) for row in rows[:most]], following)
 
-    def count(self, tr: KvTransaction, **equal: object) -> int:
+    def count(self, tr: KvTransaction, /, **equal: object) -> int:
         """Return how many objects `find` would return. The store counts. One round trip."""
         view, definition = self._use(tr)
         index_id, bounds, entry_of = self._way(definition, equal)
@@ -187,7 +191,7 @@ class Collection(Generic[T]):
             raise UniqueViolation(f"there is already an {called}")
         self._write(view, definition, (row_key, parts, record), None, item)
 
-    def patch(self, tr: KvTransaction, key: object, **changes: object) -> T:
+    def patch(self, tr: KvTransaction, key: object, /, **changes: object) -> T:
         """Change some fields of an object, and return it as it is then.
 
         Fields that the stored object has and the type does not know stay as they are.
@@ -227,9 +231,10 @@ class Collection(Generic[T]):
         (row,) = view.get(definition.table_id, [row_key])
         if row is None:
             return False
-        old = self._object(row)
-        for index in definition.indexes:
-            _remove_entry(view, definition.table_id, index, self._index_key(index, old), row_key)
+        if definition.indexes:
+            old = self._object(row)
+            for index in definition.indexes:
+                _remove_entry(view, definition.table_id, index, self._index_key(index, old), row_key)
         view.delete(definition.table_id, row_key, parts)
         return True
 

@@ -279,6 +279,8 @@ class KvDatabase:
             since: a position; None for changes from now on.
             poll_s: how long an iteration waits between two questions to the store.
         """
+        if collection is not None:
+            self.require(collection)
         table_id = KEYS if collection is None else collection.definition.table_id
         ask = wanted(table_id, prefix)
         start = None if since is None else FeedPosition.parse(since)

@@ -22,6 +22,9 @@ KeyPart = int | float | str | bytes | None
 Key = tuple[KeyPart, ...]
 
 MAX_KEY_BYTES = 8 << 10
+NO_LIMIT = 1 << 30
+"""More rows than a transaction may read; a number that every store takes."""
+
 _END = b"\x00"
 _PART_TYPES = frozenset((int, float, str, bytes, type(None)))
 _BINARY: repeat[Collation] = repeat("BINARY")
@@ -89,7 +92,7 @@ def checked_limit(limit: int | None) -> int | None:
     """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise InterfaceError(f"limit is a number from 1 on, and not {limit!r}")
-    return limit
+    return None if limit is None else min(limit, NO_LIMIT)
 
 
 def _shown(parts: object) -> str:

@@ -148,8 +148,25 @@ def model_of(kind: type[T]) -> Model[T]:
             pydantic: Any = kind
             known = pydantic.model_fields
             stored = tuple(field.serialization_alias or field.alias or name for name, field in known.items())
+            for (name, field), written in zip(known.items(), stored, strict=True):
+                if not field.exclude and written not in _read_names(pydantic, name, field):
+                    raise InterfaceError(
+                        f"{kind.__name__} cannot be stored in a collection: its field {name} is written as {written}, "
+                        "and not read by this name: let serialization_alias and validation_alias agree"
+                    )
             return _PydanticModel(kind, tuple(known), stored)
     raise InterfaceError(f"a collection holds msgspec Structs, dataclasses or pydantic models, and not {kind!r}")
+
+
+def _read_names(model: Any, name: str, field: Any) -> list[object]:
+    """The names by which a pydantic model takes a field's value."""
+    settings = model.model_config
+    alias = field.validation_alias or field.alias
+    if alias is None:
+        return [name]
+    names = list(getattr(alias, "choices", [alias])) if settings.get("validate_by_alias", True) else []
+    by_name = settings.get("validate_by_name") or settings.get("populate_by_name")
+    return [*names, name] if by_name else names
 
 
 def index_value(value: object, where: str) -> SqlValue:

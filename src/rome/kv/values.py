@@ -32,7 +32,10 @@ def encode_value(key: Key, value: Value) -> bytes:
         DataError: the value has another type, which would come back changed, or is too large.
     """
     if type(value) not in _SCALARS:
-        _check(key, value)
+        try:
+            _check(key, value)
+        except RecursionError as error:
+            raise DataError(f"the value of key {key!r} is nested too deeply") from error
     return encoded((key, value), f"the value of key {key!r}")
 
 

@@ -12,7 +12,7 @@ from operator import attrgetter
 
 from rome.errors import ConflictError, WorkingSetFullError
 from rome.kv.feed import FeedChange
-from rome.kv.keys import Key
+from rome.kv.keys import NO_LIMIT, Key
 from rome.store.spi import BEYOND, ORDER_INDEX, Bounds, Count, Row
 from rome.transaction.incremental_scan import IncrementalScan
 from rome.transaction.memory_budget import OverBudget
@@ -25,7 +25,6 @@ EntryOf = Callable[[Row], bytes]
 
 entry_of_key: EntryOf = attrgetter("key")
 
-_NO_LIMIT = 1 << 30
 _OWN_VERSION = 0
 
 
@@ -154,7 +153,7 @@ class RecordView:
             found = [row for row in transaction.rows(want) if bounds[0] <= row.key < bounds[1]]
             found.sort(key=entry_of_key, reverse=reverse)
             return found
-        most = _NO_LIMIT if limit is None else limit
+        most = NO_LIMIT if limit is None else limit
         scan = IncrementalScan(table_id, index_id, [bounds], most, reverse=reverse)
         wanting = most
         while wanting > 0 and not scan.is_finished:
