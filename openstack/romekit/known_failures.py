@@ -67,11 +67,6 @@ _WITH_A_URL = (
         ("TestNonExistentDatabase::test_raise",),
         "opens an SQLite file in a folder that is not there; here it gets a database that is",
     ),
-    _Known(
-        "oslo_db/tests/sqlalchemy/test_sqlalchemy.py",
-        ("test_savepoint_beginning", "test_savepoint_middle"),
-        "expects an id again that a row inside a rolled back savepoint had; ids rise here, as on MySQL and PostgreSQL",
-    ),
 )
 
 
