@@ -617,6 +617,33 @@ def test_an_object_that_no_longer_fits_is_an_error(db: KvDatabase) -> None:
         assert new.get(tr, "p1") is None
 
 
+def test_objects_that_no_longer_fit_are_replaced_without_indexes(db: KvDatabase) -> None:
+    class New(msgspec.Struct):
+        id: str
+        network: str
+        colour: str
+
+    old = db.collection("ports", Port, key="id", indexes=["network"])
+    with db.transaction() as tr:
+        for number in range(2):
+            old.put(tr, Port(f"p{number}", "n1"))
+    new = db.collection("ports", New, key="id")
+    with (
+        db.transaction() as tr,
+        pytest.raises(DataError, match=r"remove the collection's indexes first \(drop_index\)"),
+    ):
+        new.put(tr, New("p0", "n2", "red"))
+    assert db.drop_index("ports", "network")
+    new = db.collection("ports", New, key="id")
+    with db.transaction() as tr:
+        new.put(tr, New("p0", "n2", "red"))
+        assert new.delete(tr, "p1")
+    new = db.collection("ports", New, key="id", indexes=["network"])
+    with db.transaction() as tr:
+        assert new.find(tr, network="n2") == [New("p0", "n2", "red")]
+        assert new.find(tr, network="n1") == []
+
+
 def test_aliases_that_lose_a_field_are_refused(db: KvDatabase) -> None:
     class Lost(pydantic.BaseModel):
         id: str

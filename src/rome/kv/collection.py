@@ -360,7 +360,8 @@ class Collection(Generic[T]):
         except (msgspec.MsgspecError, ValueError) as error:
             raise DataError(
                 f"an object of collection {self.name} does not fit {self._model.kind.__name__} any more: {error}; give "
-                "a new field a default, or write the stored objects anew"
+                "a new field a default; to replace or delete such objects, remove the collection's indexes first "
+                "(drop_index), whose entries follow from what was stored"
             ) from error
 
     def _called(self, definition: CollectionDefinition, parts: Key) -> str:
