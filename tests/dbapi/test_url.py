@@ -89,6 +89,7 @@ class TestErrors:
             ("rome://h/nova", r"names no store \(installed: .*lmdb.*\)"),
             ("rome+etcetera:///nova", r"no store 'rome\+etcetera'; installed: .*memory"),
             ("rome+lmdb://", "names no database; the forms are"),
+            ("dump.rome", "not a URL, or its port is not a number; the forms are .*rome[+]etcd://"),
             ("rome+redis://localhost", "names no database"),
             ("rome+redis://localhost/", "names no database"),
             ("rome+lmdb://nova.rome", r"not on the network.*rome\+lmdb:/// \(three slashes\)"),

@@ -32,7 +32,10 @@ from rome.store.spi import Store
 
 _QUOTING = "In a user name or password write %40 for @, and %25 for %"
 _AT_BEHIND = f"there is an @ behind the ? of the URL. {_QUOTING}, and %3F for ?"
-FORMS = "rome+lmdb:///path, rome+redis://user:password@host:6379/database, rome+memory:///name"
+FORMS = (
+    "rome+lmdb:///path, rome+redis://user:password@host:6379/database, rome+etcd://user:password@host:2379/database, "
+    "rome+memory:///name"
+)
 
 
 class Target(NamedTuple):
