@@ -92,7 +92,7 @@ def test_database_that_is_in_two_slots_is_a_problem(cluster: Cluster, connect: O
 def test_what_the_user_may_not_ask_is_unknown(cluster: Cluster, connect: Open, place: Location) -> None:
     connect(place)
     diagnosis = RedisStore.diagnose(as_minimal_user(place, *cluster.nodes))
-    for check in ("cluster", "shards", "node timeout"):
+    for check in ("cluster", "moves", "nodes", "shards", "node timeout"):
         [finding] = found(diagnosis, check)
         assert finding.level is Level.UNKNOWN
     RedisStore.drop_database(place)
@@ -112,6 +112,9 @@ def test_primary_that_is_down(start_cluster: StartCluster, connect: Open, of_dat
     assert f"127.0.0.1:{dead.port} cannot be reached from here" in reasons
     assert [each.level for each in found(diagnosis, "connection")] == [Level.PROBLEM] * of_database
     assert facts_of(cluster.nodes[1], "CLUSTER", "INFO")["cluster_state"] == "ok"
+    [state] = found(diagnosis, "cluster")
+    assert state.level is Level.PROBLEM
+    assert "10923 of 16384 slots have a primary that is up" in state.reason
 
 
 def _flags(cluster: Cluster, port: int) -> list[str]:

@@ -42,11 +42,11 @@ def _findings(facts: ClusterFacts) -> Iterator[Finding]:
 
 
 def _state(facts: ClusterFacts) -> Finding:
-    state, assigned = facts.info.get("cluster_state"), facts.info.get("cluster_slots_assigned", "?")
+    state, served = facts.info.get("cluster_state"), facts.info.get("cluster_slots_ok", "?")
     if state is None:
         return Finding("cluster", Level.UNKNOWN, "CLUSTER INFO is not answered", "see that cluster_state is ok")
-    told = f"cluster_state {state}; {assigned} of 16384 slots have a primary"
-    if state != "ok" or assigned != "16384":
+    told = f"cluster_state {state}; {served} of 16384 slots have a primary that is up"
+    if state != "ok" or served != "16384":
         remedy = "start the nodes that are missing, or run `redis-cli --cluster check HOST:PORT`, and then `fix`"
         return Finding("cluster", Level.PROBLEM, f"{told}: databases in the others cannot be used", remedy)
     return Finding("cluster", Level.OK, told)
@@ -54,6 +54,9 @@ def _state(facts: ClusterFacts) -> Finding:
 
 def _moves(facts: ClusterFacts) -> Finding:
     if not facts.moves:
+        if not facts.nodes:
+            remedy = "ask as a user who may run CLUSTER NODES, or see that no slot is being moved key by key"
+            return Finding("moves", Level.UNKNOWN, "CLUSTER NODES is not answered", remedy)
         return Finding("moves", Level.OK, "no slot is being moved key by key")
     told = "; ".join(f"{node}: slot {', '.join(moves)}" for node, moves in facts.moves.items())
     for node in facts.nodes:
@@ -76,8 +79,11 @@ def _nodes(facts: ClusterFacts) -> Iterator[Finding]:
         remedy = "clients are sent to this address: open the network, or set cluster-announce-ip or -hostname"
         yield Finding("nodes", Level.PROBLEM, f"{node} cannot be reached from here: {reason}", remedy)
     if not down and not facts.unreachable:
-        count = len(facts.nodes) or int(facts.info.get("cluster_known_nodes", "0"))
-        yield Finding("nodes", Level.OK, f"{count}, which all can be reached from here")
+        if facts.nodes:
+            yield Finding("nodes", Level.OK, f"{len(facts.nodes)}, which all can be reached from here")
+        else:
+            told = "those that serve can be reached from here; CLUSTER NODES, which names the others, is not answered"
+            yield Finding("nodes", Level.UNKNOWN, told, "ask as a user who may run CLUSTER NODES")
 
 
 def _majority(facts: ClusterFacts) -> Finding:
