@@ -16,11 +16,17 @@ def check_exists(url: str) -> None:
     """Check that the database of a URL exists.
 
     Raises:
-        OperationalError: it does not; the message suggests the name that is most similar.
+        OperationalError: it does not; the message suggests the name that is most similar. Or it is in another slot of
+            the cluster than the URL says.
         URLError: the URL is wrong.
     """
     if not rome.database_exists(url):
         known, wanted = rome.list_databases(url), make_url(url).database or ""
+        if wanted in known:
+            raise OperationalError(
+                f"database {wanted} is in another slot of the cluster: name it with the option slot, or without it, as "
+                "when it was created; `rome doctor URL` shows the slot"
+            )
         more = did_you_mean(wanted, known) or ("; `rome list URL` shows those that exist" if known else "")
         raise OperationalError(f"there is no database {wanted}{more}")
 

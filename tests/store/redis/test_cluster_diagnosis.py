@@ -6,6 +6,8 @@ from secrets import token_hex
 
 import pytest
 
+from rome.cli.existing import check_exists
+from rome.errors import OperationalError
 from rome.store.diagnosis import Diagnosis, Finding, Level
 from rome.store.location import Location
 from rome.store.redis import RedisStore
@@ -135,3 +137,10 @@ def test_no_node_of_the_url_answers() -> None:
     at = Location("redis", "nova", "127.0.0.1", free_port(), options={"cluster": "on"})
     diagnosis = RedisStore.diagnose(at)
     assert [each.level for each in diagnosis.findings] == [Level.PROBLEM, Level.PROBLEM]
+
+
+def test_command_says_that_a_database_is_in_another_slot(cluster: Cluster, connect: Open, place: Location) -> None:
+    connect(place)
+    with pytest.raises(OperationalError, match=f"database {place.database} is in another slot of the cluster"):
+        check_exists(cluster.url(place.database, slot="77"))
+    RedisStore.drop_database(place)
