@@ -76,6 +76,8 @@ def test_doctor_says_what_it_may_not_ask(guarded: tuple[Member, str]) -> None:
     own = rome.diagnose(url)
     assert own.level < Level.PROBLEM, own
     assert {each.check for each in own.findings} == {each.check for each in root.findings}
+    [compaction] = [each for each in own.findings if each.check == "compaction"]
+    assert compaction.reason.startswith("this user may not see whether others have keys in this cluster")
 
 
 def test_token_that_expires_is_renewed(start_member: Callable[..., Member], tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def compaction_finding(client: EtcdClient, layout: Layout, newest: Revision) -> 
     try:
         first = _first_readable(driver, layout, newest)
         early = _discarded_early(driver, layout, first)
-        shared = _others(client)
+        shared = _why_shared(client)
     except AuthenticationError:
         return Finding("compaction", Level.UNKNOWN, "this user may not read at old revisions")
     kept = f"revisions from {first:,} to {newest:,} are kept"
@@ -36,7 +36,7 @@ def compaction_finding(client: EtcdClient, layout: Layout, newest: Revision) -> 
     compacts = client.settings.compact
     if compacts is True or (compacts == "auto" and not shared):
         return Finding("compaction", Level.OK, f"{kept}; Rome discards older ones")
-    why = "others have keys in this cluster, so Rome discards nothing" if compacts else "the URL says compact=false"
+    why = f"{shared}, so Rome discards nothing" if compacts else "the URL says compact=false"
     if first == 1 and newest > MANY_REVISIONS:
         return Finding("compaction", Level.WARNING, f"{why}, and nobody else does: it will be full one day", PERIODIC)
     return Finding("compaction", Level.OK, f"{why}; {kept}")
@@ -73,8 +73,11 @@ def _discarded_early(driver: EtcdDriver, layout: Layout, first: Revision) -> str
     return f"revisions are discarded after less than {max(age_s, 1):.0f} s, and the retention is {retention_s:g} s"
 
 
-def _others(client: EtcdClient) -> bool:
+def _why_shared(client: EtcdClient) -> str:
+    """Why the history is not Rome's to discard; empty if it is."""
     try:
-        return has_keys_of_others(client)
+        return "others have keys in this cluster" if has_keys_of_others(client) else ""
+    except AuthenticationError:
+        return "this user may not see whether others have keys in this cluster"
     except Error:
-        return True
+        return "whether others have keys in this cluster is not known"
