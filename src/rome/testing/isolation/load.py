@@ -21,7 +21,7 @@ from rome.testing.isolation.history import History, HistoryWriter, Setting, read
 from rome.testing.isolation.workloads import WORKLOADS, KeyedWorkload, LastRead
 
 _START_TIMEOUT_S = 120.0
-_LAST_READ_TRIES = 30
+_CONNECT_TRIES = _LAST_READ_TRIES = 30
 """How long to wait until all processes are ready; it passes only if one of them has died."""
 
 
@@ -135,7 +135,7 @@ def _remember(barrier: Barrier) -> None:
 def _run_process(load: Load, process: int, transactions: int, path: Path) -> tuple[int, int]:
     """Run one process's part; returns how many conflicts and replays its connection counted."""
     engine = sa.create_engine(load.url, isolation_level=load.level)
-    with closing(HistoryWriter(path, load.setting)) as writer, engine.connect() as connection:
+    with closing(HistoryWriter(path, load.setting)) as writer, _connected(engine) as connection:
         client = IsolationClient(connection, load.of_process(process), process, writer.add)
         assert _barrier is not None
         _barrier.wait(_START_TIMEOUT_S)
@@ -144,6 +144,16 @@ def _run_process(load: Load, process: int, transactions: int, path: Path) -> tup
         stats = getattr(connection.connection.dbapi_connection, "rome_stats", None)
     engine.dispose()
     return (0, 0) if stats is None else (stats.conflicts, stats.replays)
+
+
+def _connected(engine: sa.Engine) -> sa.Connection:
+    """A connection, for which one may have to wait while servers fail: the other processes wait for this one."""
+    for _ in range(_CONNECT_TRIES - 1):
+        try:
+            return engine.connect()
+        except sa.exc.OperationalError:
+            time.sleep(1)
+    return engine.connect()
 
 
 def _read_all(load: Load, process: int, transactions: int, path: Path) -> None:
@@ -156,7 +166,7 @@ def _read_all(load: Load, process: int, transactions: int, path: Path) -> None:
     last = LastRead(load.of_process(process), transactions)
     with closing(HistoryWriter(path, load.setting)) as writer:
         for _ in range(_LAST_READ_TRIES):
-            with engine.connect() as connection:
+            with _connected(engine) as connection:
                 if IsolationClient(connection, last, process, writer.add).run(0) == "ok":
                     break
             time.sleep(1)  # of transactions with the same number, the last one counts
