@@ -15,6 +15,7 @@ from rome.store.diagnosis import Diagnosis, Finding, Level, Loss, size_text
 from rome.store.redis.cluster_diagnosis import diagnose_cluster
 from rome.store.redis.facts import META, Facts, ask
 from rome.store.redis.health import evicts, is_too_old
+from rome.store.redis.near_diagnosis import near_finding
 from rome.store.redis.settings import RedisSettings
 
 NOTHING: Final = "nothing"
@@ -31,7 +32,8 @@ def diagnose(settings: RedisSettings, meta_key: bytes, newest_format: int) -> Di
     except DatabaseError as error:
         remedy = "see that it runs and can be reached, and that the URL has the right user and password"
         return Diagnosis(settings.server, (), [Finding("connection", Level.PROBLEM, str(error), remedy), *cluster])
-    return Diagnosis(facts.subject, list(_losses(facts)), [*_findings(facts, newest_format), *cluster])
+    near = [near_finding(settings, meta_key, facts)] if settings.near_reads else []
+    return Diagnosis(facts.subject, list(_losses(facts)), [*_findings(facts, newest_format), *near, *cluster])
 
 
 def _losses(facts: Facts) -> Iterator[Loss]:
