@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from secrets import token_hex
 
@@ -21,6 +21,16 @@ from rome.store.redis.names import meta_key
 from rome.store.spi import BEYOND, Get, Reserve, Scan, ScanResult
 from rome.testing.harness import Point, RangeCheck, SnapshotClient, change_catalog, delete, enter, leave, put
 from tests.store.redis.kit import Open, link_of
+from tests.support.strict_memory import make_memory_plain
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory_as_applications_have_it() -> Iterator[None]:
+    """These tests make requests of their own, which do not name the rows that a range has led to."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_memory_plain(patch)
+        yield
+
 
 few_bytes = st.lists(st.sampled_from([0, 1, 5, 0x42, 0x61, 0xFE]), max_size=4).map(bytes)
 row_keys = few_bytes.map(lambda key: key + b"~")
