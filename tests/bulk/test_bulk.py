@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import (
@@ -59,7 +59,8 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def engine(engine: Engine) -> Engine:
+def engine(make_engine: Callable[..., Engine]) -> Engine:
+    engine = make_engine()
     METADATA.create_all(engine)
     return engine
 
