@@ -244,7 +244,8 @@ class StatementPlan(FetchPlan):
             alone = step.choice is not None and not step.choice.needs
             for fetch in self._fetches(step, inputs) if alone else [whole(table)]:
                 if fetch.keys:  # a key is a range of one row, or of the few that begin with it
-                    fetch = Fetch(table, table.key, (), tuple((key, key + BEYOND) for key in sorted(fetch.keys)))
+                    ranges = [*((key, key + BEYOND) for key in sorted(fetch.keys)), *fetch.ranges]
+                    fetch = Fetch(table, table.key, (), tuple(ranges))
                 found.setdefault(table.id, []).append(fetch)
         return [fetch for fetches in found.values() for fetch in _without_needless(fetches)]
 

@@ -46,6 +46,9 @@ QUERIES = [
     "SELECT last_insert_rowid(), changes(), count(*) FROM t JOIN words ON words.n = t.id",
     "SELECT count(*) FROM t JOIN words ON words.n = t.id WHERE t.name REGEXP '[1-3]'",
     "SELECT sum(doubled(t.id)) FROM t JOIN words ON words.n = t.id",
+    "SELECT count(*), sum(t.id) FROM t JOIN words ON words.n = t.id WHERE t.id = 5 OR t.id > 10 OR t.id IN (2, 15)",
+    "SELECT count(*), min(word) FROM words JOIN t ON t.id = words.n WHERE word IN ('word 19', 'x') OR word > 'word 3'",
+    "SELECT count(*), sum(keyed.n) FROM keyed JOIN t ON t.id = keyed.n WHERE keyed.n = 5 OR keyed.n BETWEEN 9 AND 590",
 ]
 REFUSED = [
     "SELECT a.*, b.name || 'x', b.name || 'y' FROM t AS a JOIN t AS b ON b.id = a.id",
