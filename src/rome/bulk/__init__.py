@@ -17,8 +17,18 @@ The functions take any engine of SQLAlchemy's, so that the same program can fill
 
 from rome.bulk.changes import delete, update
 from rome.bulk.insertion import insert
-from rome.bulk.job import JOBS, BulkJobError, forget
+from rome.bulk.job import JOBS, BulkJobError, BulkJobFinishedError, forget
 from rome.bulk.pieces import ROWS_PER_COMMIT
 from rome.bulk.progress import BulkProgress
 
-__all__ = ["JOBS", "ROWS_PER_COMMIT", "BulkJobError", "BulkProgress", "delete", "forget", "insert", "update"]
+__all__ = [
+    "JOBS",
+    "ROWS_PER_COMMIT",
+    "BulkJobError",
+    "BulkJobFinishedError",
+    "BulkProgress",
+    "delete",
+    "forget",
+    "insert",
+    "update",
+]

@@ -25,6 +25,10 @@ class BulkJobError(InvalidRequestError):
     """A job cannot go on: it is finished, or another process has moved it. Nothing was written."""
 
 
+class BulkJobFinishedError(BulkJobError):
+    """The job has nothing left to do."""
+
+
 class Job:
     """A named position, or none. A commit moves it together with the rows that it stands for."""
 
@@ -41,7 +45,9 @@ class Job:
             return
         text, finished = found
         if finished:
-            raise BulkJobError(f"the job {name!r} is finished; rome.bulk.forget(engine, {name!r}) lets it run again")
+            raise BulkJobFinishedError(
+                f"the job {name!r} is finished; rome.bulk.forget(engine, {name!r}) lets it run again"
+            )
         self.position = json.loads(text)
 
     def is_at(self, connection: Connection, position: object) -> bool:

@@ -62,20 +62,16 @@ class Pieces:
     def _commit(self, items: Sequence[Item]) -> int:
         position = self._position(items)
 
-        def work(connection: Connection) -> int:
-            self._job.move(connection, position)
-            return self._apply(connection, items)
-
         rows = 0
 
-        def noted(connection: Connection) -> int:
-            nonlocal rows
-            rows = work(connection)
-            return rows
+        def work(connection: Connection) -> None:
+            nonlocal rows  # it is wanted also if the answer to COMMIT is lost
+            self._job.move(connection, position)
+            rows = self._apply(connection, items)
 
         for attempt in range(_ATTEMPTS_AT_A_LOST_ANSWER):
             try:
-                run_transaction(self._engine, noted)
+                run_transaction(self._engine, work)
                 break
             except DBAPIError as error:
                 # The position tells what became of it; without a job the caller has to find out.

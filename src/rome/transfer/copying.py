@@ -53,7 +53,6 @@ def copy_rows(
     checksum = Checksum([column.type for column in made.columns])
     names = [column.name for column in made.columns]
     kinds = [column.type for column in made.columns]
-    passed = 0
 
     def rows() -> Iterator[dict[str, Any]]:
         for page in pages(connection, source):
@@ -63,14 +62,11 @@ def copy_rows(
                 yield dict(zip(names, row, strict=True))
 
     def tell(done: bulk.BulkProgress) -> None:
-        nonlocal passed
         progress(done.rows)
 
     try:
         bulk.insert(target, made, rows(), job=job, progress=tell)
-    except bulk.BulkJobError as error:
-        if "is finished" not in str(error):
-            raise
+    except bulk.BulkJobFinishedError:
         for _ in rows():  # for the checksum
             pass
     return checksum
