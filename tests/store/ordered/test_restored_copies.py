@@ -85,6 +85,14 @@ def test_new_connection_of_a_process_that_knows_more_begins_a_new_history(
         old.commit(put(b"other"), read=[NEW])
 
 
+def test_process_with_many_databases_notices_it_too(old: SnapshotClient, location: Location) -> None:
+    """It forgets what it believes of the first ones, and not how far they have come."""
+    before = old.snapshot.incarnation
+    for number in range(hints.MAX_BELIEVING + 1):
+        client_of(Location("ordered", f"db{number}", host=location.host)).begin()
+    assert client_of(location).begin().incarnation != before
+
+
 def test_mark_refuses_those_who_come_when_the_versions_are_assigned_again(
     old: SnapshotClient, location: Location
 ) -> None:

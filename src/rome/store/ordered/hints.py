@@ -1,12 +1,13 @@
 """What this process believes of a database: which rows index entries lead to, and where sequences stand.
 
-Correctness does not depend on it. A wrong belief costs a round trip, and a right one saves one: the rows that an index
-range led to before are requested together with the range, and a sequence is raised from its believed value.
+Correctness does not depend on the beliefs. A wrong belief costs a round trip, and a right one saves one: the rows that
+an index range led to before are requested together with the range, and a sequence is raised from its believed value.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import OrderedDict
 from collections.abc import Iterable
 from threading import Lock
 
@@ -17,6 +18,12 @@ MAX_ENTRIES = 2_000
 """The most entries kept per index; if there are more, those of the index are forgotten."""
 
 MAX_INDEXES = 500
+
+MAX_BELIEVING = 100
+"""Of how many databases a process has beliefs; those that it has connected to most recently."""
+
+MAX_DATABASES = 10_000
+"""Of how many databases a process knows the newest version. It is no belief: with it a restored copy is noticed."""
 
 
 class Hints:
@@ -52,6 +59,12 @@ class Hints:
             if rows.pop(entry, None) is not None:
                 del order[bisect_left(order, entry)]
 
+    def forget(self) -> None:
+        """Forget all beliefs, and keep what is known: the newest version."""
+        with self._lock:
+            self._indexes.clear()
+        self.numbers, self.strides = {}, Strides()
+
     def rows(self, table: int, index: int, start: bytes, stop: bytes, most: int, *, reverse: bool) -> list[bytes]:
         """Return the first `most` row keys that a range may lead to."""
         with self._lock:
@@ -61,13 +74,21 @@ class Hints:
             return list(dict.fromkeys(rows[entry] for entry in chosen))
 
 
-_known: dict[tuple[object, bytes], Hints] = {}
+_known: OrderedDict[tuple[object, bytes], Hints] = OrderedDict()
+_believing: OrderedDict[tuple[object, bytes], Hints] = OrderedDict()
+"""Those that still have their beliefs. Both are in the order of the last connection to the database."""
 _known_lock = Lock()
 
 
 def hints_of(engine: object, incarnation: bytes) -> Hints:
     """Return the hints of the database with this incarnation; all connections share them."""
+    database = engine, incarnation
     with _known_lock:
-        if len(_known) > 100:
-            _known.clear()
-        return _known.setdefault((engine, incarnation), Hints())
+        hints = _believing[database] = _known.setdefault(database, Hints())
+        _known.move_to_end(database)
+        _believing.move_to_end(database)
+        if len(_known) > MAX_DATABASES:
+            _known.popitem(last=False)
+        if len(_believing) > MAX_BELIEVING:
+            _believing.popitem(last=False)[1].forget()
+        return hints
