@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections import Counter
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +13,7 @@ import sqlalchemy as sa
 from rome.testing.isolation.load import Clients, Load
 from rome.testing.isolation.workloads import WORKLOADS
 from tests.faults.clients import ROUNDS
+from tests.faults.strikes import Strikes
 from tests.support.cluster_servers import Cluster, await_that, move_slot, move_slot_at_once, running, send_to
 from tests.support.servers import Flavour
 
@@ -25,61 +25,36 @@ SLOT = 0
 pytestmark = pytest.mark.timeout(3600)
 
 
-class Strikes:
-    """A thread in which the slot moves to the next primary, and the primary that has it fails, by turns."""
+def strikes_at(cluster: Cluster, *, at_once: bool) -> Iterator[Callable[[], None]]:
+    """The slot moves to the next primary, and the primary that has it fails, by turns."""
+    move: Callable[[Cluster, int], object] = move_slot_at_once if at_once else move_slot
 
-    def __init__(self, cluster: Cluster, *, at_once: bool) -> None:
-        self.count = 0
-        self._cluster = cluster
-        move: Callable[[Cluster, int], object] = move_slot_at_once if at_once else move_slot
-        self._ways: tuple[Callable[[Cluster, int], object], ...] = self._hand_over, move, self._kill
-        self._over = threading.Event()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="strikes")
+    def strike(way: Callable[[Cluster, int], object]) -> None:
+        way(cluster, SLOT)
+        await_that(cluster.is_healthy)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    for way in itertools.cycle((hand_over, move, kill)):
+        yield partial(strike, way)
 
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
 
-    @property
-    def have_ended(self) -> bool:
-        """Whether the thread has failed; leaving its context raises the error."""
-        return self._error is not None
+def kill(cluster: Cluster, slot: int) -> None:
+    primary = cluster.owner(slot)
+    assert primary is not None
+    primary.kill()
+    witness = next(node for node in cluster.nodes if node is not primary)
+    await_that(lambda: cluster.owner(slot, asked=witness) not in (None, primary))
+    primary.start()
 
-    def _run(self) -> None:
-        try:
-            for way in itertools.cycle(self._ways):
-                if self._over.wait(RECOVERY_S):
-                    return
-                way(self._cluster, SLOT)
-                await_that(self._cluster.is_healthy)
-                self.count += 1
-        except BaseException as error:  # noqa: BLE001  # raised where the thread is joined
-            self._error = error
 
-    def _kill(self, cluster: Cluster, slot: int) -> None:
-        primary = cluster.owner(slot)
-        assert primary is not None
-        primary.kill()
-        witness = next(node for node in cluster.nodes if node is not primary)
-        await_that(lambda: cluster.owner(slot, asked=witness) not in (None, primary))
-        primary.start()
-
-    def _hand_over(self, cluster: Cluster, slot: int) -> None:
-        """A failover in good order: the replica first takes all that the primary has."""
-        primary = cluster.owner(slot)
-        assert primary is not None
-        replicas = [line for line in cluster.view(primary) if line.split()[3] == cluster.id_of(primary)]
-        address = replicas[0].split()[1].partition("@")[0]
-        replica = next(node for node in cluster.nodes if f"{node.host}:{node.port}" == address)
-        send_to(replica, "CLUSTER", "FAILOVER")
-        await_that(lambda: cluster.owner(slot, asked=replica) is replica)
+def hand_over(cluster: Cluster, slot: int) -> None:
+    """A failover in good order: the replica first takes all that the primary has."""
+    primary = cluster.owner(slot)
+    assert primary is not None
+    replicas = [line for line in cluster.view(primary) if line.split()[3] == cluster.id_of(primary)]
+    address = replicas[0].split()[1].partition("@")[0]
+    replica = next(node for node in cluster.nodes if f"{node.host}:{node.port}" == address)
+    send_to(replica, "CLUSTER", "FAILOVER")
+    await_that(lambda: cluster.owner(slot, asked=replica) is replica)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +74,7 @@ def test_no_level_is_broken_while_shards_fail_and_slots_move(
     with (
         running(Cluster(flavour, folder, 3, 1)) as cluster,
         Clients(PROCESSES) as clients,
-        Strikes(cluster, at_once=flavour == "valkey") as strikes,
+        Strikes(strikes_at(cluster, at_once=flavour == "valkey"), RECOVERY_S) as strikes,
     ):
         for number, (workload, level) in enumerate(itertools.cycle(itertools.product(WORKLOADS, LEVELS))):
             if strikes.have_ended or (strikes.count >= ROUNDS and outcomes):

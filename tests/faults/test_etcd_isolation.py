@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import threading
+import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -14,6 +14,7 @@ from rome.testing.isolation.load import Clients, Load
 from rome.testing.isolation.workloads import WORKLOADS
 from rome.testing.proxy import Forwarding
 from tests.faults.clients import ROUNDS
+from tests.faults.strikes import Strikes
 from tests.support.etcd_cluster import EtcdCluster
 from tests.support.etcd_servers import Member
 
@@ -24,77 +25,44 @@ RECOVERY_S = 0.5
 pytestmark = [pytest.mark.timeout(3600), pytest.mark.etcd]
 
 
-class Failures:
-    """A thread in which one member after the other fails and comes back, in one way after the other."""
+DOWN_S = 2.0
+"""As long as an election takes, and somewhat longer."""
 
-    def __init__(self, cluster: EtcdCluster) -> None:
-        self.strikes = 0
-        self._cluster = cluster
-        self._over = threading.Event()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="failures")
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+def strikes_at(cluster: EtcdCluster) -> Iterator[Callable[[], None]]:
+    """One member after the other fails and comes back, in one way after the other."""
 
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
+    def strike(begin: Callable[[Member], None], end: Callable[[Member], object], role: Callable[[], Member]) -> None:
+        member = role()
+        begin(member)
+        time.sleep(DOWN_S)
+        end(member)
+        cluster.await_all()
 
-    @property
-    def have_ended(self) -> bool:
-        """Whether the thread has failed; leaving its context raises the error."""
-        return self._error is not None
+    def cut_off(member: Member) -> None:
+        cluster.cut_off(member, Forwarding.HOLD)
 
-    def _run(self) -> None:
-        ways = (self._kill, self._pause, self._cut_off, self._stop)
-        roles: tuple[Callable[[], Member], ...] = self._cluster.leader, self._cluster.follower
-        try:
-            for way, role in itertools.cycle((way, role) for way in ways for role in roles):
-                if self._over.wait(RECOVERY_S):
-                    return
-                way(role())
-                self._cluster.await_all()
-                self.strikes += 1
-        except BaseException as error:  # noqa: BLE001  # raised where the thread is joined
-            self._error = error
+    def heal(member: Member) -> None:
+        cluster.heal()
 
-    def _wait(self) -> None:
-        """As long as an election takes, and somewhat longer."""
-        self._over.wait(2.0)
-
-    def _kill(self, member: Member) -> None:
-        member.kill()
-        self._wait()
-        member.start()
-
-    def _stop(self, member: Member) -> None:
-        member.stop()
-        self._wait()
-        member.start()
-
-    def _pause(self, member: Member) -> None:
-        member.pause()
-        self._wait()
-        member.resume()
-
-    def _cut_off(self, member: Member) -> None:
-        self._cluster.cut_off(member, Forwarding.HOLD)
-        self._wait()
-        self._cluster.heal()
+    ways: tuple[tuple[Callable[[Member], None], Callable[[Member], object]], ...] = (
+        (Member.kill, Member.start),
+        (Member.pause, Member.resume),
+        (cut_off, heal),
+        (Member.stop, Member.start),
+    )
+    for (begin, end), role in itertools.cycle(itertools.product(ways, (cluster.leader, cluster.follower))):
+        yield partial(strike, begin, end, role)
 
 
 def test_no_level_is_broken_while_members_fail(etcd_cluster: EtcdCluster) -> None:
     outcomes: Counter[str] = Counter()
-    with Clients(PROCESSES) as clients, Failures(etcd_cluster) as failures:
+    with Clients(PROCESSES) as clients, Strikes(strikes_at(etcd_cluster), RECOVERY_S) as strikes:
         for number, (workload, level) in enumerate(itertools.cycle(itertools.product(WORKLOADS, LEVELS))):
             run = clients.run(Load(etcd_cluster.url(f"load{number}"), workload, level, KEYS, TRANSACTIONS, seed=number))
             assert run.verdict.valid, f"{run.load}:\n" + "\n".join(map(str, run.verdict.forbidden))
             outcomes.update(run.verdict.outcomes)
-            if failures.strikes >= ROUNDS or failures.have_ended:
+            if strikes.count >= ROUNDS or strikes.have_ended:
                 break
-    print(f"\n{failures.strikes} strikes, {number + 1} loads: {dict(outcomes)}")
+    print(f"\n{strikes.count} strikes, {number + 1} loads: {dict(outcomes)}")
     assert outcomes["ok"] > outcomes["fail"]
