@@ -34,86 +34,75 @@ def assert_kept(verdict: Verdict) -> None:
     assert not verdict.told[Told.MISSED]
 
 
-@pytest.mark.parametrize("end", [Member.kill, Member.stop], ids=["killed", "stopped in good order"])
-def test_leader_ended(etcd_cluster: EtcdCluster, tmp_path: Path, end: Callable[[Member], None]) -> None:
-    """In good order it hands over before it ends."""
+def kill(cluster: EtcdCluster, member: Member) -> Callable[[], object]:
+    member.kill()
+    return member.start
+
+
+def stop(cluster: EtcdCluster, member: Member) -> Callable[[], object]:
+    """In good order: a leader hands over before it ends."""
+    member.stop()
+    return member.start
+
+
+def pause(cluster: EtcdCluster, member: Member) -> Callable[[], object]:
+    """It keeps requests that it has received, and does them when it goes on, after they were sent to another member."""
+    member.pause()
+    return member.resume
+
+
+def hold(cluster: EtcdCluster, member: Member) -> Callable[[], object]:
+    """Clients still reach it, and it can neither commit nor tell what is new."""
+    cluster.cut_off(member, Forwarding.HOLD)
+    return cluster.heal
+
+
+def cut(cluster: EtcdCluster, member: Member) -> Callable[[], object]:
+    """The same, and its connections to the other members end."""
+    cluster.cut_off(member, Forwarding.CUT)
+    return cluster.heal
+
+
+Outage = Callable[[EtcdCluster, Member], Callable[[], object]]
+"""Begins; what it returns ends it."""
+
+
+def outlive(cluster: EtcdCluster, folder: Path, role: str, *outages: Outage) -> Verdict:
+    """Let one member fail after the other, in one way after the other, while clients write and go on writing."""
 
     def strike(number: int) -> None:
-        leader = etcd_cluster.leader()
-        end(leader)
+        member = cluster.leader() if role == "leader" else cluster.follower(number)
+        end = outages[number % len(outages)](cluster, member)
         clients.progress()
-        leader.start()
-        etcd_cluster.await_all()
+        end()
+        cluster.await_all()
 
-    with writing(etcd_cluster, tmp_path) as clients:
+    with writing(cluster, folder) as clients:
         verdict = clients.survive(strike)
     assert_kept(verdict)
-    assert not verdict.told[Told.UNKNOWN]
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("role", "outages"),
+    [
+        pytest.param("leader", [kill], id="leader killed"),
+        pytest.param("leader", [stop], id="leader stopped"),
+        pytest.param("follower", [kill], id="follower killed"),
+        pytest.param("leader", [pause], id="leader paused"),
+        pytest.param("follower", [pause], id="follower paused"),
+        pytest.param("leader", [hold, cut], id="leader cut off"),
+        pytest.param("follower", [hold, cut], id="follower cut off"),
+    ],
+)
+def test_one_member_fails(etcd_cluster: EtcdCluster, tmp_path: Path, role: str, outages: list[Outage]) -> None:
+    assert not outlive(etcd_cluster, tmp_path, role, *outages).told[Told.UNKNOWN]
 
 
 def test_leader_paused_where_clients_have_passwords(etcd_cluster: EtcdCluster, tmp_path: Path) -> None:
     """Each connection to another member logs in, which needs a leader, too."""
-
-    def strike(number: int) -> None:
-        leader = etcd_cluster.leader()
-        leader.pause()
-        clients.progress()
-        leader.resume()
-        etcd_cluster.await_all()
-
     etcd_cluster.require_password("ledger")
-    with writing(etcd_cluster, tmp_path) as clients:
-        verdict = clients.survive(strike)
-    assert_kept(verdict)
-    assert not verdict.told[Told.UNKNOWN]
-
-
-def test_follower_killed(etcd_cluster: EtcdCluster, tmp_path: Path) -> None:
-    def strike(number: int) -> None:
-        follower = etcd_cluster.follower(number)
-        follower.kill()
-        clients.progress()
-        follower.start()
-        etcd_cluster.await_all()
-
-    with writing(etcd_cluster, tmp_path) as clients:
-        verdict = clients.survive(strike)
-    assert_kept(verdict)
-    assert not verdict.told[Told.UNKNOWN]
-
-
-@pytest.mark.parametrize("role", ["leader", "follower"])
-def test_member_paused(etcd_cluster: EtcdCluster, tmp_path: Path, role: str) -> None:
-    """It keeps requests that it has received, and does them when it goes on, after they were sent to another member."""
-
-    def strike(number: int) -> None:
-        member = etcd_cluster.leader() if role == "leader" else etcd_cluster.follower(number)
-        member.pause()
-        clients.progress()
-        member.resume()
-        etcd_cluster.await_all()
-
-    with writing(etcd_cluster, tmp_path) as clients:
-        verdict = clients.survive(strike)
-    assert_kept(verdict)
-    assert not verdict.told[Told.UNKNOWN]
-
-
-@pytest.mark.parametrize("role", ["leader", "follower"])
-def test_minority_cut_off(etcd_cluster: EtcdCluster, tmp_path: Path, role: str) -> None:
-    """Clients still reach it, and it can neither commit nor tell what is new."""
-
-    def strike(number: int) -> None:
-        member = etcd_cluster.leader() if role == "leader" else etcd_cluster.follower(number)
-        etcd_cluster.cut_off(member, (Forwarding.HOLD, Forwarding.CUT)[number % 2])
-        clients.progress()
-        etcd_cluster.heal()
-        etcd_cluster.await_all()
-
-    with writing(etcd_cluster, tmp_path) as clients:
-        verdict = clients.survive(strike)
-    assert_kept(verdict)
-    assert not verdict.told[Told.UNKNOWN]
+    assert not outlive(etcd_cluster, tmp_path, "leader", pause).told[Told.UNKNOWN]
 
 
 def test_quorum_lost_and_back(etcd_cluster: EtcdCluster, tmp_path: Path) -> None:
