@@ -16,7 +16,7 @@ import time
 from bisect import bisect_left, insort
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from threading import Lock
 from typing import Self
 
@@ -49,6 +49,7 @@ from rome.store.spi import (
     Count,
     Get,
     ReadResult,
+    RecentCommit,
     Request,
     Reserve,
     Retention,
@@ -57,6 +58,7 @@ from rome.store.spi import (
     ScanResult,
     Snapshot,
     Store,
+    StoreUsage,
     Version,
 )
 
@@ -374,6 +376,28 @@ class _Database:
         queue.leave(ticket)
         self._places = queue.places
 
+    def usage(self, recent: int) -> StoreUsage:
+        now, ids = clock(), {id(table.rows): table_id for table_id, table in self.tables.items()}
+        ages = [now - commit.time for commit in (*islice(self._past, 1), *islice(reversed(self._past), 1))]
+        return StoreUsage(
+            version=self.version,
+            commits=len(self._past),
+            history_bytes=self._replaced_bytes,
+            oldest_s=max(ages, default=None),
+            newest_s=min(ages, default=None),
+            retention=self.retention,
+            queue=[place.claims for place in CommitQueue(self._places, now).places],
+            sequences=dict(self.sequences),
+            recent=[
+                RecentCommit(
+                    commit.version,
+                    now - commit.time,
+                    [(ids[id(history)], key) for _, history, key in commit.touched if id(history) in ids],
+                )
+                for commit in islice(reversed(self._past), recent)
+            ],
+        )
+
     def trim(self, limit: int | None = None) -> int:
         """Forget commits that are older than the retention or exceed its bytes, oldest first."""
         count = 0
@@ -516,6 +540,11 @@ class MemoryStore(Store):
         with self._database.lock:
             database = self._begin_round_trip()
             database.retention = retention
+
+    def usage(self, recent: int = 0) -> StoreUsage:
+        with self._database.lock:
+            database = self._begin_round_trip()
+            return database.usage(recent)
 
     def is_usable(self) -> bool:
         return not (self._closed or self._database.dropped)

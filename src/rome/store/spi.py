@@ -267,6 +267,52 @@ class Retention(NamedTuple):
     max_bytes: int = 256 * 1024 * 1024
 
 
+class RecentCommit(Struct, frozen=True, gc=False):
+    """A commit of the history.
+
+    Attributes:
+        age_s: how long ago it was, by the store's clock.
+        rows: (table, row key) of the rows that it wrote, in no order; None if the store does not keep that.
+    """
+
+    version: Version
+    age_s: float
+    rows: Sequence[tuple[int, bytes]] | None = None
+
+
+class StoreUsage(Struct, frozen=True, gc=False):
+    """What a database takes, and who waits: for `rome metrics` and `rome top`.
+
+    The *history* is what is kept for snapshots: superseded versions, and the ids of transactions.
+
+    Attributes:
+        version: the newest version.
+        commits: how many commits the history has, including transactions that were aborted.
+        history_bytes: what Retention.max_bytes limits, as the store counts it.
+        oldest_s: age of the oldest commit of the history; None without one. A snapshot of that age can still be read.
+        newest_s: age of the newest commit of the history.
+        queue: the claims of each entry of the commit queue, first come first.
+        sequences: the last number that was taken of each sequence; one at 0 may be left out.
+        used_bytes: what is in use of the file, server or cluster, by all databases in it; None if that is not known.
+        max_bytes: what `used_bytes` may reach; None without a limit, or if it is not known.
+        live_snapshots: how many snapshots are open, of all processes; None if the store does not know of them.
+        recent: newest first.
+    """
+
+    version: Version
+    commits: int
+    history_bytes: int
+    oldest_s: float | None
+    newest_s: float | None
+    retention: Retention
+    queue: Sequence[Sequence[Claim]]
+    sequences: Mapping[int, int]
+    used_bytes: int | None = None
+    max_bytes: int | None = None
+    live_snapshots: int | None = None
+    recent: Sequence[RecentCommit] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a store can do. The layers above read these flags, never a store's name."""
@@ -444,6 +490,19 @@ class Store(ABC):
     @abstractmethod
     def set_retention(self, retention: Retention) -> None:
         """Change the retention for all clients."""
+
+    def usage(self, recent: int = 0) -> StoreUsage:
+        """What the database takes, as of now. It changes nothing, and no snapshot begins or ends.
+
+        Args:
+            recent: about how many of the newest commits to tell of; fewer if the history has fewer.
+
+        Raises:
+            NotSupportedError: this store does not count.
+
+        Cost: one round trip, on etcd two; O(sequences + what is told of the commits).
+        """
+        raise NotSupportedError(f"{type(self).__name__} does not tell what its databases take")
 
     def mark_restored(self) -> None:
         """Begin a new history, since an older copy has replaced the store's data: no snapshot from before is valid.

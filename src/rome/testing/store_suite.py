@@ -28,6 +28,7 @@ from rome.testing.suite_entry_points import TestEntryPoints
 from rome.testing.suite_read_sets import TestReadSet
 from rome.testing.suite_reads import TestKeysAndRecords, TestScan, TestSnapshot
 from rome.testing.suite_round_trips import TestRoundTrips
+from rome.testing.suite_usage import TestUsage
 
 __all__ = [
     "TestCatalogVersion",
@@ -46,6 +47,7 @@ __all__ = [
     "TestSequences",
     "TestSnapshot",
     "TestTransactionIds",
+    "TestUsage",
     "connect",
     "location",
 ]

@@ -58,10 +58,11 @@ def _valid_arguments(client: SnapshotClient) -> dict[str, list[bytes | str | int
         "resolve": [token_hex(8), version],
         "trim": [10, 100],
         "retain": [60_000, 1_000_000],
+        "usage": [10, 100],
     }
 
 
-@pytest.mark.parametrize("name", ["commit", "commit_deletes", "read", "reserve", "resolve", "trim"])
+@pytest.mark.parametrize("name", ["commit", "commit_deletes", "read", "reserve", "resolve", "trim", "usage"])
 @fuzzed
 @given(data=st.data())
 def test_malformed_request_is_refused_or_writes_nothing_else(

@@ -135,6 +135,10 @@ class EtcdDriver(Driver):
     def was_sent(self) -> bool:
         return self.client.resent
 
+    def used_bytes(self) -> int | None:
+        [status] = self.client.call([(STATUS, StatusRequest())]).messages
+        return status.db_size_in_use or status.db_size or None
+
     def discard(self, revision: Revision) -> None:
         compact = self.client.settings.compact
         if not compact or (compact == "auto" and is_shared(self.client)):

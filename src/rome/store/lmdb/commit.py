@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Final, Self
 
 import msgspec
@@ -30,13 +31,17 @@ from rome.store.lmdb.damage import UNDECODABLE, damaged
 from rome.store.lmdb.ordered import LmdbTransaction
 from rome.store.lmdb.read import missing_row, row_key_of
 from rome.store.lmdb.state import (
+    BEYOND_COMMITS,
     COMMITS_HEADER,
     LINE_KEY,
+    LOG_HEADER_BYTES,
+    SEQUENCES_HEADER,
     State,
     TableState,
     commit_key,
     entries_header,
     headers_of_table,
+    is_of_rows,
     log_header,
     pack_number,
     pack_versions,
@@ -53,6 +58,7 @@ from rome.store.spi import (
     Bounds,
     CommitRequest,
     Drop,
+    RecentCommit,
     Snapshot,
     Version,
 )
@@ -230,6 +236,18 @@ def committed_number(txn: LmdbTransaction, sequence: int) -> int:
     return int.from_bytes(txn.get(sequence_key(sequence), b""), "big")
 
 
+def committed_numbers(txn: LmdbTransaction) -> dict[int, int]:
+    """{sequence: the number to which commits have raised it}."""
+    found = {}
+    with txn.cursor() as cursor:
+        if cursor.set_range(SEQUENCES_HEADER):
+            for stored, value in cursor.iternext():
+                if not stored.startswith(SEQUENCES_HEADER):
+                    break
+                found[int.from_bytes(stored[1:], "big")] = int.from_bytes(value, "big")
+    return found
+
+
 def abort(txn: LmdbTransaction, state: State, transaction_id: bytes) -> State:
     """Make sure that a commit which has not arrived yet will be refused.
 
@@ -319,6 +337,35 @@ def trim(txn: LmdbTransaction, state: State, limit: int) -> tuple[State, int]:
             state = replace(state, floor=version, kept_bytes=max(0, state.kept_bytes - commit.kept_bytes))
             count += 1
     return state, count
+
+
+def history(txn: LmdbTransaction, recent: int) -> tuple[float | None, list[RecentCommit]]:
+    """The age of the oldest commit of the history, None without one; and the newest commits, newest first.
+
+    At least one of these is told of, if there is one.
+    """
+    now = clock()
+    oldest_s, found = None, []
+    with txn.cursor() as cursor:
+        if cursor.set_range(COMMITS_HEADER) and cursor.key().startswith(COMMITS_HEADER):
+            oldest_s = now - _LmdbCommit.unpack(cursor.value()).time
+        if cursor.set_range(BEYOND_COMMITS) or cursor.last():
+            items = cursor.iterprev()
+            if cursor.key() >= BEYOND_COMMITS:
+                next(items)
+            for stored, value in islice(items, max(recent, 1)):
+                if not stored.startswith(COMMITS_HEADER):
+                    break
+                commit = _LmdbCommit.unpack(value)
+                rows = [_logged_row(txn, key) for key in _decode_log_keys(commit.log_keys) if is_of_rows(key)]
+                version = int.from_bytes(stored[len(COMMITS_HEADER) :], "big")
+                found.append(RecentCommit(version, now - commit.time, rows))
+    return oldest_s, found
+
+
+def _logged_row(txn: LmdbTransaction, stored: bytes) -> tuple[int, bytes]:
+    """The table and the row key that a key of a log stands for."""
+    return table_of_log_key(stored), ordered.whole_key(txn, LOG_HEADER_BYTES, stored)
 
 
 def _forget(txn: LmdbTransaction, version: Version, log_keys: list[bytes]) -> None:

@@ -30,6 +30,8 @@ SUFFIX: Final = "-ids"
 _MAGIC: Final = b"rome ids"
 _FIRST: Final = 32
 _BYTES: Final = 8
+MAX_TOLD: Final = 1 << 17
+"""More sequences than a schema has: one for each table that was ever made."""
 
 
 class Numbers:
@@ -86,6 +88,13 @@ class Numbers:
                         self._write(sequence, value)
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def all(self) -> dict[int, int]:
+        """{sequence: the last number that was taken}, without those at 0; of the first MAX_TOLD sequences."""
+        with self._errors:
+            stored = os.pread(self._file, _BYTES * MAX_TOLD, _FIRST)
+        numbers = (int.from_bytes(stored[at : at + _BYTES], "big") for at in range(0, len(stored), _BYTES))
+        return {sequence: number for sequence, number in enumerate(numbers) if number}
 
     def close(self) -> None:
         """Close the file. Idempotent, since another file may have its number by now."""

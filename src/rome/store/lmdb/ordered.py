@@ -87,6 +87,14 @@ def stored_key(header: bytes, key: bytes) -> bytes:
     return header + key[:CUT] + blake2b(key, digest_size=_HASH_BYTES).digest()
 
 
+def whole_key(txn: LmdbTransaction, header_bytes: int, stored: bytes) -> bytes:
+    """The key of which `stored` is the form in the file; what is left of it if it was cut and is absent."""
+    if len(stored) <= header_bytes + CUT:
+        return stored[header_bytes:]
+    value = txn.get(stored)
+    return stored[header_bytes : header_bytes + CUT] if value is None else _split(value)[0]
+
+
 def between(
     txn: LmdbTransaction, header: bytes, start: bytes, stop: bytes, *, reverse: bool = False
 ) -> Iterator[tuple[bytes, bytes]]:

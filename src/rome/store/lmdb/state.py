@@ -39,6 +39,8 @@ _VERSIONS = struct.Struct(">QQ")
 pack_versions, unpack_versions = _VERSIONS.pack, _VERSIONS.unpack
 _TABLE = struct.Struct(">cI")
 _INDEX = struct.Struct(">cII")
+LOG_HEADER_BYTES = _INDEX.size
+SEQUENCES_HEADER = b"S"
 
 
 @lru_cache(maxsize=1024)
@@ -75,10 +77,15 @@ def table_of_log_key(stored: bytes) -> int:
     return int.from_bytes(stored[1:5], "big")
 
 
+def is_of_rows(stored: bytes) -> bool:
+    """Whether a key of a log is of the order index, whose entries are the rows."""
+    return stored[5:LOG_HEADER_BYTES] == bytes(4)
+
+
 @lru_cache(maxsize=1024)
 def sequence_key(sequence: int) -> bytes:
     """The key of a sequence."""
-    return b"S" + pack_number(sequence)
+    return SEQUENCES_HEADER + pack_number(sequence)
 
 
 def transaction_key(transaction_id: bytes) -> bytes:
@@ -87,6 +94,7 @@ def transaction_key(transaction_id: bytes) -> bytes:
 
 
 COMMITS_HEADER = b"Q"
+BEYOND_COMMITS = b"R"
 
 
 def commit_key(version: Version) -> bytes:

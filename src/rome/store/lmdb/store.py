@@ -41,6 +41,7 @@ from rome.store.spi import (
     Reserve,
     Retention,
     Snapshot,
+    StoreUsage,
     Version,
 )
 
@@ -274,6 +275,34 @@ class LmdbStore(spi.Store):
     def set_retention(self, retention: Retention) -> None:
         with self._pin.lock, self._round_trip() as opened:
             opened.write(lambda txn: replace(opened.state_in(txn), retention=retention).write(txn))
+
+    def usage(self, recent: int = 0) -> StoreUsage:
+        with self._pin.lock, self._round_trip() as opened:
+            txn = opened.read()
+            try:
+                state = opened.state_in(txn)
+                queue = commit.read_queue(txn)
+                oldest_s, commits = commit.history(txn, recent)
+                sequences = commit.committed_numbers(txn)
+            finally:
+                txn.abort()
+            for sequence, last in opened.numbers.all().items():
+                sequences[sequence] = max(last, sequences.get(sequence, 0))
+            size = opened.usage()
+            return StoreUsage(
+                version=state.version,
+                commits=state.version - state.floor,
+                history_bytes=state.kept_bytes,
+                oldest_s=oldest_s,
+                newest_s=commits[0].age_s if commits else None,
+                retention=state.retention,
+                queue=[] if queue is None else [place.claims for place in queue.places],
+                sequences=sequences,
+                used_bytes=size.used_bytes,
+                max_bytes=opened.room,
+                live_snapshots=len(size.snapshots),
+                recent=commits[:recent],
+            )
 
     def is_usable(self) -> bool:
         with self._pin.lock:

@@ -201,6 +201,10 @@ class Driver(ABC):
     def discard(self, revision: Revision) -> None:
         """Discard what only revisions below this one have. No error if that was done already; may do nothing."""
 
+    def used_bytes(self) -> int | None:
+        """How many bytes the engine uses for all that it holds; None if it does not tell. At most one round trip."""
+        return None
+
     @abstractmethod
     def is_usable(self) -> bool:
         """Return False if the connection is known to be lost; no round trip."""

@@ -107,6 +107,7 @@ class Layout:
         self.queue, self.retention = prefix + b"mq", prefix + b"mr"
         self.version = prefix + b"mv"
         self.commits: Span = (prefix + b"x", prefix + b"y")
+        self.sequences: Span = (prefix + b"s", prefix + b"t")
         self._rows, self._entries, self._gone = prefix + b"r", prefix + b"e", prefix + b"g"
 
     def mark(self, table: int) -> bytes:
@@ -151,6 +152,10 @@ class Layout:
     def sequence(self, sequence: int) -> bytes:
         """The key of a sequence."""
         return self.prefix + b"s" + number8(sequence)
+
+    def sequence_of(self, key: bytes) -> int:
+        """The inverse of sequence()."""
+        return int.from_bytes(key[len(self.sequences[0]) :], "big")
 
     def record(self, commit: bytes, part: int = 0) -> bytes:
         """The key of a commit's record."""

@@ -14,6 +14,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
 from typing import NoReturn, Self
 
+from msgspec.structs import replace
+
 from rome.errors import (
     CatalogChangedError,
     CommitAbortedError,
@@ -64,6 +66,7 @@ from rome.store.ordered.layout import (
 from rome.store.ordered.numbers import Taking, plan_taking, settle_taking
 from rome.store.ordered.reading import MAX_OPERATIONS, SCAN_ROWS, Reading
 from rome.store.ordered.surveying import survey
+from rome.store.ordered.usage import usage_of, usage_ranges
 from rome.store.seen import newest_snapshot, place_of, saw
 from rome.store.spi import (
     Bounds,
@@ -76,6 +79,7 @@ from rome.store.spi import (
     Scan,
     Snapshot,
     Store,
+    StoreUsage,
     Version,
 )
 
@@ -318,6 +322,16 @@ class OrderedStore(Store):
                 return
             self._take_head(outcome.found[0])
         raise self._too_busy()
+
+    def usage(self, recent: int = 0) -> StoreUsage:
+        transaction = DriverTransaction(then=[self._layout.head_range(), *usage_ranges(self._layout, recent)])
+        about, *found = self._run(transaction).found
+        head = self._take_head(about)
+        try:
+            usage = usage_of(self._layout, head, found, recent)
+        except (ValueError, IndexError) as error:
+            raise self._damaged("a commit's record", error) from error
+        return replace(usage, used_bytes=self._driver.used_bytes())
 
     def mark_restored(self) -> None:
         self._keep(self._renewed(self._ask_head()))

@@ -52,4 +52,5 @@ LINE = load("line", "allow-oom")
 """With allow-oom: a transaction in the commit queue may be about to delete."""
 TRIM = load("trim", "allow-oom")
 RETAIN = load("retain", "allow-oom")
+USAGE = load("usage", "no-writes")
 DROP = load("drop", "allow-oom")

@@ -42,7 +42,7 @@ from rome.store.redis import scripts
 from rome.store.redis.diagnosis import diagnose
 from rome.store.redis.failures import MOVING, SlotMovedError, checked, translate
 from rome.store.redis.gets import get_commands, judge
-from rome.store.redis.health import SECTIONS, Health
+from rome.store.redis.health import SECTIONS, Health, parse_info
 from rome.store.redis.link import Command, RedisLink, Reply, greet_server
 from rome.store.redis.messages import (
     claim_argument,
@@ -55,6 +55,7 @@ from rome.store.redis.names import DatabaseName, meta_key, slot_of, unescape
 from rome.store.redis.primary import every_primary, greet
 from rome.store.redis.scan import databases_at
 from rome.store.redis.settings import OPTIONS, RedisSettings, read_settings
+from rome.store.redis.usage import decode_usage
 from rome.store.seen import place_of, saw
 from rome.store.spi import (
     Capabilities,
@@ -67,6 +68,7 @@ from rome.store.spi import (
     Retention,
     Snapshot,
     Store,
+    StoreUsage,
     Version,
 )
 
@@ -85,6 +87,9 @@ _SCAN_LIMITS = (b"%d" % SCAN_ROWS, b"%d" % SCAN_BYTES)
 
 TRIM_ELEMENTS, TRIM_MEMBERS = 1_000, 5_000
 """How much one call of trim.lua may discard: about 5 ms of the server."""
+
+TOLD_MEMBERS = 5_000
+"""About how many log members usage.lua looks through for the rows of recent commits: about 5 ms of the server."""
 
 _INFO: Command = (b"INFO", *SECTIONS)
 _NOT_NOW = (b"dropped", b"moving")
@@ -372,6 +377,23 @@ class RedisStore(Store):
 
     def set_retention(self, retention: Retention) -> None:
         self._run(scripts.RETAIN, *_retention_arguments(retention))
+
+    def usage(self, recent: int = 0) -> StoreUsage:
+        def ask() -> list[Reply]:
+            if self._link is None and not self._closed:
+                self._connect(create=False)
+            command = self._command(scripts.USAGE, b"%d" % recent, b"%d" % TOLD_MEMBERS)
+            told, memory = self._call([command, (b"INFO", b"memory")])
+            return [self._finish(scripts.USAGE, command, told), self._checked(memory)]
+
+        try:
+            told, memory = ask()
+        except SlotMovedError as moved:
+            told, memory = self._once_more(moved, ask)
+        try:
+            return decode_usage(told, parse_info(memory))
+        except _UNDECODABLE as error:
+            raise self._damaged("its state, its commit queue or its history", error) from error
 
     def is_usable(self) -> bool:
         if self._near is not None and self._near.is_usable():

@@ -1,0 +1,62 @@
+"""What a database takes of an engine with ordered keys. It keeps no log of the rows that a commit wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rome.store.commit_queue import CommitQueue
+from rome.store.ordered import committing
+from rome.store.ordered.driver import Range, RangeResult
+from rome.store.ordered.head import Head
+from rome.store.ordered.layout import Layout, number_of
+from rome.store.ordered.trimming import Past, read_past
+from rome.store.spi import RecentCommit, StoreUsage
+
+LOOKED_AT = 250
+"""How many records are read at each end of the history. If there are more, its bytes are estimated from these."""
+
+
+def usage_ranges(layout: Layout, recent: int) -> list[Range]:
+    """What usage_of must know: how many records there are, the oldest, the newest, and the sequences."""
+    newest = max(recent, LOOKED_AT)
+    return [
+        Range(*layout.commits, count_only=True),
+        Range(*layout.commits, limit=LOOKED_AT),
+        Range(*layout.commits, limit=newest, reverse=True),
+        Range(*layout.sequences),
+    ]
+
+
+def usage_of(layout: Layout, head: Head, found: Sequence[RangeResult], recent: int) -> StoreUsage:
+    """What the ranges say.
+
+    Records are ordered by the snapshots of their commits, so that the first of them are about the oldest.
+
+    Raises:
+        ValueError, IndexError: something other than Rome wrote a record.
+    """
+    counted, first, last, sequences = found
+    known = {each.key: each for each in read_past((*first.pairs, *last.pairs), head.base)}
+    commits = [each for each in known.values() if layout.commit_of(each.key)[1] == 0]
+    share = counted.count / len(known) if known else 0.0
+    now_ms = committing.now_in_ms()
+    ages = [max(0.0, (now_ms - each.record.time_ms) / 1000) for each in commits]
+    return StoreUsage(
+        version=head.version,
+        commits=round(len(commits) * share),
+        history_bytes=round(sum(each.record.size for each in commits) * share),
+        oldest_s=max(ages, default=None),
+        newest_s=min(ages, default=None),
+        retention=head.retention,
+        queue=[place.claims for place in CommitQueue(head.queue, committing.clock()).places],
+        sequences={layout.sequence_of(pair.key): number_of(pair.value) for pair in sequences.pairs},
+        recent=[_recent(each, now_ms) for each in sorted(commits, key=_version, reverse=True)[:recent]],
+    )
+
+
+def _recent(past: Past, now_ms: int) -> RecentCommit:
+    return RecentCommit(past.version, max(0.0, (now_ms - past.record.time_ms) / 1000))
+
+
+def _version(past: Past) -> int:
+    return past.version
