@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -449,6 +450,22 @@ class TestFiles:
     def test_list_of_a_missing_folder_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(StoreUnavailableError, match="missing"):
             LmdbStore.list_databases(locate(tmp_path / "missing" / "a"))
+
+    def test_copy_that_was_restored_is_a_database(self, connect: Connect, path: Path, tmp_path: Path) -> None:
+        connect().write(put(b"a"))
+        restored = tmp_path / "elsewhere" / "restored"
+        restored.parent.mkdir()
+        shutil.copy(path, restored)  # without the files beside it, as mdb_copy makes it
+        assert LmdbStore.database_exists(locate(restored))
+        assert LmdbStore.list_databases(locate(restored)) == [str(restored)]
+        assert [file.name for file in restored.parent.iterdir()] == ["restored"]
+
+    def test_file_of_another_user_is_left_out_of_the_list(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "theirs").write_text("x" * 9000)
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+        assert LmdbStore.list_databases(locate(tmp_path / "a")) == []
 
     @staticmethod
     def _populate(folder: Path) -> None:

@@ -144,7 +144,8 @@ def is_database(path: str) -> bool:
     with OPENED.lock:
         if _current(path) is not None:
             return True
-        if not os.path.isfile(path + "-lock") or not _is_lmdb(path):
+        # A copy that was restored has no lock file yet. Without one, a file that we may not read is somebody else's.
+        if not (os.path.isfile(path + "-lock") or os.access(path, os.R_OK)) or not _is_lmdb(path):
             return False
         try:
             check_whole(path)
