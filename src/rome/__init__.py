@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
-    from rome import kv
+    from rome import kv, metrics
     from rome.dbapi import (
         connect,
         create_database,
@@ -41,6 +41,7 @@ __all__ = [
     "last_version",
     "list_databases",
     "mark_restored",
+    "metrics",
     "run_transaction",
     "run_transaction_async",
     "set_retention",
@@ -66,8 +67,8 @@ _ELSEWHERE = {
 def __getattr__(name: str) -> object:
     if name == "__version__":
         return import_module("importlib.metadata").version("sqlalchemy-rome")  # 10 ms, for those who ask
-    if name == "kv":
-        return import_module("rome.kv")
+    if name in ("kv", "metrics"):
+        return import_module(f"rome.{name}")
     if name in __all__:
         return getattr(import_module(_ELSEWHERE.get(name, "rome.dbapi")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ from rome.engine.result import Stats
 from rome.errors import ConflictError, OperationalError, UniqueViolation
 from rome.store.location import Location
 from rome.tracing import tracer_of
-from rome.tracing.spans import _of_connection, _of_cost
+from rome.tracing.spans import _of_cost, of_connection
 from tests.support.databases import Connect, database, on
 
 
@@ -240,7 +240,7 @@ print([span.name for span in exporter.get_finished_spans()])
 )
 def test_where_the_server_is(location: Location, address: dict[str, object]) -> None:
     expected = {"db.system.name": "rome", "db.namespace": "d", "rome.store": "redis", **address}
-    assert dict(_of_connection(location)) == expected
+    assert dict(of_connection(location)) == expected
 
 
 def test_near_trips_are_told_where_there_are_some() -> None:

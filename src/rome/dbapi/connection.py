@@ -21,6 +21,7 @@ from rome.dbapi.private import drop_after, private_name
 from rome.dbapi.rows import RowFactory, TextFactory
 from rome.dbapi.sqlite3_options import checks_thread
 from rome.dbapi.url import make_url, parse_url
+from rome.engine.observing.totals import PRIVATE, DatabaseLabel, opened
 from rome.engine.result import Stats
 from rome.engine.session.session import Session
 from rome.errors import VersionTokenError
@@ -331,13 +332,15 @@ def connect(url: str | URL, **options: object) -> Connection:
     location, engine_options = parse_url(url, options)
     same_thread = checks_thread({**url.query, **options})
     check_sqlite()
-    tracer = tracer_of(location) if engine_options.tracing else None
+    label = DatabaseLabel(location.scheme, location.database if private is None else PRIVATE)
+    tracer = tracer_of(location, label.database) if engine_options.tracing else None
     store_type = store_class(location.scheme)
     store = store_type.open(location) if tracer is None else tracer.open_store(store_type)
     try:
         store.place = place_of(location)
         saw(store.place, store.last_snapshot())
         session = Session(store, engine_options, tracer)
+        opened(session, label)
         connection = Connection(session, database=location.database, same_thread=same_thread)
     except BaseException:
         store.close()

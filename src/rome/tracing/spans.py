@@ -37,7 +37,7 @@ class SpanTracer(Tracer):
     def __init__(self, provider: TracerProvider, location: Location) -> None:
         self._tracer = _tracer(provider)
         self._location = location
-        self._connection = _of_connection(location)
+        self._connection = of_connection(location)
 
     def open_store(self, store: type[Store]) -> Store:
         """Open the location with a store of this class that makes a span of each call that waits for the store.
@@ -61,7 +61,8 @@ class SpanTracer(Tracer):
                         _fail(span, work.error, work.sqlstate)
 
 
-def _of_connection(location: Location) -> Attributes:
+def of_connection(location: Location) -> Attributes:
+    """The attributes that say which database a connection is to."""
     found: dict[str, str | int] = {
         "db.system.name": "rome",
         "db.namespace": location.database,

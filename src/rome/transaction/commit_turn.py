@@ -28,6 +28,7 @@ import random
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -91,6 +92,23 @@ class _Lost:
         return min(MAX_LEASE_S, max(MIN_LEASE_S, LEASE_PER_SECOND * self.longest_s))
 
 
+@dataclass
+class TurnCounts:
+    """Counters of one connection.
+
+    Attributes:
+        claims: rows and tables that it has claimed.
+        queue_wait_s: seconds that it has waited in the queue.
+        failures: transactions whose conflict the application was told.
+        conflicts: how many conflicts, by the id of the table and the error's class; None: it was no single table.
+    """
+
+    claims: int = 0
+    queue_wait_s: float = 0.0
+    failures: int = 0
+    conflicts: Counter[tuple[int | None, type[Exception]]] = field(default_factory=Counter)
+
+
 class TurnClient:
     """What is known about the transactions of one client.
 
@@ -123,6 +141,7 @@ class CommitTurn:
     Attributes:
         ticket: identifies the queue entry while there is one; the commit gives it up.
         taken: how many queue entries there have been.
+        counts: further counters.
     """
 
     def __init__(self, store: Store, *, enabled: bool) -> None:
@@ -134,6 +153,7 @@ class CommitTurn:
         self._waited_until = 0.0
         self.ticket = b""
         self.taken = 0
+        self.counts = TurnCounts()
 
     def before_first_read(self, incarnation: bytes) -> None:
         """Wait for the turn if this client's last transactions on this database have failed."""
@@ -167,6 +187,7 @@ class CommitTurn:
         if not self._enabled or (self.ticket and not wanted) or not 0 < len(had) + len(wanted) <= MAX_CLAIMS:
             return False
         self._lost.claim(wanted)
+        self.counts.claims += len(wanted)
         self._withdraw(self._lost.claims)
         return self._wait(MAX_LEASE_S) > 1
 
@@ -204,6 +225,8 @@ class CommitTurn:
 
     def met(self, conflict: ConflictError | CommitAbortedError, since: float, read_set: ReadSet) -> None:
         """Record the conflict of an attempt that began at `since` by time.monotonic(), given what it has read."""
+        table = conflict.table if isinstance(conflict, ConflictError) else None
+        self.counts.conflicts[table, type(conflict)] += 1
         claims = self._lost.claims.keys()
         self._lost.add(conflict, time.monotonic() - max(since, self._waited_until), read_set)
         self._is_ours = self._is_ours and self._lost.claims.keys() == claims
@@ -231,7 +254,8 @@ class CommitTurn:
             self._holder = CLIENT.get() or of_thread.client
             with self._holder.lock:
                 self._holder.holders.add(self)
-        give_up, asked = time.monotonic() + MAX_WAIT_S, 1
+        began = time.monotonic()
+        give_up, asked = began + MAX_WAIT_S, 1
         turn_s, pause_s, before = FIRST_TURN_S, 0.0, 0
         try:
             while ahead := self._store.join_queue(self.ticket, list(lost.claims), lease_s):
@@ -244,6 +268,8 @@ class CommitTurn:
                 asked += 1
         except OperationalError:  # the queue is about order only; a real failure shows at the next read, or at COMMIT
             return 0
+        finally:
+            self.counts.queue_wait_s += time.monotonic() - began
         self._is_ours, self._waited_until = True, time.monotonic()
         return asked
 
@@ -257,6 +283,7 @@ class CommitTurn:
 
     def failed(self) -> None:
         """Note that the application gets a conflict: the client's next transaction may be the same one again."""
+        self.counts.failures += 1
         lost = self._lost
         self.leave()
         (CLIENT.get() or of_thread.client).lost[self._store.last_snapshot().incarnation] = lost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rome.engine.options import Isolation, Options
-from rome.engine.result import Stats
+from rome.engine.result import CommitDurations, Stats
 from rome.engine.statement import schema as schemas
 from rome.engine.statement.schema import SchemaVersion
 from rome.engine.statement.workspace import Workspace
@@ -23,6 +23,7 @@ class ConnectionContext:
         own_commits: how many of the store's versions this connection has made.
         ids: what the store has reserved for this connection, or for the process.
         stats: the counters; those of the open transaction's reads are added when it ends.
+        durations: how long commits took.
     """
 
     def __init__(self, store: Store, options: Options) -> None:
@@ -37,3 +38,4 @@ class ConnectionContext:
         self.commit_limits = options.commit_limits
         self.ids = IDENTIFIERS if options.ids == "blocks" else IdBlocks(1)
         self.stats = Stats()
+        self.durations = CommitDurations()

@@ -21,7 +21,9 @@ from rome.engine.attempt.attempt import Attempt, Beginning
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.dump import dump
 from rome.engine.attempt.replay_log import LoggedOperation
+from rome.engine.observing import totals
 from rome.engine.observing.observer import STATEMENTS, TRANSACTIONS, Observer, Tracer
+from rome.engine.observing.totals import Totals, conflicts_by_table
 from rome.engine.options import Isolation, Options
 from rome.engine.result import Result, Stats
 from rome.engine.session.connection_pragmas import ConnectionPragmas
@@ -37,7 +39,7 @@ from rome.engine.statement.syntax import check_syntax, check_text, classified, s
 from rome.errors import InterfaceError, NotSupportedError, OperationalError, ProgrammingError, VersionTokenError
 from rome.planner.parse.statement import Statement, StatementKind, classify, split_script
 from rome.store.seen import newest_snapshot
-from rome.store.spi import Snapshot, Store
+from rome.store.spi import Snapshot, Store, StoreUsage
 
 Item = TypeVar("Item")
 
@@ -94,6 +96,20 @@ class Session:
             stats.bytes += state.transaction.bytes_read
             stats.waves += state.transaction.waves
         return stats
+
+    def totals(self) -> Totals:
+        """A copy of the counters without those of the open transaction, and what else `rome.metrics` shows."""
+        context, counts = self._context, self._replay.turn.counts
+        stats, store = context.stats, context.store
+        made: dict[str, float] = {name: getattr(stats, name) for name in Stats.__slots__}
+        made |= {"round_trips": store.round_trips, "near_trips": store.near_trips, "turns": self._replay.turn.taken}
+        made |= {"claims": counts.claims, "queue_wait_s": counts.queue_wait_s, "failures": counts.failures}
+        tables = context.workspace.schema.definition.tables_by_id
+        return Totals(made, conflicts_by_table(counts.conflicts.copy(), tables), context.durations)
+
+    def usage(self, recent: int = 0) -> StoreUsage:
+        """See Store.usage."""
+        return self._use.alone(lambda: self._context.store.usage(recent))
 
     def is_usable(self) -> bool:
         """Whether the connection is not known to be lost; no round trip."""
@@ -337,6 +353,7 @@ class Session:
         if not self._closed:
             self._closed = True
             self.rollback()
+            totals.closed(self)
         self._context.store.close()
         self._context.workspace.close()
         self._pragmas.close()

@@ -10,6 +10,7 @@ from itertools import pairwise
 from threading import Lock
 
 import apsw
+from msgspec import Struct
 
 from rome.catalog.definition import Definition
 from rome.catalog.mirror import Mirror
@@ -26,6 +27,16 @@ from rome.workingset.lookups import Lookup
 from rome.workingset.workingset import WorkingSet
 
 _MAX_PREPARED = 2000
+
+
+class PlanCounts(Struct):
+    """Counters of this process: statements that were prepared, and those that had to make room for others."""
+
+    made: int = 0
+    discarded: int = 0
+
+
+PLAN_COUNTS = PlanCounts()
 _MAX_SCHEMAS = 64
 
 
@@ -126,7 +137,9 @@ class SchemaVersion:
         found = self.prepared.get(statement.text)
         if found is None:
             found = prepare(statement, self.catalog, mirror, self.firing)
+            PLAN_COUNTS.made += 1
             if len(self.prepared) >= _MAX_PREPARED:
+                PLAN_COUNTS.discarded += len(self.prepared)
                 self.prepared.clear()
                 self.lookups.clear()
             self.prepared[statement.text] = found
@@ -170,6 +183,11 @@ class _Schemas:
                     known.popitem(last=False)
             return schema
 
+    def count_prepared(self) -> int:
+        with self._lock:
+            schemas = {id(schema): schema for known in (self._by_place, self.newest) for schema in known.values()}
+            return sum(len(schema.prepared) for schema in schemas.values())
+
 
 _schemas = _Schemas()
 
@@ -182,6 +200,11 @@ def known(incarnation: bytes, version: int) -> SchemaVersion | None:
 newest: Callable[[bytes], SchemaVersion | None] = _schemas.newest.get
 """The schema at the greatest catalog version that this process has met of a database, by its incarnation; there may be
 a newer one by now. No call of Python's: every transaction asks."""
+
+
+def cached_plans() -> int:
+    """How many prepared statements this process keeps."""
+    return _schemas.count_prepared()
 
 
 def load(incarnation: bytes, version: int, rows: Iterable[Row]) -> SchemaVersion:
