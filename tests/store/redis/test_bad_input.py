@@ -24,7 +24,8 @@ fuzzed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthC
 few = settings(fuzzed, max_examples=10)
 
 SCRIPTS = {name.lower(): script for name, script in vars(scripts).items() if isinstance(script, scripts.Script)}
-SHAPED = ("commit", "commit_deletes", "read")
+SCRIPTS["read_short"] = scripts.READ
+SHAPED = ("commit", "commit_deletes", "read", "read_short")
 """Scripts that take msgpack: the shape of what follows."""
 
 numbers = st.integers(-5, 5) | st.sampled_from([2**31, 2**53, 2**63 - 1, -(2**63)])
@@ -47,13 +48,15 @@ def _valid_arguments(client: SnapshotClient) -> dict[str, list[bytes | str | int
         read=[Point(1, b"a", row.version), RangeCheck(1, 1, b"k", BEYOND, version, rows=True)],
         sequences={1: 10},
     )
-    head: list[bytes | str | int] = [request.transaction_id, incarnation, version, 1]
+    head: list[bytes | str | int] = [request.transaction_id, incarnation, version, 1, request.ticket]
     commit = [*head, *commit_arguments(request)[0]]
     reads: list[Get | Scan | Count] = [Get(1, (b"a", b"b")), Scan(1, 1, b"k", BEYOND, 10), Count(1, 0, b"", BEYOND)]
+    short = Scan(1, 1, b"k", BEYOND, 10), Scan(1, 0, b"a", b"z")
     return {
         "commit": commit,
         "commit_deletes": commit,
         "read": [incarnation, version, 100, 10_000, *request_arguments(reads)],
+        "read_short": [incarnation, version, 100, 10_000, *request_arguments(short)],
         "reserve": ["1", "5", "0"],
         "resolve": [token_hex(8), version],
         "trim": [10, 100],
@@ -62,7 +65,9 @@ def _valid_arguments(client: SnapshotClient) -> dict[str, list[bytes | str | int
     }
 
 
-@pytest.mark.parametrize("name", ["commit", "commit_deletes", "read", "reserve", "resolve", "trim", "usage"])
+@pytest.mark.parametrize(
+    "name", ["commit", "commit_deletes", "read", "read_short", "reserve", "resolve", "trim", "usage"]
+)
 @fuzzed
 @given(data=st.data())
 def test_malformed_request_is_refused_or_writes_nothing_else(
@@ -85,7 +90,7 @@ def test_malformed_request_is_refused_or_writes_nothing_else(
             case "repeat":
                 arguments.insert(data.draw(st.integers(0, len(arguments))), data.draw(st.sampled_from(arguments)))
             case "shape" if name in SHAPED:
-                arguments[4] = msgspec.msgpack.encode(data.draw(st.lists(shapes, min_size=7, max_size=9) | shapes))
+                arguments[5] = msgspec.msgpack.encode(data.draw(st.lists(shapes, min_size=7, max_size=9) | shapes))
             case _:
                 arguments = list(data.draw(st.lists(junk, max_size=12)))
         for key in theirs:

@@ -46,6 +46,31 @@ def _cut(admin: redis.Redis, client: SnapshotClient) -> None:
     assert admin.client_kill_filter(_id=number) == 1
 
 
+class OneByte:
+    """A connected socket from which one byte comes at a time."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.sendall = connected.sendall
+        self._connected = connected
+
+    def recv(self, _size: int) -> bytes:
+        return self._connected.recv(1)
+
+
+class Interrupted(OneByte):
+    """A connected socket whose waiting caller is interrupted, after a part of the replies has come."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        super().__init__(connected)
+        self._waits = False
+
+    def recv(self, size: int) -> bytes:
+        if self._waits:
+            raise KeyboardInterrupt
+        self._waits = True
+        return super().recv(size)
+
+
 class TestLoss:
     def test_first_read_connects_again_silently(self, connect: Open, admin: redis.Redis) -> None:
         client = connect()
@@ -139,16 +164,30 @@ class TestLoss:
         client = connect()
         client.write(put(b"a"))
         client.begin()
-        connection = link_of(client)._connection
-
-        def interrupt() -> None:
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(connection, "read_response", interrupt)
+        link = link_of(client)
+        monkeypatch.setattr(link, "_socket", Interrupted(link._socket))
         with pytest.raises(KeyboardInterrupt):
             client.get(b"a")
+        assert not link.is_usable()
         client.begin()
         assert client.record(b"a") == b"record"
+
+    def test_replies_that_come_byte_by_byte_are_the_same(self, connect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = connect()
+        client.write(put(b"a"), put(b"b"))
+        link = link_of(client)
+        monkeypatch.setattr(link, "_socket", OneByte(link._socket))
+        client.begin()
+        assert client.keys() == [b"a", b"b"]
+        assert client.record(b"a") == b"record"
+        assert link_of(client) is link
+
+    def test_answer_that_nobody_asked_for_makes_the_connection_unusable(self, connect: Open) -> None:
+        client = connect()
+        client.begin()
+        assert client.store.is_usable()
+        link_of(client)._reader.feed(b"+OK\r\n")
+        assert not client.store.is_usable()
 
     def test_child_leaves_the_parents_connection_alone(self, connect: Open) -> None:
         client = connect()

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from rome.errors import CatalogChangedError, ConflictError, CorruptRecordError
+from rome.errors import CatalogChangedError, ConflictError, CorruptRecordError, SnapshotLostError
 from rome.store.location import Location
 from rome.store.memory import MemoryStore
 from rome.store.redis import RedisStore, store
@@ -139,6 +139,42 @@ class TestBounds:
                 writer.store.close()
                 kind.drop_database(at)
         assert found[0] == found[1]
+
+    @pytest.mark.parametrize("count", [1, 2, 8, 9])
+    @pytest.mark.parametrize("is_old", [False, True])
+    def test_ranges_asked_for_together_are_those_asked_for_one_by_one(
+        self, connect: Open, count: int, is_old: bool
+    ) -> None:
+        """Up to eight short ones go another way than many, long ones, or those of a table that has changed."""
+        client, other = connect(), connect()
+        keys = [b"%03d" % number for number in range(150)]
+        client.write(*(write for key in keys for write in (put(key), enter(b"i" + key, key))))
+        client.begin()
+        if is_old:
+            other.write(put(b"0005"), delete(b"006"), put(b"007", b"new"))
+        scans = [Scan(1, n % 2, b"i" * (n % 2) + b"%03d" % n, b"i" * (n % 2) + b"%03d" % (4 * n)) for n in range(count)]
+        for scan in (Scan(1, 0, b"", BEYOND), Scan(1, 0, b"000", b"127"), Scan(1, 1, b"", BEYOND, 3), scans[0]):
+            asked = [*scans[1:], scan]
+            together = client.store.read(client.snapshot, asked).answers
+            assert together == [client.store.read(client.snapshot, [each]).answers[0] for each in asked]
+            found = together[-1]
+            assert isinstance(found, ScanResult)
+            stop = scan.stop.removeprefix(b"i" * scan.index_id)
+            expected = [key for key in keys if scan.start[scan.index_id :] <= key < stop]
+            assert [row.key for row in found.rows] == expected[: scan.limit]
+
+    def test_ranges_of_an_old_or_strange_snapshot_are_refused(self, connect: Open) -> None:
+        client, other = connect(), connect()
+        client.write(put(b"a"))
+        snapshot = client.begin()
+        other.write(change_catalog())
+        with pytest.raises(CatalogChangedError):
+            client.scan()
+        client.begin()
+        for strange in (structs.replace(snapshot, incarnation=b"?" * 16), structs.replace(snapshot, version=1000)):
+            client.store._snapshot = strange  # type: ignore[attr-defined]
+            with pytest.raises(SnapshotLostError):
+                client.store.read(strange, [Scan(1, 0, b"", BEYOND)])
 
 
 def _history(

@@ -29,6 +29,10 @@ from rome.store.spi import (
     Version,
 )
 
+MAX_SHORT_RANGES, SHORT_ROWS = 8, 127
+"""Up to so many ranges, each of up to so many rows, are read without what a long range takes."""
+_SHORT_SIZE = b"%d" % (SHORT_ROWS + 1)
+
 STAMP_BYTES = 8
 _LENGTH_BYTES = 4
 _UNCHANGED = -1
@@ -57,21 +61,34 @@ def _too_short(table_id: int, key: bytes) -> CorruptRecordError:
 
 def request_arguments(requests: Sequence[Request]) -> list[bytes]:
     """The arguments of read.lua from ARGV[5] on."""
+    short = len(requests) <= MAX_SHORT_RANGES
+    fields: list[bytes] = []
+    indexes: list[bytes] = []
+    rows: list[bytes] = []
+    sizes: list[bytes] = []
     tables: dict[int, None] = {}
     shapes: list[list[Any]] = []
     arguments: list[bytes] = []
     for request in requests:
         tables[request.table_id] = None
         if isinstance(request, Get):
+            short = False
             shapes.append(["get", request.table_id, len(request.keys)])
             arguments += map(escape, request.keys)
             continue
         if isinstance(request, Count):
+            short = False
             shapes.append(["count", request.table_id, request.index_id])
         else:
             # cmsgpack has no infinity; no index has more entries than this.
             limit = 2**53 if request.limit is None else request.limit
             shape = ["scans", request.table_id, request.index_id, limit, request.reverse]
+            short = short and not request.reverse and request.known is None
+            if short:
+                fields.append(b"t%d" % request.table_id)
+                indexes.append(b"e%d.%d" % (request.table_id, request.index_id))
+                rows.append(b"r%d" % request.table_id)
+                sizes.append(_SHORT_SIZE if limit >= SHORT_ROWS else b"%d" % (limit + 1))
             if request.known is not None:
                 shapes.append(["unless known", *shape[1:], request.known.version])
                 arguments.append(request.known.incarnation)
@@ -80,7 +97,10 @@ def request_arguments(requests: Sequence[Request]) -> list[bytes]:
             else:
                 shapes.append([*shape, 1])
         arguments += (escape(request.start), escape(request.stop))
-    return [_pack(([*tables], shapes)), *arguments]
+    packed = _pack(([*tables], shapes))
+    if not short:
+        return [b"0", packed, *arguments]
+    return [b"%d" % len(requests), packed, *arguments, *fields, *indexes, *rows, *sizes]
 
 
 def decode_answers(

@@ -2,19 +2,20 @@
   KEYS[1] the meta hash
   ARGV[1] incarnation   ARGV[2] version; both '' for now
   ARGV[3] stop scanning after so many rows in all   ARGV[4] or so many bytes
-  ARGV[5] msgpack {table ids, requests}; a request: {'get', table, how many keys} |
+  ARGV[5] how many ranges there are, if short.lua may try: of at most so many, and nothing else is asked; otherwise 0
+  ARGV[6] msgpack {table ids, requests}; a request: {'get', table, how many keys} |
     {'scans', table, index, limit, reverse, how many} | {'count', table, index} |
     {'unless known', table, index, limit, reverse, version at which the caller has read it}
-  ARGV[6..] what belongs to each request in turn: the keys, or each start and stop; with a known version its incarnation
-    first
+  ARGV[7..] what belongs to each request in turn: the keys, or each start and stop; with a known version its incarnation
+    first; and then, for short.lua, 't5', 'e5.2', 'r5' and how many entries are too many of each range, list by list
   Returns {'done', incarnation, version, catalog version, answers, entries, rows, work}, or {'dropped'} | {'lost'} |
     {'catalog', version} | {'old', floor, table}
   An answer: get: rows, false where there is none; count: a number; each scan: how many of `entries` and `rows` are its
     own, in order and all that it has; -1: they are as they were at the known version; or {1 if there may be more, 1 if
     not in order, the last entry that was looked at, entries, their rows, entries, their rows...}
   Cost O(log n + rows + changes since the version inside what is asked), blocks the server ]]
-local ids, requests = unpack(cmsgpack.unpack(ARGV[5]))
-local take = arguments_from(6)
+local ids, requests = unpack(cmsgpack.unpack(ARGV[6]))
+local take = arguments_from(7)
 local meta = redis.call('HMGET', META, 'incarnation', 'version', 't0')
 if not meta[1] then
   return { 'dropped' }

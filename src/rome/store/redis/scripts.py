@@ -21,15 +21,16 @@ class Script:
     on_cluster: Script | None = None
 
 
-def load(name: str, flags: str = "") -> Script:
+def load(name: str, flags: str = "", first: tuple[str, ...] = ()) -> Script:
     """Read `<name>.lua`.
 
     Args:
+        first: what is tried before the rest.
         flags: for the shebang line, since Redis 7: "no-writes", "allow-oom". Without allow-oom the server refuses to
             begin a script when memory is short; a script that has begun is never refused a command.
     """
-    on_cluster = _joined(flags, "common", "unmoved", name)
-    return Script(*_joined(flags, "common", name), Script(*on_cluster))
+    on_cluster = _joined(flags, "common", "unmoved", *first, name)
+    return Script(*_joined(flags, *first, "common", name), Script(*on_cluster))
 
 
 def _joined(flags: str, *parts: str) -> tuple[str, str]:
@@ -42,7 +43,7 @@ def _joined(flags: str, *parts: str) -> tuple[str, str]:
 
 OPEN = load("open", "allow-oom")
 """With allow-oom: otherwise nobody could connect after a restart to delete something."""
-READ = load("read", "no-writes")
+READ = load("read", "no-writes", ("short",))
 RESERVE = load("reserve")
 COMMIT = load("commit")
 COMMIT_DELETES = load("commit", "allow-oom")
