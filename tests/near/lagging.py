@@ -64,7 +64,7 @@ lagging_engines: defaultdict[str, LaggingEngine] = defaultdict(LaggingEngine)
 class LaggingStore(OrderedStore):
     """All databases are in one engine, which the location's host names."""
 
-    capabilities = Capabilities(durable=False, shared=False, network=False, index_trips=2)
+    capabilities = Capabilities(durable=False, shared=False, network=False, index_trips=2, pins=True)
     options = frozenset()
 
     @classmethod

@@ -36,6 +36,7 @@ from rome.errors import (
 from rome.store.commit_queue import CommitQueue, QueueEntry
 from rome.store.diagnosis import Diagnosis, Finding, Level, Loss
 from rome.store.location import Location
+from rome.store.pins import Pins, StoredPin
 from rome.store.spi import (
     CATALOG_TABLE,
     MAX_NUMBER,
@@ -48,6 +49,7 @@ from rome.store.spi import (
     CommitRequest,
     Count,
     Get,
+    PinnedSnapshot,
     ReadResult,
     RecentCommit,
     Request,
@@ -199,6 +201,7 @@ class _Database:
         self._past: deque[_MemoryCommit] = deque()
         self._replaced_bytes = 0
         self._places: list[QueueEntry] = []
+        self._pins: list[StoredPin] = []
         self.pending: CommitRequest | None = None
         """A validated commit that is being applied. If an exception from outside comes, the next call finishes it."""
         self._floor: Version = 0
@@ -398,13 +401,32 @@ class _Database:
             ],
         )
 
+    def pin(self, ticket: bytes, snapshot: Snapshot, lease_s: float, *, owner: str, age_s: float) -> Version:
+        self.check_snapshot(snapshot)
+        if snapshot.version >= self._floor:
+            pins = self.pins()
+            pins.put(ticket, snapshot.version, lease_s, age_s=age_s, owner=owner)
+            self._pins = pins.stored
+        return self._floor
+
+    def unpin(self, ticket: bytes) -> None:
+        pins = self.pins()
+        pins.remove(ticket)
+        self._pins = pins.stored
+
+    def pins(self) -> Pins:
+        return Pins(self._pins, clock())
+
     def trim(self, limit: int | None = None) -> int:
-        """Forget commits that are older than the retention or exceed its bytes, oldest first."""
+        """Forget commits that are older than the retention and not pinned, or exceed its bytes, oldest first."""
         count = 0
         horizon = clock() - self.retention.seconds
+        pinned = self.pins().oldest if self._pins else None
         while self._past and count != limit:
             oldest = self._past[0]
-            if oldest.time > horizon and self._replaced_bytes <= self.retention.max_bytes:
+            if self._replaced_bytes <= self.retention.max_bytes and (
+                oldest.time > horizon or (pinned is not None and oldest.version > pinned)
+            ):
                 break
             for table, history, key in oldest.touched:
                 table.floor = (
@@ -442,7 +464,7 @@ os.register_at_fork(before=_lock_all, after_in_parent=_unlock_all, after_in_chil
 class MemoryStore(Store):
     """A connection to a database in this process. One call counts as one round trip."""
 
-    capabilities = Capabilities(durable=False, shared=False, network=False)
+    capabilities = Capabilities(durable=False, shared=False, network=False, pins=True)
     options = frozenset()
 
     def __init__(self, database: _Database) -> None:
@@ -498,7 +520,7 @@ class MemoryStore(Store):
             return ReadResult(snapshot, database.catalog_version, answers, reserved)
 
     def release(self) -> None:
-        self._snapshot = None
+        self._snapshot = self.held = None
 
     def last_snapshot(self) -> Snapshot:
         return self._last_snapshot
@@ -546,12 +568,33 @@ class MemoryStore(Store):
             database = self._begin_round_trip()
             return database.usage(recent)
 
+    def known_retention(self) -> Retention:
+        return self._database.retention
+
+    def pin(self, ticket: bytes, snapshot: Snapshot, lease_s: float, *, owner: str, age_s: float) -> Version:
+        with self._database.lock:
+            database = self._begin_round_trip()
+            return database.pin(ticket, snapshot, lease_s, owner=owner, age_s=age_s)
+
+    def unpin(self, ticket: bytes) -> None:
+        with self._database.lock:
+            database = self._begin_round_trip()
+            database.unpin(ticket)
+
+    def pins(self) -> list[PinnedSnapshot]:
+        with self._database.lock:
+            database = self._begin_round_trip()
+            return database.pins().shown()
+
+    def another(self) -> Self:
+        return type(self)(self._database)
+
     def is_usable(self) -> bool:
         return not (self._closed or self._database.dropped)
 
     def close(self) -> None:
         self._closed = True
-        self._snapshot = None
+        self._snapshot = self.held = None
 
     def _begin_round_trip(self) -> _Database:
         """Before what is done with the lock of the database held."""

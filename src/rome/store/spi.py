@@ -37,7 +37,7 @@ from typing import ClassVar, NamedTuple, Self
 
 from msgspec import Struct
 
-from rome.errors import NotSupportedError
+from rome.errors import ConflictError, NotSupportedError
 from rome.store.diagnosis import Diagnosis, Finding, Level
 from rome.store.location import Location
 
@@ -259,8 +259,9 @@ class Retention(NamedTuple):
 
     Attributes:
         seconds: how long, at least, a snapshot stays readable and a commit's id is remembered.
-        max_bytes: of superseded versions; beyond it the time is shortened. This is best effort: a store may count
-            roughly, and may look at the bytes only in `trim`, since some engines cannot tell what their history takes.
+        max_bytes: of superseded versions; beyond it the time is shortened, and pins hold nothing. This is best effort:
+            a store may count roughly, and may look at the bytes only in `trim`, since some engines cannot tell what
+            their history takes.
     """
 
     seconds: float = 60.0
@@ -313,6 +314,46 @@ class StoreUsage(Struct, frozen=True, gc=False):
     recent: Sequence[RecentCommit] = ()
 
 
+class PinnedSnapshot(NamedTuple):
+    """A pin: what one process has asked the store to keep for its long transactions.
+
+    Attributes:
+        version: the history is kept from this version on.
+        owner: who has it, as `process id@host`.
+        age_s: how long ago the oldest of these transactions began.
+        left_s: until the deadline, if nobody moves it.
+    """
+
+    version: Version
+    owner: str
+    age_s: float
+    left_s: float
+
+
+class HeldSnapshot(Struct):
+    """The history that a transaction needs, as rome.store.keeper sees it.
+
+    Attributes:
+        snapshot: the oldest that the transaction has read at.
+        since: when that was, by the keeper's clock.
+        paused_s: for how long the process has not run since.
+        pinned: whether the store keeps it.
+        unreachable: the store could not be asked to keep it, when that was due last.
+        failure: why it is not kept any more; the transaction raises it at its next read.
+    """
+
+    snapshot: Snapshot
+    since: float
+    paused_s: float = 0.0
+    pinned: bool = False
+    unreachable: bool = False
+    failure: ConflictError | None = None
+
+
+DEFAULT_MAX_TRANSACTION_S = 3600.0
+"""For how long a transaction's snapshot is pinned, if the URL does not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a store can do. The layers above read these flags, never a store's name."""
@@ -327,6 +368,8 @@ class Capabilities:
     """How many round trips a scan of an index other than the order index may take. 2: one brings the entries, and
     another the rows that they lead to. Such a store may guess the rows, and ask for them in the first. Commits tell it
     which rows they have read through an index (`CommitRequest.range_rows`)."""
+    pins: bool = False
+    """It has `pin`, `unpin`, `pins` and `another`."""
     max_commit_bytes: int | None = None
     """The most bytes of keys and records in one commit, whatever the URL says; None for no limit of the store's own. A
     limit that only the server knows, such as one on operations, is not here: `commit` raises TransactionTooLargeError,
@@ -355,6 +398,15 @@ class Store(ABC):
     at_least: Snapshot | None = None
     """No new snapshot should be older than this one. The caller sets it, and checks the snapshots that it gets. A store
     that reads the newest version every time need not look at it."""
+
+    held: HeldSnapshot | None = None
+    """What the present transaction needs; Transaction sets it, and `release` and `close` remove it."""
+
+    watched: bool = False
+    """Whether rome.store.keeper looks at `held`."""
+
+    max_transaction_s: float = DEFAULT_MAX_TRANSACTION_S
+    """For how long the snapshot of a transaction is pinned at most; 0: never."""
 
     @classmethod
     @abstractmethod
@@ -415,7 +467,7 @@ class Store(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """End the snapshot, if there is one. No round trip."""
+        """End the snapshot, if there is one, and forget `held`. No round trip."""
 
     @abstractmethod
     def last_snapshot(self) -> Snapshot:
@@ -480,7 +532,8 @@ class Store(ABC):
     def trim(self) -> int:
         """Discard superseded versions and transaction ids older than the retention; returns of how many commits.
 
-        Every commit also trims a bounded amount. This works when the store is out of memory, too.
+        Every commit also trims a bounded amount. This works when the store is out of memory, too. What a pin asks for
+        stays, except beyond the retention's bytes.
         """
 
     @abstractmethod
@@ -503,6 +556,49 @@ class Store(ABC):
         Cost: one round trip, on etcd two; O(sequences + what is told of the commits).
         """
         raise NotSupportedError(f"{type(self).__name__} does not tell what its databases take")
+
+    def known_retention(self) -> Retention:
+        """The database's retention as this connection has heard of it last. No round trip; any thread may ask."""
+        return Retention()
+
+    def pin(self, ticket: bytes, snapshot: Snapshot, lease_s: float, *, owner: str, age_s: float) -> Version:
+        """Keep what the snapshot and newer ones need, to be read and committed, even if it is older than the retention.
+
+        It lasts from now for `lease_s`, by the store's clock, as long as the history has no more than the retention's
+        bytes. A later call with the same ticket replaces the pin. The store keeps it outside of all histories: it is
+        lost with the store's latest writes.
+
+        Args:
+            ticket: 16 bytes that nobody else has.
+            snapshot: of any connection to the database.
+            owner, age_s: see PinnedSnapshot.
+
+        Returns:
+            The oldest version whose history is whole. If it is above the snapshot's, that one was trimmed already, for
+            good, and nothing is pinned.
+
+        Raises:
+            SnapshotLostError, CatalogChangedError: as `read`; the snapshot cannot be used any more.
+            NotSupportedError: the store has no pins (Capabilities.pins).
+
+        Cost: one round trip; two if the connection is new.
+        """
+        raise NotSupportedError(f"{type(self).__name__} has no pins")
+
+    def unpin(self, ticket: bytes) -> None:
+        """End a pin. If there is none, nothing happens. One round trip, or two."""
+        raise NotSupportedError(f"{type(self).__name__} has no pins")
+
+    def pins(self) -> list[PinnedSnapshot]:
+        """The pins of all clients whose deadline has not passed, the oldest version first. One round trip."""
+        raise NotSupportedError(f"{type(self).__name__} has no pins")
+
+    def another(self) -> Self:
+        """Another connection to this database, which connects with its first call, and does not create the database.
+
+        It works while another thread uses this one.
+        """
+        raise NotSupportedError(f"{type(self).__name__} has no pins")
 
     def mark_restored(self) -> None:
         """Begin a new history, since an older copy has replaced the store's data: no snapshot from before is valid.

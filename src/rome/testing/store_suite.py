@@ -25,6 +25,7 @@ from rome.testing.suite_commit_queue import TestCommitQueue
 from rome.testing.suite_commits import TestCatalogVersion, TestCommit, TestDrop, TestSequences, TestTransactionIds
 from rome.testing.suite_databases import TestConnection, TestDatabases, TestRetention
 from rome.testing.suite_entry_points import TestEntryPoints
+from rome.testing.suite_pins import TestPins, TestStoreWithoutPins
 from rome.testing.suite_read_sets import TestReadSet
 from rome.testing.suite_reads import TestKeysAndRecords, TestScan, TestSnapshot
 from rome.testing.suite_round_trips import TestRoundTrips
@@ -39,6 +40,7 @@ __all__ = [
     "TestDrop",
     "TestEntryPoints",
     "TestKeysAndRecords",
+    "TestPins",
     "TestRandomHistories",
     "TestReadSet",
     "TestRetention",
@@ -46,6 +48,7 @@ __all__ = [
     "TestScan",
     "TestSequences",
     "TestSnapshot",
+    "TestStoreWithoutPins",
     "TestTransactionIds",
     "TestUsage",
     "connect",

@@ -17,7 +17,7 @@ engines: defaultdict[str, MemoryEngine] = defaultdict(MemoryEngine)
 class OrderedMemoryStore(OrderedStore):
     """All databases are in one engine, which the location's host names."""
 
-    capabilities = Capabilities(durable=False, shared=False, network=False, index_trips=2)
+    capabilities = Capabilities(durable=False, shared=False, network=False, index_trips=2, pins=True)
     options = frozenset()
 
     @classmethod

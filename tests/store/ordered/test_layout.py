@@ -43,6 +43,7 @@ def test_golden_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     store.resolve(b"D" * 16, 3)
     store.read(None, (), [Reserve(8, 5)])
     store.join_queue(b"T" * 16, [Claim(1, b"\x01"), Claim(2, None)], 60.0)
+    store.pin(b"P" * 16, client.snapshot, 60.0, owner="17@here", age_s=20.0)
     store.close()
     incarnation = re.compile(rb"(?<=\x92\x01\xc4\x10).{16}", re.DOTALL)
     taker = re.compile(rb"(?<=\x05).{8}$", re.DOTALL)

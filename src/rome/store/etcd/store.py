@@ -18,7 +18,9 @@ from rome.store.spi import Capabilities
 class EtcdStore(OrderedStore):
     """A connection to one database of an etcd cluster, by way of one member at a time."""
 
-    capabilities = Capabilities(durable=True, shared=True, network=True, index_trips=2, max_commit_bytes=MAX_BYTES)
+    capabilities = Capabilities(
+        durable=True, shared=True, network=True, index_trips=2, pins=True, max_commit_bytes=MAX_BYTES
+    )
     options = OPTIONS
 
     @classmethod

@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import msgspec
 from msgspec import Struct
@@ -35,6 +35,7 @@ from rome.store.lmdb.state import (
     COMMITS_HEADER,
     LINE_KEY,
     LOG_HEADER_BYTES,
+    PINS_KEY,
     SEQUENCES_HEADER,
     State,
     TableState,
@@ -52,13 +53,16 @@ from rome.store.lmdb.state import (
     transaction_key,
     unpack_versions,
 )
+from rome.store.pins import Pins, StoredPin
 from rome.store.spi import (
     CATALOG_TABLE,
+    MAX_NUMBER,
     ORDER_INDEX,
     Bounds,
     CommitRequest,
     Drop,
     RecentCommit,
+    Retention,
     Snapshot,
     Version,
 )
@@ -286,6 +290,60 @@ def write_queue(txn: LmdbTransaction, queue: CommitQueue) -> None:
         txn.delete(LINE_KEY)
 
 
+class _PinInFile(NamedTuple):
+    """A pin, and how many pages of the file nobody could use when its version was pinned, in bytes.
+
+    A read transaction keeps every page that was superseded since, a whole one for each row: far more than the rows.
+    """
+
+    pin: StoredPin
+    garbage_bytes: int
+
+
+_encode_pins = msgspec.msgpack.Encoder().encode
+_decode_pins = msgspec.msgpack.Decoder(list[_PinInFile]).decode
+
+
+def _stored_pins(txn: LmdbTransaction) -> list[_PinInFile]:
+    stored = txn.get(PINS_KEY)
+    try:
+        return [] if stored is None else _decode_pins(stored)
+    except UNDECODABLE as error:
+        raise damaged("the pins", error) from error
+
+
+def read_pins(txn: LmdbTransaction) -> Pins:
+    """The pins."""
+    return Pins([each.pin for each in _stored_pins(txn)], clock())
+
+
+def write_pins(txn: LmdbTransaction, pins: Pins, garbage_bytes: int) -> None:
+    """Store the pins.
+
+    Args:
+        garbage_bytes: of the file as it is now (see Environment.garbage_bytes).
+    """
+    before = {(each.pin.ticket, each.pin.version): each.garbage_bytes for each in _stored_pins(txn)}
+    stored = [_PinInFile(pin, before.get((pin.ticket, pin.version), garbage_bytes)) for pin in pins.stored]
+    if stored:
+        txn.put(PINS_KEY, _encode_pins(stored))
+    else:
+        txn.delete(PINS_KEY)
+
+
+def _oldest_pin(txn: LmdbTransaction, retention: Retention, garbage_bytes: Callable[[], int]) -> Version:
+    """The version from which on the history is pinned; MAX_NUMBER if it is not.
+
+    A pin holds nothing once the file has grown by more than the retention's bytes since.
+    """
+    stored = _stored_pins(txn)
+    if not stored:
+        return MAX_NUMBER
+    most = garbage_bytes() - retention.max_bytes
+    oldest = Pins([each.pin for each in stored if each.garbage_bytes >= most], clock()).oldest
+    return MAX_NUMBER if oldest is None else oldest
+
+
 class _LmdbCommit(Struct, frozen=True, gc=False):
     """What trimming needs to know of a commit, or of an aborted transaction (which has no log)."""
 
@@ -318,17 +376,28 @@ def _remember(
     return replace(state, version=version, kept_bytes=state.kept_bytes + kept_bytes)
 
 
-def trim(txn: LmdbTransaction, state: State, limit: int) -> tuple[State, int]:
-    """Forget up to `limit` commits that are older than the retention or exceed its bytes, oldest first."""
+def trim(txn: LmdbTransaction, state: State, limit: int, garbage_bytes: Callable[[], int]) -> tuple[State, int]:
+    """Forget up to `limit` commits that are older than the retention and not pinned, or exceed its bytes, oldest first.
+
+    Args:
+        garbage_bytes: of the file, as it is then (see Environment.garbage_bytes).
+    """
     horizon = clock() - state.retention.seconds
+    max_bytes = state.retention.max_bytes
+    pinned: Version | None = None
     count = 0
     with txn.cursor() as cursor:
         while count < limit and cursor.set_range(COMMITS_HEADER) and cursor.key().startswith(COMMITS_HEADER):
             version = int.from_bytes(cursor.key()[len(COMMITS_HEADER) :], "big")
             try:
                 commit = _LmdbCommit.unpack(cursor.value())
-                if commit.time > horizon and state.kept_bytes <= state.retention.max_bytes:
-                    break
+                if state.kept_bytes <= max_bytes:
+                    if commit.time > horizon:
+                        break
+                    if pinned is None:
+                        pinned = _oldest_pin(txn, state.retention, garbage_bytes)
+                    if version > pinned:
+                        break
                 cursor.delete()
                 txn.delete(transaction_key(commit.transaction_id))
                 _forget(txn, version, _decode_log_keys(commit.log_keys))

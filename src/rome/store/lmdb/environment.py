@@ -265,6 +265,19 @@ class Environment:
             raise self.translated(error) from error
         return stat["psize"] * (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
 
+    def garbage_bytes(self) -> int:
+        """How many bytes of the file the newest version does not take: a snapshot needs them, or they are free."""
+        try:
+            info, stat = self._lmdb.info(), self._lmdb.stat()
+        except lmdb.Error as error:
+            raise self.translated(error) from error
+        used = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+        return int(stat["psize"] * (info["last_pgno"] + 1 - used))
+
+    def known_state(self) -> State | None:
+        """The state that was read last, by whatever connection; no transaction."""
+        return self._decoded[1]
+
     def usage(self) -> Usage:
         """How full the file and its reader table are."""
         with self.errors():

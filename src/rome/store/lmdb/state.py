@@ -11,6 +11,7 @@
 | `T` | transaction id | commit version; 0: aborted |
 | `Q` | version | commit: time, transaction id, bytes kept, keys in `L` |
 | `W` | | the commit queue: msgpack of its entries; absent if it is empty |
+| `P` | | the pins: msgpack of `[pin, bytes of garbage in the file then]`; absent if there are none |
 
 Numbers are big-endian: tables and indexes have 4 bytes, all others 8. Keys are those of rome.store.lmdb.ordered.
 """
@@ -32,6 +33,7 @@ from rome.store.spi import Retention, Version
 FORMAT = 1
 STATE_KEY = b"M"
 LINE_KEY = b"W"
+PINS_KEY = b"P"
 _MAGIC = b"rome"
 _STATE = struct.Struct(">4sI?16sQQQQdQ")
 pack_number = struct.Struct(">Q").pack

@@ -6,7 +6,7 @@ import mmap
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, Self, TypedDict
 
 from msgspec.structs import replace
@@ -36,6 +36,7 @@ from rome.store.spi import (
     Capabilities,
     Claim,
     CommitRequest,
+    PinnedSnapshot,
     ReadResult,
     Request,
     Reserve,
@@ -60,13 +61,14 @@ class LmdbStore(spi.Store):
         file_mode: permissions of a new file and of its lock file, in octal; the umask is respected.
     """
 
-    capabilities = Capabilities(durable=True, shared=True, network=False)
+    capabilities = Capabilities(durable=True, shared=True, network=False, pins=True)
     options = frozenset({"sync", "max_size", "file_mode"})
 
-    def __init__(self, opened: Environment, pin: Pin) -> None:
+    def __init__(self, opened: Environment, pin: Pin, location: Location) -> None:
         self.round_trips = 0
         self._closed = False
         self._environment, self._pin = opened, pin
+        self._location = location
         self._snapshot: Snapshot | None = None
         with pin.lock:
             state = opened.state()
@@ -76,7 +78,7 @@ class LmdbStore(spi.Store):
     def open(cls, location: Location) -> Self:
         pin = files.new_pin()
         try:
-            return cls(files.acquire(location.database, pin, **_options(location)), pin)
+            return cls(files.acquire(location.database, pin, **_options(location)), pin, location)
         except BaseException:
             files.release(pin)
             raise
@@ -144,7 +146,7 @@ class LmdbStore(spi.Store):
         return [opened.numbers.take(reserve, last) for reserve, last in zip(reserves, committed, strict=True)]
 
     def release(self) -> None:
-        self._snapshot = None
+        self._snapshot = self.held = None
         with self._pin.lock:
             self._pin.end()
 
@@ -192,7 +194,7 @@ class LmdbStore(spi.Store):
                 self._check_room(opened, request)
                 state = commit.apply(txn, state, request)
                 version = state.version
-                state, _ = commit.trim(txn, state, commit.COMMITS_TRIMMED_PER_COMMIT)
+                state, _ = commit.trim(txn, state, commit.COMMITS_TRIMMED_PER_COMMIT, opened.garbage_bytes)
                 state.write(txn)
             return state, version
 
@@ -264,7 +266,8 @@ class LmdbStore(spi.Store):
                 return count
 
     def _trimmed(self, txn: LmdbTransaction) -> int:
-        state, trimmed = commit.trim(txn, self._environment.state_in(txn), _COMMITS_TRIMMED_AT_ONCE)
+        opened = self._environment
+        state, trimmed = commit.trim(txn, opened.state_in(txn), _COMMITS_TRIMMED_AT_ONCE, opened.garbage_bytes)
         state.write(txn)
         return trimmed
 
@@ -304,13 +307,52 @@ class LmdbStore(spi.Store):
                 recent=commits[:recent],
             )
 
+    def known_retention(self) -> Retention:
+        state = self._environment.known_state()
+        return Retention() if state is None else state.retention
+
+    def pin(self, ticket: bytes, snapshot: Snapshot, lease_s: float, *, owner: str, age_s: float) -> Version:
+        def put(txn: LmdbTransaction) -> Version:
+            state = opened.state_in(txn)
+            with suppress(SnapshotTooOldError):
+                commit.check_snapshot(state, snapshot)
+                pins = commit.read_pins(txn)
+                pins.put(ticket, snapshot.version, lease_s, age_s=age_s, owner=owner)
+                commit.write_pins(txn, pins, opened.garbage_bytes())
+            return state.floor
+
+        with self._pin.lock, self._round_trip() as opened:
+            return opened.write(put)
+
+    def unpin(self, ticket: bytes) -> None:
+        def remove(txn: LmdbTransaction) -> None:
+            pins = commit.read_pins(txn)
+            if pins.remove(ticket):
+                commit.write_pins(txn, pins, opened.garbage_bytes())
+
+        with self._pin.lock, self._round_trip() as opened:
+            opened.write(remove)
+
+    def pins(self) -> list[PinnedSnapshot]:
+        with self._pin.lock, self._round_trip() as opened:
+            txn = opened.read()
+            try:
+                return commit.read_pins(txn).shown()
+            finally:
+                txn.abort()
+
+    def another(self) -> Self:
+        if not self.database_exists(self._location):
+            raise StoreUnavailableError.dropped(self._environment.path)
+        return type(self).open(self._location)
+
     def is_usable(self) -> bool:
         with self._pin.lock:
             return not self._closed and not self._environment.gone and self._environment.seems_current()
 
     def close(self) -> None:
         self._closed = True
-        self._snapshot = None
+        self._snapshot = self.held = None
         files.release(self._pin)
 
     def _begin_round_trip(self) -> Environment:

@@ -116,15 +116,16 @@ def _rows_read(request: CommitRequest) -> Iterator[tuple[int, bytes, Version]]:
                 yield table, key, version
 
 
-def standing_conditions(layout: Layout, head: Head, request: CommitRequest, record: bytes) -> list[DriverCompare]:
-    """Return the conditions of every commit: its database, snapshot and id are valid.
+def reached(layout: Layout, head: Head, version: Version) -> list[DriverCompare]:
+    """The condition that the database has come as far as this. It has not if the engine was restored from a copy."""
+    return [DriverCompare(Condition.MODIFIED_SINCE, head.base + version, layout.version)] if version else []
 
-    One of them is that the database has come as far as the snapshot. It has not if the engine was restored from a copy.
-    """
+
+def standing_conditions(layout: Layout, head: Head, request: CommitRequest, record: bytes) -> list[DriverCompare]:
+    """Return the conditions of every commit: its database, snapshot and id are valid."""
     version = head.base + request.snapshot.version
-    reached = DriverCompare(Condition.MODIFIED_SINCE, version, layout.version)
     return [
-        *([reached] if request.snapshot.version else []),
+        *reached(layout, head, request.snapshot.version),
         layout.exists(head.stored),
         DriverCompare(Condition.VALUE_BELOW, number8(request.snapshot.version + 1), layout.floor),
         DriverCompare(Condition.MODIFIED_UP_TO, version, layout.mark(CATALOG_TABLE)),

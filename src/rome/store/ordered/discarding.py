@@ -2,7 +2,7 @@
 
 A database needs the revisions since its floor. Another one with a longer retention needs older ones, so the process
 must know which revision was the newest at that time. It notes that now and then; and until it has done so for long
-enough, it leaves discarding to those who have.
+enough, it leaves discarding to those who have. Of a database with pins, the revisions since the oldest one stay, too.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from threading import Lock
 
 from rome.errors import Error
 from rome.store.ordered import committing
-from rome.store.ordered.driver import Driver, DriverTransaction, Range, Revision
-from rome.store.ordered.layout import ROOT, ROOT_STOP, Layout, database_name, decode_retention
+from rome.store.ordered.driver import Driver, DriverTransaction, Pair, Range, Revision
+from rome.store.ordered.layout import ROOT, ROOT_STOP, Layout, database_name, decode_pins, decode_retention
+from rome.store.pins import Pins
 
 LOOK_EVERY_S = 600.0
 """How often a process looks at the retentions of the engine's other databases: one trip for each."""
@@ -25,9 +26,14 @@ PAGE = 100
 
 
 class Horizon:
-    """What one process knows of an engine's past. All its connections share it, each in its own thread."""
+    """What one process knows of an engine's past. All its connections share it, each in its own thread.
+
+    Attributes:
+        databases: the names of those that the engine had at the last look.
+    """
 
     def __init__(self) -> None:
+        self.databases: list[str] = []
         self._lock = Lock()
         self._notes: list[tuple[float, Revision]] = []
         self._longest_s = 0.0
@@ -63,11 +69,12 @@ class Horizon:
                 return
             self._looked_s = now
         try:
-            longest_s = max(retentions(driver, databases(driver)), default=0.0)
+            names = databases(driver)
+            longest_s = max(retentions(driver, names), default=0.0)
         except (Error, ValueError):
             return  # a user that may not look at them, or something else that another connection will hear of
         with self._lock:
-            self._longest_s = longest_s
+            self._longest_s, self.databases = longest_s, names
 
 
 def databases(driver: Driver) -> list[str]:
@@ -90,14 +97,36 @@ def retentions(driver: Driver, names: Sequence[str]) -> list[float]:
     Raises:
         ValueError: one cannot be decoded.
     """
-    keys = [Layout(name).retention for name in names]
+    found = _values(driver, [Layout(name).retention for name in names])
+    return [decode_retention(pair.value).seconds for pair in found.values()]
+
+
+def pinned_revision(driver: Driver, names: Sequence[str]) -> Revision | None:
+    """Return the first revision that pins of these databases ask for; None if there are none. One round trip.
+
+    Raises:
+        ValueError: something of them cannot be decoded.
+    """
+    layouts = [Layout(name) for name in names]
+    found = _values(driver, [key for layout in layouts for key in (layout.description, layout.pins)])
+    now = committing.clock()
+    pinned = [
+        found[layout.description].created + version
+        for layout in layouts
+        if layout.pins in found and layout.description in found
+        if (version := Pins(decode_pins(found[layout.pins].value), now).oldest) is not None
+    ]
+    return min(pinned, default=None)
+
+
+def _values(driver: Driver, keys: Sequence[bytes]) -> dict[bytes, Pair]:
+    """Return those of the keys that are there. One round trip, or none."""
     transactions = [
         DriverTransaction(then=[Range(key) for key in keys[first : first + PAGE]])
         for first in range(0, len(keys), PAGE)
     ]
     outcomes = driver.run(transactions) if transactions else []
-    found = [pair for outcome in outcomes for each in outcome.found for pair in each.pairs]
-    return [decode_retention(pair.value).seconds for pair in found]
+    return {pair.key: pair for outcome in outcomes for each in outcome.found for pair in each.pairs}
 
 
 _horizons: dict[Hashable, Horizon] = {}

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from rome.store.commit_queue import QueueEntry
 from rome.store.ordered.driver import RangeResult, Revision
-from rome.store.ordered.layout import Layout, decode_description, decode_queue, decode_retention
+from rome.store.ordered.layout import Layout, decode_description, decode_pins, decode_queue, decode_retention
+from rome.store.pins import StoredPin
 from rome.store.spi import CATALOG_TABLE, Retention, Version
 
 
@@ -20,6 +21,7 @@ class Head(Struct, frozen=True):
         stored: the description's bytes, which are compared with what is stored.
         queue_modified: the revision that wrote the queue; 0 if there is none.
         retention_modified: the revision that wrote the retention.
+        pins_modified: the revision that wrote the pins; 0 if there are none.
     """
 
     format: int
@@ -33,6 +35,8 @@ class Head(Struct, frozen=True):
     queue_modified: Revision
     retention: Retention
     retention_modified: Revision
+    pins: Sequence[StoredPin]
+    pins_modified: Revision
 
 
 def read_head(layout: Layout, found: RangeResult) -> Head | None:
@@ -50,6 +54,7 @@ def read_head(layout: Layout, found: RangeResult) -> Head | None:
     version = pairs.get(layout.version)
     catalog = pairs.get(layout.mark(CATALOG_TABLE))
     queue = pairs.get(layout.queue)
+    pins = pairs.get(layout.pins)
     floor, retention = pairs.get(layout.floor), pairs.get(layout.retention)
     if floor is None or retention is None:
         raise ValueError("its floor or its retention is not there")
@@ -65,4 +70,6 @@ def read_head(layout: Layout, found: RangeResult) -> Head | None:
         0 if queue is None else queue.modified,
         decode_retention(retention.value),
         retention.modified,
+        () if pins is None else decode_pins(pins.value),
+        0 if pins is None else pins.modified,
     )

@@ -6,6 +6,7 @@ grant of a prefix gives a user one database. Then, with numbers as big-endian by
     m d                     description: msgpack [format, incarnation]. The revision that created it is version 0.
     m c                     the catalog's mark: written by each commit that changes table 0
     m f                     floor, 8 bytes: no snapshot, and no commit's, below this version
+    m p                     the pins: msgpack; absent while there are none
     m q                     the commit queue: msgpack; absent while nobody waits
     m r                     retention: msgpack [milliseconds, bytes]
     m v                     written by each commit: the revision that wrote it is the database's version
@@ -32,6 +33,7 @@ from msgspec import Struct
 
 from rome.store.commit_queue import QueueEntry
 from rome.store.ordered.driver import Condition, DriverCompare, Range
+from rome.store.pins import StoredPin
 from rome.store.spi import CATALOG_TABLE, Retention, Version
 
 FORMAT = 1
@@ -104,7 +106,7 @@ class Layout:
         self.everything: Span = (prefix, prefix[:-1] + b"0")
         self.head: Span = (prefix + b"m", prefix + b"n")
         self.description, self.floor = prefix + b"md", prefix + b"mf"
-        self.queue, self.retention = prefix + b"mq", prefix + b"mr"
+        self.pins, self.queue, self.retention = prefix + b"mp", prefix + b"mq", prefix + b"mr"
         self.version = prefix + b"mv"
         self.commits: Span = (prefix + b"x", prefix + b"y")
         self.sequences: Span = (prefix + b"s", prefix + b"t")
@@ -212,6 +214,7 @@ def _all(prefix: bytes) -> Span:
 encode = msgspec.msgpack.encode
 decode_description = msgspec.msgpack.Decoder(Description).decode
 decode_record = msgspec.msgpack.Decoder(CommitRecord).decode
+decode_pins = msgspec.msgpack.Decoder(list[StoredPin]).decode
 decode_queue = msgspec.msgpack.Decoder(list[QueueEntry]).decode
 _decode_retention = msgspec.msgpack.Decoder(tuple[int, int]).decode
 

@@ -33,7 +33,7 @@ from rome.errors import (
 from rome.store.commit_queue import CommitQueue
 from rome.store.location import Location
 from rome.store.ordered import committing, trimming
-from rome.store.ordered.discarding import databases, horizon_of
+from rome.store.ordered.discarding import databases, horizon_of, pinned_revision
 from rome.store.ordered.driver import (
     Condition,
     Delete,
@@ -67,11 +67,14 @@ from rome.store.ordered.numbers import Taking, plan_taking, settle_taking
 from rome.store.ordered.reading import MAX_OPERATIONS, SCAN_ROWS, Reading
 from rome.store.ordered.surveying import survey
 from rome.store.ordered.usage import usage_of, usage_ranges
+from rome.store.pins import Pins
 from rome.store.seen import newest_snapshot, place_of, saw
 from rome.store.spi import (
+    CATALOG_TABLE,
     Bounds,
     Claim,
     CommitRequest,
+    PinnedSnapshot,
     ReadResult,
     Request,
     Reserve,
@@ -98,6 +101,7 @@ class OrderedStore(Store):
 
     def __init__(self, location: Location) -> None:
         self.place = place_of(location)
+        self._location = location
         self._database = location.database
         self._layout = Layout(location.database)
         self._driver = self.connect(location)
@@ -213,7 +217,7 @@ class OrderedStore(Store):
                 return result
 
     def release(self) -> None:
-        self._snapshot = None
+        self._snapshot = self.held = None
 
     def last_snapshot(self) -> Snapshot:
         return self._last_snapshot
@@ -288,10 +292,10 @@ class OrderedStore(Store):
             if not outcome.found[0].more:
                 break
             start = past[-1].key + b"\x00"
-        left = trimming.expired(past, head.retention)
+        left = trimming.expired(past, head.retention, trimming.oldest_pin(head))
         trimmed = 0
         while left:
-            transaction, chosen = trimming.forget(self._layout, head.stored, left, MAX_OPERATIONS)
+            transaction, chosen = trimming.forget(self._layout, head, left, MAX_OPERATIONS)
             outcome = self._run(transaction)
             if not outcome.held:
                 self._ask_head()
@@ -333,6 +337,63 @@ class OrderedStore(Store):
             raise self._damaged("a commit's record", error) from error
         return replace(usage, used_bytes=self._driver.used_bytes())
 
+    def known_retention(self) -> Retention:
+        head = self._head
+        return Retention() if head is None else head.retention
+
+    def pin(self, ticket: bytes, snapshot: Snapshot, lease_s: float, *, owner: str, age_s: float) -> Version:
+        head = self._known_head()
+        for _ in range(MAX_ATTEMPTS):
+            if snapshot.incarnation != head.incarnation:
+                raise SnapshotLostError.of(snapshot.version)
+            pins = Pins(head.pins, committing.clock())
+            pins.put(ticket, snapshot.version, lease_s, age_s=age_s, owner=owner)
+            conditions = [
+                *committing.reached(self._layout, head, snapshot.version),
+                DriverCompare(Condition.VALUE_BELOW, number8(snapshot.version + 1), self._layout.floor),
+                DriverCompare(Condition.MODIFIED_UP_TO, head.base + snapshot.version, self._layout.mark(CATALOG_TABLE)),
+            ]
+            now = self._change_pins(head, pins, conditions)
+            if now is None:
+                return head.floor
+            head = now
+            if snapshot.incarnation != head.incarnation or snapshot.version > head.version:
+                raise SnapshotLostError.of(snapshot.version)
+            if snapshot.version < head.catalog_version:
+                raise CatalogChangedError.since(snapshot.version, head.catalog_version)
+            if snapshot.version < head.floor:
+                return head.floor
+        raise self._too_busy()
+
+    def unpin(self, ticket: bytes) -> None:
+        head: Head | None = self._ask_head()
+        for _ in range(MAX_ATTEMPTS):
+            if head is None:
+                return
+            pins = Pins(head.pins, committing.clock())
+            if not pins.remove(ticket):
+                return
+            head = self._change_pins(head, pins, [])
+        raise self._too_busy()
+
+    def pins(self) -> list[PinnedSnapshot]:
+        return Pins(self._ask_head().pins, committing.clock()).shown()
+
+    def another(self) -> Self:
+        return type(self)(self._location)
+
+    def _change_pins(self, head: Head, pins: Pins, conditions: Sequence[DriverCompare]) -> Head | None:
+        """Store these pins; return None, or the present head if something does not hold."""
+        same = DriverCompare(Condition.MODIFIED_AT, head.pins_modified, self._layout.pins)
+        key = self._layout.pins
+        writes: list[Write] = [Put(key, encode(pins.stored)) if pins.stored else Delete(key)]
+        checks = [self._layout.exists(head.stored), same, *conditions]
+        outcome = self._run(DriverTransaction(checks, writes, otherwise=self._head_range()))
+        if outcome.held:
+            self._head = None
+            return None
+        return self._take_head(outcome.found[0])
+
     def mark_restored(self) -> None:
         self._keep(self._renewed(self._ask_head()))
 
@@ -341,7 +402,7 @@ class OrderedStore(Store):
 
     def close(self) -> None:
         self._closed = True
-        self._snapshot = None
+        self._snapshot = self.held = None
         self._driver.close()
 
     def _discard(self, head: Head, newest: Revision) -> None:
@@ -352,9 +413,15 @@ class OrderedStore(Store):
             return
         self._discarded_s = committing.clock()
         horizon.look(self._driver)
+        # Before the pins are read: one that is made later is of a snapshot that is not older than the retention then.
         revision = horizon.discardable(head.base + head.floor, head.retention.seconds)
-        if revision is not None:
-            self._driver.discard(revision)
+        if revision is None:
+            return
+        try:
+            pinned = pinned_revision(self._driver, [name for name in horizon.databases if name != self._database])
+        except (Error, ValueError):
+            return
+        self._driver.discard(revision if pinned is None else min(revision, pinned))
 
     # Reading
 
@@ -513,7 +580,7 @@ class OrderedStore(Store):
     ) -> TransactionOutcome:
         look = [self._forgetting.look()] if effects else self._head_range()
         transaction = DriverTransaction(conditions, effects, look, [Range(record), *self._head_range()])
-        aside = self._forgetting.send(head.stored, MAX_OPERATIONS) if effects else []
+        aside = self._forgetting.send(head, MAX_OPERATIONS) if effects else []
         try:
             [outcome] = self._driver.run([transaction], aside)
         finally:
@@ -526,7 +593,7 @@ class OrderedStore(Store):
         if self._driver.reads_near:
             saw(self.place, self._last_snapshot)
         try:
-            self._forgetting.saw(outcome.found[0].pairs, head.base, head.retention)
+            self._forgetting.saw(outcome.found[0].pairs, head)
         except (ValueError, IndexError) as error:
             raise self._damaged("a commit's record", error) from error
         if any(place.ticket == request.ticket for place in head.queue):
@@ -686,7 +753,10 @@ class OrderedStore(Store):
 
     def _renewed(self, head: Head) -> Head:
         """Begin a new history, in which no snapshot of the old one is valid; return its head. Two round trips."""
-        writes = [Put(self._layout.description, encode(Description(head.format, secrets.token_bytes(16))))]
+        writes: list[Write] = [
+            Put(self._layout.description, encode(Description(head.format, secrets.token_bytes(16)))),
+            Delete(self._layout.pins),  # whose snapshots are not valid any more
+        ]
         self._run(DriverTransaction([self._layout.exists(head.stored)], writes))  # or another client was faster
         self._last_snapshot = Snapshot(b"", 0)
         return self._decoded(self._run(DriverTransaction(then=self._head_range())).found[0])

@@ -24,7 +24,7 @@ local take = arguments_from(7)
 
 -- Step: is this the database, and the first time?
 local meta = redis.call('HMGET', META, 'incarnation', 'version', 't0', 'floor', 'format', 'retention_ms', 'max_bytes',
-  'history_bytes', 'line')
+  'history_bytes', 'line', 'pins')
 if not meta[1] then
   return { 'dropped' }
 end
@@ -361,7 +361,8 @@ end
 local history_bytes = number(meta[8]) + bytes
 -- More than this commit adds, so that trimming catches up; not much more, so that no commit pays for many.
 local room = 200 + 2 * member_count
-local expired = find_expired(number(meta[6]), number(meta[7]), history_bytes, 4 + #elements, room)
+local expired = find_expired(number(meta[6]), number(meta[7]), history_bytes, 4 + #elements, room,
+  meta[10])
 local dropped_ids = {}
 for table_id in pairs(dropped) do
   dropped_ids[#dropped_ids + 1] = table_id

@@ -159,17 +159,32 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- The oldest elements of the trim queue that have outlived the retention or do not fit into its bytes: at most `limit`
--- of them, and none after `room` log members. Reads only.
-local function find_expired(retention_ms, max_bytes, history_bytes, limit, room)
+-- The pins {ticket, version, since in ms, deadline in ms, owner}, without those whose time is over.
+local function pins_of(packed, time_ms)
+  local pins = {}
+  for _, pin in ipairs(packed and cmsgpack.unpack(packed) or {}) do
+    if pin[4] > time_ms then
+      pins[#pins + 1] = pin
+    end
+  end
+  return pins
+end
+
+-- The oldest elements of the trim queue that have outlived the retention and are not pinned, or do not fit into its
+-- bytes: at most `limit` of them, and none after `room` log members. `pins` is the field of the meta hash. Reads only.
+local function find_expired(retention_ms, max_bytes, history_bytes, limit, room, pins)
   local expired = { now_ms = now_ms(), bytes = 0 }
+  local pinned = math.huge
+  for _, pin in ipairs(pins_of(pins, expired.now_ms)) do
+    pinned = math.min(pinned, pin[2])
+  end
   while #expired < limit and room > 0 do
     local packed = redis.call('LINDEX', PREFIX .. 'q', #expired)
     if not packed then
       break
     end
     local version, time_ms, bytes, members, rest = struct.unpack(QUEUE_HEAD, packed)
-    if time_ms + retention_ms > expired.now_ms and history_bytes - expired.bytes <= max_bytes then
+    if history_bytes - expired.bytes <= max_bytes and (time_ms + retention_ms > expired.now_ms or version > pinned) then
       break
     end
     local id, groups, dropped = unpack(cmsgpack.unpack(string.sub(packed, rest)))

@@ -2,12 +2,13 @@
   KEYS[1] the meta hash
   ARGV[1] format   ARGV[2] a new incarnation, in case   ARGV[3] run id   ARGV[4] replication id
   ARGV[5] retention in ms   ARGV[6] its bytes; both only for a new database
-  Returns {format, incarnation, version}   Cost O(1) ]]
+  Returns {format, incarnation, version, retention in ms, its bytes}   Cost O(1) ]]
 local meta = redis.call('HMGET', META, 'format', 'run_id', 'replication_id')
 if not meta[1] then
   redis.call('HSET', META, 'format', ARGV[1], 'incarnation', ARGV[2], 'version', 0, 'run_id', ARGV[3],
     'replication_id', ARGV[4], 'retention_ms', ARGV[5], 'max_bytes', ARGV[6])
 elseif number(meta[1]) <= number(ARGV[1]) and (meta[2] ~= ARGV[3] or meta[3] ~= ARGV[4]) then
   redis.call('HSET', META, 'incarnation', ARGV[2], 'run_id', ARGV[3], 'replication_id', ARGV[4])
+  redis.call('HDEL', META, 'pins') -- no snapshot of theirs is valid any more
 end
-return redis.call('HMGET', META, 'format', 'incarnation', 'version')
+return redis.call('HMGET', META, 'format', 'incarnation', 'version', 'retention_ms', 'max_bytes')

@@ -51,6 +51,9 @@ COMMIT_DELETES = load("commit", "allow-oom")
 RESOLVE = load("resolve", "allow-oom")
 LINE = load("line", "allow-oom")
 """With allow-oom: a transaction in the commit queue may be about to delete."""
+PIN = load("pin", "allow-oom")
+"""With allow-oom: a transaction that is to be pinned may only delete; and a pin must end."""
+PINS = load("pins", "no-writes")
 TRIM = load("trim", "allow-oom")
 RETAIN = load("retain", "allow-oom")
 USAGE = load("usage", "no-writes")

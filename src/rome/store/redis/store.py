@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 from msgspec.structs import replace
@@ -62,6 +62,7 @@ from rome.store.spi import (
     Claim,
     CommitRequest,
     Get,
+    PinnedSnapshot,
     ReadResult,
     Request,
     Reserve,
@@ -108,7 +109,7 @@ class RedisStore(Store):
     After a failure it has no socket. The first read of the next transaction connects again.
     """
 
-    capabilities = Capabilities(durable=True, shared=True, network=True)
+    capabilities = Capabilities(durable=True, shared=True, network=True, pins=True)
     options = OPTIONS
     only_reads = False
     """Whether it never writes: neither creates a database nor renews the incarnation."""
@@ -117,6 +118,8 @@ class RedisStore(Store):
         self.round_trips = 0
         self.near_trips = 0
         self.place = place_of(location)
+        self._location = location
+        self._retention = Retention()
         self._settings = read_settings(location)
         self._server = self._settings.server
         self._database = location.database
@@ -272,7 +275,7 @@ class RedisStore(Store):
         return result is not None
 
     def release(self) -> None:
-        self._snapshot = None
+        self._snapshot = self.held = None
 
     def last_snapshot(self) -> Snapshot:
         return self._last_snapshot
@@ -370,13 +373,62 @@ class RedisStore(Store):
         milliseconds, max_bytes = reply
         if milliseconds is None:
             self._refuse([b"dropped"], 0)
-        try:
-            return Retention(int(milliseconds) / 1000, int(max_bytes))
-        except _UNDECODABLE as error:
-            raise self._damaged("its retention", error) from error
+        return self._heard_of_retention(milliseconds, max_bytes)
 
     def set_retention(self, retention: Retention) -> None:
         self._run(scripts.RETAIN, *_retention_arguments(retention))
+        self._retention = retention
+
+    def known_retention(self) -> Retention:
+        return self._retention
+
+    def _heard_of_retention(self, milliseconds: bytes | int, max_bytes: bytes | int) -> Retention:
+        try:
+            self._retention = Retention(int(milliseconds) / 1000, int(max_bytes))
+        except _UNDECODABLE as error:
+            raise self._damaged("its retention", error) from error
+        return self._retention
+
+    def pin(self, ticket: bytes, snapshot: Snapshot, lease_s: float, *, owner: str, age_s: float) -> Version:
+        self._ready_to_pin()
+        reply = self._run(
+            scripts.PIN,
+            ticket,
+            b"%d" % max(1, round(lease_s * 1000)),
+            snapshot.incarnation,
+            b"%d" % snapshot.version,
+            owner,
+            b"%d" % round(age_s * 1000),
+        )
+        if reply[0] != b"done":
+            self._refuse(reply, snapshot.version)
+        _, floor, milliseconds, max_bytes = reply
+        self._heard_of_retention(milliseconds, max_bytes)
+        return int(floor)
+
+    def unpin(self, ticket: bytes) -> None:
+        self._ready_to_pin()
+        self._run(scripts.PIN, ticket, b"0", b"", b"0", b"", b"0")
+
+    def pins(self) -> list[PinnedSnapshot]:
+        self._ready_to_pin()
+        try:
+            pins = [
+                PinnedSnapshot(version, owner.decode(), age_ms / 1000, left_ms / 1000)
+                for version, owner, age_ms, left_ms in self._run(scripts.PINS)[1:]
+            ]
+        except _UNDECODABLE as error:
+            raise self._damaged("a pin", error) from error
+        return sorted(pins)
+
+    def another(self) -> Self:
+        return type(self)(self._location)
+
+    def _ready_to_pin(self) -> None:
+        """Connect if there is no usable connection: what is pinned depends on none."""
+        if not self._closed and (self._link is None or not self._link.is_usable()):
+            self._connect(create=False)
+        self._ready_to_write()
 
     def usage(self, recent: int = 0) -> StoreUsage:
         def ask() -> list[Reply]:
@@ -402,6 +454,7 @@ class RedisStore(Store):
 
     def close(self) -> None:
         self._closed = True
+        self.held = None
         self._disconnect()
         if self._near is not None:
             self._near.close()
@@ -425,7 +478,7 @@ class RedisStore(Store):
         if self._closed:
             raise StoreUnavailableError.closed()
         self._disconnect()
-        fields = (b"format", b"incarnation", b"version", b"run_id", b"replication_id")
+        fields = (b"format", b"incarnation", b"version", b"retention_ms", b"max_bytes", b"run_id", b"replication_id")
         link, health, (meta,) = self._greet([(b"HMGET", self._meta, *fields)])
         self.round_trips += 1
         self._link, self._server = link, link.server
@@ -439,7 +492,7 @@ class RedisStore(Store):
             if meta[0] is None or not (
                 self.only_reads
                 or health.is_replica
-                or meta[3:] == [health.run_id.encode(), health.replication_id.encode()]
+                or meta[5:] == [health.run_id.encode(), health.replication_id.encode()]
             ):
                 meta = self._run_here(
                     scripts.OPEN,
@@ -453,6 +506,8 @@ class RedisStore(Store):
                 stored, newest = int(meta[0]), Snapshot(bytes(meta[1]), int(meta[2]))
             except _UNDECODABLE as error:
                 raise self._damaged("its format, incarnation or version", error) from error
+            with suppress(CorruptRecordError):  # whoever needs it asks for it, and is told
+                self._heard_of_retention(*meta[3:5])
             if stored > FORMAT:
                 self._refuse([b"format", stored], 0)
             if not self.only_reads:
