@@ -34,7 +34,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot contention calls replay bench profile openstack-test dragonflow-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package site clean
+.PHONY: help demo boot contention calls instructions replay bench profile openstack-test dragonflow-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package site clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,7 @@ help:
 #:
 #: To measure what Rome does
 #:   make calls [URL=..] [ARGS=..]          calls of Rome's functions that a statement makes, warm; ARGS="--list LEFT\ JOIN"
+#:   make instructions [URL=..]             instructions that a statement with its transaction executes, warm; needs valgrind
 #:   make replay [URL=..] [ARGS=..]         the calls of a recorded boot, without Nova; ARGS=--instructions counts what they execute
 #:   make profile [URL=..] [COUNT=10]       where the time of a boot goes inside Rome
 #:
@@ -108,6 +109,10 @@ contention: $(VENV)/ready
 calls: URL ?= rome+memory://
 calls: $(VENV)/ready
 	@$(VENV)/bin/python -W ignore bench/calls.py '$(URL)' $(ARGS)
+
+instructions: URL ?= rome+memory://
+instructions: $(VENV)/ready
+	@$(VENV)/bin/python bench/instructions.py '$(URL)'
 
 dragonflow-test: .cache/dragonflow/ready
 	@cd .cache/dragonflow && PYTHONPATH=$(CURDIR)/openstack bin/python -W ignore $(CURDIR)/openstack/romedragonflow/own_tests.py \

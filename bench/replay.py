@@ -14,16 +14,14 @@ calls; the difference of the differences is one warm boot.
 from __future__ import annotations
 
 import argparse
-import re
-import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from callgrind import instructions
 from msgspec import Struct
 from sqlalchemy import make_url
 
@@ -125,17 +123,6 @@ def measure(recording: Recording, template: str, rounds: int, *, calls: bool) ->
         replay.close()
 
 
-def instructions(arguments: list[str]) -> int:
-    """What a run of this file executes under callgrind."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out", sys.executable, __file__]
-        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-    found = re.search(r"Collected : (\d+)", done.stderr)
-    if done.returncode or found is None:
-        raise SystemExit(f"valgrind failed:\n{done.stderr[-2000:]}")
-    return int(found[1])
-
-
 def main() -> None:
     """Replay the recorded calls, and print what they cost."""
     parser = argparse.ArgumentParser(description="Replay what a boot asked of Rome.")
@@ -150,7 +137,9 @@ def main() -> None:
     if not arguments.instructions:
         return measure(recording, arguments.url, arguments.rounds, calls=not arguments.load_only)
     counted = {
-        (rounds, load): instructions([str(arguments.file), arguments.url, "--rounds", str(rounds), *load])
+        (rounds, load): instructions(
+            [sys.executable, __file__, str(arguments.file), arguments.url, "--rounds", str(rounds), *load]
+        )
         for rounds in (1, 2)
         for load in ((), ("--load-only",))
     }

@@ -6,17 +6,37 @@ BOOT, MICRO, CONCURRENCY, BULK, LISTS, SITES = "boot", "micro", "concurrency", "
 
 BOOT_DATABASE, BOOT_WALL, BOOT_TRIPS = "database time of a boot", "boot", "round trips of a boot"
 
-MICRO_CASES = (
-    "select by primary key, Core",
-    "select 10 by index, Core",
-    "get, ORM",
-    "load with 5 joins, ORM",
-    "insert 1",
-    "insert 1,000",
-    "update 1",
-    "read, modify, write",
+BY_KEY, BY_INDEX, GET = "select by primary key, Core", "select 10 by index, Core", "get, ORM"
+KEYS, JOIN, SORTED = (
+    "select 10 by a list of keys, Core",
+    "join of two tables, 3 rows, Core",
+    "20 after a marker, sorted, Core",
 )
-"""In the order in which the clients implement them."""
+COUNTED, LOADED = "count by index, Core", "load with 5 joins, ORM"
+INSERT, INSERT_MANY, INSERT_ORM = "insert 1", "insert 1,000", "insert 1, ORM"
+UPDATE, MODIFIED, DELETE = "update 1", "read, modify, write", "delete 1"
+MICRO_CASES = (
+    BY_KEY,
+    KEYS,
+    BY_INDEX,
+    SORTED,
+    COUNTED,
+    JOIN,
+    GET,
+    LOADED,
+    INSERT,
+    INSERT_ORM,
+    INSERT_MANY,
+    UPDATE,
+    MODIFIED,
+    DELETE,
+)
+
+
+def cpu_case(case: str) -> str:
+    """The case of the client's CPU time in a small operation."""
+    return f"{case}: client's CPU"
+
 
 READ, MODIFY = "read", "read-modify-write"
 

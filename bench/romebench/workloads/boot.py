@@ -18,12 +18,11 @@ from typing import Any
 from romekit.boot import nova_environment, what_matters
 from romekit.recorder import Request
 
-from rome.testing.proxy import Proxy
 from romebench.cases import BOOT, BOOT_DATABASE, BOOT_TRIPS, BOOT_WALL
-from romebench.figures import Requests
+from romebench.figures import Requests, shown
 from romebench.normalise import normalise
 from romebench.stage import Stage
-from romebench.worker import Worker
+from romebench.workloads.distance import Distance
 
 _BOOT_LIMIT_S = 60
 _TRIPS_LIMIT = 2_000
@@ -107,28 +106,6 @@ class NovaSession:
                 self._process.wait()
 
 
-class Distance:
-    """Delay proxies in front of servers, in a worker, so that they do not compete with the clients they delay."""
-
-    def __init__(self) -> None:
-        self._proxies: dict[int, Proxy] = {}
-
-    def front(self, port: int) -> int:
-        """Put a proxy in front of a server's port; returns the port to use instead."""
-        if port not in self._proxies:
-            self._proxies[port] = Proxy("127.0.0.1", port)
-        return self._proxies[port].port
-
-    def set_delay(self, seconds: float) -> None:
-        """Set the round trip that all proxies add."""
-        for proxy in self._proxies.values():
-            proxy.delay_s = seconds
-
-    def round_trips(self, port: int) -> int:
-        """How many round trips went through the proxy of a port so far."""
-        return self._proxies[port].round_trips
-
-
 def run(stage: Stage) -> None:
     """Boot servers without a proxy, one at a time; if commits are durable, also several at once and with delays."""
     near = _start(stage, {contender.key: contender.template for contender in stage.contenders}, "near")
@@ -144,17 +121,17 @@ def run(stage: Stage) -> None:
 
 
 def _run_far(stage: Stage) -> None:
-    distance = Worker(Distance)
+    distance = Distance()
     far: dict[str, NovaSession] = {}
     try:
         ports = {c.key: c.server.port for c in stage.contenders if c.server is not None}
         contenders = {contender.key: contender for contender in stage.contenders}
-        templates = {key: contenders[key].url_at(distance.call("front", port)) for key, port in ports.items()}
+        templates = {key: contenders[key].url_at(distance.front(port)) for key, port in ports.items()}
         far = _start(stage, templates, "far")
         for round_trip_ms in stage.sizes.round_trips_ms:
-            distance.call("set_delay", round_trip_ms / 1e3)
+            measured = distance.set_round_trip(round_trip_ms / 1e3)
+            stage.results.conditions.setdefault("round trips", {})[f"{round_trip_ms:g} ms:"] = shown(measured)
             _boots(stage, far, 1, round_trip_ms=round_trip_ms, boots=stage.sizes.runs, counter=(distance, ports))
-        distance.call("set_delay", 0.0)
     finally:
         for session in far.values():
             session.close()
@@ -180,7 +157,7 @@ def _boots(
     *,
     round_trip_ms: float,
     boots: int,
-    counter: tuple[Worker, dict[str, int]] | None = None,
+    counter: tuple[Distance, dict[str, int]] | None = None,
 ) -> None:
     """Boot `at_once` servers `boots` times on each peer, in alternation; a run of a figure is `boots / runs` boots."""
     print(f"  booting {at_once} at once, round trip {round_trip_ms:g} ms", flush=True)
@@ -190,10 +167,10 @@ def _boots(
     requests: defaultdict[str, list[Request]] = defaultdict(list)
 
     def boot(key: str) -> None:
-        before = 0 if counter is None else counter[0].call("round_trips", counter[1][key])
+        before = 0 if counter is None else counter[0].round_trips(counter[1][key])
         seconds, asked = sessions[key].boot(at_once, limit_s)
         if counter is not None:
-            trips[key].append((counter[0].call("round_trips", counter[1][key]) - before) / at_once)
+            trips[key].append((counter[0].round_trips(counter[1][key]) - before) / at_once)
         database[key].append(sum(request.seconds for request in asked) / at_once)
         wall[key].append(median(seconds))
         requests[key] += asked

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload
 
-from romebench.cases import MICRO, MICRO_CASES
+from romebench.cases import (
+    BY_INDEX,
+    BY_KEY,
+    COUNTED,
+    DELETE,
+    GET,
+    INSERT,
+    INSERT_MANY,
+    INSERT_ORM,
+    JOIN,
+    KEYS,
+    LOADED,
+    MICRO,
+    MICRO_CASES,
+    MODIFIED,
+    SORTED,
+    UPDATE,
+    cpu_case,
+)
 from romebench.peers import STOCK, tune_sqlite
 from romebench.stage import Contender, Stage
 from romebench.worker import Worker
-from romebench.workloads.raw import RawLmdb, RawRedis
+from romebench.workloads.raw import RAW_CASES, RawLmdb, RawRedis
 from romebench.workloads.schema import SERVERS, Base, Flavour, Image, Owner, Server, Tag, Volume, server_values
+from romebench.workloads.timing import timed
 
 GROUP = 10
 """Rows that share an index key."""
 BATCH = 1_000
 _ROWS = 2_000
-_LARGE = frozenset({"insert 1,000"})
+_LARGE = frozenset({INSERT_MANY})
 
 
 class Client:
@@ -45,30 +63,28 @@ class Client:
             session.execute(sa.insert(Tag), tags[: len(tags) // 2])
             session.execute(sa.insert(Tag), tags[len(tags) // 2 :])
             session.commit()
-        self._cases = dict(
-            zip(
-                MICRO_CASES,
-                (
-                    self._by_key,
-                    self._by_index,
-                    self._get,
-                    self._load,
-                    self._insert,
-                    self._insert_many,
-                    self._update,
-                    self._modify,
-                ),
-                strict=True,
-            )
-        )
+        self._deleted = _ROWS
+        self._cases: dict[str, Callable[[int], None]] = {
+            BY_KEY: self._by_key,
+            KEYS: self._by_keys,
+            BY_INDEX: self._by_index,
+            SORTED: self._sorted,
+            COUNTED: self._counted,
+            JOIN: self._join,
+            GET: self._get,
+            LOADED: self._load,
+            INSERT: self._insert,
+            INSERT_ORM: self._insert_object,
+            INSERT_MANY: self._insert_many,
+            UPDATE: self._update,
+            MODIFIED: self._modify,
+            DELETE: self._delete,
+        }
 
-    def seconds(self, case: str, operations: int) -> float:
-        """The mean time of an operation, over this many."""
+    def seconds(self, case: str, operations: int) -> tuple[float, float]:
+        """The mean time of an operation, over this many, and of it this thread's CPU."""
         operation = self._cases[case]
-        started = time.perf_counter()
-        for number in range(operations):
-            operation(1 + number * 7 % _ROWS)
-        return (time.perf_counter() - started) / operations
+        return timed(lambda number: operation(1 + number * 7 % _ROWS), operations)
 
     def close(self) -> None:
         """Close the connection."""
@@ -83,6 +99,27 @@ class Client:
             rows = connection.execute(_BY_GROUP, {"wanted": number // GROUP}).all()
         assert len(rows) <= GROUP
 
+    def _by_keys(self, number: int) -> None:
+        wanted = [1 + (number + 3 * step) % _ROWS for step in range(GROUP)]
+        with self._engine.connect() as connection:
+            rows = connection.execute(_BY_KEYS, {"wanted": wanted}).all()
+        assert len(rows) == GROUP
+
+    def _sorted(self, number: int) -> None:
+        marker = server_values(number % (_ROWS - _PAGE), GROUP)["created_at"]
+        with self._engine.connect() as connection:
+            rows = connection.execute(_AFTER, {"marker": marker}).all()
+        assert len(rows) == _PAGE
+
+    def _counted(self, number: int) -> None:
+        with self._engine.connect() as connection:
+            assert connection.execute(_COUNT, {"wanted": number // GROUP}).scalar_one() <= GROUP
+
+    def _join(self, number: int) -> None:
+        with self._engine.connect() as connection:
+            rows = connection.execute(_JOINED, {"number": number}).all()
+        assert len(rows) == 3
+
     def _get(self, number: int) -> None:
         with Session(self._engine) as session:
             session.get_one(Server, number)
@@ -96,6 +133,12 @@ class Client:
     def _insert(self, _number: int) -> None:
         with self._engine.begin() as connection:
             connection.execute(sa.insert(Server), server_values(self._next, GROUP))
+        self._next += 1
+
+    def _insert_object(self, _number: int) -> None:
+        with Session(self._engine) as session:
+            session.add(Server(**server_values(self._next, GROUP)))
+            session.commit()
         self._next += 1
 
     def _insert_many(self, _number: int) -> None:
@@ -115,9 +158,31 @@ class Client:
             server.launch_index = (server.launch_index or 0) + 1
             session.commit()
 
+    def _delete(self, _number: int) -> None:
+        """A server that was inserted before: there are more of them."""
+        self._deleted += 1
+        with self._engine.begin() as connection:
+            done = connection.execute(_DELETE, {"number": self._deleted})
+        assert done.rowcount == 1
+
 
 _BY_KEY = sa.select(SERVERS).where(Server.id == sa.bindparam("number"))
 _BY_GROUP = sa.select(SERVERS).where(Server.reservation == sa.bindparam("wanted"))
+_BY_KEYS = sa.select(SERVERS).where(Server.id.in_(sa.bindparam("wanted", expanding=True)))
+_PAGE = 20
+_AFTER = (
+    sa.select(SERVERS)
+    .where(Server.created_at > sa.bindparam("marker"))
+    .order_by(Server.created_at, Server.id)
+    .limit(_PAGE)
+)
+_COUNT = sa.select(sa.func.count()).select_from(SERVERS).where(Server.reservation == sa.bindparam("wanted"))
+_JOINED = (
+    sa.select(Server.uuid, Server.hostname, Tag.tag)
+    .join(Tag, Tag.server_id == Server.id)
+    .where(Server.id == sa.bindparam("number"))
+)
+_DELETE = sa.delete(SERVERS).where(Server.id == sa.bindparam("number"))
 _WITH_JOINS = (
     sa.select(Server)
     .where(Server.id == sa.bindparam("number"))
@@ -157,21 +222,28 @@ def run(stage: Stage) -> None:
     raw = stage.attempt(MICRO, [f"raw {key}" for key in contenders], start_raw)
     workers.update({key: worker for key, worker in raw.items() if worker is not None})
 
-    def timed(case: str) -> Callable[[str], float]:
-        operations = max(1, stage.sizes.operations // (50 if case in _LARGE else 1))
-
-        def seconds(key: str) -> float:
-            found: float = workers[key].call("seconds", case, operations)
-            return found
-
-        return seconds
-
     try:
         for case in MICRO_CASES:
             print(f"  {case}", flush=True)
-            seconds = timed(case)
-            fit = stage.attempt(MICRO, list(workers), seconds)  # fills caches
-            stage.measure(MICRO, case, "s", list(fit), seconds)
+            _measure(stage, workers, case)
     finally:
         for worker in workers.values():
             worker.close()
+
+
+def _measure(stage: Stage, workers: dict[str, Worker], case: str) -> None:
+    operations = max(1, stage.sizes.operations // (50 if case in _LARGE else 1))
+
+    def seconds(key: str) -> tuple[float, float]:
+        found: tuple[float, float] = workers[key].call("seconds", case, operations)
+        return found
+
+    keys = [key for key in workers if case in RAW_CASES or not key.startswith("raw ")]
+    found = stage.attempt(MICRO, keys, seconds)  # fills caches
+    runs: dict[str, list[tuple[float, float]]] = {key: [] for key in found}
+    for _ in range(stage.sizes.runs):
+        found = stage.attempt(MICRO, found, seconds)
+        runs = {key: [*runs[key], each] for key, each in found.items()}
+    for key, each in runs.items():
+        stage.add(MICRO, case, key, "s", [wall for wall, _ in each])
+        stage.add(MICRO, cpu_case(case), key, "s", [cpu for _, cpu in each])

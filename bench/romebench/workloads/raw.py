@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import socket
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -17,12 +16,15 @@ import lmdb
 
 from rome.codec.keys import encode_key
 from rome.codec.rows import encode_record
-from romebench.cases import MICRO_CASES
+from romebench.cases import BY_INDEX, BY_KEY, GET, INSERT, INSERT_MANY, LOADED, MODIFIED, UPDATE
 from romebench.workloads.schema import server_values
+from romebench.workloads.timing import timed
 
 _JOINED_BYTES = 40
 """Sizes of the records of the small tables that a load joins: 3 by key, then one volume and 3 tags."""
 _JOINED = 7
+
+RAW_CASES = frozenset({BY_KEY, BY_INDEX, GET, LOADED, INSERT, INSERT_MANY, UPDATE, MODIFIED})
 
 
 def _record(number: int, group: int) -> bytes:
@@ -46,24 +48,21 @@ class _Raw(ABC):
         for start in range(1, rows + 1, 500):
             self._put([(_key(number), _record(number, group)) for number in range(start, start + 500)])
         self._put([(b"joined %d" % number, bytes(_JOINED_BYTES)) for number in range(_JOINED)])
-        self._cases: Sequence[Callable[[int], object]] = (
-            lambda number: self._get([_key(number)]),
-            lambda number: self._get([_key(1 + (number + i) % rows) for i in range(group)]),
-            lambda number: self._get([_key(number)]),
-            lambda number: self._get([_key(number), *(b"joined %d" % i for i in range(_JOINED))]),
-            lambda number: self._insert(1),
-            lambda number: self._insert(batch),
-            lambda number: self._put([(_key(number), self._record)]),
-            self._modify,
-        )
+        self._cases: dict[str, Callable[[int], object]] = {
+            BY_KEY: lambda number: self._get([_key(number)]),
+            BY_INDEX: lambda number: self._get([_key(1 + (number + i) % rows) for i in range(group)]),
+            GET: lambda number: self._get([_key(number)]),
+            LOADED: lambda number: self._get([_key(number), *(b"joined %d" % i for i in range(_JOINED))]),
+            INSERT: lambda number: self._insert(1),
+            INSERT_MANY: lambda number: self._insert(batch),
+            UPDATE: lambda number: self._put([(_key(number), self._record)]),
+            MODIFIED: self._modify,
+        }
 
-    def seconds(self, case: str, operations: int) -> float:
-        """The mean time of an operation, over this many."""
-        operation = self._cases[MICRO_CASES.index(case)]
-        started = time.perf_counter()
-        for _ in range(operations):
-            operation(random.randint(1, self._rows))
-        return (time.perf_counter() - started) / operations
+    def seconds(self, case: str, operations: int) -> tuple[float, float]:
+        """The mean time of an operation, over this many, and of it this thread's CPU."""
+        operation = self._cases[case]
+        return timed(lambda _: operation(random.randint(1, self._rows)), operations)
 
     def _insert(self, count: int) -> None:
         self._put([(_key(number), self._record) for number in range(self._next, self._next + count)])
