@@ -19,6 +19,9 @@
     rome trim URL                   discard superseded versions now
     rome restored URL [--all]       refuse transactions from before the server was restored from a backup
     rome drop URL [--yes]           delete a database
+    rome metrics URL [--all] [--serve PORT]
+                                    print what the store knows of the database, for Prometheus, or serve it
+    rome top URL [--process URL]    show what happens in the database, again and again
     rome doctor URL                 report what a store would lose in each kind of failure, and what is wrong with it
 
 Every command but `shell` takes --json. No command but `load` and `import` creates a database. If the database raises an

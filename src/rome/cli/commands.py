@@ -14,10 +14,12 @@ from rome.cli import maintain
 from rome.cli.archives import run_dump, run_load
 from rome.cli.doctor import run_doctor
 from rome.cli.explain import run_explain
+from rome.cli.metrics import run_metrics
 from rome.cli.parser import Parser
 from rome.cli.query import run_query
 from rome.cli.shell import run_shell
 from rome.cli.tables import run_schema, run_tables
+from rome.cli.top import run_top
 from rome.cli.transfers import run_export, run_import
 from rome.cli.verify import run_verify
 
@@ -98,6 +100,13 @@ def main_parser() -> Parser:
     restored.add_argument("--all", action="store_true", help="of all databases of the server")
     drop = command("drop", maintain.run_drop, "delete the database and everything in it")
     drop.add_argument("--yes", action="store_true", help="do not ask")
+    metrics = command("metrics", run_metrics, "print what the store knows of the database, for Prometheus")
+    metrics.add_argument("--all", action="store_true", help="of all databases of the server or folder")
+    metrics.add_argument("--serve", metavar="[HOST:]PORT", help="answer GET /metrics at this port until interrupted")
+    top = command("top", run_top, "show what happens in the database, again and again, until q is pressed")
+    top.add_argument("--process", metavar="URL", action="append", default=[], help="a process that serves rome.metrics")
+    top.add_argument("--interval", metavar="SECONDS", type=float, default=2.0, help="how often; 2 by default")
+    top.add_argument("--once", action="store_true", help="print it once")
     doctor = command("doctor", run_doctor, "report what would be lost in each kind of failure, and what is wrong")
     doctor.set_defaults(status_of_errors=2)
     return parser

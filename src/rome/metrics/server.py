@@ -11,7 +11,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Self
 
-from rome.errors import OperationalError
+from rome.errors import Error, OperationalError
 from rome.metrics.exposition import CONTENT_TYPE
 
 PATH = "/metrics"
@@ -86,7 +86,12 @@ class _MetricsHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer with the metrics."""
         if self.path.partition("?")[0] == PATH:
-            self._answer(HTTPStatus.OK, CONTENT_TYPE, type(self).text())
+            try:
+                text = type(self).text()
+            except Error as error:
+                self._answer(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", f"{error}\n")
+            else:
+                self._answer(HTTPStatus.OK, CONTENT_TYPE, text)
         elif self.path == "/":
             self._answer(HTTPStatus.OK, "text/html; charset=utf-8", f'<a href="{PATH}">metrics of Rome</a>')
         else:

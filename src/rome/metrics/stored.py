@@ -17,13 +17,15 @@ class StoreReading(Struct, frozen=True):
     """What a store has said of a database.
 
     Attributes:
-        tables: {id: name}.
+        tables: {id: name}; 0 is not among them, which has the schema.
         took_s: how long it took to ask.
+        rows: how people know the rows that the usage names, by table and key.
     """
 
     usage: StoreUsage
     tables: Mapping[int, str]
     took_s: float
+    rows: Mapping[tuple[int, bytes | None], str] = {}
 
 
 UP = Metric("rome_store_up", _GAUGE, "1", "1 if the store has answered; 0 if not, and then nothing else is known.")

@@ -74,3 +74,8 @@ def _literal(value: SqlValue) -> str:
         return repr(value)
     quoted = value[:MAX_VALUE].replace("'", "''")
     return f"'{quoted}..'" if len(value) > MAX_VALUE else f"'{quoted}'"
+
+
+def row_words(table: Table, key: bytes) -> str:
+    """A row in the names and values of the schema, as `servers id=7`."""
+    return f"{table.name}{_values(table, table.key, key)}"
