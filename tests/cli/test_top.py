@@ -33,6 +33,7 @@ from rome.dbapi import Connection
 from rome.engine.observing.totals import DatabaseLabel
 from rome.errors import ProgrammingError
 from rome.metrics.exposition import ExposedValue, read_text
+from rome.metrics.server import MetricsServer
 from rome.store.spi import Claim, Snapshot
 from tests.support.databases import database, on
 from tests.support.servers import StartServer
@@ -115,6 +116,18 @@ def test_rows_that_are_waited_for_come_first(url: str) -> None:
     connection.close()
 
 
+def test_long_transactions_are_shown_with_their_processes(url: str) -> None:
+    connection = filled(url)
+    store = connection.session._context.store
+    store.pin(token_bytes(16), store.read(None, ()).snapshot, 60, owner="77@compute-1", age_s=300)
+    view = view_of(url)
+    assert view.store is not None
+    assert [(pin.owner, round(pin.age_s / 10)) for pin in view.store.pins] == [("77@compute-1", 30)]
+    assert "77@compute-1" in shown(view)
+    assert "5 min" in shown(view)
+    connection.close()
+
+
 def test_collections_and_keys_have_their_names(url: str) -> None:
     keys = rome.kv.open(url)
     for number_ in range(2):
@@ -162,7 +175,7 @@ def metrics_of(statements: int, conflicts: int, commits: list[int], seconds: flo
 
 def sampled(text: str, at_s: float) -> TopSample:
     label = DatabaseLabel("lmdb", "servers.rome")
-    server = rome.metrics.MetricsServer(lambda: text, "127.0.0.1", range(1))
+    server = MetricsServer(lambda: text, "127.0.0.1", range(1))
     with server:
         reading = ask_process(server.url, label, 5.0)
     assert reading.error is None

@@ -61,6 +61,10 @@ NEWEST_SECONDS = Metric(
 LIVE_SNAPSHOTS = Metric(
     "rome_store_live_snapshots", _GAUGE, "{snapshot}", "Snapshots that are open, of all processes (LMDB only)."
 )
+PINS = Metric("rome_store_pins", _GAUGE, "{pin}", "Processes whose long transactions hold the history.")
+OLDEST_PIN_SECONDS = Metric(
+    "rome_store_oldest_pin_seconds", _GAUGE, "s", "Age of the oldest of these transactions; 0 without one."
+)
 QUEUED = Metric("rome_store_queue_entries", _GAUGE, "{transaction}", "Transactions in the commit queue.")
 CLAIMED = Metric("rome_store_claims", _GAUGE, "{claim}", "Rows, and whole tables, that these transactions claim.")
 IDS_LEFT = Metric("rome_store_ids_left", _GAUGE, "{id}", "Ids that a table has left, up to 2^63 - 1.", ("table",))
@@ -82,6 +86,8 @@ STORE_METRICS = (
     OLDEST_SECONDS,
     NEWEST_SECONDS,
     LIVE_SNAPSHOTS,
+    PINS,
+    OLDEST_PIN_SECONDS,
     QUEUED,
     CLAIMED,
     IDS_LEFT,
@@ -118,6 +124,8 @@ def _values(reading: StoreReading) -> dict[Metric, float | None]:
         OLDEST_SECONDS: usage.oldest_s or 0.0,
         NEWEST_SECONDS: usage.newest_s,
         LIVE_SNAPSHOTS: usage.live_snapshots,
+        PINS: len(usage.pins),
+        OLDEST_PIN_SECONDS: max((pin.age_s for pin in usage.pins), default=0.0),
         QUEUED: len(usage.queue),
         CLAIMED: sum(map(len, usage.queue)),
         USED_BYTES: usage.used_bytes,

@@ -391,6 +391,7 @@ class _Database:
             retention=self.retention,
             queue=[place.claims for place in CommitQueue(self._places, now).places],
             sequences=dict(self.sequences),
+            pins=self.pins().shown(),
             recent=[
                 RecentCommit(
                     commit.version,

@@ -297,6 +297,7 @@ class StoreUsage(Struct, frozen=True, gc=False):
         used_bytes: what is in use of the file, server or cluster, by all databases in it; None if that is not known.
         max_bytes: what `used_bytes` may reach; None without a limit, or if it is not known.
         live_snapshots: how many snapshots are open, of all processes; None if the store does not know of them.
+        pins: see Store.pins; empty for a store that has none.
         recent: newest first.
     """
 
@@ -311,6 +312,7 @@ class StoreUsage(Struct, frozen=True, gc=False):
     used_bytes: int | None = None
     max_bytes: int | None = None
     live_snapshots: int | None = None
+    pins: Sequence[PinnedSnapshot] = ()
     recent: Sequence[RecentCommit] = ()
 
 

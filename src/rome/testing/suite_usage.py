@@ -90,6 +90,20 @@ class TestUsage:
         client.store.leave_queue(client.ticket)
         assert [list(each) for each in other.store.usage().queue] == [[Claim(1, b"b")]]
 
+    def test_pins_are_those_that_the_store_lists(
+        self, client: SnapshotClient, store_under_test: StoreUnderTest
+    ) -> None:
+        if not store_under_test.store.capabilities.pins:
+            pytest.skip("this store has no pins")
+        client.write(put(b"a"))
+        snapshot, ticket = client.begin(), token_bytes(16)
+        client.store.pin(ticket, snapshot, 600, owner="7@here", age_s=50)
+        [pin] = client.store.usage().pins
+        assert (pin.version, pin.owner) == (snapshot.version, "7@here")
+        assert 50 <= pin.age_s < 100
+        client.store.unpin(ticket)
+        assert client.store.usage().pins == []
+
     def test_recent_commits_name_their_rows_newest_first(self, client: SnapshotClient) -> None:
         first = client.write(put(b"a"), put(b"\x00\xffb", table=2), enter(b"k", b"a"))
         second = client.write(put(b"a", b"more"), put(LONG, table=3))

@@ -24,6 +24,8 @@ def top_lines(view: TopView, width: int = 80, height: int | None = None) -> list
     else:
         lines += [("plain", text) for text in _of_store(view.store)]
         lines += [("plain", ""), *_hot_rows(view.store, width)]
+        if view.store.pins:
+            lines += [("plain", ""), *_pins(view.store, width)]
     if view.processes:
         lines += [("plain", ""), *_processes(view.processes, width)]
     if view.conflicts:
@@ -58,6 +60,12 @@ def _hot_rows(store: StoreView, width: int) -> Iterator[Line]:
         yield "plain", _columns(width, row.row, [f"{row.changes:,}", f"{row.waiting:,}"])
     if not store.hot_rows:
         yield "plain", "none was changed twice, and none is waited for"
+
+
+def _pins(store: StoreView, width: int) -> Iterator[Line]:
+    yield "head", _columns(width, "LONG TRANSACTIONS (process@host)", ["age"])
+    for pin in store.pins:
+        yield "plain", _columns(width, pin.owner, [duration(pin.age_s)])
 
 
 def _processes(processes: Sequence[ProcessView], width: int) -> Iterator[Line]:

@@ -13,7 +13,7 @@ from rome.cli.top.sample import TopSample
 from rome.metrics.exposition import ExposedValue
 from rome.metrics.process import COMMIT_SECONDS, CONFLICTS, CONNECTIONS, COUNTED, ROUND_TRIPS
 from rome.metrics.stored import StoreReading
-from rome.store.spi import MAX_NUMBER, RecentCommit
+from rome.store.spi import MAX_NUMBER, PinnedSnapshot, RecentCommit
 
 RATE_S = 10.0
 """Commits of so many seconds make the rates of the store; fewer if the database has more than are looked at."""
@@ -55,6 +55,7 @@ class StoreView(Struct, frozen=True):
     oldest_snapshot_s: float | None
     retention_s: float
     live_snapshots: int | None
+    pins: list[PinnedSnapshot]
     used_bytes: int | None
     max_bytes: int | None
     ids_left: IdsLeft | None
@@ -132,6 +133,7 @@ def _store(reading: StoreReading) -> StoreView:
         oldest_snapshot_s=usage.oldest_s,
         retention_s=usage.retention.seconds,
         live_snapshots=usage.live_snapshots,
+        pins=[*usage.pins],
         used_bytes=usage.used_bytes,
         max_bytes=usage.max_bytes,
         ids_left=None if scarcest is None else IdsLeft(scarcest, MAX_NUMBER - ids[scarcest]),

@@ -287,6 +287,7 @@ class LmdbStore(spi.Store):
                 queue = commit.read_queue(txn)
                 oldest_s, commits = commit.history(txn, recent)
                 sequences = commit.committed_numbers(txn)
+                pins = commit.read_pins(txn).shown()
             finally:
                 txn.abort()
             for sequence, last in opened.numbers.all().items():
@@ -304,6 +305,7 @@ class LmdbStore(spi.Store):
                 used_bytes=size.used_bytes,
                 max_bytes=opened.room,
                 live_snapshots=len(size.snapshots),
+                pins=pins,
                 recent=commits[:recent],
             )
 

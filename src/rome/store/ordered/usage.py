@@ -10,6 +10,7 @@ from rome.store.ordered.driver import Range, RangeResult
 from rome.store.ordered.head import Head
 from rome.store.ordered.layout import Layout, number_of
 from rome.store.ordered.trimming import Past, read_past
+from rome.store.pins import Pins
 from rome.store.spi import RecentCommit, StoreUsage
 
 LOOKED_AT = 250
@@ -49,6 +50,7 @@ def usage_of(layout: Layout, head: Head, found: Sequence[RangeResult], recent: i
         newest_s=min(ages, default=None),
         retention=head.retention,
         queue=[place.claims for place in CommitQueue(head.queue, committing.clock()).places],
+        pins=Pins(head.pins, committing.clock()).shown(),
         sequences={layout.sequence_of(pair.key): number_of(pair.value) for pair in sequences.pairs},
         recent=[_recent(each, now_ms) for each in sorted(commits, key=_version, reverse=True)[:recent]],
     )

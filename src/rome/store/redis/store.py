@@ -55,7 +55,7 @@ from rome.store.redis.names import DatabaseName, meta_key, slot_of, unescape
 from rome.store.redis.primary import every_primary, greet
 from rome.store.redis.scan import databases_at
 from rome.store.redis.settings import OPTIONS, RedisSettings, read_settings
-from rome.store.redis.usage import decode_usage
+from rome.store.redis.usage import decode_usage, pinned
 from rome.store.seen import place_of, saw
 from rome.store.spi import (
     Capabilities,
@@ -413,13 +413,9 @@ class RedisStore(Store):
     def pins(self) -> list[PinnedSnapshot]:
         self._ready_to_pin()
         try:
-            pins = [
-                PinnedSnapshot(version, owner.decode(), age_ms / 1000, left_ms / 1000)
-                for version, owner, age_ms, left_ms in self._run(scripts.PINS)[1:]
-            ]
+            return pinned(self._run(scripts.PINS)[1:])
         except _UNDECODABLE as error:
             raise self._damaged("a pin", error) from error
-        return sorted(pins)
 
     def another(self) -> Self:
         return type(self)(self._location)

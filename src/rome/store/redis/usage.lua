@@ -3,9 +3,10 @@
   ARGV[2] none after so many log members
   Returns {'dropped'} | {'done', version, retention in ms, its bytes, bytes of history, commits and aborts in the history,
     now in ms, {ms of the oldest, ms of the newest} or {} without a history, {sequence, last number, sequence ..},
-    {claims of each place in the commit queue}, {{version, ms, table, row key, table, row key ..} of each element}}
+    {claims of each place in the commit queue}, {{version, owner, ms since its oldest transaction, ms left} of each pin},
+    {{version, ms, table, row key, table, row key ..} of each element}}
   Cost O(sequences + members of the elements) ]]
-local meta = redis.call('HMGET', META, 'version', 'retention_ms', 'max_bytes', 'history_bytes', 'line')
+local meta = redis.call('HMGET', META, 'version', 'retention_ms', 'max_bytes', 'history_bytes', 'line', 'pins')
 if not meta[1] then
   return { 'dropped' }
 end
@@ -29,6 +30,11 @@ end
 local claims = {}
 for n, place in ipairs(line_of(meta[5], now)) do
   claims[n] = place[3]
+end
+
+local pins = {}
+for n, pin in ipairs(pins_of(meta[6], now)) do
+  pins[n] = { pin[2], pin[5], now - pin[3], pin[4] - now }
 end
 
 local recent, room = {}, number(ARGV[2])
@@ -55,4 +61,4 @@ for n = 1, number(ARGV[1]) do
 end
 
 return { 'done', meta[1], meta[2], meta[3], meta[4] or '0', redis.call('HLEN', PREFIX .. 'x'), now, times, sequences,
-  claims, recent }
+  claims, pins, recent }

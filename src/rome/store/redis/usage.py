@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rome.store.redis.names import unescape
-from rome.store.spi import Claim, RecentCommit, Retention, StoreUsage
+from rome.store.spi import Claim, PinnedSnapshot, RecentCommit, Retention, StoreUsage
 
 
 def decode_usage(told: Sequence[Any], memory: Mapping[str, str]) -> StoreUsage:
@@ -19,7 +19,7 @@ def decode_usage(told: Sequence[Any], memory: Mapping[str, str]) -> StoreUsage:
     Raises:
         ValueError, TypeError, IndexError: something other than Rome wrote into the database's keys.
     """
-    _, version, retention_ms, max_bytes, history_bytes, commits, now, times, sequences, queue, recent = told
+    _, version, retention_ms, max_bytes, history_bytes, commits, now, times, sequences, queue, pins, recent = told
     ages = [(now - each) / 1000 for each in times]
     limit = int(memory.get("maxmemory", 0))
     return StoreUsage(
@@ -31,9 +31,22 @@ def decode_usage(told: Sequence[Any], memory: Mapping[str, str]) -> StoreUsage:
         retention=Retention(int(retention_ms) / 1000, int(max_bytes)),
         queue=[[_claim(claim) for claim in claims] for claims in queue],
         sequences={int(name): int(last) for name, last in zip(sequences[::2], sequences[1::2], strict=True)},
+        pins=pinned(pins),
         used_bytes=int(memory["used_memory"]) if "used_memory" in memory else None,
         max_bytes=limit or None,
         recent=_commits(recent, now),
+    )
+
+
+def pinned(told: Sequence[Any]) -> list[PinnedSnapshot]:
+    """The pins as the scripts tell them, the oldest version first.
+
+    Raises:
+        ValueError, TypeError: something other than Rome wrote them.
+    """
+    return sorted(
+        PinnedSnapshot(version, owner.decode(), age_ms / 1000, left_ms / 1000)
+        for version, owner, age_ms, left_ms in told
     )
 
 
