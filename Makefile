@@ -34,7 +34,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot contention calls instructions replay bench profile openstack-test dragonflow-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package site clean
+.PHONY: help demo boot sizing contention calls instructions replay bench profile openstack-test dragonflow-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package site clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,7 @@ help:
 #:                                          ARGS="--at-once 8 --all-requests"
 #:   make bench [ONLY=..] [PEERS=..] [RUNS=..] [QUICK=1] [OUT=..]   Rome beside MariaDB, PostgreSQL and an SQLite file;
 #:                                          ONLY=sites: etcd, Redis, Galera and a remote MariaDB at three sites; as root
+#:   make sizing [URL=..] [COUNT=1000]      how much room Nova's and Placement's databases take for 1,000 instances
 #:   make contention [URL=..] [CLIENTS=32]  many processes change one row: latency, fairness, failures, server CPU
 #:   make openstack-test SUITE=.. [URL=..]  the database tests of nova, glance, placement, keystone, cinder, neutron, oslo.db
 #:   make dragonflow-test [URL=..]          the tests of DragonFlow 4.0.0 for its database drivers, on rome.kv
@@ -80,7 +81,7 @@ demo: $(KIT_READY) $(DATA)
 	@$(KIT_PYTHON) demo/tour.py '$(URL)'
 	@$(KIT_PYTHON) -m romekit.boot --count $(COUNT) '$(URL)'
 	@echo 'Next: make boot ARGS=--all-requests shows every request; make bench ONLY=boot puts them beside MariaDB and PostgreSQL;'
-	@echo 'README.md, "URLs", is for your own application.'
+	@echo 'docs/start.md is for your own application.'
 
 boot: $(KIT_READY) $(DATA)
 	@$(KIT_PYTHON) -m romekit.boot --count $(COUNT) $(ARGS) $(if $(URL),'$(URL)','$(LMDB)' own-redis)
@@ -101,6 +102,11 @@ $(RECORDED): | $(VENV)/ready $(KIT_READY)
 
 profile: $(KIT_READY) $(DATA)
 	@$(foreach url,$(or $(URL),$(PROFILED)),$(BENCH_PYTHON) -m romebench.boot_profile '$(url)' $(COUNT) 2> $(LOGS)/profile.log &&) true
+
+sizing: $(KIT_READY) $(DATA)
+	@mkdir -p $(LOGS)
+	@$(BENCH_PYTHON) -m romekit.sizing $(if $(filter-out 3,$(COUNT)),--instances $(COUNT)) $(if $(URL),'$(URL)','$(LMDB)') \
+		2> $(LOGS)/sizing.log || { tail -n 20 $(LOGS)/sizing.log; false; }
 
 contention: URL ?= rome+lmdb:///$(CURDIR)/.cache/contention.rome
 contention: $(VENV)/ready
@@ -186,7 +192,10 @@ $(VENV)/ready: pyproject.toml | $(VENV)/bin/pip
 # Zensical takes the folder .cache beside its configuration for its own, and so gets a place with another one.
 site: $(SITE)/ready
 	@rm -rf .cache/site && mkdir -p .cache/site && cp -r mkdocs.yml docs src .cache/site
+	@$(SITE)/bin/python tools/site_index.py README.md > .cache/site/docs/index.md
 	@cd .cache/site && $(CURDIR)/$(SITE)/bin/zensical build --strict
+	@! grep -lE '<(script|img|iframe)[^>]* src="?https?:|<link[^>]*rel="?(stylesheet|preload)[^>]*https?:' .cache/site/pages/*.html || \
+		{ echo 'these pages need another host' >&2; false; }
 	@echo 'the pages are in .cache/site/pages: open index.html'
 
 $(SITE)/bin/pip:

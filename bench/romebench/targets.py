@@ -202,7 +202,7 @@ def text_table(rows: Iterable[Finding]) -> str:
 
 
 def markdown(results: Results) -> str:
-    """The tables for the README: the peers side by side, then the targets."""
+    """The tables for docs/performance.md: the peers side by side, then the targets."""
     tables = [_summary(results), markdown_table(by_distance(results)), markdown_table(outages(results))]
     return "\n\n".join("\n".join(lines) for lines in (*tables, _targets(findings(results))) if lines) + "\n"
 

@@ -47,7 +47,7 @@ LIMIT_S = 60.0
 _LOOKS_PER_S = 2  # of Nova's client
 
 _ON_ROME = {"placement": {"isolation_level": "READ COMMITTED"}}
-"""{service: options of its URL that the README recommends}"""
+"""{service: options of its URL that docs/openstack.md recommends}"""
 
 _ERROR_LINE = re.compile(r"^\S+ \S+ (ERROR|CRITICAL) \[(?!stevedore)")
 """An error in Nova's log; stevedore's only name optional drivers that are not installed."""

@@ -1,9 +1,13 @@
-"""The documentation's site has every page. (`make site` checks its links.)"""
+"""The documentation as a site: it has every page, and needs no other host. (`make site` checks its links.)"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+
+import pytest
+
+from tools.site_index import site_index
 
 ROOT = Path(__file__).parents[2]
 
@@ -11,4 +15,21 @@ ROOT = Path(__file__).parents[2]
 def test_every_page_is_in_the_navigation() -> None:
     named = re.findall(r"^ +- .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     assert sorted(named) == sorted({*named})
-    assert {*named, "index.md"} == {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert {*named} == {path.name for path in (ROOT / "docs").glob("*.md")} | {"index.md"}
+
+
+def test_first_page_is_the_readme() -> None:
+    page = site_index((ROOT / "README.md").read_text())
+    targets = re.findall(r"\]\(([^)]+)\)", page)
+    assert {"start.md", "diagrams/rome.svg"} <= {*targets}
+    assert [target for target in targets if not (ROOT / "docs" / target).exists()] == []
+    assert "CONTRIBUTING.md" in page
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_page_needs_no_other_host(path: Path) -> None:
+    """Mermaid's diagrams would: the theme loads the library from a CDN."""
+    text = path.read_text()
+    assert "```mermaid" not in text
+    assert re.findall(r"!\[[^\]]*\]\(https?:", text) == []
+    assert "<script" not in text

@@ -39,7 +39,7 @@ NAMES = frozenset(_READ) | {"factory"}
 _REFUSED = {
     "detect_types": "columns are not converted by their declared types: use SQLAlchemy's types (DateTime, Date, ..), "
     "or a row_factory",
-    "uri": "SQLAlchemy's URL names the database (README, URLs), not SQLite's",
+    "uri": "SQLAlchemy's URL names the database (docs/options.md), not SQLite's",
     "factory": "a connection is Rome's own: wrap it, or use SQLAlchemy's events",
 }
 

@@ -1,7 +1,7 @@
 """The anomalies that the checker knows, and which isolation level allows which.
 
 Names are Adya's (Weak Consistency, 1999) and Elle's (Kingsbury and Alvaro, VLDB 2020), where they have one. The levels
-are Rome's, as README.md's table states them.
+are Rome's, as the table of docs/guarantees.md states them.
 """
 
 from __future__ import annotations
