@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter, sub
 
 from msgspec import Struct, field
 
@@ -57,9 +58,16 @@ class Stats:
     turns: int = 0
     near_trips: int = 0
 
+    def copy(self) -> Stats:
+        """The same counters as of now."""
+        return Stats(*_counters(self))
+
     def since(self, before: Stats) -> Stats:
         """The difference to earlier counters."""
-        return Stats(*(getattr(self, name) - getattr(before, name) for name in Stats.__slots__))
+        return Stats(*map(sub, _counters(self), _counters(before)))
+
+
+_counters = attrgetter(*Stats.__slots__)
 
 
 COMMIT_BOUNDS_S = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)

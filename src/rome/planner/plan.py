@@ -221,6 +221,13 @@ class FetchPlan(ABC):
     def unindexed_columns(self, table: str) -> list[str]:
         """Names of the table's columns that the statement compares with something and that begin no index."""
 
+    def index_candidates(self, table: Table) -> list[list[tuple[str, ...]]]:
+        """Guesses of indexes (the names of their columns) with which the statement would not read the table whole.
+
+        Each guess is a list of indexes that it needs together; the best one is the first. Cost: as `explain`.
+        """
+        return []
+
     @abstractmethod
     def explain(self, parameters: Sequence[SqlValue] | None) -> list[PlanLine]:
         """One line per fetch, in the order of the waves.

@@ -39,6 +39,7 @@ from rome.planner.plan import (
     Values,
     Wave,
 )
+from rome.planner.report.candidates import IndexColumns, index_candidates
 from rome.planner.report.explain import explain, explain_questions
 from rome.planner.report.reasons import why_whole
 from rome.planner.shortcuts.aggregate import AggregateRead, read_summary
@@ -260,6 +261,9 @@ class StatementPlan(FetchPlan):
             positions = [origin[1] for origin in origins if origin is not None and origin[0] is leaf]
             found |= {leaf.table.columns[position].name: None for position in positions if position not in indexed}
         return list(found)
+
+    def index_candidates(self, table: Table) -> list[list[IndexColumns]]:
+        return index_candidates(table, self._steps)
 
     def explain(self, parameters: Sequence[SqlValue] | None) -> list[PlanLine]:
         if self._summary is not None:

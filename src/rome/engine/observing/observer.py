@@ -13,13 +13,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
+from rome.catalog.schema import Catalog
+from rome.engine.attempt.attempt import Attempt
 from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.result import Result, Stats
-from rome.errors import Error
-from rome.planner.parse.statement import StatementKind
+from rome.engine.statement.prepared import Prepared
+from rome.errors import CommitAbortedError, ConflictError, Error
+from rome.planner.parse.statement import Statement, StatementKind
 from rome.sql.display import summary, without_values
+from rome.transaction.write_set import WriteSet
 
 STATEMENTS = logging.getLogger("rome.statement")
 TRANSACTIONS = logging.getLogger("rome.transaction")
@@ -27,25 +31,41 @@ TRANSACTIONS = logging.getLogger("rome.transaction")
 Returned = TypeVar("Returned")
 
 
+class Examined(NamedTuple):
+    """A statement as it was prepared, and the catalog that it was prepared under."""
+
+    prepared: Prepared
+    catalog: Catalog
+
+
 @dataclass(slots=True)
 class Work:
-    """A statement, or a COMMIT; what follows `batch_size` is known when it is over.
+    """A statement, or a COMMIT; what follows `begins_transaction` is known when it is over.
 
     Attributes:
         name: a short one of few different ones: "SELECT servers", "COMMIT".
         text: the statement without values; None for a COMMIT by the driver's method.
         batch_size: how many times executemany runs it; None without executemany.
+        operation: the statement with its parameters; None for a COMMIT.
+        begins_transaction: no transaction is open at its begin.
         cost: the counters of the connection, from its begin to its end.
         in_transaction: a transaction is open at its end.
+        rows_returned, rows_changed: by a statement.
+        examine: tells what its plan is, when it is over; None of a statement that has none.
         error: the class of the error that it ended with. Not the error itself: that would hold all of its frames.
     """
 
     name: str
     text: str | None = None
     batch_size: int | None = None
+    operation: LoggedOperation | None = None
+    begins_transaction: bool = False
     cost: Stats = field(default_factory=Stats)
     duration_s: float = 0.0
     in_transaction: bool = False
+    rows_returned: int = 0
+    rows_changed: int = 0
+    examine: Callable[[], Examined | None] = lambda: None
     error: str | None = None
     sqlstate: str | None = None
 
@@ -56,6 +76,12 @@ class Tracer(ABC):
     @abstractmethod
     def span(self, work: Work) -> AbstractContextManager[None]:
         """A context around a piece of work. When it ends, also with an error, `work` is complete."""
+
+    def met_conflict(self, conflict: ConflictError | CommitAbortedError, attempt: Attempt) -> None:  # noqa: B027
+        """An attempt of the work that is under way has met a conflict; it may be replayed."""
+
+    def committed(self, attempt: Attempt, writes: WriteSet) -> None:  # noqa: B027
+        """The work that is under way has committed these writes."""
 
 
 def name_of(error: BaseException) -> tuple[str, str | None]:
@@ -73,6 +99,9 @@ class Watched(Protocol):
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
+
+    def examine(self, statement: Statement) -> Examined | None:
+        """What the plan of a statement that was just run is; None of one that has none."""
 
 
 class Observer:
@@ -98,11 +127,18 @@ class Observer:
     ) -> Result:
         """Run an operation, and report it."""
         batch_size = None if operation.batch is None else len(operation.batch)
-        work = Work(summary(sql), without_values(sql), batch_size)
+        work = Work(summary(sql), without_values(sql), batch_size, operation)
+        work.examine = lambda: session.examine(operation.statement)
+
+        def ran() -> Result:
+            result = run(operation)
+            work.rows_returned, work.rows_changed = len(result.rows), max(result.rowcount, 0)
+            return result
+
         # The tracer gets COMMIT as a statement like any other COMMIT.
         tracer = None if operation.statement.kind is StatementKind.COMMIT else self.tracer
         try:
-            return self._watched(session, work, tracer, lambda: run(operation))
+            return self._watched(session, work, tracer, ran)
         finally:
             if_any = ("near_trips", "rows_written", "conflicts", "replays")
             _log(STATEMENTS, work, ("round_trips", "waves", "rows", "bytes"), if_any)
@@ -117,6 +153,7 @@ class Observer:
 
     @staticmethod
     def _watched(session: Watched, work: Work, tracer: Tracer | None, run: Callable[[], Returned]) -> Returned:
+        work.begins_transaction = not session.in_transaction
         with nullcontext() if tracer is None else tracer.span(work):
             before, began = session.stats, time.perf_counter()
             try:

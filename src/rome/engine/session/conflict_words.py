@@ -6,6 +6,7 @@ Only key columns are shown, as in other databases, and of each value only some c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rome.catalog.schema import EXPRESSION, ROWID, Index, Table
 from rome.codec.shown_key import shown_values
@@ -20,25 +21,43 @@ MAX_VALUES = 8
 """Columns of one key."""
 
 
+class ConflictPlace(NamedTuple):
+    """Where two transactions met: `rows` is "row id=1 of table post", or "rows of table post with state='new'"."""
+
+    table: str
+    rows: str
+    is_row: bool
+
+
 def tell(conflict: Error, current: Attempt) -> None:
     """Put the names into the message of a conflict that an attempt has met; its fields do not change."""
-    if not isinstance(conflict, ConflictError) or conflict.table is None or conflict.key is None:
+    place = place_of(conflict, current)
+    if place is None or not isinstance(conflict, ConflictError):
         return
+    if place.is_row:
+        conflict.tell_row(place.rows)
+    else:
+        conflict.tell_rows(place.rows)
+
+
+def place_of(conflict: Error, current: Attempt) -> ConflictPlace | None:
+    """The row or rows about which an attempt has met a conflict; None if it is about something else."""
+    if not isinstance(conflict, ConflictError) or conflict.table is None or conflict.key is None:
+        return None
     table = current.schema.definition.tables_by_id.get(conflict.table)
     if table is None:
-        return
+        return None
     if conflict.index is None:
-        conflict.tell_row(f"row{_values(table, table.key, conflict.key)} of table {table.name}")
-        return
+        return ConflictPlace(table.name, f"row{_values(table, table.key, conflict.key)} of table {table.name}", True)
     index = next((each for each in (table.key, *table.indexes) if each.id == conflict.index), None)
     if index is None:
-        return
+        return None
     start, stop = conflict.key, current.transaction.read_set.stop_of(table.id, index.id, conflict.key)
     values = _values(table, index, start)
     where = ""
     if values:
         where = f" with{values}" if stop == start + b"\xff" else f" from{values} on"
-    conflict.tell_rows(f"rows of table {table.name}{where}{_index(table, index)}")
+    return ConflictPlace(table.name, f"rows of table {table.name}{where}{_index(table, index)}", False)
 
 
 def _values(table: Table, index: Index, key: bytes) -> str:

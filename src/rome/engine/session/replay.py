@@ -10,6 +10,7 @@ from __future__ import annotations
 from rome.engine.attempt.attempt import Attempt, Beginning, Phase
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.replay_log import LoggedOperation
+from rome.engine.observing.observer import Tracer
 from rome.engine.options import Isolation
 from rome.engine.reading.reader import CatalogMoved
 from rome.engine.result import Result
@@ -41,9 +42,10 @@ class Replay:
         turn: the connection's CommitTurn.
     """
 
-    def __init__(self, context: ConnectionContext, statements: Statements) -> None:
+    def __init__(self, context: ConnectionContext, statements: Statements, tracer: Tracer | None) -> None:
         self._context = context
         self._statements = statements
+        self._tracer = tracer
         self.state: ConnectionState = IDLE
         self.last: Attempt | None = None
         self.turn = CommitTurn(context.store, enabled=context.options.commit_turn)
@@ -93,7 +95,7 @@ class Replay:
                 if isinstance(outcome, Error):
                     raise outcome
             except (ConflictError, CommitAbortedError) as conflict:
-                self.turn.met(conflict, current.started, current.transaction.read_set)
+                self._note(conflict, current)
                 context.stats.conflicts += isinstance(conflict, ConflictError)
                 if number > max_replays:
                     tell(conflict, current)
@@ -216,6 +218,8 @@ class Replay:
             else:
                 self.end(committed=True)
                 self.turn.committed(wrote=wrote)
+                if self._tracer is not None and wrote:
+                    self._tracer.committed(current, writes)
                 return
 
     def roll_back(self, _: LoggedOperation | None = None) -> Result:
@@ -246,6 +250,12 @@ class Replay:
             self.end(committed=True)
             self.turn.committed(wrote=False)
 
+    def _note(self, conflict: ConflictError | CommitAbortedError, current: Attempt) -> None:
+        """Take note of a conflict that an attempt has met, before it ends."""
+        self.turn.met(conflict, current.started, current.transaction.read_set)
+        if self._tracer is not None:
+            self._tracer.met_conflict(conflict, current)
+
     def _give_up(self, conflict: ConflictError | CommitAbortedError) -> None:
         """End the transaction as failed; the caller raises the conflict."""
         self._discard(conflict)
@@ -268,7 +278,7 @@ class Replay:
         while True:
             before = self.state
             assert type(before) is Attempt
-            self.turn.met(conflict, before.started, before.transaction.read_set)
+            self._note(conflict, before)
             if not before.may_be_replayed():
                 tell(conflict, before)
                 self._give_up(conflict)

@@ -22,7 +22,7 @@ from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.dump import dump
 from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.observing import totals
-from rome.engine.observing.observer import STATEMENTS, TRANSACTIONS, Observer, Tracer
+from rome.engine.observing.observer import STATEMENTS, TRANSACTIONS, Examined, Observer, Tracer
 from rome.engine.observing.totals import Totals, conflicts_by_table
 from rome.engine.options import Isolation, Options
 from rome.engine.result import Result, Stats
@@ -54,7 +54,7 @@ class Session:
     def __init__(self, store: Store, options: Options, tracer: Tracer | None = None) -> None:
         self._context = ConnectionContext(store, options)
         self._statements = Statements(self._context)
-        self._replay = Replay(self._context, self._statements)
+        self._replay = Replay(self._context, self._statements, tracer)
         self._use = Use(self._context, self._replay)
         self._pragmas = ConnectionPragmas(self._context)
         self._outside = Outside(self._context, self._replay, self._statements, self._commit)
@@ -85,8 +85,7 @@ class Session:
     @property
     def stats(self) -> Stats:
         """A copy of the counters, the open transaction's reads included."""
-        counted = self._context.stats
-        stats = Stats(**{name: getattr(counted, name) for name in Stats.__slots__})
+        stats = self._context.stats.copy()
         stats.round_trips = self._context.store.round_trips
         stats.near_trips = self._context.store.near_trips
         stats.turns = self._replay.turn.taken
@@ -110,6 +109,13 @@ class Session:
     def usage(self, recent: int = 0) -> StoreUsage:
         """See Store.usage."""
         return self._use.alone(lambda: self._context.store.usage(recent))
+
+    def examine(self, statement: Statement) -> Examined | None:
+        """The plan of a statement that has been run, and its catalog; None if it has no plan, or the schema changed."""
+        state, workspace = self._replay.state, self._context.workspace
+        schema = workspace.as_seen(state.schema if type(state) is Attempt else workspace.schema)
+        prepared = schema.prepared.get(statement.text)
+        return None if prepared is None else Examined(prepared, schema.catalog)
 
     def is_usable(self) -> bool:
         """Whether the connection is not known to be lost; no round trip."""
