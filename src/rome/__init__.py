@@ -3,8 +3,8 @@
     connection = rome.connect("rome+lmdb:///data.rome")
 
 opens a database without SQLAlchemy's engine; rome.dbapi is the whole PEP 249 module. rome.kv stores keys and objects
-without SQL. Importing this package loads nothing else, since most applications only name Rome in a URL. The functions
-here are those of rome.dbapi.
+without SQL; rome.insights shows where the time goes. Importing this package loads nothing else, since most
+applications only name Rome in a URL. The functions here are those of rome.dbapi.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
-    from rome import kv, metrics
+    from rome import insights, kv, metrics
     from rome.dbapi import (
         connect,
         create_database,
@@ -36,6 +36,7 @@ __all__ = [
     "database_exists",
     "diagnose",
     "drop_database",
+    "insights",
     "is_retryable",
     "kv",
     "last_version",
@@ -67,7 +68,7 @@ _ELSEWHERE = {
 def __getattr__(name: str) -> object:
     if name == "__version__":
         return import_module("importlib.metadata").version("sqlalchemy-rome")  # 10 ms, for those who ask
-    if name in ("kv", "metrics"):
+    if name in ("insights", "kv", "metrics"):
         return import_module(f"rome.{name}")
     if name in __all__:
         return getattr(import_module(_ELSEWHERE.get(name, "rome.dbapi")), name)

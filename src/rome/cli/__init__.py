@@ -10,6 +10,7 @@
     rome shell URL                  run statements as they are typed
     rome explain URL STATEMENT [--analyze] [PARAMETER ..]
                                     show what a statement would read, wave by wave; --analyze runs it and counts
+    rome insights FILE              show where an application's time in the database goes, on a page
     rome dump URL FILE              write the database, as it is at one moment, into an archive
     rome load URL FILE              fill a new database from an archive
     rome import SOURCE URL          copy a database of another kind, such as MariaDB's, into a new one

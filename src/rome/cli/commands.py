@@ -14,6 +14,7 @@ from rome.cli import maintain
 from rome.cli.archives import run_dump, run_load
 from rome.cli.doctor import run_doctor
 from rome.cli.explain import run_explain
+from rome.cli.insights import run_insights
 from rome.cli.metrics import run_metrics
 from rome.cli.parser import Parser
 from rome.cli.query import run_query
@@ -76,6 +77,23 @@ def main_parser() -> Parser:
     explain.add_argument("statement", metavar="STATEMENT")
     explain.add_argument("parameters", metavar="PARAMETER", nargs="*", help="a number, NULL or text")
     explain.add_argument("--analyze", action="store_true", help="run the statement, count what it reads, and undo it")
+    insights = commands.add_parser(
+        "insights",
+        help="show where an application's time in the database goes, on a page",
+        description="Show where an application's time in the database goes, on a page at 127.0.0.1.",
+    )
+    insights.add_argument(
+        "source",
+        metavar="FILE|URL",
+        help="what a process writes that runs with ROME_INSIGHTS=FILE, or its page's address",
+    )
+    insights.add_argument(
+        "--port", type=int, default=8643, help="where to show the page; default 8643, 0 is any free one"
+    )
+    shown = insights.add_mutually_exclusive_group()
+    shown.add_argument("--html", metavar="FILE", help="write the page into a file, and end; - is stdout")
+    shown.add_argument("--json", action="store_true", help="print JSON")
+    insights.set_defaults(run=run_insights, status_of_errors=1, parser=insights)
     dump = command("dump", run_dump, "write the database, as it is at one moment, into an archive")
     dump.add_argument("file", metavar="FILE", help="the archive to be made; - is stdout")
     dump.add_argument("--force", action="store_true", help="replace the file if it exists")

@@ -25,6 +25,7 @@ from rome.engine.observing.totals import PRIVATE, DatabaseLabel, opened
 from rome.engine.result import Stats
 from rome.engine.session.session import Session
 from rome.errors import VersionTokenError
+from rome.insights import tracer_for
 from rome.store.registry import store_class
 from rome.store.seen import place_of, saw
 from rome.tracing import tracer_of
@@ -339,7 +340,7 @@ def connect(url: str | URL, **options: object) -> Connection:
     try:
         store.place = place_of(location)
         saw(store.place, store.last_snapshot())
-        session = Session(store, engine_options, tracer)
+        session = Session(store, engine_options, tracer_for(label, tracer))
         opened(session, label)
         connection = Connection(session, database=location.database, same_thread=same_thread)
     except BaseException:
