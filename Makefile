@@ -34,7 +34,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot sizing contention calls instructions replay bench profile openstack-test dragonflow-test test test-lowest slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package site clean
+.PHONY: help demo boot sizing contention calls instructions replay bench profile openstack-test dragonflow-test test test-lowest sanitize slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package site clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,7 @@ help:
 #:   make slt [SLT=..] [URL=..]             sqllogictest files below a folder; without SLT our own, without URL in memory
 #:   make faults [ROUNDS=50]                servers, connections and clients fail while clients write: nothing may be lost
 #:   make interruptions [STEP=1]            an exception comes into each operation, at every STEPth place where one can
+#:   make sanitize [ARGS=..]                the compiled part under AddressSanitizer and UBSan, with damaged records
 #:   make isolation [URL=..] [LEVEL=..]     checks that transactions are isolated: TRANSACTIONS=200000 PROCESSES=8 per store;
 #:                                          without URL on LMDB, and on a Redis and a Valkey server of its own
 #:   make sqlalchemy-test [ARGS=..]         SQLAlchemy's own tests on Rome and on stock SQLite, compared
@@ -133,6 +134,14 @@ test: $(VENV)/ready
 test-lowest: $(LOWEST)/ready
 	@$(LOWEST)/bin/python -m pytest $(ARGS)
 
+SANITIZERS := -g -O1 -std=c99 -fPIC -shared -fvisibility=hidden -fsanitize=address,undefined -fno-sanitize-recover=all
+sanitize: $(VENV)/ready
+	@if ! command -v gcc > /dev/null; then echo 'no gcc: nothing to sanitize'; exit 0; fi; \
+	gcc $(SANITIZERS) -Wall -Wextra -Werror -o .cache/rome_rows.so src/rome/compiled/rows.c && \
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0 ROME_COMPILED=$(CURDIR)/.cache/rome_rows.so \
+	$(VENV)/bin/python -m pytest -q tests/compiled tests/workingset $(or $(ARGS),-k 'not compiles and not places')
+
 sqlalchemy-test: $(VENV)/ready
 	@$(VENV)/bin/python -m tests.dialect.sqlalchemy_suite.upstream --folder .cache/sqlalchemy --workers 2 $(ARGS)
 
@@ -185,7 +194,7 @@ $(DATA):
 $(VENV)/bin/pip:
 	$(call new-venv,1/2,$(VENV))
 
-$(VENV)/ready: pyproject.toml | $(VENV)/bin/pip
+$(VENV)/ready: pyproject.toml tools/hatch_build.py $(wildcard src/rome/compiled/*.[ch]) | $(VENV)/bin/pip
 	@tools/step $(LOGS)/test.log 2/2 'Rome and its test tools' $(VENV)/bin/pip install -e '.[test]'
 	@touch $@
 

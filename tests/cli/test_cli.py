@@ -14,6 +14,7 @@ import pytest
 
 import rome
 from rome.cli import main
+from rome.compiled import described
 
 
 @pytest.fixture
@@ -177,7 +178,21 @@ def test_version_names_what_rome_stands_on(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith(f"rome {rome.__version__} (SQLite 3.")
+    out = capsys.readouterr().out
+    assert out.startswith(f"rome {rome.__version__} (SQLite 3.")
+    assert out.endswith(f"rows of large reads are decoded by: {described()}\n")
+
+
+def test_version_says_whether_the_compiled_part_runs(tmp_path: Path) -> None:
+    def shown(switch: str) -> str:
+        environment = {**os.environ, "ROME_COMPILED": switch}
+        command = [sys.executable, "-m", "rome", "--version"]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert "decoded by: Python, since ROME_COMPILED=off" in shown("off")
+    assert "since no C compiler was found" in shown(str(tmp_path / "none"))
+    (tmp_path / "wrong.so").write_text("this is no library")
+    assert f"since SQLite cannot load {tmp_path / 'wrong.so'}" in shown(str(tmp_path / "wrong.so"))
 
 
 def test_a_wrong_statement_ends_with_status_1(url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from rome.cli import main
+from rome.compiled import described
 from rome.store.diagnosis import Diagnosis, Finding, Level, Loss
 from rome.store.memory import MemoryStore
 
@@ -47,10 +48,11 @@ def test_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         "when         acknowledged commits that are lost",
         "a power cut  the last second",
         "",
-        "level    check    finding",
-        "ok       check 0  the reason",
-        "problem  check 3  the reason",
-        "                  -> the remedy",
+        "level    check     finding",
+        "ok       check 0   the reason",
+        "problem  check 3   the reason",
+        "                   -> the remedy",
+        f"ok       decoding  rows of large reads are decoded by: {described()}",
     ]
 
 
@@ -61,7 +63,15 @@ def test_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         "subject": "somewhere",
         "level": "warning",
         "losses": {"a power cut": "the last second"},
-        "findings": [{"check": "check 2", "level": "warning", "reason": "the reason", "remedy": "the remedy"}],
+        "findings": [
+            {"check": "check 2", "level": "warning", "reason": "the reason", "remedy": "the remedy"},
+            {
+                "check": "decoding",
+                "level": "ok",
+                "reason": f"rows of large reads are decoded by: {described()}",
+                "remedy": "",
+            },
+        ],
     }
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rome.codec.values import SqlValue
-from rome.planner.plan import Fetch, PlanLine
+from rome.planner.access.bounds import WHOLE
+from rome.planner.plan import Fetch, Many, PlanLine
 from rome.planner.planning import plan_statement
 from rome.store.spi import BEYOND
 from tests.planner import plan_files
@@ -107,8 +108,23 @@ def test_many_keys_from_another_table_become_one_range() -> None:
     waves = plan.waves([])
     next(waves)
     rows: list[Sequence[SqlValue]] = [[number, f"uuid-{number:04}", *[None] * 6] for number in range(2001)]
-    (fetch,) = waves.send([rows])
+    (everything,) = waves.send([rows])  # if that is not much more than there are keys
+    assert (everything.path, everything.ranges, everything.most) == (everything.table.key, (WHOLE,), 4002)
+    (fetch,) = waves.send([Many(4002, everything)])
     assert len(fetch.ranges) == 1
+    assert fetch.ranges != (WHOLE,)
+    with pytest.raises(StopIteration):
+        waves.send([[]])
+
+
+def test_a_table_that_is_small_beside_the_keys_is_read_whole() -> None:
+    sql = "select * from instances join metadata on instance_uuid = uuid where host = 'a'"
+    waves = plan_statement(sql, CATALOG, base_tables(MIRROR, CATALOG, sql)).waves([])
+    next(waves)
+    rows: list[Sequence[SqlValue]] = [[number, f"uuid-{number:04}", *[None] * 6] for number in range(2001)]
+    waves.send([rows])
+    with pytest.raises(StopIteration):
+        waves.send([[[1, "uuid-0001", "k", 1]]])
 
 
 def test_keys_of_the_second_wave_are_distinct() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import apsw
 import pytest
 
+from rome import compiled
 from rome.catalog.definition import Definition
 from rome.catalog.mirror import Mirror
+from rome.catalog.rows import encode_row
 from rome.catalog.schema import Table
 from rome.errors import (
     CheckViolation,
@@ -16,6 +18,8 @@ from rome.errors import (
     NotSupportedError,
     UniqueViolation,
 )
+from rome.store.row_block import RowBlock
+from rome.store.spi import Row
 from rome.workingset.contents import Stored
 from rome.workingset.ddl import statements, with_autoincrement
 from rome.workingset.workingset import WorkingSet
@@ -155,3 +159,68 @@ def test_every_integer_primary_key_takes_its_ids_from_the_sequence(sql: str) -> 
 def test_a_key_that_is_not_found_is_said_so() -> None:
     with pytest.raises(NotSupportedError, match="cannot find the PRIMARY KEY in: CREATE TABLE t"):
         with_autoincrement("CREATE TABLE t (id)")
+
+
+class TestBlocks:
+    @pytest.fixture
+    def block(self, table: Table) -> RowBlock:
+        if compiled.library() is None:
+            pytest.skip(compiled.described())
+        numbers = range(1, 200)
+        return RowBlock.of([Row(b"key%d" % n, 5, encode_row(table, n, (n, f"x{n}", None))) for n in numbers])
+
+    def test_its_rows_are_in_the_table_and_known(self, working_set: WorkingSet, table: Table, block: RowBlock) -> None:
+        before = working_set.counters
+        assert working_set.hydrate_block(table, block) == 199
+        assert working_set.counters == before
+        assert working_set.contents.large is False
+        assert working_set.count_rows(table) == 199
+        assert working_set.all_rows(table)[76] == (77, (77, "x77", None))
+        contents = working_set.contents.of(table.id)
+        assert contents.hydrated[77] == Stored(b"key77", 5, 77, (77, "x77", None))
+        assert contents.keys == set(block.keys())
+
+    def test_is_put_in_once(self, working_set: WorkingSet, table: Table, block: RowBlock) -> None:
+        working_set.hydrate_block(table, block)
+        run = working_set.run("DELETE FROM t WHERE id < 100", [()], frozenset())
+        working_set.touch({"t": table}, run.events)
+        assert working_set.hydrate_block(table, block) == 0
+        assert working_set.hydrate(table, [row(7), row(300)]) == 1
+        assert len(working_set.all_rows(table)) == 101
+        assert working_set.hydrate_block(table, block) == 0
+
+    def test_other_rows_are_put_in_one_by_one(self, working_set: WorkingSet, table: Table, block: RowBlock) -> None:
+        working_set.hydrate(table, [row(7)])
+        assert working_set.hydrate_block(table, block) is None
+        assert working_set.all_rows(table) == [(7, (7, "x7", None))]
+
+    def test_a_row_that_sqlite_refuses_leaves_nothing(
+        self, working_set: WorkingSet, table: Table, block: RowBlock
+    ) -> None:
+        rows = [*block, Row(b"again", 5, encode_row(table, 500, (500, "x7", None)))]
+        assert working_set.hydrate_block(table, RowBlock.of(rows)) is None
+        assert working_set.all_rows(table) == []
+        assert working_set.hydrate_block(table, block) == 199
+
+    def test_what_was_only_read_is_evicted(self, working_set: WorkingSet, table: Table, block: RowBlock) -> None:
+        working_set.hydrate_block(table, block)
+        assert working_set.evict_clean([table]) == []
+        assert working_set.all_rows(table) == []
+        assert working_set.hydrate_block(table, block) == 199
+        run = working_set.run("UPDATE t SET a = 'y' WHERE id = 7", [()], frozenset())
+        working_set.touch({"t": table}, run.events)
+        assert [stored.rowid for _, stored in working_set.evict_clean([table])] == [7]
+        assert working_set.all_rows(table) == [(7, (7, "y", None))]
+        assert working_set.hydrate_block(table, block) is None
+
+    def test_a_copy_of_the_contents_does_not_change(
+        self, working_set: WorkingSet, table: Table, block: RowBlock
+    ) -> None:
+        working_set.hydrate_block(table, block)
+        copy = working_set.contents.copy()
+        working_set.hydrate(table, [row(300)])
+        assert 300 not in copy.of(table.id).hydrated
+        again = copy.copy()
+        working_set.contents = copy
+        assert working_set.hydrate_block(table, block) == 0
+        assert again.of(table.id).keys == set(block.keys())

@@ -50,6 +50,7 @@ class Fetch(Struct, frozen=True, gc=False):
         page: what may be read instead, if this transaction has not changed the table.
         instead: other ranges that hold all rows that matter; the one with the fewest entries may be read.
         may_wait: if all of these hold many rows, their number is a sufficient answer (see Many).
+        most: if there are more rows than this, that is a sufficient answer: Many, with this fetch.
     """
 
     table: Table
@@ -59,10 +60,14 @@ class Fetch(Struct, frozen=True, gc=False):
     page: Page | None = None
     instead: tuple[Fetch, ...] = ()
     may_wait: bool = False
+    most: int | None = None
 
 
 class Many(Struct, frozen=True, gc=False):
-    """The answer to a fetch that may wait: its best way, `fetch`, finds `rows` rows. None of them were read."""
+    """The answer to a fetch that may wait: its best way, `fetch`, finds `rows` rows. None of them were read.
+
+    The answer to a fetch with `most`: there are more than these `rows`.
+    """
 
     rows: int
     fetch: Fetch
@@ -72,10 +77,11 @@ Wave = list[Fetch]
 Values = Sequence[SqlValue]
 """A row's values, in the order of Table.columns; None for a generated column, which is not stored."""
 
-FetchedRows = Iterable[list[Values] | Many]
+FetchedRows = Iterable[Sequence[Values] | Many]
 """For each fetch of a wave, its rows, or how many there are.
 
-The rows are decoded when this is iterated. A plan never iterates over its last wave.
+The rows are decoded when this is iterated, and many of one fetch when they are. A plan never iterates over its last
+wave.
 """
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Container, Generator, Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import sqlglot
@@ -148,14 +148,18 @@ class StatementPlan(FetchPlan):
                 yield wave
             return
         inputs = Inputs(self._slots, parameters)
-        brought: dict[_FetchKey, list[Values]] = {}
+        brought: dict[_FetchKey, Sequence[Values]] = {}
         many: dict[Step, Many] = {}
         if self._missed and not self._steps:
             yield [whole(table) for table in self._missed]
         waiting, first = list(self._steps), True
+        larger: set[Step] = set()
         while waiting:
             ready = self._ready(waiting, inputs, many) if self._needs or many else list(waiting)
-            wanted = [(step, self._fetches(step, inputs, many.get(step))) for step in ready]
+            wanted = [
+                (step, self._all_of_few(step, inputs, larger) or self._fetches(step, inputs, many.get(step)))
+                for step in ready
+            ]
             found = [fetch for _, step_fetches in wanted for fetch in step_fetches]
             if first:
                 found += [whole(table) for table in self._missed]
@@ -165,7 +169,8 @@ class StatementPlan(FetchPlan):
             counted: dict[_FetchKey, Many] = {}
             if missing:
                 answers = yield list(missing.values())
-                if len(ready) == len(waiting) and not any(fetch.may_wait for fetch in missing.values()):
+                unsure = any(fetch.may_wait or fetch.most is not None for fetch in missing.values())
+                if len(ready) == len(waiting) and not unsure:
                     return
                 for key, answer in zip(missing, answers, strict=True):
                     if isinstance(answer, Many):
@@ -175,7 +180,10 @@ class StatementPlan(FetchPlan):
             for step, step_fetches in wanted:
                 keys = [_key(fetch) for fetch in step_fetches]
                 if len(keys) == 1 and keys[0] in counted:
-                    many[step] = counted[keys[0]]
+                    if step_fetches[0].most is None:
+                        many[step] = counted[keys[0]]
+                    else:
+                        larger.add(step)
                 else:
                     inputs.rows[step.leaf] = [brought[key] for key in keys]
                     waiting.remove(step)
@@ -199,6 +207,18 @@ class StatementPlan(FetchPlan):
             if needs is None or needs <= inputs.rows.keys():
                 ready.append(step)
         return ready or [min((step for step in waiting if step in many), key=lambda step: many[step].rows)]
+
+    def _all_of_few(self, step: Step, inputs: Inputs, larger: Container[Step]) -> list[Fetch]:
+        """A fetch of all rows of a step's table if it has few beside those that key it; empty where that is pointless.
+
+        So many keys are read as one range, which most often holds most of the table: all of it, in the order of its own
+        key, then takes a fifth of the time, and nobody decodes the rows that would key it.
+        """
+        if step in larger or step.choice is None or step.instead or step.later or step not in self._needs:
+            return []
+        keyed = [inputs.rows.get(leaf) for leaf in self._needs[step]]
+        rows = sum(len(rows) for supplied in keyed if supplied is not None for rows in supplied)
+        return [replace(whole(step.leaf.table), most=2 * rows)] if rows > MAX_WAVE_KEYS else []
 
     def _fetches(self, step: Step, inputs: Inputs, many: Many | None = None) -> list[Fetch]:
         """Return what a step reads.

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
+from rome.store.row_block import record_bytes
 from rome.store.spi import CATALOG_TABLE, Row, Snapshot
 from rome.transaction.memory_budget import bytes_of
 
@@ -24,7 +25,7 @@ class ReferenceTable:
     def __init__(self, snapshot: Snapshot, rows: Sequence[Row]) -> None:
         self.snapshot = snapshot
         self.rows = rows
-        self.bytes = bytes_of(len(rows), sum([len(row.record) for row in rows]))
+        self.bytes = bytes_of(len(rows), record_bytes(rows))
         self._decoded: tuple[object, dict[bytes, Any]] = (None, {})
 
     def decoded_by(self, layout: object) -> dict[bytes, Any]:

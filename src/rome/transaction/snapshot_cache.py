@@ -12,6 +12,7 @@ from operator import attrgetter
 
 from msgspec import Struct
 
+from rome.store.row_block import MANY, RowBlock
 from rome.store.spi import BEYOND, ORDER_INDEX, Bounds, Count, Row
 
 EVERYTHING = (b"", BEYOND)
@@ -19,11 +20,17 @@ _key = attrgetter("key")
 
 
 class Covered(Struct, frozen=True, gc=False):
-    """A range of an index that was read completely, and the keys of the rows in it."""
+    """A range of an index that was read completely, and the keys of the rows in it: these, or those of a block."""
 
     start: bytes
     stop: bytes
-    keys: Sequence[bytes]
+    listed: Sequence[bytes] = ()
+    block: RowBlock | None = None
+
+    @property
+    def keys(self) -> Sequence[bytes]:
+        """The keys, in order; the same list each time."""
+        return self.listed if self.block is None else self.block.keys()
 
 
 class SnapshotCache(Struct, eq=False):
@@ -38,33 +45,67 @@ class SnapshotCache(Struct, eq=False):
         ranges: by table and index: the starts, to search in, and the ranges.
         whole: by table that was read whole: the range that is all of it.
         sizes: how many entries a range has, where the store was asked.
+
+    The rows of large ranges are in blocks at first, since most are not asked for by their keys.
     """
 
     rows: dict[int, dict[bytes, Row | None]] = {}
     ranges: dict[tuple[int, int], tuple[list[bytes], list[Covered]]] = {}
     whole: dict[int, Covered] = {}
     sizes: dict[Count, int] = {}
+    _blocks: dict[int, list[RowBlock]] = {}
+    """By table: the blocks whose rows are not in `rows` yet."""
 
     def row(self, table_id: int, key: bytes) -> Row | None:
         """The row; None if it is absent, or not known (ask `knows` first)."""
+        if self._blocks:
+            self._settle(table_id)
         return self.rows.get(table_id, {}).get(key)
 
     def knows(self, table_id: int, key: bytes) -> bool:
         """Whether the key's row was read, or is known to be absent."""
-        return key in self.rows.get(table_id, ()) or table_id in self.whole
+        if table_id in self.whole:
+            return True
+        if self._blocks:
+            self._settle(table_id)
+        return key in self.rows.get(table_id, ())
+
+    def _settle(self, table_id: int) -> None:
+        """Put the rows of the table's blocks into `rows`."""
+        for block in self._blocks.pop(table_id, ()):
+            self.add_rows(table_id, zip(block.keys(), block.rows(), strict=True))
 
     def covering(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> Sequence[bytes] | None:
-        """Keys of the rows in a range that contains this one; None if some of the range was not read."""
+        """Keys of the rows in a range that contains this one; None if some of the range was not read.
+
+        These rows are in `rows` from then on.
+        """
+        found = self._covered(table_id, index_id, start, stop)
+        if found is None:
+            return None
+        if self._blocks:
+            self._settle(table_id)
+        return found.keys
+
+    def covers(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> bool:
+        """Whether all of a range was read."""
+        return self._covered(table_id, index_id, start, stop) is not None
+
+    def block(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> RowBlock | None:
+        """The rows in a range that contains this one, if they came as a block; else None."""
+        found = self._covered(table_id, index_id, start, stop)
+        return None if found is None else found.block
+
+    def _covered(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> Covered | None:
+        """A range that contains this one."""
         if table_id in self.whole:
-            return self.whole[table_id].keys
+            return self.whole[table_id]
         found = self.ranges.get((table_id, index_id))
         if found is None:
             return None
         starts, ranges = found
         after = bisect_right(starts, start)
-        if after and stop <= ranges[after - 1].stop:
-            return ranges[after - 1].keys
-        return None
+        return ranges[after - 1] if after and stop <= ranges[after - 1].stop else None
 
     def has_range(self, table_id: int, index_id: int, bounds: Bounds) -> bool:
         """Whether a range that was read as it is here covers it, so that `covering` has the keys of no other rows."""
@@ -79,6 +120,8 @@ class SnapshotCache(Struct, eq=False):
         """Take a row as absent, unread, unless it is known; returns whether it is absent."""
         if table_id in self.whole:
             return self.row(table_id, key) is None
+        if self._blocks:
+            self._settle(table_id)
         return self.rows.setdefault(table_id, {}).setdefault(key, None) is None
 
     def add_rows(self, table_id: int, rows: Iterable[tuple[bytes, Row | None]]) -> None:
@@ -88,9 +131,12 @@ class SnapshotCache(Struct, eq=False):
     def add_range(self, table_id: int, index_id: int, bounds: Bounds, rows: Sequence[Row]) -> None:
         """Add a range that was read completely."""
         start, stop = bounds
-        keys = list(map(_key, rows))
-        if keys:
-            self.rows.setdefault(table_id, {}).update(zip(keys, rows, strict=True))
+        if len(rows) < MANY:
+            covered = Covered(start, stop, list(map(_key, rows)))
+            if rows:
+                self.rows.setdefault(table_id, {}).update(zip(covered.listed, rows, strict=True))
+        else:
+            covered = Covered(start, stop, block=RowBlock.of(rows))
         place = (table_id, index_id)
         starts, ranges = self.ranges.get(place) or self.ranges.setdefault(place, ([], []))
         first = bisect_right(starts, start)
@@ -101,7 +147,8 @@ class SnapshotCache(Struct, eq=False):
         last = first
         while last < len(ranges) and ranges[last].stop <= stop:
             last += 1
-        covered = Covered(start, stop, keys)
+        if covered.block is not None:
+            self._blocks.setdefault(table_id, []).append(covered.block)
         starts[first:last], ranges[first:last] = [start], [covered]
         if index_id == ORDER_INDEX and bounds == EVERYTHING:
             self.whole[table_id] = covered

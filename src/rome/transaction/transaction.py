@@ -22,6 +22,7 @@ from rome.errors import (
     OperationalError,
     TransactionTooLargeError,
 )
+from rome.store.row_block import RowBlock, joined, record_bytes
 from rome.store.seen import VERSIONS, saw
 from rome.store.spi import (
     BEYOND,
@@ -301,35 +302,36 @@ class Transaction:
         if not left:
             return answers
         finished = list(answers)
-        found = {n: list(answers[n].rows) for n in left}
+        found = {n: [answers[n].rows] for n in left}
         counts = {n: Count(*_place(rest)) for n, rest in left.items() if rest.limit is None}
         while left:
             result = self._store.read(self.snapshot, [*left.values(), *counts.values()])
             for n, count in zip(counts, result.answers[len(left) :], strict=True):
                 assert isinstance(count, int)
-                self.budget.expect(count, left[n], len(found[n]))
+                self.budget.expect(count, left[n], sum(map(len, found[n])))
             counts = {}
             asked = left
             left = {}
             for (n, scan), answer in zip(asked.items(), _scans(result.answers), strict=True):
                 self._take(answer.rows, scan)
-                found[n] += answer.rows
-                finished[n] = ScanResult(found[n], answer.resume)
+                found[n].append(answer.rows)
                 if answer.resume is not None and (rest := _rest(scan, answer, answer.resume)) is not None:
                     left[n] = rest
+                else:
+                    finished[n] = ScanResult(joined(found[n]), answer.resume)
         return finished
 
     def _count(self, rows: Sequence[Row]) -> None:
         """Note rows that were read and are not kept."""
         self.rows_read += len(rows)
-        self.bytes_read += sum(map(len, map(_record, rows)))
+        self.bytes_read += record_bytes(rows)
 
     def _take(self, rows: Sequence[Row], scan: Scan | None) -> None:
         """Note rows that were read, and take memory for them."""
-        record_bytes = sum(map(len, map(_record, rows)))
+        size = record_bytes(rows)
         self.rows_read += len(rows)
-        self.bytes_read += record_bytes
-        self.budget.take(len(rows), record_bytes, scan)
+        self.bytes_read += size
+        self.budget.take(len(rows), size, scan)
 
     def _missing(self, wants: Sequence[ReadRequest]) -> list[Request]:
         """What is to be asked for: of what is wanted, all that is not in the cache."""
@@ -342,7 +344,7 @@ class Transaction:
                 if not cache.knows(table_id, key):
                     keys.setdefault(table_id, {})[key] = None
             for bounds in want.ranges:
-                if cache.covering(table_id, index_id, *bounds) is None:
+                if not cache.covers(table_id, index_id, *bounds):
                     scan = Scan(table_id, index_id, *bounds, want.most)
                     if index_id == ORDER_INDEX and bounds == EVERYTHING and want.most is None:
                         scan = self._unless_known(scan)
@@ -374,6 +376,12 @@ class Transaction:
             for start, stop in want.ranges:
                 keys.update(dict.fromkeys(self.cache.covering(want.table_id, want.index_id, start, stop) or ()))
         return list(filter(None, map(self.cache.rows.get(want.table_id, {}).get, keys))) if keys else []
+
+    def block(self, want: ReadRequest) -> RowBlock | None:
+        """The rows of a request that was read, if they are the many of one range; else None. See `rows`."""
+        if want.keys or len(want.ranges) != 1:
+            return None
+        return self.cache.block(want.table_id, want.index_id, *want.ranges[0])
 
     def check_request(self, want: ReadRequest) -> None:
         """Enter a want that was read into the read set, as far as its `check` says."""
@@ -533,7 +541,7 @@ def _by_key(rows: Sequence[Row]) -> Iterator[tuple[bytes, Row]]:
     return zip(map(_key, rows), rows, strict=True)
 
 
-_key, _record = attrgetter("key"), attrgetter("record")
+_key = attrgetter("key")
 
 
 def _place(scan: Scan) -> tuple[int, int, bytes, bytes]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from rome.codec.values import SqlValue
+from rome.store.row_block import RowBlock
 
 Identity = int | bytes
 """What identifies a row inside the working set: its rowid, or its row key in a WITHOUT ROWID table."""
@@ -53,11 +54,67 @@ class TableContents:
         self.touched: dict[Identity, tuple[SqlValue, ...]] = {}
         self.whole = False
 
+    @property
+    def count(self) -> int:
+        """How many rows were hydrated."""
+        return len(self.hydrated)
+
     def copy(self) -> TableContents:
         """A copy that later changes do not affect."""
         made = TableContents()
         made.hydrated, made.keys, made.touched = dict(self.hydrated), set(self.keys), dict(self.touched)
         made.whole = self.whole
+        return made
+
+
+class BlockContents(TableContents):
+    """The rows of a table into which a block was inserted when it was empty.
+
+    `hydrated` and `keys` are made of the block when they are first asked for, since most statements only read.
+
+    Attributes:
+        block: none of its rows is to be inserted again.
+    """
+
+    __slots__ = ("_decode", "_hydrated", "_keys", "block")
+
+    def __init__(self, block: RowBlock, decode: Callable[[], dict[Identity, Stored]]) -> None:
+        self.block, self._decode = block, decode
+        self._hydrated: dict[Identity, Stored] | None = None
+        self._keys: set[bytes] | None = None
+        self.touched, self.whole = {}, False
+
+    @property
+    def hydrated(self) -> dict[Identity, Stored]:  # type: ignore[override]  # the map itself never changes
+        """See TableContents."""
+        if self._hydrated is None:
+            self._hydrated = self._decode()
+        return self._hydrated
+
+    @property
+    def keys(self) -> set[bytes]:  # type: ignore[override]
+        """See TableContents."""
+        if self._keys is None:
+            self._keys = set(self.block.keys())
+        return self._keys
+
+    @property
+    def count(self) -> int:
+        """How many rows were hydrated."""
+        return len(self.block) if self._hydrated is None else len(self._hydrated)
+
+    def copy(self) -> BlockContents:
+        """A copy that later changes do not affect."""
+        made = BlockContents(self.block, self._decode)
+        made._hydrated = None if self._hydrated is None else dict(self._hydrated)
+        made._keys = None if self._keys is None else set(self._keys)
+        made.touched, made.whole = dict(self.touched), self.whole
+        return made
+
+    def plain(self) -> TableContents:
+        """The same rows without the block, which may be inserted again."""
+        made = TableContents()
+        made.hydrated, made.keys, made.touched, made.whole = self.hydrated, self.keys, self.touched, self.whole
         return made
 
 

@@ -37,7 +37,8 @@ class TableStatements:
         targets = [self._rowid, *names] if explicit else names
         self._explicit = explicit
         self.binds_values = not (explicit or self.has_generated)
-        self.insert = f"INSERT INTO main.{name} ({', '.join(targets)}) VALUES ({', '.join('?' * len(targets))})"
+        self._into = f"INSERT INTO main.{name} ({', '.join(targets)})"
+        self.insert = f"{self._into} VALUES ({', '.join('?' * len(targets))})"
         outputs = ["NULL" if column.generated else quote(column.name) for column in table.columns]
         # Without the rowid, since a table may have as many columns as a result set.
         select = f"SELECT {', '.join(outputs)} FROM main.{name}"
@@ -52,6 +53,13 @@ class TableStatements:
         self.delete_one = f"DELETE FROM main.{name} WHERE {keys}"
         self.move = f"UPDATE main.{name} SET {self._rowid} = ? WHERE {self._rowid} = ?"
         self.max_rowid = f"SELECT max({self._rowid}) FROM main.{name}"
+
+    def insert_from(self, function: str) -> str:
+        """An INSERT of what a function of rows returns, whose argument is the parameter. See BlockLoader."""
+        outputs = [f"c{position}" for position in self._stored]
+        if self._explicit:
+            outputs.insert(0, "rowid")
+        return f"{self._into} SELECT {', '.join(outputs)} FROM {function}(?)"
 
     def _rowid_name(self) -> str:
         """A name of the rowid that no column has."""

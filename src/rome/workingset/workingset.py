@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, cast
 
@@ -17,10 +17,12 @@ from rome.catalog.schema import Index, Table
 from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
 from rome.errors import ForeignKeyViolation, InternalError
+from rome.store.row_block import RowBlock
 from rome.workingset.all_or_nothing import AllOrNothing
 from rome.workingset.blank import left_blank
+from rome.workingset.block_loader import BlockLoader, stored_rows
 from rome.workingset.computed import ComputedKeys
-from rome.workingset.contents import LARGE_ROWS, Contents, Identity, Stored
+from rome.workingset.contents import LARGE_ROWS, BlockContents, Contents, Identity, Stored
 from rome.workingset.functions import add_regexp, count_for_application
 from rome.workingset.interruption import Interruption
 from rome.workingset.lookups import Lookup
@@ -95,6 +97,7 @@ class WorkingSet:
         self.total_changes = 0
         self.fickle: set[str] = set()
         self._statements: dict[int, tuple[Table, TableStatements]] = {}
+        self._blocks = BlockLoader(self.connection)
         self._computed: dict[tuple[int, int], tuple[Table, ComputedKeys]] = {}
         self.begun = self._enforcing = False
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
@@ -139,12 +142,18 @@ class WorkingSet:
         self.enforce_foreign_keys(False)
         self.drop_lookups()
         for table in tables:
-            # Not cached: prepared with the hook off, this DELETE would show the hook nothing when the application runs
-            # it.
-            self.connection.execute(f"DELETE FROM main.{quote(table.name)}", can_cache=False)
+            self._delete_all(table)
         self.connection.execute("COMMIT")
         self.contents = Contents()
         self.temporary_changed = self.begun = False
+
+    def _delete_all(self, table: Table) -> None:
+        # Not cached: prepared with the hook off, this DELETE would show the hook nothing when the application runs it.
+        self.connection.execute(f"DELETE FROM main.{quote(table.name)}", can_cache=False)
+
+    def _empty(self, table: Table) -> None:
+        self._delete_all(table)
+        del self.contents.tables[table.id]
 
     @property
     def was_ended(self) -> bool:
@@ -295,6 +304,41 @@ class WorkingSet:
             self.contents.large = True
         return len(new)
 
+    def hydrate_block(self, table: Table, block: RowBlock) -> int | None:
+        """Do as `hydrate` for a block of rows, by the compiled part.
+
+        Returns:
+            None if they have to be hydrated one by one: there is no compiled part, there are rows of the table already,
+            SQLite computes columns, or refuses a row. Nothing was inserted then.
+
+        Cost: 0.25 µs for a row of 4 columns, and 0.06 µs for each further one.
+        """
+        contents = self.contents.tables.get(table.id)
+        if contents is not None:
+            if isinstance(contents, BlockContents) and contents.block is block:
+                return 0
+            if contents.whole or contents.touched or contents.keys:
+                return None
+        statements = self.statements_of(table)
+        if statements.idle_columns or not self._blocks.is_available:
+            return None
+        if not self.begun:
+            self.begin()
+        if table.foreign_keys:
+            self.enforce_foreign_keys(False)
+        last_rowid = self.connection.last_insert_rowid()
+        try:
+            self._blocks.insert(table, statements, block)
+        except apsw.Error:  # `hydrate` will say what is wrong
+            self.enforce_foreign_keys(False)
+            self._delete_all(table)
+            return None
+        finally:
+            self.connection.set_last_insert_rowid(last_rowid)
+        self.contents.tables[table.id] = BlockContents(block, partial(stored_rows, table, statements, block))
+        self.contents.large = self.contents.large or len(block) > LARGE_ROWS
+        return len(block)
+
     def _insert_computing(
         self, table: Table, statements: TableStatements, bindings: Sequence[Sequence[SqlValue]]
     ) -> None:
@@ -320,6 +364,11 @@ class WorkingSet:
             if contents is None or contents.whole:
                 continue
             statements = self.statements_of(table)
+            if isinstance(contents, BlockContents):
+                if not contents.touched:
+                    self._empty(table)
+                    continue
+                contents = self.contents.tables[table.id] = contents.plain()
             for identity, row in list(contents.hydrated.items()):
                 if identity in contents.touched:
                     dirty.append((table, row))
@@ -517,7 +566,7 @@ class WorkingSet:
             return 0
         if contents.whole:
             return cast(int, self.query(f"SELECT count(*) FROM main.{quote(table.name)}", ())[0][0])
-        return max(len(contents.hydrated), len(contents.touched))
+        return max(contents.count, len(contents.touched))
 
     def has_lookup(self, lookup: Lookup) -> bool:
         """Whether the index was made."""

@@ -54,9 +54,9 @@ def answer(reader: Reader, questions: Sequence[AggregateRequest], check: Validat
 
 
 def _are_read(reader: Reader, questions: Sequence[AggregateRequest]) -> bool:
-    covering = reader.transaction.cache.covering
+    covers = reader.transaction.cache.covers
     return all(
-        covering(question.table.id, question.path.id, start, stop) is not None
+        covers(question.table.id, question.path.id, start, stop)
         for question in questions
         for start, stop in question.ranges
     )

@@ -183,7 +183,9 @@ class Reader:
         try:
             for want in wants:
                 if want.table_id < self.first_new_table and (table := tables.get(want.table_id)) is not None:
-                    came += self.working_set.hydrate(table, self.stored(table, want))
+                    block = self.transaction.block(want)
+                    new = None if block is None else self.working_set.hydrate_block(table, block)
+                    came += self.working_set.hydrate(table, self.stored(table, want)) if new is None else new
         except InternalError as error:
             if not self.transaction.renewed:
                 raise

@@ -56,9 +56,12 @@ def read_few(
         if trial is not None:
             trials[number] = trial
         requests.append(to_request(fetch, check) if trial is None else trial.request)
+    limited = {number: fetch for number, fetch in enumerate(fetches) if fetch.most is not None}
+    for number, fetch in limited.items():
+        requests[number] = replace(requests[number], most=fetch.most)
     counts = [count for trial in trials.values() for way in trial.ways for count in _counts(way)]
     reserved = reader.read([*requests, *extra], reserves, scan, counts)
-    if not trials:
+    if not (trials or limited):
         reader.hydrate([*requests, *extra])
         return list(requests), reserved
     found: list[ReadRequest | Many] = list(requests)
@@ -67,6 +70,13 @@ def read_few(
         chosen = found[number] = _chosen(reader, trial, check)
         if isinstance(chosen, ReadRequest):
             again.append(chosen)
+    for number, fetch in limited.items():
+        complete = to_request(fetch, check)
+        if reader.has_read(complete):
+            found[number] = complete
+            again.append(complete)
+        else:
+            found[number] = Many(fetch.most or 0, fetch)
     if again:
         reader.read(again)
     reader.hydrate([*(each for each in found if isinstance(each, ReadRequest)), *extra])

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import overload
 
+from rome.catalog.block_rows import decoded
 from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
 from rome.engine.reading.page import pages, read_page
 from rome.engine.reading.reader import Reader, to_request
 from rome.engine.reading.smallest_range import read_few
 from rome.planner.plan import FetchedRows, FetchPlan, Many, Values, Wave
+from rome.store.row_block import RowBlock
 from rome.store.spi import Reserve
 from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest, merged
@@ -67,7 +71,7 @@ def _gather(
     return reserved
 
 
-def _answers(reader: Reader, wave: Wave, found: Iterable[ReadRequest | Many]) -> Iterator[list[Values] | Many]:
+def _answers(reader: Reader, wave: Wave, found: Iterable[ReadRequest | Many]) -> Iterator[Sequence[Values] | Many]:
     for fetch, each in zip(wave, found, strict=True):
         yield each if isinstance(each, Many) else _seen(reader, fetch.table, each)
 
@@ -101,8 +105,35 @@ def _is_finished(reader: Reader, plan: Generator[Wave, FetchedRows, None], wave:
     return False
 
 
-def _seen(reader: Reader, table: Table, request: ReadRequest) -> list[Values]:
+class _BlockValues(Sequence[Values]):
+    """The values of a block's rows, decoded when one of them is asked for; how many there are is known before."""
+
+    def __init__(self, table: Table, block: RowBlock) -> None:
+        self._table, self._block = table, block
+
+    @cached_property
+    def _values(self) -> Sequence[Values]:
+        return [values for _, values in decoded(self._table, self._block)]
+
+    def __len__(self) -> int:
+        return len(self._block)
+
+    @overload
+    def __getitem__(self, place: int) -> Values: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Values]: ...
+    def __getitem__(self, place: int | slice) -> Values | Sequence[Values]:
+        return self._values[place]
+
+    def __iter__(self) -> Iterator[Values]:
+        return iter(self._values)
+
+
+def _seen(reader: Reader, table: Table, request: ReadRequest) -> Sequence[Values]:
     """Return the rows that key the next wave: the stored rows, and every row that this transaction has written."""
+    block = reader.transaction.block(request)
+    if block is not None and reader.is_unchanged(table):
+        return _BlockValues(table, block)
     new = table.id >= reader.first_new_table
     rows: list[Values] = [] if new else [stored.values for stored in reader.stored(table, request)]
     contents = reader.working_set.contents.tables.get(table.id)

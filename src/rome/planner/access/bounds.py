@@ -43,7 +43,7 @@ class Inputs:
     def __init__(self, slots: Sequence[Slot], parameters: Sequence[SqlValue]) -> None:
         self.slots = slots
         self.parameters = parameters
-        self.rows: dict[Leaf, list[list[Values]]] = {}
+        self.rows: dict[Leaf, list[Sequence[Values]]] = {}
 
     def values(self, operand: Operand) -> Sequence[SqlValue]:
         """The values of an operand: one, or those of a run of parameters.

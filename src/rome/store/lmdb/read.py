@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from operator import itemgetter
 from typing import Final
 
@@ -12,6 +13,7 @@ from rome.store.lmdb import ordered
 from rome.store.lmdb.damage import REMEDY
 from rome.store.lmdb.ordered import LmdbTransaction
 from rome.store.lmdb.state import TableState, entries_header, rows_header
+from rome.store.row_block import MANY, KeysOf, RowBlock, record_bytes
 from rome.store.spi import (
     NOTHING_FOUND,
     ORDER_INDEX,
@@ -49,7 +51,7 @@ def answer(txn: LmdbTransaction, snapshot: Snapshot, requests: Sequence[Request]
             case Scan():
                 found = _scan(txn, request, rows_left, bytes_left)
                 rows_left -= len(found.rows)
-                bytes_left -= sum([len(row.record) for row in found.rows])
+                bytes_left -= record_bytes(found.rows)
                 answers.append(found)
             case Count():
                 header = _header(request.table_id, request.index_id)
@@ -113,17 +115,32 @@ def _scan_rows(txn: LmdbTransaction, header: bytes, scan: Scan, limit: int, room
     Raises:
         LongKeyError: a key has been cut.
 
-    Cost: 0.6 µs for each row.
+    Cost: 0.25 µs for each row; 0.6 if there are few.
     """
-    rows: list[Row] = []
-    skip, number = len(header), int.from_bytes
+    found: list[tuple[bytes, bytes]] = []
+    skip = len(header)
+    resume: bytes | None = None
     for block in ordered.blocks(txn, header, scan.start, scan.stop):
-        more = limit - len(rows) if room > 0 else 0
-        rows += [Row(key[skip:], number(value[:8]), value[8:]) for key, value in block[:more]]
+        more = limit - len(found) if room > 0 else 0
         if more < len(block):
-            return ScanResult(rows, block[more][0][skip:])
+            resume = block[more][0][skip:]
+            found += block[:more]
+            break
+        found += block
         room -= sum(map(len, map(_value, block)))
-    return ScanResult(rows, None) if rows else NOTHING_FOUND
+    if not found and resume is None:
+        return NOTHING_FOUND
+    if len(found) < MANY:
+        number = int.from_bytes
+        return ScanResult([Row(key[skip:], number(value[:8]), value[8:]) for key, value in found], resume)
+    values = list(map(_value, found))
+    return ScanResult(RowBlock([(list(map(_entry, found)), _keys_behind(skip))], values), resume)
 
 
-_value = itemgetter(1)
+@cache
+def _keys_behind(skip: int) -> KeysOf:
+    """What makes keys in the file to keys of rows: the rest behind a header of so many bytes."""
+    return lambda entries: [entry[skip:] for entry in entries]
+
+
+_entry, _value = itemgetter(0), itemgetter(1)

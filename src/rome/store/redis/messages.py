@@ -12,6 +12,7 @@ import msgspec
 
 from rome.errors import CorruptRecordError
 from rome.store.redis.names import escape, unescape
+from rome.store.row_block import MANY, STAMP_BYTES, RowBlock
 from rome.store.spi import (
     BEYOND,
     NOTHING_FOUND,
@@ -33,7 +34,6 @@ MAX_SHORT_RANGES, SHORT_ROWS = 8, 127
 """Up to so many ranges, each of up to so many rows, are read without what a long range takes."""
 _SHORT_SIZE = b"%d" % (SHORT_ROWS + 1)
 
-STAMP_BYTES = 8
 _LENGTH_BYTES = 4
 _UNCHANGED = -1
 
@@ -150,7 +150,20 @@ def _decode_scan(scan: Scan, answer: list[Any]) -> ScanResult:
     if scan.limit is not None and len(found) > scan.limit:
         del found[scan.limit :]
         last = found[-1][0][:-_LENGTH_BYTES] if found else b""
-    return ScanResult(_decode_rows(scan, found), _resume(scan, last))
+    resume = _resume(scan, last)
+    if len(found) >= MANY:
+        stored = [value for _, value in found if value is not None]
+        if len(stored) == len(found) and min(map(len, stored)) >= STAMP_BYTES:
+            return ScanResult(RowBlock([(list(map(_first, found)), _row_keys)], stored), resume)
+    return ScanResult(_decode_rows(scan, found), resume)
+
+
+def _row_keys(entries: Sequence[bytes]) -> list[bytes]:
+    """The row keys that end entries."""
+    return [
+        unescape(entry[-_LENGTH_BYTES - int.from_bytes(entry[-_LENGTH_BYTES:], "big") : -_LENGTH_BYTES])
+        for entry in entries
+    ]
 
 
 def _decode_rows(scan: Scan, found: Iterable[tuple[bytes, bytes | None]]) -> list[Row]:
