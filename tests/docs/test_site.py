@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import rome
 from tools.site_index import site_index
 
 ROOT = Path(__file__).parents[2]
@@ -33,3 +36,17 @@ def test_page_needs_no_other_host(path: Path) -> None:
     assert "```mermaid" not in text
     assert re.findall(r"!\[[^\]]*\]\(https?:", text) == []
     assert "<script" not in text
+
+
+def test_api_has_every_public_name() -> None:
+    """mkdocstrings shows a module's public names, or those that the page lists as members."""
+    page = (ROOT / "docs" / "api.md").read_text()
+    shown = set()
+    for module, options in re.findall(r"^::: ([\w.]+)\n    options:(.*)$", page, re.MULTILINE):
+        found = importlib.import_module(module)
+        members = re.search(r"members: \[([^\]]*)\]", options)
+        shown |= {module, *(members[1].split(", ") if members else dir(found))}
+        assert members is None or [name for name in members[1].split(", ") if not hasattr(found, name)] == []
+    public = {name if not isinstance(getattr(rome, name), ModuleType) else f"rome.{name}" for name in rome.__all__}
+    packages = {f"rome.{name}" for name in ("aio", "archive", "bulk", "transfer", "verify", "errors")}
+    assert (public | packages) - shown == set()
