@@ -19,7 +19,7 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 def test_every_command_has_a_row() -> None:
-    shown = set(re.findall(r"^\| `(\w+) (?:URL|SOURCE)", PAGE, re.MULTILINE))
+    shown = set(re.findall(r"^\| `(\w+) (?:URL|SOURCE|FILE)", PAGE, re.MULTILINE))
     assert shown == commands().keys()
 
 
