@@ -1,4 +1,4 @@
-"""docs/etcd.md: its options, its flags, and its unit file."""
+"""docs/etcd.md: its flags, and its unit file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,8 @@ import re
 from pathlib import Path
 
 from rome.store.etcd.driver import MAX_BYTES, WANTED_BYTES, WANTED_OPERATIONS
-from rome.store.etcd.settings import OPTIONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "etcd.md").read_text()
-
-
-def test_every_option_is_explained() -> None:
-    assert sorted(name for name in OPTIONS if f"`{name}`" not in PAGE) == []
 
 
 def test_flags_are_those_that_errors_and_doctor_name() -> None:

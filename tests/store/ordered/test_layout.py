@@ -1,4 +1,4 @@
-"""The keys and values of ordered engines, byte by byte: they are a format, which docs/etcd.md tells."""
+"""The keys and values of ordered engines, byte by byte: they are a format, which docs/ordered-store.md tells."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rome.store.spi import Claim, Reserve, Retention
 from rome.testing.harness import SnapshotClient, change_catalog, delete, enter, leave, put
 from tests.store.ordered.kit import OrderedMemoryStore, engines
 
-DOCS = Path(__file__).parents[3] / "docs" / "etcd.md"
+DOCS = Path(__file__).parents[3] / "docs" / "ordered-store.md"
 
 
 def stored(engine: MemoryEngine) -> dict[bytes, bytes]:

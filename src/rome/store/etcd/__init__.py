@@ -1,6 +1,7 @@
 """The store on an etcd cluster, whose members agree by consensus, so that any minority of them may fail.
 
-Its layout of keys is that of rome.store.ordered; docs/etcd.md describes both, and how to run a cluster for it.
+Its layout of keys is that of rome.store.ordered; docs/ordered-store.md describes both, and docs/etcd.md how to run a
+cluster for it.
 """
 
 from rome.store.etcd.store import EtcdStore

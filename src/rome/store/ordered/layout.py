@@ -1,4 +1,6 @@
-"""Where the parts of a database are among the ordered keys, and what their values are; docs/etcd.md has golden bytes.
+"""Where the parts of a database are among the ordered keys, and what their values are.
+
+docs/ordered-store.md has golden bytes.
 
 All keys of a database begin with `rome/<name>/`, the name percent-encoded save for letters, digits and `_.-~`; so one
 grant of a prefix gives a user one database. Then, with numbers as big-endian bytes:

@@ -1,7 +1,7 @@
 """OrderedStore: implements rome.store.spi on an engine that a Driver reaches.
 
 Invariant: a commit that returns was one transaction of the engine, at its own revision, whose conditions ensured that
-everything in its read set still held; and every read sees one revision. docs/etcd.md explains why.
+everything in its read set still held; and every read sees one revision. docs/ordered-store.md explains why.
 
 A snapshot takes no resources of the engine: it is a revision, and the engine keeps what was superseded since.
 """
