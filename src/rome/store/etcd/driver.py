@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rome.errors import Error, TransactionTooLargeError
+from rome.errors import AuthenticationError, Error, TransactionTooLargeError
 from rome.store.etcd.client import EtcdClient
 from rome.store.etcd.failures import BytesLimitError, OperationsLimitError
 from rome.store.etcd.messages import (
@@ -136,7 +136,10 @@ class EtcdDriver(Driver):
         return self.client.resent
 
     def used_bytes(self) -> int | None:
-        [status] = self.client.call([(STATUS, StatusRequest())]).messages
+        try:
+            [status] = self.client.call([(STATUS, StatusRequest())]).messages
+        except AuthenticationError:  # a cluster may keep that from users of few rights
+            return None
         return status.db_size_in_use or status.db_size or None
 
     def discard(self, revision: Revision) -> None:
