@@ -14,6 +14,7 @@ PROFILED ?= $(LMDB) own-redis
 MINUTES ?= 10
 
 VENV := .venv
+comma := ,
 LOWEST := .cache/lowest
 SITE := .cache/site-venv
 LOGS := .cache/log
@@ -34,7 +35,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot sizing contention calls instructions replay bench profile openstack-test dragonflow-test test test-lowest sanitize slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package site clean
+.PHONY: help demo boot sizing contention calls instructions replay bench profile openstack-test transfer-test dragonflow-test test test-lowest sanitize slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package site clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +49,7 @@ help:
 #:   make sizing [URL=..] [COUNT=1000]      how much room Nova's and Placement's databases take for 1,000 instances
 #:   make contention [URL=..] [CLIENTS=32]  many processes change one row: latency, fairness, failures, server CPU
 #:   make openstack-test SUITE=.. [URL=..]  the database tests of nova, glance, placement, keystone, cinder, neutron, oslo.db
+#:   make transfer-test [COUNT=100000] [STORES=lmdb,redis]   the databases of Nova and Keystone from a MariaDB into Rome and back
 #:   make dragonflow-test [URL=..]          the tests of DragonFlow 4.0.0 for its database drivers, on rome.kv
 #:   make clean                             remove everything that was set up
 #:
@@ -127,6 +129,10 @@ dragonflow-test: .cache/dragonflow/ready
 
 openstack-test: $(SUITE_KIT)/venv/ready $(SUITE_KIT)/src/ready
 	@PYTHONPATH=$(CURDIR)/openstack:$(CURDIR) $(CURDIR)/$(SUITE_KIT)/venv/bin/python -m romekit.suites $(SUITE) $(if $(URL),--url '$(URL)') $(ARGS)
+
+transfer-test: COUNT = 100000
+transfer-test: $(KIT_READY) $(KIT)/keystone/venv/ready
+	@$(KIT_PYTHON) -W ignore -m romekit.transfer --count $(COUNT) --stores $(or $(STORES),lmdb$(comma)redis)
 
 test: $(VENV)/ready
 	@$(VENV)/bin/python -m pytest $(ARGS)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 import rome
-from rome import bulk
+from rome.bulk import insertion
 from rome.cli import main
 from rome.transfer import CopyProgress, TransferError, plan
 from tests.support.databases import Store, database, on
@@ -105,12 +105,12 @@ def test_a_target_that_holds_something_else_is_left_alone(source: Engine, url: s
 
 
 def test_what_arrives_differently_is_noticed(source: Engine, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    insert = bulk.insert
+    insert = insertion.insert_tuples
 
-    def lose_one(engine, table, rows, **options):  # type: ignore[no-untyped-def]
-        return insert(engine, table, [*rows][1:], **options)
+    def lose_one(engine, table, columns, rows, **options):  # type: ignore[no-untyped-def]
+        return insert(engine, table, columns, [*rows][1:], **options)
 
-    monkeypatch.setattr("rome.transfer.copying.bulk.insert", lose_one)
+    monkeypatch.setattr("rome.transfer.copying.insert_tuples", lose_one)
     with pytest.raises(TransferError, match=r"table host differs: 3 rows .* 2 rows"):
         plan(source, create_engine(url)).run()
 
@@ -124,7 +124,11 @@ def test_the_commands(file: Path, url: str, tmp_path: Path, capsys: pytest.Captu
     assert "in all     12\n" in out
     assert main(["export", url, f"sqlite:///{tmp_path}/back.db", "--json"]) == 0
     assert script_of(tmp_path / "back.db") == script_of(file)
+    assert main(["import", f"sqlite:///{file}", url]) == 0, "all is there, and equal"
+    with closing(rome.connect(url)) as connection:
+        connection.execute("UPDATE host SET name = 'other' WHERE id = 1")
+        connection.commit()
     assert main(["import", f"sqlite:///{file}", url]) == 1
-    assert "copy into an empty database" in capsys.readouterr().err
+    assert "table host of the target has rows already, and they are not the source's" in capsys.readouterr().err
     assert main(["import", "nosuch://x/y", url]) == 1
     assert "nosuch" in capsys.readouterr().err

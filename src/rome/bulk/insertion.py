@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Table
 from sqlalchemy import insert as insert_into
 from sqlalchemy.engine import Connection, Engine
 
+from rome.bulk.batch import Batch, batch_of
 from rome.bulk.job import BulkJobError, Job
 from rome.bulk.pieces import ROWS_PER_COMMIT, Pieces
 from rome.bulk.progress import Counter, OnProgress
+
+Item = TypeVar("Item")
 
 
 def insert(
@@ -41,6 +44,42 @@ def insert(
 
     Cost: one commit per `rows_per_commit` rows, each as executemany of so many.
     """
+    statement = insert_into(table)
+
+    def apply(connection: Connection, piece: Sequence[Mapping[str, Any]]) -> None:
+        connection.execute(statement, [*piece])
+
+    return _insert(engine, rows, apply, job, rows_per_commit, progress)
+
+
+def insert_tuples(
+    engine: Engine,
+    table: Table,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    job: str | None = None,
+    progress: OnProgress | None = None,
+) -> int:
+    """Insert rows as `insert` does, given as the values of these columns; the table has no defaults of SQLAlchemy's.
+
+    Cost: for a driver with positional parameters, without the work of SQLAlchemy's for each row.
+    """
+    batch: Batch | None = batch_of(engine, table, columns)
+    if batch is None:
+        mappings = (dict(zip(columns, row, strict=True)) for row in rows)
+        return insert(engine, table, mappings, job=job, progress=progress)
+    return _insert(engine, rows, batch.execute, job, ROWS_PER_COMMIT, progress)
+
+
+def _insert(
+    engine: Engine,
+    rows: Iterable[Item],
+    apply: Callable[[Connection, Sequence[Item]], object],
+    job: str | None,
+    rows_per_commit: int,
+    progress: OnProgress | None,
+) -> int:
     if rows_per_commit < 1:
         raise ValueError(f"rows_per_commit must be positive, not {rows_per_commit}")
     position = Job(engine, job)
@@ -49,22 +88,21 @@ def insert(
     done: int = position.position or 0
     if sum(1 for _ in islice(source, done)) < done:
         raise BulkJobError(f"the job {job!r} has inserted {done:,} rows; now there are fewer")
-    statement = insert_into(table)
 
-    def apply(connection: Connection, piece: Sequence[Mapping[str, Any]]) -> int:
-        connection.execute(statement, [*piece])
+    def counted(connection: Connection, piece: Sequence[Item]) -> int:
+        apply(connection, piece)
         return len(piece)
 
-    def after(piece: Sequence[Mapping[str, Any]]) -> int:
+    def after(piece: Sequence[Item]) -> int:
         return (position.position or 0) + len(piece)
 
-    pieces = Pieces(engine, position, counter, apply, after)
+    pieces = Pieces(engine, position, counter, counted, after)
     for piece in _pieces(source, rows_per_commit):
         pieces.run(piece)
     position.finish()
     return counter.rows
 
 
-def _pieces(rows: Iterator[Mapping[str, Any]], size: int) -> Iterator[list[Mapping[str, Any]]]:
+def _pieces(rows: Iterator[Item], size: int) -> Iterator[list[Item]]:
     while piece := [*islice(rows, size)]:
         yield piece

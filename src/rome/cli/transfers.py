@@ -36,7 +36,7 @@ def _run(parsed: argparse.Namespace, source_url: str, target_url: str) -> int:
             _print_notes(found)
         if parsed.dry_run:
             if parsed.json:
-                print(to_json({"tables": found.tables, "notes": [note._asdict() for note in found.notes]}))
+                print(to_json({"tables": found.tables, **_as_json(found)}))
             return 0
         if found.notes and not parsed.yes and not _goes_on():
             return 1
@@ -44,15 +44,21 @@ def _run(parsed: argparse.Namespace, source_url: str, target_url: str) -> int:
     except (SQLAlchemyError, ImportError) as error:
         raise OperationalError(str(getattr(error, "orig", None) or error).partition("\n")[0]) from error
     if parsed.json:
-        print(to_json({"rows": rows, "notes": [note._asdict() for note in found.notes]}))
+        print(to_json({"rows": rows, **_as_json(found)}))
     else:
         lines = [*((name, f"{count:,}") for name, count in rows.items()), ("in all", f"{sum(rows.values()):,}")]
         print(table(("table", "rows, compared"), lines))
     return 0
 
 
+def _as_json(found: TransferPlan) -> dict[str, object]:
+    notes = [{"where": note.where, "what": note.what} for note in found.notes]
+    return {"only_rows": found.only_rows, "notes": notes}
+
+
 def _print_notes(found: TransferPlan) -> None:
-    print(f"{len(found.tables)} tables; {len(found.notes)} things are not kept as they are" + ":" * bool(found.notes))
+    tables = f"{len(found.tables)} tables" + ", which the target has: only rows are copied" * found.only_rows
+    print(f"{tables}; {len(found.notes)} things are not kept as they are" + ":" * bool(found.notes))
     for note in found.notes:
         print(f"  {note}")
 

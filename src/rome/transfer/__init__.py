@@ -8,7 +8,8 @@
 docs/transfer.md says what is kept. `rome import` and `rome export` do this.
 """
 
-from rome.transfer.copying import CopyProgress, TransferError
+from rome.transfer.copying import CopyProgress
+from rome.transfer.errors import TransferError
 from rome.transfer.note import Note
 from rome.transfer.planning import TransferPlan, plan
 

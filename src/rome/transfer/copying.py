@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import InvalidRequestError
 
 from rome import bulk
-from rome.transfer.family import begin_snapshot
-from rome.transfer.rows import pages
+from rome.bulk.insertion import insert_tuples
+from rome.transfer.ahead import read_ahead
+from rome.transfer.already import already_there
+from rome.transfer.errors import TransferError
+from rome.transfer.rows import Rows, arrived, pages
 from rome.transfer.schema import TableWays
-from rome.transfer.values import Checksum, carried
-
-
-class TransferError(InvalidRequestError):
-    """A database cannot be copied, or what has arrived differs."""
+from rome.transfer.values import Carrier, Checksum
 
 
 class CopyProgress(NamedTuple):
@@ -37,38 +35,53 @@ class CopyProgress(NamedTuple):
 OnCopy = Callable[[CopyProgress], object]
 
 
-def count(connection: Connection, ways: TableWays) -> int:
-    """The rows of the source's table."""
-    return int(connection.execute(select(func.count()).select_from(ways.source)).scalar_one())
-
-
 def copy_rows(
-    connection: Connection, target: Engine, ways: TableWays, progress: Callable[[int], object], *, job: str
+    connection: Connection,
+    target: Engine,
+    ways: TableWays,
+    progress: Callable[[int], object],
+    *,
+    job: str,
+    may_be_there: bool = False,
 ) -> Checksum:
     """Copy a table's rows in bounded commits; returns the checksum of all of them.
 
     If the job was cut off before, the rows that have arrived are passed over.
+
+    Args:
+        may_be_there: whether the target's table may hold some of the rows already, as a service's migrations insert
+            some. They are deleted before.
+
+    Raises:
+        TransferError: it holds other rows.
     """
     source, made = ways
-    checksum = Checksum([column.type for column in made.columns])
-    names = [column.name for column in made.columns]
     kinds = [column.type for column in made.columns]
+    checksum, carrier = Checksum(kinds), Carrier(kinds)
 
-    def rows() -> Iterator[dict[str, Any]]:
+    def carried_pages() -> Iterator[Rows]:
         for page in pages(connection, source):
-            came = [tuple(map(carried, row, kinds)) for row in page]
+            came = carrier.page(page)
             checksum.add(came)
-            for row in came:
-                yield dict(zip(names, row, strict=True))
+            yield came
+
+    if may_be_there and not _has_begun(target, job):
+        already = already_there(target, ways, carried_pages)
+        if already is not None:
+            return already
+        checksum = Checksum(kinds)
 
     def tell(done: bulk.BulkProgress) -> None:
         progress(done.rows)
 
-    try:
-        bulk.insert(target, made, rows(), job=job, progress=tell)
-    except bulk.BulkJobFinishedError:
-        for _ in rows():  # for the checksum
-            pass
+    names = [column.name for column in made.columns]
+    with read_ahead(carried_pages()) as read:
+        rows = (row for page in read for row in page)
+        try:
+            insert_tuples(target, made, names, rows, job=job, progress=tell)
+        except bulk.BulkJobFinishedError:
+            for _ in rows:  # for the checksum
+                pass
     return checksum
 
 
@@ -79,11 +92,15 @@ def compare(target: Engine, ways: TableWays, expected: Checksum) -> None:
         TransferError: the number of the rows or their checksum differs.
     """
     found = Checksum([column.type for column in ways.target.columns])
-    with target.connect() as connection:
-        for page in pages(begin_snapshot(connection), ways.target):
-            found.add(page)
+    for page in arrived(target, ways):
+        found.add(page)
     if found != expected:
         raise TransferError(
             f"table {ways.target.name} differs: {expected.rows:,} rows with checksum {expected} were read, and "
             f"{found.rows:,} rows with checksum {found} have arrived"
         )
+
+
+def _has_begun(target: Engine, job: str) -> bool:
+    with target.connect() as connection:
+        return connection.execute(select(bulk.JOBS.c.job).where(bulk.JOBS.c.job == job)).first() is not None

@@ -1,20 +1,26 @@
-"""Which databases speak SQLite's SQL, so that a schema goes from one to another as it is written."""
+"""Kinds of databases: which speak SQLite's SQL, so that a schema goes from one to another as it is written."""
 
 from __future__ import annotations
 
 from sqlalchemy.engine import Connection, Engine
 
-_SQLITE = frozenset(["sqlite", "rome"])
+_SQLITE = "sqlite"
+_MYSQL = frozenset(["mysql", "mariadb"])
 
 
 def is_sqlites(engine: Engine) -> bool:
     """Whether the database is SQLite or Rome."""
-    return engine.dialect.name in _SQLITE
+    return engine.dialect.name == _SQLITE
 
 
 def is_romes(engine: Engine) -> bool:
     """Whether the database is Rome's."""
-    return engine.dialect.name == "rome"
+    return engine.dialect.driver == "rome"  # its name is SQLite's
+
+
+def is_mysqls(engine: Engine) -> bool:
+    """Whether the database is MySQL or MariaDB."""
+    return engine.dialect.name in _MYSQL
 
 
 def begin_snapshot(connection: Connection) -> Connection:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy import Table, select
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
-from rome.bulk.paging import ranges_after
 from rome.engine.session.stored import StoredDatabase
-from rome.transfer.family import is_romes
+from rome.transfer.family import begin_snapshot, is_romes
+from rome.transfer.schema import TableWays
+from rome.transfer.values import Carrier
 
 PAGE = 1_000
 
@@ -20,17 +21,24 @@ Rows = list[tuple[Any, ...]]
 def pages(connection: Connection, table: Table) -> Iterator[Rows]:
     """All rows, some at a time, as the types of the table's columns give them.
 
-    A database of Rome's is read chunk by chunk, at the snapshot of the transaction. Elsewhere each page begins after
-    the primary key of the last; a table without one is read as a stream, in the order of all its columns.
+    A database of Rome's is read chunk by chunk, at the snapshot of the transaction. Elsewhere one query streams all
+    rows in the order of the primary key, or of all columns if there is none. (Queries that begin after the last key
+    would be wrong where a type's order is not that of its comparisons, as with MySQL's ENUM.)
     """
     if is_romes(connection.engine) and not any(column.info.get("generated") for column in table.columns):
         yield from _stored(connection, table)
-    elif table.primary_key.columns:
-        yield from _by_key(connection, table)
-    else:
-        streamed = connection.execution_options(yield_per=PAGE).execute(select(table).order_by(*table.columns))
-        for part in streamed.partitions():
-            yield [tuple(row) for row in part]
+        return
+    query = select(table).order_by(*(table.primary_key.columns or table.columns))
+    for part in connection.execute(query, execution_options={"yield_per": PAGE}).partitions():
+        yield [tuple(row) for row in part]
+
+
+def arrived(target: Engine, ways: TableWays) -> Iterator[Rows]:
+    """The rows of the target's table, with values as they come from the source."""
+    carrier = Carrier([column.type for column in ways.target.columns])
+    with target.connect() as connection:
+        for page in pages(begin_snapshot(connection), ways.target):
+            yield carrier.page(page)
 
 
 def _stored(connection: Connection, table: Table) -> Iterator[Rows]:
@@ -52,20 +60,3 @@ def _stored(connection: Connection, table: Table) -> Iterator[Rows]:
 
 def _read(value: object, processor: Callable[[Any], Any] | None) -> object:
     return value if processor is None or value is None else processor(value)
-
-
-def _by_key(connection: Connection, table: Table) -> Iterator[Rows]:
-    columns = [*table.primary_key.columns]
-    positions = [[*table.columns].index(column) for column in columns]
-    last: Sequence[Any] | None = None
-    while True:
-        page: Rows = []
-        for range_ in ranges_after(columns, last):
-            query = select(table).where(*range_).order_by(*columns).limit(PAGE - len(page))
-            page += [tuple(row) for row in connection.execute(query)]
-            if len(page) == PAGE:
-                break
-        if not page:
-            return
-        yield page
-        last = [page[-1][at] for at in positions]

@@ -25,9 +25,10 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.schema import CreateIndex, CreateTable, DefaultClause
 from sqlalchemy.types import NullType
 
-from rome.transfer.family import is_sqlites
+from rome.transfer.family import is_mysqls, is_sqlites
 from rome.transfer.note import Note
-from rome.transfer.types import into_sqlite, out_of_sqlite
+from rome.transfer.prefixes import character_bytes, prefixes
+from rome.transfer.types import exact, into_sqlite, out_of_sqlite
 
 _LITERAL = re.compile(r"\(?(-?[0-9]+(\.[0-9]+)?|'([^']|'')*'|NULL|true|false)\)?", re.IGNORECASE)
 _NOW = re.compile(r"\(?(current_timestamp|now)(\([0-9]*\))?\)?", re.IGNORECASE)
@@ -67,9 +68,9 @@ def schema_of(source: Engine, target: Engine) -> Schema:
         return _as_written(source)
     metadata = MetaData()
     metadata.reflect(source)
-    translation = _Translation(target, metadata.tables)
+    translation = _Translation(source, target, metadata.tables)
     made = [translation.table(table) for table in metadata.sorted_tables if table.name not in _OWN]
-    notes = translation.notes + _not_copied(source)
+    notes = translation.notes + _not_copied(source) + _compared_otherwise(source)
     return Schema(made, translation.before, translation.after, notes)
 
 
@@ -104,8 +105,10 @@ def _as_written(source: Engine) -> Schema:
 
 
 class _Translation:
-    def __init__(self, target: Engine, tables: Iterable[str]) -> None:
+    def __init__(self, source: Engine, target: Engine, tables: Iterable[str]) -> None:
+        self._source = source
         self._into_sqlite = is_sqlites(target)
+        self._character_bytes = character_bytes(target) if is_mysqls(target) else None
         self._taken = {name.lower() for name in tables}
         self._target = target
         self._metadata = MetaData()
@@ -125,7 +128,7 @@ class _Translation:
         self.before.append(CreateTable(made))
         for index in sorted(found.indexes, key=lambda each: str(each.name)):
             self._index(found, made, index)
-        return TableWays(_plain(found), _plain(made))
+        return TableWays(plain(self._source, found), plain(self._target, made))
 
     def _column(self, table: Table, column: Column[Any]) -> Column[Any]:
         where = f"{table.name}.{column.name}"
@@ -198,6 +201,17 @@ class _Translation:
         where: dict[str, Any] = {}
         if condition is not None:
             where[f"{self._dialect_key}_where"] = text(_escaped(str(condition)))
+        if self._character_bytes is not None:
+            lengths = prefixes([made.c[column] for column in columns], self._character_bytes)
+            if lengths and index.unique:
+                self.notes.append(Note(made.name, f"unique index {name} is too long for MySQL and not kept"))
+                return
+            if lengths:
+                shown = ", ".join(f"{column}({length})" for column, length in lengths.items())
+                self.notes.append(
+                    Note(made.name, f"index {name} holds the beginnings {shown}, as MySQL's keys are short")
+                )
+                where["mysql_length"] = where["mariadb_length"] = lengths
         copied = Index(
             self._free_name(made.name, name), *(made.c[column] for column in columns), unique=index.unique, **where
         )
@@ -217,13 +231,26 @@ class _Translation:
         return "sqlite" if self._into_sqlite else self._target.dialect.name
 
 
-def _plain(table: Table) -> Table:
-    """The table for reading and writing rows: only its columns, their types and the primary key."""
-    columns = (
-        Column(each.name, each.type, primary_key=each.primary_key, info={"generated": each.computed is not None})
-        for each in table.columns
+def plain(engine: Engine, table: Table, columns: Iterable[Column[Any]] | None = None) -> Table:
+    """The table for reading and writing rows: only its columns, their types and the primary key.
+
+    Args:
+        columns: which of them, in this order; by default all.
+    """
+    is_mysql = is_mysqls(engine)
+    return Table(
+        table.name,
+        MetaData(),
+        *(
+            Column(
+                each.name,
+                exact(each.type, is_mysql=is_mysql),
+                primary_key=each.primary_key,
+                info={"generated": each.computed is not None},
+            )
+            for each in (table.columns if columns is None else columns)
+        ),
     )
-    return Table(table.name, MetaData(), *columns)
 
 
 def _is_key(table: Table, column: Column[Any]) -> bool:
@@ -257,6 +284,22 @@ def _not_copied(source: Engine) -> list[Note]:
             for table, trigger in connection.execute(text(query)):
                 notes.append(Note(str(table), f"the trigger {trigger} is not copied"))
     return notes
+
+
+def _compared_otherwise(source: Engine) -> list[Note]:
+    """One remark on all texts that MySQL compares without regard to case."""
+    if not is_mysqls(source):
+        return []
+    query = text(
+        "SELECT count(*), count(DISTINCT table_name), min(concat(table_name, '.', column_name)) "
+        "FROM information_schema.columns WHERE table_schema = DATABASE() AND collation_name LIKE '%\\_ci%'"
+    )
+    with source.connect() as connection:
+        columns, tables, first = connection.execute(query).one()
+    if not columns:
+        return []
+    what = "texts are compared and ordered by their characters' codes: 'a' and 'A' are no longer equal"
+    return [Note(first, what if columns == 1 else f"and {columns - 1:,} more columns in {tables} tables: {what}", True)]
 
 
 def _escaped(sql: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from sqlalchemy import (
@@ -16,10 +17,13 @@ from sqlalchemy import (
     String,
     Text,
     Time,
+    literal_column,
 )
 from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import CompileError
-from sqlalchemy.types import NullType, TypeEngine
+from sqlalchemy.sql import ColumnElement
+from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
 _DIGITS_OF_A_REAL = 15
 _LENGTH_OF_A_KEY = 255
@@ -50,9 +54,7 @@ def into_sqlite(found: TypeEngine[Any]) -> Translated:
     if isinstance(generic, DateTime | Time) and generic.timezone:
         return DateTime() if isinstance(generic, DateTime) else Time(), "times are kept as UTC, without their zone"
     if isinstance(generic, String):
-        ignores_case = generic.collation is not None and "_ci" in generic.collation
-        kind: TypeEngine[Any] = Text() if _is_long(generic) else String(generic.length)
-        return kind, "texts that differ in case only are no longer equal" if ignores_case else None
+        return Text() if _is_long(generic) else String(generic.length), None
     return generic, None
 
 
@@ -83,6 +85,41 @@ def out_of_sqlite(found: TypeEngine[Any], *, is_key: bool) -> Translated:
             return Text().with_variant(short, *_MYSQL), f"in MySQL it holds at most {_LENGTH_OF_A_KEY} characters"
         return Text().with_variant(mysql.LONGTEXT(), *_MYSQL), None
     return generic, None
+
+
+class SinglePrecision(TypeDecorator[float]):
+    """MySQL's FLOAT, read exactly: the server writes it with six digits, of which another FLOAT may come.
+
+    The value is the shortest decimal that stands for the same FLOAT, so that 1.1 is 1.1.
+    """
+
+    impl = Float
+    cache_ok = True
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """As DOUBLE, which the server writes with all digits."""
+        return column.op("+", return_type=self)(literal_column("0e0"))
+
+    def process_result_value(self, value: float | None, dialect: Dialect) -> float | None:
+        """The shortest decimal of a FLOAT that was read as DOUBLE."""
+        if value is None:
+            return None
+        exact = _SINGLE.pack(value)
+        return next(short for digits in range(6, 10) if _SINGLE.pack(short := float(f"{value:.{digits}g}")) == exact)
+
+
+_SINGLE = struct.Struct("<f")
+_BITS_OF_A_SINGLE = 24
+
+
+def exact(found: TypeEngine[Any], *, is_mysql: bool) -> TypeEngine[Any]:
+    """The type by which a column's values are read and written as they are.
+
+    SQLAlchemy gives DOUBLE as a Decimal with ten digits after the point.
+    """
+    if is_mysql and isinstance(found, mysql.FLOAT) and (found.precision or 0) <= _BITS_OF_A_SINGLE:
+        return SinglePrecision()
+    return Double() if isinstance(found, Float) and found.asdecimal else found
 
 
 def _generic(found: TypeEngine[Any]) -> TypeEngine[Any] | None:
