@@ -27,6 +27,7 @@
        │  ├─ TransactionTooLargeError  54000
        │  ├─ IdsExhaustedError     2200H: a table's ids have reached 2^63 - 1
        │  ├─ WorkingSetFullError   54000: a statement needs more rows than max_working_set has room for
+       │  ├─ StreamEndedError      24000: rows of a streamed result were asked for after the end of their transaction
        │  └─ FullScanError         the statement reads a whole table (full_scan=error)
        ├─ IntegrityError
        │  ├─ UniqueViolation       23505
@@ -509,6 +510,21 @@ class WorkingSetFullError(OperationalError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return partial(type(self), table=self.table, rows=self.rows), self.args
+
+
+class StreamEndedError(OperationalError):
+    """More rows of a streamed result were asked for, but the transaction whose snapshot has them is over."""
+
+    sqlstate = "24000"
+
+    @classmethod
+    def of(cls) -> Self:
+        """The error."""
+        return cls(
+            "the rest of this streamed result cannot be read, because its transaction has ended (COMMIT, ROLLBACK, or "
+            "BEGIN or a change of the isolation level after nothing but reads). Fetch all rows before that, commit on "
+            "another connection, or do not stream the statement"
+        )
 
 
 class FullScanError(OperationalError):

@@ -37,7 +37,7 @@ def main() -> int:
         took_s = time.monotonic() - start
         print(
             f"{search.statements:,} statements compared in {took_s:,.0f} s, {search.statements / took_s:,.0f}/s; "
-            f"{search.failed:,} of them raised the same error",
+            f"{search.failed:,} of them raised the same error, {search.streamed:,} queries were streamed",
             flush=True,
         )
 

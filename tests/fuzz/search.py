@@ -8,6 +8,7 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from rome.engine.reading import smallest_range
+from rome.transaction import chunked_scan
 from tests.fuzz.choices import strategy
 from tests.fuzz.histories import History, random_history
 from tests.support.differential import MEMORY, MiscountedError, Pair
@@ -23,6 +24,7 @@ class Search:
 
     Attributes:
         statements: compared so far; `failed`: those of them that raised the same error on both.
+        streams: run every query once more, streamed; `streamed`: how many of them were cut into parts.
         last: the history that was compared last: after a failure, the shrunk one.
     """
 
@@ -30,6 +32,8 @@ class Search:
         self.url = url
         self.statements = 0
         self.failed = 0
+        self.streamed = 0
+        self.streams = False
         self.last: History | None = None
 
     def compare(self, history: History) -> None:
@@ -40,7 +44,8 @@ class Search:
         """
         self.last = history
         schema = history.schema
-        with Pair(schema.statements, ids=schema.ids, tables=history.tables(), url=self.url) as pair:
+        streams = self.streams
+        with Pair(schema.statements, ids=schema.ids, tables=history.tables(), url=self.url, streams=streams) as pair:
             try:
                 for operation in history.operations:
                     self.failed += pair.run(operation).error is not None
@@ -49,11 +54,14 @@ class Search:
                 pass
             finally:
                 self.statements += len(pair.done)
+                self.streamed += 0 if pair.twin is None else pair.twin.streamed
 
     def round(self, number: int, histories: int = ROUND) -> None:
         """Compare so many histories; the number decides which. A difference is raised when it has been shrunk."""
 
         smallest_range.FEW = (1, 3, DEFAULT_FEW)[number % 3]  # so that small tables, too, are many rows
+        self.streams = number % 2 == 0
+        chunked_scan.FIRST_ROWS = chunked_scan.MOST_ROWS = (1, 2, 3)[number // 2 % 3]
 
         @seed(number)
         @settings(

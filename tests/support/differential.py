@@ -18,6 +18,7 @@ from rome.errors import Error
 from rome.workingset.functions import add_regexp
 from rome.workingset.sqlite_errors import translate
 from tests.support.stored_entries import check_entries
+from tests.support.streamed import StreamedTwin
 
 MEMORY = "rome+memory:///{db}"
 _VIOLATIONS = "PRAGMA foreign_key_check"
@@ -74,12 +75,20 @@ class Pair:
         ids: every table has an INTEGER PRIMARY KEY that every INSERT sets, so that lastrowid can be compared.
         tables: name -> the columns to compare in the end, as SQL; left out: all columns of all tables.
         url: with {db} for the database.
+        streams: run every query once more on a StreamCursor, whose rows must be the same.
     """
 
     def __init__(
-        self, schema: Iterable[str], *, ids: bool, tables: Mapping[str, str] | None = None, url: str = MEMORY
+        self,
+        schema: Iterable[str],
+        *,
+        ids: bool,
+        tables: Mapping[str, str] | None = None,
+        url: str = MEMORY,
+        streams: bool = False,
     ) -> None:
         self._ids = ids
+        self.twin = StreamedTwin() if streams else None
         self._url = url.replace("{db}", f"differential_{os.getpid()}_{next(_serial)}")
         self.rome = rome.connect(self._url)
         self._others = [self.rome]
@@ -115,18 +124,34 @@ class Pair:
         """
         self.done.append(operation)
         if operation.sql == OTHER_CLIENT:
+            if self.twin is not None:
+                self.twin.end()
             self._switch()
             return Seen([], -1, None, None, False)
         stock = self._on_stock(operation)
         if operation.sql == "COMMIT" and stock.error and not self.stock.execute(_VIOLATIONS).fetchall():
             raise MiscountedError
+        if self.twin is not None and operation.sql in ("COMMIT", "ROLLBACK"):
+            self.twin.end()
         ours = self._on_rome(operation)
         if operation.sql == "COMMIT" and ours.error and not stock.error and self.stock.execute(_VIOLATIONS).fetchall():
             raise MiscountedError
         if operation.sql.startswith("PRAGMA"):  # stock SQLite is told to begin for any statement
             ours = replace(ours, in_transaction=stock.in_transaction)
         assert ours == stock, self._story(f"stock: {stock}", f"rome:  {ours}")
+        if self.twin is not None:
+            self._stream(self.twin, operation, ours)
         return stock
+
+    def _stream(self, twin: StreamedTwin, operation: Operation, ours: Seen) -> None:
+        try:
+            twin.end()
+            if _verb(operation.sql) == "SELECT" and "changes()" not in operation.sql:
+                plain = ours.rows if ours.error is None else None
+                in_order = " LIMIT " in _without_parentheses(operation.sql)
+                twin.begin(self.rome, operation.sql, operation.parameters, plain, in_order=in_order)
+        except AssertionError as difference:
+            raise AssertionError(self._story(str(difference))) from None
 
     def execute(self, sql: str, *batch: tuple[SqlValue, ...]) -> Seen:
         return self.run(Operation(sql, batch=batch or None))

@@ -24,7 +24,7 @@ from sqlalchemy.engine import URL
 from rome import dbapi
 from rome.aio.cursor import AsyncCursor
 from rome.aio.worker import Worker
-from rome.dbapi.cursor import Parameters
+from rome.dbapi.cursor import Cursor, Parameters, StreamCursor
 from rome.dbapi.rows import RowFactory, TextFactory
 from rome.engine.result import Stats
 from rome.errors import ProgrammingError
@@ -52,9 +52,13 @@ class AsyncConnection:
         return self._connection
 
     # ------------------------------------------------------------ statements and transactions
-    def cursor(self) -> AsyncCursor:
-        """Return a new cursor; all cursors share the connection's transaction."""
-        return AsyncCursor(self, self._usable().cursor())
+    def cursor(self, *, streams: bool = False) -> AsyncCursor:
+        """Return a new cursor; all cursors share the connection's transaction.
+
+        Args:
+            streams: whether it reads the rows of a SELECT while they are fetched (rome.dbapi.StreamCursor).
+        """
+        return AsyncCursor(self, self._usable().cursor(StreamCursor if streams else Cursor))
 
     async def execute(self, sql: str, parameters: Parameters = ()) -> AsyncCursor:
         """AsyncCursor.execute on a new cursor, which is returned."""

@@ -27,7 +27,7 @@ from rome.dbapi.admin import (
     was_committed,
 )
 from rome.dbapi.connection import Connection, connect
-from rome.dbapi.cursor import Cursor
+from rome.dbapi.cursor import Cursor, StreamCursor
 from rome.dbapi.types import (
     BINARY,
     DATETIME,
@@ -94,6 +94,7 @@ __all__ = [
     "PrepareProtocol",
     "ProgrammingError",
     "Row",
+    "StreamCursor",
     "Time",
     "TimeFromTicks",
     "Timestamp",

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from threading import get_ident
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar, overload
 
 from sqlalchemy.engine import URL
 
@@ -31,6 +31,8 @@ from rome.store.seen import place_of, saw
 from rome.tracing import tracer_of
 from rome.transaction.version_token import decode_token, encode_token, is_of
 from rome.workingset.sqlite_version import check_sqlite
+
+AnyCursor = TypeVar("AnyCursor", bound=Cursor)
 
 
 class Connection(Callbacks, Absent):
@@ -82,6 +84,12 @@ class Connection(Callbacks, Absent):
                 f"thread id {self._thread} and this is thread id {get_ident()}."
             )
         return self._session
+
+    @overload
+    def cursor(self) -> Cursor: ...
+
+    @overload
+    def cursor(self, factory: Callable[[Connection], AnyCursor]) -> AnyCursor: ...
 
     def cursor(self, factory: Callable[[Connection], Cursor] = Cursor) -> Cursor:
         """A new cursor, made by `factory`. All cursors share the connection's transaction."""

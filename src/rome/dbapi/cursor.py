@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 from rome.dbapi.rows import RowFactory, made_by, with_texts
-from rome.engine.result import Result
+from rome.engine.result import Result, UnreadRows
 from rome.engine.session.session import Session
 from rome.errors import ProgrammingError
 
@@ -181,7 +181,7 @@ class Cursor:
     def _take(self, result: Result) -> Self:
         if result.columns is not None:
             self.description = _describe(result.columns)
-            self._values = self._rows = iter(result.rows)
+            self._values = self._rows = iter(result.rows) if result.more is None else StreamedRows(self, result)
             self._shape()
         self._result = result
         return self
@@ -200,3 +200,72 @@ class Cursor:
     def _result_set(self) -> Iterator[Any]:
         self._session()
         return self._rows
+
+
+class StreamCursor(Cursor):
+    """A cursor that reads the rows of a SELECT while they are fetched, in the memory of some thousands of them.
+
+        with closing(connection.cursor(StreamCursor)) as cursor:
+            for row in cursor.execute("SELECT .. FROM .."):
+                ..
+
+    The rows are those of the moment of execute(): what this connection changes afterwards does not show. They must be
+    fetched before the transaction ends. docs/streaming.md says which statements are streamed; others are run as any
+    cursor runs them.
+    """
+
+    _stream: UnreadRows | None = None
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> Self:
+        """Run one statement, as Cursor.execute does, and read the first of its rows.
+
+        Raises:
+            Error: as Cursor.execute. Fetching may raise the same, and StreamEndedError.
+
+        Cost: one round trip for the first 200 rows, and one for each 2,000 further ones; more where rows of other
+            tables are joined.
+        """
+        session = self._cleared()
+        if self.connection.trace is not None:
+            self.connection.trace(sql)
+        result = session.execute(sql, parameters, streams=True)
+        self._stream = result.more
+        return self._take(result)
+
+    def close(self) -> None:
+        """Forget the rows, and read no more of them."""
+        self._end_stream()
+        super().close()
+
+    def _cleared(self) -> Session:
+        session = super()._cleared()
+        self._end_stream()
+        return session
+
+    def _end_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        session = self.connection._session
+        if stream is not None and session is not None:
+            session.drop(stream)
+
+
+class StreamedRows:
+    """The rows of a result, of which the first have been read. After an error it raises that again, and never ends."""
+
+    __slots__ = ("_cursor", "_here", "_stream")
+
+    def __init__(self, cursor: Cursor, result: Result) -> None:
+        self._cursor, self._stream = cursor, result.more
+        self._here = iter(result.rows)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> tuple[Any, ...]:
+        for row in self._here:
+            return row
+        while self._stream is not None and not self._stream.is_finished:
+            self._here = iter(self._cursor.connection.session.read_on(self._stream))
+            for row in self._here:
+                return row
+        raise StopIteration

@@ -26,8 +26,11 @@ TextFactory = Callable[[bytes], Any]
 
 def with_texts(rows: Iterator[ResultRow], factory: TextFactory) -> Iterator[tuple[Any, ...]]:
     """The rows, with every text made by the factory."""
-    for row in rows:
-        yield tuple([factory(value.encode()) if type(value) is str else value for value in row])
+
+    def made(row: ResultRow) -> tuple[Any, ...]:
+        return tuple([factory(value.encode()) if type(value) is str else value for value in row])
+
+    return map(made, rows)  # a generator would end with an error, as if there were no more rows
 
 
 def made_by(factory: RowFactory, cursor: Cursor, rows: Iterator[Any]) -> Iterator[Any]:

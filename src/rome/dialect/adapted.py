@@ -30,7 +30,7 @@ class AdaptedCursor:
 
     def __init__(self, connection: AdaptedRomeConnection) -> None:
         self.connection = connection
-        self._cursor = connection.driver_connection.cursor()
+        self._cursor = connection.driver_connection.cursor(streams=self.server_side)
         self._rows: deque[Any] = deque()
 
     def execute(self, operation: str, parameters: Parameters | None = None) -> Self:
@@ -109,7 +109,7 @@ class AdaptedCursor:
 
 
 class StreamingCursor(AdaptedCursor):
-    """A cursor that fetches rows on demand; SQLAlchemy calls it a server-side cursor."""
+    """A cursor that reads and fetches rows on demand; SQLAlchemy calls it a server-side cursor."""
 
     server_side = True
 

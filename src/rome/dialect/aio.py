@@ -31,7 +31,6 @@ class RomeAsyncDialect(RomeDialect):
 
     is_async = True
     has_terminate = True
-    supports_server_side_cursors = True
     supports_statement_cache = True
     execution_ctx_cls = RomeAsyncExecutionContext
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.sql.compiler import InsertmanyvaluesSentinelOpts
 
 from rome import dbapi
+from rome.dbapi.cursor import StreamCursor
 from rome.dbapi.isolation import BEGINNINGS, LEVELS
 from rome.dbapi.private import drop_after, private_name
 from rome.dbapi.url import parse_url
@@ -62,6 +63,11 @@ class RomeExecutionContext(SQLiteExecutionContext):
     @property
     def _has_rowcount(self) -> bool:
         return self._rowcount != () or self.cursor.description is None
+
+    def create_server_side_cursor(self) -> Any:
+        """The cursor for `yield_per` and `stream_results`: it reads rows while they are fetched."""
+        connection: Any = self._dbapi_connection
+        return connection.cursor(StreamCursor)
 
     def pre_exec(self) -> None:
         """Honour the execution option `rome_at_least`, of the statement, its connection or its engine."""
@@ -109,6 +115,7 @@ class RomeDialect(SQLiteDialect):
 
     driver = "rome"
     supports_statement_cache = True
+    supports_server_side_cursors = True
     returns_native_bytes = True
     statement_compiler = RomeCompiler
     execution_ctx_cls = RomeExecutionContext

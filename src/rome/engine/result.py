@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter, sub
 
 from msgspec import Struct, field
 
 from rome.codec.values import SqlValue
+from rome.errors import Error
+from rome.transaction.transaction import Transaction
+
+
+class UnreadRows(ABC):
+    """The rows of a result that its caller has not asked for yet.
+
+    Attributes:
+        is_finished: there are no more rows, or nobody wants them.
+    """
+
+    is_finished: bool
+
+    @property
+    @abstractmethod
+    def reads(self) -> bool:
+        """Whether more has to be read, for which the snapshot must last."""
+
+    @abstractmethod
+    def is_of(self, transaction: Transaction) -> bool:
+        """Whether this transaction is the one that reads them, and has the same snapshot still."""
+
+    @abstractmethod
+    def next_rows(self) -> Sequence[tuple[SqlValue, ...]]:
+        """The next rows; there may be none although there are more.
+
+        Raises:
+            rome.errors.Error: as the statement's; and again, whenever more rows are asked for.
+        """
+
+    @abstractmethod
+    def read_rest(self) -> None:
+        """Read all that is left, before the snapshot ends. An error is for whoever asks for the rows."""
+
+    @abstractmethod
+    def refuse(self, error: Error) -> None:
+        """Let whoever asks for more rows get this error."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Forget the rest."""
 
 
 class Result(Struct, gc=False):
-    """All rows of one statement: nothing streams, so that nothing later in the transaction can change them.
+    """All rows of one statement, so that nothing later in the transaction can change them; or the first of a stream.
 
     Its two numbers stay open until the application asks for one of them: a replay may change them until then.
 
@@ -21,6 +64,7 @@ class Result(Struct, gc=False):
         rowcount: rows changed by INSERT, UPDATE or DELETE; -1 for everything else, as sqlite3 has it.
         lastrowid: rowid of the last row inserted, or None.
         numbers_shown: the application has asked for one of the two.
+        more: the rows that follow, if the caller has asked for a stream, and they do not end with these.
     """
 
     columns: tuple[tuple[str, str | None], ...] | None = None
@@ -28,6 +72,7 @@ class Result(Struct, gc=False):
     rowcount: int = -1
     lastrowid: int | None = None
     numbers_shown: bool = False
+    more: UnreadRows | None = None
 
     def take_numbers(self, of: Result) -> None:
         """Show the numbers of another run."""

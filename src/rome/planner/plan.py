@@ -154,6 +154,42 @@ class AggregateRequest(Struct, frozen=True, gc=False):
     position: int
 
 
+class Cut(Struct, frozen=True, gc=False):
+    """How a SELECT is run part by part, with one set of parameters: each part has some rows of one table.
+
+    Attributes:
+        ways: any of them holds all rows of that table that matter. Their ranges are read one after the other, from the
+            end of the last one if `reverse`.
+        limit, offset: how many rows of all parts' results are shown, after how many; None for all.
+        sql: the statement without its LIMIT, which each part runs.
+        parameters: those of `sql`.
+    """
+
+    ways: tuple[Fetch, ...]
+    reverse: bool
+    limit: int | None
+    offset: int
+    sql: str
+    parameters: tuple[SqlValue, ...]
+
+
+class CutPlan(ABC):
+    """How a SELECT can be run part by part: what does not depend on its parameters.
+
+    Attributes:
+        table: the one whose rows are divided. The statement mentions it once.
+        path: along which its rows are read.
+    """
+
+    table: Table
+    path: Index
+    reverse: bool
+
+    @abstractmethod
+    def cut(self, parameters: tuple[SqlValue, ...]) -> Cut | None:
+        """What to read and to run; None if these values do not allow it."""
+
+
 class PlanLine(NamedTuple):
     """One access of a plan, in words, for EXPLAIN ROME.
 

@@ -26,10 +26,11 @@ from rome.planner.access.order import Step, order
 from rome.planner.algebra.predicates import FixedValue, Operand, SlotValue, columns_of
 from rome.planner.algebra.query import QueryReader, ViewText
 from rome.planner.algebra.tree import set_contexts
-from rome.planner.parse.canonical import RUN, Canonical, Constant, NotUnderstood, Slot, canonical
+from rome.planner.parse.canonical import RUN, Canonical, Constant, NotUnderstood, Slot, canonical, number_parameters
 from rome.planner.parse.statement import StatementKind, classify
 from rome.planner.plan import (
     AggregateRequest,
+    CutPlan,
     Fetch,
     FetchedRows,
     FetchPlan,
@@ -43,6 +44,7 @@ from rome.planner.report.candidates import IndexColumns, index_candidates
 from rome.planner.report.explain import explain, explain_questions
 from rome.planner.report.reasons import why_whole
 from rome.planner.shortcuts.aggregate import AggregateRead, read_summary
+from rome.planner.shortcuts.cut import BoundCutting, read_cutting
 from rome.planner.shortcuts.direct import BoundDirectRead, DirectRead, read_direct
 from rome.planner.shortcuts.insertion import Insertion, read_insertion
 from rome.planner.shortcuts.page import Paging, read_paging
@@ -108,6 +110,38 @@ def plan_statement(sql: str, catalog: Catalog, base_tables: frozenset[str]) -> F
     paging = template.paging
     probe = None if paging is None else probe_of(tokens, paging.place, paging.leaf.table)
     return StatementPlan(template, slots, insertion, probe)
+
+
+def plan_cut(sql: str, catalog: Catalog, base_tables: frozenset[str]) -> CutPlan | None:
+    """How a statement can be run part by part; None if it cannot. The arguments are those of plan_statement.
+
+    Cost: no I/O; as plan_statement, for it analyses the text anew. Its result can be kept for the text.
+    """
+    tokens = tokenize(sql)
+    if classify(sql).kind is not StatementKind.SELECT:
+        return None
+    try:
+        text = canonical(tokens)
+        tree, reader = _read(text, catalog, base_tables)
+    except (NotUnderstood, RecursionError):
+        return None
+    if not base_tables <= _mentioned(reader):
+        return None
+    cutting = read_cutting(tree, reader, {step.leaf: step for step in order(reader.leaves, ())})
+    if cutting is None:
+        return None
+    end, depth = len(tokens), 0
+    for at, token in enumerate(tokens):
+        depth += (token.word == "(") - (token.word == ")")
+        if depth == 0 and token.word == "LIMIT":
+            end = at
+    if cutting.is_limited is (end == len(tokens)):
+        return None
+    before = tokens[:end]
+    count = 0
+    for _, slot in number_parameters(before):
+        count = max(count, slot.stop if isinstance(slot, range) else slot + 1 if isinstance(slot, int) else 0)
+    return BoundCutting(cutting, text.slots, sql if end == len(tokens) else sql[: tokens[end].start], count)
 
 
 class StatementPlan(FetchPlan):
@@ -351,17 +385,28 @@ def _not_analysed(error: NotUnderstood | RecursionError) -> str:
     return f"the statement is not analysed: {reason}"
 
 
-def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> Template:
+def _read(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> tuple[exp.Expression, QueryReader]:
     reader = QueryReader(catalog, _operand, lambda name: _view(catalog.views[name].sql))
     tree = _parse(text.text)
     reader.statement(tree)
     for root in reader.roots:
         set_contexts(root.node, root.pushed, root.scope.all_facts() if root.scope else [])
-    mentioned = {leaf.table.name.lower() for leaf in reader.leaves}
-    written = {table.name.lower() for table in (reader.inserted, reader.changed) if table is not None}
-    if not mentioned - written <= base_tables and not _USING.search(text.text):
+    if not _mentioned(reader) - _written(reader) <= base_tables and not _USING.search(text.text):
         raise NotUnderstood("SQLite took a name for something else than we did")
-    missed = base_tables - mentioned - written
+    return tree, reader
+
+
+def _mentioned(reader: QueryReader) -> set[str]:
+    return {leaf.table.name.lower() for leaf in reader.leaves}
+
+
+def _written(reader: QueryReader) -> set[str]:
+    return {table.name.lower() for table in (reader.inserted, reader.changed) if table is not None}
+
+
+def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> Template:
+    tree, reader = _read(text, catalog, base_tables)
+    missed = base_tables - _mentioned(reader) - _written(reader)
     paging = None if missed else read_paging(tree, reader)
     first = paging.leaf if paging is not None and paging.place == "nested" else None
     template = _template_of(order(reader.leaves, _tables(missed, catalog), first), missed, catalog)

@@ -65,6 +65,15 @@ class ReadSet(Struct, eq=False):
         for bounds in ranges:
             known.setdefault(bounds, version)
 
+    def grow_range(
+        self, table_id: int, index_id: int, before: Bounds | None, bounds: Bounds, version: Version, *, rows: bool
+    ) -> None:
+        """Add a range that holds one which was added `before`, in its place; so a long scan is one range."""
+        known = self.ranges.setdefault((table_id, index_id, rows), {})
+        if before is not None and known.get(before) == version:
+            del known[before]
+        known.setdefault(bounds, version)
+
     def add_range_rows(self, table_id: int, keys: Sequence[bytes], rows: Mapping[bytes, Row | None]) -> None:
         """Add the rows with these keys, to which ranges with `rows` led. `rows` has them."""
         if id(keys) not in self._listed:

@@ -41,6 +41,7 @@ from rome.store.spi import (
     Store,
     Version,
 )
+from rome.transaction.chunked_scan import ChunkedScan
 from rome.transaction.incremental_scan import IncrementalScan
 from rome.transaction.memory_budget import DEFAULT_MAX_BYTES, MemoryBudget
 from rome.transaction.read_set import ReadSet, Validation
@@ -54,6 +55,9 @@ RESOLVE_PAUSES_S = [0.01 * 2**attempt for attempt in range(9)]
 
 
 _DEFAULT_LIMITS = CommitLimits()
+
+_MAX_RANGE_ROWS = 10_000
+"""How many rows of a streamed range COMMIT names at most, where the store wants that."""
 
 
 class ReadRequest(Struct, frozen=True, gc=False):
@@ -222,6 +226,35 @@ class Transaction:
             resume = found.resume
             self._count(found.rows)
             yield found.rows
+
+    def read_chunk(self, scan: ChunkedScan) -> Sequence[Row]:
+        """The next rows of a scan, which are not kept. `check_chunk` enters them into the read set.
+
+        Cost: one round trip.
+        """
+        self.waves += 1
+        result = self._store.read(self.snapshot, [scan.next_scan()])
+        self._begin_at(result.snapshot)
+        self.catalog_version = result.catalog_version
+        (found,) = _scans(result.answers)
+        self._count(found.rows)
+        return scan.take(found)
+
+    def beside(self) -> Transaction:
+        """A transaction at the same snapshot with a cache of its own, whose reads enter this one's read set.
+
+        It must not be committed.
+        """
+        made = Transaction(self._store, self.budget.max_bytes, self._reference_tables)
+        made.snapshot, made.catalog_version, made.read_set = self.snapshot, self.catalog_version, self.read_set
+        return made
+
+    def count_reads_of(self, other: Transaction) -> None:
+        """Take over what another one, made by `beside`, has counted."""
+        self.rows_read += other.rows_read
+        self.bytes_read += other.bytes_read
+        self.waves += other.waves
+        other.rows_read = other.bytes_read = other.waves = 0
 
     def _begin_at(self, snapshot: Snapshot) -> None:
         """Take a snapshot, if this is a new one, and note that the process has seen it.
@@ -435,6 +468,22 @@ class Transaction:
             if rows and scan.rows and self._names_range_rows and self._lists_range_rows(scan.table_id, scan.index_id):
                 keys = [row.key for row in scan.rows]
                 self.read_set.add_range_rows(scan.table_id, keys, dict(_by_key(scan.rows)))
+
+    def check_chunk(self, scan: ChunkedScan, rows: Sequence[Row], check: Validation) -> None:
+        """Add the last chunk of a scan to the read set, as far as `check` says; chunks that touch become one range.
+
+        Where the store wants to know the rows of a range, and there are many, COMMIT validates the whole table.
+        """
+        if check is Validation.NOTHING:
+            return
+        table_id, index_id = scan.table_id, scan.index_id
+        version = 0 if self.snapshot is None else self.snapshot.version
+        self.read_set.grow_range(table_id, index_id, scan.before, scan.whole, version, rows=check is Validation.ROWS)
+        if check is Validation.ROWS and self._names_range_rows and self._lists_range_rows(table_id, index_id):
+            if len(self.read_set.range_rows.get(table_id, ())) + len(rows) > _MAX_RANGE_ROWS:
+                self.read_set.add_ranges(table_id, ORDER_INDEX, (EVERYTHING,), version, rows=True)
+            else:
+                self.read_set.add_range_rows(table_id, [row.key for row in rows], dict(_by_key(rows)))
 
     def check_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, check: Validation) -> None:
         """Add a range whose size was asked to the read set: no entry may come or go, if `check` says so."""

@@ -355,6 +355,11 @@ class WorkingSet:
                 with left_blank(connection, table, statements.idle_columns):
                     connection.executemany(statements.insert, bindings)
 
+    def empty(self, table: Table) -> None:
+        """Remove all rows of a table, as if they had never been here."""
+        self.connection.execute(f"DELETE FROM main.{quote(table.name)}")
+        self.contents.tables.pop(table.id, None)
+
     def evict_clean(self, tables: Iterable[Table]) -> list[tuple[Table, Stored]]:
         """Remove the rows that were only read, for a statement with a snapshot of its own; returns those that stay."""
         self.enforce_foreign_keys(False)

@@ -59,6 +59,19 @@ class TestExplain:
         assert (found["wave"], found["table"], found["access"]) == (1, "log", "whole table")
         assert found["remark"] == "no index begins with line"
 
+    @pytest.mark.parametrize(
+        ("sql", "along"),
+        [
+            ("SELECT * FROM log", "the key of log"),
+            ("SELECT * FROM child WHERE parent > 0 ORDER BY parent DESC", "index child_parent of child, backwards"),
+            ("SELECT count(*) FROM child WHERE uuid > 'a'", None),
+            ("UPDATE log SET line = 'x'", None),
+        ],
+    )
+    def test_says_what_can_be_streamed(self, filled: Connection, sql: str, along: str | None) -> None:
+        remark = str(explain(filled, sql)[-1]["remark"])
+        assert remark.partition("; on request streamed in chunks along ")[2] == (along or "")
+
     def test_shows_the_guards_of_an_insert(self, filled: Connection) -> None:
         found = explain(filled, "INSERT INTO child VALUES ('u9', 2, NULL)")
         guarded = [(row["table"], row["access"]) for row in found if row["remark"] == "guard of a constraint"]

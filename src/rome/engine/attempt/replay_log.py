@@ -15,11 +15,17 @@ MAX_ROWS = 100_000
 
 
 class LoggedOperation(Struct, frozen=True):
-    """One operation of the application, with plain parameters; `batch` has those of executemany, else None."""
+    """One operation of the application, with plain parameters.
+
+    Attributes:
+        batch: the parameters of executemany; None for other operations.
+        streams: whether the rows may come one part after the other, while the caller asks for them.
+    """
 
     statement: Statement
     parameters: Parameters
     batch: list[Parameters] | None = None
+    streams: bool = False
 
 
 class Logged(Struct, frozen=True):
@@ -56,6 +62,8 @@ class Log(Struct):
         """Add an operation."""
         if not isinstance(outcome, Error):
             self.rows += len(outcome.rows)
+            if outcome.more is not None:  # what comes later is not kept, so no replay could be compared with it
+                self.replayable = False
         if self.rows > MAX_ROWS:
             self.replayable = False
         if self.replayable:
@@ -78,6 +86,7 @@ def same_outcome(again: Result | Error, shown: Result | Error) -> bool:
         return (
             again.columns == shown.columns
             and (not shown.numbers_shown or (again.rowcount, again.lastrowid) == (shown.rowcount, shown.lastrowid))
+            and again.more is None
             and _encode(again.rows) == _encode(shown.rows)
         )
     return type(again) is type(shown) and str(again) == str(shown)

@@ -15,7 +15,8 @@ from rome.codec.values import SqlValue
 from rome.engine.result import Result
 from rome.engine.statement.prepared import Prepared
 from rome.engine.statement.schema import SchemaVersion
-from rome.planner.plan import PlanLine
+from rome.planner.plan import CutPlan, PlanLine
+from rome.store.spi import ORDER_INDEX
 
 _COLUMNS = ("wave", "table", "access", "bounds", "remark", "expected_trips", "most_rows")
 _MEASURED = ("trips", "rows", "bytes", "ms")
@@ -77,11 +78,22 @@ def plan_lines(
     return sorted(lines, key=lambda line: line.wave)
 
 
-def as_result(lines: Sequence[PlanLine], *, writes: bool, measured: Measured | None = None) -> Result:
+def as_streamed(cut: CutPlan | None) -> str:
+    """What the last line says of a statement whose rows can be read while they are fetched."""
+    if cut is None:
+        return ""
+    path = "the key" if cut.path.id == ORDER_INDEX else f"index {cut.path.name}"
+    return f"; on request streamed in chunks along {path} of {cut.table.name}{', backwards' if cut.reverse else ''}"
+
+
+def as_result(
+    lines: Sequence[PlanLine], *, writes: bool, measured: Measured | None = None, streamed: str = ""
+) -> Result:
     """The tree as rows; columns that say nothing of a line are NULL there, or empty.
 
     Args:
         lines: sorted by wave.
+        streamed: what `as_streamed` says.
     """
     rows: list[tuple[SqlValue, ...]] = []
     expected = 0
@@ -96,7 +108,7 @@ def as_result(lines: Sequence[PlanLine], *, writes: bool, measured: Measured | N
         remark = _RUN if measured.rest.trips else ""
         rows.append((None, "", "run in SQLite", "", remark, None, None, *_figures(measured.rest)))
     remark = measured.outcome if measured else f"{_CACHED}; {_WRITES}" if writes else _CACHED
-    rows.append((None, "", "in all", "", remark, expected, None, *_figures(measured and measured.total)))
+    rows.append((None, "", "in all", "", f"{remark}{streamed}", expected, None, *_figures(measured and measured.total)))
     names = _COLUMNS if measured is None else _COLUMNS + _MEASURED
     return Result(tuple((name, None) for name in names), [row[: len(names)] for row in rows])
 

@@ -13,11 +13,13 @@ from rome.engine.statement.workspace import Workspace
 from rome.errors import ConflictError, InternalError, WorkingSetFullError
 from rome.planner.plan import Fetch
 from rome.store.spi import Count, Reserve, Row, Scan
+from rome.transaction.chunked_scan import ChunkedScan
 from rome.transaction.incremental_scan import IncrementalScan
 from rome.transaction.memory_budget import OverBudget
 from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest, Transaction
 from rome.workingset.contents import Stored
+from rome.workingset.workingset import WorkingSet
 
 _FEW = 16
 _key = attrgetter("key")
@@ -40,9 +42,15 @@ class Reader:
         first_new_table: this transaction has created the tables from this id on; the store does not know them.
     """
 
-    def __init__(self, transaction: Transaction, workspace: Workspace, schema: SchemaVersion) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        workspace: Workspace,
+        schema: SchemaVersion,
+        working_set: WorkingSet | None = None,
+    ) -> None:
         self.transaction = transaction
-        self.working_set = workspace.working_set
+        self.working_set = workspace.working_set if working_set is None else working_set
         self.workspace = workspace
         self.schema = self._base = schema
         self.base_version = schema.catalog.version
@@ -110,6 +118,13 @@ class Reader:
             if want.most is None and want.check is not Validation.NOTHING:
                 self.transaction.check_request(want)
         return reserved
+
+    def read_chunk(self, scan: ChunkedScan, check: Validation) -> Sequence[Row]:
+        """Read the next rows of a scan, which are neither kept nor hydrated, and enter its part into the read set."""
+        rows = self.transaction.read_chunk(scan)
+        self._check_catalog()
+        self.transaction.check_chunk(scan, rows, check)
+        return rows
 
     def has_read(self, want: ReadRequest) -> bool:
         """Whether everything in the request has been read."""

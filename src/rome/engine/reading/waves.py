@@ -71,6 +71,40 @@ def _gather(
     return reserved
 
 
+def gather_beside(
+    reader: Reader,
+    plan: FetchPlan,
+    parameters: Sequence[SqlValue],
+    check: Validation,
+    table: Table,
+    rows: Sequence[Values],
+) -> None:
+    """Read and hydrate all that a plan says, except for one table, of which it has these rows.
+
+    Cost: one round trip for each wave that brings something new.
+    """
+    waves = plan.waves(parameters)
+    wave = next(waves, None)
+    while wave is not None:
+        others = [fetch for fetch in wave if fetch.table.id != table.id]
+        found, _ = read_few(reader, others, check)
+        try:
+            wave = waves.send(_answers_beside(reader, wave, iter(found), table, rows))
+        except StopIteration:
+            wave = None
+
+
+def _answers_beside(
+    reader: Reader, wave: Wave, found: Iterator[ReadRequest | Many], table: Table, rows: Sequence[Values]
+) -> Iterator[Sequence[Values] | Many]:
+    for fetch in wave:
+        if fetch.table.id == table.id:
+            yield rows
+        else:
+            each = next(found)
+            yield each if isinstance(each, Many) else _seen(reader, fetch.table, each)
+
+
 def _answers(reader: Reader, wave: Wave, found: Iterable[ReadRequest | Many]) -> Iterator[Sequence[Values] | Many]:
     for fetch, each in zip(wave, found, strict=True):
         yield each if isinstance(each, Many) else _seen(reader, fetch.table, each)

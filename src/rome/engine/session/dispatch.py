@@ -13,20 +13,21 @@ from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.attempt.sequence_table import SequenceTable
 from rome.engine.observing.analysis import MeasuredPlan
-from rome.engine.observing.explain import as_result, plan_lines
+from rome.engine.observing.explain import as_result, as_streamed, plan_lines
 from rome.engine.options import Isolation
 from rome.engine.reading.queries import aggregate, query
+from rome.engine.reading.row_stream import open_stream
 from rome.engine.result import Result
 from rome.engine.session.full_scan import check_full_scan
 from rome.engine.session.schema_statements import SchemaStatements, refuse_if_query_only
 from rome.engine.statement.parameters import Parameters
 from rome.engine.statement.prepared import SEQUENCE_TABLE, Prepared
-from rome.errors import NotSupportedError, OperationalError
+from rome.errors import NotSupportedError, OperationalError, WorkingSetFullError
 from rome.planner.parse.statement import Statement, StatementKind, classify
 from rome.store.spi import Claim
 from rome.transaction.read_set import Validation
 from rome.workingset.all_or_nothing import AllOrNothing
-from rome.workingset.workingset import StatementRun
+from rome.workingset.workingset import SqlRow, StatementRun
 
 
 class Statements:
@@ -64,6 +65,10 @@ class Statements:
                 return self._change(current, prepared, [prepared.bind(operation.parameters)], check)
             bound = [prepared.bind(parameters) for parameters in operation.batch]
             return self._change(current, prepared, bound, check)
+        if operation.streams and not statement.for_update:
+            streamed = self._stream(current, prepared, prepared.bind(operation.parameters), check)
+            if streamed is not None:
+                return streamed
         return self._query(current, prepared, prepared.bind(operation.parameters), check)
 
     def claims(self, current: Attempt, operation: LoggedOperation, isolation: Isolation) -> list[Claim]:
@@ -117,6 +122,23 @@ class Statements:
         if self._context.options.full_scan != "allow":
             check_full_scan(prepared, self._context.options.full_scan)
         return Result(prepared.inspection.columns or None, query(current.reader, prepared, parameters, check))
+
+    def _stream(
+        self, current: Attempt, prepared: Prepared, parameters: tuple[SqlValue, ...], check: Validation
+    ) -> Result | None:
+        """The first rows of a query, and the stream of the others; None if it must be run as a whole."""
+        if self._context.options.full_scan != "allow":
+            check_full_scan(prepared, self._context.options.full_scan)
+        stream = open_stream(current.reader, prepared, parameters, check)
+        if stream is None:
+            return None
+        rows: list[SqlRow] = []
+        try:
+            while not (rows or stream.is_finished):
+                rows += stream.next_rows()
+        except WorkingSetFullError:  # of the other tables; as a whole, it may use a temporary file
+            return None
+        return Result(prepared.inspection.columns or None, rows, more=None if stream.is_finished else stream)
 
     def _change(
         self, current: Attempt, prepared: Prepared, bound: list[tuple[SqlValue, ...]], check: Validation
@@ -185,7 +207,9 @@ class Statements:
         prepared = self._prepare_explained(current, statement)
         bound = prepared.bind(parameters) if parameters or not prepared.inspection.parameter_count else None
         lines = plan_lines(prepared, bound, current.schema, foreign_keys=self._context.foreign_keys)
-        return as_result(lines, writes=prepared.writes)
+        whole = prepared.statement.for_update or prepared.on_mirror
+        streamed = "" if whole else as_streamed(current.schema.cut_plan(prepared))
+        return as_result(lines, writes=prepared.writes, streamed=streamed)
 
     def _analyze(self, current: Attempt, statement: Statement, parameters: Parameters, check: Validation) -> Result:
         """Run a statement, and report what that cost. What it changed is undone; ids that it took are lost."""

@@ -7,13 +7,15 @@ A blind retry would lose updates. (What "exactly" means: rome.engine.session.com
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rome.engine.attempt.attempt import Attempt, Beginning, Phase
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.observing.observer import Tracer
 from rome.engine.options import Isolation
 from rome.engine.reading.reader import CatalogMoved
-from rome.engine.result import Result
+from rome.engine.result import Result, UnreadRows
 from rome.engine.session.comparison import ReplayVerdict, run_again
 from rome.engine.session.conflict_words import tell
 from rome.engine.session.dispatch import Statements
@@ -26,9 +28,11 @@ from rome.errors import (
     Error,
     IntegrityError,
     StoreUnavailableError,
+    StreamEndedError,
     TurnTakenError,
 )
 from rome.transaction.commit_turn import CLIENT, CommitTurn, of_thread
+from rome.workingset.workingset import SqlRow
 
 _NOTHING = Result()
 
@@ -90,6 +94,8 @@ class Replay:
                 if number > 1:
                     current.refresh()
                 outcome = self._outcome(operation)
+                if isinstance(outcome, Result) and outcome.more is not None:
+                    return outcome  # the transaction ends with the stream
                 if type(self.state) is Attempt:  # also after an error: INSERT OR FAIL keeps the rows before it
                     self._commit_in_turn(self.state)
                 if isinstance(outcome, Error):
@@ -151,6 +157,33 @@ class Replay:
                     self.roll_back()
                 assert savepoints == len(current.savepoints)
                 return error
+
+    def read_on(self, stream: UnreadRows) -> Sequence[SqlRow]:
+        """The next rows of a stream.
+
+        Raises:
+            StreamEndedError: its transaction has ended. rome.errors.Error: as Session.execute; after a ConflictError
+                the transaction has failed.
+        """
+        state = self.state
+        if stream.reads and not self.has_snapshot_of(stream):
+            stream.refuse(state.error() if type(state) is Failed else StreamEndedError.of())
+        try:
+            return stream.next_rows()
+        except ConflictError as conflict:
+            if self.has_snapshot_of(stream):
+                self._replay_or_fail(conflict)  # which fails, as what was streamed cannot be compared
+            raise
+        except StoreUnavailableError as error:
+            if self.has_snapshot_of(stream):
+                self.roll_back()
+                self.state = Failed(error)
+            raise
+
+    def has_snapshot_of(self, stream: UnreadRows) -> bool:
+        """Whether the open transaction still has the snapshot at which a stream reads."""
+        state = self.state
+        return type(state) is Attempt and stream.is_of(state.transaction)
 
     def _claim_rows(self, current: Attempt, operation: LoggedOperation) -> None:
         """Before a statement locks or changes rows, wait for the transactions that claimed those rows first.

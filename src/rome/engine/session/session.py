@@ -10,10 +10,11 @@ decides which of them handles a statement.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
+from weakref import ref
 
 import apsw
 
@@ -25,7 +26,7 @@ from rome.engine.observing import totals
 from rome.engine.observing.observer import STATEMENTS, TRANSACTIONS, Examined, Observer, Tracer
 from rome.engine.observing.totals import Totals, conflicts_by_table
 from rome.engine.options import Isolation, Options
-from rome.engine.result import Result, Stats
+from rome.engine.result import Result, Stats, UnreadRows
 from rome.engine.session.connection_pragmas import ConnectionPragmas
 from rome.engine.session.dispatch import Statements
 from rome.engine.session.outside import Outside
@@ -40,6 +41,7 @@ from rome.errors import InterfaceError, NotSupportedError, OperationalError, Pro
 from rome.planner.parse.statement import Statement, StatementKind, classify, split_script
 from rome.store.seen import newest_snapshot
 from rome.store.spi import Snapshot, Store, StoreUsage
+from rome.workingset.workingset import SqlRow
 
 Item = TypeVar("Item")
 
@@ -60,6 +62,7 @@ class Session:
         self._outside = Outside(self._context, self._replay, self._statements, self._commit)
         self._observer = Observer(tracer)
         self.settings = SqliteSettings(self._context, self._replay, self._use)
+        self._streams: list[ref[UnreadRows]] = []
         self._closed = False
 
     # ------------------------------------------------------------ state
@@ -151,8 +154,11 @@ class Session:
         self._context.store.at_least = wanted
 
     # ------------------------------------------------------------ statements
-    def execute(self, sql: str, parameters: Parameters = ()) -> Result:
+    def execute(self, sql: str, parameters: Parameters = (), *, streams: bool = False) -> Result:
         """Run one statement; begins a transaction when none is open.
+
+        Args:
+            streams: whether the result may have only the first rows, with a stream of the others, for `read_on`.
 
         Raises:
             rome.errors.Error: see that class. After a ConflictError the transaction must be rolled back.
@@ -166,12 +172,69 @@ class Session:
         if statement.is_refused:
             _refuse(sql, statement)
         self._context.stats.statements += 1
-        operation = LoggedOperation(statement, entered(statement, parameters))
+        operation = LoggedOperation(statement, entered(statement, parameters), None, streams)
         if not statement.reads_or_writes_rows:
             check_count(statement, operation.parameters)
+        if streams:
+            return self._begin_stream(sql, operation)
         if self._observer.tracer is not None or STATEMENTS.isEnabledFor(logging.DEBUG):
             return self._observer.statement(self, sql, operation, self._run_alone)
         return self._use.run(operation, self._run)
+
+    def _begin_stream(self, sql: str, operation: LoggedOperation) -> Result:
+        if self._observer.hears_statements():
+            result = self._observer.statement(self, sql, operation, self._run_alone)
+        else:
+            result = self._use.run(operation, self._run)
+        if result.more is not None:
+            self._streams = [*(each for each in self._streams if each() is not None), ref(result.more)]
+        return result
+
+    def read_on(self, stream: UnreadRows) -> Sequence[SqlRow]:
+        """The next rows of a stream; there may be none although it is not finished.
+
+        Raises:
+            StreamEndedError: the transaction has ended. rome.errors.Error: see `execute`.
+        """
+        found: list[Sequence[SqlRow]] = []
+
+        def read(_: LoggedOperation) -> Result:
+            found.append(self._replay.read_on(stream))
+            if stream.is_finished:
+                self._leave(stream)
+            return _NOTHING
+
+        self._use.run(OTHER, read)
+        return found[0]
+
+    def drop(self, stream: UnreadRows) -> None:
+        """End a stream; nobody asks for its rows any more."""
+        if self._use.user is None and not stream.is_finished:
+            self._use.alone(stream.close)
+            if self._use.under_way is None:
+                self._use.alone(lambda: self._leave(stream))
+
+    def _leave(self, stream: UnreadRows) -> None:
+        """At AUTOCOMMIT, end the transaction that a stream was."""
+        self._streams = [each for each in self._streams if each() not in (None, stream)]
+        if self._is_each_alone() and self._replay.has_snapshot_of(stream):
+            self._replay.leave_if_it_holds_nothing()
+
+    def _settle_streams(self, operation: LoggedOperation) -> None:
+        """Before a statement that takes a snapshot of its own, read what open streams need of theirs."""
+        alone = self._is_each_alone()
+        renews = self._context.isolation is Isolation.READ_COMMITTED and operation.statement.reads_or_writes_rows
+        if alone or renews:
+            streams, self._streams = [stream for each in self._streams if (stream := each()) is not None], []
+            for stream in streams:
+                if stream.reads and self._replay.has_snapshot_of(stream):
+                    stream.read_rest()
+        if alone:
+            self._replay.leave_if_it_holds_nothing()
+
+    def _is_each_alone(self) -> bool:
+        """Whether each statement is a transaction of its own."""
+        return self._context.isolation is Isolation.AUTOCOMMIT and not self._is_bracketed()
 
     def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Result:
         """Run one INSERT, UPDATE or DELETE with many sets of parameters."""
@@ -239,6 +302,8 @@ class Session:
 
     def _run(self, operation: LoggedOperation) -> Result:
         """Run an operation of any kind."""
+        if self._streams:
+            self._settle_streams(operation)
         replay, kind = self._replay, operation.statement.kind
         if not operation.statement.reads_or_writes_rows:
             check_syntax(operation.statement.text)
@@ -274,6 +339,8 @@ class Session:
     def _commit(self, _: LoggedOperation | None = None) -> Result:
         """Commit the open transaction, if there is one, as sqlite3's method does."""
         replay, observer = self._replay, self._observer
+        if self._streams and self._is_each_alone() and any(each() is not None for each in self._streams):
+            return _NOTHING  # nothing to commit, and a transaction that lasts until its rows are fetched
         if type(replay.state) is Failed:
             error = replay.state.error()
             replay.state = IDLE

@@ -19,6 +19,8 @@ from rome.engine.statement.guards import Guards
 from rome.engine.statement.prepared import Prepared, prepare
 from rome.errors import NotSupportedError
 from rome.planner.parse.statement import Statement
+from rome.planner.plan import CutPlan
+from rome.planner.planning import plan_cut
 from rome.sql.tokens import identifier, tokenize
 from rome.store.spi import Row, Snapshot
 from rome.workingset.ddl import statements as working_statements
@@ -55,6 +57,7 @@ class SchemaVersion:
         self.fewest: dict[tuple[int, ...], int] = {}
         self.prepared: dict[str, Prepared] = {}
         self.lookups: dict[str, tuple[Lookup, ...]] = {}
+        self._cuts: dict[str, CutPlan | None] = {}
 
     @classmethod
     def empty(cls) -> SchemaVersion:
@@ -142,8 +145,18 @@ class SchemaVersion:
                 PLAN_COUNTS.discarded += len(self.prepared)
                 self.prepared.clear()
                 self.lookups.clear()
+                self._cuts.clear()
             self.prepared[statement.text] = found
         return found
+
+    def cut_plan(self, prepared: Prepared) -> CutPlan | None:
+        """How a statement can be run part by part; None if it cannot. Made when it is first asked for."""
+        text = prepared.statement.text
+        if text not in self._cuts:
+            tables = self.catalog.tables
+            read = frozenset(name for name in prepared.inspection.read if name in tables)
+            self._cuts[text] = None if prepared.writes else plan_cut(text, self.catalog, read)
+        return self._cuts[text]
 
 
 def _unknown_collation(sql: str) -> str | None:

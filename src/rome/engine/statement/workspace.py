@@ -145,6 +145,17 @@ class Workspace:
             connection.execute(pragma)
         working_set.interruption.attach(connection)
 
+    def open_beside(self) -> WorkingSet:
+        """Another empty working set of the schema, with all that statements may call, but no temporary tables."""
+        made, working_set = self.schema.open_working_set(), self.working_set
+        made.counters = working_set.counters
+        self.definitions.give_to(made.connection)
+        for pragma in self._pragmas.values():
+            made.connection.execute(pragma)
+        made.interruption = working_set.interruption
+        made.interruption.attach(made.connection)
+        return made
+
     def close(self) -> None:
         """Close the mirror and the working set."""
         self.working_set.close()

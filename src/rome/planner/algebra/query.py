@@ -99,6 +99,10 @@ class QueryReader:
         """The scope of the SELECT's names."""
         return self._selects[id(tree)][0]
 
+    def from_of(self, tree: exp.Select) -> Node | None:
+        """The joins of the SELECT's FROM clause."""
+        return self._selects[id(tree)][1].tree
+
     def is_simple(self, tree: exp.Select) -> bool:
         """Whether the result has exactly one row for each row of FROM that passes WHERE. See Filter."""
         return self._selects[id(tree)][1].simple and tree.args.get("distinct") is None

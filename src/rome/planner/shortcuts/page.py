@@ -13,6 +13,7 @@ clock, and no function that is not known to be deterministic.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
@@ -31,7 +32,7 @@ from rome.planner.plan import Page
 from rome.planner.shortcuts.page_order import kept, natural, sorted_by
 from rome.planner.shortcuts.page_probe import Probe, QueryPlace
 
-_MAX_RANGES = 8
+MAX_RANGES = 8
 """The most ranges that are read one after the other."""
 
 _MARGIN, _FILTERED_MARGIN = 10, 100
@@ -115,8 +116,7 @@ class Paging:
 
     def is_preferred(self, other: Choice) -> bool:
         """Whether a page is better than all rows of another access; not if that one has more equalities."""
-        fixed = min(len(access.terms) for access in self.accesses)
-        return other.rank[0] > 0 and not other.needs and fixed >= min(len(access.terms) for access in other.accesses)
+        return is_preferred(self.accesses, other)
 
     def page(self, inputs: Inputs, probe: Probe) -> Page | None:
         """Return what to read with the values of this run; None if they do not make a page."""
@@ -126,12 +126,18 @@ class Paging:
             ranges = ranges_of(self.accesses, inputs)
         except (UncertainValue, DataError):
             return None
-        if type(limit) is not int or type(offset) is not int or limit < 0 or len(ranges) > _MAX_RANGES:
+        if type(limit) is not int or type(offset) is not int or limit < 0 or len(ranges) > MAX_RANGES:
             return None
         rows = limit + max(offset, 0)
         first = 2 * rows + _FILTERED_MARGIN if self.filtered else rows + _MARGIN
         parameters = tuple(inputs.parameters[: probe.parameters])
         return Page(self.path, tuple(ranges), self.order, self.reverse, rows, first, probe.sql, parameters)
+
+
+def is_preferred(accesses: Sequence[Access], other: Choice) -> bool:
+    """Whether reading in order is better than all rows of another access; not if that one has more equalities."""
+    fixed = min(len(access.terms) for access in accesses)
+    return other.rank[0] > 0 and not other.needs and fixed >= min(len(access.terms) for access in other.accesses)
 
 
 def read_paging(tree: exp.Expression, reader: QueryReader) -> Paging | None:
@@ -182,14 +188,14 @@ def _paging(tree: exp.Select, reader: QueryReader, place: QueryPlace) -> Paging 
     shown = [*tree.expressions, *([tree.args["order"]] if "order" in given else [])]
     if any(may_aggregate(part) or part.find(exp.Window) for part in shown):
         return None
-    compared = _columns(leaf, tree.args.get("where"), scope)
+    compared = columns_of_where(leaf, tree.args.get("where"), scope)
     limit, offset = (operand_of(tree.args.get(name), scope) for name in ("limit", "offset"))
     if compared is None or limit is None or ("offset" in given and offset is None):
         return None
     wanted = (
         sorted_by(leaf, tree.args["order"], tree, scope) if "order" in given else natural(leaf, compared, tree, scope)
     )
-    paths = [_with_row_key(leaf.table, path) for path in leaf.table.paths]
+    paths = [with_row_key(leaf.table, path) for path in leaf.table.paths]
     ways = [each for path in paths if (each := kept(leaf, path, wanted)) is not None]
     if not ways:
         return None
@@ -199,7 +205,7 @@ def _paging(tree: exp.Select, reader: QueryReader, place: QueryPlace) -> Paging 
     return Paging(leaf, along(leaf, path), best.order, best.reverse, limit, offset, place, filtered)
 
 
-def _with_row_key(table: Table, path: Index) -> Index:
+def with_row_key(table: Table, path: Index) -> Index:
     """Return the path extended by the row key's columns, which follow its own columns in its entries."""
     if path is table.key:
         return path
@@ -213,7 +219,7 @@ def _first_item(tree: exp.Select) -> exp.Expression | None:
     return None if from_ is None or from_.this.args.get("joins") else from_.this
 
 
-def _columns(leaf: Leaf, where: exp.Expression | None, scope: Scope) -> set[int] | None:
+def columns_of_where(leaf: Leaf, where: exp.Expression | None, scope: Scope) -> set[int] | None:
     """Return the leaf's columns in WHERE; None if WHERE has other columns, too."""
     if where is None:
         return set()

@@ -47,7 +47,7 @@ def sorted_by(leaf: Leaf, order: exp.Expression, tree: exp.Select, scope: Scope)
         if position is None or (explicit is not None and explicit not in _COLLATIONS):
             break
         descending = bool(term.args.get("desc"))
-        if bool(term.args.get("nulls_first")) is descending and not _never_null(leaf.table, position):
+        if bool(term.args.get("nulls_first")) is descending and not never_null(leaf.table, position):
             break
         own: Collation = "BINARY" if position == ROWID else leaf.table.columns[position].collation
         term_sorted = Sorted(position, descending, own if explicit is None else _COLLATIONS[explicit])
@@ -69,7 +69,8 @@ def _null_test(part: exp.Expression) -> exp.Is | None:
 _COLLATIONS: dict[str, Collation] = {"BINARY": "BINARY", "NOCASE": "NOCASE", "RTRIM": "RTRIM"}
 
 
-def _never_null(table: Table, position: int) -> bool:
+def never_null(table: Table, position: int) -> bool:
+    """Whether no row has NULL in a column."""
     return position in (ROWID, table.rowid_alias) or table.columns[position].not_null
 
 
@@ -101,12 +102,16 @@ def _is_star(part: exp.Expression, name: str) -> bool:
 
 
 class Kept(NamedTuple):
-    """A path that preserves the wanted order in the first `follows` terms that are not constant."""
+    """A path that preserves the wanted order in the first `follows` terms that are not constant.
+
+    `is_whole`: in all of them.
+    """
 
     access: Access
     order: tuple[tuple[int, Collation], ...]
     reverse: bool
     follows: int
+    is_whole: bool
 
 
 def kept(leaf: Leaf, path: Index, wanted: Sequence[Sorted]) -> Kept | None:
@@ -119,10 +124,11 @@ def kept(leaf: Leaf, path: Index, wanted: Sequence[Sorted]) -> Kept | None:
         if isinstance(term.supplier, InList) and term.supplier.is_single and term.collation == "BINARY"
     }
     constant = {path.columns[place] for place in fixed}
-    at, follows, reverse = 0, 0, False
+    at, follows, reverse, whole = 0, 0, False, True
     for term in wanted:
         if term.position in constant:
             continue
+        whole = False
         while at in fixed:
             at += 1
         if at == len(columns) or columns[at] != (term.position, term.collation):
@@ -130,5 +136,5 @@ def kept(leaf: Leaf, path: Index, wanted: Sequence[Sorted]) -> Kept | None:
         if follows and term.descending is not reverse:
             break
         reverse = term.descending
-        at, follows = at + 1, follows + 1
-    return Kept(access, tuple(columns[:at]), reverse, follows) if follows else None
+        at, follows, whole = at + 1, follows + 1, True
+    return Kept(access, tuple(columns[:at]), reverse, follows, whole) if follows else None
