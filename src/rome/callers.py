@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
@@ -30,11 +31,18 @@ _is_between: dict[str, bool] = {}
 """{file: whether it belongs to these packages}"""
 
 
+CALLER: ContextVar[str | None] = ContextVar("rome_caller", default=None)
+"""For a thread that works for a task: the task's place."""
+
+
 def place() -> str | None:
     """The innermost line of the application, as "shop/orders.py:41 in total"; None if a thread of a library runs.
 
     Cost: 0.1 µs for each frame in between, of which SQLAlchemy's ORM has some twenty.
     """
+    known = CALLER.get()
+    if known is not None:
+        return known
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code

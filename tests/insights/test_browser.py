@@ -13,6 +13,11 @@ from typing import Literal, NamedTuple
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from rome.engine.observing.full_scans import FullScan
+from rome.insights.document import document
+from rome.insights.entries import CommitEntry, ConflictEntry, Part, Process, RepeatEntry, StatementEntry, Totals
+from rome.insights.reporting import merged
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "insights" / "shop.py"
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
@@ -183,6 +188,53 @@ def test_it_can_be_used_by_keyboard_alone(shown: Opened) -> None:
         assert page.evaluate(f"getComputedStyle({focus}).outlineStyle") != "none"
         reached.add(page.evaluate(f"{focus}.id || {focus}.closest('summary, th, nav, td, li').localName"))
     assert reached == {"filter", "refresh", "live", "li", "nav", "th", "summary", "td"}
+
+
+def crowded() -> str:
+    """The page of an application with 60 statements, all of whose names are as long as names can be."""
+    word = "w" * 300
+    part = Part(process=Process("p", word, 1, word, 0.0, 1.0), totals=Totals(statements=60))
+    for number in range(60):
+        text = f"SELECT {word}.{word}, {word} FROM {word} WHERE {word} = ? AND number{number} = ?"
+        entry = StatementEntry(f"s{number}", word, text, f"SELECT {word}", places={f"{word}.py:1 in {word}": 7})
+        entry.times.note(0.001 * (number + 1))
+        entry.rows_read = 1000
+        entry.scans = [FullScan(word, word, (f"CREATE INDEX {word} ON {word} ({word})",))]
+        part.statements.append(entry)
+    part.repeats.append(RepeatEntry("r", word, "s1", "s2", word, False, 1, 100, 100, 1.0, 100))
+    part.conflicts.append(ConflictEntry("c", word, word, f"row {word}", True, 9, 9, {"s1": 9}, {"s2": 9}, 1, {word: 9}))
+    commit = CommitEntry("w", word, word, word)
+    commit.times.note(1.0)
+    part.commits.append(commit)
+    return document(merged([part]))
+
+
+@pytest.mark.parametrize("width", [420, 1280])
+def test_long_words_do_not_widen_the_page(browser: Browser, tmp_path: Path, width: int) -> None:
+    file = tmp_path / "crowded.html"
+    file.write_text(crowded())
+    page = opened(browser, file.as_uri(), width).page
+    for details in page.locator("details").all():
+        details.evaluate("each => { each.open = true }")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.close()
+
+
+def test_a_long_table_shows_its_first_rows_at_first(browser: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "crowded.html"
+    file.write_text(crowded())
+    page = opened(browser, file.as_uri()).page
+    rows = page.locator("#time tbody tr:visible")
+    assert rows.count() == 25
+    page.fill("#filter", "number7")
+    assert rows.count() == 1
+    page.fill("#filter", "")
+    page.locator("#time").get_by_role("button", name="Show all 60 rows").click()
+    assert rows.count() == 60
+    assert not page.locator("#time .rest").is_visible()
+    page.goto(f"{file.as_uri()}#scan-s0")  # a row that is hidden
+    page.locator("#scan-s0").wait_for()
+    page.close()
 
 
 def test_a_file_is_complete_by_itself(browser: Browser, tmp_path: Path) -> None:

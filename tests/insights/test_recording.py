@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 import rome
 from rome.dbapi import Connection
@@ -319,3 +322,26 @@ def test_quantiles_are_at_most_a_fifth_too_large() -> None:
         assert part * 0.1 <= times.quantile_s(part) <= part * 0.1 * 1.2
     assert times.quantile_s(1.0) == times.max_s == 0.1
     assert Times().quantile_s(0.95) == 0
+
+
+def test_a_task_is_named_by_its_own_line() -> None:
+    async def load(session: AsyncSession) -> None:
+        for number in range(12):
+            await session.execute(text("SELECT name FROM parent WHERE id = :id"), {"id": number})
+
+    async def serve() -> None:
+        engine = create_async_engine("rome+memory:///insights-of-tasks")
+        async with AsyncSession(engine) as session:
+            await session.execute(text("CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT)"))
+            await session.commit()
+            await load(session)
+        await engine.dispose()
+
+    rome.insights.record()
+    try:
+        asyncio.run(serve())
+        (found,) = report().repeats
+        assert found.place is not None
+        assert found.place.endswith("in test_a_task_is_named_by_its_own_line.load")
+    finally:
+        rome.insights.stop()

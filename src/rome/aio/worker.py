@@ -16,6 +16,8 @@ from threading import Thread
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from rome import insights
+from rome.callers import CALLER, place
 from rome.errors import InterfaceError
 from rome.transaction.commit_turn import CLIENT, TurnClient
 
@@ -166,6 +168,8 @@ class Worker:
             raise InterfaceError("the connection is closed")
         context = copy_context()  # so that spans find their parent
         context.run(CLIENT.set, _client_of_task())
+        if insights.is_recording():
+            context.run(CALLER.set, place())  # which the thread cannot see
         call = _Call(function, context)
         self._start()
         self._calls.put(call)

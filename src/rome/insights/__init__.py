@@ -46,6 +46,11 @@ class _Switch:
     asks = True
 
 
+def is_recording() -> bool:
+    """Whether connections that are opened are recorded."""
+    return _Switch.on
+
+
 def tracer_for(label: DatabaseLabel, inner: Tracer | None) -> Tracer | None:
     """The tracer for a connection that is about to be opened: one that records, if this process does; else `inner`."""
     if not _Switch.on and not (_Switch.asks and VARIABLE in os.environ):

@@ -1,6 +1,8 @@
 "use strict";
 (() => {
+  const MOST = 25; // rows of a table that are shown at first
   const chosen = new Map(); // id of a table: [column, descending]
+  const whole = new Set(); // ids of the tables that are shown whole
   const field = document.getElementById("filter");
   const live = document.getElementById("live");
   const main = () => document.querySelector("main");
@@ -22,24 +24,42 @@
       head.setAttribute("aria-sort", at === column ? (descending ? "descending" : "ascending") : "none");
     });
     document.querySelector(`select[data-table="${table.id}"]`).value = String(column);
+    show();
   };
 
-  const filter = () => {
+  // Hides the rows that the filter leaves out, and those beyond the first ones.
+  const show = () => {
     const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0, all = 0;
-    for (const row of document.querySelectorAll("tbody tr")) {
-      const text = row.cells[0].textContent.toLowerCase();
-      row.hidden = !words.every((word) => text.includes(word));
-      all += 1;
-      shown += !row.hidden;
+    let matching = 0, all = 0;
+    for (const table of document.querySelectorAll("table")) {
+      let found = 0;
+      for (const row of table.tBodies[0].rows) {
+        const text = row.cells[0].textContent.toLowerCase();
+        const matches = words.every((word) => text.includes(word));
+        found += matches;
+        all += 1;
+        row.hidden = !matches || (found > MOST && !whole.has(table.id));
+      }
+      matching += found;
+      const rest = table.parentElement.querySelector(".rest");
+      rest.hidden = found <= MOST || whole.has(table.id);
+      rest.textContent = `Show all ${found.toLocaleString("en")} rows`;
     }
-    const status = document.getElementById("filtered");
-    status.textContent = words.length ? `${shown} of ${all} rows match` : "";
+    document.getElementById("filtered").textContent = words.length ? `${matching} of ${all} rows match` : "";
   };
 
+  // Shows the row that the address names, and opens it.
   const open = () => {
     const id = decodeURIComponent(location.hash.slice(1));
-    const details = id && document.getElementById(`more-${id}`);
+    const row = id && document.getElementById(id);
+    if (!row) return;
+    if (row.hidden) {
+      field.value = "";
+      whole.add(row.closest("table").id);
+      show();
+      row.scrollIntoView();
+    }
+    const details = document.getElementById(`more-${id}`);
     if (details) details.open = true;
   };
 
@@ -66,22 +86,27 @@
       const table = document.getElementById(id);
       if (table) sort(table, column, descending);
     }
-    filter();
+    show();
   };
 
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("th button");
+    const button = event.target.closest("th button, .rest");
     if (!button) return;
+    if (button.classList.contains("rest")) {
+      whole.add(button.dataset.table);
+      show();
+      return;
+    }
     const head = button.parentElement;
     const column = Number(button.dataset.column);
     const descending = head.getAttribute("aria-sort") === "none" ? column > 0 : head.getAttribute("aria-sort") !== "descending";
     sort(head.closest("table"), column, descending);
   });
   document.addEventListener("change", (event) => {
-    const table = event.target.dataset.table;
-    if (table) sort(document.getElementById(table), Number(event.target.value), event.target.value !== "0");
+    if (!event.target.matches("select")) return;
+    sort(document.getElementById(event.target.dataset.table), Number(event.target.value), event.target.value !== "0");
   });
-  field.addEventListener("input", filter);
+  field.addEventListener("input", show);
   addEventListener("hashchange", open);
   if (live) {
     document.getElementById("refresh").addEventListener("click", refresh);
@@ -89,5 +114,6 @@
       if (live.checked && !document.hidden) refresh();
     }, 5000);
   }
+  show();
   open();
 })();

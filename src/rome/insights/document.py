@@ -566,4 +566,5 @@ def _table(id_: str, title: str, columns: Sequence[str], rows: Iterable[Row]) ->
         tag("tbody", body),
         id=f"table-{id_}",
     )
-    return joined(choice, table)
+    rest = tag("button", "Show all rows", type="button", class_="rest", data_table=f"table-{id_}", hidden=True)
+    return joined(choice, table, rest)

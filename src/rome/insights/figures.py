@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+_GAP = "\N{NO-BREAK SPACE}"
+"""Between a number and its unit, so that no line ends there."""
+
 
 def duration(seconds: float) -> str:
     """Three digits and a unit: "0.42 ms", "12.3 ms", "1.24 s", "3.5 min"."""
     if seconds < 0.0000005:
-        return "0 ms"
+        return f"0{_GAP}ms"
     if seconds < 0.9995:
-        return f"{_digits(seconds * 1000)} ms"
+        return f"{_digits(seconds * 1000)}{_GAP}ms"
     if seconds < 119.5:
-        return f"{_digits(seconds)} s"
-    return f"{_digits(seconds / 60)} min"
+        return f"{_digits(seconds)}{_GAP}s"
+    return f"{_digits(seconds / 60)}{_GAP}min"
 
 
 def number(value: float) -> str:
