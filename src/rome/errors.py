@@ -10,7 +10,8 @@
        ├─ DataError
        ├─ OperationalError
        │  ├─ ConflictError         40001, retryable: nothing was written
-       │  │  ├─ SnapshotTooOldError    the snapshot is older than the retention
+       │  │  ├─ SnapshotTooOldError    what the snapshot reads was discarded
+       │  │  │  └─ TransactionTooLongError   72000, not retryable: it would be so again
        │  │  ├─ SnapshotLostError      the snapshot belongs to a history that the store no longer has
        │  │  ├─ CatalogChangedError    the schema changed after the snapshot
        │  │  └─ TurnTakenError         it is another transaction's turn to change the row
@@ -231,16 +232,31 @@ _RUN_AGAIN = "run the transaction again (rome.run_transaction does it)"
 
 
 class SnapshotTooOldError(ConflictError):
-    """The snapshot is older than the store's retention. Run the transaction again."""
+    """What the snapshot reads was discarded, since others have replaced it. Run the transaction again.
+
+    Attributes:
+        reason: who discarded it, in words, if it was not Rome.
+    """
+
+    reason = ""
 
     @classmethod
     def of(cls, table: int | None = None) -> Self:
-        """For a read or a commit whose snapshot is older than the retention."""
+        """For a read or a commit whose snapshot is older than what the store keeps."""
         return cls(
             "this transaction has lasted longer than the store keeps what others have replaced since; "
             f"{_RUN_AGAIN}, and raise the retention if it cannot be shorter (rome.set_retention)",
             table=table,
         )
+
+    def tell_age(self, age_s: float, retention_s: float) -> None:
+        """Put the transaction's age, which is less than the retention, into the message."""
+        if not self.reason:
+            self.args = (
+                f"what this transaction reads was discarded after {age_s:.0f} s, and the database should keep it for "
+                f"{retention_s:g} s: others have replaced more than it has room for (rome.set_retention), or this "
+                f"process was paused; {_RUN_AGAIN}",
+            )
 
     @classmethod
     def of_watch(cls, version: int) -> Self:
@@ -253,11 +269,69 @@ class SnapshotTooOldError(ConflictError):
     @classmethod
     def discarded(cls, server: str, retention_s: float) -> Self:
         """For a read at a revision that somebody has made the engine discard before the retention is over."""
-        return cls(
+        reason = (
             f"{server} has discarded what this transaction reads, though the retention of {retention_s:g} s is not "
-            "over: the server's own compaction, or another user's, keeps less (`rome doctor` tells); "
-            f"{_RUN_AGAIN}"
+            "over: the server's own compaction, or another user's, keeps less (`rome doctor` tells)"
         )
+        error = cls(f"{reason}; {_RUN_AGAIN}")
+        error.reason = reason
+        return error
+
+
+class TransactionTooLongError(SnapshotTooOldError):
+    """The transaction was open for longer than its history can be kept. Nothing was written.
+
+    It is not retryable: the same work would take as long again. Make it shorter, or let the database keep more.
+    """
+
+    sqlstate = "72000"  # PostgreSQL's snapshot_too_old
+    retryable = False
+
+    @classmethod
+    def of_retention(cls, age_s: float, retention_s: float, table: int | None = None) -> Self:
+        """For a transaction that was not pinned."""
+        seconds = _more(age_s)
+        return cls(
+            f"the transaction was open for {age_s:.0f} s, and the database keeps what others replace for "
+            f"{retention_s:g} s{_SO_IT_FAILED}, or keep more with rome.set_retention(url, seconds={seconds}) or "
+            f"`rome retention URL {seconds}`",
+            table=table,
+        )
+
+    @classmethod
+    def of_bytes(cls, age_s: float, retention_s: float, max_bytes: int, table: int | None = None) -> Self:
+        """For a transaction that was pinned, until its pin was overruled."""
+        more = 4 * max_bytes
+        return cls(
+            f"the transaction was open for {age_s:.0f} s; after {retention_s:g} s the database keeps {max_bytes:,} "
+            f"bytes of what others replace, and that is used up{_SO_IT_FAILED}, or keep more with "
+            f"rome.set_retention(url, max_bytes={more}) or `rome retention URL --max-bytes {more}`",
+            table=table,
+        )
+
+    @classmethod
+    def of_limit(cls, age_s: float, limit_s: float) -> Self:
+        """For a transaction that has reached the limit of the URL."""
+        return cls(
+            f"the transaction was open for {age_s:.0f} s, and max_transaction_seconds in the URL allows {limit_s:g} s"
+            f"{_SO_IT_FAILED}, or write max_transaction_seconds={_more(age_s)}"
+        )
+
+    @classmethod
+    def of_reason(cls, age_s: float, reason: str) -> Self:
+        """For a transaction whose history somebody else has discarded."""
+        return cls(f"the transaction was open for {age_s:.0f} s: {reason}{_SO_IT_FAILED}")
+
+
+_SO_IT_FAILED = (
+    ". Nothing was written, and another attempt would end in the same way: make the transaction shorter (rome.bulk "
+    "commits in parts)"
+)
+
+
+def _more(age_s: float) -> int:
+    """A round number of seconds that is well above this one."""
+    return max(10, 10 * round(age_s / 5))
 
 
 class SnapshotLostError(ConflictError):

@@ -199,6 +199,17 @@ def _rows(text: str) -> int:
     return number
 
 
+def _duration(text: str) -> float:
+    """A number of seconds; 0 is one, too."""
+    number = float(text)
+    if not 0 <= number <= _LONGEST_S:
+        raise ValueError
+    return number
+
+
+_LONGEST_S = 7 * 86_400
+
+
 def _size(text: str) -> int:
     """A number of bytes, such as 500000, 256MB or 1G. Too small a number is refused: it was meant as megabytes."""
     size = re.fullmatch(r"(\d+)([KMGT]?)B?", text.strip().upper())
@@ -226,6 +237,7 @@ ENGINE_OPTIONS: dict[str, tuple[Callable[[str], object], str]] = {
     "tracing": (_flag, "on or off"),
     "max_commit_rows": (_rows, "a number, 1 or more"),
     "max_commit_bytes": (_size, "a number of bytes, 16KB or more, as in 16MB"),
+    "max_transaction_seconds": (_duration, f"a number of seconds, from 0 to {_LONGEST_S:,} (a week)"),
 }
 """{name: (how to read the value, what may be written)}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from rome.store.spi import MAX_COMMIT_BYTES, MAX_COMMIT_ROWS
+from rome.store.spi import DEFAULT_MAX_TRANSACTION_S, MAX_COMMIT_BYTES, MAX_COMMIT_ROWS
 from rome.transaction.memory_budget import DEFAULT_MAX_BYTES
 from rome.transaction.write_set import CommitLimits
 
@@ -34,6 +34,8 @@ class Options:
         max_working_set: bytes that the rows which a transaction holds in memory may take, about.
         ids: "rising": each id is greater than all that were handed out before; "blocks": see engine.writing.id_blocks.
         tracing: make spans, where the application has set a tracer provider (rome.tracing).
+        max_transaction_seconds: for how long the history of an open transaction is kept beyond the retention; 0: not at
+            all (rome.store.keeper).
         max_commit_rows, max_commit_bytes: what one transaction may write; ten index entries for each row.
     """
 
@@ -48,6 +50,7 @@ class Options:
     tracing: bool = True
     max_commit_rows: int = MAX_COMMIT_ROWS
     max_commit_bytes: int = MAX_COMMIT_BYTES
+    max_transaction_seconds: float = DEFAULT_MAX_TRANSACTION_S
 
     @property
     def commit_limits(self) -> CommitLimits:

@@ -10,6 +10,7 @@ from rome.dbapi.url import make_url, parse_url
 from rome.errors import URLError
 from rome.kv.database import KvDatabase
 from rome.store.registry import store_class
+from rome.store.spi import Store
 from rome.transaction.read_set import Validation
 
 _CHECKS = {"SERIALIZABLE": Validation.ROWS, "SNAPSHOT": Validation.NOTHING}
@@ -22,7 +23,7 @@ def open(url: str | URL, **options: object) -> KvDatabase:
         url: as rome.connect and create_engine take it: rome+lmdb:///file, rome+redis://host/name, rome+memory://.
         options: more options, which override those of the URL. Of the engine's options these have an effect:
             isolation_level (SERIALIZABLE, or SNAPSHOT, also called REPEATABLE READ), max_commit_rows,
-            max_commit_bytes, max_working_set and commit_turn.
+            max_commit_bytes, max_working_set, max_transaction_seconds and commit_turn.
 
     Raises:
         URLError: something in the URL is wrong, or it chooses another isolation level.
@@ -42,9 +43,14 @@ def open(url: str | URL, **options: object) -> KvDatabase:
             f"rome.kv has no isolation level {chosen.isolation.value}: a transaction has one snapshot. Give "
             "rome.kv.open isolation_level='SERIALIZABLE' or 'SNAPSHOT'"
         )
-    store = store_class(location.scheme)
+
+    def open_store() -> Store:
+        store = store_class(location.scheme).open(location)
+        store.max_transaction_s = chosen.max_transaction_seconds
+        return store
+
     database = KvDatabase(
-        lambda: store.open(location),
+        open_store,
         check=check,
         limits=chosen.commit_limits,
         max_bytes=chosen.max_working_set,

@@ -35,6 +35,7 @@ from rome.errors import (
 )
 from rome.store.commit_queue import CommitQueue, QueueEntry
 from rome.store.diagnosis import Diagnosis, Finding, Level, Loss
+from rome.store.keeper import KEEPER
 from rome.store.location import Location
 from rome.store.pins import Pins, StoredPin
 from rome.store.spi import (
@@ -447,6 +448,7 @@ _registry_lock = Lock()
 
 
 def _lock_all() -> None:
+    KEEPER.stop()  # it may be waiting for one of these locks
     _registry_lock.acquire()
     for database in _databases.values():
         database.lock.acquire()

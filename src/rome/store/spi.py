@@ -352,7 +352,7 @@ class HeldSnapshot(Struct):
     failure: ConflictError | None = None
 
 
-DEFAULT_MAX_TRANSACTION_S = 3600.0
+DEFAULT_MAX_TRANSACTION_S = 3600
 """For how long a transaction's snapshot is pinned, if the URL does not say."""
 
 

@@ -20,8 +20,10 @@ from rome.errors import (
     Error,
     NotReplicatedError,
     OperationalError,
+    SnapshotTooOldError,
     TransactionTooLargeError,
 )
+from rome.store import keeper
 from rome.store.row_block import RowBlock, joined, record_bytes
 from rome.store.seen import VERSIONS, saw
 from rome.store.spi import (
@@ -32,6 +34,8 @@ from rome.store.spi import (
     CommitRequest,
     Count,
     Get,
+    HeldSnapshot,
+    ReadResult,
     Request,
     Reserve,
     Row,
@@ -42,6 +46,7 @@ from rome.store.spi import (
     Version,
 )
 from rome.transaction.chunked_scan import ChunkedScan
+from rome.transaction.history import raise_explained
 from rome.transaction.incremental_scan import IncrementalScan
 from rome.transaction.memory_budget import DEFAULT_MAX_BYTES, MemoryBudget
 from rome.transaction.read_set import ReadSet, Validation
@@ -104,6 +109,7 @@ class Transaction:
         room: for the rows in the cache.
         references: tables that were read whole, and are kept for others.
         sent: the commit whose outcome is not known, since it is in progress or was interrupted; otherwise None.
+        held: what must be kept for it, from its first read on.
     """
 
     def __init__(
@@ -116,6 +122,7 @@ class Transaction:
         self.references: dict[int, ReferenceTable] = {}
         self.budget = MemoryBudget(max_bytes)
         self.snapshot: Snapshot | None = None
+        self.held: HeldSnapshot | None = None
         self.catalog_version: Version | None = None
         self.renewed = False
         self.cache = SnapshotCache()
@@ -139,7 +146,19 @@ class Transaction:
         """Forget the snapshot, so that the next read fixes a new one (READ COMMITTED, for each statement)."""
         self.snapshot = None
         self.renewed = True
+        if not (self.read_set.points or self.read_set.ranges):  # COMMIT needs nothing of before
+            self.held = None
         self.forget()
+
+    def check_held(self) -> None:
+        """Check that what the transaction needs is still kept, as far as that is known here. No round trip.
+
+        Raises:
+            SnapshotTooOldError, or its subclass TransactionTooLongError: it is not.
+            SnapshotLostError, CatalogChangedError: it is of no use any more.
+        """
+        if self.held is not None and self.held.failure is not None:
+            raise_explained(self.held.failure, self.held, self._store)
 
     def forget(self) -> None:
         """Forget what was read. The read set stays."""
@@ -179,12 +198,19 @@ class Transaction:
             return []
         requests += counts
         self.waves += 1
-        result = self._store.read(self.snapshot, requests, reserves)
+        store = self._store
+        try:
+            result = store.read(self.snapshot, requests, reserves)
+        except SnapshotTooOldError as error:
+            raise_explained(error, self.held, store)
         snapshot = result.snapshot
-        if self.snapshot is None and (
-            self._store.at_least or VERSIONS.get(snapshot.incarnation, -1) < snapshot.version
-        ):
-            self._begin_at(snapshot)
+        if self.snapshot is None:
+            if store.at_least or VERSIONS.get(snapshot.incarnation, -1) < snapshot.version:
+                self._begin_at(snapshot)
+            if self.held is None:  # if it was begun just now, `_begin_at` has done this
+                self.held = store.held = HeldSnapshot(snapshot, keeper.clock())
+                if not store.watched:
+                    keeper.KEEPER.watch(store)
         self.snapshot, self.catalog_version = snapshot, result.catalog_version
         self._keep(requests, result.answers, incremental)
         return result.reserved
@@ -198,7 +224,7 @@ class Transaction:
         Cost: one round trip, and one more each time that the store stops before a scan's limit.
         """
         self.waves += 1
-        result = self._store.read(self.snapshot, requests)
+        result = self._read(requests)
         self._begin_at(result.snapshot)
         self.catalog_version = result.catalog_version
         scans, answers = _asked(requests), _scans(result.answers)
@@ -219,7 +245,8 @@ class Transaction:
         self.waves += 1
         resume: bytes | None = start
         while resume is not None:
-            result = self._store.read(self.snapshot, [Scan(table_id, index_id, resume, stop)])
+            self.check_held()
+            result = self._read([Scan(table_id, index_id, resume, stop)])
             self._begin_at(result.snapshot)
             self.catalog_version = result.catalog_version
             (found,) = _scans(result.answers)
@@ -232,8 +259,9 @@ class Transaction:
 
         Cost: one round trip.
         """
+        self.check_held()
         self.waves += 1
-        result = self._store.read(self.snapshot, [scan.next_scan()])
+        result = self._read([scan.next_scan()])
         self._begin_at(result.snapshot)
         self.catalog_version = result.catalog_version
         (found,) = _scans(result.answers)
@@ -247,6 +275,7 @@ class Transaction:
         """
         made = Transaction(self._store, self.budget.max_bytes, self._reference_tables)
         made.snapshot, made.catalog_version, made.read_set = self.snapshot, self.catalog_version, self.read_set
+        made.held = self.held
         return made
 
     def count_reads_of(self, other: Transaction) -> None:
@@ -255,6 +284,12 @@ class Transaction:
         self.bytes_read += other.bytes_read
         self.waves += other.waves
         other.rows_read = other.bytes_read = other.waves = 0
+
+    def _read(self, requests: Sequence[Request]) -> ReadResult:
+        try:
+            return self._store.read(self.snapshot, requests)
+        except SnapshotTooOldError as error:
+            raise_explained(error, self.held, self._store)
 
     def _begin_at(self, snapshot: Snapshot) -> None:
         """Take a snapshot, if this is a new one, and note that the process has seen it.
@@ -269,6 +304,10 @@ class Transaction:
                 check_at_least(snapshot, wanted)
             saw(store.place, snapshot)
             self.snapshot = snapshot
+            if self.held is None:
+                self.held = store.held = HeldSnapshot(snapshot, keeper.clock())
+                if not store.watched:
+                    keeper.KEEPER.watch(store)
 
     def _keep(
         self, requests: Sequence[Request], answers: Sequence[Answer], incremental: IncrementalScan | None
@@ -338,7 +377,7 @@ class Transaction:
         found = {n: [answers[n].rows] for n in left}
         counts = {n: Count(*_place(rest)) for n, rest in left.items() if rest.limit is None}
         while left:
-            result = self._store.read(self.snapshot, [*left.values(), *counts.values()])
+            result = self._read([*left.values(), *counts.values()])
             for n, count in zip(counts, result.answers[len(left) :], strict=True):
                 assert isinstance(count, int)
                 self.budget.expect(count, left[n], sum(map(len, found[n])))
@@ -508,6 +547,8 @@ class Transaction:
         Cost: one round trip.
         """
         writes.check_size(limits, self._store.capabilities.max_commit_bytes)
+        if self.held is not None and self.held.failure is not None:
+            self.check_held()
         snapshot = self.snapshot or self._store.last_snapshot()
         oldest = self.read_set.oldest()
         if oldest is not None and oldest < snapshot.version:
@@ -537,9 +578,11 @@ class Transaction:
             saw(self._store.place, Snapshot(snapshot.incarnation, committed.version))
             self.sent = None
             raise
-        except ConflictError:  # with what is newer than the snapshot, which the next one shall have
+        except ConflictError as conflict:  # with what is newer than the snapshot, which the next one shall have
             saw(self._store.place, self._store.last_snapshot())
             self.sent = None
+            if isinstance(conflict, SnapshotTooOldError):
+                raise_explained(conflict, self.held, self._store)
             raise
         except TransactionTooLargeError as refused:
             self.sent = None

@@ -31,7 +31,7 @@ from rome.errors import (
     StoreUnavailableError,
     URLError,
 )
-from rome.store.lmdb import LmdbStore, environment, files, fork, reaper
+from rome.store.lmdb import LmdbStore, environment, files, fork
 from rome.store.location import Location
 from rome.store.spi import CommitRequest, Get, Reserve, Retention, Store
 from rome.testing.harness import RowWrite, SnapshotClient, put
@@ -199,7 +199,7 @@ class TestProcesses:
     def test_forgotten_snapshot_is_ended_and_stops_holding_pages(
         self, connect: Connect, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(reaper, "PERIOD_S", 0.01)
+        monkeypatch.setattr(fork, "PERIOD_S", 0.01)
         forgetful, writer = connect(), connect()
         writer.store.set_retention(AT_ONCE)
         writer.write(put(b"a", MEGABYTE))

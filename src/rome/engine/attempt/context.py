@@ -28,6 +28,7 @@ class ConnectionContext:
 
     def __init__(self, store: Store, options: Options) -> None:
         self.store = store
+        store.max_transaction_s = options.max_transaction_seconds
         self.options = options
         self.workspace = Workspace(schemas.newest(store.last_snapshot().incarnation) or SchemaVersion.empty())
         self.isolation: Isolation = options.isolation

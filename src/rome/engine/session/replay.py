@@ -103,7 +103,7 @@ class Replay:
             except (ConflictError, CommitAbortedError) as conflict:
                 self._note(conflict, current)
                 context.stats.conflicts += isinstance(conflict, ConflictError)
-                if number > max_replays:
+                if number > max_replays or not conflict.retryable:
                     tell(conflict, current)
                     self._give_up(conflict)
                     raise
@@ -141,6 +141,9 @@ class Replay:
                         self._claim_rows(current, operation)
                     elif statement.for_update:
                         self._claim_rows(current, operation)
+                held = current.transaction.held
+                if held is not None and held.failure is not None:
+                    current.transaction.check_held()
                 return self._statements.run(current, operation, isolation)
             except CatalogMoved as moved:
                 current.take_newer(moved)
@@ -312,7 +315,8 @@ class Replay:
             before = self.state
             assert type(before) is Attempt
             self._note(conflict, before)
-            if not before.may_be_replayed():
+            took_too_long = before.number > 1 and not conflict.retryable  # even without the application's own time
+            if took_too_long or not before.may_be_replayed():
                 tell(conflict, before)
                 self._give_up(conflict)
                 raise conflict

@@ -5,10 +5,9 @@ snapshots, so superseded versions are not stored separately: LMDB keeps the page
 To validate what a commit has read, the file also holds a log of changes, ordered by key.
 
     files.py        opens a file once per process; makes and deletes files
-    fork.py         the files that are open, and what a fork means for them
+    fork.py         the files that are open, what a fork means for them, and the end of snapshots that are too old
     environment.py  one open file
     pin.py          one connection's snapshot of it
-    reaper.py       ends snapshots that are older than the retention
     ordered.py      ordered maps in the file, with keys of any length
     state.py        what the file says about itself: version, floor, retention
     read.py         answers requests in a transaction

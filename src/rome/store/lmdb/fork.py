@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import os
 from threading import Lock
+from typing import Final
 
+from rome.store.keeper import KEEPER
 from rome.store.lmdb.environment import Environment
-from rome.store.lmdb.reaper import Reaper
+from rome.store.periodic import PeriodicThread
+
+PERIOD_S: Final = 1.0
 
 
 class OpenedFiles:
@@ -33,6 +37,11 @@ OPENED = OpenedFiles()
 def _reap() -> bool:
     """End snapshots that have become too old; returns whether there are others.
 
+    A read transaction keeps every page that was superseded since it began: one forgotten connection would make the file
+    grow without bound, and only its own process can end it. So each process that has a snapshot has a thread that looks
+    every PERIOD_S. (To look whenever another connection of the process reads or commits would miss a process with an
+    idle transaction and nothing else to do, which is how long transactions come about.)
+
     It never waits, since `watch` may wait for the reaper while holding a pin's lock, and a holder of OPENED's lock for
     that pin.
     """
@@ -45,6 +54,7 @@ def _reap() -> bool:
 
 
 def _before_fork() -> None:
+    KEEPER.stop()  # it may be waiting for a lock that is taken here
     OPENED.lock.acquire()
     for environment in OPENED.by_path.values():
         for pin in environment.pins:
@@ -66,5 +76,5 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-reaper = Reaper(_reap)
+reaper = PeriodicThread("rome-lmdb-reaper", _reap, lambda: PERIOD_S)
 """Created after the hooks above, so that its thread is stopped before they take the locks."""

@@ -108,6 +108,7 @@ class OrderedStore(Store):
         self._engine = self.engine(location)
         self._forgetting = trimming.Forgetting(self._layout)
         self._head: Head | None = None
+        self._retention = Retention()
         self._hints = Hints()
         self._closed = False
         self._snapshot: Snapshot | None = None
@@ -338,8 +339,7 @@ class OrderedStore(Store):
         return replace(usage, used_bytes=self._driver.used_bytes())
 
     def known_retention(self) -> Retention:
-        head = self._head
-        return Retention() if head is None else head.retention
+        return self._retention
 
     def pin(self, ticket: bytes, snapshot: Snapshot, lease_s: float, *, owner: str, age_s: float) -> Version:
         head = self._known_head()
@@ -724,7 +724,7 @@ class OrderedStore(Store):
     def _keep(self, head: Head) -> Head:
         if self._head is None or self._head.incarnation != head.incarnation:
             self._hints = hints_of(self._engine, head.incarnation)
-        self._head = head
+        self._head, self._retention = head, head.retention
         self._heard_of(Snapshot(head.incarnation, head.version))
         return head
 
