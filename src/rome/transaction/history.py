@@ -15,9 +15,9 @@ ALWAYS_AGAIN_S = 1.0
 def raise_explained(error: ConflictError, held: HeldSnapshot | None, store: Store) -> NoReturn:
     """Raise the error of a transaction whose snapshot a store has refused, in the transaction's terms.
 
-    If the snapshot is too old, and has been open for longer than the database keeps history, the same work would take as long
-    again: the error is a TransactionTooLongError, which is not retryable. It is retryable if the history was discarded
-    earlier than that, or if the process was paused, or could not reach the store to have it kept.
+    If it is too old, and the transaction has been open for longer than the database keeps history, the same work would
+    take as long again: the error is a TransactionTooLongError, which is not retryable. It is retryable if the history
+    was discarded earlier than that, or if the process was paused, or could not reach the store to have it kept.
 
     Cost: one round trip for a snapshot that is too old.
     """
