@@ -7,6 +7,7 @@ travels beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from rome.catalog.schema import Index, Table
@@ -15,6 +16,8 @@ from rome.codec.rows import decode_alike, decode_record, encode_record
 from rome.codec.values import SqlValue
 from rome.errors import CorruptRecordError
 from rome.store.spi import Row
+
+_record = attrgetter("record")
 
 
 def row_key(table: Table, rowid: int, values: Sequence[SqlValue]) -> bytes:
@@ -57,15 +60,19 @@ def decode_rows(table: Table, records: Sequence[bytes]) -> list[tuple[int, tuple
     return [(values[1], (*values[2:after], values[1], *values[after:])) for values in found]
 
 
-def records_of(table: Table, rows: Sequence[Row]) -> Sequence[tuple[SqlValue, ...]]:
+def records_of(table: Table, rows: Sequence[Row]) -> list[tuple[Any, ...]]:
     """Of each stored row a layout, the rowid, and the values of all columns but the rowid's alias, in order.
 
     Raises:
         CorruptRecordError: see decode_row.
     """
-    found = _decode_whole(table, [row.record for row in rows])
-    if found is not None:
-        return found
+    if not rows:
+        return []
+    values = table.whole_layouts.get(table.layout)
+    if values is not None:
+        found = decode_alike(map(_record, rows), table.layout, values)
+        if found is not None:
+            return found
     return [as_record(table, *decode_row(table, row.key, row.record)) for row in rows]
 
 
@@ -73,6 +80,16 @@ def as_record(table: Table, rowid: int, values: Sequence[SqlValue]) -> tuple[Sql
     """A layout, the rowid, and the values of all columns but the rowid's alias."""
     alias = table.rowid_alias
     return table.layout, rowid, *(values if alias is None else (*values[:alias], *values[alias + 1 :]))
+
+
+def place_in_record(table: Table, position: int) -> int:
+    """Where `records_of` has a column's value."""
+    alias = table.rowid_alias
+    if alias is None:
+        return position + 2
+    if position == alias:
+        return 1
+    return position + 2 if position < alias else position + 1
 
 
 def _decode_whole(table: Table, records: Sequence[bytes]) -> list[tuple[Any, ...]] | None:

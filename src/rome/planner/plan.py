@@ -119,13 +119,15 @@ class DirectPlan(ABC):
 
     Attributes:
         compared: an index of all the columns in WHERE. No store has it; it only defines a key.
-        pick: makes a row of the result from a stored row's values.
+        pick, pick_from_record: make a row of the result from a stored row's values, or from its record
+            (rome.catalog.rows.records_of).
         by_rowid: whether several rows are shown in rowid order; otherwise their order is not known.
     """
 
     table: Table
     compared: Index
     pick: Callable[[Values], tuple[SqlValue, ...]]
+    pick_from_record: Callable[[Values], tuple[SqlValue, ...]]
     by_rowid: bool
 
     @abstractmethod

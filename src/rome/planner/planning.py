@@ -21,8 +21,9 @@ from sqlglot.errors import SqlglotError
 
 from rome.catalog.schema import ROWID, Catalog, Table
 from rome.codec.values import SqlValue
-from rome.planner.access.bounds import MAX_WAVE_KEYS, Inputs, PointRead, fetches, whole
+from rome.planner.access.bounds import MAX_WAVE_KEYS, Inputs, fetches, whole
 from rome.planner.access.order import Step, order
+from rome.planner.access.points import KeyedRead, PointRead
 from rome.planner.algebra.predicates import FixedValue, Operand, SlotValue, columns_of
 from rome.planner.algebra.query import QueryReader, ViewText
 from rome.planner.algebra.tree import set_contexts
@@ -169,6 +170,11 @@ class StatementPlan(FetchPlan):
             for step in template.steps
             if step.choice is not None and (point := PointRead.of(step.choice.accesses, slots)) is not None
         }
+        self._keyed = {
+            step: keyed
+            for step in template.steps
+            if step.choice is not None and (keyed := KeyedRead.of(step.choice.accesses, slots)) is not None
+        }
         simple = not (template.missed or probe or any(step.instead or step.later for step in template.steps))
         self.reads_points = bool(simple and template.steps and len(self._points) == len(template.steps))
         alone = template.steps[0] if simple and len(template.steps) == 1 else None
@@ -269,10 +275,12 @@ class StatementPlan(FetchPlan):
                 return [many.fetch]
             assert step.later is not None
             return fetches(table, step.later.accesses, inputs)
+        join = self._keyed.get(step)
+        found = None if join is None else join.fetches(inputs)
         if point is not None:
             only = point.fetch(inputs.parameters)
             found = [] if only is None else [only]
-        else:
+        elif found is None:
             found = [whole(table)] if step.choice is None else fetches(table, step.choice.accesses, inputs)
         if (step.instead or step.later) and len(found) == 1 and not found[0].keys:
             ways = [way for choice in step.instead for way in fetches(table, choice.accesses, inputs)]

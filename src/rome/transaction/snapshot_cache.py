@@ -27,11 +27,6 @@ class Covered(Struct, frozen=True, gc=False):
     listed: Sequence[bytes] = ()
     block: RowBlock | None = None
 
-    @property
-    def keys(self) -> Sequence[bytes]:
-        """The keys, in order; the same list each time."""
-        return self.listed if self.block is None else self.block.keys()
-
 
 class SnapshotCache(Struct, eq=False):
     """Rows and ranges of one snapshot.
@@ -45,6 +40,7 @@ class SnapshotCache(Struct, eq=False):
         ranges: by table and index: the starts, to search in, and the ranges.
         whole: by table that was read whole: the range that is all of it.
         sizes: how many entries a range has, where the store was asked.
+        has_blocks: whether some range has come as a block.
 
     The rows of large ranges are in blocks at first, since most are not asked for by their keys.
     """
@@ -53,6 +49,7 @@ class SnapshotCache(Struct, eq=False):
     ranges: dict[tuple[int, int], tuple[list[bytes], list[Covered]]] = {}
     whole: dict[int, Covered] = {}
     sizes: dict[Count, int] = {}
+    has_blocks: bool = False
     _blocks: dict[int, list[RowBlock]] = {}
     """By table: the blocks whose rows are not in `rows` yet."""
 
@@ -80,24 +77,15 @@ class SnapshotCache(Struct, eq=False):
 
         These rows are in `rows` from then on.
         """
-        found = self._covered(table_id, index_id, start, stop)
+        found = self.covered(table_id, index_id, start, stop)
         if found is None:
             return None
         if self._blocks:
             self._settle(table_id)
-        return found.keys
+        return found.listed if found.block is None else found.block.keys()
 
-    def covers(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> bool:
-        """Whether all of a range was read."""
-        return self._covered(table_id, index_id, start, stop) is not None
-
-    def block(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> RowBlock | None:
-        """The rows in a range that contains this one, if they came as a block; else None."""
-        found = self._covered(table_id, index_id, start, stop)
-        return None if found is None else found.block
-
-    def _covered(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> Covered | None:
-        """A range that contains this one."""
+    def covered(self, table_id: int, index_id: int, start: bytes, stop: bytes) -> Covered | None:
+        """A range that contains this one; None if some of the range was not read."""
         if table_id in self.whole:
             return self.whole[table_id]
         found = self.ranges.get((table_id, index_id))
@@ -148,6 +136,7 @@ class SnapshotCache(Struct, eq=False):
         while last < len(ranges) and ranges[last].stop <= stop:
             last += 1
         if covered.block is not None:
+            self.has_blocks = True
             self._blocks.setdefault(table_id, []).append(covered.block)
         starts[first:last], ranges[first:last] = [start], [covered]
         if index_id == ORDER_INDEX and bounds == EVERYTHING:

@@ -79,6 +79,9 @@ class ReadRequest(Struct, frozen=True, gc=False):
     most: int | None = None
 
 
+_record = attrgetter("record")
+
+
 def merged(wants: Iterable[ReadRequest]) -> list[ReadRequest]:
     """The same keys and ranges, each once and complete, in one request for each index and kind of validation."""
     groups: dict[tuple[int, int, Validation], tuple[dict[bytes, None], dict[Bounds, None]]] = {}
@@ -400,7 +403,7 @@ class Transaction:
 
     def _take(self, rows: Sequence[Row], scan: Scan | None) -> None:
         """Note rows that were read, and take memory for them."""
-        size = record_bytes(rows)
+        size = rows.record_bytes if isinstance(rows, RowBlock) else sum(map(len, map(_record, rows)))
         self.rows_read += len(rows)
         self.bytes_read += size
         self.budget.take(len(rows), size, scan)
@@ -416,7 +419,7 @@ class Transaction:
                 if not cache.knows(table_id, key):
                     keys.setdefault(table_id, {})[key] = None
             for bounds in want.ranges:
-                if not cache.covers(table_id, index_id, *bounds):
+                if cache.covered(table_id, index_id, *bounds) is None:
                     scan = Scan(table_id, index_id, *bounds, want.most)
                     if index_id == ORDER_INDEX and bounds == EVERYTHING and want.most is None:
                         scan = self._unless_known(scan)
@@ -442,7 +445,13 @@ class Transaction:
         """The rows of a request that was read. For a range it may return rows outside of the range, too."""
         keys: Collection[bytes]
         if not want.keys and len(want.ranges) == 1:
-            keys = self.cache.covering(want.table_id, want.index_id, *want.ranges[0]) or ()
+            found = self.cache.covered(want.table_id, want.index_id, *want.ranges[0])
+            if found is None:
+                return []
+            if self.cache.has_blocks:
+                keys = self.cache.covering(want.table_id, want.index_id, *want.ranges[0]) or ()
+            else:
+                keys = found.listed
         else:
             keys = dict.fromkeys(want.keys)
             for start, stop in want.ranges:
@@ -453,7 +462,8 @@ class Transaction:
         """The rows of a request that was read, if they are the many of one range; else None. See `rows`."""
         if want.keys or len(want.ranges) != 1:
             return None
-        return self.cache.block(want.table_id, want.index_id, *want.ranges[0])
+        found = self.cache.covered(want.table_id, want.index_id, *want.ranges[0])
+        return None if found is None else found.block
 
     def check_request(self, want: ReadRequest) -> None:
         """Enter a want that was read into the read set, as far as its `check` says."""

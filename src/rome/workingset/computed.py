@@ -13,7 +13,7 @@ from rome.sql.create_table import CreateTable
 from rome.workingset.blank import idle_columns
 from rome.workingset.functions import add_regexp
 from rome.workingset.sqlite_errors import not_unicode, translate
-from rome.workingset.tables import TableStatements
+from rome.workingset.tables import statements_of
 
 
 class ComputedKeys:
@@ -26,7 +26,7 @@ class ComputedKeys:
 
     def __init__(self, table: Table) -> None:
         self._indexes = table.computed
-        self._statements = TableStatements(table)
+        self._statements = statements_of(table)
         self._connection = apsw.Connection(":memory:")
         add_regexp(self._connection)
         self._connection.execute("PRAGMA ignore_check_constraints=ON")  # a row may be older than a constraint

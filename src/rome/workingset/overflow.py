@@ -17,7 +17,7 @@ from rome.codec.values import SqlValue
 from rome.workingset.interruption import Interruption
 from rome.workingset.lookups import Lookup
 from rome.workingset.sqlite_errors import not_unicode, translate
-from rome.workingset.tables import TableStatements
+from rome.workingset.tables import statements_of
 
 SqlRow = tuple[SqlValue, ...]
 
@@ -50,7 +50,7 @@ class Overflow:
         Raises:
             rome.errors.Error: SQLite refuses one, or the disk is full.
         """
-        statements = TableStatements(table)
+        statements = statements_of(table)
         sql = statements.insert.replace("INSERT", "INSERT OR IGNORE", 1)
         try:
             for chunk in rows:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
+from weakref import WeakValueDictionary
 
 from rome.catalog.reflected_table import quote
 from rome.catalog.rows import row_key
@@ -14,7 +16,7 @@ from rome.workingset.contents import Identity
 
 
 class TableStatements:
-    """The texts for one table; made once per table and catalog.
+    """The texts for one table, each made when it is first needed; `statements_of` makes them once for a table.
 
     A row is inserted as its rowid (0 for WITHOUT ROWID) and its values in column order, None for generated columns. It
     is read in the same form, its rowid with a statement of its own.
@@ -30,7 +32,7 @@ class TableStatements:
         self._exists: dict[tuple[int, ...], str] = {}
         self.has_generated = len(self._stored) < len(table.columns)
         self.idle_columns = idle_columns(table, (index for index in table.indexes if index.unique))
-        name = quote(table.name)
+        name = self._name = quote(table.name)
         names = [quote(table.columns[i].name) for i in self._stored]
         self._rowid = self._rowid_name()
         explicit = table.rowid_alias is None and not table.without_rowid
@@ -39,20 +41,53 @@ class TableStatements:
         self.binds_values = not (explicit or self.has_generated)
         self._into = f"INSERT INTO main.{name} ({', '.join(targets)})"
         self.insert = f"{self._into} VALUES ({', '.join('?' * len(targets))})"
-        outputs = ["NULL" if column.generated else quote(column.name) for column in table.columns]
-        # Without the rowid, since a table may have as many columns as a result set.
-        select = f"SELECT {', '.join(outputs)} FROM main.{name}"
-        in_order = "" if table.without_rowid else f" ORDER BY {self._rowid}"
-        self.select_all = f"{select}{in_order}"
-        self.select_rowids = f"SELECT {self._rowid or 0} FROM main.{name}{in_order}"
+
+    @cached_property
+    def _select(self) -> str:
+        """Without the rowid, since a table may have as many columns as a result set."""
+        outputs = ["NULL" if column.generated else quote(column.name) for column in self.table.columns]
+        return f"SELECT {', '.join(outputs)} FROM main.{self._name}"
+
+    @property
+    def _in_order(self) -> str:
+        return "" if self.table.without_rowid else f" ORDER BY {self._rowid}"
+
+    @cached_property
+    def _where_key(self) -> str:
+        table = self.table
         if table.without_rowid:
-            keys = " AND ".join(f"{quote(table.columns[i].name)} = ?" for i in table.key.columns)
-        else:
-            keys = f"{self._rowid} = ?"
-        self.select_one = f"{select} WHERE {keys}"
-        self.delete_one = f"DELETE FROM main.{name} WHERE {keys}"
-        self.move = f"UPDATE main.{name} SET {self._rowid} = ? WHERE {self._rowid} = ?"
-        self.max_rowid = f"SELECT max({self._rowid}) FROM main.{name}"
+            return " AND ".join(f"{quote(table.columns[i].name)} = ?" for i in table.key.columns)
+        return f"{self._rowid} = ?"
+
+    @cached_property
+    def select_all(self) -> str:
+        """All rows, in rowid order."""
+        return f"{self._select}{self._in_order}"
+
+    @cached_property
+    def select_rowids(self) -> str:
+        """The rowids of `select_all`."""
+        return f"SELECT {self._rowid or 0} FROM main.{self._name}{self._in_order}"
+
+    @cached_property
+    def select_one(self) -> str:
+        """The row that `where` names."""
+        return f"{self._select} WHERE {self._where_key}"
+
+    @cached_property
+    def delete_one(self) -> str:
+        """Deletes the row that `where` names."""
+        return f"DELETE FROM main.{self._name} WHERE {self._where_key}"
+
+    @cached_property
+    def move(self) -> str:
+        """Gives a row another rowid."""
+        return f"UPDATE main.{self._name} SET {self._rowid} = ? WHERE {self._rowid} = ?"
+
+    @cached_property
+    def max_rowid(self) -> str:
+        """The greatest rowid."""
+        return f"SELECT max({self._rowid}) FROM main.{self._name}"
 
     def insert_from(self, function: str) -> str:
         """An INSERT of what a function of rows returns, whose argument is the parameter. See BlockLoader."""
@@ -108,3 +143,15 @@ class TableStatements:
         if self.table.without_rowid:
             return tuple(values[i] for i in self.table.key.columns)
         return (rowid,)
+
+
+_made: WeakValueDictionary[int, TableStatements] = WeakValueDictionary()
+"""By the id() of the table, which lives as long as its statements do."""
+
+
+def statements_of(table: Table) -> TableStatements:
+    """The texts for a table, which all connections of the process share."""
+    found = _made.get(id(table))
+    if found is None:
+        found = _made[id(table)] = TableStatements(table)
+    return found

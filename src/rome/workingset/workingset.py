@@ -28,7 +28,7 @@ from rome.workingset.interruption import Interruption
 from rome.workingset.lookups import Lookup
 from rome.workingset.overflow import SqlRow, walk
 from rome.workingset.sqlite_errors import not_unicode, translate
-from rome.workingset.tables import TableStatements
+from rome.workingset.tables import TableStatements, statements_of
 
 _key, _rowid, _values = attrgetter("key"), attrgetter("rowid"), attrgetter("values")
 _pair = attrgetter("rowid", "values")
@@ -235,7 +235,7 @@ class WorkingSet:
         """The texts for a table, made when they are first needed."""
         found = self._statements.get(table.id)
         if found is None or found[0] is not table:
-            found = self._statements[table.id] = (table, TableStatements(table))
+            found = self._statements[table.id] = (table, statements_of(table))
         return found[1]
 
     def computed_keys(self, table: Table, rowid: int, values: Sequence[SqlValue]) -> Iterator[tuple[Index, SqlRow]]:
@@ -452,7 +452,7 @@ class WorkingSet:
         self.enforce_foreign_keys(False)
         rows = self.all_rows(old)
         last_rowid = self.connection.last_insert_rowid()
-        insert = TableStatements(new)
+        insert = statements_of(new)
         try:
             self.connection.execute(f"DROP TABLE main.{quote(old.name)}")
             for statement in statements:

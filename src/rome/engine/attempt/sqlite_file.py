@@ -25,7 +25,7 @@ from rome.store.spi import BEYOND, ORDER_INDEX
 from rome.transaction.read_set import Validation
 from rome.workingset.blank import left_blank
 from rome.workingset.sqlite_errors import translate
-from rome.workingset.tables import TableStatements
+from rome.workingset.tables import statements_of
 
 Equip = Callable[[apsw.Connection], None]
 """Defines on a connection the functions that generated columns, CHECK and indexes of the schema may call."""
@@ -98,7 +98,7 @@ def fill(current: Attempt, connection: apsw.Connection, equip: Equip) -> None:
 
 
 def _fill_table(reader: Reader, connection: apsw.Connection, table: Table) -> None:
-    statements = TableStatements(table)
+    statements = statements_of(table)
     blank = statements.idle_columns  # SQLite's VACUUM computes none of them: one may fail for a row
     with left_blank(connection, table, blank) if blank else nullcontext():
         for chunk in reader.transaction.chunks(table.id, ORDER_INDEX, b"", BEYOND):

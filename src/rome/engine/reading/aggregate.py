@@ -54,9 +54,9 @@ def answer(reader: Reader, questions: Sequence[AggregateRequest], check: Validat
 
 
 def _are_read(reader: Reader, questions: Sequence[AggregateRequest]) -> bool:
-    covers = reader.transaction.cache.covers
+    covered = reader.transaction.cache.covered
     return all(
-        covers(question.table.id, question.path.id, start, stop)
+        covered(question.table.id, question.path.id, start, stop) is not None
         for question in questions
         for start, stop in question.ranges
     )

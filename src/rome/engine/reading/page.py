@@ -22,12 +22,12 @@ def pages(reader: Reader, fetch: Fetch) -> bool:
     Not where the transaction changed the table, or has the rows already; nor where WHERE may say something else when it
     is asked again, for all that the plan knows of its functions.
     """
-    page, covers = fetch.page, reader.transaction.cache.covers
+    page, covered = fetch.page, reader.transaction.cache.covered
     if page is None or not page.ranges or not reader.is_unchanged(fetch.table):
         return False
     if any(name in page.probe.lower() for name in reader.working_set.fickle):
         return False
-    return not all(covers(fetch.table.id, page.path.id, *bounds) for bounds in page.ranges)
+    return any(covered(fetch.table.id, page.path.id, *bounds) is None for bounds in page.ranges)
 
 
 def read_page(

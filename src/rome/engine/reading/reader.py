@@ -198,7 +198,7 @@ class Reader:
         try:
             for want in wants:
                 if want.table_id < self.first_new_table and (table := tables.get(want.table_id)) is not None:
-                    block = self.transaction.block(want)
+                    block = self.transaction.block(want) if self.transaction.cache.has_blocks else None
                     new = None if block is None else self.working_set.hydrate_block(table, block)
                     came += self.working_set.hydrate(table, self.stored(table, want)) if new is None else new
         except InternalError as error:
@@ -215,6 +215,10 @@ class Reader:
                 if any(row.key not in keys for row in self.transaction.rows(want)):
                     return True
         return False
+
+    def keeps_decoded(self, table_id: int) -> bool:
+        """Whether rows of the table have been decoded, or are kept so from one transaction to the next."""
+        return table_id in self._decoded or table_id in self.transaction.references
 
     def stored(self, table: Table, want: ReadRequest) -> list[Stored]:
         """The stored rows of a request that was read, decoded."""

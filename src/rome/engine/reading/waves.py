@@ -165,7 +165,7 @@ class _BlockValues(Sequence[Values]):
 
 def _seen(reader: Reader, table: Table, request: ReadRequest) -> Sequence[Values]:
     """Return the rows that key the next wave: the stored rows, and every row that this transaction has written."""
-    block = reader.transaction.block(request)
+    block = reader.transaction.block(request) if reader.transaction.cache.has_blocks else None
     if block is not None and reader.is_unchanged(table):
         return _BlockValues(table, block)
     new = table.id >= reader.first_new_table

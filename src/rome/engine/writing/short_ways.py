@@ -115,7 +115,8 @@ def _is_free(reader: Reader, unique: list[ReadRequest]) -> bool:
             if cache.row(request.table_id, key) is not None:
                 return False
         for start, stop in request.ranges:
-            if cache.covering(request.table_id, request.index_id, start, stop):
+            found = cache.covered(request.table_id, request.index_id, start, stop)
+            if found is not None and (found.listed or found.block):
                 return False
     return True
 
@@ -133,6 +134,7 @@ def _are_there(reader: Reader, parents: list[ReadRequest]) -> bool:
         for bounds in request.ranges:  # a range that contains this one may have rows with other keys
             if not cache.has_range(request.table_id, request.index_id, bounds):
                 return False
-            if not cache.covering(request.table_id, request.index_id, *bounds):
+            found = cache.covered(request.table_id, request.index_id, *bounds)
+            if found is None or not (found.listed or found.block):
                 return False
     return True

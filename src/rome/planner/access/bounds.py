@@ -17,7 +17,7 @@ from rome.codec.values import SqlValue
 from rome.errors import DataError
 from rome.planner.access.access import Access, Limit, Term
 from rome.planner.algebra.predicates import FixedValue, InList, Leaf, Operand
-from rome.planner.parse.affinity import UNCERTAIN, Conversion, Uncertain, as_is, to_numeric, to_text
+from rome.planner.parse.affinity import UNCERTAIN, Uncertain
 from rome.planner.parse.canonical import Constant, Constants, Slot
 from rome.planner.plan import Fetch, Values
 from rome.store.spi import BEYOND, Bounds
@@ -63,93 +63,6 @@ class Inputs:
         if isinstance(slot, Constants):
             return [_certain(value) for value in slot.values]
         return self.parameters[slot.start : slot.stop]
-
-
-class PointRead:
-    """A fast path for the common case that the columns of one path equal single constants.
-
-    Cost: 2 µs and the encoding of the key, a tenth of the general way.
-    """
-
-    __slots__ = ("_parts", "_table", "finds_one", "path")
-
-    def __init__(self, access: Access, slots: Sequence[Slot]) -> None:
-        self._table, self.path = access.table, access.path
-        whole_key = len(access.terms) == len(access.path.columns) and access.path.id == access.table.key.id
-        self.finds_one = whole_key and not any(term.null_safe for term in access.terms)  # NULL is not unique
-        self._parts = [_single(term, slots) for term in access.terms]
-
-    @classmethod
-    def of(cls, accesses: Sequence[Access], slots: Sequence[Slot]) -> PointRead | None:
-        """The fast path for these accesses; None if they are not that simple."""
-        if len(accesses) != 1 or accesses[0].limits:
-            return None
-        single = all(isinstance(term.supplier, InList) and term.supplier.is_single for term in accesses[0].terms)
-        return cls(accesses[0], slots) if single else None
-
-    def finds(self, compared: Index) -> bool:
-        """Whether the rows that it finds are those that have one key in an index of these columns."""
-        width = len(self._parts)
-        mine = zip(self.path.columns[:width], self.path.collations[:width], strict=True)
-        return width == len(compared.columns) and {*mine} == {*zip(compared.columns, compared.collations, strict=True)}
-
-    def fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
-        """What to read; None if no row can match."""
-        try:
-            key = self.key(parameters)
-        except (UncertainValue, DataError):
-            return whole(self._table)
-        if key is None:
-            return None
-        if self.finds_one:
-            return Fetch(self._table, self.path, (key,), ())
-        return Fetch(self._table, self.path, (), ((key, key + BEYOND),))
-
-    def key(self, parameters: Sequence[SqlValue]) -> bytes | None:
-        """The key of the constants; None if one is NULL that must not be.
-
-        Raises:
-            UncertainValue, DataError: no key can be made of a value.
-        """
-        values: list[SqlValue] = []
-        for position, value, kept, conversions, null_safe in self._parts:
-            if position is not None:
-                value = parameters[position] if position < len(parameters) else None
-            if type(value) not in kept:
-                for conversion in conversions:
-                    if value is not UNCERTAIN:
-                        value = conversion(value)
-            if value is UNCERTAIN:
-                raise UncertainValue
-            if value is None and not null_safe:
-                return None
-            values.append(value)
-        return encode_key(values, self.path.collations)
-
-
-_Part = tuple[int | None, SqlValue | Uncertain, frozenset[type], tuple[Conversion, ...], bool]
-
-
-def _single(term: Term, slots: Sequence[Slot]) -> _Part:
-    """A parameter's position or a literal; the types of which all conversions leave a value as it is; the conversions;
-    and whether NULL is a value."""
-    assert isinstance(term.supplier, InList)
-    operand = term.supplier.rows[0][term.places[0]]
-    slot = Constant(operand.value) if isinstance(operand, FixedValue) else slots[operand.slot]
-    kept = _TYPES.intersection(*(_KEPT.get(conversion, frozenset()) for conversion in term.conversions))
-    if isinstance(slot, int):
-        return slot, None, kept, term.conversions, term.null_safe
-    assert isinstance(slot, Constant)
-    return None, slot.value, kept, term.conversions, term.null_safe
-
-
-_TYPES: frozenset[type] = frozenset({int, float, str, bytes, type(None)})
-_KEPT: dict[Conversion, frozenset[type]] = {
-    as_is: _TYPES,
-    to_text: _TYPES - {int, float},
-    to_numeric: _TYPES - {str},
-}
-"""The types whose values a conversion leaves as they are."""
 
 
 def fetches(table: Table, accesses: Iterable[Access], inputs: Inputs) -> list[Fetch]:

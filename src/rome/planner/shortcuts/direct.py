@@ -13,11 +13,13 @@ from operator import itemgetter
 
 from sqlglot import exp
 
+from rome.catalog.rows import place_in_record
 from rome.catalog.schema import ROWID, Index
 from rome.codec.values import SqlValue
 from rome.errors import DataError
 from rome.planner.access.access import Access, exact
-from rome.planner.access.bounds import WHOLE, Inputs, PointRead, UncertainValue
+from rome.planner.access.bounds import WHOLE, Inputs, UncertainValue
+from rome.planner.access.points import PointRead
 from rome.planner.algebra.conjuncts import operand_of, position_of
 from rome.planner.algebra.predicates import InList, Leaf, Operand
 from rome.planner.algebra.query import QueryReader
@@ -127,6 +129,7 @@ class BoundDirectRead(DirectPlan):
     def __init__(self, read: DirectRead, point: PointRead | None, slots: Sequence[Slot]) -> None:
         self.table, self.compared, self.by_rowid = read.compared.table, read.compared.path, read.by_rowid
         self.pick = _picker(read.shown)
+        self.pick_from_record = _picker([place_in_record(self.table, position) for position in read.shown])
         self._limit, self._offset, self._slots = read.limit, read.offset, slots
         self._point = point
         self._where = None if read.is_whole else PointRead(read.compared, slots)
