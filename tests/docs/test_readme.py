@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,14 @@ def test_commands_are_targets_of_the_makefile() -> None:
     named = set(re.findall(r"\bmake ([a-z-]+)", README))
     assert {"demo", "test"} <= named
     assert named <= targets
+
+
+def test_extras_are_those_of_the_package() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"].keys()
+    listed = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "start.md").read_text(), re.MULTILINE))
+    assert listed == extras - {"site", "test", "testing"}  # those are for work on Rome
+    named = re.findall(r"\.\[([\w,]+)\]", README) + re.findall(r"further extras: ([\w, ]+)", README)
+    assert {name.strip() for names in named for name in names.split(",")} <= extras
 
 
 def test_it_fits_on_one_screen() -> None:
