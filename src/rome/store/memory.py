@@ -41,6 +41,7 @@ from rome.store.pins import Pins, StoredPin
 from rome.store.spi import (
     CATALOG_TABLE,
     MAX_NUMBER,
+    MAX_TOLD_ROWS,
     ORDER_INDEX,
     UNCHANGED,
     Answer,
@@ -381,7 +382,7 @@ class _Database:
         self._places = queue.places
 
     def usage(self, recent: int) -> StoreUsage:
-        now, ids = clock(), {id(table.rows): table_id for table_id, table in self.tables.items()}
+        now = clock()
         ages = [now - commit.time for commit in (*islice(self._past, 1), *islice(reversed(self._past), 1))]
         return StoreUsage(
             version=self.version,
@@ -393,15 +394,18 @@ class _Database:
             queue=[place.claims for place in CommitQueue(self._places, now).places],
             sequences=dict(self.sequences),
             pins=self.pins().shown(),
-            recent=[
-                RecentCommit(
-                    commit.version,
-                    now - commit.time,
-                    [(ids[id(history)], key) for _, history, key in commit.touched if id(history) in ids],
-                )
-                for commit in islice(reversed(self._past), recent)
-            ],
+            recent=list(self._recent(recent, now)),
         )
+
+    def _recent(self, most: int, now: float) -> Iterator[RecentCommit]:
+        ids = {id(table.rows): table_id for table_id, table in self.tables.items()}
+        room = MAX_TOLD_ROWS
+        for commit in islice(reversed(self._past), most):
+            if room <= 0:
+                break
+            rows = [(ids[id(history)], key) for _, history, key in commit.touched if id(history) in ids]
+            room -= len(rows)
+            yield RecentCommit(commit.version, now - commit.time, rows)
 
     def pin(self, ticket: bytes, snapshot: Snapshot, lease_s: float, *, owner: str, age_s: float) -> Version:
         self.check_snapshot(snapshot)

@@ -52,6 +52,9 @@ BEYOND = b"\xff"
 Bounds = tuple[bytes, bytes]
 """A range of an index, (start, stop): the start is included, the stop is not."""
 
+MAX_TOLD_ROWS = 5_000
+"""About how many rows Store.usage names."""
+
 MAX_COMMIT_ROWS = 10_000
 MAX_COMMIT_BYTES = 16 * 1024 * 1024
 
@@ -550,7 +553,8 @@ class Store(ABC):
         """What the database takes, as of now. It changes nothing, and no snapshot begins or ends.
 
         Args:
-            recent: about how many of the newest commits to tell of; fewer if the history has fewer.
+            recent: about how many of the newest commits to tell of; fewer if the history has fewer, or if they have
+                written more than MAX_TOLD_ROWS together.
 
         Raises:
             NotSupportedError: this store does not count.

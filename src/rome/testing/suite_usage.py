@@ -10,7 +10,7 @@ from secrets import token_bytes
 import pytest
 
 from rome.errors import NotSupportedError
-from rome.store.spi import Claim, Drop, Get, Reserve, Retention
+from rome.store.spi import MAX_TOLD_ROWS, Claim, Drop, Get, Reserve, Retention
 from rome.testing.harness import UNREAD, Connect, SnapshotClient, StoreUnderTest, change_catalog, delete, enter, put
 
 LONG = b"long" * 200
@@ -133,6 +133,14 @@ class TestUsage:
         assert len(usage.recent) == 1
         rows = usage.recent[0].rows
         assert rows is None or len(set(rows)) == len(rows) == 450
+
+    def test_many_large_commits_are_not_all_told(self, client: SnapshotClient) -> None:
+        for first in range(0, 12_000, 3_000):
+            client.write(*(put(b"%05d" % n, was=UNREAD) for n in range(first, first + 3_000)))
+        recent = client.store.usage(100).recent
+        told = sum(len(commit.rows or ()) for commit in recent)
+        assert not told or MAX_TOLD_ROWS // 2 <= told <= MAX_TOLD_ROWS + 3_000
+        assert recent[0].age_s <= recent[-1].age_s
 
     def test_dropped_table_is_no_obstacle(self, client: SnapshotClient) -> None:
         client.write(put(b"a", table=4))

@@ -106,7 +106,7 @@ class Session:
         made: dict[str, float] = {name: getattr(stats, name) for name in Stats.__slots__}
         made |= {"round_trips": store.round_trips, "near_trips": store.near_trips, "turns": self._replay.turn.taken}
         made |= {"claims": counts.claims, "queue_wait_s": counts.queue_wait_s, "failures": counts.failures}
-        tables = context.workspace.schema.definition.tables_by_id
+        tables = context.workspace.schema.definition.tables_by_id if counts.conflicts else {}
         return Totals(made, conflicts_by_table(counts.conflicts.copy(), tables), context.durations)
 
     def usage(self, recent: int = 0) -> StoreUsage:

@@ -57,6 +57,7 @@ from rome.store.pins import Pins, StoredPin
 from rome.store.spi import (
     CATALOG_TABLE,
     MAX_NUMBER,
+    MAX_TOLD_ROWS,
     ORDER_INDEX,
     Bounds,
     CommitRequest,
@@ -422,11 +423,14 @@ def history(txn: LmdbTransaction, recent: int) -> tuple[float | None, list[Recen
             items = cursor.iterprev()
             if cursor.key() >= BEYOND_COMMITS:
                 next(items)
+            room = MAX_TOLD_ROWS
             for stored, value in islice(items, max(recent, 1)):
-                if not stored.startswith(COMMITS_HEADER):
+                if room <= 0 or not stored.startswith(COMMITS_HEADER):
                     break
                 commit = _LmdbCommit.unpack(value)
-                rows = [_logged_row(txn, key) for key in _decode_log_keys(commit.log_keys) if is_of_rows(key)]
+                logged = _decode_log_keys(commit.log_keys) if recent else ()
+                rows = [_logged_row(txn, key) for key in logged if is_of_rows(key)]
+                room -= len(rows)
                 version = int.from_bytes(stored[len(COMMITS_HEADER) :], "big")
                 found.append(RecentCommit(version, now - commit.time, rows))
     return oldest_s, found

@@ -58,6 +58,7 @@ from rome.store.redis.settings import OPTIONS, RedisSettings, read_settings
 from rome.store.redis.usage import decode_usage, pinned
 from rome.store.seen import place_of, saw
 from rome.store.spi import (
+    MAX_TOLD_ROWS,
     Capabilities,
     Claim,
     CommitRequest,
@@ -88,9 +89,6 @@ _SCAN_LIMITS = (b"%d" % SCAN_ROWS, b"%d" % SCAN_BYTES)
 
 TRIM_ELEMENTS, TRIM_MEMBERS = 1_000, 5_000
 """How much one call of trim.lua may discard: about 5 ms of the server."""
-
-TOLD_MEMBERS = 5_000
-"""About how many log members usage.lua looks through for the rows of recent commits: about 5 ms of the server."""
 
 _INFO: Command = (b"INFO", *SECTIONS)
 _NOT_NOW = (b"dropped", b"moving")
@@ -430,7 +428,7 @@ class RedisStore(Store):
         def ask() -> list[Reply]:
             if self._link is None and not self._closed:
                 self._connect(create=False)
-            command = self._command(scripts.USAGE, b"%d" % recent, b"%d" % TOLD_MEMBERS)
+            command = self._command(scripts.USAGE, b"%d" % recent, b"%d" % MAX_TOLD_ROWS)
             told, memory = self._call([command, (b"INFO", b"memory")])
             return [self._finish(scripts.USAGE, command, told), self._checked(memory)]
 
