@@ -38,7 +38,8 @@ class DatabaseProbe:
         Raises:
             rome.errors.Error: the store has not answered, or there is no such database.
 
-        Cost: two round trips, on etcd three; one more where rome.kv is used, and some after the schema has changed.
+        Cost: two round trips, on etcd three, or four with `recent`; one more where rome.kv is used, and some after the
+        schema has changed.
         """
         try:
             connection = self._connected()

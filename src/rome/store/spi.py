@@ -559,7 +559,7 @@ class Store(ABC):
         Raises:
             NotSupportedError: this store does not count.
 
-        Cost: one round trip, on etcd two; O(sequences + what is told of the commits).
+        Cost: one round trip, on etcd two, or three with `recent`; O(sequences + what is told of the commits).
         """
         raise NotSupportedError(f"{type(self).__name__} does not tell what its databases take")
 

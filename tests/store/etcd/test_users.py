@@ -6,6 +6,7 @@ import base64
 import logging
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,8 @@ def test_user_of_one_database_works_in_it_and_in_no_other(guarded: tuple[Member,
     assert rome.database_exists(url)
     assert rome.set_retention(url, seconds=30).seconds == 30
     assert rome.trim(url) >= 0
+    with closing(rome.connect(url)) as reader:
+        assert reader.session.usage(10).recent[0].rows, "as `rome top` asks"
     with pytest.raises(AuthenticationError, match="permission denied"):
         rome.connect(url_of(member, "glance", "nova", "nova-secret"))
     with pytest.raises(AuthenticationError, match="permission denied"):

@@ -270,6 +270,49 @@ class TestWrites:
         assert keys.all() == [name + b"=" + name * 200 for name in names]
 
 
+class TestChanges:
+    def test_writes_and_deletes_come_in_their_order(self, keys: Keys) -> None:
+        keys.put(a=b"0")
+        since = keys.put(a=b"1", b=b"1")
+        gone = keys.write(Delete(keys.key(b"a")), Put(keys.key(b"c"), b"2" * 100_000)).revision
+        until = keys.put(b=b"3")
+        keys.put(b=b"later")
+        changes = keys.driver.changes(keys.prefix, keys.stop, since, until)
+        assert changes is not None
+        assert sorted(changes) == sorted(
+            [
+                *((since, keys.key(b"a")), (since, keys.key(b"b")), (gone, keys.key(b"a"))),
+                *((gone, keys.key(b"c")), (until, keys.key(b"b"))),
+            ]
+        )
+        assert [revision for revision, _ in changes] == sorted(revision for revision, _ in changes)
+
+    def test_other_keys_are_left_out(self, keys: Keys) -> None:
+        since = keys.put(a=b"1", z=b"1")
+        assert keys.driver.changes(keys.key(b"a"), keys.key(b"b"), since, since) == [(since, keys.key(b"a"))]
+
+    def test_many_changes_are_all_told(self, keys: Keys) -> None:
+        since = keys.put(a=b"0")
+        for number in range(30):
+            until = keys.write(*(Put(keys.key(b"%04d" % (number * 100 + n)), b"x" * 500) for n in range(100))).revision
+        changes = keys.driver.changes(keys.prefix, keys.stop, since, until)
+        assert changes is not None
+        assert len({key for _, key in changes}) == 3001
+
+    def test_the_connection_goes_on(self, keys: Keys) -> None:
+        since = keys.put(a=b"1")
+        for _ in range(3):
+            assert keys.driver.changes(keys.prefix, keys.stop, since, since) == [(since, keys.key(b"a"))]
+            assert keys.all() == [b"a=1"]
+
+    def test_what_was_discarded_is_not_told(self, keys: Keys) -> None:
+        since = keys.put(a=b"1")
+        until = keys.put(a=b"2")
+        keys.driver.discard(until)
+        assert keys.driver.changes(keys.prefix, keys.stop, since, until) is None
+        assert keys.all() == [b"a=2"]
+
+
 class TestConnection:
     def test_closed_connection_does_nothing(self, keys: Keys) -> None:
         keys.put(a=b"1")

@@ -54,7 +54,7 @@ def _hot_rows(store: StoreView, width: int) -> Iterator[Line]:
     if store.looked_at:
         about = f"{store.looked_at} commits, {duration(store.looked_at_s)}"
     else:
-        about = "no commits" if store.rows_per_s is not None else "this store does not keep who changed what"
+        about = "no commits" if store.rows_per_s is not None else "the store does not tell which rows"
     yield "head", _columns(width, f"HOT ROWS ({about})", ["changes", "waiting"])
     for row in store.hot_rows:
         yield "plain", _columns(width, row.row, [f"{row.changes:,}", f"{row.waiting:,}"])

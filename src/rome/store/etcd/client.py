@@ -8,7 +8,7 @@ to another member, and the caller is told that an earlier sending may still arri
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -211,6 +211,25 @@ class EtcdClient:
             else:
                 raise translate(refused, link.server)
         raise UnansweredError(f"{self.settings.servers}: {failure}", sent=self.resent)
+
+    def listen(self, method: Method, message: Any, timeout_s: float, take: Callable[[Any], bool]) -> bool:
+        """Take messages of a long reply of the member that has answered last, until `take` returns True.
+
+        Returns:
+            Whether it did. It is not tried again: the member may be lost, or refuse the call.
+
+        Cost: one round trip.
+        """
+        link = self._link
+        if link is None or not link.is_open:
+            return False
+        self.trips += 1
+        [call] = _encoded([(method, message)])
+        try:
+            return link.listen(call, timeout_s, lambda body: take(method.response.FromString(body)))
+        except LinkLostError:
+            self._disconnect()
+            return False
 
     @property
     def server(self) -> str:

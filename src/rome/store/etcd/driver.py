@@ -12,6 +12,7 @@ from rome.store.etcd.messages import (
     COMPACT,
     STATUS,
     TXN,
+    WATCH,
     CompactionRequest,
     DeleteRangeRequest,
     PutRequest,
@@ -19,6 +20,8 @@ from rome.store.etcd.messages import (
     RequestOp,
     StatusRequest,
     TxnRequest,
+    WatchCreateRequest,
+    WatchRequest,
 )
 from rome.store.etcd.messages import Compare as CompareMessage
 from rome.store.etcd.ownership import is_shared
@@ -58,6 +61,9 @@ _CREATE, _MODIFIED, _VALUE = 1, 2, 3
 _ASCENDING, _DESCENDING, _BY_KEY = 1, 2, 0
 
 COMPACT_TIMEOUT_S = 5.0
+
+CHANGES_S = 2.0
+"""How long to wait for the changes that `rome top` shows."""
 
 
 class EtcdDriver(Driver):
@@ -134,6 +140,22 @@ class EtcdDriver(Driver):
     @property
     def was_sent(self) -> bool:
         return self.client.resent
+
+    def changes(
+        self, start: bytes, stop: bytes, since: Revision, until: Revision
+    ) -> list[tuple[Revision, bytes]] | None:
+        found: list[tuple[Revision, bytes]] = []
+        canceled = False
+
+        def take(response: Any) -> bool:
+            nonlocal canceled
+            canceled = response.canceled  # since it was compacted, or the user may not read this
+            found.extend((event.kv.mod_revision, event.kv.key) for event in response.events)
+            return canceled or bool(found and found[-1][0] >= until)
+
+        watch = WatchRequest(create_request=WatchCreateRequest(key=start, range_end=stop, start_revision=since))
+        complete = self.client.listen(WATCH, watch, CHANGES_S, take) and not canceled
+        return [change for change in found if change[0] <= until] if complete else None
 
     def used_bytes(self) -> int | None:
         try:

@@ -11,7 +11,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -118,6 +118,30 @@ class EtcdLink:
         self._owes = False
         return replies
 
+    def listen(self, call: Call, timeout_s: float, take: Callable[[bytes], bool]) -> bool:
+        """Send a call whose reply has many messages, and end it when `take`, which gets each of them, returns True.
+
+        Returns:
+            Whether it did. If not, the server has ended the reply.
+
+        Raises:
+            LinkLostError: the connection is lost, or nothing came in time; it is closed.
+        """
+        if not self.is_open or self._owes:
+            self.close()
+            raise LinkLostError(f"{self.server}: the connection is lost", sent=False)
+        self._owes = True
+        try:
+            took = self._listen(call, time.monotonic() + timeout_s, take)
+        except (OSError, ProtocolError, EOFError) as error:
+            self.close()
+            raise LinkLostError(f"{self.server}: {_reason(error, None)}", sent=False) from error
+        except BaseException:
+            self.close()
+            raise
+        self._owes = False
+        return took
+
     @property
     def is_open(self) -> bool:
         """Whether the connection can be used: it has not failed, and this process opened it."""
@@ -164,6 +188,24 @@ class EtcdLink:
         while waiting:
             self._receive(waiting, deadline)
         return replies
+
+    def _listen(self, call: Call, deadline: float, take: Callable[[bytes], bool]) -> bool:
+        stream, reply = self._http.get_next_available_stream_id(), EtcdReply()
+        waiting = {stream: reply}
+        self._http.send_headers(stream, self._headers(call.path, deadline))
+        self._send_body(stream, b"\0" + len(call.body).to_bytes(4, "big") + call.body, waiting, deadline)
+        self._flush(deadline)
+        while stream in waiting:
+            self._receive(waiting, deadline)
+            arrived, position = b"".join(reply.frames), 0
+            while len(arrived) >= (end := position + 5 + int.from_bytes(arrived[position + 1 : position + 5], "big")):
+                message, position = arrived[position + 5 : end], end
+                if take(message):
+                    self._http.reset_stream(stream, ErrorCodes.CANCEL)
+                    self._flush(deadline)
+                    return True
+            reply.frames = [arrived[position:]]
+        return False
 
     def _send_body(self, stream: int, body: bytes, waiting: dict[int, EtcdReply], deadline: float) -> None:
         position = 0

@@ -79,6 +79,10 @@ _MESSAGES: dict[str, list[tuple[str, int, str]]] = {
     "TxnResponse": [("header", 1, "ResponseHeader"), ("succeeded", 2, "bool"), ("responses", 3, "*ResponseOp")],
     "CompactionRequest": [("revision", 1, "int64"), ("physical", 2, "bool")],
     "CompactionResponse": [("header", 1, "ResponseHeader")],
+    "WatchCreateRequest": [("key", 1, "bytes"), ("range_end", 2, "bytes"), ("start_revision", 3, "int64")],
+    "WatchRequest": [("create_request", 1, "WatchCreateRequest")],
+    "Event": [("kv", 2, "KeyValue")],
+    "WatchResponse": [("header", 1, "ResponseHeader"), ("canceled", 4, "bool"), ("events", 11, "*Event")],
     "StatusRequest": [],
     "StatusResponse": [
         ("header", 1, "ResponseHeader"),
@@ -108,7 +112,7 @@ _MESSAGES: dict[str, list[tuple[str, int, str]]] = {
     "AuthenticateResponse": [("header", 1, "ResponseHeader"), ("token", 2, "string")],
 }
 
-_CHOICES = {"RequestOp": "request", "ResponseOp": "response"}
+_CHOICES = {"RequestOp": "request", "ResponseOp": "response", "WatchRequest": "request_union"}
 """Messages of which only one field is set at a time, and how that choice is called."""
 
 _TARGETS = ("version", "create_revision", "mod_revision", "value")
@@ -151,6 +155,7 @@ PutRequest, DeleteRangeRequest = _message("PutRequest"), _message("DeleteRangeRe
 RequestOp, Compare = _message("RequestOp"), _message("Compare")
 TxnRequest, TxnResponse = _message("TxnRequest"), _message("TxnResponse")
 CompactionRequest, CompactionResponse = _message("CompactionRequest"), _message("CompactionResponse")
+WatchCreateRequest, WatchRequest, WatchResponse = map(_message, ("WatchCreateRequest", "WatchRequest", "WatchResponse"))
 StatusRequest, StatusResponse = _message("StatusRequest"), _message("StatusResponse")
 AlarmRequest, AlarmResponse = _message("AlarmRequest"), _message("AlarmResponse")
 MemberListRequest, MemberListResponse = _message("MemberListRequest"), _message("MemberListResponse")
@@ -168,6 +173,7 @@ class Method:
 TXN = Method("/etcdserverpb.KV/Txn", TxnResponse)
 RANGE = Method("/etcdserverpb.KV/Range", RangeResponse)
 COMPACT = Method("/etcdserverpb.KV/Compact", CompactionResponse)
+WATCH = Method("/etcdserverpb.Watch/Watch", WatchResponse)
 STATUS = Method("/etcdserverpb.Maintenance/Status", StatusResponse)
 ALARM = Method("/etcdserverpb.Maintenance/Alarm", AlarmResponse)
 MEMBER_LIST = Method("/etcdserverpb.Cluster/MemberList", MemberListResponse)

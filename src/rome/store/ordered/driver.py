@@ -201,6 +201,19 @@ class Driver(ABC):
     def discard(self, revision: Revision) -> None:
         """Discard what only revisions below this one have. No error if that was done already; may do nothing."""
 
+    def changes(
+        self, start: bytes, stop: bytes, since: Revision, until: Revision
+    ) -> list[tuple[Revision, bytes]] | None:
+        """Which keys of a range were written or deleted from one revision to another, in their order.
+
+        Args:
+            until: a revision that has written a key of the range.
+
+        Returns:
+            (revision, key); None if the engine does not tell, or has discarded some of that. One round trip.
+        """
+        return None
+
     def used_bytes(self) -> int | None:
         """How many bytes the engine uses for all that it holds; None if it does not tell. At most one round trip."""
         return None

@@ -110,6 +110,7 @@ class Layout:
         self.description, self.floor = prefix + b"md", prefix + b"mf"
         self.pins, self.queue, self.retention = prefix + b"mp", prefix + b"mq", prefix + b"mr"
         self.version = prefix + b"mv"
+        self.version_and_rows: Span = (self.version, prefix + b"s")
         self.commits: Span = (prefix + b"x", prefix + b"y")
         self.sequences: Span = (prefix + b"s", prefix + b"t")
         self._rows, self._entries, self._gone = prefix + b"r", prefix + b"e", prefix + b"g"
@@ -121,6 +122,13 @@ class Layout:
     def row(self, table: int, key: bytes) -> bytes:
         """The key of a row."""
         return self._rows + _number4(table) + key
+
+    def row_of(self, key: bytes) -> tuple[int, bytes] | None:
+        """The inverse of row(); None if it is not the key of a row."""
+        if not key.startswith(self._rows):
+            return None
+        begin = len(self._rows)
+        return int.from_bytes(key[begin : begin + 4], "big"), key[begin + 4 :]
 
     def rows(self, table: int) -> bytes:
         """Return the prefix of all rows of a table."""

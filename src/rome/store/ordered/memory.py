@@ -63,6 +63,14 @@ class MemoryEngine:
                         deleted.append(len(present))
         return TransactionOutcome(self.revision, held, found, deleted)
 
+    def changes(
+        self, start: bytes, stop: bytes, since: Revision, until: Revision
+    ) -> list[tuple[Revision, bytes]] | None:
+        if since < self.discarded:
+            return None
+        keys = self._keys[bisect_left(self._keys, start) : bisect_left(self._keys, stop)]
+        return sorted((at, key) for key in keys for at, _ in self._past[key] if since <= at <= until)
+
     def discard(self, revision: Revision) -> None:
         self.discarded = max(self.discarded, min(revision, self.revision))
 
@@ -147,6 +155,13 @@ class MemoryDriver(Driver):
     @property
     def was_sent(self) -> bool:
         return False
+
+    def changes(
+        self, start: bytes, stop: bytes, since: Revision, until: Revision
+    ) -> list[tuple[Revision, bytes]] | None:
+        self.trips += 1
+        with self._engine.lock:
+            return self._engine.changes(start, stop, since, until)
 
     def discard(self, revision: Revision) -> None:
         with self._engine.lock:

@@ -66,7 +66,7 @@ from rome.store.ordered.layout import (
 from rome.store.ordered.numbers import Taking, plan_taking, settle_taking
 from rome.store.ordered.reading import MAX_OPERATIONS, SCAN_ROWS, Reading
 from rome.store.ordered.surveying import survey
-from rome.store.ordered.usage import usage_of, usage_ranges
+from rome.store.ordered.usage import usage_of, usage_ranges, with_rows
 from rome.store.pins import Pins
 from rome.store.seen import newest_snapshot, place_of, saw
 from rome.store.spi import (
@@ -334,6 +334,11 @@ class OrderedStore(Store):
         head = self._take_head(about)
         try:
             usage = usage_of(self._layout, head, found, recent)
+            if usage.recent:
+                since, until = (head.base + usage.recent[n].version for n in (-1, 0))
+                changes = self._driver.changes(*self._layout.version_and_rows, since, until)
+                if changes is not None:
+                    usage = replace(usage, recent=with_rows(self._layout, head.base, usage.recent, changes))
         except (ValueError, IndexError) as error:
             raise self._damaged("a commit's record", error) from error
         return replace(usage, used_bytes=self._driver.used_bytes())

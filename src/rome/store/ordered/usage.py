@@ -1,17 +1,25 @@
-"""What a database takes of an engine with ordered keys. It keeps no log of the rows that a commit wrote."""
+"""What a database takes of an engine with ordered keys.
+
+It keeps no log of the rows that a commit wrote: these are in the engine's history, as long as that is not discarded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from msgspec.structs import replace
 
 from rome.store.commit_queue import CommitQueue
 from rome.store.ordered import committing
-from rome.store.ordered.driver import Range, RangeResult
+from rome.store.ordered.driver import Range, RangeResult, Revision
 from rome.store.ordered.head import Head
 from rome.store.ordered.layout import Layout, number_of
 from rome.store.ordered.trimming import Past, read_past
 from rome.store.pins import Pins
-from rome.store.spi import RecentCommit, StoreUsage
+from rome.store.spi import MAX_TOLD_ROWS, RecentCommit, StoreUsage
+
+TOLD_BYTES = 1024 * 1024
+"""About how many bytes of rows the recent commits have written together: the engine sends them with their keys."""
 
 LOOKED_AT = 250
 """How many records are read at each end of the history. If there are more, its bytes are estimated from these."""
@@ -52,12 +60,36 @@ def usage_of(layout: Layout, head: Head, found: Sequence[RangeResult], recent: i
         queue=[place.claims for place in CommitQueue(head.queue, committing.clock()).places],
         pins=Pins(head.pins, committing.clock()).shown(),
         sequences={layout.sequence_of(pair.key): number_of(pair.value) for pair in sequences.pairs},
-        recent=[_recent(each, now_ms) for each in sorted(commits, key=_version, reverse=True)[:recent]],
+        recent=list(_recent(sorted(commits, key=_version, reverse=True)[:recent], now_ms)),
     )
 
 
-def _recent(past: Past, now_ms: int) -> RecentCommit:
-    return RecentCommit(past.version, max(0.0, (now_ms - past.record.time_ms) / 1000))
+def with_rows(
+    layout: Layout, base: Revision, commits: Sequence[RecentCommit], changes: Sequence[tuple[Revision, bytes]]
+) -> list[RecentCommit]:
+    """The newest commits with the rows that they wrote, given the changes of the engine in their time."""
+    rows: dict[Revision, list[tuple[int, bytes]]] = {}
+    for revision, key in changes:
+        row = layout.row_of(key)
+        if row is not None:
+            rows.setdefault(revision, []).append(row)
+    told: list[RecentCommit] = []
+    room = MAX_TOLD_ROWS
+    for commit in commits:
+        if room <= 0:
+            break
+        told.append(replace(commit, rows=rows.get(base + commit.version, [])))
+        room -= len(told[-1].rows or ())
+    return told
+
+
+def _recent(newest_first: Sequence[Past], now_ms: int) -> Iterator[RecentCommit]:
+    room = TOLD_BYTES
+    for past in newest_first:
+        if room <= 0:
+            break
+        room -= past.record.size
+        yield RecentCommit(past.version, max(0.0, (now_ms - past.record.time_ms) / 1000))
 
 
 def _version(past: Past) -> int:
