@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 import pytest
 
 from rome.dbapi import Connection, Cursor, StreamCursor
-from rome.engine.reading import row_stream
+from rome.engine.reading import overflow_rows, row_stream
 from rome.errors import (
     CatalogChangedError,
     ConflictError,
@@ -362,6 +362,40 @@ def test_a_temporary_table_can_be_asked(filled: Connection) -> None:
 
 
 # ------------------------------------------------------------ memory
+SORTED = f"SELECT t.id, c, u || '{'x' * 1000}' FROM t JOIN child ON t_id = t.id ORDER BY c, t.id, child.id"
+
+
+@pytest.mark.parametrize("level", ["SERIALIZABLE", "AUTOCOMMIT"])
+def test_a_result_that_is_too_large_and_cannot_be_cut_comes_from_a_file(
+    filled: Connection, connect: Connect, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    monkeypatch.setattr(overflow_rows, "STEPS", 4)
+    expected = filled.execute(SORTED).fetchall()
+    narrow = connect(max_working_set="20kB", isolation_level=level)
+    with pytest.raises(WorkingSetFullError):
+        narrow.execute(SORTED)
+    cursor = stream(narrow, SORTED)
+    found = cursor.fetchmany(3)
+    assert narrow.execute("SELECT count(*) FROM t").fetchone() == (40,)
+    narrow.rollback()
+    assert found + cursor.fetchall() == expected
+    assert not narrow.in_transaction
+    cursor.execute(SORTED).fetchone()
+    cursor.close()
+
+
+def test_an_error_on_the_way_from_a_file_is_raised_again(
+    connect: Connect, filled: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overflow_rows, "STEPS", 4)
+    narrow = connect(max_working_set="20kB")
+    sql = SORTED.replace("c, u", "json_extract(iif(t.id = 39, '!', '{}'), '$.x'), u")
+    cursor = stream(narrow, sql)
+    for _ in range(2):
+        with pytest.raises(OperationalError, match="malformed JSON"):
+            cursor.fetchall()
+
+
 def test_memory_is_bounded_by_parts_and_not_by_the_table(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice the rows take no more; fetched at once they take some hundred bytes each."""
     monkeypatch.setattr(chunked_scan, "MOST_ROWS", 200)

@@ -26,11 +26,30 @@ def overflow(
 ) -> list[SqlRow] | None:
     """Return the rows of a query's result; None if it reads what is in the working set only.
 
+    Raises:
+        WorkingSetFullError: the result does not fit in memory.
+        OperationalError: the disk is full, for example.
+
+    Cost: see `fill`.
+    """
+    made = fill(reader, prepared, parameters, check)
+    if made is None:
+        return None
+    names = ", ".join(table.name for table in prepared.plan.tables)
+    rows = walk(made.connection, reader.working_set.interruption, prepared.statement.text, parameters)
+    try:
+        return within_memory(rows, reader.transaction.budget, names)
+    finally:
+        made.close()
+
+
+def fill(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> Overflow | None:
+    """Read all that a query needs into a temporary file; None if it reads what is in the working set only.
+
     Each table is read for itself: what constants bound, or all of it where other tables' rows would have to say which
     rows matter, since those are not kept.
 
     Raises:
-        WorkingSetFullError: the result does not fit in memory.
         OperationalError: the disk is full, for example.
 
     Cost: a round trip for each chunk of rows; about 2 µs of CPU for each row that is read; the rows on the disk.
@@ -43,8 +62,7 @@ def overflow(
     fetches = prepared.plan.independent(parameters)
     for fetch in fetches:
         reader.transaction.check_unkept(to_request(fetch, check))  # before: the application sees an error, too
-    text, budget = prepared.statement.text, reader.transaction.budget
-    made = Overflow(budget.max_bytes // 2)
+    made = Overflow(reader.transaction.budget.max_bytes // 2)
     try:
         reader.workspace.give_schema(made)
         for fetch in fetches:
@@ -53,13 +71,13 @@ def overflow(
             made.insert(table, [_touched(reader, table)])
         made.connection.set_last_insert_rowid(working_set.connection.last_insert_rowid())
         mirror = reader.workspace.mirror.connection
-        made.index(lookups(mirror, made.connection, text, prepared.inspection.parameter_count))
-        names = ", ".join(table.name for table in tables)
-        return within_memory(walk(made.connection, working_set.interruption, text, parameters), budget, names)
-    except apsw.Error as error:
-        raise OperationalError(str(error)) from error
-    finally:
+        made.index(lookups(mirror, made.connection, prepared.statement.text, prepared.inspection.parameter_count))
+    except BaseException as error:
         made.close()
+        if isinstance(error, apsw.Error):
+            raise OperationalError(str(error)) from error
+        raise
+    return made
 
 
 def _stored(reader: Reader, fetch: Fetch) -> Iterator[Sequence[tuple[int, Sequence[SqlValue]]]]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rome.codec.values import SqlValue
 from rome.engine.reading.aggregate import answer
 from rome.engine.reading.budget import once_more, within_budget
 from rome.engine.reading.direct import show
 from rome.engine.reading.lookups import provide_lookups
-from rome.engine.reading.overflowing import overflow
+from rome.engine.reading.overflow_rows import OverflowRows
+from rome.engine.reading.overflowing import fill, overflow
 from rome.engine.reading.reader import Reader
 from rome.engine.reading.streaming import stream
 from rome.engine.reading.waves import gather
+from rome.engine.result import UnreadRows
 from rome.engine.statement.prepared import Prepared
 from rome.errors import WorkingSetFullError
 from rome.transaction.read_set import Validation
@@ -28,8 +31,13 @@ def read_plan(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue]
     within_budget(reader, prepared, lambda: gather(reader, prepared.plan, parameters, check))
 
 
-def query(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> list[SqlRow]:
+def query(
+    reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation, *, in_steps: bool = False
+) -> list[SqlRow] | UnreadRows:
     """Read what a SELECT needs and run it; answer it without SQLite if it is simple enough.
+
+    Args:
+        in_steps: whether the rows may come in steps, which they do where they do not fit in memory.
 
     Raises:
         WorkingSetFullError: that is too much.
@@ -51,12 +59,28 @@ def query(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], ch
     try:
         return once_more(reader, prepared, again, held, full)
     except WorkingSetFullError:
+        if in_steps and (steps := _steps(reader, prepared, parameters, check)) is not None:
+            return steps
         rows = stream(reader, prepared, parameters, check)
         if rows is None and plan.direct is None:  # else the result does not fit either
             rows = overflow(reader, prepared, parameters, check)
         if rows is None:
             raise
         return rows
+
+
+def _steps(
+    reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation
+) -> list[SqlRow] | UnreadRows | None:
+    """Return a result of rows that pass through SQLite if it is small; else run the query on a temporary file."""
+    with suppress(WorkingSetFullError):
+        rows = stream(reader, prepared, parameters, check)
+        if rows is not None:
+            return rows
+    database = fill(reader, prepared, parameters, check)
+    if database is None:
+        return None
+    return OverflowRows(database, reader.working_set.interruption, prepared.statement.text, parameters)
 
 
 def _run(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> list[SqlRow]:

@@ -69,7 +69,7 @@ class Statements:
             streamed = self._stream(current, prepared, prepared.bind(operation.parameters), check)
             if streamed is not None:
                 return streamed
-        return self._query(current, prepared, prepared.bind(operation.parameters), check)
+        return self._query(current, prepared, prepared.bind(operation.parameters), check, operation.streams)
 
     def claims(self, current: Attempt, operation: LoggedOperation, isolation: Isolation) -> list[Claim]:
         """The rows that nobody else is to change from this statement on until the transaction ends.
@@ -114,14 +114,23 @@ class Statements:
                 return self._analyze(current, statement, operation.parameters, check)
         return None
 
-    def _query(self, current: Attempt, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> Result:
+    def _query(
+        self,
+        current: Attempt,
+        prepared: Prepared,
+        parameters: Sequence[SqlValue],
+        check: Validation,
+        in_steps: bool = False,
+    ) -> Result:
         if prepared.plan.asks_aggregates and not (prepared.statement.for_update or self._workspace.definitions):
             rows = aggregate(current.reader, prepared, parameters, check)
             if rows is not None:
                 return Result(prepared.inspection.columns, rows)
         if self._context.options.full_scan != "allow":
             check_full_scan(prepared, self._context.options.full_scan)
-        return Result(prepared.inspection.columns or None, query(current.reader, prepared, parameters, check))
+        found = query(current.reader, prepared, parameters, check, in_steps=in_steps)
+        columns = prepared.inspection.columns or None
+        return Result(columns, found) if isinstance(found, list) else Result(columns, more=found)
 
     def _stream(
         self, current: Attempt, prepared: Prepared, parameters: tuple[SqlValue, ...], check: Validation

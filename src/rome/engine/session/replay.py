@@ -94,7 +94,7 @@ class Replay:
                 if number > 1:
                     current.refresh()
                 outcome = self._outcome(operation)
-                if isinstance(outcome, Result) and outcome.more is not None:
+                if isinstance(outcome, Result) and outcome.more is not None and outcome.more.reads:
                     return outcome  # the transaction ends with the stream
                 if type(self.state) is Attempt:  # also after an error: INSERT OR FAIL keeps the rows before it
                     self._commit_in_turn(self.state)

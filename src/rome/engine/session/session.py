@@ -232,6 +232,9 @@ class Session:
         if alone:
             self._replay.leave_if_it_holds_nothing()
 
+    def _has_open_stream(self) -> bool:
+        return any((rows := each()) is not None and rows.reads for each in self._streams)
+
     def _is_each_alone(self) -> bool:
         """Whether each statement is a transaction of its own."""
         return self._context.isolation is Isolation.AUTOCOMMIT and not self._is_bracketed()
@@ -339,7 +342,7 @@ class Session:
     def _commit(self, _: LoggedOperation | None = None) -> Result:
         """Commit the open transaction, if there is one, as sqlite3's method does."""
         replay, observer = self._replay, self._observer
-        if self._streams and self._is_each_alone() and any(each() is not None for each in self._streams):
+        if self._streams and self._is_each_alone() and self._has_open_stream():
             return _NOTHING  # nothing to commit, and a transaction that lasts until its rows are fetched
         if type(replay.state) is Failed:
             error = replay.state.error()
