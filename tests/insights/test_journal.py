@@ -13,6 +13,7 @@ import pytest
 import rome
 from rome.errors import OperationalError
 from rome.insights.collected import Collected
+from rome.insights.document import document
 from rome.insights.entries import StatementEntry
 from rome.insights.journal import SLOWER_AFTER_BYTES, Journal
 from rome.insights.source import read
@@ -86,6 +87,22 @@ def test_the_file_is_read_while_it_is_written(tmp_path: Path) -> None:
         half.write(b'{"rome_insights": 1, "proc')
     assert calls(file) == {"SELECT 1": 3, "SELECT 2": 5}
     journal.close()
+
+
+def test_half_a_line_of_a_process_that_was_killed_is_left_out_and_told(tmp_path: Path) -> None:
+    file, collected = tmp_path / "app.jsonl", Collected()
+    journal = Journal(str(file), collected)
+    note(collected, 2)
+    journal.flush()
+    with file.open("ab") as half:
+        half.write(b'{"rome_insights": 1, "proc')
+    note(collected, 1)
+    journal.flush()  # behind the half line, and so lost with it
+    note(collected, 1)
+    journal.close()
+    assert calls(file) == {"SELECT 1": 4}
+    assert read(str(file)).damaged == 1
+    assert "1 line of the file left out, damaged" in document(read(str(file)))
 
 
 def test_only_what_has_changed_is_written(tmp_path: Path) -> None:

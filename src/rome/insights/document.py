@@ -115,6 +115,8 @@ def _about(report: Report) -> Safe:
     )
     began, until = min(process.began for process in processes), max(process.until for process in processes)
     span = f"{_clock(began)} to {_clock(until)}, {duration(until - began)}"
+    if report.damaged:
+        span += f" · {count(report.damaged, 'line')} of the file left out, damaged"
     return tag(
         "p",
         tag("strong", " · ".join(report.databases)),

@@ -60,7 +60,9 @@ class Journal:
                 return
             line = self._collected.part(changed_only=True) + b"\n"
             try:
-                os.write(self._file, line)
+                rest = line
+                while rest:  # all at once, unless the disk is full
+                    rest = rest[os.write(self._file, rest) :]
             except OSError as error:
                 LOG.warning("%s: %s; statement insights are not written any more", self.path, error)
                 self._close()

@@ -55,10 +55,12 @@ def record(path: str | os.PathLike[str] | None = None, *, parameters: bool = Fal
         if _recording.collected is None:
             _recording.collected = Collected()
         _recording.collected.parameters, _recording.collected.keys = parameters, keys
-        if path is not None and (_recording.journal is None or _recording.journal.path != os.fspath(path)):
-            if _recording.journal is not None:
-                _recording.journal.close()
-            _recording.journal = Journal(os.fspath(path), _recording.collected)
+        if path is not None:
+            file = os.path.abspath(path)  # for a child that has changed its folder
+            if _recording.journal is None or _recording.journal.path != file:
+                if _recording.journal is not None:
+                    _recording.journal.close()
+                _recording.journal = Journal(file, _recording.collected)
         insights._Switch.on = True
 
 

@@ -28,6 +28,7 @@ class Report(Struct):
 
     Attributes:
         statements: {id: entry}, by their total time.
+        damaged: lines of a file that cannot be read, since the process was killed that wrote them.
         repeats: by their executions; conflicts: by their number; commits: by the time within which 95 % end.
     """
 
@@ -37,6 +38,7 @@ class Report(Struct):
     repeats: list[RepeatEntry] = []
     conflicts: list[ConflictEntry] = []
     commits: list[CommitEntry] = []
+    damaged: int = 0
     rome_insights: int = FORMAT
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -30,7 +29,7 @@ def read(source: str) -> Report:
     Raises:
         OperationalError: there is none; the message says what to do.
     """
-    return _of_process(source) if source.startswith(("http://", "https://")) else merged(_of_file(source))
+    return _of_process(source) if source.startswith(("http://", "https://")) else _of_file(source)
 
 
 def parse_part(line: bytes) -> Part:
@@ -51,9 +50,13 @@ def _parse(text: bytes, kind: type[Read]) -> Read:
     return msgspec.json.decode(text, type=kind)
 
 
-def _of_file(name: str) -> Iterator[Part]:
-    """What each process has recorded, whole: the last line of each entry counts."""
+def _of_file(name: str) -> Report:
+    """What the processes of a file have recorded: the last line of each entry counts.
+
+    A process that is killed while it writes leaves half a line, so only the first line has to be whole.
+    """
     processes: dict[str, _ProcessLines] = {}
+    damaged = 0
     try:
         with Path(name).open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -62,16 +65,21 @@ def _of_file(name: str) -> Iterator[Part]:
                 try:
                     part = parse_part(line)
                 except msgspec.DecodeError as error:
-                    raise OperationalError(
-                        f"{name}, line {number}: this is not a file of statement insights ({error}). "
-                        "ROME_INSIGHTS=FILE, or rome.insights.record(FILE), writes one"
-                    ) from error
+                    if not processes:
+                        raise OperationalError(
+                            f"{name}, line {number}: this is not a file of statement insights ({error}). "
+                            "ROME_INSIGHTS=FILE, or rome.insights.record(FILE), writes one"
+                        ) from error
+                    damaged += 1
+                    continue
                 processes.setdefault(part.process.id, _ProcessLines()).take(part)
     except OSError as error:
         raise OperationalError(
             f"{name}: {error.strerror}. A process writes it that runs with ROME_INSIGHTS={name}"
         ) from error
-    yield from (process.whole() for process in processes.values())
+    report = merged(process.whole() for process in processes.values())
+    report.damaged = damaged
+    return report
 
 
 class _ProcessLines:
