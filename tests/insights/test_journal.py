@@ -27,6 +27,14 @@ for number in range(int(sys.argv[1])):
 """
 
 
+FAILING = """
+try:
+    rome.insights.report()
+except RuntimeError as error:
+    print(str(error).partition(":")[0])
+"""
+
+
 def run(file: Path, times: int, program: str = PROGRAM) -> None:
     environment = {**os.environ, "ROME_INSIGHTS": str(file)}
     done = subprocess.run(
@@ -148,9 +156,9 @@ def test_a_file_that_is_none_is_refused_with_its_line(tmp_path: Path) -> None:
 def test_a_variable_that_cannot_be_heeded_does_not_stop_the_application(tmp_path: Path) -> None:
     environment = {**os.environ, "ROME_INSIGHTS": str(tmp_path / "no" / "such" / "folder")}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "1"], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAM + FAILING, "1"], env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0
+    assert (done.returncode, done.stdout) == (0, "this process records nothing\n")
     assert "name a file, and read it with `rome insights`" in done.stderr
 
 
@@ -164,3 +172,30 @@ def test_recording_into_a_file_from_the_application(tmp_path: Path) -> None:
     finally:
         rome.insights.stop()
     assert calls(file) == {"SELECT ?": 1}
+
+
+def test_the_variable_is_heeded_beside_what_the_application_records(tmp_path: Path) -> None:
+    file = tmp_path / "app.jsonl"
+    run(file, 3, f"import rome\nrome.insights.record(keys=False)\n{PROGRAM}")
+    assert calls(file)["SELECT a FROM t WHERE a = ?"] == 3
+    other = tmp_path / "other.jsonl"
+    run(file, 3, f"import rome\nrome.insights.record({str(other)!r})\n{PROGRAM}")
+    assert calls(other)["SELECT a FROM t WHERE a = ?"] == 3
+    assert calls(file)["SELECT a FROM t WHERE a = ?"] == 3
+
+
+def test_connections_that_are_opened_at_once_are_all_recorded(tmp_path: Path) -> None:
+    program = """
+import rome
+from threading import Barrier, Thread
+barrier = Barrier(8)
+def work():
+    barrier.wait()
+    rome.connect("rome+memory:///shared").execute("SELECT 1")
+threads = [Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    file = tmp_path / "app.jsonl"
+    run(file, 0, program)
+    assert calls(file) == {"SELECT ?": 8}

@@ -38,8 +38,8 @@ class _Switch:
     """Whether connections that are opened are recorded.
 
     Attributes:
-        on: record() was called.
-        asks: the environment variable is still to be heeded.
+        on: record() was called, or serve().
+        asks: the environment variable is still to be heeded, when the first connection is opened.
     """
 
     on = False
@@ -53,7 +53,7 @@ def is_recording() -> bool:
 
 def tracer_for(label: DatabaseLabel, inner: Tracer | None) -> Tracer | None:
     """The tracer for a connection that is about to be opened: one that records, if this process does; else `inner`."""
-    if not _Switch.on and not (_Switch.asks and VARIABLE in os.environ):
+    if not (_Switch.on or (_Switch.asks and VARIABLE in os.environ)):
         return inner
     tracer: Tracer | None = import_module(_PROCESS).tracer_for(label, inner)
     return tracer

@@ -28,6 +28,7 @@ class _Recording:
 
     def __init__(self) -> None:
         self.lock = Lock()
+        self.heeding = Lock()
         self.collected: Collected | None = None
         self.journal: Journal | None = None
         self.server: PageServer | None = None
@@ -51,16 +52,16 @@ def record(path: str | os.PathLike[str] | None = None, *, parameters: bool = Fal
     Cost: about 15 µs for each statement, and at most some megabytes (docs/insights.md).
     """
     with _recording.lock:
-        insights._Switch.asks = False
-        if _recording.collected is None:
-            _recording.collected = Collected()
-        _recording.collected.parameters, _recording.collected.keys = parameters, keys
+        collected = _recording.collected or Collected()
         if path is not None:
             file = os.path.abspath(path)  # for a child that has changed its folder
-            if _recording.journal is None or _recording.journal.path != file:
-                if _recording.journal is not None:
-                    _recording.journal.close()
-                _recording.journal = Journal(file, _recording.collected)
+            before = _recording.journal
+            if before is None or before.path != file:
+                _recording.journal = Journal(file, collected)
+                if before is not None:
+                    before.close()
+        collected.parameters, collected.keys = parameters, keys
+        _recording.collected = collected
         insights._Switch.on = True
 
 
@@ -77,14 +78,14 @@ def serve(port: int = DEFAULT_PORT) -> PageServer:
 
     Cost: a thread, which sleeps until somebody opens the page.
     """
-    if _recording.collected is None:
-        record()
     with _recording.lock:
-        collected = _recording.collected
-        assert collected is not None
+        collected = _recording.collected or Collected()
         if _recording.server is not None:
             _recording.server.close()
+            _recording.server = None
         _recording.server = PageServer(port, lambda: merged([parse_part(collected.part())]))
+        _recording.collected = collected
+        insights._Switch.on = True
         return _recording.server
 
 
@@ -131,7 +132,10 @@ def stop() -> None:
 def tracer_for(label: DatabaseLabel, inner: Tracer | None) -> Tracer | None:
     """The tracer of a connection that is about to be opened; see rome.insights.tracer_for."""
     if insights._Switch.asks:
-        _heed_environment()
+        with _recording.heeding:  # whoever opens a connection meanwhile waits, and is recorded, too
+            if insights._Switch.asks:
+                _heed_environment()
+                insights._Switch.asks = False
     collected = _recording.collected
     if collected is None:
         return inner
@@ -147,14 +151,20 @@ def _shown(label: DatabaseLabel) -> str:
 
 
 def _heed_environment() -> None:
-    """Begin as ROME_INSIGHTS says. What is wrong with it is logged: an application must not fail for that."""
-    insights._Switch.asks = False
-    wanted = os.environ.get(insights.VARIABLE, "")
+    """Begin as ROME_INSIGHTS says, unless the application has said where; log what is wrong with the variable.
+
+    An application must not fail for that.
+    """
+    wanted, collected = os.environ.get(insights.VARIABLE, ""), _recording.collected
     try:
         if wanted.isdigit():
-            LOG.warning("statement insights are at %s", serve(int(wanted)).url)
-        elif wanted:
-            record(wanted)
+            if _recording.server is None:
+                LOG.warning("statement insights are at %s", serve(int(wanted)).url)
+        elif wanted and _recording.journal is None:
+            if collected is None:
+                record(wanted)
+            else:
+                record(wanted, parameters=collected.parameters, keys=collected.keys)
     except (OSError, OverflowError) as error:
         LOG.warning(
             "ROME_INSIGHTS=%s: %s; where several processes run, name a file, and read it with `rome insights`",
@@ -165,7 +175,7 @@ def _heed_environment() -> None:
 
 def _after_fork() -> None:
     """In a forked child: it records anew, into the same file, and leaves the parent's port alone."""
-    _recording.lock = Lock()
+    _recording.lock, _recording.heeding = Lock(), Lock()
     if _recording.server is not None:
         _recording.server.abandon()
         _recording.server = None
