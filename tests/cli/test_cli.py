@@ -119,7 +119,7 @@ def test_retention_is_shown_and_changed(url: str, capsys: pytest.CaptureFixture[
     assert main(["retention", url, "90", "--max-bytes", "5000000"]) == 0
     assert capsys.readouterr().out == "superseded versions are kept for 90 s, and up to 5,000,000 bytes of them\n"
     assert main(["retention", url, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"seconds": 90.0, "max_bytes": 5_000_000}
+    assert json.loads(capsys.readouterr().out) == {"seconds": 90.0, "max_bytes": 5_000_000, "pins": []}
     assert main(["retention", url, "--", "-1"]) == 1
 
 

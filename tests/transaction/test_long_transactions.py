@@ -6,13 +6,17 @@ let go by. The retention is as short as that allows.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
 
 import rome
+import rome.archive
+from rome.cli import main
 from rome.dbapi import Connection
 from rome.dbapi.admin import retention
 from rome.errors import (
@@ -23,7 +27,9 @@ from rome.errors import (
 )
 from rome.retry import is_retryable
 from rome.store import keeper, memory
+from rome.store.diagnosis import Level
 from rome.store.lmdb import commit as lmdb_commit
+from rome.store.pins import pins_finding
 from rome.store.spi import PinnedSnapshot, Store
 from tests.support.databases import Connect, database, on
 
@@ -369,3 +375,67 @@ def test_retention_of_another_client_is_heard_of(
     assert retention(url).seconds == RETENTION_S
     long = open_long(connect)
     assert long.session._context.store.known_retention().seconds == RETENTION_S
+
+
+def test_dump_may_take_longer_than_the_retention(url: str, writer: Connection, live: Callable[[float], None]) -> None:
+    """Each table is read in a chunk of its own; everything is replaced between the two."""
+    for number in range(2):
+        writer.execute(f"CREATE TABLE other{number} (id INTEGER PRIMARY KEY, n INT)")
+        writer.execute(f"INSERT INTO other{number} VALUES (1, 0), (2, 0)")
+    writer.commit()
+
+    def slow(tally: object) -> None:
+        live(2 * RETENTION_S)
+        for number in range(2):
+            writer.execute(f"UPDATE other{number} SET n = n + 1")
+            writer.execute(f"DELETE FROM other{number} WHERE id = 1")
+        writer.commit()
+        overwrite(writer, url)
+
+    archive = io.BytesIO()
+    rome.archive.dump(url, archive, slow)
+    assert writer.execute("SELECT count(*) FROM other1").fetchall() == [(1,)]
+    copy = "rome+memory:///copy-of-a-long-dump"
+    try:
+        archive.seek(0)
+        rome.archive.load(copy, archive)
+        with closing(rome.connect(copy)) as copied:
+            assert copied.execute("SELECT id, n FROM other1").fetchall() == [(1, 0), (2, 0)]
+            assert copied.execute("SELECT sum(n) FROM t").fetchall() == [(0,)]
+    finally:
+        rome.drop_database(copy)
+
+
+class TestShown:
+    def test_doctor_and_the_commands_name_the_process(
+        self,
+        connect: Connect,
+        url: str,
+        writer: Connection,
+        live: Callable[[float], None],
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(keeper, "LEAST_LEASE_S", 600.0)
+        long = open_long(connect)
+        live(RETENTION_S)
+        if "memory" not in url:
+            [finding] = [each for each in rome.diagnose(url).findings if each.check == "long transactions"]
+            assert finding.level is Level.OK
+            assert f"1 process, whose oldest has been open: {keeper.owner()} for " in finding.reason
+        for command in (["retention", url], ["trim", url]):
+            assert main(command) == 0
+            assert f"transactions of {keeper.owner()} for " in capsys.readouterr().out
+        long.rollback()
+        live(RETENTION_S)
+        if "memory" not in url:
+            [finding] = [each for each in rome.diagnose(url).findings if each.check == "long transactions"]
+            assert finding.reason == "none"
+        main(["retention", url])
+        assert keeper.owner() not in capsys.readouterr().out
+
+    def test_doctor_asks_about_one_that_is_very_old(self) -> None:
+        finding = pins_finding([PinnedSnapshot(7, "17@here", 3000.0, 40.0), PinnedSnapshot(9, "18@there", 30.0, 40.0)])
+        assert finding.level is Level.WARNING
+        assert "2 processes" in finding.reason
+        assert "17@here for 3000 s, 18@there for 30 s" in finding.reason

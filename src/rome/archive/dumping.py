@@ -13,7 +13,7 @@ from rome.archive.format import MAGIC, VERSION, FrameWriter
 from rome.archive.tally import OnTally, RowCounter, Tally
 from rome.dbapi.admin import database_exists
 from rome.dbapi.connection import connect
-from rome.dbapi.url import make_url
+from rome.dbapi.url import for_a_long_read, make_url
 from rome.engine.session.stored import StoredDatabase
 from rome.errors import OperationalError
 from rome.kv import copies
@@ -35,8 +35,7 @@ def dump(url: str | URL, file: BinaryIO, progress: OnTally | None = None) -> Tal
 
     Raises:
         OperationalError: there is no such database.
-        SnapshotTooOldError: it took longer than superseded versions are kept: `rome retention URL SECONDS` keeps them
-            for longer.
+        TransactionTooLongError: others have replaced more meanwhile than the retention's bytes.
         Error: of the store. The file is incomplete, and load() refuses it.
 
     Cost: reads every table chunk by chunk, in the memory of one chunk.
@@ -45,7 +44,7 @@ def dump(url: str | URL, file: BinaryIO, progress: OnTally | None = None) -> Tal
     if not database_exists(url):
         raise OperationalError(f"there is no database {url.database}")
     counter, writer = RowCounter(progress), FrameWriter(file)
-    with closing(connect(url)) as connection:
+    with closing(connect(for_a_long_read(url))) as connection:
         writer.write(MAGIC, VERSION, {"made": datetime.now(UTC).isoformat(timespec="seconds")})
         for frame in connection.session.stored(_frames):
             writer.write(*frame)

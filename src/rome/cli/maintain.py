@@ -8,9 +8,10 @@ import sys
 import rome
 from rome.cli.existing import check_exists
 from rome.cli.shown import to_json
-from rome.dbapi.admin import retention
+from rome.dbapi.admin import pins, retention
 from rome.dbapi.url import make_url
 from rome.errors import ProgrammingError
+from rome.store.pins import described
 
 
 def run_list(parsed: argparse.Namespace) -> None:
@@ -36,20 +37,26 @@ def run_retention(parsed: argparse.Namespace) -> None:
         raise ProgrammingError("a retention cannot be negative")
     else:
         kept = rome.set_retention(parsed.url, seconds=parsed.seconds, max_bytes=parsed.max_bytes)
+    pinned = pins(parsed.url)
     if parsed.json:
-        print(to_json(kept._asdict()))
+        print(to_json({**kept._asdict(), "pins": [pin._asdict() for pin in pinned]}))
     else:
         print(f"superseded versions are kept for {kept.seconds:g} s, and up to {kept.max_bytes:,} bytes of them")
+        if pinned:
+            print(f"within these bytes they are kept for longer for transactions of {described(pinned)}")
 
 
 def run_trim(parsed: argparse.Namespace) -> None:
     """Discard what is older than the retention, and print of how many commits."""
     check_exists(parsed.url)
     commits = rome.trim(parsed.url)
+    pinned = pins(parsed.url)
     if parsed.json:
-        print(to_json({"commits": commits}))
+        print(to_json({"commits": commits, "pins": [pin._asdict() for pin in pinned]}))
     else:
         print(f"superseded row versions of {commits:,} commit{'' if commits == 1 else 's'} discarded")
+        if pinned:
+            print(f"later ones are kept for transactions of {described(pinned)}")
 
 
 def run_restored(parsed: argparse.Namespace) -> None:

@@ -6,13 +6,14 @@ import argparse
 import sys
 
 from sqlalchemy import create_engine
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from rome.cli.existing import check_exists
 from rome.cli.progress import shown_progress
 from rome.cli.shown import to_json
 from rome.cli.table import table
+from rome.dbapi.url import for_a_long_read
 from rome.errors import OperationalError
 from rome.transfer import CopyProgress, TransferPlan, plan
 
@@ -30,7 +31,7 @@ def run_export(parsed: argparse.Namespace) -> int:
 
 def _run(parsed: argparse.Namespace, source_url: str, target_url: str) -> int:
     try:
-        source, target = create_engine(source_url), create_engine(target_url)
+        source, target = create_engine(_for_a_long_read(source_url)), create_engine(target_url)
         found = plan(source, target)
         if not parsed.json:
             _print_notes(found)
@@ -49,6 +50,11 @@ def _run(parsed: argparse.Namespace, source_url: str, target_url: str) -> int:
         lines = [*((name, f"{count:,}") for name, count in rows.items()), ("in all", f"{sum(rows.values()):,}")]
         print(table(("table", "rows, compared"), lines))
     return 0
+
+
+def _for_a_long_read(url: str) -> URL:
+    source = make_url(url)
+    return for_a_long_read(source) if source.drivername.startswith("rome") else source
 
 
 def _as_json(found: TransferPlan) -> dict[str, object]:

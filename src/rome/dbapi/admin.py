@@ -11,7 +11,7 @@ from rome.dbapi.url import make_url, parse_url
 from rome.errors import CommitUnknownError
 from rome.store.diagnosis import Diagnosis
 from rome.store.registry import store_class
-from rome.store.spi import Retention, Store
+from rome.store.spi import PinnedSnapshot, Retention, Store
 
 
 def list_databases(url: str | URL) -> list[str]:
@@ -102,6 +102,15 @@ def set_retention(url: str | URL, *, seconds: float | None = None, max_bytes: in
             raise ValueError(f"{retention}: a retention cannot be negative")
         store.set_retention(retention)
         return retention
+
+
+def pins(url: str | URL) -> list[PinnedSnapshot]:
+    """The processes for whose long transactions the database keeps more than the retention; the oldest first.
+
+    (A URL that names no database creates it.)
+    """
+    with _opened(url) as store:
+        return store.pins() if store.capabilities.pins else []
 
 
 def mark_restored(url: str | URL) -> None:

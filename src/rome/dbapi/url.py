@@ -60,6 +60,13 @@ def make_url(text: str | URL) -> URL:
         raise URLError(f"this is not a URL, or its port is not a number; the forms are {FORMS}. {_QUOTING}") from None
 
 
+def for_a_long_read(url: URL) -> URL:
+    """The same database, for a transaction that may last for a week, unless the URL has a limit of its own."""
+    if "max_transaction_seconds" in url.query:
+        return url
+    return url.update_query_dict({"max_transaction_seconds": str(_LONGEST_S)})
+
+
 def store_of(url: URL) -> type[Store]:
     """The class of the store that a URL names.
 

@@ -9,9 +9,10 @@ Correctness does not depend on pins: whether a snapshot can still be read and co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from rome.store.diagnosis import Finding, Level
 from rome.store.spi import PinnedSnapshot, Version
 
 
@@ -58,3 +59,24 @@ class Pins:
             ),
             key=lambda pin: (pin.version, -pin.age_s),
         )
+
+
+LONG_S = 900.0
+"""Beyond this age of a transaction, doctor asks what it does."""
+
+
+def described(pins: Sequence[PinnedSnapshot]) -> str:
+    """Who holds history for long transactions, and for how long already, as messages say it; empty for nobody."""
+    return ", ".join(f"{pin.owner} for {pin.age_s:.0f} s" for pin in pins)
+
+
+def pins_finding(pins: Sequence[PinnedSnapshot]) -> Finding:
+    """What doctor says about them."""
+    check = "long transactions"
+    if not pins:
+        return Finding(check, Level.OK, "none")
+    reason = f"{len(pins)} process{'es' if len(pins) > 1 else ''}, whose oldest has been open: {described(pins)}"
+    if max(pin.age_s for pin in pins) < LONG_S:
+        return Finding(check, Level.OK, reason)
+    remedy = "see what the process does: until it ends the transaction, history is kept for it"
+    return Finding(check, Level.WARNING, reason, remedy)

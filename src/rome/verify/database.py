@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 
 from rome.dbapi.admin import database_exists
 from rome.dbapi.connection import Connection, connect
-from rome.dbapi.url import make_url
+from rome.dbapi.url import for_a_long_read, make_url
 from rome.engine.session.stored import StoredDatabase
 from rome.errors import Error, OperationalError
 from rome.verify.damage import Damage
@@ -30,14 +30,14 @@ def verify(url: str | URL, progress: OnRows | None = None) -> Iterator[Damage]:
 
     Raises:
         OperationalError: there is no such database.
-        SnapshotTooOldError: one of the two parts took longer than superseded versions are kept.
+        TransactionTooLongError: others have replaced more meanwhile than the retention's bytes.
 
     Cost: reads every table twice, and asks for each index entry once, a thousand in a round trip.
     """
     url = make_url(url)
     if not database_exists(url):
         raise OperationalError(f"there is no database {url.database}")
-    with closing(connect(url)) as connection:
+    with closing(connect(for_a_long_read(url))) as connection:
         found = False
         for damage in _store(connection, progress):
             found = True

@@ -24,8 +24,9 @@ from rome.store.etcd.metrics import QUOTA, read_metrics
 from rome.store.etcd.settings import Settings, addresses_of
 from rome.store.etcd.versions import fault_of
 from rome.store.option_values import Address, shown
-from rome.store.ordered.driver import Condition, DriverCompare, DriverTransaction
-from rome.store.ordered.layout import Layout
+from rome.store.ordered.driver import Condition, DriverCompare, DriverTransaction, Range
+from rome.store.ordered.layout import Layout, decode_pins
+from rome.store.pins import Pins, pins_finding
 
 TIMEOUT_S = 3.0
 """Timeout for each member; one that is away is a finding, and no reason to wait."""
@@ -64,6 +65,7 @@ def diagnose(settings: Settings, database: str) -> Diagnosis:
             _space(settings, asked),
             *_limits(EtcdDriver(client), Layout(database)),
             compaction_finding(client, Layout(database), status.header.revision),
+            _pins(EtcdDriver(client), Layout(database)),
             *_latency(asked),
         ]
         losses = _losses(len(members.members))
@@ -185,6 +187,15 @@ def _limits(driver: EtcdDriver, layout: Layout) -> Iterator[Finding]:
         yield Finding("max-request-bytes", Level.WARNING, reason, remedy)
     else:
         yield Finding("max-request-bytes", Level.OK, "7.5 MiB or more; Rome never sends more than 8")
+
+
+def _pins(driver: EtcdDriver, layout: Layout) -> Finding:
+    [outcome] = driver.run([DriverTransaction(then=[Range(layout.pins)])])
+    try:
+        stored = [pin for pair in outcome.found[0].pairs for pin in decode_pins(pair.value)]
+    except ValueError:
+        return Finding("long transactions", Level.PROBLEM, "what is stored of them cannot be decoded")
+    return pins_finding(Pins(stored, time.time()).shown())
 
 
 def _takes(driver: EtcdDriver, layout: Layout, operations: int, size: int) -> bool:

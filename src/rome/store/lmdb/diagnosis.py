@@ -11,8 +11,10 @@ from typing import Final
 from rome.errors import DatabaseError
 from rome.store.diagnosis import Diagnosis, Finding, Level, Loss, size_text
 from rome.store.lmdb import files
+from rome.store.lmdb.commit import read_pins
 from rome.store.lmdb.environment import MAX_READERS, Environment
 from rome.store.lmdb.state import FORMAT
+from rome.store.pins import pins_finding
 
 MOUNTS: Final = "/proc/self/mountinfo"
 NETWORK: Final = frozenset(
@@ -139,6 +141,11 @@ def _contents(opened: Environment) -> Iterator[Finding]:
         yield Finding("history", Level.WARNING, reason, "give it more bytes with rome.set_retention")
     else:
         yield Finding("history", Level.OK, f"{kept}; retention {state.retention.seconds:g} s")
+    txn = opened.read()
+    try:
+        yield pins_finding(read_pins(txn).shown())
+    finally:
+        txn.abort()
 
 
 def _readers(opened: Environment) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from typing import Final
 
 from rome.errors import DatabaseError
 from rome.store.diagnosis import Diagnosis, Finding, Level, Loss, size_text
+from rome.store.pins import pins_finding
 from rome.store.redis.cluster_diagnosis import diagnose_cluster
 from rome.store.redis.facts import META, Facts, ask
 from rome.store.redis.health import evicts, is_too_old
@@ -110,6 +111,8 @@ def _findings(facts: Facts, newest_format: int) -> Iterator[Finding]:
     yield _format(facts, newest_format)
     if facts.database and facts.database.keys() >= {*META}:
         yield _history(facts, facts.database)
+        if facts.pins is not None:
+            yield pins_finding(facts.pins)
     yield _transport(facts)
 
 

@@ -15,7 +15,10 @@ from rome.store.redis.health import parse_info
 from rome.store.redis.link import Reply
 from rome.store.redis.names import slot_of
 from rome.store.redis.primary import greet
+from rome.store.redis.scripts import PINS
 from rome.store.redis.settings import RedisSettings
+from rome.store.redis.usage import pinned
+from rome.store.spi import PinnedSnapshot
 
 CONFIG: Final = (
     *("appendfsync", "no-appendfsync-on-rewrite", "save", "stop-writes-on-bgsave-error"),
@@ -41,6 +44,7 @@ def ask(settings: RedisSettings, meta_key: bytes) -> Facts:
             (b"TIME",),
             (b"HMGET", meta_key, *META),
             (b"LINDEX", meta_key[:-1] + b"q", b"0"),
+            (b"EVAL", PINS.text, b"1", meta_key),
         ],
     )
     link.close()
@@ -58,6 +62,7 @@ class Facts:
         clock_ahead_s: how far the server's clock is ahead of ours; None if it did not say.
         database: META's values; empty if there is no such database, None if it may not be read.
         oldest_ms: time of the oldest commit in the history, by the server's clock; None without a history.
+        pins: of the database; None if they may not be read.
         denied: answers that were errors, as text.
     """
 
@@ -67,13 +72,14 @@ class Facts:
     clock_ahead_s: float | None
     database: Mapping[str, int] | None
     oldest_ms: int | None
+    pins: Sequence[PinnedSnapshot] | None
     denied: Sequence[str]
 
     @classmethod
     def read(cls, replies: Sequence[Reply], settings: RedisSettings) -> Facts:
         """The facts in the replies to the commands of ask()."""
         told = [None if isinstance(reply, exceptions.RedisError) else reply for reply in replies]
-        info, config, clock, meta, oldest = told
+        info, config, clock, meta, oldest, pins = told
         pairs = [word.decode("utf-8", "replace") for word in config or ()]
         stored = {name: int(value) for name, value in zip(META, meta or (), strict=False) if value and value.isdigit()}
         return cls(
@@ -83,6 +89,7 @@ class Facts:
             clock_ahead_s=int(clock[0]) + int(clock[1]) / 1e6 - time.time() if clock else None,
             database=None if meta is None else stored,
             oldest_ms=_QUEUE_TIME.unpack(oldest[: _QUEUE_TIME.size])[0] if oldest else None,
+            pins=None if pins is None else pinned(pins[1:]),
             denied=[str(reply) for reply in replies if isinstance(reply, exceptions.RedisError)],
         )
 
