@@ -304,6 +304,17 @@ class TestShortRanges:
         left = [scan.start for scan, answer in zip(scans, answers, strict=True) if answer.resume is not None]
         assert read + left == keys
 
+    def test_few_ranges_of_large_rows_stop_by_bytes(self, connect: Open) -> None:
+        """Each of them short, so that the short way would answer all."""
+        client = connect()
+        keys = [b"%d.%02d" % (digit, n) for digit in range(8) for n in range(100)]
+        client.write(*(put(key, b"x" * 10_000) for key in keys), *(enter(key, key) for key in keys))
+        client.begin()
+        scans = [Scan(1, 1, b"%d" % digit, b"%d" % digit + BEYOND) for digit in range(8)]
+        answers = [answer for answer in client.read(*scans) if isinstance(answer, ScanResult)]
+        assert 10_000 * sum(len(answer.rows) for answer in answers) < 3 * store.SCAN_BYTES
+        assert any(answer.resume is not None for answer in answers)
+
     def test_entry_without_its_row_among_others(self, connect: Open, admin: redis.Redis, location: Location) -> None:
         client = connect()
         client.write(*map(put, (b"a", b"b", b"c")))

@@ -14,13 +14,14 @@ if ranges > 0 and #ARGV == 6 + 6 * ranges then
     is_short = is_short and tonumber(meta[n] or 0) <= version
   end
   local prefix, answers, all_entries, all_rows = string.sub(KEYS[1], 1, -2), {}, {}, {}
+  local bytes_left = tonumber(ARGV[4])
   for n = 1, is_short and ranges or 0 do
     local low, high = '[' .. ARGV[5 + 2 * n], '(' .. ARGV[6 + 2 * n]
     local index, rows, size = ARGV[names + ranges + n], ARGV[names + 2 * ranges + n], ARGV[names + 3 * ranges + n]
     local entries = redis.call('ZRANGE', prefix .. index, low, high, 'BYLEX', 'LIMIT', 0, size)
     local found = #entries
-    if found >= tonumber(size) then
-      is_short = false -- it may be a long one
+    if found >= tonumber(size) or bytes_left < 0 then
+      is_short = false -- it may be a long one, or there is too much already
       break
     end
     answers[n] = found
@@ -32,6 +33,7 @@ if ranges > 0 and #ARGV == 6 + 6 * ranges then
       end
       for m, row in ipairs(redis.call('HMGET', prefix .. rows, unpack(keys))) do
         all_rows[so_far + m] = row
+        bytes_left = bytes_left - (row and #row or 0)
       end
     end
   end
