@@ -31,11 +31,11 @@ from rome.cli.top.sample import TopSample, take_sample
 from rome.cli.top.text import duration, number, size, top_lines
 from rome.cli.top.view import TopView, top_view
 from rome.dbapi import Connection
-from rome.engine.observing.totals import DatabaseLabel
 from rome.errors import ProgrammingError
 from rome.metrics.exposition import ExposedValue, read_text
 from rome.metrics.server import MetricsServer
 from rome.store.spi import Claim, Snapshot
+from rome.transaction.totals import DatabaseLabel
 from tests.support.databases import database, on
 from tests.support.servers import StartServer
 

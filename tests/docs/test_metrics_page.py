@@ -24,12 +24,11 @@ import prometheus_client
 import pytest
 
 import rome
-from rome.engine.observing.totals import REASONS
-from rome.engine.result import COMMIT_BOUNDS_S
 from rome.metrics.metric import Metric, MetricKind
 from rome.metrics.process import PROCESS_METRICS
 from rome.metrics.stored import STORE_METRICS
 from rome.tracing.meters import ATTRIBUTES, DURATION
+from rome.transaction.totals import COMMIT_BOUNDS_S, REASONS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()

@@ -25,6 +25,7 @@ from rome.testing.proxy import Proxy
 from rome.transaction import transaction as transactions
 from rome.transaction.commit_turn import SETBACKS_BEFORE
 from rome.transaction.read_set import Validation
+from rome.transaction.totals import DatabaseLabel
 from tests.faults.ambush import STEPS, Ambush
 from tests.support.databases import database
 from tests.support.faulty_store import FaultyStore
@@ -59,6 +60,7 @@ def db(url: str, stores: list[FaultyStore]) -> Iterator[KvDatabase]:
         limits=options.commit_limits,
         max_bytes=options.max_working_set,
         commit_turn=True,
+        label=DatabaseLabel("memory", "faults"),
     ) as db:
         yield db
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from rome.engine.observing import totals
 from rome.metrics.exposition import exposed
 from rome.metrics.process import process_families
+from rome.transaction import totals
 from tests.support.databases import database, on
 
 

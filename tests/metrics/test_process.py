@@ -13,14 +13,22 @@ from copy import deepcopy
 from secrets import token_hex
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 import rome
-from rome.engine.result import COMMIT_BOUNDS_S, Stats
+from rome.engine.result import Stats
 from rome.errors import ConflictError
 from rome.metrics.process import COUNTED, process_families
+from rome.transaction.totals import COMMIT_BOUNDS_S
 from tests.metrics.conftest import values
 from tests.support.databases import Connect
+
+
+class Port(msgspec.Struct):
+    id: str
+    number: int
+
 
 CREATE = "CREATE TABLE counter (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO counter VALUES (1, 0), (2, 0)"
 
@@ -149,7 +157,7 @@ def test_commit_goes_into_the_bucket_of_its_duration(
     before = deepcopy(connection.session.totals().commits)
     connection.execute("UPDATE counter SET n = 1")
     clock = SimpleNamespace(perf_counter=iter((0.0, seconds)).__next__, monotonic=time.monotonic)
-    monkeypatch.setattr("rome.engine.attempt.attempt.time", clock)
+    monkeypatch.setattr("rome.transaction.transaction.time", clock)
     connection.commit()
     after = connection.session.totals().commits
     assert after.seconds == before.seconds + seconds
@@ -217,3 +225,34 @@ def test_every_sample_has_the_labels_of_its_metric(connect: Connect) -> None:
     for metric, samples in process_families():
         for sample in samples:
             assert tuple(sample.labels) == metric.all_labels, metric.name
+
+
+def test_keys_and_collections_without_sql_are_counted(url: str) -> None:
+    db, rival = rome.kv.open(url), rome.kv.open(url)
+    ports, theirs = (each.collection("ports", Port, key="id") for each in (db, rival))
+    with db.transaction() as tr:
+        ports.put(tr, Port("p1", 1))
+        tr.put(("seen",), 1)
+    before = values()
+
+    @db.transactional(max_attempts=1)
+    def lose(tr: rome.kv.KvTransaction) -> None:
+        port = ports.get(tr, "p1")
+        assert port is not None
+        with rival.transaction() as other:
+            theirs.put(other, Port("p1", 2))
+        ports.put(tr, port)
+
+    with pytest.raises(ConflictError):
+        lose()
+    after = values()
+    assert values(table="(kv: ports)", reason="changed") == {"rome_conflicts_total": 1}
+    assert after["rome_serialization_failures_total"] == 1
+    for name in ("rome_commits_total", "rome_rows_written_total", "rome_commit_duration_seconds_count"):
+        assert after[name] - before[name] == 1, name
+    assert after["rome_rows_read_total"] > before["rome_rows_read_total"]
+    assert after["rome_round_trips_total"] > before["rome_round_trips_total"]
+    db.close()
+    rival.close()
+    assert values()["rome_connections"] == 0
+    assert values()["rome_commits_total"] == after["rome_commits_total"]

@@ -15,12 +15,12 @@ from rome.cli.existing import check_exists
 from rome.cli.probe import DatabaseProbe
 from rome.cli.shown import to_json
 from rome.dbapi.url import make_url
-from rome.engine.observing.totals import DatabaseLabel
 from rome.errors import Error, ProgrammingError
 from rome.metrics.exposition import exposed, write_text
 from rome.metrics.metric import MetricFamily
 from rome.metrics.server import MetricsServer
 from rome.metrics.stored import StoreReading, store_families
+from rome.transaction.totals import DatabaseLabel
 
 LIST_EVERY_S = 300.0
 """How often --all looks for databases that are new or gone: on Redis that goes through all keys."""

@@ -9,14 +9,14 @@ from rome.cli.existing import check_exists
 from rome.codec.shown_key import shown_values
 from rome.dbapi.connection import Connection, connect
 from rome.dbapi.url import make_url, parse_url
-from rome.engine.observing.totals import DatabaseLabel
 from rome.engine.session.conflict_words import row_words
 from rome.engine.session.stored import StoredDatabase
 from rome.errors import Error
 from rome.kv.directory import load_all
-from rome.kv.layout import DIRECTORY, FEED, FIRST, KEYS
+from rome.kv.layout import FIRST, OWN_TABLES, shown_collection
 from rome.metrics.stored import StoreReading
 from rome.store.spi import StoreUsage
+from rome.transaction.totals import DatabaseLabel
 
 
 class DatabaseProbe:
@@ -74,8 +74,8 @@ def _read(stored: StoredDatabase, usage: StoreUsage, took_s: float) -> Iterator[
     rows = {row for commit in usage.recent for row in commit.rows or ()}
     claimed = {(claim.table_id, claim.key) for claims in usage.queue for claim in claims}
     if any(table_id >= FIRST for table_id, _ in (*rows, *claimed)):
-        names |= {DIRECTORY: "(kv: collections)", KEYS: "(kv: keys)", FEED: "(kv: feed)"}
-        names |= {each.table_id: f"(kv: {each.name})" for each in load_all(stored.transaction)}
+        names |= OWN_TABLES
+        names |= {each.table_id: shown_collection(each.name) for each in load_all(stored.transaction)}
 
     def words(table_id: int, key: bytes | None) -> str:
         if key is None:

@@ -21,7 +21,6 @@ from rome.dbapi.private import drop_after, private_name
 from rome.dbapi.rows import RowFactory, TextFactory
 from rome.dbapi.sqlite3_options import checks_thread
 from rome.dbapi.url import make_url, parse_url
-from rome.engine.observing.totals import PRIVATE, DatabaseLabel, opened
 from rome.engine.result import Stats
 from rome.engine.session.session import Session
 from rome.errors import VersionTokenError
@@ -29,6 +28,7 @@ from rome.insights import tracer_for
 from rome.store.registry import store_class
 from rome.store.seen import place_of, saw
 from rome.tracing import tracer_of
+from rome.transaction.totals import PRIVATE, DatabaseLabel, opened
 from rome.transaction.version_token import decode_token, encode_token, is_of
 from rome.workingset.sqlite_version import check_sqlite
 

@@ -113,19 +113,3 @@ class Stats:
 
 
 _counters = attrgetter(*Stats.__slots__)
-
-
-COMMIT_BOUNDS_S = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
-"""The upper bounds of the buckets for the duration of commits; one more bucket has the rest."""
-
-
-class CommitDurations(Struct):
-    """How long the store took for the commits of a connection.
-
-    Attributes:
-        within: how many took as long as each bound of COMMIT_BOUNDS_S at most, and longer than the one before.
-        seconds: all of them together.
-    """
-
-    within: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_BOUNDS_S) + 1))
-    seconds: float = 0.0

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rome.engine.observing.observer import Tracer
-    from rome.engine.observing.totals import DatabaseLabel
     from rome.insights.process import html, record, report, reset, serve, stop
+    from rome.transaction.totals import DatabaseLabel
 
 __all__ = ["html", "record", "report", "reset", "serve", "stop"]
 

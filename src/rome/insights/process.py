@@ -9,7 +9,6 @@ from threading import Lock
 
 from rome import insights
 from rome.engine.observing.observer import Tracer
-from rome.engine.observing.totals import PRIVATE, DatabaseLabel
 from rome.insights.collected import Collected
 from rome.insights.document import document
 from rome.insights.journal import Journal
@@ -17,6 +16,7 @@ from rome.insights.recorder import RecordingTracer
 from rome.insights.reporting import Report, merged
 from rome.insights.server import PageServer
 from rome.insights.source import parse_part
+from rome.transaction.totals import PRIVATE, DatabaseLabel
 
 LOG = logging.getLogger("rome.insights")
 

@@ -29,6 +29,7 @@ from rome.kv.watch import POLL_S, FeedPosition, Watch, wanted
 from rome.retry.attempts import Attempts, Policy
 from rome.store.spi import Store
 from rome.transaction.read_set import Validation
+from rome.transaction.totals import DatabaseLabel
 from rome.transaction.transaction import Transaction
 from rome.transaction.write_set import CommitLimits
 
@@ -56,9 +57,11 @@ class KvDatabase:
         limits: CommitLimits,
         max_bytes: int,
         commit_turn: bool,
+        label: DatabaseLabel,
     ) -> None:
         self._open_store = open_store
-        self._pool = StorePool(open_store, commit_turn=commit_turn)
+        self._names: dict[int, str] = {}
+        self._pool = StorePool(open_store, commit_turn=commit_turn, label=label, names=self._names)
         self._administration = Administration(self._pool, limits, max_bytes)
         self._check = check
         self._limits = limits
@@ -66,7 +69,6 @@ class KvDatabase:
         self._of_thread = _ThreadState()
         self._lock = threading.Lock()
         self._collections: WeakSet[Collection[Any]] = WeakSet()
-        self._names: dict[int, str] = {}
         self._commits = 0
         self._turned_over = time.monotonic()
         with self._pool.lent() as lent:
@@ -114,10 +116,12 @@ class KvDatabase:
                     raise
                 finally:
                     tr.end()
+                    lent.count_reads(view.transaction)
                 if view.writes:
                     tr.version, known = commit(
                         view, lent.store, lent.turn, known, self._limits, started, self._describe
                     )
+                    lent.count_commit(view.transaction, len(view.changes))
                     self._committed(lent, known)
                 else:
                     lent.turn.committed(wrote=False)

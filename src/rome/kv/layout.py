@@ -13,5 +13,12 @@ KEYS = FIRST + 1
 """Plain keys."""
 FEED = FIRST + 2
 """What was changed; see rome.kv.feed."""
+OWN_TABLES = {DIRECTORY: "(kv: collections)", KEYS: "(kv: keys)", FEED: "(kv: feed)"}
+"""As metrics and `rome top` name them."""
 FIRST_COLLECTION = FIRST + 16
 LAST_COLLECTION = (1 << 32) - 2
+
+
+def shown_collection(name: str) -> str:
+    """As metrics and `rome top` name a collection, beside the tables of SQL."""
+    return f"(kv: {name})"

@@ -12,6 +12,7 @@ from rome.kv.database import KvDatabase
 from rome.store.registry import store_class
 from rome.store.spi import Store
 from rome.transaction.read_set import Validation
+from rome.transaction.totals import PRIVATE, DatabaseLabel
 
 _CHECKS = {"SERIALIZABLE": Validation.ROWS, "SNAPSHOT": Validation.NOTHING}
 
@@ -55,6 +56,7 @@ def open(url: str | URL, **options: object) -> KvDatabase:
         limits=chosen.commit_limits,
         max_bytes=chosen.max_working_set,
         commit_turn=chosen.commit_turn,
+        label=DatabaseLabel(location.scheme, location.database if private is None else PRIVATE),
     )
     if private is not None:
         drop_after(database, parsed)

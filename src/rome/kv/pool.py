@@ -3,30 +3,72 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
-from typing import NamedTuple
 
 from rome.errors import InterfaceError, StoreUnavailableError
+from rome.kv.layout import OWN_TABLES, shown_collection
 from rome.store.spi import Store
 from rome.transaction.commit_turn import CommitTurn
+from rome.transaction.totals import CommitDurations, DatabaseLabel, Totals, closed, conflicts_by_table, opened
+from rome.transaction.transaction import Transaction
 
 MAX_IDLE = 16
 
 
-class PooledStore(NamedTuple):
-    """One connection, and its part in the commit queue."""
+class PooledStore:
+    """One connection, its part in the commit queue, and what it has done (see rome.metrics).
 
-    store: Store
-    turn: CommitTurn
+    Args:
+        names: of the collections that are known, by the ids of their tables; shared by all connections of a database.
+    """
+
+    def __init__(self, store: Store, turn: CommitTurn, names: Mapping[int, str]) -> None:
+        self.store, self.turn = store, turn
+        self._names = names
+        self._counts: Counter[str] = Counter()
+        self._durations = CommitDurations()
+
+    def count_reads(self, transaction: Transaction) -> None:
+        """Count what a transaction has read."""
+        self._counts["rows"] += transaction.rows_read
+        self._counts["bytes"] += transaction.bytes_read
+        self._counts["waves"] += transaction.waves
+
+    def count_commit(self, transaction: Transaction, rows_written: int) -> None:
+        """Count the commit of a transaction."""
+        self._counts["commits"] += 1
+        self._counts["rows_written"] += rows_written
+        self._durations.add(transaction.commit_s)
+
+    def totals(self) -> Totals:
+        """A copy of the counters; any thread may ask."""
+        counts, store = self.turn.counts, self.store
+        made: dict[str, float] = dict(self._counts)
+        made |= {"round_trips": store.round_trips, "near_trips": store.near_trips, "turns": self.turn.taken}
+        made |= {"claims": counts.claims, "queue_wait_s": counts.queue_wait_s, "failures": counts.failures}
+        known = dict(self._names) if counts.conflicts else {}
+        names = OWN_TABLES | {table_id: shown_collection(name) for table_id, name in known.items()}
+        conflicts = conflicts_by_table(counts.conflicts.copy(), names)
+        made["conflicts"] = conflicts.total()
+        return Totals(made, conflicts, self._durations)
+
+    def close(self) -> None:
+        """Close the connection, and keep what it has counted."""
+        closed(self)
+        self.store.close()
 
 
 class StorePool:
     """Opens connections as they are needed, and keeps some for later transactions. Threads may share it."""
 
-    def __init__(self, open_store: Callable[[], Store], *, commit_turn: bool) -> None:
+    def __init__(
+        self, open_store: Callable[[], Store], *, commit_turn: bool, label: DatabaseLabel, names: Mapping[int, str]
+    ) -> None:
         self._open_store = open_store
+        self._label, self._names = label, names
         self._commit_turn = commit_turn
         self._lock = Lock()
         self._idle: list[PooledStore] = []
@@ -50,10 +92,12 @@ class StorePool:
                 found = self._idle.pop() if self._idle else None
             if found is None:
                 store = self._open_store()
-                return PooledStore(store, CommitTurn(store, enabled=self._commit_turn))
+                found = PooledStore(store, CommitTurn(store, enabled=self._commit_turn), self._names)
+                opened(found, self._label)
+                return found
             if found.store.is_usable():
                 return found
-            found.store.close()
+            found.close()
 
     @contextmanager
     def lent(self) -> Iterator[PooledStore]:
@@ -76,7 +120,7 @@ class StorePool:
             if sound and not self.is_closed and len(self._idle) < MAX_IDLE:
                 self._idle.append(used)
                 return
-        used.store.close()
+        used.close()
 
     def close(self) -> None:
         """Close all connections that nobody uses; the others follow when they are given back. Idempotent."""
@@ -84,7 +128,7 @@ class StorePool:
             idle, self._idle = self._idle, []
             self.is_closed = True
         for each in idle:
-            each.store.close()
+            each.close()
 
     def _leave_to_parent(self) -> None:
         """In a forked child: forget the parent's connections, without closing what the parent still uses."""

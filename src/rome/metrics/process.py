@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rome.engine.observing.totals import DatabaseLabel, Totals, open_connections, process_totals
-from rome.engine.result import COMMIT_BOUNDS_S
 from rome.engine.statement.schema import PLAN_COUNTS, cached_plans
 from rome.metrics.metric import Metric, MetricBuckets, MetricFamily, MetricKind, MetricSample
+from rome.transaction.totals import COMMIT_BOUNDS_S, DatabaseLabel, Totals, open_connections, process_totals
 
 _COUNTER, _GAUGE, _HISTOGRAM = MetricKind.COUNTER, MetricKind.GAUGE, MetricKind.HISTOGRAM
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from rome.engine.observing.totals import DatabaseLabel
 from rome.metrics.metric import Metric, MetricFamily, MetricKind, MetricSample
 from rome.store.spi import MAX_NUMBER, StoreUsage
+from rome.transaction.totals import DatabaseLabel
 
 _COUNTER, _GAUGE = MetricKind.COUNTER, MetricKind.GAUGE
 

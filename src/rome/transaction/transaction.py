@@ -109,6 +109,7 @@ class Transaction:
         renewed: whether it has had more than one snapshot.
         bytes_read, rows_read: what the store has sent.
         waves: how many times it has read from the store; further chunks of one answer do not count.
+        commit_s: how long the store took for the commit, once that has succeeded.
         room: for the rows in the cache.
         references: tables that were read whole, and are kept for others.
         sent: the commit whose outcome is not known, since it is in progress or was interrupted; otherwise None.
@@ -134,6 +135,7 @@ class Transaction:
         self.rows_read = 0
         self.bytes_read = 0
         self.waves = 0
+        self.commit_s = 0.0
 
     @property
     def round_trips(self) -> int:
@@ -577,11 +579,13 @@ class Transaction:
             range_rows=self.read_set.range_rows,
         )
         self.sent = request
+        began = time.perf_counter()
         try:
             try:
                 version = self._store.commit(request)
             except CommitUnknownError as lost:
                 version = self._resolve(request, lost)
+            self.commit_s = time.perf_counter() - began
             saw(self._store.place, Snapshot(snapshot.incarnation, version))
             return version
         except NotReplicatedError as committed:

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from rome.engine.observing.totals import DatabaseLabel
 from rome.errors import ProgrammingError
 from rome.metrics.exposition import ExposedValue, read_text
 from rome.metrics.server import PATH
+from rome.transaction.totals import DatabaseLabel
 
 MAX_BYTES = 16 * 1024 * 1024
 

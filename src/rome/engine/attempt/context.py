@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from rome.engine.options import Isolation, Options
-from rome.engine.result import CommitDurations, Stats
+from rome.engine.result import Stats
 from rome.engine.statement import schema as schemas
 from rome.engine.statement.schema import SchemaVersion
 from rome.engine.statement.workspace import Workspace
 from rome.engine.writing.id_blocks import IDENTIFIERS, IdBlocks
 from rome.store.spi import Store
+from rome.transaction.totals import CommitDurations
 
 
 class ConnectionContext:

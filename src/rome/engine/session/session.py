@@ -22,9 +22,7 @@ from rome.engine.attempt.attempt import Attempt, Beginning
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.dump import dump
 from rome.engine.attempt.replay_log import LoggedOperation
-from rome.engine.observing import totals
 from rome.engine.observing.observer import STATEMENTS, TRANSACTIONS, Examined, Observer, Tracer
-from rome.engine.observing.totals import Totals, conflicts_by_table
 from rome.engine.options import Isolation, Options
 from rome.engine.result import Result, Stats, UnreadRows
 from rome.engine.session.connection_pragmas import ConnectionPragmas
@@ -41,6 +39,8 @@ from rome.errors import InterfaceError, NotSupportedError, OperationalError, Pro
 from rome.planner.parse.statement import Statement, StatementKind, classify, split_script
 from rome.store.seen import newest_snapshot
 from rome.store.spi import Snapshot, Store, StoreUsage
+from rome.transaction import totals
+from rome.transaction.totals import Totals, conflicts_by_table
 from rome.workingset.workingset import SqlRow
 
 Item = TypeVar("Item")
@@ -107,7 +107,8 @@ class Session:
         made |= {"round_trips": store.round_trips, "near_trips": store.near_trips, "turns": self._replay.turn.taken}
         made |= {"claims": counts.claims, "queue_wait_s": counts.queue_wait_s, "failures": counts.failures}
         tables = context.workspace.schema.definition.tables_by_id if counts.conflicts else {}
-        return Totals(made, conflicts_by_table(counts.conflicts.copy(), tables), context.durations)
+        names = {table_id: table.name for table_id, table in tables.items()}
+        return Totals(made, conflicts_by_table(counts.conflicts.copy(), names), context.durations)
 
     def usage(self, recent: int = 0) -> StoreUsage:
         """See Store.usage."""

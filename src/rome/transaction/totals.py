@@ -10,6 +10,7 @@ A forked child begins with zeros, so that two processes never report the same wo
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from threading import Lock
@@ -18,8 +19,6 @@ from weakref import WeakKeyDictionary
 
 from msgspec import Struct, field
 
-from rome.catalog.schema import Table
-from rome.engine.result import CommitDurations
 from rome.errors import (
     CatalogChangedError,
     CommitAbortedError,
@@ -28,6 +27,26 @@ from rome.errors import (
     SnapshotTooOldError,
     TurnTakenError,
 )
+
+COMMIT_BOUNDS_S = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+"""The upper bounds of the buckets for the duration of commits; one more bucket has the rest."""
+
+
+class CommitDurations(Struct):
+    """How long the store took for the commits of a connection.
+
+    Attributes:
+        within: how many took as long as each bound of COMMIT_BOUNDS_S at most, and longer than the one before.
+        seconds: all of them together.
+    """
+
+    within: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_BOUNDS_S) + 1))
+    seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Add a commit."""
+        self.within[bisect_left(COMMIT_BOUNDS_S, seconds)] += 1
+        self.seconds += seconds
 
 
 class DatabaseLabel(NamedTuple):
@@ -61,12 +80,12 @@ REASONS = (*_REASONS.values(), "other")
 
 
 def conflicts_by_table(
-    met: Mapping[tuple[int | None, type[Exception]], int], tables: Mapping[int, Table]
+    met: Mapping[tuple[int | None, type[Exception]], int], names: Mapping[int, str]
 ) -> Counter[ConflictKind]:
     """Conflicts by the name of the table; a table that does not exist any more is `#` and its number."""
     found: Counter[ConflictKind] = Counter()
     for (table_id, error), number in met.items():
-        table = "" if not table_id else tables[table_id].name if table_id in tables else f"#{table_id}"
+        table = names.get(table_id, f"#{table_id}") if table_id else ""
         found[ConflictKind(table, _REASONS.get(error, "other"))] += number
     return found
 
