@@ -613,8 +613,8 @@ class Store(ABC):
             NotSupportedError: this store begins one by itself when its server is started, or its file opened.
         """
         raise NotSupportedError(
-            f"{type(self).__name__} needs no such mark: it notices an older copy when its server has been started "
-            "again, or all processes have closed its file"
+            "this database needs no such mark: Rome notices an older copy by itself, once the server has been started "
+            "again, or all processes have closed the file"
         )
 
     @abstractmethod

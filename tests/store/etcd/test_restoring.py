@@ -187,5 +187,5 @@ def test_answers_about_commits_are_those_of_the_restored_data(
 
 
 def test_stores_that_notice_by_themselves_say_so(tmp_path: Path) -> None:
-    with pytest.raises(NotSupportedError, match="notices"):
+    with pytest.raises(NotSupportedError, match="this database needs no such mark: Rome notices"):
         rome.mark_restored(f"rome+lmdb:///{tmp_path}/x.rome")
