@@ -65,6 +65,7 @@ def _table() -> Table:
 
 
 TABLE = _table()
+COLUMNS = ["c0", "c1", "c2", "c3"]
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +75,8 @@ def connection() -> apsw.Connection:
         pytest.skip(compiled.described())
     made = apsw.Connection(":memory:")
     compiled.load(made, path)
-    made.execute("SELECT rome_rows_define('r', ?)", (shape_of(TABLE, 0),)).fetchall()
-    made.execute("SELECT rome_rows_define('stamped', ?)", (shape_of(TABLE, 8),)).fetchall()
+    for name, before in (("r", 0), ("stamped", 8)):
+        made.execute("SELECT rome_rows_define(?, ?)", (name, shape_of(TABLE, before, 3, COLUMNS))).fetchall()
     return made
 
 
@@ -190,7 +191,7 @@ def test_a_shape_that_is_none(connection: apsw.Connection, shape: bytes) -> None
 
 
 def test_a_damaged_shape_is_refused_or_read_within_its_bounds(connection: apsw.Connection) -> None:
-    whole, record = shape_of(TABLE, 0), encode_record(1, 1, [1, "two", 3.0])
+    whole, record = shape_of(TABLE, 0, 3, COLUMNS), encode_record(1, 1, [1, "two", 3.0])
     for place in range(len(whole)):
         for byte in (0, 1, 0x7F, 0x80, 0xDD, 0xFF, whole[place] ^ 1):
             shape = whole[:place] + bytes([byte]) + whole[place + 1 :]
@@ -216,12 +217,13 @@ def test_blocks_come_one_after_the_other(connection: apsw.Connection) -> None:
     blocks = [*packed(records[:4]), *packed(records[:0]), (0).to_bytes(4, sys.byteorder), *packed(records[4:])]
     sources = {(3, n): block for n, block in enumerate(blocks)}
     connection.create_scalar_function("rome_rows_block", lambda *place: sources.get(place))
-    connection.execute("CREATE VIRTUAL TABLE temp.s USING r(3)")
     # max() keeps a text beyond the block that it was in.
-    found = connection.execute("SELECT count(*), max(c2), min(c2), sum(c0), max(rowid) FROM s").fetchall()
+    found = connection.execute("SELECT count(*), max(c2), min(c2), sum(c0), max(rowid) FROM r").fetchall()
     assert found == [(9, "text 9", "text 1", 45, 9)]
-    assert connection.execute("SELECT count(*) FROM s AS one, s AS other").fetchall() == [(81,)]
-    connection.execute("DROP TABLE s")
+    assert connection.execute("SELECT count(*) FROM r AS one, r AS other").fetchall() == [(81,)]
+    assert [row for (row,) in connection.execute("SELECT c1 FROM r ORDER BY rowid")] == [*range(1, 10)]
+    plan = connection.execute("EXPLAIN QUERY PLAN SELECT c1 FROM r ORDER BY rowid").fetchall()
+    assert [line[3] for line in plan] == ["SCAN r VIRTUAL TABLE INDEX 0:"]
 
 
 def test_an_error_of_whoever_gives_blocks_comes_through(connection: apsw.Connection) -> None:
@@ -229,7 +231,5 @@ def test_an_error_of_whoever_gives_blocks_comes_through(connection: apsw.Connect
         raise LookupError("mine")
 
     connection.create_scalar_function("rome_rows_block", fails)
-    connection.execute("CREATE VIRTUAL TABLE temp.s USING r(3)")
     with pytest.raises(LookupError, match="mine"):
-        connection.execute("SELECT * FROM s").fetchall()
-    connection.execute("DROP TABLE s")
+        connection.execute("SELECT * FROM r").fetchall()

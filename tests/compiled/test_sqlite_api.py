@@ -20,6 +20,7 @@ MEMBERS = {
     "TableBase": ("sqlite3_vtab", {"module": "pModule", "error": "zErrMsg"}),
     "CursorBase": ("sqlite3_vtab_cursor", {"table": "pVtab"}),
     "Constraint": ("struct sqlite3_index_constraint", {"column": "iColumn", "operator": "op", "usable": "usable"}),
+    "Order": ("struct sqlite3_index_orderby", {"column": "iColumn", "descending": "desc"}),
     "Use": ("struct sqlite3_index_constraint_usage", {"argument": "argvIndex", "omit": "omit"}),
     "IndexInfo": (
         "sqlite3_index_info",
@@ -93,7 +94,7 @@ def test_places_and_structures_are_those_of_sqlite(tmp_path: Path) -> None:
     for ours, (theirs, members) in MEMBERS.items():
         checks += [f"offsetof({ours}, {name}) == offsetof({theirs}, {other})" for name, other in members.items()]
     checks += [f"{ours} == {theirs}" for ours, theirs in CONSTANTS.items()]
-    checks += [f"sizeof({ours}) == sizeof({MEMBERS[ours][0]})" for ours in ("Constraint", "Use", "TableBase")]
+    checks += [f"sizeof({ours}) == sizeof({MEMBERS[ours][0]})" for ours in ("Constraint", "Order", "Use", "TableBase")]
     checks.append("sizeof(Module) >= offsetof(sqlite3_module, xRename) + sizeof(void *)")
     lines = ["#define SQLITE_CORE", "#include <sqlite3ext.h>", '#include "sqlite_api.h"']
     lines += [f'_Static_assert({check}, "{check}");' for check in checks]

@@ -3,12 +3,12 @@
    A record is a msgpack array [layout, rowid, value, ..], as rome/codec/rows.py describes it. What that module refuses
    is refused here, too; the caller then has Python find the record, and say which it is.
 
-     rome_rows_define(name, shape)  makes a table-valued function name(block), for the records of one table.
-     CREATE VIRTUAL TABLE temp.t USING name(source)  makes a table of the blocks that the SQL function
-         rome_rows_block(source, 0), (source, 1), .. returns until it returns NULL.
+     rome_rows_define(name, shape)  makes a table-valued function name(block), for the records of one table. Without an
+         argument it reads the blocks that the SQL function rome_rows_block(source, 0), (source, 1), .. returns until
+         it returns NULL.
 
-   Shape: msgpack [CREATE TABLE text, position of the rowid's alias or -1, bytes before each record, columns, the value
-   of each column that a record has not got, layouts, and of each layout: number, values, position of each or -1].
+   Shape: msgpack [CREATE TABLE text, position of the rowid's alias or -1, bytes before each record, source, columns, the
+   value of each column that a record has not got, layouts, and of each layout: number, values, position of each or -1].
    Block: count, length of each stored value, the stored values; numbers are of 32 bits, in the machine's order. */
 
 #include "sqlite_api.h"
@@ -163,6 +163,7 @@ typedef struct {
 typedef struct {
   int columns, alias, layout_count;
   uint32_t before; /* bytes before a record */
+  int64_t source;
   char *sql;
   Bytes *blank, end; /* the value of each column that a record has not got; where the last ends */
   Layout *layouts;
@@ -207,6 +208,7 @@ static Shape *read_shape(Bytes given, int length) {
   shape->alias = (int)number;
   if (!take(&p, end, 0, 64, &number)) goto wrong;
   shape->before = (uint32_t)number;
+  if (!take(&p, end, 0, INT64_MAX, &shape->source)) goto wrong;
   if (!take(&p, end, 1, length, &number)) goto wrong;
   shape->columns = (int)number;
   if (shape->alias >= shape->columns) goto wrong;
@@ -253,14 +255,14 @@ typedef struct {
   TableBase base;
   Database *database;
   const Shape *shape;
-  int64_t source; /* where the blocks come from; -1: the one block is the function's argument */
 } Table;
 
 typedef struct {
   CursorBase base;
   const Shape *shape;
   Value *block;
-  Statement *blocks; /* asks for the next block; NULL if the block is the argument */
+  int has_argument;  /* which is the only block */
+  Statement *blocks; /* asks for the next block */
   int64_t blocks_read;
   Bytes lengths, record, end; /* of the block: the next length, the next stored value; where the present record ends */
   uint32_t left;
@@ -272,9 +274,11 @@ typedef struct {
 
 static int fail(Cursor *cursor, const char *text) {
   TableBase *table = cursor->base.table;
-  char *copy = get_memory(strlen(text) + 1);
+  static const char prefix[] = "rome_rows: "; /* by which the caller knows what is wrong with rows */
+  char *copy = get_memory(sizeof(prefix) + strlen(text));
   if (copy == NULL) return NO_MEMORY;
-  strcpy(copy, text);
+  strcpy(copy, prefix);
+  strcat(copy, text);
   give_back(table->error);
   table->error = copy;
   return FAILED;
@@ -283,6 +287,8 @@ static int fail(Cursor *cursor, const char *text) {
 static int connect(Database *database, void *data, int count, const char *const *arguments, TableBase **made,
                    char **error) {
   (void)error;
+  (void)count;
+  (void)arguments;
   const Shape *shape = data;
   int result = declare_table(database, shape->sql);
   if (result != OK) return result;
@@ -291,12 +297,6 @@ static int connect(Database *database, void *data, int count, const char *const 
   memset(table, 0, sizeof(Table));
   table->database = database;
   table->shape = shape;
-  table->source = -1;
-  if (count > 3) {
-    table->source = 0;
-    for (const char *digit = arguments[3]; *digit >= '0' && *digit <= '9' && table->source < INT_MAX; digit++)
-      table->source = table->source * 10 + (*digit - '0');
-  }
   *made = &table->base;
   return OK;
 }
@@ -308,17 +308,21 @@ static int disconnect(TableBase *table) {
 
 static int best_index(TableBase *base, IndexInfo *info) {
   const Table *table = (const Table *)base;
-  info->cost = 1e6;
-  info->rows = 1000000;
-  if (table->source >= 0) return OK;
+  info->cost = 3e6; /* as SQLite takes the pass over a table of its own of which it knows nothing */
+  info->rows = 1048576;
+  info->number = 0;
+  if (info->order_count == 1 && !info->order->descending) /* blocks are in the order of rowids */
+    info->ordered = info->order->column == -1 || info->order->column == table->shape->alias;
   for (int n = 0; n < info->constraint_count; n++) {
     const Constraint *each = &info->constraints[n];
-    if (each->column == table->shape->columns && each->operator == EQUALS && each->usable) {
+    if (each->column == table->shape->columns && each->operator == EQUALS) {
+      if (!each->usable) return CONSTRAINT; /* the argument is in another loop, which must come first */
       info->uses[n].argument = info->uses[n].omit = 1;
+      info->number = 1;
       return OK;
     }
   }
-  return CONSTRAINT; /* the argument is in another loop, which must come first */
+  return OK;
 }
 
 static int open_cursor(TableBase *base, CursorBase **made) {
@@ -373,12 +377,11 @@ static int begin_block(Cursor *cursor, const Value *value) {
 /* Ask for the next block; without one the cursor is at its end. A block may be empty. */
 static int next_block(Cursor *cursor) {
   Database *database = ((Table *)cursor->base.table)->database;
-  int64_t source = ((Table *)cursor->base.table)->source;
   finalize(cursor->blocks);
   cursor->blocks = NULL;
   if (prepare(database, "SELECT rome_rows_block(?, ?)", -1, &cursor->blocks, NULL) != OK)
     return fail(cursor, message_of(database));
-  bind_integer(cursor->blocks, 1, source);
+  bind_integer(cursor->blocks, 1, cursor->shape->source);
   bind_integer(cursor->blocks, 2, cursor->blocks_read++);
   if (step(cursor->blocks) != ROW) return fail(cursor, message_of(database));
   Value *value = column_value(cursor->blocks, 0);
@@ -393,7 +396,7 @@ static int next(CursorBase *base) {
   Cursor *cursor = (Cursor *)base;
   const Shape *shape = cursor->shape;
   while (cursor->left == 0) {
-    if (((Table *)base->table)->source < 0) {
+    if (cursor->has_argument) {
       cursor->at_end = 1;
       return OK;
     }
@@ -436,14 +439,14 @@ static int next(CursorBase *base) {
 }
 
 static int filter(CursorBase *base, int number, const char *text, int count, Value **arguments) {
-  (void)number;
   (void)text;
   Cursor *cursor = (Cursor *)base;
   forget(cursor);
   cursor->blocks_read = 0;
   cursor->at_end = 0;
-  if (((Table *)base->table)->source < 0) {
-    int result = count ? begin_block(cursor, arguments[0]) : fail(cursor, "no block of stored rows");
+  cursor->has_argument = number == 1 && count == 1;
+  if (cursor->has_argument) {
+    int result = begin_block(cursor, arguments[0]);
     if (result != OK) return result;
   }
   return next(base);
@@ -469,7 +472,7 @@ static int rowid(CursorBase *base, int64_t *found) {
   return OK;
 }
 
-const Module rome_rows_module = {0,           connect,      connect, best_index, disconnect, disconnect, open_cursor,
+const Module rome_rows_module = {0,           NULL,         connect, best_index, disconnect, disconnect, open_cursor,
                                  close_cursor, filter,      next,    at_end,     column,     rowid,      {0}};
 
 #if defined(__GNUC__)

@@ -35,6 +35,11 @@ typedef struct {
 } Constraint;
 
 typedef struct {
+  int column;
+  unsigned char descending;
+} Order;
+
+typedef struct {
   int argument;
   unsigned char omit;
 } Use;
@@ -43,7 +48,7 @@ typedef struct {
   int constraint_count;
   const Constraint *constraints;
   int order_count;
-  const void *order;
+  const Order *order;
   Use *uses;
   int number;
   char *text;

@@ -25,6 +25,9 @@ KeysOf = Callable[[Entries], list[bytes]]
 class RowBlock(Sequence[Row]):
     """The rows of a scan, in its order. It never changes.
 
+    Args:
+        size: of all values, if it is known.
+
     Attributes:
         values: of each row what the store holds: `before` bytes, and its record.
         record_bytes: the size of all records.
@@ -35,11 +38,15 @@ class RowBlock(Sequence[Row]):
     __slots__ = ("_keys", "_parts", "_rows", "before", "record_bytes", "values")
 
     def __init__(
-        self, parts: Sequence[tuple[Entries, KeysOf]], values: Sequence[bytes], before: int = STAMP_BYTES
+        self,
+        parts: Sequence[tuple[Entries, KeysOf]],
+        values: Sequence[bytes],
+        size: int | None = None,
+        before: int = STAMP_BYTES,
     ) -> None:
         self._parts = parts
         self.values, self.before = values, before
-        self.record_bytes = sum(map(len, values)) - before * len(values)
+        self.record_bytes = (sum(map(len, values)) if size is None else size) - before * len(values)
         self._keys: list[bytes] | None = None
         self._rows: Sequence[Row] | None = None
 
@@ -48,7 +55,7 @@ class RowBlock(Sequence[Row]):
         """A block of rows that are objects already; the rows themselves if they are a block."""
         if isinstance(rows, RowBlock):
             return rows
-        made = cls((), list(map(_record, rows)), 0)
+        made = cls((), list(map(_record, rows)), before=0)
         made._rows = rows
         return made
 
@@ -105,7 +112,8 @@ def joined(parts: Iterable[Sequence[Row]]) -> Sequence[Row]:
     blocks = [part for part in pieces if isinstance(part, RowBlock) and part._parts]
     if blocks and len(blocks) == len(pieces):
         parts_of_all = [part for block in blocks for part in block._parts]
-        return RowBlock(parts_of_all, list(chain.from_iterable(block.values for block in blocks)))
+        size = sum([block.record_bytes + STAMP_BYTES * len(block) for block in blocks])
+        return RowBlock(parts_of_all, list(chain.from_iterable(block.values for block in blocks)), size)
     return list(chain.from_iterable(pieces))
 
 

@@ -15,7 +15,11 @@ from rome.catalog.block_rows import decoded
 from rome.catalog.schema import Table
 from rome.store.row_block import RowBlock
 from rome.workingset.contents import Identity, Stored
+from rome.workingset.passing import definitions
 from rome.workingset.tables import TableStatements
+
+CORRUPT = "rome_rows: "
+"""How the errors of rows.c begin."""
 
 ROWS_AT_ONCE = 4_000
 """SQLite copies what it is given: in parts of this size the copy stays in the processor's cache."""
@@ -24,10 +28,16 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class BlockLoader:
-    """One connection's functions that decode blocks: for each table, and size of what precedes a record, one."""
+    """One connection's functions that decode blocks: for each table, and size of what precedes a record, two.
+
+    Attributes:
+        passed: the blocks that functions without an argument read, by the numbers of the functions.
+    """
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
+        self.passed: dict[int, RowBlock] = {}
+        self._functions: dict[tuple[int, int], tuple[Table, int]] = {}
         self._inserts: dict[tuple[int, int], tuple[Table, str]] = {}
         self._numbers = count(1)
         self._loaded: bool | None = None
@@ -40,6 +50,12 @@ class BlockLoader:
             self._loaded = path is not None
             if path is not None:
                 compiled.load(self._connection, path)
+                passed = self.passed
+
+                def part_of(source: int, number: int) -> bytes | None:
+                    return _part(passed[source].values, number)
+
+                self._connection.create_scalar_function("rome_rows_block", part_of, 2)  # type: ignore[arg-type]
         return self._loaded
 
     def insert(self, table: Table, statements: TableStatements, block: RowBlock) -> None:
@@ -58,11 +74,29 @@ class BlockLoader:
         place = table.id, before
         found = self._inserts.get(place)
         if found is None or found[0] is not table:
-            # A new name each time: SQLite keeps prepared statements, which know the function of the name as it was.
-            name = f"rome_rows_{next(self._numbers)}"
-            self._connection.execute("SELECT rome_rows_define(?, ?)", (name, shape_of(table, before))).fetchall()
-            found = self._inserts[place] = (table, statements.insert_from(name))
+            number = self._define(table, before, [f"c{position}" for position in range(len(table.columns))])
+            found = self._inserts[place] = (table, statements.insert_from(function_name(number)))
         return found[1]
+
+    def function_of(self, table: Table, before: int) -> int:
+        """The number of a function with the table's own columns."""
+        place = table.id, before
+        found = self._functions.get(place)
+        if found is None or found[0] is not table:
+            found = self._functions[place] = (table, self._define(table, before, definitions(table)))
+        return found[1]
+
+    def _define(self, table: Table, before: int, columns: Sequence[str]) -> int:
+        # A new name each time: SQLite keeps prepared statements, which know the function of the name as it was.
+        number = next(self._numbers)
+        shape = shape_of(table, before, number, columns)
+        self._connection.execute("SELECT rome_rows_define(?, ?)", (function_name(number), shape)).fetchall()
+        return number
+
+
+def function_name(number: int) -> str:
+    """The name of a function."""
+    return f"rome_rows_{number}"
 
 
 def stored_rows(table: Table, statements: TableStatements, block: RowBlock) -> dict[Identity, Stored]:
@@ -75,27 +109,35 @@ def stored_rows(table: Table, statements: TableStatements, block: RowBlock) -> d
 
 
 def packed(values: Sequence[bytes]) -> Iterator[bytes]:
-    """Stored values in the form that rows.c calls a block."""
-    for start in range(0, len(values), ROWS_AT_ONCE):
-        part = values[start : start + ROWS_AT_ONCE]
-        yield b"".join([len(part).to_bytes(4, sys.byteorder), array("I", map(len, part)).tobytes(), *part])
+    """Stored values in the form that rows.c calls a block, in parts."""
+    number = 0
+    while (part := _part(values, number)) is not None:
+        yield part
+        number += 1
 
 
-def shape_of(table: Table, before: int, columns: Sequence[str] | None = None) -> bytes:
+def _part(values: Sequence[bytes], number: int) -> bytes | None:
+    part = values[number * ROWS_AT_ONCE : (number + 1) * ROWS_AT_ONCE]
+    if not part:
+        return None
+    return b"".join([len(part).to_bytes(4, sys.byteorder), array("I", map(len, part)).tobytes(), *part])
+
+
+def shape_of(table: Table, before: int, source: int, columns: Sequence[str]) -> bytes:
     """How a table's records are to be read, in the form that rows.c calls a shape.
 
     Args:
         before: bytes before each record.
-        columns: the definition of each column; without them they are c0, c1, ..
+        source: what the function reads if it has no argument.
+        columns: the definition of each column.
     """
-    definitions = [f"c{number}" for number in range(len(table.columns))] if columns is None else columns
-    sql = f"CREATE TABLE x ({', '.join(definitions)}, rome_block HIDDEN)"
+    sql = f"CREATE TABLE x ({', '.join(columns)}, rome_block HIDDEN)"
     alias = -1 if table.rowid_alias is None else table.rowid_alias
     layouts: list[int] = []
     for number, positions in table.layout_positions.items():
         layouts += (number, len(positions), *positions)
     blank = table.blank_row
-    return _encode([sql, alias, before, len(blank), *blank, len(table.layout_positions), *layouts])
+    return _encode([sql, alias, before, source, len(blank), *blank, len(table.layout_positions), *layouts])
 
 
-__all__ = ["BlockLoader", "packed", "shape_of", "stored_rows"]
+__all__ = ["CORRUPT", "BlockLoader", "function_name", "packed", "shape_of", "stored_rows"]

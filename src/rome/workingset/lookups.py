@@ -51,9 +51,9 @@ def lookups(mirror: apsw.Connection, working_set: apsw.Connection, sql: str, par
 
     Cost: SQLite prepares the statement twice.
     """
-    steps = _repeated(working_set, sql, parameters)
+    steps = repeated(working_set, sql, parameters)
     automatic = {step.table for step in steps if step.way.startswith("AUTOMATIC ") and not step.correlated}
-    ways = [step.way for step in _repeated(mirror, sql, parameters) if step.table not in automatic]
+    ways = [step.way for step in repeated(mirror, sql, parameters) if step.table not in automatic]
     if not ways:
         return ()
     return tuple(found for found in _indexes(mirror) if any(_names(way, found.name) for way in ways))
@@ -81,7 +81,7 @@ def _indexes(mirror: apsw.Connection) -> Iterator[Lookup]:
             yield Lookup(name, table.lower(), sql[start:])
 
 
-def _repeated(connection: apsw.Connection, sql: str, parameters: int) -> Iterator[Step]:
+def repeated(connection: apsw.Connection, sql: str, parameters: int) -> Iterator[Step]:
     """The loops of a statement's plan that run again for each row of another loop."""
     repeated = {0: False}
     looped: set[int] = set()
@@ -97,4 +97,4 @@ def _repeated(connection: apsw.Connection, sql: str, parameters: int) -> Iterato
         repeated[number] = again or detail.startswith(("CORRELATED ", "RECURSIVE STEP"))
 
 
-__all__ = ["Lookup", "index_lookups", "lookups"]
+__all__ = ["Lookup", "index_lookups", "lookups", "repeated"]

@@ -20,7 +20,7 @@ from rome.errors import ForeignKeyViolation, InternalError
 from rome.store.row_block import RowBlock
 from rome.workingset.all_or_nothing import AllOrNothing
 from rome.workingset.blank import left_blank
-from rome.workingset.block_loader import BlockLoader, stored_rows
+from rome.workingset.block_loader import CORRUPT, BlockLoader, function_name, stored_rows
 from rome.workingset.computed import ComputedKeys
 from rome.workingset.contents import LARGE_ROWS, BlockContents, Contents, Identity, Stored
 from rome.workingset.functions import add_regexp, count_for_application
@@ -75,6 +75,10 @@ class StatementRun(Struct, frozen=True):
     error: Exception | None
 
 
+class CorruptBlock(Exception):
+    """Internal: SQLite was to read a block in place of a table, and a record of it cannot be decoded."""
+
+
 class WorkingSet:
     """An SQLite in memory whose schema `statements` make. Not thread-safe.
 
@@ -85,6 +89,8 @@ class WorkingSet:
         fickle: lower-case names of the application's functions that may return something else when called again. They
             may have replaced SQLite's own functions, or an operator.
         interruption: of the statements that it runs for the application.
+        passes: texts that pass over a function, by the statement's own, the function, and the indexes that there are.
+        passes_not: texts of statements that cannot.
     """
 
     def __init__(self, statements: Iterable[str]) -> None:
@@ -98,6 +104,9 @@ class WorkingSet:
         self.fickle: set[str] = set()
         self._statements: dict[int, tuple[Table, TableStatements]] = {}
         self._blocks = BlockLoader(self.connection)
+        self._passing: dict[int, int] = {}
+        self.passes: dict[tuple[str, str, frozenset[str]], str] = {}
+        self.passes_not: set[str] = set()
         self._computed: dict[tuple[int, int], tuple[Table, ComputedKeys]] = {}
         self.begun = self._enforcing = False
         self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
@@ -476,6 +485,43 @@ class WorkingSet:
         except UnicodeDecodeError as error:
             raise not_unicode(error) from error
 
+    @contextmanager
+    def counting(self, table: Table, rows: int) -> Iterator[None]:
+        """Inside the block, `count_rows` counts these rows of a table, which are not hydrated."""
+        self._passing[table.id] = rows
+        try:
+            yield
+        finally:
+            del self._passing[table.id]
+
+    @property
+    def can_pass(self) -> bool:
+        """Whether SQLite can read blocks in place of tables."""
+        return self._blocks.is_available
+
+    def function_of(self, table: Table, block: RowBlock) -> str:
+        """The name of the function that a text has in place of the table, if SQLite is to read such a block."""
+        return function_name(self._blocks.function_of(table, block.before))
+
+    def query_passing(self, sql: str, parameters: Sequence[SqlValue], table: Table, block: RowBlock) -> list[SqlRow]:
+        """Do as `query` for a text that has `function_of` in place of a table.
+
+        Raises:
+            CorruptBlock: a record of the block cannot be decoded.
+        """
+        source, passed = self._blocks.function_of(table, block.before), self._blocks.passed
+        passed[source] = block
+        try:
+            return cast("list[SqlRow]", self.connection.execute(sql, parameters).fetchall())
+        except apsw.Error as error:
+            if str(error).startswith(CORRUPT):
+                raise CorruptBlock from error
+            raise translate(error) from error
+        except UnicodeDecodeError as error:
+            raise not_unicode(error) from error
+        finally:
+            del passed[source]
+
     def walk(self, sql: str, parameters: Sequence[SqlValue]) -> Generator[SqlRow, None, None]:
         """The rows of `query`, one by one. The statement ends when the iterator does, or is closed."""
         return walk(self.connection, self.interruption, sql, parameters)
@@ -568,7 +614,7 @@ class WorkingSet:
         """How many rows of the table there are, up to a factor of two."""
         contents = self.contents.tables.get(table.id)
         if contents is None:
-            return 0
+            return self._passing.get(table.id, 0)
         if contents.whole:
             return cast(int, self.query(f"SELECT count(*) FROM main.{quote(table.name)}", ())[0][0])
         return max(contents.count, len(contents.touched))

@@ -66,7 +66,7 @@ def test_walks_are_exact_and_in_order(
         assert list(ordered.between(txn, HEADER, start, stop, reverse=True)) == within[::-1]
         assert ordered.count(txn, HEADER, start, stop) == len(within)
         try:
-            blocks = [*chain(*ordered.blocks(txn, HEADER, start, stop))]
+            blocks = [*chain(*(zip(*block, strict=True) for block in ordered.blocks(txn, HEADER, start, stop)))]
         except ordered.LongKeyError:
             assert max(map(len, [start, stop, *dict(within)])) > CUT
         else:
@@ -85,7 +85,8 @@ def test_blocks_hold_all_there_is_up_to_the_bound(environment: lmdb.Environment,
     try:
         for number in range(300):
             ordered.put(txn, HEADER, number.to_bytes(2, "big"), b"v")
-        found = [*chain(*ordered.blocks(txn, HEADER, b"", rows.to_bytes(2, "big")))]
+        blocks = ordered.blocks(txn, HEADER, b"", rows.to_bytes(2, "big"))
+        found = [*chain(*(zip(*block, strict=True) for block in blocks))]
         assert found == [(HEADER + number.to_bytes(2, "big"), b"v") for number in range(rows)]
     finally:
         txn.abort()

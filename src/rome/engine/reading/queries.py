@@ -12,6 +12,7 @@ from rome.engine.reading.direct import show
 from rome.engine.reading.lookups import provide_lookups
 from rome.engine.reading.overflow_rows import OverflowRows
 from rome.engine.reading.overflowing import fill, overflow
+from rome.engine.reading.passing import Passing
 from rome.engine.reading.reader import Reader
 from rome.engine.reading.streaming import stream
 from rome.engine.reading.waves import gather
@@ -87,7 +88,16 @@ def _run(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], che
     """Read and hydrate all that the plan says, and let SQLite run the statement."""
     plan, working_set = prepared.plan, reader.working_set
     working_set.begin()
-    gather(reader, plan, parameters, check)
+    reader.passing = prepared
+    try:
+        gather(reader, plan, parameters, check)
+        passing = reader.passing
+    finally:
+        reader.passing = None
+    if isinstance(passing, Passing) and passing.table is not None:
+        with working_set.counting(passing.table, passing.rows):
+            provide_lookups(reader, prepared)
+        return passing.run(parameters)
     if working_set.contents.large:
         provide_lookups(reader, prepared)
     interruption = working_set.interruption

@@ -8,16 +8,20 @@ from operator import attrgetter
 from rome.catalog.mirror import Mirror
 from rome.catalog.rows import decode_row, decode_rows
 from rome.catalog.schema import Table
+from rome.engine.reading.passing import Passing
+from rome.engine.statement.prepared import Prepared
 from rome.engine.statement.schema import SchemaVersion
 from rome.engine.statement.workspace import Workspace
 from rome.errors import ConflictError, InternalError, WorkingSetFullError
 from rome.planner.plan import Fetch
+from rome.store.row_block import RowBlock
 from rome.store.spi import Count, Reserve, Row, Scan
 from rome.transaction.chunked_scan import ChunkedScan
 from rome.transaction.incremental_scan import IncrementalScan
 from rome.transaction.memory_budget import OverBudget
 from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest, Transaction
+from rome.workingset.block_loader import stored_rows
 from rome.workingset.contents import Stored
 from rome.workingset.workingset import WorkingSet
 
@@ -39,6 +43,7 @@ class Reader:
     Attributes:
         schema: as this transaction sees it, its own DDL included.
         base_version: the catalog version that reads must find.
+        passing: the query that is going to run; once a block has come, what becomes of it.
         first_new_table: this transaction has created the tables from this id on; the store does not know them.
     """
 
@@ -57,6 +62,7 @@ class Reader:
         self.first_new_table = schema.definition.header.next_id
         self._stored_tables = schema.definition.tables_by_id
         self._decoded: dict[int, dict[bytes, Stored]] = {}
+        self.passing: Passing | Prepared | None = None
 
     @property
     def mirror(self) -> Mirror:
@@ -199,6 +205,10 @@ class Reader:
             for want in wants:
                 if want.table_id < self.first_new_table and (table := tables.get(want.table_id)) is not None:
                     block = self.transaction.block(want) if self.transaction.cache.has_blocks else None
+                    passing = self.passing
+                    asks = passing is not None and (block is not None or type(passing) is Passing)
+                    if asks and self._passes_over(passing, table, want, block):
+                        continue
                     new = None if block is None else self.working_set.hydrate_block(table, block)
                     came += self.working_set.hydrate(table, self.stored(table, want)) if new is None else new
         except InternalError as error:
@@ -206,6 +216,30 @@ class Reader:
                 raise
             raise ConflictError.of_taken_key() from error
         return came
+
+    def _passes_over(
+        self, passing: Passing | Prepared | None, table: Table, want: ReadRequest, block: RowBlock | None
+    ) -> bool:
+        """Whether a request need not be hydrated, since SQLite is going to pass over its block."""
+        if not isinstance(passing, Passing):
+            if block is None or passing is None:
+                return False
+            passing = self.passing = Passing(self.working_set, passing, self.hydrate_block)
+        if block is not None and (block is passing.block or passing.take(table, want, block)):
+            return True
+        if passing.table is table:  # there is more of this table than the block
+            passing.give_back()
+        return False
+
+    def hydrate_block(self, table: Table, block: RowBlock) -> None:
+        """Put the rows of a block into the working set.
+
+        Raises:
+            CorruptRecordError: one cannot be decoded.
+        """
+        working_set = self.working_set
+        if working_set.hydrate_block(table, block) is None:
+            working_set.hydrate(table, [*stored_rows(table, working_set.statements_of(table), block).values()])
 
     def brings_new(self, wants: Sequence[ReadRequest]) -> bool:
         """Whether hydrating requests that were read would add a row."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
-from operator import itemgetter
 from typing import Final
 
 from rome.errors import CorruptRecordError
@@ -117,30 +116,29 @@ def _scan_rows(txn: LmdbTransaction, header: bytes, scan: Scan, limit: int, room
 
     Cost: 0.25 µs for each row; 0.6 if there are few.
     """
-    found: list[tuple[bytes, bytes]] = []
-    skip = len(header)
+    entries: list[bytes] = []
+    values: list[bytes] = []
+    skip, size = len(header), 0
     resume: bytes | None = None
-    for block in ordered.blocks(txn, header, scan.start, scan.stop):
-        more = limit - len(found) if room > 0 else 0
-        if more < len(block):
-            resume = block[more][0][skip:]
-            found += block[:more]
+    for found, stored in ordered.blocks(txn, header, scan.start, scan.stop):
+        more = limit - len(entries) if size < room else 0
+        if more < len(found):
+            resume = found[more][skip:]
+            found, stored = found[:more], stored[:more]
+        entries += found
+        values += stored
+        size += sum(map(len, stored))
+        if resume is not None:
             break
-        found += block
-        room -= sum(map(len, map(_value, block)))
-    if not found and resume is None:
+    if not entries and resume is None:
         return NOTHING_FOUND
-    if len(found) < MANY:
-        number = int.from_bytes
-        return ScanResult([Row(key[skip:], number(value[:8]), value[8:]) for key, value in found], resume)
-    values = list(map(_value, found))
-    return ScanResult(RowBlock([(list(map(_entry, found)), _keys_behind(skip))], values), resume)
+    if len(entries) < MANY:
+        number, pairs = int.from_bytes, zip(entries, values, strict=True)
+        return ScanResult([Row(key[skip:], number(value[:8]), value[8:]) for key, value in pairs], resume)
+    return ScanResult(RowBlock([(entries, _keys_behind(skip))], values, size), resume)
 
 
 @cache
 def _keys_behind(skip: int) -> KeysOf:
     """What makes keys in the file to keys of rows: the rest behind a header of so many bytes."""
     return lambda entries: [entry[skip:] for entry in entries]
-
-
-_entry, _value = itemgetter(0), itemgetter(1)
