@@ -9,7 +9,7 @@ import re
 import pytest
 
 from rome.engine.observing.full_scans import FullScan
-from rome.insights.document import CONTENT_SECURITY_POLICY, document
+from rome.insights.document import CONTENT_SECURITY_POLICY, MOST_ROWS, document
 from rome.insights.entries import CommitEntry, ConflictEntry, Part, Process, RepeatEntry, StatementEntry, Totals
 from rome.insights.figures import count, duration, number, share
 from rome.insights.reporting import Report, merged
@@ -72,6 +72,22 @@ def test_an_empty_page_says_what_to_do() -> None:
     shown = document(Report(), live=True)
     assert "Nothing is recorded yet" in shown
     assert "rome.insights.record()" in shown
+
+
+def test_a_page_has_the_first_of_very_many() -> None:
+    part = Part(process=Process("p", "x", 1, "x", 0.0, 1.0), totals=Totals())
+    for rank in range(MOST_ROWS + 50):
+        entry = StatementEntry(f"s{rank}", "memory: x", f"SELECT {rank}", "SELECT")
+        entry.times.note(1 / (1 + rank))
+        part.statements.append(entry)
+        conflict = ConflictEntry(f"c{rank}", "memory: x", "t", f"row {rank}", True, 1000 - rank)
+        conflict.losers["s240" if rank == 0 else "s241" if rank == 240 else "s1"] = 1
+        part.conflicts.append(conflict)
+    shown = document(merged([part]))
+    ids = {*re.findall(r'<tr id="([^"]*)"', shown)}
+    assert ids == {f"{kind}{rank}" for kind in "sc" for rank in range(MOST_ROWS)} | {"s240"}  # which c0 names
+    assert f"The first {MOST_ROWS} of each kind are below" in shown
+    assert f'href="#time">Time <span class="count">{MOST_ROWS + 50}</span>' in shown
 
 
 def test_an_id_occurs_once() -> None:

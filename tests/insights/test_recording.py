@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import text
@@ -345,3 +346,17 @@ def test_a_task_is_named_by_its_own_line() -> None:
         assert found.place.endswith("in test_a_task_is_named_by_its_own_line.load")
     finally:
         rome.insights.stop()
+
+
+def test_threads_are_counted_together(connection: Connection, connect: Connect) -> None:
+    def work(connection: Connection) -> None:
+        for number in range(100):
+            connection.execute("SELECT name FROM parent WHERE id = ?", (number % 20,)).fetchall()
+        connection.rollback()
+
+    connections = [connection, connect(), connect(), connect()]
+    with ThreadPoolExecutor(len(connections)) as threads:
+        list(threads.map(work, connections))
+    found = statement("SELECT name FROM parent WHERE id = ?")
+    assert (found.times.count, sum(found.times.buckets.values()), sum(found.places.values())) == (400, 400, 400)
+    assert (only_repeat().transactions, only_repeat().calls, only_repeat().most) == (4, 400, 100)

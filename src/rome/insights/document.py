@@ -13,6 +13,8 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from rome.insights.entries import CommitEntry, ConflictEntry, RepeatEntry, StatementEntry
 from rome.insights.figures import count, duration, number, share
 from rome.insights.findings import SLOWER, findings, is_large_scan, slow_commits
@@ -36,6 +38,8 @@ CONTENT_SECURITY_POLICY = f"{_POLICY}; frame-ancestors 'none'"
 """The header; a <meta> element cannot say the last part."""
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
+MOST_ROWS = 200
+"""Entries of each kind that are on the page: it is made by the process that it is about."""
 _MANY_ROWS = 500
 """A commit of more rows is advised to write fewer at once."""
 
@@ -99,8 +103,33 @@ def _header(report: Report, *, live: bool) -> Safe:
 def _main(report: Report) -> Safe:
     if not report.statements:
         return joined(_about(report), _nothing())
-    sections = [_time(report), _repeats(report), _scans(report), _conflicts(report), _commits(report)]
-    return joined(_about(report), _figures(report), _findings(report), _navigation(report), sections)
+    shown = _listed(report)
+    sections = [_time(shown), _repeats(shown), _scans(shown), _conflicts(shown), _commits(shown)]
+    return joined(_about(report), _figures(report), _findings(report), _navigation(report), _left_out(report), sections)
+
+
+def _listed(report: Report) -> Report:
+    """The report with the statements alone that take the most time, or that other entries of the page name."""
+    named = {each for repeat in report.repeats[:MOST_ROWS] for each in (repeat.statement, repeat.leader)}
+    named |= {each for conflict in report.conflicts[:MOST_ROWS] for each in (*conflict.losers, *conflict.winners)}
+    named |= {entry.id for entry in _scanning(report)[:MOST_ROWS]}
+    statements = {
+        id_: entry for rank, (id_, entry) in enumerate(report.statements.items()) if rank < MOST_ROWS or id_ in named
+    }
+    return replace(report, statements=statements)
+
+
+def _left_out(report: Report) -> Content:
+    most = max(map(len, (report.statements, report.repeats, report.conflicts, report.commits)))
+    if most <= MOST_ROWS:
+        return None
+    return tag(
+        "p",
+        f"The first {MOST_ROWS} of each kind are below; ",
+        tag("code", "rome insights --json"),
+        " has all.",
+        class_="about",
+    )
 
 
 def _about(report: Report) -> Safe:
@@ -307,7 +336,7 @@ def _repeats(report: Report) -> Safe:
                 _duration(entry.total_s),
             ],
         )
-        for entry in report.repeats
+        for entry in report.repeats[:MOST_ROWS]
     ]
     return _section(
         "repeats",
@@ -327,7 +356,7 @@ def _scanning(report: Report) -> list[StatementEntry]:
 
 def _scans(report: Report) -> Safe:
     rows = []
-    for entry in _scanning(report):
+    for entry in _scanning(report)[:MOST_ROWS]:
         calls = entry.times.count
         lines: list[Content] = []
         for scan in entry.scans:
@@ -359,7 +388,7 @@ def _scans(report: Report) -> Safe:
 
 def _conflicts(report: Report) -> Safe:
     rows = []
-    for entry in report.conflicts:
+    for entry in report.conflicts[:MOST_ROWS]:
         unseen = count(entry.unseen, "time")
         what = joined(
             tag("p", tag("b", _row_of(entry)), class_="subject"),
@@ -395,7 +424,7 @@ def _conflict_advice(entry: ConflictEntry) -> str:
 def _commits(report: Report) -> Safe:
     slow = {entry.id for entry in slow_commits(report)}
     rows = []
-    for entry in report.commits:
+    for entry in report.commits[:MOST_ROWS]:
         times = entry.times
         what = joined(
             tag("p", tag("b", entry.name), class_="subject"),

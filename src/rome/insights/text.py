@@ -67,6 +67,7 @@ def _end_of_values(tokens: Sequence[Token], at: int, before: Sequence[str]) -> i
     return last + 1 if many or in_rows or follows in ("IN", "VALUES") else at
 
 
+@lru_cache(maxsize=4096)
 def condensed(text: str) -> str:
     """A normalized text on one line of a table: without the columns of SELECT, INSERT and RETURNING."""
     tokens = tokenize(text)
@@ -140,6 +141,7 @@ _CLAUSES = frozenset(
 _JOINED = frozenset(["LEFT", "INNER", "CROSS", "FULL", "OUTER", "NATURAL"])
 
 
+@lru_cache(maxsize=4096)
 def in_lines(text: str) -> str:
     """A normalized text with a line for each of its outermost clauses."""
     parts: list[str] = []
