@@ -47,7 +47,7 @@ HISTORY_MAX_BYTES = Metric(
     "What the history may take before it is kept for a shorter time (rome retention).",
 )
 RETENTION_SECONDS = Metric(
-    "rome_store_retention_seconds", _GAUGE, "s", "How old a snapshot may become (rome retention)."
+    "rome_store_retention_seconds", _GAUGE, "s", "How old a snapshot may become unless it is pinned (rome retention)."
 )
 OLDEST_SECONDS = Metric(
     "rome_store_oldest_snapshot_seconds",
