@@ -202,6 +202,34 @@ class Transaction:
         elif not requests and not reserves:
             return []
         requests += counts
+        result = self._read_from_store(requests, reserves)
+        self._keep(requests, result.answers, incremental)
+        return result.reserved
+
+    def are_free(self, wants: Sequence[ReadRequest], reserves: Sequence[Reserve] = ()) -> tuple[bool, list[int]]:
+        """Whether there is no row of these requests; and the reserved. The cache and the read set stay as they are.
+
+        Cost: one round trip.
+        """
+        requests: list[Request] = []
+        for want in wants:
+            if want.keys:
+                requests.append(Get(want.table_id, want.keys))
+            requests += [Scan(want.table_id, want.index_id, start, stop, None) for start, stop in want.ranges]
+        result = self._read_from_store(requests, reserves)
+        rows: list[Row] = []
+        cut_short = False
+        for answer in result.answers:
+            if isinstance(answer, ScanResult):
+                if answer.rows or answer.resume is not None:
+                    rows += answer.rows
+                    cut_short = cut_short or answer.resume is not None
+            elif isinstance(answer, list):
+                rows += filter(None, answer)
+        self._count(rows)
+        return not (rows or cut_short), result.reserved
+
+    def _read_from_store(self, requests: Sequence[Request], reserves: Sequence[Reserve]) -> ReadResult:
         self.waves += 1
         store = self._store
         try:
@@ -217,8 +245,7 @@ class Transaction:
                 if not store.watched:
                     keeper.KEEPER.watch(store)
         self.snapshot, self.catalog_version = snapshot, result.catalog_version
-        self._keep(requests, result.answers, incremental)
-        return result.reserved
+        return result
 
     def ask(self, requests: Sequence[Count | Scan]) -> list[int | Sequence[Row]]:
         """Count entries, and read the first rows of ranges. Neither enters the cache or the read set.
@@ -490,6 +517,14 @@ class Transaction:
                     assert keys is not None, "a range that was not read"
                     if keys:
                         self.read_set.add_range_rows(table_id, keys, self.cache.rows[table_id])
+
+    def check_absent(self, want: ReadRequest) -> None:
+        """Enter a request that `are_free` has found no row of into the read set: none may have come since."""
+        for key in want.keys:
+            self.read_set.add_point(want.table_id, key, 0)
+        if want.ranges:
+            version = 0 if self.snapshot is None else self.snapshot.version
+            self.read_set.add_ranges(want.table_id, want.index_id, want.ranges, version, rows=False)
 
     def check_unkept(self, want: ReadRequest) -> None:
         """Do as `check_request` for rows that are not kept, since there are too many.

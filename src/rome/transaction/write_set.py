@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple
 
@@ -59,6 +60,15 @@ class WriteSet(Struct, eq=False):
             entries = self.entries[table_id, index_id] = {}
         if not entries.setdefault((index_key, row_key), True):
             del entries[index_key, row_key]
+
+    def add_entries(self, table_id: int, index_id: int, added: Iterable[tuple[bytes, bytes]]) -> None:
+        """Add many entries (index key, row key) of one index."""
+        entries = self.entries.get((table_id, index_id))
+        if entries is None:
+            entries = self.entries[table_id, index_id] = {}
+        for entry in added:
+            if not entries.setdefault(entry, True):
+                del entries[entry]
 
     def remove_entry(self, table_id: int, index_id: int, index_key: bytes, row_key: bytes) -> None:
         """Remove an index entry. If it was to be added, it is not."""

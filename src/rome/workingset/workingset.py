@@ -590,6 +590,28 @@ class WorkingSet:
             self.interruption.running = False
         return self.connection.last_insert_rowid()
 
+    def add_all(self, sql: str, batch: Sequence[Sequence[SqlValue]]) -> int | None:
+        """Do as `add` with each set of parameters.
+
+        Returns:
+            the last rowid; None: SQLite has refused a row. Those before it are there, for the caller to undo.
+
+        Raises:
+            OperationalError: SQLite has ended the transaction, or it was interrupted.
+        """
+        before = self.connection.total_changes()
+        self.interruption.running = True
+        try:
+            self.connection.executemany(sql, batch)
+        except apsw.Error as error:
+            if isinstance(error, apsw.InterruptError) or not self.connection.in_transaction:
+                raise translate(error) from error
+            return None
+        finally:
+            self.interruption.running = False
+        added = self.connection.total_changes() - before
+        return self.connection.last_insert_rowid() if added == len(batch) else None
+
     def touch(self, tables: Mapping[str, Table], events: Iterable[Event]) -> None:
         """Note the rows that a run which stands has touched."""
         for event in events:

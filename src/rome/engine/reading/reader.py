@@ -132,6 +132,20 @@ class Reader:
         self.transaction.check_chunk(scan, rows, check)
         return rows
 
+    def are_free(self, wants: Sequence[ReadRequest], reserves: Sequence[Reserve]) -> tuple[bool, list[int]]:
+        """Whether the store has no row of these requests, which then enter the read set; and the reserved.
+
+        Nothing is kept for later reads: if there are rows, `read` brings them.
+        """
+        if not (wants or reserves):
+            return True, []
+        are_free, reserved = self.transaction.are_free(wants, reserves)
+        self._check_catalog()
+        if are_free:
+            for want in wants:
+                self.transaction.check_absent(want)
+        return are_free, reserved
+
     def has_read(self, want: ReadRequest) -> bool:
         """Whether everything in the request has been read."""
         return self.transaction.has_read(want)

@@ -63,8 +63,7 @@ class Statements:
             self._workspace.working_set.begin()
             if operation.batch is None:
                 return self._change(current, prepared, [prepared.bind(operation.parameters)], check)
-            bound = [prepared.bind(parameters) for parameters in operation.batch]
-            return self._change(current, prepared, bound, check)
+            return self._change(current, prepared, prepared.bind_all(operation.batch), check)
         if operation.streams and not statement.for_update:
             streamed = self._stream(current, prepared, prepared.bind(operation.parameters), check)
             if streamed is not None:

@@ -19,6 +19,7 @@ from rome.engine.statement.foreign_keys import whole
 from rome.engine.statement.prepared import Prepared
 from rome.engine.writing.guard_loop import Change, GuardLoop, validate_hydrated
 from rome.engine.writing.id_blocks import IdBlocks
+from rome.engine.writing.many_rows import add_many_plainly
 from rome.engine.writing.row_ids import RowIds
 from rome.engine.writing.short_ways import add_plainly, change_unguarded
 from rome.errors import DataError, IdsExhaustedError, WorkingSetFullError
@@ -67,6 +68,9 @@ class Execution:
         change = Change(prepared, batch, check, rows, foreign_keys, self.defer_foreign_keys)
 
         def run() -> StatementRun | None:
+            added = add_many_plainly(self.reader, self.ids, change, needed)
+            if added is not None:
+                return added
             reserves = [] if target is None else self.ids.reserves(target, needed)
             if not (together and self._guards_can_wait(change, reserves)):
                 requests = self._planned_guards(change)

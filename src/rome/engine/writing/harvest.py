@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from msgspec import Struct
 
 from rome.catalog.rows import encode_row, row_key
 from rome.catalog.schema import Table
+from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
 from rome.engine.statement.schema import SchemaVersion
 from rome.engine.writing.sequence_marks import note_sequences
@@ -125,6 +127,9 @@ def _harvest_table(
     writes: WriteSet,
 ) -> None:
     """What is to be written of one table's rows. `stored`: the table as the store has it."""
+    if stored is not None and not table.computed and len(ways) >= _MANY and all(before is None for before, _ in ways):
+        _harvest_added(working_set, table, [after for _, after in ways if after is not None], read_set, writes)
+        return
     had = frozenset[int]() if stored is None else stored.index_ids
     known = working_set.contents.of(table.id).keys
     former = table
@@ -159,6 +164,38 @@ def _harvest_table(
                 writes.add_entry(table.id, index.id, entry, key)
             if not table.without_rowid and (before is None or before.rowid != rowid):
                 writes.raise_sequence(table.id, rowid)
+
+
+def _harvest_added(
+    working_set: WorkingSet, table: Table, rows: Sequence[tuple[int, SqlRow]], read_set: ReadSet, writes: WriteSet
+) -> None:
+    """Do as `_harvest_table` for many rows that were all added, index by index: two thirds of the time."""
+    if not rows:
+        return
+    known = working_set.contents.of(table.id).keys
+    wholes = [(*values, rowid) for rowid, values in rows]  # which ROWID, -1, finds
+    keys = []
+    for rowid, values in rows:
+        key = row_key(table, rowid, values)
+        keys.append(key)
+        if key not in known:
+            read_set.add_point(table.id, key, 0)
+        writes.put(table.id, key, encode_row(table, rowid, values))
+    for index in table.paths[1:]:
+        collations = index.collations
+        if len(index.columns) == 1:
+            (column,) = index.columns
+            entries = [encode_key((whole[column],), collations) for whole in wholes]
+        else:
+            pick = itemgetter(*index.columns)
+            entries = [encode_key(pick(whole), collations) for whole in wholes]
+        writes.add_entries(table.id, index.id, zip(entries, keys, strict=True))
+    if not table.without_rowid:
+        writes.raise_sequence(table.id, max(rows, key=_rowid)[0])
+
+
+_MANY = 16
+_rowid = itemgetter(0)
 
 
 def _changed_positions(before: Sequence[SqlValue], after: Sequence[SqlValue]) -> set[int]:
