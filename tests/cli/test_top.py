@@ -18,6 +18,7 @@ from pathlib import Path
 from secrets import token_bytes
 from select import select
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -26,6 +27,7 @@ import rome.metrics
 from rome.cli import main
 from rome.cli.metrics import address
 from rome.cli.probe import DatabaseProbe
+from rome.cli.shown import to_json
 from rome.cli.top.processes import ask_process, metrics_url
 from rome.cli.top.sample import TopSample, take_sample
 from rome.cli.top.text import duration, number, size, top_lines
@@ -201,6 +203,20 @@ def test_rates_of_a_process_are_those_between_two_samples() -> None:
     assert [(each.table, each.conflicts, each.per_s) for each in conflicts] == [("server", 8, 2.0), ("", 1, 0.0)]
     [alone] = top_view("test", now).processes
     assert (alone.statements_per_s, alone.commit_mean_s) == (None, None)
+
+
+def test_commits_beyond_the_last_bound_are_shown_as_that() -> None:
+    before = sampled(metrics_of(100, 4, [10, 10, 10], 0.5), 50.0)
+    now = sampled(metrics_of(300, 4, [10, 10, 30], 400.0), 52.0)
+    view = top_view("test", now, before)
+    assert view.processes[0].commit_p95_s == 0.1
+    assert json.loads(to_json(msgspec.to_builtins(view)))["processes"][0]["commit_mean_s"] == pytest.approx(19.975)
+
+
+def test_values_that_are_no_numbers_are_left_out() -> None:
+    text = metrics_of(100, 4, [10, 10, 10], 0.5) + 'rome_statements_total{store="lmdb",database="servers.rome"} NaN\n'
+    now = sampled(text, 52.0)
+    assert top_view("test", now, sampled(metrics_of(0, 4, [10, 10, 10], 0.5), 50.0)).processes[0].statements_per_s == 50
 
 
 def test_process_that_was_started_anew_counts_from_zero() -> None:

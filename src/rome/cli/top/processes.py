@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import os
 import urllib.error
 import urllib.request
@@ -48,7 +49,7 @@ def ask_process(url: str, label: DatabaseLabel, timeout_s: float) -> ProcessRead
         return ProcessReading(url, error=str(getattr(error.reason, "strerror", None) or error.reason))
     except (OSError, http.client.HTTPException, ValueError) as error:
         return ProcessReading(url, error=str(error) or type(error).__name__)
-    found = [value for value in values if is_of(value, label)]
+    found = [value for value in values if is_of(value, label) and math.isfinite(value.value)]
     if not found:
         return ProcessReading(url, error="it has had no connection to this database")
     return ProcessReading(url, found)

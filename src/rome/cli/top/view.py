@@ -195,7 +195,10 @@ def _sum(reading: ProcessReading, name: str) -> float:
 
 
 def _quantile(now: ProcessReading, before: ProcessReading, share: float) -> float | None:
-    """The upper bound of the bucket that has the quantile of what came between; None if nothing came."""
+    """The upper bound of the bucket that has the quantile of what came between; None if nothing came.
+
+    The last bucket has no upper bound, so the one below it is returned.
+    """
     name = f"{COMMIT_SECONDS.name}_bucket"
 
     def buckets(reading: ProcessReading) -> Counter[float]:
@@ -208,7 +211,10 @@ def _quantile(now: ProcessReading, before: ProcessReading, share: float) -> floa
     after, earlier = buckets(now), buckets(before)
     rises = {bound: _rise(count, earlier[bound]) for bound, count in sorted(after.items())}
     most = rises.get(math.inf, 0)
-    return next((bound for bound, rise in rises.items() if rise >= share * most), None) if most else None
+    if not most:
+        return None
+    bounds = [bound for bound in rises if bound < math.inf]
+    return next((bound for bound in bounds if rises[bound] >= share * most), max(bounds, default=None))
 
 
 def _conflicts(now: Sequence[ProcessReading], before: Iterable[ProcessReading], seconds: float) -> list[TableConflicts]:
