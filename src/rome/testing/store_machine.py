@@ -382,23 +382,40 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(connection=connections)
     def expire(self, connection: int) -> None:
         """Discard all history. Snapshots end first, since stores differ in whether they can still be read."""
+        self._expire(connection, None)
+
+    @rule(connection=connections)
+    def outlive(self, connection: int) -> None:
+        """Discard all history but that of a pinned transaction, which goes on."""
+        if self.under_test.store.capabilities.pins:
+            twin = self._begun(connection)
+            pinned = [
+                _outcome(partial(_pin, snapshot=oldest), client)
+                for client, oldest in zip(twin.clients, twin.oldest, strict=True)
+            ]
+            self._expire((connection + 1) % CONNECTIONS, twin if pinned == [True, True] else None)
+            for client in twin.clients:
+                client.store.unpin(_PIN)
+
+    def _expire(self, connection: int, pinned: _Twin | None) -> None:
         assert self.twins[connection].clients[0].store.trim() == 0, "nothing is old enough yet"
         for twin in self.twins:
-            twin.open = False
-            for client in twin.clients:
-                client.store.release()
+            if twin is not pinned:
+                twin.open = False
+                for client in twin.clients:
+                    client.store.release()
         for client in self.twins[connection].clients:
             client.store.set_retention(Retention(0.001))
             self.under_test.wait(0.005)
             client.store.trim()
             assert client.store.trim() == 0
             client.store.set_retention(Retention())
-        newest = self.twins[connection].clients[0].begin().version
+        floor = self.twins[connection].clients[0].begin().version if pinned is None else pinned.oldest[0].version
         self.release(connection)
         for sent in self.sent:
-            # A refused one that saw the newest version may still be applied: trimming keeps that version.
-            is_old = sent.requests[0].snapshot.version < newest
-            sent.expired |= is_old or sent.aborted or sent.version is not None
+            # A refused one that saw this version may still be applied: trimming keeps that version.
+            is_old = sent.requests[0].snapshot.version < floor
+            sent.expired |= is_old or sent.aborted or (sent.version is not None and sent.version <= floor)
 
     # Lining up
 
@@ -555,6 +572,14 @@ def _outcome(ask: Callable[[SnapshotClient], T], client: SnapshotClient) -> T | 
         return ask(client)
     except (ConflictError, CommitAbortedError) as refusal:
         return refusal
+
+
+_PIN = token_bytes(16)
+
+
+def _pin(client: SnapshotClient, snapshot: Snapshot) -> bool:
+    """Pin a snapshot; returns whether its history was still there."""
+    return client.store.pin(_PIN, snapshot, 600.0, owner="machine", age_s=0.0) <= snapshot.version
 
 
 def _scan_and_count(client: SnapshotClient, table: int, index: int) -> tuple[list[Row], int]:

@@ -82,6 +82,20 @@ def test_database_with_a_longer_retention_keeps_its_snapshots(
         other.record(b"b")
 
 
+def test_database_with_a_pin_keeps_what_it_asks_for(open_one: Open, clock: Clock, engine: MemoryEngine) -> None:
+    busy, other = open_one("busy"), open_one("other")
+    other.write(put(b"b", b"first"))
+    seen = other.begin()
+    open_one("other").write(put(b"b", b"later"))
+    clock.now += 50
+    open_one("other").store.pin(b"P" * 16, seen, 400.0, owner="17@here", age_s=50.0)
+    work(busy, clock, 300)
+    assert engine.discarded > 0, "what is older goes"
+    assert other.record(b"b") == b"first"
+    work(busy, clock, 300)
+    assert engine.discarded > engine.revision - 400, "and the rest after its deadline"
+
+
 def test_bytes_of_superseded_versions_shorten_the_time(open_one: Open, clock: Clock, engine: MemoryEngine) -> None:
     client = open_one("large")
     client.store.set_retention(Retention(max_bytes=80_000))
