@@ -18,7 +18,7 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MUL
 def lines(page: Path) -> list[str]:
     """The lines of the page's blocks of code, continuations joined."""
     text = page.read_text().replace("\\\n", " ")
-    blocks = re.findall(r"^```.*?^```$|^(?:    .+\n)+", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```.*?^```$|^(?:    [^\n]+\n)+", text, re.MULTILINE | re.DOTALL)
     return [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
 
 
