@@ -91,7 +91,12 @@ def test_a_copy_that_was_cut_off_goes_on(tmp_path: Path, url: str) -> None:
         plan(source, target).run(cut)
     seen: list[CopyProgress] = []
     assert plan(source, target).run(seen.append) == {"a": 2_500, "b": 2_500}
-    assert [(each.table, each.total) for each in seen] == [("b", 5_000)] * len(seen)
+    assert seen == [
+        ("a", 2_500, 5_000, True),
+        ("b", 4_500, 5_000, False),
+        ("b", 5_000, 5_000, False),
+        ("b", 5_000, 5_000, True),
+    ]
     with target.connect() as reader:
         assert reader.execute(text("SELECT count(*), count(DISTINCT v) FROM b")).one() == (2_500, 2_500)
 

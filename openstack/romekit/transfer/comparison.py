@@ -77,10 +77,11 @@ class Comparison:
             return columns, [(str(name), bool(texts)) for name, texts in cursor.fetchall()]
 
     @staticmethod
-    def _exact(connection: pymysql.Connection, table: str) -> tuple[str, object]:
+    def _exact(connection: pymysql.Connection, table: str) -> tuple[list[str], object]:
+        """The lines of the table's statement, sorted, since migrations make indexes in any order; and its checksum."""
         with connection.cursor() as cursor:
             cursor.execute(f"SHOW CREATE TABLE `{table}`")
             [(_, text)] = cursor.fetchall()
             cursor.execute(f"CHECKSUM TABLE `{table}` EXTENDED")
             [(_, checksum)] = cursor.fetchall()
-            return _BOOKKEEPING.sub("", str(text)), checksum
+            return sorted(line.rstrip(",") for line in _BOOKKEEPING.sub("", str(text)).splitlines()), checksum

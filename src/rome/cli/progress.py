@@ -31,6 +31,21 @@ def shown_progress(what: str) -> Iterator[Shown]:
         yield show
 
 
+class Rate:
+    """How many are done per second, since the first that was told: what was there before a resumption costs no time."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def at(self, done: int, seconds: float | None) -> float:
+        """The rate now. `seconds`: since the beginning; None: nothing has begun."""
+        if self._first is None:
+            self._first = (done, seconds or 0.0)
+        before, began = self._first
+        passed = (seconds or 0.0) - began
+        return (done - before) / passed if passed > 0 else 0.0
+
+
 def _bar(what: str):  # type: ignore[no-untyped-def]  # rich's Progress, which need not be installed
     try:
         from rich.console import Console  # noqa: PLC0415  # the extra `cli`
@@ -48,8 +63,9 @@ def _bar(what: str):  # type: ignore[no-untyped-def]  # rich's Progress, which n
     )
     task = progress.add_task("", total=None, item="", rate=0.0)
 
+    rate = Rate()
+
     def show(done: int, item: str, total: int | None = None) -> None:
-        seconds = progress.tasks[0].elapsed or 0.0
-        progress.update(task, completed=done, total=total, item=item, rate=done / seconds if seconds else 0.0)
+        progress.update(task, completed=done, total=total, item=item, rate=rate.at(done, progress.tasks[0].elapsed))
 
     return progress, show

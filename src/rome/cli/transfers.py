@@ -85,6 +85,6 @@ def _copy(found: TransferPlan, target: Engine) -> dict[str, int]:
     with shown_progress("rows copied") as shown:
 
         def tell(progress: CopyProgress) -> None:
-            shown(progress.rows, progress.table, progress.total)
+            shown(progress.rows, progress.table + ", compared" * progress.compares, progress.total)
 
         return found.run(tell)

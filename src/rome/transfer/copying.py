@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -25,11 +26,13 @@ class CopyProgress(NamedTuple):
         table: which is under way.
         rows: committed so far, in all tables.
         total: how many there are in all.
+        compares: whether the table is there, and is read again.
     """
 
     table: str
     rows: int
     total: int
+    compares: bool = False
 
 
 OnCopy = Callable[[CopyProgress], object]
@@ -65,14 +68,15 @@ def copy_rows(
             checksum.add(came)
             yield came
 
-    if may_be_there and not _has_begun(target, job):
+    before = _position(target, job)
+    if may_be_there and before is None:
         already = already_there(target, ways, carried_pages)
         if already is not None:
             return already
         checksum = Checksum(kinds)
 
     def tell(done: bulk.BulkProgress) -> None:
-        progress(done.rows)
+        progress((before or 0) + done.rows)
 
     names = [column.name for column in made.columns]
     with read_ahead(carried_pages()) as read:
@@ -101,6 +105,8 @@ def compare(target: Engine, ways: TableWays, expected: Checksum) -> None:
         )
 
 
-def _has_begun(target: Engine, job: str) -> bool:
+def _position(target: Engine, job: str) -> int | None:
+    """How many rows a copy that was cut off has committed; None: it has not begun."""
     with target.connect() as connection:
-        return connection.execute(select(bulk.JOBS.c.job).where(bulk.JOBS.c.job == job)).first() is not None
+        found = connection.execute(select(bulk.JOBS.c.position).where(bulk.JOBS.c.job == job)).scalar()
+    return None if found is None else json.loads(found) or 0

@@ -93,8 +93,10 @@ class TransferPlan:
                     f"table {name} of the source has {counts[name]:,} rows, and {checksum.rows:,} were read: it must "
                     "not change meanwhile"
                 )
-            compare(self._target, ways, checksum)
             done += checksum.rows
+            if progress is not None:
+                progress(CopyProgress(name, done, total, compares=True))
+            compare(self._target, ways, checksum)
         return counts
 
     def _finish(self) -> None:
