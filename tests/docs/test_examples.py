@@ -28,7 +28,7 @@ OWN_TESTS = {
     "observing.md": "test_observing.py",
     "retry.md": "test_retry_page.py",
 }
-BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```(python|console|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^(<!-- not run: [^\n]+ -->\n)?```(python|console|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ANY_LINES = "(?:.*\n)*?"
 
 
@@ -93,3 +93,11 @@ def test_lines_may_stand_for_others() -> None:
     assert fits("a\nb\nc\n", "..\nc\n")
     assert not fits("a\nb\n", "a\n")
     assert not fits("a\nb\n", "..\na\n")
+
+
+def test_what_is_not_run_is_one_block(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- not run: why -->\n```python\n1\n```\n\n```python\n2\n```\n\n<!-- not run: why -->\n```python\n3\n```\n"
+    )
+    assert blocks(page) == [Block("python", "2\n")]
