@@ -15,6 +15,7 @@ short keys; a walk that touches a cluster reads all of it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice, takewhile
@@ -30,7 +31,7 @@ CUT: Final = 464
 _HASH_BYTES = 32
 MAX_HEADER_BYTES: Final = 511 - CUT - _HASH_BYTES
 _BEYOND_HASHES = b"\xff" * (_HASH_BYTES + 1)
-_FIRST_BLOCK, _LAST_BLOCK = 2, 64
+_FIRST_BLOCKS, _LATER_BLOCKS = (2, 8, 32), 256
 
 
 class LongKeyError(Exception):
@@ -126,26 +127,46 @@ def blocks(txn: LmdbTransaction, header: bytes, start: bytes, stop: bytes) -> It
     Raises:
         LongKeyError: a key may have been cut. What was yielded before is right, but `between` has to begin anew.
 
-    Cost: 0.25 µs for each key, half of what `between` takes. It reads up to 64 keys in vain, and never yields none.
+    Cost: 0.25 µs for each key, half of what `between` takes. It reads up to 256 keys in vain, and never yields none.
     """
     if max(len(start), len(stop)) > CUT:
         raise LongKeyError
     last, cut = header + stop, len(header) + CUT
+    keys: Sequence[bytes]
     with txn.cursor() as cursor:
         if not cursor.set_range(header + start):
             return
-        items, size = cursor.iternext(), _FIRST_BLOCK
-        while block := list(islice(items, size)):
-            if block[-1][0] >= last:
-                while block and block[-1][0] >= last:
-                    block.pop()
-                items = iter(())
+        items = cursor.iternext()
+        for size in _FIRST_BLOCKS:
+            block = list(islice(items, size))
+            is_last = not block or block[-1][0] >= last
+            while block and block[-1][0] >= last:
+                block.pop()
             if block:
                 keys, values = zip(*block, strict=True)
                 if max(map(len, keys)) > cut:
                     raise LongKeyError
                 yield keys, values
-            size = min(size * 4, _LAST_BLOCK)
+            if is_last:
+                return
+        # From here on keys and values come from a cursor each, without a pair for every one, of which Python's garbage
+        # collector would take note.
+        behind = keys[-1] + b"\x00"
+        if not cursor.set_range(behind):
+            return
+        with txn.cursor() as other:
+            other.set_range(behind)
+            more_keys, more_values = cursor.iternext(values=False), other.iternext(keys=False)
+            while keys := list(islice(more_keys, _LATER_BLOCKS)):
+                is_last = keys[-1] >= last
+                if is_last:
+                    del keys[bisect_left(keys, last) :]
+                if keys:
+                    if max(map(len, keys)) > cut:
+                        raise LongKeyError
+                    yield keys, list(islice(more_values, len(keys)))
+                if is_last:
+                    return
 
 
 def count(txn: LmdbTransaction, header: bytes, start: bytes, stop: bytes) -> int:

@@ -109,7 +109,7 @@ def _scan(txn: LmdbTransaction, scan: Scan, rows_left: int, bytes_left: int) -> 
 
 
 def _scan_rows(txn: LmdbTransaction, header: bytes, scan: Scan, limit: int, room: int) -> ScanResult:
-    """Scan upwards through the rows themselves; may take 64 rows more than there is room for.
+    """Scan upwards through the rows themselves; may take 256 rows more than there is room for.
 
     Raises:
         LongKeyError: a key has been cut.
