@@ -22,7 +22,7 @@ from rome.errors import (
     WorkingSetFullError,
 )
 from rome.store.memory import MemoryStore
-from rome.transaction import chunked_scan
+from rome.transaction import chunked_scan, transaction
 from tests.engine.reading.test_row_stream import IN_ANY_ORDER, IN_ORDER, WHOLE, fill
 from tests.support.databases import Connect
 from tests.support.streamed import is_streamed, tiny_chunks
@@ -238,6 +238,29 @@ def test_a_long_stream_is_one_range_of_the_read_set(filled: Connection, monkeypa
             filled.commit()
     for found in ranges:
         assert [len(of_place) for (_, index, rows), of_place in found.items() if index == 0 and rows] == [1]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT child.id, u FROM child JOIN t ON t.id = t_id ORDER BY child.id",  # keys
+        "SELECT named.n, t.id FROM named LEFT JOIN t ON t.a = named.n ORDER BY name",  # ranges of an index
+    ],
+)
+@pytest.mark.parametrize("changed", ["UPDATE t SET b = 'changed' WHERE id = 2", "INSERT INTO t VALUES (0, 9, 9, 9, 9)"])
+def test_of_very_many_joined_rows_the_whole_table_is_validated(
+    filled: Connection, connect: Connect, monkeypatch: pytest.MonkeyPatch, sql: str, changed: str
+) -> None:
+    monkeypatch.setattr(transaction, "_MAX_RANGE_ROWS", 5)
+    assert len(stream(filled, sql).fetchall()) > 20
+    attempt = filled._session._replay.state  # type: ignore[union-attr]
+    assert len(attempt.transaction.read_set) < 10  # type: ignore[union-attr]
+    with closing(connect()) as other:
+        other.execute(changed)
+        other.commit()
+    filled.execute("UPDATE keyed SET n = 0")
+    with pytest.raises(ConflictError):
+        filled.commit()
 
 
 def test_a_transaction_whose_rows_were_streamed_is_not_replayed(filled: Connection, connect: Connect) -> None:

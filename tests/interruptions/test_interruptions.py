@@ -13,9 +13,13 @@ import pytest
 import sqlalchemy as sa
 
 import rome
+from rome.dbapi import StreamCursor
+from rome.errors import InterruptedTransactionError
+from rome.transaction import chunked_scan
 from tests.interruptions.points import Interruption, interrupted_at
 from tests.interruptions.scenarios import SCENARIOS, Bench, sweep
 from tests.support.databases import database, on
+from tests.support.streamed import tiny_chunks
 
 STEP = int(os.environ.get("INTERRUPTIONS_STEP", "37"))
 """`make interruptions` tries all of them; here one in so many, since each takes 20 ms."""
@@ -108,6 +112,33 @@ def test_fetching_can_be_interrupted(bench: Bench) -> None:
         interruption = interrupted_at(number, cursor.fetchone)
         assert cursor.fetchall() in ([(1,), (2,), (3,)], [(2,), (3,)])
         number += 1
+
+
+def test_rows_of_a_stream_come_or_it_says_that_it_was_interrupted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the row that was about to be handed out, none is left out."""
+    tiny_chunks(monkeypatch, 1)
+    monkeypatch.setattr(chunked_scan, "MOST_ROWS", 2)  # the second part has two rows, and none of them may be left out
+    number, said, went_on = 1, 0, 0
+    interruption: Interruption | None = Interruption()
+    while interruption is not None:
+        cursor = bench.victim.cursor(StreamCursor).execute("SELECT id FROM child ORDER BY id")
+        assert cursor.fetchone() == (1,)
+        interruption = interrupted_at(number, cursor.fetchone)
+        try:
+            rest = cursor.fetchall()
+        except InterruptedTransactionError:
+            said += 1
+        else:
+            went_on += 1
+            assert rest in ([(2,), (3,)], [(3,)]), str(interruption)
+        cursor.close()
+        bench.victim.rollback()
+        assert bench.victim.execute("SELECT count(*) FROM child").fetchone() == (3,)
+        bench.victim.rollback()
+        number += max(1, STEP // 8)
+    assert said > 0 < went_on
 
 
 def test_signals_at_random_moments(url: str, bench: Bench) -> None:

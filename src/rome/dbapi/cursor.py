@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rome.dbapi.rows import RowFactory, made_by, with_texts
 from rome.engine.result import Result, UnreadRows
 from rome.engine.session.session import Session
-from rome.errors import ProgrammingError
+from rome.errors import Error, InterruptedTransactionError, ProgrammingError
 
 if TYPE_CHECKING:
     from rome.dbapi.connection import Connection
@@ -250,13 +250,18 @@ class StreamCursor(Cursor):
 
 
 class StreamedRows:
-    """The rows of a result, of which the first have been read. After an error it raises that again, and never ends."""
+    """The rows of a result, of which the first have been read.
 
-    __slots__ = ("_cursor", "_here", "_stream")
+    After an error it raises that again, and never ends; after an exception from outside, which may have come when rows
+    had been read and were not here yet, it raises an InterruptedTransactionError.
+    """
+
+    __slots__ = ("_asking", "_cursor", "_here", "_unread")
 
     def __init__(self, cursor: Cursor, result: Result) -> None:
-        self._cursor, self._stream = cursor, result.more
+        self._cursor, self._unread = cursor, result.more
         self._here = iter(result.rows)
+        self._asking = False
 
     def __iter__(self) -> Self:
         return self
@@ -264,8 +269,17 @@ class StreamedRows:
     def __next__(self) -> tuple[Any, ...]:
         for row in self._here:
             return row
-        while self._stream is not None and not self._stream.is_finished:
-            self._here = iter(self._cursor.connection.session.read_on(self._stream))
+        unread = self._unread
+        while unread is not None and (self._asking or not unread.is_finished):
+            if self._asking:
+                raise InterruptedTransactionError("an exception from outside came while rows were read")
+            self._asking = True
+            try:
+                self._here = iter(self._cursor.connection.session.read_on(unread))
+            except Error:
+                self._asking = False
+                raise
+            self._asking = False
             for row in self._here:
                 return row
         raise StopIteration

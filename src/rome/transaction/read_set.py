@@ -84,6 +84,20 @@ class ReadSet(Struct, eq=False):
                 assert row is not None
                 known.setdefault(key, row.version)
 
+    def count(self, table_id: int) -> int:
+        """How many points and ranges of a table there are."""
+        ranges = sum(len(found) for (table, _, _), found in self.ranges.items() if table == table_id)
+        return ranges + len(self.points.get(table_id, ()))
+
+    def widen(self, table_id: int, index_id: int, whole: Bounds, version: Version) -> None:
+        """Add all rows of a table, in place of those that were added before; all of these were read at this version."""
+        for place in [place for place in self.ranges if place[0] == table_id]:
+            del self.ranges[place]
+        self.points.pop(table_id, None)
+        self.range_rows.pop(table_id, None)
+        self._listed.clear()
+        self.ranges[table_id, index_id, True] = {whole: version}
+
     def has_point(self, table_id: int, key: bytes) -> bool:
         """Whether this row was added by its key. (It may be in a range without that.)"""
         return key in self.points.get(table_id, ())

@@ -62,7 +62,7 @@ RESOLVE_PAUSES_S = [0.01 * 2**attempt for attempt in range(9)]
 _DEFAULT_LIMITS = CommitLimits()
 
 _MAX_RANGE_ROWS = 10_000
-"""How many rows of a streamed range COMMIT names at most, where the store wants that."""
+"""How many rows of one table COMMIT names at most, if they were streamed; of more, it validates the whole table."""
 
 
 class ReadRequest(Struct, frozen=True, gc=False):
@@ -570,6 +570,17 @@ class Transaction:
                 self.read_set.add_ranges(table_id, ORDER_INDEX, (EVERYTHING,), version, rows=True)
             else:
                 self.read_set.add_range_rows(table_id, [row.key for row in rows], dict(_by_key(rows)))
+
+    def bound_read_set(self, table_ids: Iterable[int]) -> None:
+        """Let COMMIT validate all rows of those tables of which the read set has very many, that it be bounded.
+
+        Only where all reads were at one snapshot, and were to be validated.
+        """
+        if self.renewed or self.snapshot is None:
+            return
+        for table_id in table_ids:
+            if self.read_set.count(table_id) > _MAX_RANGE_ROWS:
+                self.read_set.widen(table_id, ORDER_INDEX, EVERYTHING, self.snapshot.version)
 
     def check_range(self, table_id: int, index_id: int, start: bytes, stop: bytes, check: Validation) -> None:
         """Add a range whose size was asked to the read set: no entry may come or go, if `check` says so."""

@@ -51,6 +51,7 @@ class RowStream(UnreadRows):
             table.id: _Written(reader, table, fetch.path if table is fetch.table else table.key)
             for table in prepared.plan.tables
         }
+        self._others = [table.id for table in prepared.plan.tables if table is not fetch.table]
         self._error: Error | None = None
         self._rest: Sequence[SqlRow] | None = None
         self.is_finished = not fetch.ranges or cut.limit == 0
@@ -140,7 +141,7 @@ class RowStream(UnreadRows):
         """The statement's result over these rows of the table."""
         budget = self._transaction.budget
         held = budget.used_bytes
-        if held > budget.max_bytes // 2:
+        if held > budget.max_bytes // 4:
             self._forget()
             held = 0
         try:
@@ -172,6 +173,8 @@ class RowStream(UnreadRows):
         finally:
             working_set.empty(table)
             self._reader.transaction.count_reads_of(self._transaction)
+            if self._check is Validation.ROWS:
+                self._reader.transaction.bound_read_set(self._others)
 
     def _begin(self) -> None:
         """Put in what the transaction has written to the other tables."""
