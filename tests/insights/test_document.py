@@ -90,6 +90,19 @@ def test_a_page_has_the_first_of_very_many() -> None:
     assert f'href="#time">Time <span class="count">{MOST_ROWS + 50}</span>' in shown
 
 
+def test_rows_name_their_database_if_there_are_several() -> None:
+    part = Part(process=Process("p", "x", 1, "x", 0.0, 1.0), totals=Totals())
+    for name in "abcdef":
+        entry = StatementEntry(f"s{name}", f"redis: {name}", "SELECT a FROM t", "SELECT t")
+        entry.times.note(1.0)
+        part.statements.append(entry)
+    shown = document(merged([part]))
+    assert "redis: a · redis: b · redis: c · redis: d · and 2 more databases" in shown
+    assert shown.count('<p class="note">in redis: f</p>') == 1
+    del part.statements[1:]
+    assert "in redis:" not in document(merged([part]))
+
+
 def test_an_id_occurs_once() -> None:
     ids = re.findall(r'\sid="([^"]*)"', document(evil_report(), live=True))
     assert sorted(ids) == sorted(set(ids))

@@ -38,6 +38,7 @@ CONTENT_SECURITY_POLICY = f"{_POLICY}; frame-ancestors 'none'"
 """The header; a <meta> element cannot say the last part."""
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
+_MOST_DATABASES = 4
 MOST_ROWS = 200
 """Entries of each kind that are on the page: it is made by the process that it is about."""
 _MANY_ROWS = 500
@@ -146,9 +147,12 @@ def _about(report: Report) -> Safe:
     span = f"{_clock(began)} to {_clock(until)}, {duration(until - began)}"
     if report.damaged:
         span += f" · {count(report.damaged, 'line')} of the file left out, damaged"
+    named = report.databases
+    if len(named) > _MOST_DATABASES:
+        named = [*named[:_MOST_DATABASES], f"and {len(named) - _MOST_DATABASES} more databases"]
     return tag(
         "p",
-        tag("strong", " · ".join(report.databases)),
+        tag("strong", " · ".join(named)),
         " " if report.databases else None,
         where,
         " · ",
@@ -287,11 +291,11 @@ def _name(report: Report, statement: str) -> str:
 
 # ---------------------------------------------------------------- sections
 def _time(report: Report) -> Safe:
-    whole = sum(entry.times.total_s for entry in report.statements.values())
+    whole, several = sum(entry.times.total_s for entry in report.statements.values()), _has_several(report)
     rows = [
         Row(
             entry.id,
-            _statement(report, entry),
+            joined(_statement(entry), _database_line(entry.database) if several else None),
             [
                 _with_bar(entry.times.total_s, whole),
                 _number(entry.times.count),
@@ -315,6 +319,7 @@ def _time(report: Report) -> Safe:
 
 
 def _repeats(report: Report) -> Safe:
+    several = _has_several(report)
     rows = [
         Row(
             entry.id,
@@ -322,6 +327,7 @@ def _repeats(report: Report) -> Safe:
                 _sentence("", report, entry.statement),
                 None if entry.leader is None else _sentence("for each row of", report, entry.leader),
                 _place_line(entry.place),
+                _database_line(entry.database) if several else None,
                 _advice(
                     "Write the rows together: executemany(), or session.add_all()."
                     if entry.writes
@@ -355,10 +361,10 @@ def _scanning(report: Report) -> list[StatementEntry]:
 
 
 def _scans(report: Report) -> Safe:
-    rows = []
+    rows, several = [], _has_several(report)
     for entry in _scanning(report)[:MOST_ROWS]:
         calls = entry.times.count
-        lines: list[Content] = []
+        lines: list[Content] = [_database_line(entry.database) if several else None]
         for scan in entry.scans:
             reason = f": {scan.reason}" if scan.reason else ""
             lines.append(tag("p", "Reads all of ", tag("b", scan.table), reason, ".", class_="note"))
@@ -387,11 +393,12 @@ def _scans(report: Report) -> Safe:
 
 
 def _conflicts(report: Report) -> Safe:
-    rows = []
+    rows, several = [], _has_several(report)
     for entry in report.conflicts[:MOST_ROWS]:
         unseen = count(entry.unseen, "time")
         what = joined(
             tag("p", tag("b", _row_of(entry)), class_="subject"),
+            _database_line(entry.database) if several else None,
             _roles(report, "Lost", entry.losers),
             _roles(report, "Won", entry.winners),
             None if not entry.unseen else tag("p", f"Won by another process, or not seen: {unseen}.", class_="note"),
@@ -422,13 +429,14 @@ def _conflict_advice(entry: ConflictEntry) -> str:
 
 
 def _commits(report: Report) -> Safe:
-    slow = {entry.id for entry in slow_commits(report)}
+    slow, several = {entry.id for entry in slow_commits(report)}, _has_several(report)
     rows = []
     for entry in report.commits[:MOST_ROWS]:
         times = entry.times
         what = joined(
             tag("p", tag("b", entry.name), class_="subject"),
             _place_line(entry.place),
+            _database_line(entry.database) if several else None,
             _advice(_commit_advice(entry)) if entry.id in slow or _has_reason(entry) else None,
         )
         cells = [
@@ -470,7 +478,7 @@ def _commit_advice(entry: CommitEntry) -> str:
 
 
 # ---------------------------------------------------------------- parts of a row
-def _statement(report: Report, entry: StatementEntry) -> Safe:
+def _statement(entry: StatementEntry) -> Safe:
     """A statement that opens to show all that is known of it."""
     facts: list[tuple[str, Content]] = [("Database", entry.database)]
     if entry.rows_returned:
@@ -512,6 +520,14 @@ def _roles(report: Report, word: str, statements: dict[str, int]) -> Content:
 
 def _largest(numbers: dict[str, int], most: int = 4) -> list[tuple[str, int]]:
     return sorted(numbers.items(), key=lambda item: -item[1])[:most]
+
+
+def _has_several(report: Report) -> bool:
+    return len(report.databases) > 1
+
+
+def _database_line(database: str) -> Safe:
+    return tag("p", "in ", database, class_="note")
 
 
 def _place_line(place: str | None) -> Content:
