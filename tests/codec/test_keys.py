@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rome.codec import keys
-from rome.codec.keys import AFTER_NULL, encode_key
+from rome.codec.keys import AFTER_NULL, encode_key, encode_keys
 from rome.codec.values import Collation, SqlValue
 from rome.errors import DataError
 
@@ -130,6 +130,23 @@ def test_key_of_the_first_columns_is_the_first_part_of_the_key(row: list[SqlValu
     whole = encode_key(row, ["NOCASE", "RTRIM", "BINARY"])
     for length in range(len(row) + 1):
         assert whole.startswith(encode_key(row[:length], ["NOCASE", "RTRIM", "BINARY"]))
+
+
+columns = st.one_of(*(st.lists(kind, min_size=3, max_size=3) for kind in (values, integers, texts, st.integers(0))))
+
+
+@given(given=st.lists(st.tuples(columns, collations), min_size=1, max_size=3))
+@example(given=[([0, 255, 2**56 - 1], "BINARY"), (["", "a\x00", "b"], "BINARY")])
+@example(given=[([2**56 - 1, 2**56, 1], "BINARY"), (["a", "ä ", "\x01"], "RTRIM")])
+def test_keys_made_column_by_column_are_the_same(given: list[tuple[list[SqlValue], Collation]]) -> None:
+    collated = [collation for _, collation in given]
+    try:
+        expected = [encode_key(row, collated) for row in zip(*(column for column, _ in given), strict=True)]
+    except DataError as error:
+        with pytest.raises(DataError, match=re.escape(str(error))):
+            encode_keys([column for column, _ in given], collated)
+        return
+    assert encode_keys([column for column, _ in given], collated) == expected
 
 
 @pytest.mark.parametrize(

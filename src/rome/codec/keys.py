@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rome.codec.values import Collation, SqlValue
 from rome.errors import DataError
@@ -44,6 +44,7 @@ _ABOVE_ZERO = [_ZERO_CODE + n << 8 * n + 8 for n in range(9)]
 _BELOW_ZERO = [(_ZERO_CODE - n << 8 * n + 8) + ((1 << 8 * n) - 1 << 8) for n in range(9)]
 _pack_real = struct.Struct(">d").pack
 _TWO_63 = 2.0**63
+_TWO_56 = 1 << 56
 
 
 def encode_key(values: Iterable[SqlValue], collations: Iterable[Collation]) -> bytes:
@@ -80,6 +81,37 @@ def encode_key(values: Iterable[SqlValue], collations: Iterable[Collation]) -> b
         else:
             key += _BLOB + _without_nul(value) + _END
     return key
+
+
+def encode_keys(columns: Sequence[Sequence[SqlValue]], collations: Iterable[Collation]) -> list[bytes]:
+    """The keys of many rows, whose values are given column by column; each is as `encode_key` makes it.
+
+    Raises:
+        DataError: see encode_key.
+
+    Cost: for a column of integers or of texts without NUL under BINARY half of what encode_key takes.
+    """
+    encoded = [_encode_column(column, collation) for column, collation in zip(columns, collations, strict=False)]
+    return encoded[0] if len(encoded) == 1 else [*map(b"".join, zip(*encoded, strict=True))]
+
+
+def _encode_column(column: Sequence[SqlValue], collation: Collation) -> list[bytes]:
+    kinds = {*map(type, column)}
+    if kinds == {str} and collation == "BINARY":
+        try:
+            texts = [text.encode() for text in column]  # type: ignore[union-attr]
+        except UnicodeEncodeError as error:
+            raise DataError(f"text with a lone surrogate cannot be stored: {error}") from error
+        together = b"".join(texts)
+        if b"\x00" not in together and b"\x01" not in together:
+            return [_TEXT + text + _END for text in texts]
+    elif kinds == {int} and min(column) >= 0 and max(column) < _TWO_56:  # type: ignore[type-var, operator]
+        found = []
+        for value in column:
+            length = (value.bit_length() + 7) >> 3  # type: ignore[union-attr]
+            found.append((_ABOVE_ZERO[length] | value << 8 | _NO_FRACTION).to_bytes(length + 2, "big"))  # type: ignore[operator]
+        return found
+    return [encode_key((value,), (collation,)) for value in column]
 
 
 def _integer(value: int, end: int = _NO_FRACTION) -> bytes:

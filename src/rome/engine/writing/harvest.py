@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from rome.catalog.rows import encode_row, row_key
 from rome.catalog.schema import Table
-from rome.codec.keys import encode_key
+from rome.codec.keys import encode_keys
 from rome.codec.values import SqlValue
 from rome.engine.statement.schema import SchemaVersion
 from rome.engine.writing.sequence_marks import note_sequences
@@ -181,14 +181,12 @@ def _harvest_added(
         if key not in known:
             read_set.add_point(table.id, key, 0)
         writes.put(table.id, key, encode_row(table, rowid, values))
+    columns: dict[int, list[SqlValue]] = {}
     for index in table.paths[1:]:
-        collations = index.collations
-        if len(index.columns) == 1:
-            (column,) = index.columns
-            entries = [encode_key((whole[column],), collations) for whole in wholes]
-        else:
-            pick = itemgetter(*index.columns)
-            entries = [encode_key(pick(whole), collations) for whole in wholes]
+        for position in index.columns:
+            if position not in columns:
+                columns[position] = [whole[position] for whole in wholes]
+        entries = encode_keys([columns[position] for position in index.columns], index.collations)
         writes.add_entries(table.id, index.id, zip(entries, keys, strict=True))
     if not table.without_rowid:
         writes.raise_sequence(table.id, max(rows, key=_rowid)[0])

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rome.catalog.schema import ROWID, Index, Table
-from rome.codec.keys import encode_key
+from rome.codec.keys import encode_keys
 from rome.engine.reading.reader import Reader
 from rome.engine.writing.guard_loop import Change
 from rome.engine.writing.row_ids import RowIds
@@ -78,14 +78,13 @@ def _unique(
         if index is target.key and not ids_given:
             continue
         positions = [alias if position == ROWID else position for position in index.columns]
-        keys: list[bytes] = []
-        for row in rows:
-            try:
-                values = [row.values[position] for position in positions]  # type: ignore[index]  # alias is no None
-            except KeyError:
-                return None
-            if None not in values:
-                keys.append(encode_key(values, index.collations))
+        try:
+            columns = [[row.values[at] for row in rows] for at in positions]  # type: ignore[index]  # alias is no None
+        except KeyError:
+            return None
+        keys = encode_keys(columns, index.collations)
+        if any(None in column for column in columns):  # a key with a NULL equals none
+            keys = [key for key, *values in zip(keys, *columns, strict=True) if None not in values]
         if index.id == ORDER_INDEX:
             requests.append(ReadRequest(target.id, ORDER_INDEX, tuple(keys), (), Validation.KEYS))
         else:
