@@ -36,7 +36,7 @@ PINNED_AT = 1 / 3
 LOOKS = 12
 """How often the thread looks within a retention."""
 
-PERIOD_S = 0.05, 5.0
+PERIOD_S = 0.05, 1.0
 """The shortest and the longest pause between two looks."""
 
 LEAST_LEASE_S = 5.0
@@ -146,14 +146,21 @@ class SnapshotKeeper:
         """Look at a connection from now on; called at its first transaction, after `held` was set."""
         self._stores[id(store)] = ref(store)
         store.watched = True
+        period_s = self._period_of(store)
         if not self._thread.is_running:
-            self._period_s = self._period_of(store)
-            self._due = clock() + self._period_s
+            self._period_s = period_s
+            self._due = clock() + period_s
+        elif period_s < self._period_s:
+            self._thread.wake()
         self._thread.watch()
 
     def stop(self) -> None:
         """Let the thread end, and wait for that for a second."""
         self._thread.stop()
+
+    def pause(self) -> None:
+        """Let the thread end before a fork, and wait for that for a second; afterwards it goes on."""
+        self._thread.pause()
 
     def age_s(self, held: HeldSnapshot) -> float:
         """For how long a transaction has been open while this process was running."""

@@ -452,7 +452,7 @@ _registry_lock = Lock()
 
 
 def _lock_all() -> None:
-    KEEPER.stop()  # it may be waiting for one of these locks
+    KEEPER.pause()  # it may be waiting for one of these locks
     _registry_lock.acquire()
     for database in _databases.values():
         database.lock.acquire()

@@ -25,11 +25,11 @@ class PeriodicThread:
         self._name, self._do, self._period, self._join_s = name, do, period, join_s
         self._is_to_resume = False
         self._reset()
-        os.register_at_fork(before=self.stop, after_in_parent=self._resume, after_in_child=self._reset)
+        os.register_at_fork(before=self.pause, after_in_parent=self._resume, after_in_child=self._begin_in_child)
 
     def _reset(self) -> None:
         self._lock = Lock()
-        self._stopping = Event()
+        self._stopping, self._waking = Event(), Event()  # a new thread gets new ones
         self._thread: Thread | None = None
 
     @property
@@ -42,32 +42,55 @@ class PeriodicThread:
         with self._lock:
             self._is_to_resume = False
             if self._thread is None:
-                thread = Thread(target=self._run, args=(self._lock, self._stopping), name=self._name, daemon=True)
+                self._stopping, self._waking = Event(), Event()
+                arguments = self._lock, self._stopping, self._waking
+                thread = Thread(target=self._run, args=arguments, name=self._name, daemon=True)
                 with suppress(RuntimeError):  # the interpreter is shutting down
                     thread.start()
                     self._thread = thread
 
-    def _run(self, lock: Lock, stopping: Event) -> None:
+    def wake(self) -> None:
+        """Call `do` now, if the thread runs, and ask for the period again."""
+        self._waking.set()
+
+    def _run(self, lock: Lock, stopping: Event, waking: Event) -> None:
         try:
-            while not stopping.wait(self._period()):
+            while True:
+                waking.wait(self._period())
+                if stopping.is_set():
+                    return
+                waking.clear()
                 if not self._do():
                     with lock:
                         if not self._do():  # if a reason comes now, `watch` waits for the lock, and starts a new thread
+                            self._ended(stopping)
                             return
         finally:
-            if self._stopping is stopping:
-                self._thread = None
+            self._ended(stopping)
+
+    def _ended(self, stopping: Event) -> None:
+        if self._stopping is stopping:
+            self._thread = None
 
     def stop(self) -> None:
         """Let the thread end, and wait for it."""
         with self._lock:
             thread = self._thread
             self._stopping.set()
+            self._waking.set()
         if thread is not None:
-            self._is_to_resume = True
             thread.join(self._join_s)
+
+    def pause(self) -> None:
+        """Stop until the fork is done that is about to come. Idempotent."""
+        self._is_to_resume = self._is_to_resume or self.is_running
+        self.stop()
 
     def _resume(self) -> None:
         self._reset()
         if self._is_to_resume:
             self.watch()
+
+    def _begin_in_child(self) -> None:
+        self._reset()
+        self._is_to_resume = False

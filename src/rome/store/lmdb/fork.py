@@ -54,7 +54,7 @@ def _reap() -> bool:
 
 
 def _before_fork() -> None:
-    KEEPER.stop()  # it may be waiting for a lock that is taken here
+    KEEPER.pause()  # it may be waiting for a lock that is taken here
     OPENED.lock.acquire()
     for environment in OPENED.by_path.values():
         for pin in environment.pins:
