@@ -7,9 +7,11 @@ from contextlib import closing
 
 import pytest
 
+import rome
 from rome.dbapi import Connection, StreamCursor
+from tests.engine.reading.test_page import INDEXES, TABLES, Statements, data
 from tests.support.databases import Connect, database, on
-from tests.support.streamed import same_rows, tiny_chunks
+from tests.support.streamed import is_streamed, same_rows, tiny_chunks
 
 ROWS = 40
 SCHEMA = """
@@ -150,3 +152,27 @@ def test_what_the_transaction_has_written_is_among_them(filled: Connection) -> N
     for change in CHANGES:
         filled.execute(change)
     compare(filled, [sql for sql in EVERY if "random" not in sql])
+
+
+def test_random_orders_and_limits_are_those_of_the_plain_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With LIMIT, also one that is beyond the table, the order is the same to the last row; without one, ties are open."""
+    tiny_chunks(monkeypatch, 7)
+    with closing(rome.connect("rome+memory://")) as connection:
+        connection.executescript(";".join([*TABLES, *INDEXES]))
+        for sql, rows in data():
+            connection.executemany(sql, rows)
+        connection.commit()
+        statements, cut = Statements(16), 0
+        for number in range(100):
+            sql = statements.statement()
+            before, _, _ = sql.rpartition("LIMIT")
+            for text in (sql, f"{before}LIMIT 5000", before) if ")" not in sql.rpartition("LIMIT")[2] else (sql,):
+                plain = connection.execute(text).fetchall()
+                with closing(stream(connection, text)) as cursor:
+                    cut += is_streamed(cursor)
+                    assert same_rows(cursor.fetchall(), plain, in_order="LIMIT" in text), text
+            if number % 9 == 0:
+                connection.execute("UPDATE t SET a = a + 1, c = 'y', id = id + 1 WHERE id % 7 = ?", (number % 7,))
+            if number % 30 == 0:
+                connection.rollback()
+    assert cut > 60

@@ -6,8 +6,8 @@ Invariant: a SELECT is cut along one FROM item, the *driving* one, only if
   and no outer join brings rows without it;
 - the statement mentions its table nowhere else, so that the other parts of the statement say the same in each part;
 - its rows are read in the order in which ORDER BY shows them. Rows that ORDER BY leaves equal may lie in two parts, as
-  their order is open; with LIMIT, where it decides which rows are shown, only those that no other row is equal to are
-  taken, or those that SQLite, too, shows by rowid.
+  their order is open; with LIMIT, where it decides which rows are shown, there must be none. (SQLite shows them in the
+  order of whichever index it takes.)
 
 Then the parts' results are the statement's, whatever the parts are. What the plan reads of the other tables is sound
 for each part, since a part is the statement on a database whose driving table has fewer rows.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from rome.catalog.schema import ROWID, Index, Table
+from rome.catalog.schema import Index, Table
 from rome.codec.values import SqlValue
 from rome.errors import DataError
 from rome.planner.access.access import Access, along
@@ -195,5 +195,4 @@ def _is_enough(leaf: Leaf, way: Kept, *, whole: bool, limited: bool) -> bool:
         unique, columns = width >= len(path.columns) + len(key.columns), key.columns
     if unique and all(never_null(table, position) for position in columns):
         return True
-    by_rowid = key.columns in ((ROWID,), (table.rowid_alias,)) and not way.reverse
-    return whole and way.is_whole and (by_rowid or not limited)
+    return whole and way.is_whole and not limited
