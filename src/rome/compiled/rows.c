@@ -5,10 +5,11 @@
 
      rome_rows_define(name, shape)  makes a table-valued function name(block), for the records of one table. Without an
          argument it reads the blocks that the SQL function rome_rows_block(source, 0), (source, 1), .. returns until
-         it returns NULL.
+         it returns NULL. So does a virtual table that is made with it.
 
-   Shape: msgpack [CREATE TABLE text, position of the rowid's alias or -1, bytes before each record, source, columns, the
-   value of each column that a record has not got, layouts, and of each layout: number, values, position of each or -1].
+   Shape: msgpack [CREATE TABLE text, position of the rowid's alias or -1, bytes before each record, source, 1 if its blocks
+   are in the order of rowids, columns, the value of each column that a record has not got, layouts, and of each layout:
+   number, values, position of each or -1].
    Block: count, length of each stored value, the stored values; numbers are of 32 bits, in the machine's order. */
 
 #include "sqlite_api.h"
@@ -164,6 +165,7 @@ typedef struct {
   int columns, alias, layout_count;
   uint32_t before; /* bytes before a record */
   int64_t source;
+  int is_ordered;
   char *sql;
   Bytes *blank, end; /* the value of each column that a record has not got; where the last ends */
   Layout *layouts;
@@ -209,6 +211,8 @@ static Shape *read_shape(Bytes given, int length) {
   if (!take(&p, end, 0, 64, &number)) goto wrong;
   shape->before = (uint32_t)number;
   if (!take(&p, end, 0, INT64_MAX, &shape->source)) goto wrong;
+  if (!take(&p, end, 0, 1, &number)) goto wrong;
+  shape->is_ordered = (int)number;
   if (!take(&p, end, 1, length, &number)) goto wrong;
   shape->columns = (int)number;
   if (shape->alias >= shape->columns) goto wrong;
@@ -311,7 +315,7 @@ static int best_index(TableBase *base, IndexInfo *info) {
   info->cost = 3e6; /* as SQLite takes the pass over a table of its own of which it knows nothing */
   info->rows = 1048576;
   info->number = 0;
-  if (info->order_count == 1 && !info->order->descending) /* blocks are in the order of rowids */
+  if (table->shape->is_ordered && info->order_count == 1 && !info->order->descending)
     info->ordered = info->order->column == -1 || info->order->column == table->shape->alias;
   for (int n = 0; n < info->constraint_count; n++) {
     const Constraint *each = &info->constraints[n];
@@ -472,7 +476,7 @@ static int rowid(CursorBase *base, int64_t *found) {
   return OK;
 }
 
-const Module rome_rows_module = {0,           NULL,         connect, best_index, disconnect, disconnect, open_cursor,
+const Module rome_rows_module = {0,           connect,      connect, best_index, disconnect, disconnect, open_cursor,
                                  close_cursor, filter,      next,    at_end,     column,     rowid,      {0}};
 
 #if defined(__GNUC__)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, cast
@@ -18,6 +18,7 @@ from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
 from rome.errors import ForeignKeyViolation, InternalError
 from rome.store.row_block import RowBlock
+from rome.store.spi import Row
 from rome.workingset.all_or_nothing import AllOrNothing
 from rome.workingset.blank import left_blank
 from rome.workingset.block_loader import CORRUPT, BlockLoader, function_name, stored_rows
@@ -493,6 +494,10 @@ class WorkingSet:
             yield
         finally:
             del self._passing[table.id]
+
+    def streamed(self, table: Table, chunks: Callable[[], Iterator[Sequence[Row]]]) -> AbstractContextManager[None]:
+        """Inside the block, the table's name means these rows, which are decoded by the compiled part (`can_pass`)."""
+        return self._blocks.streamed(table, chunks)
 
     @property
     def can_pass(self) -> bool:

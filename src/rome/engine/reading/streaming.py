@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from itertools import chain
 from sys import getsizeof
 
@@ -17,11 +17,12 @@ from rome.catalog.rows import as_record, decode_row, records_of, row_key
 from rome.codec.values import SqlValue
 from rome.engine.reading.reader import Reader, to_request
 from rome.engine.statement.prepared import Prepared
-from rome.errors import WorkingSetFullError
+from rome.errors import OperationalError, WorkingSetFullError
 from rome.planner.plan import Fetch
-from rome.store.spi import ORDER_INDEX
+from rome.store.spi import ORDER_INDEX, Row
 from rome.transaction.memory_budget import MemoryBudget
 from rome.transaction.read_set import Validation
+from rome.workingset.block_loader import CORRUPT
 from rome.workingset.stream import reads_stored, streamed
 from rome.workingset.workingset import SqlRow
 
@@ -43,22 +44,34 @@ def stream(
     hidden = any(item.name.lower() == table.name.lower() for item in working_set.temporary())
     if table.id >= reader.first_new_table or hidden:
         return None
-    with streamed(working_set.connection, table, lambda: _rows(reader, fetch)):
-        if reads_stored(working_set.connection, sql, parameters, table):
-            return None
-        reader.transaction.check_unkept(to_request(fetch, check))  # before: the application sees an error, too
-        return within_memory(working_set.walk(sql, parameters), reader.transaction.budget, table.name)
+
+    def run(rows: AbstractContextManager[None]) -> list[SqlRow] | None:
+        with rows:
+            if reads_stored(working_set.connection, sql, parameters, table):
+                return None
+            reader.transaction.check_unkept(to_request(fetch, check))  # before: the application sees an error, too
+            return within_memory(working_set.walk(sql, parameters), reader.transaction.budget, table.name)
+
+    if working_set.can_pass and not working_set.contents.of(table.id).touched:
+        try:
+            return run(working_set.streamed(table, lambda: _chunks(reader, fetch)))
+        except OperationalError as error:
+            if not str(error).startswith(CORRUPT):
+                raise  # else Python's decoder says which record it is
+    return run(streamed(working_set.connection, table, lambda: _rows(reader, fetch)))
+
+
+def _chunks(reader: Reader, fetch: Fetch) -> Iterator[Sequence[Row]]:
+    """The stored rows."""
+    for start, stop in fetch.ranges:
+        yield from reader.transaction.chunks(fetch.table.id, fetch.path.id, start, stop)
 
 
 def _rows(reader: Reader, fetch: Fetch) -> Iterator[Sequence[SqlValue]]:
     """The stored rows, but those that this transaction has touched as they are now."""
     if reader.working_set.contents.of(fetch.table.id).touched:
         return (as_record(fetch.table, *row) for row in _with_touched(reader, fetch))
-    return chain.from_iterable(
-        records_of(fetch.table, chunk)
-        for start, stop in fetch.ranges
-        for chunk in reader.transaction.chunks(fetch.table.id, fetch.path.id, start, stop)
-    )
+    return chain.from_iterable(records_of(fetch.table, chunk) for chunk in _chunks(reader, fetch))
 
 
 def _with_touched(reader: Reader, fetch: Fetch) -> Iterator[tuple[int, Sequence[SqlValue]]]:
