@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 def test_files_are_what_is_drawn(tmp_path: Path) -> None:
     main(tmp_path)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
-        path.name: path.read_text() for path in FOLDER.iterdir()
+        path.name: path.read_text() for path in FOLDER.glob("*.svg")
     }
 
 
