@@ -155,7 +155,7 @@ def test_what_the_transaction_has_written_is_among_them(filled: Connection) -> N
 
 
 def test_random_orders_and_limits_are_those_of_the_plain_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With LIMIT, also one that is beyond the table, the order is the same to the last row; without one, ties are open."""
+    """With LIMIT, also one beyond the table, the order is the same to the last row; without one, ties are open."""
     tiny_chunks(monkeypatch, 7)
     with closing(rome.connect("rome+memory://")) as connection:
         connection.executescript(";".join([*TABLES, *INDEXES]))
