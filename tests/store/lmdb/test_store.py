@@ -225,6 +225,25 @@ class TestProcesses:
         assert fork._reap()
         assert reader.record(b"a") == b"record"
 
+    def test_pin_holds_nothing_once_the_file_has_grown_by_the_retentions_bytes(
+        self, connect: Connect, path: Path
+    ) -> None:
+        """The rows that were replaced are small, and the pages that a snapshot keeps are not."""
+        reader, writer = connect(), connect()
+        writer.store.set_retention(Retention(0.0, 1_000_000))
+        writer.write(*(put(b"%04d" % number, b"x" * 100) for number in range(500)))
+        seen = reader.begin()
+        assert writer.store.pin(b"P" * 16, seen, 600.0, owner="", age_s=0.0) <= seen.version
+        kept = 0
+        while writer.store.pin(b"O" * 16, seen, 600.0, owner="", age_s=0.0) <= seen.version:
+            writer.write(put(b"%04d" % (kept % 500), b"y"))
+            kept += 1
+            assert kept < 1_000, "the file grows and grows"
+        assert kept > 10
+        assert writer.store.usage().history_bytes < 100_000
+        with pytest.raises(SnapshotTooOldError):
+            reader.record(b"0000")
+
     @staticmethod
     def _overwrite(client: SnapshotClient, *, times: int) -> None:
         for _ in range(times):
