@@ -12,6 +12,8 @@ from sqlalchemy.testing.suite import ComponentReflectionTest as _ComponentReflec
 from sqlalchemy.testing.suite import ComponentReflectionTestExtra as _ComponentReflectionTestExtra
 from sqlalchemy.testing.suite import ServerSideCursorsTest as _ServerSideCursorsTest
 
+from rome.dbapi import StreamCursor
+
 
 class ComponentReflectionTest(_ComponentReflectionTest):  # type: ignore[no-redef]
     @combinations(True, False, argnames="views")
@@ -33,4 +35,4 @@ class ServerSideCursorsTest(_ServerSideCursorsTest):  # type: ignore[no-redef]
     """Its own way to tell a cursor that streams goes by the names of drivers."""
 
     def _is_server_side(self, cursor: Any) -> bool:
-        return bool(cursor.server_side)
+        return isinstance(cursor, StreamCursor) or getattr(cursor, "server_side", False) is True
