@@ -369,6 +369,23 @@ class TestOtherCauses:
         assert long.session.stats.replays == 1
 
 
+def test_replay_that_takes_too_long_again_is_the_last(
+    connect: Connect, writer: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = connect()
+    long.execute("SELECT n FROM t WHERE id = 1").fetchall()
+
+    def refuse(self: Store, *_: object) -> None:
+        raise TransactionTooLongError.of_limit(9.0, 1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(long.session._context.store), "read", refuse)
+        with pytest.raises(TransactionTooLongError):
+            long.execute("SELECT n FROM t WHERE id = 3")
+    assert long.session.stats.replays == 1
+    long.rollback()
+
+
 def test_retention_of_another_client_is_heard_of(
     connect: Connect, url: str, writer: Connection, live: Callable[[float], None]
 ) -> None:

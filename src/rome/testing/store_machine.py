@@ -389,11 +389,14 @@ class StoreMachine(RuleBasedStateMachine):
         """Discard all history but that of a pinned transaction, which goes on."""
         if self.under_test.store.capabilities.pins:
             twin = self._begun(connection)
+            self.log((connection + 1) % CONNECTIONS)  # so that there is something to discard
             pinned = [
                 _outcome(partial(_pin, snapshot=oldest), client)
                 for client, oldest in zip(twin.clients, twin.oldest, strict=True)
             ]
             self._expire((connection + 1) % CONNECTIONS, twin if pinned == [True, True] else None)
+            if pinned == [True, True]:
+                self._compare_everything(twin)
             for client in twin.clients:
                 client.store.unpin(_PIN)
 
