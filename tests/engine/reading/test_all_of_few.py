@@ -21,6 +21,7 @@ JOIN = "SELECT us.id, od.note FROM us LEFT JOIN od ON od.us_id = us.id ORDER BY 
 
 @pytest.fixture(autouse=True)
 def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "MANY_KEYS", KEYS)
     monkeypatch.setattr(planning, "MAX_WAVE_KEYS", KEYS)
     monkeypatch.setattr(bounds, "MAX_WAVE_KEYS", KEYS)
 
