@@ -92,6 +92,7 @@ _PATTERNS = {
     "window with a frame": r"(ROWS|GROUPS) BETWEEN",
     "named window": r" OVER w",
     "ORDER BY": r" ORDER BY (1|x)",
+    "rows as they are, by lists, in order": r"^SELECT o[^()]* WHERE o\.\w+ IN [^()]*\([^()]*\) ORDER BY .*o\.rowid",
     "ORDER BY with a collation": r"ORDER BY [^()]*COLLATE",
     "NULLS FIRST, LAST": r"NULLS (FIRST|LAST)",
     "LIMIT": r"LIMIT \d",

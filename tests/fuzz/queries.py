@@ -46,7 +46,9 @@ class Queries(Lookups):
 
     def statement(self) -> str:
         """A SELECT statement, or VALUES."""
-        kind = self.choices.below(25)
+        kind = self.choices.below(28)
+        if kind > 24:
+            return self.as_they_are()
         if kind > 19:
             return self.of_values()
         if kind == 19:
@@ -67,6 +69,26 @@ class Queries(Lookups):
             condition += f" AND {self._atom([item], 0)}"
         shown = self.choices.pick((", ".join(f"o.{column}" for column in table.columns), "count(*)"))
         return f"SELECT {shown} FROM {table.name} AS o WHERE {condition}"
+
+    def as_they_are(self) -> str:
+        """Columns of one table, of rows that equal constants, in some order: Rome answers many of these itself."""
+        choices = self.choices
+        table = choices.pick(self.schema.tables)
+        text = f"SELECT {', '.join(f'o.{column}' for column in choices.some(list(table.columns), 1, 4))}"
+        text += f" FROM {table.name} AS o"
+        conditions = []
+        for column in choices.some(list(table.columns), 0, 2):
+            values = [self.constant(table.columns[column]) for _ in range(choices.pick((1, 1, 2, 4)))]
+            conditions.append(
+                f"o.{column} = {values[0]}" if len(values) == 1 else f"o.{column} IN ({', '.join(values)})"
+            )
+        if conditions:
+            text += f" WHERE {' AND '.join(conditions)}"
+        if choices.below(3):
+            order = [f"o.{column}{choices.pick(_ORDERS)}" for column in choices.some(list(table.columns), 0, 2)]
+            text += f" ORDER BY {', '.join([*order, choices.pick(('o.rowid', 'o.rowid DESC'))])}"
+            text += choices.pick(("", " LIMIT 2", " LIMIT 1 OFFSET 1"))
+        return text
 
     def query(self, depth: int, width: int | None, outer: Items = ()) -> str:
         if self.choices.once_in(16) and depth > 1:

@@ -114,17 +114,37 @@ class DirectRows(Struct, frozen=True, gc=False):
     stop: int
 
 
+class DirectChoice(Struct, frozen=True, gc=False):
+    """Which of the rows that a plan reads a SELECT shows.
+
+    Attributes:
+        keys: those in DirectPlan.compared of the rows that are shown; None for all rows.
+        start, stop: the slice of these rows that LIMIT and OFFSET show.
+    """
+
+    keys: frozenset[bytes] | None
+    start: int
+    stop: int
+
+
 class DirectPlan(ABC):
     """How a SELECT shows stored rows of one table as they are: what does not depend on its parameters.
 
     Attributes:
+        reads_plan: what is read is the plan's only wave, and `choice` says what is shown; otherwise `rows` says both.
         compared: an index of all the columns in WHERE. No store has it; it only defines a key.
         pick, pick_from_record: make a row of the result from a stored row's values, or from its record
             (rome.catalog.rows.records_of).
-        by_rowid: whether several rows are shown in rowid order; otherwise their order is not known.
+        order: (position, whether descending, collation) of each term of ORDER BY, which leaves no ties; empty: rows are
+            shown in rowid order, or nothing is known.
+        by_rowid: whether several rows are shown in rowid order.
+        reverse: whether that order is descending.
     """
 
+    reads_plan: bool
     table: Table
+    order: tuple[tuple[int, bool, Collation], ...]
+    reverse: bool
     compared: Index
     pick: Callable[[Values], tuple[SqlValue, ...]]
     pick_from_record: Callable[[Values], tuple[SqlValue, ...]]
@@ -133,6 +153,10 @@ class DirectPlan(ABC):
     @abstractmethod
     def rows(self, parameters: Sequence[SqlValue]) -> DirectRows | None:
         """What to read and to show; None if SQLite must say, with the values of this run."""
+
+    @abstractmethod
+    def choice(self, parameters: Sequence[SqlValue]) -> DirectChoice | None:
+        """Which rows to show, where `reads_plan`; None if SQLite must say, with the values of this run."""
 
     @abstractmethod
     def key(self, parameters: Sequence[SqlValue]) -> bytes | None:

@@ -181,9 +181,12 @@ class StatementPlan(FetchPlan):
         }
         simple = not (template.missed or probe or any(step.instead or step.later for step in template.steps))
         self.reads_points = bool(simple and template.steps and len(self._points) == len(template.steps))
-        alone = template.steps[0] if simple and len(template.steps) == 1 else None
-        if template.direct is not None and alone is not None and (self.reads_points or template.direct.is_whole):
-            self.direct = BoundDirectRead(template.direct, self._points.get(alone), slots)
+        direct = template.direct
+        if direct is not None and len(template.steps) == 1 and not template.missed:
+            if simple and direct.single and (self.reads_points or direct.is_whole):
+                self.direct = BoundDirectRead(direct, self._points.get(template.steps[0]), slots)
+            elif direct.is_ordered:
+                self.direct = BoundDirectRead(direct, None, slots, reads_plan=True)
 
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
         if self.reads_points:

@@ -101,6 +101,12 @@ def is_plain(connection: Connection, sql: str, *parameters: object) -> bool:
         ("SELECT id, b FROM t WHERE a = ? AND b = 'none'", (1,)),
         ("SELECT id, a, b FROM t", ()),
         ("SELECT u, a FROM t WHERE b IS ?", ("b",)),
+        ("SELECT id FROM t WHERE a IN (1, 2)", ()),
+        ("SELECT id, b FROM t WHERE id IN (?, ?, ?)", (7, 3, 7)),
+        ("SELECT id, b FROM t WHERE u IN ('u1', 'u2') ORDER BY id DESC", ()),
+        ("SELECT id FROM t WHERE a = 1 ORDER BY d DESC, id LIMIT 3", ()),
+        ("SELECT id FROM t WHERE a = ? AND b = ? ORDER BY id LIMIT ? OFFSET ?", (1, "b", 2, 1)),
+        ("SELECT id, a FROM t ORDER BY id DESC LIMIT 2", ()),
     ],
 )
 def test_plain(filled: Connection, sql: str, parameters: tuple[object, ...]) -> None:
@@ -114,7 +120,10 @@ def test_plain(filled: Connection, sql: str, parameters: tuple[object, ...]) -> 
         "SELECT DISTINCT a FROM t WHERE id = 7",
         "SELECT id FROM t WHERE a = 1 ORDER BY d",
         "SELECT id FROM t WHERE a = 1 AND id > 2",
-        "SELECT id FROM t WHERE a IN (1, 2)",
+        "SELECT id, b FROM t WHERE u IN ('u1', 'u2')",  # in the order of the index of u
+        "SELECT id FROM t WHERE a = 1 ORDER BY id + 1",
+        "SELECT id FROM t WHERE a = 1 ORDER BY b NULLS LAST, id",
+        "SELECT id FROM t WHERE (a, b) IN (SELECT 1, 'b')",
         "SELECT rowid FROM loose",
         "SELECT u FROM t",  # SQLite walks through the index of u
         "SELECT id FROM t WHERE a = 1 LIMIT -1",

@@ -6,14 +6,19 @@ Only for a table in which this transaction has changed nothing, since its change
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from operator import attrgetter, itemgetter
 
 from rome.catalog.rows import index_key, records_of
-from rome.codec.values import SqlValue
+from rome.catalog.schema import ROWID
+from rome.codec.keys import encode_key
+from rome.codec.values import Collation, SqlValue
 from rome.engine.reading.reader import Reader
-from rome.planner.plan import DirectPlan
+from rome.engine.reading.waves import read_wave
+from rome.planner.plan import DirectPlan, FetchPlan
 from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest
+from rome.workingset.contents import Stored
 
 _by_rowid = attrgetter("rowid")
 _values_of = attrgetter("values")
@@ -21,22 +26,29 @@ _rowid_of_record = itemgetter(1)
 
 
 def show(
-    reader: Reader, direct: DirectPlan, parameters: Sequence[SqlValue], check: Validation
+    reader: Reader, plan: FetchPlan, parameters: Sequence[SqlValue], check: Validation
 ) -> list[tuple[SqlValue, ...]] | None:
-    """The result of a statement; None if SQLite must run it.
+    """The result of a statement whose plan is `direct`; None if SQLite must run it.
 
     What was read enters the read set: the answer holds as long as that is unchanged.
 
     Cost: one round trip; about half of the CPU time of hydrating the rows and running the statement.
     """
+    direct = plan.direct
+    assert direct is not None
     table = direct.table
-    rows = direct.rows(parameters) if reader.is_unchanged(table) else None
+    if not reader.is_unchanged(table):
+        return None
+    if direct.reads_plan:
+        return _show_plan(reader, plan, direct, parameters, check)
+    rows = direct.rows(parameters)
     if rows is None:
         return None
     request = ReadRequest(table.id, rows.path.id, rows.keys, rows.ranges, check)
     reader.read([request])
     found = reader.transaction.rows(request)
-    if len(found) > 1 and rows.key is None and not direct.by_rowid:
+    is_ordered = direct.by_rowid or direct.order
+    if len(found) > 1 and rows.key is None and not is_ordered:
         return None
     key = rows.key
     if key is None and found and rows.ranges:
@@ -44,17 +56,53 @@ def show(
         (bounds,) = rows.ranges
         if not reader.transaction.cache.has_range(table.id, rows.path.id, bounds):
             key = direct.key(parameters)
-    if key is None and not reader.keeps_decoded(table.id):
+    if key is None and not direct.order and not reader.keeps_decoded(table.id):
         # Nobody else needs these rows' values: the columns that are shown are taken out of the records.
         records = records_of(table, found)
         if len(records) > 1:
-            records.sort(key=_rowid_of_record)
+            records.sort(key=_rowid_of_record, reverse=direct.reverse)
         return list(map(direct.pick_from_record, records[rows.start : rows.stop]))
     stored = reader.stored(table, request)
     if key is not None:
         stored = [row for row in stored if index_key(direct.compared, row.rowid, row.values) == key]
-    if len(stored) > 1:
-        if not direct.by_rowid:
-            return None
-        stored.sort(key=_by_rowid)
-    return list(map(direct.pick, map(_values_of, stored[rows.start : rows.stop])))
+    if len(stored) > 1 and not is_ordered:
+        return None
+    return _shown(direct, stored, rows.start, rows.stop)
+
+
+def _show_plan(
+    reader: Reader, plan: FetchPlan, direct: DirectPlan, parameters: Sequence[SqlValue], check: Validation
+) -> list[tuple[SqlValue, ...]] | None:
+    """The result, of the rows that the plan's only wave brings; None if SQLite must run the statement."""
+    choice = direct.choice(parameters)
+    if choice is None:
+        return None
+    keys, compared = choice.keys, direct.compared
+
+    def passes(row: Stored) -> bool:
+        return keys is None or index_key(compared, row.rowid, row.values) in keys
+
+    wave = next(plan.waves(parameters), None)
+    if wave is None:
+        return []
+    requests = read_wave(reader, wave, check, passes)
+    if requests is None:
+        return None
+    found = {row.key: row for request in requests for row in reader.stored(direct.table, request)}
+    return _shown(direct, [*filter(passes, found.values())], choice.start, choice.stop)
+
+
+def _shown(direct: DirectPlan, rows: list[Stored], start: int, stop: int) -> list[tuple[SqlValue, ...]]:
+    """The rows of the result; those that are given are put in order."""
+    if len(rows) > 1:
+        if direct.order:
+            for position, descending, collation in reversed(direct.order):
+                rows.sort(key=partial(_place, position, (collation,)), reverse=descending)
+        else:
+            rows.sort(key=_by_rowid, reverse=direct.reverse)
+    return list(map(direct.pick, map(_values_of, rows[start:stop])))
+
+
+def _place(position: int, collation: tuple[Collation], row: Stored) -> bytes:
+    """Sorts as the column's value does."""
+    return encode_key((row.rowid if position == ROWID else row.values[position],), collation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rome.catalog.schema import ROWID, Table
 from rome.codec.keys import encode_key
@@ -37,8 +37,12 @@ def read_page(
     check: Validation,
     extra: Sequence[ReadRequest],
     reserves: Sequence[Reserve],
+    passes: Callable[[Stored], bool] | None = None,
 ) -> tuple[list[ReadRequest | Many], list[int]]:
     """Read and hydrate a wave, one of its fetches as a page; `extra` requests and reserves share the first trip.
+
+    Args:
+        passes: whether a row passes WHERE. Then nothing is hydrated; otherwise SQLite says it.
 
     Returns:
         See read_few.
@@ -51,12 +55,13 @@ def read_page(
     assert page is not None
     scan = IncrementalScan(table.id, page.path.id, page.ranges, page.first, reverse=page.reverse)
     others = [other for other in wave if other is not fetch]
-    found, reserved = read_few(reader, others, check, extra, reserves, scan)
+    found, reserved = read_few(reader, others, check, extra, reserves, scan, hydrates=passes is None)
     try:
         while True:
             read = ReadRequest(table.id, page.path.id, tuple(row.key for row in scan.rows), (), Validation.NOTHING)
-            reader.hydrate([read])
-            if scan.is_finished or _is_enough(reader, table, page, reader.stored(table, read)):
+            if passes is None:
+                reader.hydrate([read])
+            if scan.is_finished or _is_enough(reader, table, page, reader.stored(table, read), passes):
                 found.insert(wave.index(fetch), read)
                 return found, reserved
             reader.read([], scan=scan)
@@ -64,7 +69,9 @@ def read_page(
         reader.transaction.check_scan(scan, check)
 
 
-def _is_enough(reader: Reader, table: Table, page: Page, rows: Sequence[Stored]) -> bool:
+def _is_enough(
+    reader: Reader, table: Table, page: Page, rows: Sequence[Stored], passes: Callable[[Stored], bool] | None
+) -> bool:
     """Whether enough rows pass WHERE, not counting those that may tie with rows that were not read."""
     if not page.rows:
         return True
@@ -73,6 +80,8 @@ def _is_enough(reader: Reader, table: Table, page: Page, rows: Sequence[Stored])
         last -= 1
     if last < page.rows:
         return False
+    if passes is not None:
+        return sum(map(passes, rows[:last])) >= page.rows
     passing = {rowid for (rowid,) in reader.working_set.query(page.probe, page.parameters)}
     return sum(row.rowid in passing for row in rows[:last]) >= page.rows
 

@@ -46,7 +46,7 @@ def query(
     plan, held = prepared.plan, reader.transaction.budget.used_bytes
     try:
         if plan.direct is not None:
-            rows = show(reader, plan.direct, parameters, check)
+            rows = show(reader, plan, parameters, check)
             if rows is not None:
                 return rows
         return _run(reader, prepared, parameters, check)
@@ -54,7 +54,7 @@ def query(
         full = error
 
     def again() -> list[SqlRow]:
-        rows = None if plan.direct is None else show(reader, plan.direct, parameters, check)
+        rows = None if plan.direct is None else show(reader, plan, parameters, check)
         return _run(reader, prepared, parameters, check) if rows is None else rows
 
     try:
@@ -63,7 +63,10 @@ def query(
         if in_steps and (steps := _steps(reader, prepared, parameters, check)) is not None:
             return steps
         rows = stream(reader, prepared, parameters, check)
-        if rows is None and plan.direct is None:  # else the result does not fit either
+        direct = plan.direct
+        if rows is None and (
+            direct is None or direct.reads_plan or direct.order
+        ):  # else the result does not fit either
             rows = overflow(reader, prepared, parameters, check)
         if rows is None:
             raise

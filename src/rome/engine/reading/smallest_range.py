@@ -41,8 +41,13 @@ def read_few(
     extra: Sequence[ReadRequest] = (),
     reserves: Sequence[Reserve] = (),
     scan: IncrementalScan | None = None,
+    *,
+    hydrates: bool = True,
 ) -> tuple[list[ReadRequest | Many], list[int]]:
     """Read and hydrate fetches, each by one of its ways; the other arguments are as those of `Reader.read`.
+
+    Args:
+        hydrates: False: only read.
 
     Returns:
         For each fetch what was read, or how much there is; the reserved.
@@ -62,7 +67,8 @@ def read_few(
     counts = [count for trial in trials.values() for way in trial.ways for count in _counts(way)]
     reserved = reader.read([*requests, *extra], reserves, scan, counts)
     if not (trials or limited):
-        reader.hydrate([*requests, *extra])
+        if hydrates:
+            reader.hydrate([*requests, *extra])
         return list(requests), reserved
     found: list[ReadRequest | Many] = list(requests)
     again: list[ReadRequest] = []
@@ -79,7 +85,8 @@ def read_few(
             found[number] = Many(fetch.most or 0, fetch)
     if again:
         reader.read(again)
-    reader.hydrate([*(each for each in found if isinstance(each, ReadRequest)), *extra])
+    if hydrates:
+        reader.hydrate([*(each for each in found if isinstance(each, ReadRequest)), *extra])
     return found, reserved
 
 

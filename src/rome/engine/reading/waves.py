@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import overload
 
@@ -17,6 +17,7 @@ from rome.store.row_block import RowBlock
 from rome.store.spi import Reserve
 from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest, merged
+from rome.workingset.contents import Stored
 
 
 def gather(
@@ -69,6 +70,23 @@ def _gather(
         except StopIteration:
             wave = None
     return reserved
+
+
+def read_wave(
+    reader: Reader, wave: Wave, check: Validation, passes: Callable[[Stored], bool]
+) -> list[ReadRequest] | None:
+    """Read a plan's only wave, without hydrating it; None if some of it was only counted.
+
+    Args:
+        passes: whether a row passes WHERE.
+    """
+    page = next((fetch for fetch in wave if fetch.page and pages(reader, fetch)), None)
+    if page is None:
+        found, _ = read_few(reader, wave, check, hydrates=False)
+    else:
+        found, _ = read_page(reader, page, wave, check, (), (), passes)
+    requests = [each for each in found if isinstance(each, ReadRequest)]
+    return requests if len(requests) == len(found) else None
 
 
 def gather_beside(

@@ -103,6 +103,21 @@ def exact_ranges(access: Access, inputs: Inputs, *, present: bool) -> list[Bound
     return _disjoint(ranges)
 
 
+def exact_keys(access: Access, inputs: Inputs) -> frozenset[bytes] | None:
+    """The keys in the path of the rows that an access finds, whose terms are all of the path's columns.
+
+    Returns:
+        None if there are too many combinations of values.
+
+    Raises:
+        UncertainValue, DataError: no key can be made of a value.
+    """
+    tuples = _tuples(access, inputs)
+    if tuples and len(tuples[0]) < len(access.terms):
+        return None
+    return frozenset([encode_key(values, access.path.collations) for values in tuples])
+
+
 def ranges_of(accesses: Iterable[Access], inputs: Inputs) -> list[Bounds]:
     """The ranges that the accesses, all by one path, read; sorted and disjoint.
 
