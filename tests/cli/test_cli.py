@@ -14,7 +14,7 @@ import pytest
 
 import rome
 from rome.cli import main
-from rome.compiled import described
+from rome.compiled import LIBRARY, described
 
 
 @pytest.fixture
@@ -193,6 +193,19 @@ def test_version_says_whether_the_compiled_part_runs(tmp_path: Path) -> None:
     assert "since no C compiler was found" in shown(str(tmp_path / "none"))
     (tmp_path / "wrong.so").write_text("this is no library")
     assert f"since SQLite cannot load {tmp_path / 'wrong.so'}" in shown(str(tmp_path / "wrong.so"))
+
+
+def test_compiled_part_of_another_number_is_not_loaded(tmp_path: Path) -> None:
+    """So a checkout whose sources are newer than its library runs the Python until it is installed again."""
+    if not LIBRARY.exists():
+        pytest.skip(described())
+    library = LIBRARY.read_bytes()
+    assert library.count(b"rome_rows_init_") >= 1
+    (tmp_path / "older.so").write_bytes(library.replace(b"rome_rows_init_1", b"rome_rows_init_0"))
+    command = [sys.executable, "-m", "rome", "--version"]
+    environment = {**os.environ, "ROME_COMPILED": str(tmp_path / "older.so")}
+    out = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert out.endswith("older.so: if it is an older one, install Rome again\n")
 
 
 def test_a_wrong_statement_ends_with_status_1(url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,8 @@ import apsw
 
 ENVIRONMENT: Final = "ROME_COMPILED"
 LIBRARY: Final = Path(__file__).with_name("rome_rows.so")
-_INIT: Final = "rome_rows_init"
+_INIT: Final = "rome_rows_init_1"
+"""By its number a library that was compiled from other sources than these is not loaded: see rows.c."""
 
 
 @cache
@@ -60,7 +61,7 @@ def described() -> str:
         return f"Python, since {ENVIRONMENT}=off"
     if _path() is None:
         return "Python, since no C compiler was found when Rome was installed"
-    return f"Python, since SQLite cannot load {_path()}"
+    return f"Python, since SQLite cannot load {_path()}: if it is an older one, install Rome again"
 
 
 def _path() -> str | None:

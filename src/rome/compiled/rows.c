@@ -479,10 +479,11 @@ static int rowid(CursorBase *base, int64_t *found) {
 const Module rome_rows_module = {0,           connect,      connect, best_index, disconnect, disconnect, open_cursor,
                                  close_cursor, filter,      next,    at_end,     column,     rowid,      {0}};
 
+/* The number is that of what Python and this library tell each other: it rises when a shape or a block changes. */
 #if defined(__GNUC__)
 __attribute__((visibility("default")))
 #endif
-int rome_rows_init(Database *database, char **error, const Routine *given) {
+int rome_rows_init_1(Database *database, char **error, const Routine *given) {
   (void)error;
   routines = given;
   CreateFunction create = (CreateFunction)given[CREATE_FUNCTION_PLACE];

@@ -32,8 +32,10 @@ def _explained(error: ConflictError, held: HeldSnapshot | None, store: Store) ->
         return error
     age_s = keeper.KEEPER.age_s(held)
     retention = _retention(store)
-    if age_s < max(retention.seconds, ALWAYS_AGAIN_S):
+    if age_s < retention.seconds:
         error.tell_age(age_s, retention.seconds)
+        return error
+    if age_s < ALWAYS_AGAIN_S:
         return error
     if held.unreachable:
         return error
