@@ -173,7 +173,9 @@ def test_a_damaged_archive_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"hello", gzip.compress(b"hello, world"), gzip.compress(b"\x00\x00\x00\x01\x80")]
+    "data",
+    [b"", b"hello", gzip.compress(b"hello, world"), gzip.compress(b"\x00\x00\x00\x01\x80")],
+    ids=["empty", "text", "compressed text", "compressed bytes"],
 )
 def test_another_file_is_no_archive(data: bytes, make_url: MakeUrl) -> None:
     with pytest.raises(ArchiveError, match="not an archive"):
