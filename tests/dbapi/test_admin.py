@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import pickle
 import weakref
 from contextlib import closing
@@ -70,6 +71,14 @@ class TestAdmin:
     def test_set_retention_refuses_negative_numbers(self, filled: str) -> None:
         with pytest.raises(ValueError, match="cannot be negative"):
             rome.set_retention(filled, seconds=-1)
+        assert rome.set_retention(filled) == Retention()
+
+    @pytest.mark.parametrize("seconds", [math.nan, math.inf, 1e12])
+    def test_set_retention_refuses_numbers_that_stores_cannot_keep(self, seconds: float, filled: str) -> None:
+        with pytest.raises(ValueError, match="1,000,000,000 seconds and 9,007,199,254,740,992 bytes at most"):
+            rome.set_retention(filled, seconds=seconds)
+        with pytest.raises(ValueError, match="at most"):
+            rome.set_retention(filled, max_bytes=2**53 + 1)
         assert rome.set_retention(filled) == Retention()
 
 

@@ -28,15 +28,16 @@ def run_retention(parsed: argparse.Namespace) -> None:
     """Print how long superseded versions are kept; change it first, if a number is given.
 
     Raises:
-        ProgrammingError: a number is negative.
+        ProgrammingError: a number is negative or too large.
     """
     check_exists(parsed.url)
     if parsed.seconds is None and parsed.max_bytes is None:
         kept = retention(parsed.url)
-    elif min(parsed.seconds or 0, parsed.max_bytes or 0) < 0:
-        raise ProgrammingError("a retention cannot be negative")
     else:
-        kept = rome.set_retention(parsed.url, seconds=parsed.seconds, max_bytes=parsed.max_bytes)
+        try:
+            kept = rome.set_retention(parsed.url, seconds=parsed.seconds, max_bytes=parsed.max_bytes)
+        except ValueError as error:
+            raise ProgrammingError(str(error)) from error
     pinned = pins(parsed.url)
     if parsed.json:
         print(to_json({**kept._asdict(), "pins": [pin._asdict() for pin in pinned]}))

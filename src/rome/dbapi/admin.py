@@ -13,6 +13,10 @@ from rome.store.diagnosis import Diagnosis
 from rome.store.registry import store_class
 from rome.store.spi import PinnedSnapshot, Retention, Store
 
+_MAX_RETENTION_S = 10**9
+_MAX_RETENTION_BYTES = 2**53
+"""Beyond it Lua's numbers, with which Redis counts, are not exact."""
+
 
 def list_databases(url: str | URL) -> list[str]:
     """Names of all databases of the server or folder that `url` points to, sorted.
@@ -90,7 +94,7 @@ def set_retention(url: str | URL, *, seconds: float | None = None, max_bytes: in
         max_bytes: None leaves the value as it is.
 
     Raises:
-        ValueError: a number is negative.
+        ValueError: a number is negative, no number, or beyond what every store can keep.
     """
     with _opened(url) as store:
         now = store.retention()
@@ -98,10 +102,18 @@ def set_retention(url: str | URL, *, seconds: float | None = None, max_bytes: in
             now.seconds if seconds is None else seconds,
             now.max_bytes if max_bytes is None else max_bytes,
         )
-        if min(retention) < 0:
-            raise ValueError(f"{retention}: a retention cannot be negative")
+        _check(retention)
         store.set_retention(retention)
         return retention
+
+
+def _check(retention: Retention) -> None:
+    if min(retention) < 0:
+        raise ValueError(f"{retention}: a retention cannot be negative")
+    if not (retention.seconds <= _MAX_RETENTION_S and retention.max_bytes <= _MAX_RETENTION_BYTES):  # or it is NaN
+        raise ValueError(
+            f"{retention}: a retention is {_MAX_RETENTION_S:,} seconds and {_MAX_RETENTION_BYTES:,} bytes at most"
+        )
 
 
 def pins(url: str | URL) -> list[PinnedSnapshot]:
