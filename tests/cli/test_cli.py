@@ -115,12 +115,22 @@ def test_query_refuses_what_it_cannot_show(
     assert error in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("command", "missing"), [("query", "SQL"), ("explain", "STATEMENT")])
+def test_parameters_are_not_asked_for(command: str, missing: str, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, url])
+    assert capsys.readouterr().err.rstrip().endswith(f"required: {missing}")
+
+
 def test_retention_is_shown_and_changed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["retention", url, "90", "--max-bytes", "5000000"]) == 0
     assert capsys.readouterr().out == "superseded versions are kept for 90 s, and up to 5,000,000 bytes of them\n"
     assert main(["retention", url, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"seconds": 90.0, "max_bytes": 5_000_000, "pins": []}
-    assert main(["retention", url, "--", "-1"]) == 1
+    capsys.readouterr()
+    for seconds, said in (("-1", "cannot be negative"), ("nan", "seconds and"), ("inf", "seconds and")):
+        assert main(["retention", url, "--", seconds]) == 1
+        assert said in capsys.readouterr().err
 
 
 def test_trim_tells_of_how_many_commits(url: str, capsys: pytest.CaptureFixture[str]) -> None:

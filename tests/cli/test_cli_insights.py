@@ -68,6 +68,20 @@ def test_a_port_that_is_taken_is_an_error(recorded: str, capsys: pytest.CaptureF
     )
 
 
+@pytest.mark.parametrize("port", ["65536", "-1"])
+def test_a_number_that_is_no_port_is_an_error(port: str, recorded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["insights", recorded, f"--port={port}"]) == 1
+    assert capsys.readouterr().err.startswith(f"rome insights: port {port} is not between 0 and 65535")
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://127.0.0.1:a/", "http://127.0.0.1:1/"])
+def test_an_address_without_a_page_is_an_error(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["insights", address, "--json"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"rome insights: {address}")
+    assert "no statement insights are there" in error
+
+
 def test_the_page_is_served_until_an_interruption(recorded: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "ROME_INSIGHTS"}
     command = [sys.executable, "-m", "rome", "insights", recorded, "--port", "0"]

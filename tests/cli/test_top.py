@@ -233,7 +233,9 @@ def test_a_process_without_a_connection_to_the_database_says_so() -> None:
     assert ask_process(server.url, DatabaseLabel("redis", "nobody"), 5.0).error == "Connection refused"
 
 
-@pytest.mark.parametrize("text", ["localhost:9470", "ftp://host/metrics", "http://", ""])
+@pytest.mark.parametrize(
+    "text", ["localhost:9470", "ftp://host/metrics", "http://", "", "http://[", "http://host:a", "http://host:99999"]
+)
 def test_wrong_address_of_a_process_is_refused(text: str) -> None:
     with pytest.raises(ProgrammingError, match="http://host:port/metrics"):
         metrics_url(text)
@@ -408,7 +410,7 @@ def test_a_typo_creates_no_database(command: str, file_url: str, capsys: pytest.
     assert not rome.database_exists(typo)
 
 
-@pytest.mark.parametrize("interval", ["0", "-1", "nan"])
+@pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf"])
 def test_interval_that_is_none_is_refused(interval: str, file_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["top", file_url, f"--interval={interval}"]) == 1
     assert "0.1 or more" in capsys.readouterr().err

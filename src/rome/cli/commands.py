@@ -66,7 +66,7 @@ def main_parser() -> Parser:
     schema.add_argument("table", metavar="TABLE", nargs="?", help="only of this table or view")
     query = command("query", run_query, "run statements in one transaction and print their results", json=False)
     query.add_argument("statement", metavar="SQL", help="statements, separated by ; or - to read them from stdin")
-    query.add_argument("parameters", metavar="PARAMETER", nargs="*", help="a number, NULL or text")
+    query.add_argument("parameters", metavar="PARAMETER", nargs="*", default=[], help="a number, NULL or text")
     forms = query.add_mutually_exclusive_group()
     for form, summary in (
         ("table", "print aligned columns, the default"),
@@ -78,7 +78,7 @@ def main_parser() -> Parser:
     command("shell", run_shell, "run statements as they are typed", json=False)
     explain = command("explain", run_explain, "show what a statement would read, wave by wave, without reading it")
     explain.add_argument("statement", metavar="STATEMENT")
-    explain.add_argument("parameters", metavar="PARAMETER", nargs="*", help="a number, NULL or text")
+    explain.add_argument("parameters", metavar="PARAMETER", nargs="*", default=[], help="a number, NULL or text")
     explain.add_argument("--analyze", action="store_true", help="run the statement, count what it reads, and undo it")
     insights = commands.add_parser(
         "insights",

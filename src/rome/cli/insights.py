@@ -38,6 +38,10 @@ def run_insights(parsed: argparse.Namespace) -> None:
             server = PageServer(parsed.port, partial(read, parsed.source))
         except OSError as error:
             raise OperationalError(f"port {parsed.port}: {error.strerror}; --port 0 takes a free one") from error
+        except OverflowError as error:
+            raise OperationalError(
+                f"port {parsed.port} is not between 0 and 65535; --port 0 takes a free one"
+            ) from error
         print(f"Statement insights of {parsed.source}: {server.url} (Ctrl-C ends)", flush=True)
         try:
             server.wait()

@@ -47,6 +47,7 @@ class PageServer:
 
         Raises:
             OSError: the port is taken.
+            OverflowError: it is no port.
         """
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(report))
         self._server.daemon_threads = True

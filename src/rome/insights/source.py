@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import urllib.error
+import http.client
 import urllib.request
 from pathlib import Path
 from typing import TypeVar
@@ -100,14 +100,15 @@ class _ProcessLines:
 
 
 def _of_process(url: str) -> Report:
-    parts = urlsplit(url)
-    address = f"{parts.scheme}://{parts.netloc}{JSON_PATH}"
     # A proxy of the environment would not reach this machine's own ports.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    address = url
     try:
+        parts = urlsplit(url)
+        address = f"{parts.scheme}://{parts.netloc}{JSON_PATH}"
         with opener.open(address, timeout=_TIMEOUT_S) as answer:
             return _parse(answer.read(), Report)
-    except (OSError, urllib.error.URLError, msgspec.DecodeError) as error:
+    except (OSError, http.client.HTTPException, ValueError, msgspec.DecodeError) as error:  # URLError is an OSError
         raise OperationalError(
             f"{address}: no statement insights are there ({error}). rome.insights.serve() in a process, or "
             "ROME_INSIGHTS=8642, shows them"

@@ -24,6 +24,7 @@ from rome.cli.top.view import TopView, top_view
 from rome.errors import OperationalError, ProgrammingError
 
 MIN_INTERVAL_S = 0.1
+MAX_INTERVAL_S = 86_400
 
 
 def run_top(parsed: argparse.Namespace) -> None:
@@ -34,8 +35,10 @@ def run_top(parsed: argparse.Namespace) -> None:
         ProgrammingError: an option is wrong.
     """
     processes = [metrics_url(url) for url in parsed.process]
-    if not parsed.interval >= MIN_INTERVAL_S:
-        raise ProgrammingError(f"--interval {parsed.interval:g}: write a number of seconds, {MIN_INTERVAL_S} or more")
+    if not MIN_INTERVAL_S <= parsed.interval <= MAX_INTERVAL_S:
+        raise ProgrammingError(
+            f"--interval {parsed.interval:g}: write a number of seconds, {MIN_INTERVAL_S} or more, a day at most"
+        )
     check_exists(parsed.url)
     with closing(DatabaseProbe(parsed.url)) as probe:
         look = _Look(probe, processes, parsed.interval)

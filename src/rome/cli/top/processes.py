@@ -34,8 +34,12 @@ def metrics_url(text: str) -> str:
     Raises:
         ProgrammingError: it is no such address.
     """
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(text)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half of an IPv6 address, or a port that is no number
+        is_address = False
+    if not is_address:
         raise ProgrammingError(f"--process {text}: write where the process serves rome.metrics: http://host:port{PATH}")
     return text if parts.path.strip("/") else parts._replace(path=PATH).geturl()
 
