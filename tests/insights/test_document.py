@@ -12,6 +12,7 @@ from rome.engine.observing.full_scans import FullScan
 from rome.insights.document import CONTENT_SECURITY_POLICY, MOST_ROWS, document
 from rome.insights.entries import CommitEntry, ConflictEntry, Part, Process, RepeatEntry, StatementEntry, Totals
 from rome.insights.figures import count, duration, number, share
+from rome.insights.findings import LEAST_REPEATS
 from rome.insights.reporting import Report, merged
 
 EVIL = "<script>alert('x')</script>\"&"
@@ -88,6 +89,35 @@ def test_a_page_has_the_first_of_very_many() -> None:
     assert ids == {f"{kind}{rank}" for kind in "sc" for rank in range(MOST_ROWS)} | {"s240"}  # which c0 names
     assert f"The first {MOST_ROWS} of each kind are below" in shown
     assert f'href="#time">Time <span class="count">{MOST_ROWS + 50}</span>' in shown
+
+
+def test_shares_are_those_of_all_statements() -> None:
+    part = Part(process=Process("p", "x", 1, "x", 0.0, 1.0), totals=Totals(statements=MOST_ROWS * 2))
+    for rank in range(MOST_ROWS * 2):
+        entry = StatementEntry(f"s{rank}", "memory: x", f"SELECT {rank}", "SELECT")
+        entry.times.note(MOST_ROWS * 2.0 if rank == 0 else 1.0)
+        part.statements.append(entry)
+    assert '<span class="share">50 %</span>' in document(merged([part]))
+
+
+def test_commits_of_which_none_was_measured_have_no_time() -> None:
+    entry = StatementEntry("s", "memory: x", "INSERT INTO t VALUES (?)", "INSERT t")
+    entry.times.note(1.0)
+    totals = Totals(statements=1, commits=1)
+    shown = document(merged([Part(process=Process("p", "x", 1, "x", 0.0, 1.0), totals=totals, statements=[entry])]))
+    assert '<dd>1</dd><dd class="more">as part of statements</dd>' in shown
+    assert '<dd class="more">95 % within' not in shown
+    assert "nothing was committed, except under AUTOCOMMIT" in shown
+
+
+def test_what_stands_out_does_not_deny_what_is_listed() -> None:
+    entry = StatementEntry("s", "memory: x", "SELECT a FROM t WHERE id = ?", "SELECT t")
+    entry.times.note(1.0)
+    repeat = RepeatEntry("r", "memory: x", "s", None, None, False, 1, LEAST_REPEATS - 1, LEAST_REPEATS - 1)
+    process = Process("p", "x", 1, "x", 0.0, 1.0)
+    shown = document(merged([Part(process=process, totals=Totals(statements=1), statements=[entry], repeats=[repeat])]))
+    assert f"Nothing: no N+1 load of {LEAST_REPEATS} calls, " in shown
+    assert 'href="#repeats">N+1 loads <span class="count">1</span>' in shown
 
 
 def test_rows_name_their_database_if_there_are_several() -> None:

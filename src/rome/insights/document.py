@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from rome.insights.entries import CommitEntry, ConflictEntry, RepeatEntry, StatementEntry
+from rome.insights.entries import CommitEntry, ConflictEntry, RepeatEntry, StatementEntry, Times
 from rome.insights.figures import count, duration, number, share
-from rome.insights.findings import SLOWER, findings, is_large_scan, slow_commits
+from rome.insights.findings import LEAST_REPEATS, SLOWER, findings, is_large_scan, slow_commits
 from rome.insights.markup import Content, Safe, joined, tag
 from rome.insights.reporting import Report
 from rome.insights.text import condensed, in_lines
@@ -105,7 +105,7 @@ def _main(report: Report) -> Safe:
     if not report.statements:
         return joined(_about(report), _nothing())
     shown = _listed(report)
-    sections = [_time(shown), _repeats(shown), _scans(shown), _conflicts(shown), _commits(shown)]
+    sections = [_time(shown, report), _repeats(shown), _scans(shown), _conflicts(shown), _commits(shown)]
     return joined(_about(report), _figures(report), _findings(report), _navigation(report), _left_out(report), sections)
 
 
@@ -188,7 +188,7 @@ def _figures(report: Report) -> Safe:
         ("Statements", number(totals.statements), f"{len(report.statements)} different ones"),
         ("Time in the database", duration(totals.time_s), f"{_per(totals.time_s, totals.statements)} per statement"),
         ("Round trips", number(totals.trips), f"{number(_ratio(totals.trips, totals.statements))} per statement"),
-        ("Commits", number(totals.commits), f"95 % within {duration(commits.quantile_s(0.95))}"),
+        ("Commits", number(totals.commits), _within(commits, totals.commits)),
         ("Conflicts", number(totals.conflicts), f"{number(totals.failed)} reached the application"),
     ]
     return tag(
@@ -196,6 +196,12 @@ def _figures(report: Report) -> Safe:
         [tag("div", tag("dt", name), tag("dd", value), tag("dd", more, class_="more")) for name, value, more in shown],
         class_="figures",
     )
+
+
+def _within(measured: Times, commits: int) -> str:
+    if measured.count:
+        return f"95 % within {duration(measured.quantile_s(0.95))}"
+    return "as part of statements" if commits else "nothing was committed"
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -227,7 +233,11 @@ def _findings(report: Report) -> Safe:
     content = (
         tag("ul", [tag("li", each) for each in found])
         if found
-        else tag("p", "Nothing: no N+1 load, no large full scan, no hot row, no slow commit.", class_="note")
+        else tag(
+            "p",
+            f"Nothing: no N+1 load of {LEAST_REPEATS} calls, no large full scan, no hot row, no slow commit.",
+            class_="note",
+        )
     )
     return tag("section", tag("h2", "What stands out"), content, class_="findings", id="findings")
 
@@ -290,8 +300,8 @@ def _name(report: Report, statement: str) -> str:
 
 
 # ---------------------------------------------------------------- sections
-def _time(report: Report) -> Safe:
-    whole, several = sum(entry.times.total_s for entry in report.statements.values()), _has_several(report)
+def _time(report: Report, complete: Report) -> Safe:
+    whole, several = sum(entry.times.total_s for entry in complete.statements.values()), _has_several(report)
     rows = [
         Row(
             entry.id,
@@ -456,7 +466,7 @@ def _commits(report: Report) -> Safe:
         "long, the reason stands below.",
         ["What was written", "95 % within", "Mean", "Slowest", "Commits", "Rows per commit", "Replays"],
         rows,
-        "None: nothing was committed.",
+        "None: nothing was committed, except under AUTOCOMMIT, where a commit is part of its statement's time.",
     )
 
 
