@@ -137,3 +137,13 @@ def test_the_commands(file: Path, url: str, tmp_path: Path, capsys: pytest.Captu
     assert "table host of the target has rows already, and they are not the source's" in capsys.readouterr().err
     assert main(["import", "nosuch://x/y", url]) == 1
     assert "nosuch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "rome+lmdb"])
+def test_a_mistyped_source_is_an_error_and_creates_nothing(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typo, target = tmp_path / "typo.db", tmp_path / "new.rome"
+    assert main(["import", f"{kind}:///{typo}", f"rome+lmdb:///{target}"]) == 1
+    assert "rome import: there is no " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

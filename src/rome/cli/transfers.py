@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Engine, make_url
@@ -20,6 +21,7 @@ from rome.transfer import CopyProgress, TransferPlan, plan
 
 def run_import(parsed: argparse.Namespace) -> int:
     """Copy another database into a new one of Rome's."""
+    _check_source(parsed.source)
     return _run(parsed, parsed.source, parsed.url)
 
 
@@ -50,6 +52,23 @@ def _run(parsed: argparse.Namespace, source_url: str, target_url: str) -> int:
         lines = [*((name, f"{count:,}") for name, count in rows.items()), ("in all", f"{sum(rows.values()):,}")]
         print(table(("table", "rows, compared"), lines))
     return 0
+
+
+def _check_source(text: str) -> None:
+    """Check that a file or a database of Rome's exists, which a connection would create: a typo would copy nothing.
+
+    Raises:
+        OperationalError: it does not.
+    """
+    try:
+        url = make_url(text)
+    except SQLAlchemyError:
+        return  # what is wrong with it is said when it is opened
+    name = url.database or ":memory:"
+    if url.drivername.startswith("rome"):
+        check_exists(text)
+    elif url.get_backend_name() == "sqlite" and not name.startswith((":", "file:")) and not Path(name).exists():
+        raise OperationalError(f"there is no file {name}")
 
 
 def _for_a_long_read(url: str) -> URL:
