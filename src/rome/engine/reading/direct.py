@@ -50,6 +50,8 @@ def show(
     is_ordered = direct.by_rowid or direct.order
     if len(found) > 1 and rows.key is None and not is_ordered:
         return None
+    if direct.order and _has_block(reader, [request]):
+        return None
     key = rows.key
     if key is None and found and rows.ranges:
         # An earlier read may cover a greater range, and bring more rows.
@@ -86,10 +88,16 @@ def _show_plan(
     if wave is None:
         return []
     requests = read_wave(reader, wave, check, passes)
-    if requests is None:
+    if requests is None or _has_block(reader, requests):
         return None
     found = {row.key: row for request in requests for row in reader.stored(direct.table, request)}
     return _shown(direct, [*filter(passes, found.values())], choice.start, choice.stop)
+
+
+def _has_block(reader: Reader, requests: Sequence[ReadRequest]) -> bool:
+    """Whether many rows have come, which SQLite chooses and sorts sooner than this module would decode them."""
+    transaction = reader.transaction
+    return transaction.cache.has_blocks and any(transaction.block(each) is not None for each in requests)
 
 
 def _shown(direct: DirectPlan, rows: list[Stored], start: int, stop: int) -> list[tuple[SqlValue, ...]]:
