@@ -156,11 +156,11 @@ def write_late(one: Connection) -> None:
 
 
 def test_of_a_snapshot_that_is_too_old(
-    one: Connection, two: Connection, url: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    one: Connection, url: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a machine so slow that it takes a second, too: nobody keeps the history, and none is too long to try again."""
     monkeypatch.setattr(history, "ALWAYS_AGAIN_S", 60.0)
-    one = connect(max_replays=0, max_transaction_seconds=0)
+    one, two = (connect(max_replays=0, max_transaction_seconds=0) for _ in range(2))
     one.execute("SELECT 1 FROM post WHERE id = 1").fetchall()
     rome.set_retention(url, seconds=0)
     for number in range(3):
