@@ -213,6 +213,13 @@ class NaiveStore(Store):
 
     def set_retention(self, retention: Retention) -> None: ...
 
+    def pin(self, ticket: bytes, snapshot: Snapshot, lease_s: float, *, owner: str, age_s: float) -> Version:
+        self._database.check_catalog(snapshot)
+        return 0
+
+    def unpin(self, ticket: bytes) -> None:
+        pass
+
     def is_usable(self) -> bool:
         return True
 
