@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,18 @@ def test_query_refuses_what_it_cannot_show(
 ) -> None:
     assert main(["query", url, *arguments]) == 1
     assert error in capsys.readouterr().err
+
+
+def test_names_cannot_move_the_cursor(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(rome.connect(url)) as connection:
+        connection.execute('CREATE TABLE "a\x1b[2J\nb" (id INTEGER PRIMARY KEY)')
+        connection.execute('INSERT INTO "a\x1b[2J\nb" VALUES (4611686018427387904)')  # fewest ids left
+        connection.commit()
+    for command in (["tables", url, "--counts"], ["top", url, "--once"]):
+        assert main(command) == 0
+        out = capsys.readouterr().out
+        assert "a\\x1b[2J\\nb" in out
+        assert "\x1b" not in out
 
 
 @pytest.mark.parametrize(("command", "missing"), [("query", "SQL"), ("explain", "STATEMENT")])

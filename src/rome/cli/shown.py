@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from rome.cli.table import table
+from rome.cli.table import printable, table
 from rome.codec.values import SqlValue
 
 Rows = Sequence[Sequence[SqlValue]]
@@ -70,7 +70,7 @@ def cell(value: SqlValue) -> str:
     if isinstance(value, bytes):
         return _hex(value)
     text = str(value)
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return printable(text)
 
 
 def _hex(value: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from rome.cli.table import printable
 from rome.cli.top.view import ProcessView, StoreView, TopView
 
 Line = tuple[str, str]
@@ -47,7 +48,7 @@ def _of_store(store: StoreView) -> Iterator[str]:
     most = "" if store.max_bytes is None else f" of {size(store.max_bytes)}"
     yield f"store      {used}{most} in use; answered in {duration(store.answered_in_s)}"
     if store.ids_left is not None:
-        yield f"ids        fewest left: {number(store.ids_left.left)}, of {store.ids_left.table}"
+        yield f"ids        fewest left: {number(store.ids_left.left)}, of {printable(store.ids_left.table)}"
 
 
 def _hot_rows(store: StoreView, width: int) -> Iterator[Line]:
@@ -88,7 +89,7 @@ def _conflicts(view: TopView, width: int) -> Iterator[Line]:
     for each in view.conflicts:
         rate = "-" if each.per_s is None else number(each.per_s)
         cells = [each.reason, f"{each.conflicts:,}", rate]
-        yield "plain", _columns(width, each.table or "(no single table)", cells, 18)
+        yield "plain", _columns(width, printable(each.table) or "(no single table)", cells, 18)
 
 
 def _columns(width: int, name: str, cells: Sequence[str], first: int = 9) -> str:
