@@ -91,4 +91,7 @@ def test_the_page_is_served_until_an_interruption(recorded: str) -> None:
         with urlopen(url, timeout=30) as answer:
             assert "SELECT ? AS one" in answer.read().decode()
         served.send_signal(signal.SIGINT)
-        assert served.wait(30) == 130
+        try:
+            assert served.wait(30) == 130
+        finally:
+            served.kill()
