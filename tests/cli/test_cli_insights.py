@@ -52,6 +52,11 @@ def test_the_page_is_written_into_a_file(recorded: str, tmp_path: Path, capsys: 
     assert "page.html: No such file or directory" in capsys.readouterr().err
 
 
+def test_a_database_is_no_source(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["insights", "rome+redis://127.0.0.1/shop"]) == 1
+    assert "is a database: what its applications ask is known by them" in capsys.readouterr().err
+
+
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["insights", str(tmp_path / "nothing")]) == 1
     error = capsys.readouterr().err

@@ -83,6 +83,12 @@ def test_server_answers_and_stops() -> None:
         urllib.request.urlopen(server.url)
 
 
+@pytest.mark.parametrize("ports", [(7470, 7469), (-1,), (65_536,), (65_000, 70_000)])
+def test_ports_that_are_none_are_refused(ports: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="ports go from 0 to 65535"):
+        rome.metrics.serve(*ports)
+
+
 def test_processes_share_a_range_of_ports() -> None:
     with rome.metrics.serve(0) as first:
         with pytest.raises(OperationalError, match=f"cannot listen at 127.0.0.1, port {first.port}: Address already"):

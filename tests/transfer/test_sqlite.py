@@ -147,3 +147,10 @@ def test_a_mistyped_source_is_an_error_and_creates_nothing(
     assert main(["import", f"{kind}:///{typo}", f"rome+lmdb:///{target}"]) == 1
     assert "rome import: there is no " in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_is_not_copied_into_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rome.connect(f"rome+lmdb:///{tmp_path}/x.rome").close()
+    copy = ["import", f"rome+lmdb:///{tmp_path}/x.rome", f"rome+lmdb:///{tmp_path}/../{tmp_path.name}/x.rome"]
+    assert main(copy) == 1
+    assert "the source and the target are the same database" in capsys.readouterr().err

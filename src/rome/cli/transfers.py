@@ -33,6 +33,8 @@ def run_export(parsed: argparse.Namespace) -> int:
 
 def _run(parsed: argparse.Namespace, source_url: str, target_url: str) -> int:
     try:
+        if _place(source_url) == _place(target_url):
+            raise OperationalError("the source and the target are the same database")
         source, target = create_engine(_for_a_long_read(source_url)), create_engine(target_url)
         found = plan(source, target)
         if not parsed.json:
@@ -69,6 +71,15 @@ def _check_source(text: str) -> None:
         check_exists(text)
     elif url.get_backend_name() == "sqlite" and not name.startswith((":", "file:")) and not Path(name).exists():
         raise OperationalError(f"there is no file {name}")
+
+
+def _place(text: str) -> tuple[str, str | None, int | None, str | None]:
+    """What tells databases apart, as far as URLs do."""
+    url = make_url(text)
+    name = url.database
+    if name and not url.host and not name.startswith((":", "file:")):
+        name = str(Path(name).resolve())
+    return url.drivername.partition("+")[2] or url.drivername, url.host, url.port, name
 
 
 def _for_a_long_read(url: str) -> URL:

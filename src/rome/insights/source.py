@@ -29,6 +29,11 @@ def read(source: str) -> Report:
     Raises:
         OperationalError: there is none; the message says what to do.
     """
+    if source.startswith("rome+"):
+        raise OperationalError(
+            f"{source} is a database: what its applications ask is known by them. Name the file that one of them "
+            "writes (ROME_INSIGHTS=FILE), or the http:// address at which one serves its page (ROME_INSIGHTS=PORT)"
+        )
     return _of_process(source) if source.startswith(("http://", "https://")) else _of_file(source)
 
 

@@ -64,6 +64,7 @@ def serve(port: int, last_port: int | None = None, *, host: str = "127.0.0.1") -
             in each process, after it was forked.
 
     Raises:
+        ValueError: a port is none, or the last one is before the first.
         OperationalError: no port is free, or there is no such address.
     """
     return MetricsServer(text, host, range(port, (port if last_port is None else last_port) + 1))

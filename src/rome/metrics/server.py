@@ -15,6 +15,7 @@ from rome.errors import Error, OperationalError
 from rome.metrics.exposition import CONTENT_TYPE
 
 PATH = "/metrics"
+MAX_PORT = 65_535
 
 
 class MetricsServer:
@@ -31,8 +32,11 @@ class MetricsServer:
             text: makes the answer.
 
         Raises:
+            ValueError: a port is none, or there is not even one.
             OperationalError: none of the ports is free, or there is no such address here.
         """
+        if not ports or not 0 <= ports[0] <= ports[-1] <= MAX_PORT:
+            raise ValueError(f"ports go from 0 to {MAX_PORT}, and the last one is not before the first: {ports}")
         self._server = _listening(text, host, ports)
         self.host, self.port = host, int(self._server.server_address[1])
         self._thread = Thread(target=self._server.serve_forever, name="rome.metrics", daemon=True)
