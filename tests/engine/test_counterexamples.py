@@ -319,3 +319,20 @@ def test_changes_is_zero_after_a_change_that_query_only_refused() -> None:
         assert pair.execute("DELETE FROM t").error is not None
         pair.execute("PRAGMA query_only=OFF")
         assert pair.execute("SELECT changes(), total_changes()").rows == [(0, 2)]
+
+
+@pytest.mark.parametrize(("column", "key"), [("NOCASE", "BINARY"), ("RTRIM", "BINARY"), ("BINARY", "NOCASE")])
+def test_a_key_with_another_collation_than_its_column_finds_each_row_at_commit(column: str, key: str) -> None:
+    schema = [f"CREATE TABLE t (k TEXT COLLATE {column}, n INT, PRIMARY KEY (k COLLATE {key})) WITHOUT ROWID"]
+    with Pair(schema, ids=True) as pair:
+        pair.execute("INSERT INTO t VALUES ('B', 1)")
+        pair.execute("INSERT OR IGNORE INTO t VALUES ('b', 2)")
+        pair.execute("INSERT OR IGNORE INTO t VALUES ('B ', 5)")
+        pair.execute("INSERT INTO t VALUES ('c', 3)")
+        pair.execute("COMMIT")
+        pair.execute("UPDATE t SET k = 'C' WHERE k = 'c'")
+        pair.execute("INSERT OR IGNORE INTO t VALUES ('b ', 4)")
+        pair.execute("COMMIT")
+        pair.execute("DELETE FROM t WHERE n = 1")
+        pair.execute("COMMIT")
+        pair.execute("SELECT * FROM t ORDER BY n")

@@ -56,7 +56,9 @@ class TableStatements:
     def _where_key(self) -> str:
         table = self.table
         if table.without_rowid:
-            return " AND ".join(f"{quote(table.columns[i].name)} = ?" for i in table.key.columns)
+            # The key's collations may be others than the columns', and only by its own is it unique.
+            key = zip(table.key.columns, table.key.collations, strict=True)
+            return " AND ".join(f"{quote(table.columns[i].name)} COLLATE {collation} = ?" for i, collation in key)
         return f"{self._rowid} = ?"
 
     @cached_property
