@@ -70,13 +70,15 @@ class Time:
 
 @pytest.fixture
 def passing(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Time]:
-    """The time; the keeper looks only when a test tells it to."""
+    """The time; the keeper looks only when a test tells it to, and at nothing that earlier tests have left open."""
     keeper.KEEPER.stop()
+    monkeypatch.setattr(keeper.KEEPER, "_stores", {})
+    monkeypatch.setattr(keeper.KEEPER, "_pinned", {})
     monkeypatch.setattr(keeper, "LEAST_LEASE_S", LEASE_S)
     monkeypatch.setattr(keeper.KEEPER._thread, "watch", lambda: None)
     yield Time(monkeypatch, server="redis" in url or "etcd" in url)
-    keeper.KEEPER._due = float("inf")
-    keeper.KEEPER.look()
+    for pinned in keeper.KEEPER._pinned.values():
+        pinned.unpin()
 
 
 @pytest.fixture

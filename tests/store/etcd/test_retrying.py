@@ -15,6 +15,7 @@ from rome.store.etcd.failures import Remedy, remedy
 from rome.store.etcd.link import Call, EtcdReply, LinkLostError
 from rome.store.etcd.messages import AUTHENTICATE, TXN, TxnRequest, TxnResponse
 from rome.store.etcd.settings import read_settings
+from rome.store.keeper import KEEPER
 from rome.store.location import Location
 from rome.store.option_values import Address
 
@@ -62,6 +63,7 @@ def scripted(
 ) -> tuple[EtcdClient, Members]:
     """A client of members m1, m2, ..; with the option `user` it logs in."""
     members = Members(events)
+    KEEPER.stop()  # what earlier tests have left open is not to be renewed by this script
 
     class ScriptedLink:
         def __init__(self, address: Address, tls: ssl.SSLContext | None, timeout_s: float) -> None:
