@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import overload
+from typing import Any, overload
 
 from rome.store.spi import Row
 
@@ -17,9 +17,10 @@ STAMP_BYTES = 8
 
 _record, _key = attrgetter("record"), attrgetter("key")
 
-Entries = Sequence[bytes]
+Entries = Any
+"""What a store knows rows by."""
 KeysOf = Callable[[Entries], list[bytes]]
-"""Makes row keys of what a store knows rows by."""
+"""Makes row keys of it."""
 
 
 class RowBlock(Sequence[Row]):

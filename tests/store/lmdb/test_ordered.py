@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 
 import lmdb
 import pytest
@@ -65,12 +64,6 @@ def test_walks_are_exact_and_in_order(
         assert list(ordered.between(txn, HEADER, start, stop)) == within
         assert list(ordered.between(txn, HEADER, start, stop, reverse=True)) == within[::-1]
         assert ordered.count(txn, HEADER, start, stop) == len(within)
-        try:
-            blocks = [*chain(*(zip(*block, strict=True) for block in ordered.blocks(txn, HEADER, start, stop)))]
-        except ordered.LongKeyError:
-            assert max(map(len, [start, stop, *dict(within)])) > CUT
-        else:
-            assert blocks == [(HEADER + key, value) for key, value in within]
         assert {key: ordered.get(txn, HEADER, key) for key in held} == held
         ordered.clear(txn, HEADER)
         assert list(ordered.between(txn, HEADER, b"", b"\xff")) == []
@@ -79,14 +72,54 @@ def test_walks_are_exact_and_in_order(
         txn.abort()
 
 
-@pytest.mark.parametrize("rows", [0, 1, 2, 3, 10, 11, 42, 43, 200, 298, 299, 554, 700, 701])
-def test_blocks_hold_all_there_is_up_to_the_bound(environment: lmdb.Environment, rows: int) -> None:
-    txn = environment.begin(write=True)
-    try:
+STAMP = bytes(7) + b"\x01"
+CUT_IN_FILE = len(HEADER) + CUT
+
+
+@pytest.mark.parametrize("below", [1, 2, 255, 256, 257, 511, 512, 513, 700, 701])
+@pytest.mark.parametrize("most", [1, 255, 256, 257, 512, 1000])
+def test_values_come_up_to_the_bound_or_as_many_as_are_asked_for(
+    environment: lmdb.Environment, below: int, most: int
+) -> None:
+    with environment.begin(write=True) as txn:
+        keys = [number.to_bytes(2, "big") for number in range(700)]
+        for key in keys:
+            ordered.put(txn, HEADER, key, STAMP + key)
+        ordered.put(txn, NEIGHBOURS[1], b"k", STAMP)
+        with txn.cursor() as cursor:
+            assert cursor.set_range(HEADER)
+            stop = HEADER + below.to_bytes(2, "big")
+            found = ordered.values_from(txn, cursor, stop, CUT_IN_FILE, most, 1 << 30)
+        expected = keys[:below]
+        assert found.found == [STAMP + key for key in expected[:most]]
+        assert found.size == sum(map(len, found.found))
+        assert found.left == (HEADER + expected[most] if most < len(expected) else None)
+        txn.abort()
+
+
+def test_values_stop_when_there_is_no_room(environment: lmdb.Environment) -> None:
+    with environment.begin(write=True) as txn:
         for number in range(700):
-            ordered.put(txn, HEADER, number.to_bytes(2, "big"), b"v")
-        blocks = ordered.blocks(txn, HEADER, b"", rows.to_bytes(2, "big"))
-        found = [*chain(*(zip(*block, strict=True) for block in blocks))]
-        assert found == [(HEADER + number.to_bytes(2, "big"), b"v") for number in range(min(rows, 700))]
-    finally:
+            ordered.put(txn, HEADER, number.to_bytes(2, "big"), STAMP)
+        with txn.cursor() as cursor:
+            assert cursor.set_range(HEADER)
+            found = ordered.values_from(txn, cursor, HEADER + b"\xff", CUT_IN_FILE, 1000, 257 * len(STAMP))
+        assert len(found.found) == 512
+        assert found.left == HEADER + (512).to_bytes(2, "big")
+        txn.abort()
+
+
+@pytest.mark.parametrize("place", [0, 100, 255, 256, 299])
+@pytest.mark.parametrize("value", [STAMP, b"\xff" * 8])
+def test_a_key_that_was_cut_is_found_though_keys_are_not_read(
+    environment: lmdb.Environment, place: int, value: bytes
+) -> None:
+    with environment.begin(write=True) as txn:
+        for number in range(300):
+            key = number.to_bytes(2, "big")
+            ordered.put(txn, HEADER, key + b"x" * CUT if number == place else key, value)
+        with txn.cursor() as cursor:
+            assert cursor.set_range(HEADER)
+            with pytest.raises(ordered.LongKeyError):
+                ordered.values_from(txn, cursor, HEADER + b"\xff", CUT_IN_FILE, 1000, 1 << 30)
         txn.abort()

@@ -33,8 +33,9 @@ from rome.errors import (
 )
 from rome.store.lmdb import LmdbStore, environment, files, fork
 from rome.store.location import Location
-from rome.store.spi import CommitRequest, Get, Reserve, Retention, Store
-from rome.testing.harness import RowWrite, SnapshotClient, put
+from rome.store.row_block import RowBlock
+from rome.store.spi import BEYOND, ORDER_INDEX, CommitRequest, Get, Reserve, Retention, Scan, ScanResult, Store
+from rome.testing.harness import Point, RowWrite, SnapshotClient, delete, put
 
 MEGABYTE = b"m" * 2**20
 AT_ONCE = Retention(0.0)
@@ -770,3 +771,66 @@ class TestNumbers:
         path.with_name(path.name + "-ids").mkdir()
         with pytest.raises(StoreUnavailableError, match=r"test\.rome-ids: Is a directory"):
             LmdbStore.open(locate(path))
+
+
+class TestKeysThatNobodyHasAskedFor:
+    """Most of a large scan's keys stay in the file until somebody asks."""
+
+    KEYS = tuple(b"%04d" % number for number in range(300))
+
+    @pytest.fixture
+    def client(self, connect: Connect) -> SnapshotClient:
+        client = connect()
+        client.write(*(put(key, key * 2) for key in self.KEYS))
+        client.begin()
+        return client
+
+    def scanned(self, client: SnapshotClient) -> RowBlock:
+        [answer] = client.read(Scan(1, ORDER_INDEX, b"", BEYOND))
+        assert isinstance(answer, ScanResult)
+        assert isinstance(answer.rows, RowBlock)
+        return answer.rows
+
+    def is_as_it_was(self, block: RowBlock) -> bool:
+        return [(row.key, row.record) for row in block.rows()] == [(key, key * 2) for key in self.KEYS]
+
+    def test_are_those_of_the_snapshot(self, client: SnapshotClient, connect: Connect) -> None:
+        block = self.scanned(client)
+        connect().write(put(b"0150+", b"new"), delete(self.KEYS[200]))
+        assert self.is_as_it_was(block)
+
+    @pytest.mark.parametrize("end", ["release", "begin", "commit", "close"])
+    def test_are_read_when_the_snapshot_ends(self, client: SnapshotClient, connect: Connect, end: str) -> None:
+        block = self.scanned(client)
+        connect().write(put(b"0150+", b"new"), delete(self.KEYS[200]))
+        if end == "commit":
+            client.commit(put(b"other"), read=[Point(1, b"other", 0)])
+        else:
+            {"release": client.store.release, "begin": client.begin, "close": client.store.close}[end]()
+        assert self.is_as_it_was(block)
+
+    def test_are_read_when_the_reaper_ends_the_snapshot(self, client: SnapshotClient, connect: Connect) -> None:
+        block = self.scanned(client)
+        other = connect()
+        other.store.set_retention(AT_ONCE)
+        other.write(put(b"0150+", b"new"))
+        other.store.trim()
+        assert isinstance(client.store, LmdbStore)
+        client.store._environment.reap()
+        with pytest.raises(SnapshotTooOldError):
+            client.scan()
+        assert self.is_as_it_was(block)
+
+    def test_are_gone_in_a_child(self, client: SnapshotClient) -> None:
+        block = self.scanned(client)
+        assert forked(block.keys).startswith("SnapshotTooOldError")
+        assert self.is_as_it_was(block)
+
+    def test_are_not_read_for_a_block_that_is_gone(self, client: SnapshotClient) -> None:
+        assert isinstance(client.store, LmdbStore)
+        pin, block = client.store._pin, self.scanned(client)
+        [unread] = pin.unread
+        del block
+        assert unread() is None
+        client.store.release()
+        assert not pin.unread

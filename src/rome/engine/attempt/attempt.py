@@ -25,6 +25,7 @@ from rome.engine.writing.harvest import harvest
 from rome.errors import CatalogChangedError, ConflictError, TurnTakenError
 from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX
 from rome.transaction.read_set import Validation
+from rome.transaction.snapshot_cache import SnapshotCache
 from rome.transaction.totals import COMMIT_BOUNDS_S
 from rome.transaction.transaction import ReadRequest, Transaction
 from rome.transaction.write_set import WriteSet
@@ -366,6 +367,8 @@ class Attempt(Struct):
         working_set = workspace.working_set
         if working_set.begun or working_set.connection.in_transaction:
             workspace.end(keep_temporary=committed)
+        if transaction.cache.has_blocks:  # a store may read what is left of them when its snapshot ends
+            transaction.cache = SnapshotCache()
         context.store.release()
         if self.reader.schema is not self.base and workspace.schema is self.base:
             workspace.open_mirror(workspace.schema)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from threading import Lock
+from typing import Final
+from weakref import ref
 
+from rome.errors import SnapshotTooOldError
 from rome.store.lmdb.ordered import LmdbTransaction
 
 
@@ -19,6 +23,7 @@ class Pin:
             time.
         txn: None when there is no snapshot. version: which one it is.
         watch: called after a snapshot has begun, so that the reaper ends it when it has become too old.
+        unread: keys that are read when they are asked for, or when the snapshot ends.
     """
 
     def __init__(self, watch: Callable[[], None]) -> None:
@@ -26,12 +31,22 @@ class Pin:
         self.txn: LmdbTransaction | None = None
         self.version = 0
         self.watch = watch
+        self.unread: list[ref[UnreadKeys]] = []
 
     def end(self) -> None:
         """End the snapshot, if there is one."""
-        if self.txn is not None:
-            self.txn.abort()
-            self.txn = None
+        txn = self.txn
+        if txn is not None:
+            try:
+                if self.unread:
+                    for reference in self.unread:
+                        keys = reference()
+                        if keys is not None:
+                            keys.read_in(txn)
+                    self.unread.clear()
+            finally:
+                self.txn = None
+                txn.abort()
 
     def end_below(self, floor: int) -> None:
         """End the snapshot if it is older than this; skip one in use, which the reaper will find again next time."""
@@ -41,3 +56,47 @@ class Pin:
                     self.end()
             finally:
                 self.lock.release()
+
+
+_UNREAD: Final = 64
+"""From so many on a pin looks which are gone, as a long transaction may make any number."""
+
+
+class UnreadKeys:
+    """The keys of a scan's rows in the file, of which most often nobody asks for more than the records.
+
+    A key costs as much to read as a record. So they are left in the file until somebody asks, or the snapshot ends.
+    """
+
+    __slots__ = ("__weakref__", "_count", "_first", "_keys", "_pin", "_skip")
+
+    def __init__(self, pin: Pin, first: bytes, count: int, skip: int) -> None:
+        """`count` keys of the pin's snapshot, from `first` on, without a header of `skip` bytes; with the lock held."""
+        self._pin, self._first, self._count, self._skip = pin, first, count, skip
+        self._keys: list[bytes] | None = None
+        if len(pin.unread) >= _UNREAD:
+            pin.unread[:] = [reference for reference in pin.unread if reference() is not None]
+        pin.unread.append(ref(self))
+
+    def read(self) -> list[bytes]:
+        """The keys.
+
+        Raises:
+            SnapshotTooOldError: the snapshot is gone, and they could not be read before: after a fork, or an error.
+        """
+        if self._keys is None:
+            with self._pin.lock:
+                if self._keys is None:
+                    if self._pin.txn is None:
+                        raise SnapshotTooOldError.of()
+                    self.read_in(self._pin.txn)
+        assert self._keys is not None
+        return self._keys
+
+    def read_in(self, txn: LmdbTransaction) -> None:
+        """Read the keys in the snapshot's transaction, unless they have been."""
+        if self._keys is None:
+            with txn.cursor() as cursor:
+                cursor.set_range(self._first)
+                skip, keys = self._skip, islice(cursor.iternext(values=False), self._count)
+                self._keys = [key[skip:] for key in keys]

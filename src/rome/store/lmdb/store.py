@@ -129,8 +129,7 @@ class LmdbStore(spi.Store):
                 else:
                     state = opened.state()
                     commit.check_snapshot(state, snapshot)
-                assert self._pin.txn is not None  # and not in a variable here: see Pin
-                answers = answer(self._pin.txn, snapshot, requests)
+                answers = answer(self._pin, snapshot, requests)
                 reserved = self._reserve(opened, reserves) if reserves else []
             except FAILURES as error:
                 raise opened.translated(error) from error
