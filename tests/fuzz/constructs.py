@@ -99,6 +99,7 @@ _PATTERNS = {
     "OFFSET": r"OFFSET",
     # expressions
     "row value": r"\(\w+\.\w+, \w+\.\w+\) (=|<|>=|<>|IS)",
+    "row value in a range": r"\(\w+\.\w+, \w+\.\w+(, \w+\.\w+)*\) ([<>]=?|BETWEEN) \(",
     "row value in VALUES": r"IN \(VALUES",
     "row value in SELECT": r"\w\) (NOT )?IN \(SELECT",
     "LIKE": r" LIKE ",

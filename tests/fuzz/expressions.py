@@ -214,7 +214,9 @@ class Expressions:
 
     def _row_value(self, items: Items, depth: int) -> str:
         (one, pool), (two, more) = self.column(items), self.column(items)
-        kind = self.choices.below(5)
+        kind = self.choices.below(8)
+        if kind > 4:
+            return self._row_of_an_index(items) or f"({one}, {two}) > ({self.constant(pool)}, {self.constant(more)})"
         pair = f"({self.constant(pool)}, {self.constant(more)})"
         if kind == 0:
             return f"({one}, {two}) = {pair}"
@@ -225,6 +227,26 @@ class Expressions:
         if kind == 3 and depth > 1:
             return f"({one}, {two}) {self.negated()}IN ({self.query(depth - 1, 2, items)})"
         return f"({one}, {two}) = ({self.name(items)}, {self.constant(more)})"
+
+    def _row_of_an_index(self, items: Items) -> str | None:
+        """A comparison of the columns that an index begins with, as for the next page."""
+        choices, item = self.choices, self.choices.pick(items)
+        if item.table is None or not item.table.rows:
+            return None
+        row = choices.pick(item.table.rows)
+        columns = [f"{item.alias}.{name}" for name in row]
+        if choices.once_in(4):  # a page's last column is often the key, which ends every entry of an index
+            columns = [columns[0], f"{item.alias}.{choices.pick(list(item.columns))}"]
+            row = (row[0], columns[1].split(".")[1])
+        if choices.once_in(8):
+            columns[-1] += f" COLLATE {choices.pick(COLLATIONS)}"
+        values = [", ".join(self.constant(item.columns[name]) for name in row) for _ in range(2)]
+        if choices.once_in(6):
+            return f"({', '.join(columns)}) {self.negated()}BETWEEN ({values[0]}) AND ({values[1]})"
+        sides = [f"({', '.join(columns)})", f"({values[0]})"]
+        if choices.once_in(6):
+            sides.reverse()
+        return f"{sides[0]} {choices.pick(('<', '<=', '>', '>='))} {sides[1]}"
 
     def _of_an_index(self, items: Items) -> str | None:
         """The predicate of a partial index, or a comparison of what an expression index holds."""

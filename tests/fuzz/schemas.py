@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import NamedTuple
 
@@ -85,6 +86,7 @@ class RandomTable:
         given: those that every INSERT sets.
         targets: what ON CONFLICT may name.
         partials, expressions: what its indexes are made of; `§` before every column.
+        rows: the columns of indexes that have several.
     """
 
     name: str
@@ -96,6 +98,7 @@ class RandomTable:
     targets: tuple[str, ...]
     partials: tuple[Partial, ...]
     expressions: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...] = ()
 
     @property
     def conditions(self) -> list[str]:
@@ -157,17 +160,19 @@ def _table(
 ) -> tuple[RandomTable, list[str]]:
     made = _TableMaker(choices, name, others, types)
     made.key(choices.pick(_KINDS_WITH_IDS if ids else _KINDS))
-    indexes, partials, expressions = [], [], []
+    indexes, partials, expressions, rows = [], [], [], []
     for number in range(1 + choices.below(4)):
         index, partial, expression = random_index(choices, f"i{name}{number}", name, made.names)
         indexes.append(index)
         partials += [partial] if partial else []
         expressions += [expression] if expression else []
+        names = re.findall(r"[(,] ?(\w+)", index[: index.find(")")])
+        rows += [tuple(names)] if len(names) > 1 and not expression and "abs(" not in index else []
     if choices.once_in(2):
         index, partial = _null_index(choices, f"n{name}", name, made.names)
         indexes.append(index)
         partials.append(partial)
-    return made.table(tuple(partials), tuple(expressions)), indexes
+    return replace(made.table(tuple(partials), tuple(expressions)), rows=tuple(rows)), indexes
 
 
 _KINDS_WITH_IDS = ("id", "id", "without rowid", "without rowid pair")

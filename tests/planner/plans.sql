@@ -13,6 +13,20 @@ select * from instances where id > ? and id <= ?;
 --> 1 | instances | key range | id > ?1 AND id <= ?2
 select * from instances where id between ? and ?;
 --> 1 | instances | key range | id >= ?1 AND id <= ?2
+select * from parts where (node, kind) > (?, ?);
+--> 1 | parts | index ix_node_kind_size | (node, kind) > (?1, ?2)
+select * from parts where (node, kind, size) <= (?, ?, 5) and node > 'a';
+--> 1 | parts | index ix_node_kind_size | (node, kind, size) <= (?1, ?2, 5) AND node > 'a'
+select * from parts where node = ? and (?, ?) > (kind, size);
+--> 1 | parts | index ix_node_kind_size | node = ?1 AND (kind, size) < (?2, ?3)
+select * from parts where (node, size) > (?, ?);
+--> 1 | parts | index ix_node_kind_size | node >= ?1
+select * from parts where (node, kind) between (?, ?) and (?, ?);
+--> 1 | parts | index ix_node_kind_size | (node, kind) >= (?1, ?2) AND (node, kind) <= (?3, ?4)
+select * from parts where (node, kind, id) > (?, ?, ?);
+--> 1 | parts | index ix_node_kind_size | (node, kind) >= (?1, ?2)
+select * from tags where (resource_id, tag) > (?, ?);
+--> 1 | tags | key range | (resource_id, tag) > (?1, ?2)
 select * from instances where rowid = ?;
 --> 1 | instances | key | id = ?1
 select * from tags where resource_id = ? and tag = ?;

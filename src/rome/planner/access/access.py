@@ -25,6 +25,7 @@ from rome.planner.algebra.predicates import (
     Operator,
     Predicate,
     RangeBound,
+    RowBound,
     is_stored,
 )
 from rome.planner.parse.affinity import Conversion, as_is, key_conversion
@@ -57,11 +58,16 @@ class Term:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Limit:
-    """One end of a range of an index column."""
+    """One end of a range of an index column.
+
+    Attributes:
+        further: what the columns behind it are compared with, for a row of values; `operator` is then the row's.
+    """
 
     operator: Operator
     operand: Operand
     conversion: Conversion
+    further: tuple[tuple[Operand, Conversion], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,6 +211,8 @@ def exact(leaf: Leaf, path: Index) -> Access | None:
             if not all((predicate, place) in used for place in range(len(predicate.columns))):
                 return None
         elif isinstance(predicate, RangeBound):
+            if predicate.row is not None:
+                return None
             limits += 1
         elif len(access.terms) == len(path.columns) or not _is_present(
             predicate, leaf, path.columns[len(access.terms)]
@@ -225,7 +233,7 @@ def _access(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[
     if len(terms) == len(path.columns):
         return Access(leaf.table, path, tuple(terms), ())
     position = path.columns[len(terms)]
-    limits = _limits(leaf, position, path.collations[len(terms)], context)
+    limits = _limits(leaf, path, len(terms), context)
     return Access(leaf.table, path, tuple(terms), limits, any(_is_present(each, leaf, position) for each in context))
 
 
@@ -283,14 +291,34 @@ def _bound(choice: Choice) -> set[int]:
     return set(access.path.columns[: len(access.terms) + bool(access.limits)])
 
 
-def _limits(leaf: Leaf, position: int, collation: Collation, context: Sequence[Predicate]) -> tuple[Limit, ...]:
+def _limits(leaf: Leaf, path: Index, at: int, context: Sequence[Predicate]) -> tuple[Limit, ...]:
+    """The limits of a path's column, and of those behind it where rows of values are compared."""
     limits = []
     for predicate in context:
-        if isinstance(predicate, RangeBound) and predicate.column.origin == (leaf, position):
-            conversion = key_conversion(affinity_of((leaf, position)), None)
-            if conversion is not None and predicate.collation == collation:
-                limits.append(Limit(predicate.operator, predicate.operand, conversion))
+        if isinstance(predicate, RangeBound):
+            conversion = _compared(leaf, path, at, predicate.column, predicate.collation)
+            if conversion is not None:
+                limit = Limit(predicate.operator, predicate.operand, conversion)
+                limits.append(limit if predicate.row is None else _of_row(leaf, path, at, limit, predicate.row))
     return tuple(limits)
+
+
+def _of_row(leaf: Leaf, path: Index, at: int, limit: Limit, row: RowBound) -> Limit:
+    """The limit of as many columns of a row as follow each other in the path."""
+    further: list[tuple[Operand, Conversion]] = []
+    for n, column in enumerate(row.columns[1:], 1):
+        conversion = _compared(leaf, path, at + n, column, row.collations[n])
+        if conversion is None:
+            return replace(limit, further=tuple(further))
+        further.append((row.operands[n], conversion))
+    return replace(limit, operator=row.operator, further=tuple(further))
+
+
+def _compared(leaf: Leaf, path: Index, at: int, column: ColumnTerm, collation: Collation) -> Conversion | None:
+    """What makes a value comparable with a path's column; None if it is another column, or is compared otherwise."""
+    if at >= len(path.columns) or path.collations[at] != collation or column.origin != (leaf, path.columns[at]):
+        return None
+    return key_conversion(affinity_of(column.origin), None)
 
 
 class _Equalities:

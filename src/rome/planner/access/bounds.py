@@ -16,7 +16,7 @@ from rome.codec.keys import AFTER_NULL, encode_key
 from rome.codec.values import SqlValue
 from rome.errors import DataError
 from rome.planner.access.access import Access, Limit, Term
-from rome.planner.algebra.predicates import FixedValue, InList, Leaf, Operand
+from rome.planner.algebra.predicates import FixedValue, InList, Leaf, Operand, Operator
 from rome.planner.parse.affinity import UNCERTAIN, Uncertain
 from rome.planner.parse.canonical import Constant, Constants, Slot
 from rome.planner.plan import Fetch, Values
@@ -231,16 +231,34 @@ def _between(values: tuple[SqlValue, ...], path: Index, limits: Sequence[Limit],
         value = _certain(limit.conversion(inputs.values(limit.operand)[0]))
         if value is None or value != value:
             return []
-        key = encode_key((*values, value), path.collations)
-        if limit.operator == ">":
+        operator, further = _further(limit, inputs) if limit.further else (limit.operator, ())
+        key = encode_key((*values, value, *further), path.collations)
+        if operator == ">":
             start = max(start, key + BEYOND)
-        elif limit.operator == ">=":
+        elif operator == ">=":
             start = max(start, key)
-        elif limit.operator == "<":
+        elif operator == "<":
             stop = min(stop, key)
         else:
             stop = min(stop, key + BEYOND)
     return [(start, stop)] if start < stop else []
+
+
+def _further(limit: Limit, inputs: Inputs) -> tuple[Operator, list[SqlValue]]:
+    """What the columns behind the first are compared with, as far as keys can be made of it, and how.
+
+    Rows that equal all values before a NULL compare as NULL; only those beyond them are found.
+    """
+    found: list[SqlValue] = []
+    for operand, conversion in limit.further:
+        try:
+            value = _certain(conversion(inputs.values(operand)[0]))
+        except UncertainValue:
+            return ("<=" if limit.operator[0] == "<" else ">="), found
+        if value is None or value != value:
+            return ("<" if limit.operator[0] == "<" else ">"), found
+        found.append(value)
+    return limit.operator, found
 
 
 def _disjoint(ranges: list[Bounds]) -> list[Bounds]:

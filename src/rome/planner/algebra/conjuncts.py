@@ -26,12 +26,14 @@ from rome.planner.algebra.predicates import (
     Operator,
     Predicate,
     RangeBound,
+    RowBound,
 )
 from rome.planner.algebra.scope import Scope
 from rome.planner.algebra.tree import Subquery
 
 _OPERATORS: dict[type[exp.Expression], Operator] = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
 _FLIPPED: dict[Operator, Operator] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_WEAKER: dict[Operator, Operator] = {"<": "<=", "<=": "<=", ">": ">=", ">=": ">="}
 _COLLATIONS: dict[str, Collation] = {"BINARY": "BINARY", "NOCASE": "NOCASE", "RTRIM": "RTRIM"}
 _TIGHT = (
     exp.Add,
@@ -211,8 +213,7 @@ class ConjunctReader:
 
     def _ordered(self, left: exp.Expression, operator: Operator, right: exp.Expression) -> Sequence[Predicate]:
         if isinstance(left, exp.Tuple) and isinstance(right, exp.Tuple) and left.expressions and right.expressions:
-            weaker: Operator = "<=" if operator[0] == "<" else ">="
-            return self._ordered(left.expressions[0], weaker, right.expressions[0])
+            return self._rows_ordered(left.expressions, operator, right.expressions)
         if not isinstance(left, _TIGHT) or not isinstance(right, _TIGHT):
             return ()
         one, other = self._side(left), self._side(right)
@@ -223,6 +224,28 @@ class ConjunctReader:
             if collation is not None:
                 return [RangeBound(one.column, operator, other.operand, collation)]
         return _present(one, other)
+
+    def _rows_ordered(
+        self, left: Sequence[exp.Expression], operator: Operator, right: Sequence[exp.Expression]
+    ) -> Sequence[Predicate]:
+        """Read `(a, b) < (1, 2)`: as much of both rows as are columns beside values, all on the same side."""
+        found: list[RangeBound] = []
+        for one, other in zip(left, right, strict=False):
+            (bound, *_) = self._ordered(one, operator, other) or (None,)
+            if not isinstance(bound, RangeBound) or bound.row or (found and bound.operator != found[0].operator):
+                break
+            found.append(bound)
+        if not found:
+            return self._ordered(left[0], _WEAKER[operator], right[0])
+        first = found[0]
+        whole, weaker = first.operator, _WEAKER[first.operator]
+        row = RowBound(
+            whole if len(found) == len(left) == len(right) else weaker,
+            tuple([bound.column for bound in found]),
+            tuple([bound.operand for bound in found]),
+            tuple([bound.collation for bound in found]),
+        )
+        return [replace(first, operator=weaker, row=row if len(found) > 1 else None)]
 
     def _in(self, part: exp.In) -> Sequence[Predicate]:
         if not isinstance(part.this, _TIGHT):

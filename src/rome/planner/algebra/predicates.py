@@ -136,13 +136,28 @@ class EqualColumns:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RowBound:
+    """A row of columns lies on one side of a row of values, compared from left to right: `(a, b) > (1, 2)`."""
+
+    operator: Operator
+    columns: tuple[ColumnTerm, ...]
+    operands: tuple[Operand, ...]
+    collations: tuple[Collation, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RangeBound:
-    """`column` lies on one side of a value."""
+    """`column` lies on one side of a value.
+
+    Attributes:
+        row: what it is the first column of; the bound itself is then what follows for this column alone.
+    """
 
     column: ColumnTerm
     operator: Operator
     operand: Operand
     collation: Collation
+    row: RowBound | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

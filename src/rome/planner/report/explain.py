@@ -100,7 +100,7 @@ class _ReportWriter:
         if access.present and not access.limits:
             bounds.append(f"{names[len(access.terms)]} IS NOT NULL")
         if access.limits:
-            bounds += [self._limit(names[len(access.terms)], limit) for limit in access.limits]
+            bounds += [self._limit(names[len(access.terms) :], limit) for limit in access.limits]
         if path.id != table.key.id:
             kind = f"index {path.name}"
         else:
@@ -151,8 +151,11 @@ class _ReportWriter:
             values = [*values[: _MAX_VALUES - 2], "..", values[-1]]
         return f"{name} IN ({', '.join(values)})"
 
-    def _limit(self, name: str, limit: Limit) -> str:
-        return f"{name} {limit.operator} {self._values(limit.operand)[0]}"
+    def _limit(self, names: Sequence[str], limit: Limit) -> str:
+        values = [self._values(operand)[0] for operand in (limit.operand, *(each[0] for each in limit.further))]
+        if len(values) == 1:
+            return f"{names[0]} {limit.operator} {values[0]}"
+        return f"({', '.join(names[: len(values)])}) {limit.operator} ({', '.join(values)})"
 
     def _values(self, operand: Operand) -> list[str]:
         if self.parameters is None and isinstance(operand, SlotValue):
