@@ -28,7 +28,7 @@ from rome.errors import (
 from rome.store.commit_queue import CommitQueue, QueueEntry
 from rome.store.lmdb import ordered
 from rome.store.lmdb.damage import UNDECODABLE, damaged
-from rome.store.lmdb.ordered import LmdbTransaction
+from rome.store.lmdb.ordered import CUT, LmdbTransaction
 from rome.store.lmdb.read import missing_row, row_key_of
 from rome.store.lmdb.state import (
     BEYOND_COMMITS,
@@ -106,19 +106,26 @@ def check_snapshot(state: State, snapshot: Snapshot) -> None:
         raise SnapshotTooOldError.of()
 
 
-def validate(txn: LmdbTransaction, state: State, request: CommitRequest) -> None:
-    """Check the read set.
+Found = dict[int, dict[bytes, bytes | None]]
+"""By table, what is stored of some rows, by their keys."""
+
+
+def validate(txn: LmdbTransaction, state: State, request: CommitRequest) -> Found:
+    """Check the read set; returns what was found of the rows that the request writes.
 
     Raises:
         ConflictError: something that the request names as read has changed.
     """
     check_snapshot(state, request.snapshot)
+    get, found = txn.get, Found()
     for table_id, points in request.points.items():
-        header = rows_header(table_id)
+        header, written = rows_header(table_id), request.rows.get(table_id, {})
         for key, version in points.items():
-            stored = ordered.get(txn, header, key)
+            stored = get(header + key) if len(key) <= CUT else ordered.get(txn, header, key)
             if (0 if stored is None else int.from_bytes(stored[:8], "big")) != version:
                 raise ConflictError.of_row(table_id, key)
+            if key in written:
+                found.setdefault(table_id, {})[key] = stored
     for (table_id, index_id, rows), ranges in request.ranges.items():
         table = TableState.read(txn, table_id)
         for bounds, version in ranges.items():
@@ -128,6 +135,7 @@ def validate(txn: LmdbTransaction, state: State, request: CommitRequest) -> None
                 raise SnapshotTooOldError.of(table_id)
             if _range_changed(txn, table_id, index_id, bounds, version, rows=rows):
                 raise ConflictError.of_range(table_id, index_id, bounds[0])
+    return found
 
 
 def _range_changed(
@@ -155,17 +163,17 @@ def _range_changed(
     return False
 
 
-def apply(txn: LmdbTransaction, state: State, request: CommitRequest) -> State:
-    """Write everything in a validated request."""
+def apply(txn: LmdbTransaction, state: State, request: CommitRequest, found: Found) -> State:
+    """Write everything in a validated request, of which `validate` has found these rows."""
     changes = _Changes(txn, state.version + 1)
     for drop in request.drops:
         _drop(txn, drop)
     for table_id, rows in request.rows.items():
-        changes.write_rows(table_id, rows)
+        changes.write_rows(table_id, rows, found.get(table_id, {}))
     for (table_id, index_id), entries in request.entries.items():
         changes.write_entries(table_id, index_id, entries)
     for table_id in changes.tables:
-        replace(TableState.read(txn, table_id), changed=changes.version).write(txn, table_id)
+        TableState.set_changed(txn, table_id, changes.version)
     for sequence, value in request.settings.items():
         txn.put(sequence_key(sequence), pack_number(value))
     for sequence, value in request.sequences.items():
@@ -174,6 +182,27 @@ def apply(txn: LmdbTransaction, state: State, request: CommitRequest) -> State:
     if CATALOG_TABLE in changes.tables:
         state = replace(state, catalog_version=changes.version)
     return _remember(txn, state, request.transaction_id, changes.version, changes.kept_bytes, changes.log_keys)
+
+
+class Trimming:
+    """What a process remembers, so that a commit before which nothing has to be trimmed does not look.
+
+    The oldest commit that is left is the same one until the floor rises.
+    """
+
+    def __init__(self) -> None:
+        self._oldest: tuple[bytes, Version, float] | None = None
+
+    def is_due(self, state: State) -> bool:
+        """Whether there may be something to trim."""
+        if self._oldest is None or state.kept_bytes > state.retention.max_bytes:
+            return True
+        incarnation, floor, time = self._oldest
+        return (incarnation, floor) != (state.incarnation, state.floor) or time <= clock() - state.retention.seconds
+
+    def note(self, state: State, oldest: float) -> None:
+        """Note the time of the oldest commit after the floor of a state."""
+        self._oldest = state.incarnation, state.floor, oldest
 
 
 class _Changes:
@@ -187,10 +216,12 @@ class _Changes:
         self._txn = txn
         self._version_bytes = pack_number(version)
 
-    def write_rows(self, table_id: int, rows: Mapping[bytes, bytes | None]) -> None:
+    def write_rows(
+        self, table_id: int, rows: Mapping[bytes, bytes | None], found: Mapping[bytes, bytes | None]
+    ) -> None:
         txn, header, log = self._txn, rows_header(table_id), log_header(table_id, ORDER_INDEX)
         for key, record in rows.items():
-            old = ordered.get(txn, header, key)
+            old = found[key] if key in found else ordered.get(txn, header, key)
             if record is not None:
                 ordered.put(txn, header, key, self._version_bytes + record)
             elif old is not None:
@@ -359,9 +390,6 @@ class _LmdbCommit(Struct, frozen=True, gc=False):
         commit_time, transaction_id, kept_bytes = _COMMIT.unpack_from(stored)
         return cls(commit_time, transaction_id, kept_bytes, stored[_COMMIT.size :])
 
-    def pack(self) -> bytes:
-        return _COMMIT.pack(self.time, self.transaction_id, self.kept_bytes) + self.log_keys
-
 
 _COMMIT = struct.Struct(">d16sQ")
 _encode_log_keys = msgspec.msgpack.Encoder().encode
@@ -372,16 +400,18 @@ def _remember(
     txn: LmdbTransaction, state: State, transaction_id: bytes, version: Version, kept_bytes: int, log_keys: list[bytes]
 ) -> State:
     txn.put(transaction_key(transaction_id), pack_number(version))
-    commit = _LmdbCommit(clock(), transaction_id, kept_bytes, _encode_log_keys(log_keys))
-    txn.put(commit_key(version), commit.pack())
+    txn.put(commit_key(version), _COMMIT.pack(clock(), transaction_id, kept_bytes) + _encode_log_keys(log_keys))
     return replace(state, version=version, kept_bytes=state.kept_bytes + kept_bytes)
 
 
-def trim(txn: LmdbTransaction, state: State, limit: int, garbage_bytes: Callable[[], int]) -> tuple[State, int]:
+def trim(
+    txn: LmdbTransaction, state: State, limit: int, garbage_bytes: Callable[[], int], trimming: Trimming
+) -> tuple[State, int]:
     """Forget up to `limit` commits that are older than the retention and not pinned, or exceed its bytes, oldest first.
 
     Args:
         garbage_bytes: of the file, as it is then (see Environment.garbage_bytes).
+        trimming: takes note of what is the oldest commit then.
     """
     horizon = clock() - state.retention.seconds
     max_bytes = state.retention.max_bytes
@@ -394,6 +424,7 @@ def trim(txn: LmdbTransaction, state: State, limit: int, garbage_bytes: Callable
                 commit = _LmdbCommit.unpack(cursor.value())
                 if state.kept_bytes <= max_bytes:
                     if commit.time > horizon:
+                        trimming.note(state, commit.time)
                         break
                     if pinned is None:
                         pinned = _oldest_pin(txn, state.retention, garbage_bytes)

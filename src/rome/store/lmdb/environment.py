@@ -42,6 +42,8 @@ _RESERVED_SHARE: Final = 8
 """One part in this many of the file is kept free for deletes, trimming, and pages that snapshots need."""
 BELIEVED_S: Final = 0.1
 """For this long after a check, a file is assumed to be in its place."""
+_LARGE: Final = 4 << 30
+"""Half of a file of this size is more than LMDB writes in BELIEVED_S."""
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """The system's errors for a write for which there is no room. LMDB reports EIO for an incomplete write."""
 
@@ -109,6 +111,7 @@ class Environment:
         self.pins: set[Pin] = set()
         self._decoded: tuple[bytes | None, State | None] = None, None  # the last state that was read
         self._seen_at = -BELIEVED_S
+        self._roomy_until = 0.0
         self._writing = Lock()  # py-lmdb before 3.0 does not let a thread wait for another one's write transaction
         self._lmdb: lmdb.Environment
         self.numbers: Numbers
@@ -264,6 +267,18 @@ class Environment:
         except lmdb.Error as error:
             raise self.translated(error) from error
         return stat["psize"] * (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
+
+    def has_room(self) -> bool:
+        """Whether the file was not half full BELIEVED_S ago, and is so large that it cannot have filled up since.
+
+        Cost: 0.2 µs; once in BELIEVED_S that of `used_bytes`, 3 µs.
+        """
+        if self.room < _LARGE:
+            return False
+        now = time.monotonic()
+        if now >= self._roomy_until:
+            self._roomy_until = now + BELIEVED_S if self.used_bytes() < self.room // 2 else 0.0
+        return now < self._roomy_until
 
     def garbage_bytes(self) -> int:
         """How many bytes of the file the newest version does not take: a snapshot needs them, or they are free."""

@@ -68,6 +68,7 @@ class LmdbStore(spi.Store):
         self.round_trips = 0
         self._closed = False
         self._environment, self._pin = opened, pin
+        self._trimming = commit.Trimming()
         self._location = location
         self._snapshot: Snapshot | None = None
         with pin.lock:
@@ -184,16 +185,18 @@ class LmdbStore(spi.Store):
             state = opened.state_in(txn)
             version = commit.outcome(txn, request.transaction_id)
             if version is None:
-                commit.validate(txn, state, request)
+                found = commit.validate(txn, state, request)
                 queue = commit.read_queue(txn)
                 if queue is not None:
                     queue.check(request)
                     if queue.leave(request.ticket) or not queue.places:
                         commit.write_queue(txn, queue)
                 self._check_room(opened, request)
-                state = commit.apply(txn, state, request)
+                state = commit.apply(txn, state, request, found)
                 version = state.version
-                state, _ = commit.trim(txn, state, commit.COMMITS_TRIMMED_PER_COMMIT, opened.garbage_bytes)
+                if self._trimming.is_due(state):
+                    limit = commit.COMMITS_TRIMMED_PER_COMMIT
+                    state, _ = commit.trim(txn, state, limit, opened.garbage_bytes, self._trimming)
                 state.write(txn)
             return state, version
 
@@ -204,6 +207,8 @@ class LmdbStore(spi.Store):
 
     def _check_room(self, opened: Environment, request: CommitRequest) -> None:
         """Deletes may use the whole file; everything else must leave a part of it for them."""
+        if opened.has_room():
+            return
         used, room = opened.used_bytes(), opened.room
         if used > room and (
             any(record is not None for rows in request.rows.values() for record in rows.values())
@@ -266,7 +271,8 @@ class LmdbStore(spi.Store):
 
     def _trimmed(self, txn: LmdbTransaction) -> int:
         opened = self._environment
-        state, trimmed = commit.trim(txn, opened.state_in(txn), _COMMITS_TRIMMED_AT_ONCE, opened.garbage_bytes)
+        before, limit = opened.state_in(txn), _COMMITS_TRIMMED_AT_ONCE
+        state, trimmed = commit.trim(txn, before, limit, opened.garbage_bytes, self._trimming)
         state.write(txn)
         return trimmed
 
