@@ -7,6 +7,7 @@ difference of its sqlite_master is the change of the catalog.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -25,7 +26,8 @@ class Master(NamedTuple):
     sql: str
 
 
-class Inspection(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Inspection:
     """A prepared statement.
 
     Attributes:

@@ -65,7 +65,7 @@ def encode_key(values: Iterable[SqlValue], collations: Iterable[Collation]) -> b
                 raise DataError(f"text with a lone surrogate cannot be stored: {error}") from error
             if collation != "BINARY":
                 text = _nocase(text) if collation == "NOCASE" else text.rstrip(b" ")
-            if b"\x00" in text or b"\x01" in text:
+            if 0 in text or 1 in text:  # numbers: Python tries bytes as a number first, and fails
                 text = _without_nul(text)
             key += _TEXT + text + _END
         elif isinstance(value, int):

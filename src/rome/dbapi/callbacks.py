@@ -21,7 +21,7 @@ class Callbacks(ABC):
         trace: called with the text of each statement that the application runs; None if there is no such function.
     """
 
-    trace: Callable[[str], object] | None = None
+    trace: Callable[[str], object] | None
 
     @property
     @abstractmethod

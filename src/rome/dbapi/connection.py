@@ -58,12 +58,14 @@ class Connection(Callbacks, Absent):
     ProgrammingError = errors.ProgrammingError
     NotSupportedError = errors.NotSupportedError
 
-    row_factory: RowFactory | None = None
-    text_factory: TextFactory = str
     _session: Session | None = None
 
     def __init__(self, session: Session, *, database: str = "-", same_thread: bool = False) -> None:
         self._session = session
+        # Not attributes of the class: Python remembers where an instance has one, and searches the class every time.
+        self.trace: Callable[[str], object] | None = None
+        self.row_factory: RowFactory | None = None
+        self.text_factory: TextFactory = str
         self._database = database
         self._isolation_level = session.isolation.value
         self._level_before = "SERIALIZABLE"

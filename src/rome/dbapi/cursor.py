@@ -39,10 +39,9 @@ class Cursor:
         arraysize: how many rows fetchmany() returns.
     """
 
-    _row_factory: RowFactory | None = None
-
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self._row_factory: RowFactory | None = None
         self.description: tuple[ColumnDescription, ...] | None = None
         self.arraysize = 1
         self._result = _NO_RESULT

@@ -20,6 +20,10 @@ class Isolation(Enum):
     AUTOCOMMIT = "AUTOCOMMIT"
 
 
+SERIALIZABLE, AUTOCOMMIT, READ_COMMITTED = Isolation.SERIALIZABLE, Isolation.AUTOCOMMIT, Isolation.READ_COMMITTED
+"""For code that every statement runs; see rome.transaction.read_set.ROWS."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Options of the URL that are the engine's, not the store's.

@@ -14,6 +14,7 @@ from rome.kv.layout import DIRECTORY
 from rome.kv.pool import StorePool
 from rome.retry.attempts import Attempts, Policy
 from rome.store.spi import Drop, Version
+from rome.transaction.memory_budget import MemoryBudget
 from rome.transaction.transaction import Transaction
 from rome.transaction.write_set import CommitLimits, WriteSet
 
@@ -123,7 +124,7 @@ class Administration:
         while True:
             try:
                 with self._pool.lent() as lent:
-                    transaction, writes = Transaction(lent.store, self._max_bytes), WriteSet()
+                    transaction, writes = Transaction(lent.store, MemoryBudget(self._max_bytes)), WriteSet()
                     result = work(transaction, writes)
                     version = transaction.commit(writes, b"", self._limits) if writes else None
                 return result, version

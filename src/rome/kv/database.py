@@ -28,6 +28,7 @@ from rome.kv.view import RecordView
 from rome.kv.watch import POLL_S, FeedPosition, Watch, wanted
 from rome.retry.attempts import Attempts, Policy
 from rome.store.spi import Store
+from rome.transaction.memory_budget import MemoryBudget
 from rome.transaction.read_set import Validation
 from rome.transaction.totals import DatabaseLabel
 from rome.transaction.transaction import Transaction
@@ -100,7 +101,7 @@ class KvDatabase:
             with self._pool.lent() as lent:
                 started, known = time.monotonic(), self._known
                 lent.turn.before_first_read(lent.store.last_snapshot().incarnation)
-                view = RecordView(Transaction(lent.store, self._max_bytes), self._check)
+                view = RecordView(Transaction(lent.store, MemoryBudget(self._max_bytes)), self._check)
                 tr = KvTransaction(self, view, known)
                 try:
                     yield tr
@@ -323,7 +324,7 @@ class KvDatabase:
         most, more = TRIM_ROWS, True
         while more:
             try:
-                transaction = Transaction(lent.store, self._max_bytes)
+                transaction = Transaction(lent.store, MemoryBudget(self._max_bytes))
                 writes, more = turn_over(transaction, lent.store.retention().seconds, most)
                 transaction.commit(writes, b"", self._limits)
             except (ConflictError, CommitAbortedError):  # somebody else has done it

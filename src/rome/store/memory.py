@@ -213,11 +213,14 @@ class _Database:
     def catalog_version(self) -> Version:
         return self.tables[CATALOG_TABLE].changed
 
-    def check_snapshot(self, snapshot: Snapshot) -> None:
+    def check_snapshot(self, snapshot: Snapshot) -> Version:
+        """Refuse a snapshot that is of no use any more; returns the catalog version."""
         if snapshot.incarnation != self.incarnation or snapshot.version > self.version:
             raise SnapshotLostError.of(snapshot.version)
-        if snapshot.version < self.catalog_version:
-            raise CatalogChangedError.since(snapshot.version, self.catalog_version)
+        catalog_version = self.tables[CATALOG_TABLE].changed
+        if snapshot.version < catalog_version:
+            raise CatalogChangedError.since(snapshot.version, catalog_version)
+        return catalog_version
 
     def answer(self, request: Request, at: Version) -> Answer:
         table = self.tables[request.table_id]
@@ -521,10 +524,10 @@ class MemoryStore(Store):
                 self._snapshot = snapshot
             elif snapshot != self._snapshot:
                 raise SnapshotLostError.of_another(snapshot.version)
-            database.check_snapshot(snapshot)
+            catalog_version = database.check_snapshot(snapshot)
             answers = [database.answer(request, snapshot.version) for request in requests]
-            reserved = [database.reserve(reserve) for reserve in reserves]
-            return ReadResult(snapshot, database.catalog_version, answers, reserved)
+            reserved = [database.reserve(reserve) for reserve in reserves] if reserves else []
+            return ReadResult(snapshot, catalog_version, answers, reserved)
 
     def release(self) -> None:
         self._snapshot = self.held = None

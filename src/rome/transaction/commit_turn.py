@@ -277,7 +277,7 @@ class CommitTurn:
         """Note that the transaction is committed; if it wrote something, its commit has given the entry up."""
         if wrote:
             self.ticket = b""
-        lost = self._lost
+        lost = self._lost  # as `is_left` has it, without the call
         if lost.setbacks or lost.claims or self._is_ours or self.ticket or self._holder is not None:
             self.leave()
 
@@ -287,6 +287,12 @@ class CommitTurn:
         lost = self._lost
         self.leave()
         (CLIENT.get() or of_thread.client).lost[self._store.last_snapshot().incarnation] = lost
+
+    @property
+    def is_left(self) -> bool:
+        """Whether there is nothing that `leave` would end."""
+        lost = self._lost
+        return not (lost.setbacks or lost.claims or self._is_ours or self.ticket or self._holder is not None)
 
     def leave(self) -> None:
         """Leave the queue at a transaction's end: one round trip if it has an entry; on failure the lease expires."""

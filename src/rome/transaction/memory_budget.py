@@ -77,3 +77,8 @@ class MemoryBudget(Struct, eq=False):
     def clear(self) -> None:
         """Release all memory: no rows are held any more."""
         self.used_bytes = 0
+
+
+def default_budget() -> MemoryBudget:
+    """The budget of who names none."""
+    return MemoryBudget(DEFAULT_MAX_BYTES)

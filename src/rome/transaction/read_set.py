@@ -29,6 +29,10 @@ class Validation(Enum):
     """It must stay exactly as it is."""
 
 
+NOTHING, KEYS, ROWS = Validation.NOTHING, Validation.KEYS, Validation.ROWS
+"""For code that every statement runs: Python 3.11 calls a hook of Enum wherever a member is named by its class."""
+
+
 class ReadSet(Struct, eq=False):
     """Points and ranges, each with the version at which it was first read.
 
@@ -61,9 +65,10 @@ class ReadSet(Struct, eq=False):
         place = (table_id, index_id, rows)
         known = self.ranges.get(place)
         if known is None:
-            known = self.ranges[place] = {}
-        for bounds in ranges:
-            known.setdefault(bounds, version)
+            self.ranges[place] = dict.fromkeys(ranges, version)
+        else:
+            for bounds in ranges:
+                known.setdefault(bounds, version)
 
     def grow_range(
         self, table_id: int, index_id: int, before: Bounds | None, bounds: Bounds, version: Version, *, rows: bool

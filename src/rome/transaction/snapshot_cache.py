@@ -20,10 +20,11 @@ _key = attrgetter("key")
 
 
 class Covered(Struct, frozen=True, gc=False):
-    """A range of an index that was read completely, and the keys of the rows in it: these, or those of a block."""
+    """A range of an index that was read completely, and the rows in it: these, with their keys, or those of a block."""
 
     start: bytes
     stop: bytes
+    rows: Sequence[Row] = ()
     listed: Sequence[bytes] = ()
     block: RowBlock | None = None
 
@@ -114,30 +115,42 @@ class SnapshotCache(Struct, eq=False):
 
     def add_rows(self, table_id: int, rows: Iterable[tuple[bytes, Row | None]]) -> None:
         """Add rows by their keys; None for an absent one."""
-        self.rows.setdefault(table_id, {}).update(rows)
+        known = self.rows.get(table_id)
+        if known is None:
+            self.rows[table_id] = dict(rows)
+        else:
+            known.update(rows)
 
     def add_range(self, table_id: int, index_id: int, bounds: Bounds, rows: Sequence[Row]) -> None:
         """Add a range that was read completely."""
         start, stop = bounds
-        if len(rows) < MANY:
-            covered = Covered(start, stop, list(map(_key, rows)))
-            if rows:
-                self.rows.setdefault(table_id, {}).update(zip(covered.listed, rows, strict=True))
+        if not rows:
+            covered = Covered(start, stop, rows, [])
+        elif len(rows) < MANY:
+            covered = Covered(start, stop, rows, list(map(_key, rows)))
+            known = self.rows.get(table_id)
+            if known is None:
+                known = self.rows[table_id] = {}
+            for row in rows:
+                known[row.key] = row
         else:
             covered = Covered(start, stop, block=RowBlock.of(rows))
-        place = (table_id, index_id)
-        starts, ranges = self.ranges.get(place) or self.ranges.setdefault(place, ([], []))
-        first = bisect_right(starts, start)
-        if first and stop <= ranges[first - 1].stop:
-            return
-        if first and starts[first - 1] == start:
-            first -= 1
-        last = first
-        while last < len(ranges) and ranges[last].stop <= stop:
-            last += 1
+        found = self.ranges.get((table_id, index_id))
+        if found is None:
+            self.ranges[table_id, index_id] = [start], [covered]
+        else:
+            starts, ranges = found
+            first = bisect_right(starts, start)
+            if first and stop <= ranges[first - 1].stop:
+                return
+            if first and starts[first - 1] == start:
+                first -= 1
+            last = first
+            while last < len(ranges) and ranges[last].stop <= stop:
+                last += 1
+            starts[first:last], ranges[first:last] = [start], [covered]
         if covered.block is not None:
             self.has_blocks = True
             self._blocks.setdefault(table_id, []).append(covered.block)
-        starts[first:last], ranges[first:last] = [start], [covered]
         if index_id == ORDER_INDEX and bounds == EVERYTHING:
             self.whole[table_id] = covered

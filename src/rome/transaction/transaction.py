@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from rome.errors import (
@@ -24,7 +24,7 @@ from rome.errors import (
     TransactionTooLargeError,
 )
 from rome.store import keeper
-from rome.store.row_block import RowBlock, joined, record_bytes
+from rome.store.row_block import MANY, RowBlock, joined, record_bytes
 from rome.store.seen import VERSIONS, saw
 from rome.store.spi import (
     BEYOND,
@@ -48,8 +48,8 @@ from rome.store.spi import (
 from rome.transaction.chunked_scan import ChunkedScan
 from rome.transaction.history import raise_explained
 from rome.transaction.incremental_scan import IncrementalScan
-from rome.transaction.memory_budget import DEFAULT_MAX_BYTES, MemoryBudget
-from rome.transaction.read_set import ReadSet, Validation
+from rome.transaction.memory_budget import MemoryBudget, default_budget
+from rome.transaction.read_set import NOTHING, ROWS, ReadSet, Validation
 from rome.transaction.reference_tables import SHARED, ReferenceTable, ReferenceTables
 from rome.transaction.snapshot_cache import EVERYTHING, SnapshotCache
 from rome.transaction.version_token import check_at_least
@@ -100,8 +100,10 @@ def merged(wants: Iterable[ReadRequest]) -> list[ReadRequest]:
     ]
 
 
-class Transaction:
+class Transaction(Struct, eq=False):
     """Reads and the commit of one transaction.
+
+    A Struct, because most transactions are short, and creating one makes no Python call.
 
     Attributes:
         snapshot: None until the first read.
@@ -110,32 +112,29 @@ class Transaction:
         bytes_read, rows_read: what the store has sent.
         waves: how many times it has read from the store; further chunks of one answer do not count.
         commit_s: how long the store took for the commit, once that has succeeded.
-        room: for the rows in the cache.
+        budget: the memory for the rows in the cache.
+        reference_tables: where those are kept.
         references: tables that were read whole, and are kept for others.
         sent: the commit whose outcome is not known, since it is in progress or was interrupted; otherwise None.
         held: what must be kept for it, from its first read on.
     """
 
-    def __init__(
-        self, store: Store, max_bytes: int = DEFAULT_MAX_BYTES, reference_tables: ReferenceTables = SHARED
-    ) -> None:
-        self._store = store
-        self._names_range_rows = store.capabilities.index_trips > 1
-        self._reference_tables = reference_tables
-        self._known: dict[int, ReferenceTable] = {}
-        self.references: dict[int, ReferenceTable] = {}
-        self.budget = MemoryBudget(max_bytes)
-        self.snapshot: Snapshot | None = None
-        self.held: HeldSnapshot | None = None
-        self.catalog_version: Version | None = None
-        self.renewed = False
-        self.cache = SnapshotCache()
-        self.read_set = ReadSet()
-        self.sent: CommitRequest | None = None
-        self.rows_read = 0
-        self.bytes_read = 0
-        self.waves = 0
-        self.commit_s = 0.0
+    _store: Store
+    budget: MemoryBudget = field(default_factory=default_budget)
+    reference_tables: ReferenceTables = SHARED
+    cache: SnapshotCache = field(default_factory=SnapshotCache)
+    read_set: ReadSet = field(default_factory=ReadSet)
+    references: dict[int, ReferenceTable] = {}
+    snapshot: Snapshot | None = None
+    held: HeldSnapshot | None = None
+    catalog_version: Version | None = None
+    renewed: bool = False
+    sent: CommitRequest | None = None
+    rows_read: int = 0
+    bytes_read: int = 0
+    waves: int = 0
+    commit_s: float = 0.0
+    _known: dict[int, ReferenceTable] = {}
 
     @property
     def round_trips(self) -> int:
@@ -205,6 +204,54 @@ class Transaction:
         result = self._read_from_store(requests, reserves)
         self._keep(requests, result.answers, incremental)
         return result.reserved
+
+    def fetch(self, want: ReadRequest) -> Sequence[Row] | None:
+        """Bring one key or one range of which nothing is known into the cache, and return its rows.
+
+        That is what most statements want. It does what `read` and then `rows` do, in half of their steps.
+
+        Returns:
+            None for other wants, and if there are more rows than one answer has: `read` will do what is left.
+
+        Raises:
+            as `read`.
+
+        Cost: one round trip, unless there is another way.
+        """
+        table_id, cache = want.table_id, self.cache
+        if want.most is not None or len(want.keys) + len(want.ranges) != 1:
+            return None
+        if want.keys:
+            if (cache.rows or cache.ranges) and cache.knows(table_id, want.keys[0]):
+                return None
+            (answer,) = self._read_from_store((Get(table_id, want.keys),), ()).answers
+            assert isinstance(answer, list)
+            rows: Sequence[Row] = [row for row in answer if row is not None]
+            self._take(rows, None)
+            cache.add_rows(table_id, ((want.keys[0], answer[0]),))
+            return rows
+        index_id, bounds = want.index_id, want.ranges[0]
+        start, stop = bounds
+        if cache.ranges and cache.covered(table_id, index_id, start, stop) is not None:
+            return None
+        if index_id == ORDER_INDEX and bounds == EVERYTHING:
+            return None
+        scan = Scan(table_id, index_id, start, stop)
+        (answer,) = self._read_from_store((scan,), ()).answers
+        assert isinstance(answer, ScanResult)
+        rows = answer.rows
+        if answer.resume is not None or len(rows) >= MANY:
+            self._keep((scan,), (answer,), None)
+            return None
+        if rows:
+            size = 0
+            for row in rows:  # most often there is one
+                size += len(row.record)
+            self.rows_read += len(rows)
+            self.bytes_read += size
+            self.budget.take(len(rows), size, scan)
+        cache.add_range(table_id, index_id, bounds, rows)
+        return rows
 
     def are_free(self, wants: Sequence[ReadRequest], reserves: Sequence[Reserve] = ()) -> tuple[bool, list[int]]:
         """Whether there is no row of these requests; and the reserved. The cache and the read set stay as they are.
@@ -305,7 +352,7 @@ class Transaction:
 
         It must not be committed.
         """
-        made = Transaction(self._store, self.budget.max_bytes, self._reference_tables)
+        made = Transaction(self._store, MemoryBudget(self.budget.max_bytes), self.reference_tables)
         made.snapshot, made.catalog_version, made.read_set = self.snapshot, self.catalog_version, self.read_set
         made.held = self.held
         return made
@@ -348,13 +395,14 @@ class Transaction:
         scans: list[Scan] = []
         found: Sequence[ScanResult] = (came := [])
         cut_short = False
-        for request, answer in zip(requests, answers, strict=True):
+        assert len(answers) == len(requests)
+        for request, answer in zip(requests, answers):  # noqa: B905  `strict` would take as long as two calls
             if isinstance(answer, ScanResult):
                 assert isinstance(request, Scan)
                 rows = answer.rows
                 if rows:  # most ranges that must be unique have none
                     # As _take does; a call for each read would be one in sixty of a statement.
-                    size = rows.record_bytes if isinstance(rows, RowBlock) else sum(map(len, map(_record, rows)))
+                    size = rows.record_bytes if type(rows) is RowBlock else sum(map(len, map(_record, rows)))
                     self.rows_read += len(rows)
                     self.bytes_read += size
                     self.budget.take(len(rows), size, request)
@@ -365,7 +413,7 @@ class Transaction:
             elif isinstance(request, Get):
                 assert isinstance(answer, list)
                 self._take([*filter(None, answer)], None)
-                self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
+                self.cache.add_rows(request.table_id, zip(request.keys, answer))  # noqa: B905
             else:
                 assert isinstance(request, Count)
                 assert isinstance(answer, int)
@@ -376,7 +424,7 @@ class Transaction:
             whole = len(scans) - incremental.width
             self.cache.add_rows(incremental.table_id, _by_key(incremental.take(found[whole:])))
             del scans[whole:]
-        for scan, answer in zip(scans, found, strict=False):
+        for scan, answer in zip(scans, found):  # noqa: B905
             rows = answer.rows
             if answer.resume is not None:
                 self.cache.add_rows(scan.table_id, _by_key(rows))
@@ -394,7 +442,7 @@ class Transaction:
             self.budget.take_bytes(table.bytes, scan)
         else:
             table = ReferenceTable(self.snapshot, found.rows)
-            if not self._reference_tables.keep(scan.table_id, table):
+            if not self.reference_tables.keep(scan.table_id, table):
                 return found.rows
         self.references[scan.table_id] = table
         return table.rows
@@ -437,7 +485,8 @@ class Transaction:
 
     def _take(self, rows: Sequence[Row], scan: Scan | None) -> None:
         """Note rows that were read, and take memory for them."""
-        size = rows.record_bytes if isinstance(rows, RowBlock) else sum(map(len, map(_record, rows)))
+        # By its type: RowBlock is an abstract Sequence's, of which Python is slow to say that a list is none.
+        size = rows.record_bytes if type(rows) is RowBlock else sum(map(len, map(_record, rows)))
         self.rows_read += len(rows)
         self.bytes_read += size
         self.budget.take(len(rows), size, scan)
@@ -465,7 +514,7 @@ class Transaction:
         return missing
 
     def _unless_known(self, scan: Scan) -> Scan:
-        known = self._reference_tables.get(self._store.last_snapshot().incarnation, scan.table_id)
+        known = self.reference_tables.get(self._store.last_snapshot().incarnation, scan.table_id)
         if known is None:
             return scan
         self._known[scan.table_id] = known
@@ -475,22 +524,23 @@ class Transaction:
         """Whether everything in the request has been read."""
         return not self._missing([want])
 
-    def rows(self, want: ReadRequest) -> list[Row]:
+    def rows(self, want: ReadRequest) -> Sequence[Row]:
         """The rows of a request that was read. For a range it may return rows outside of the range, too."""
+        cache, table_id = self.cache, want.table_id
         keys: Collection[bytes]
-        if not want.keys and len(want.ranges) == 1:
-            found = self.cache.covered(want.table_id, want.index_id, *want.ranges[0])
+        if len(want.ranges) == 1 and not want.keys:
+            start, stop = want.ranges[0]
+            found = cache.covered(table_id, want.index_id, start, stop)
             if found is None:
                 return []
-            if self.cache.has_blocks:
-                keys = self.cache.covering(want.table_id, want.index_id, *want.ranges[0]) or ()
-            else:
-                keys = found.listed
+            if found.block is None:
+                return found.rows
+            keys = cache.covering(table_id, want.index_id, start, stop) or ()
         else:
             keys = dict.fromkeys(want.keys)
             for start, stop in want.ranges:
-                keys.update(dict.fromkeys(self.cache.covering(want.table_id, want.index_id, start, stop) or ()))
-        return list(filter(None, map(self.cache.rows.get(want.table_id, {}).get, keys))) if keys else []
+                keys.update(dict.fromkeys(cache.covering(table_id, want.index_id, start, stop) or ()))
+        return list(filter(None, map(cache.rows.get(table_id, {}).get, keys))) if keys else []
 
     def block(self, want: ReadRequest) -> RowBlock | None:
         """The rows of a request that was read, if they are the many of one range; else None. See `rows`."""
@@ -501,11 +551,11 @@ class Transaction:
 
     def check_request(self, want: ReadRequest) -> None:
         """Enter a want that was read into the read set, as far as its `check` says."""
-        if want.check is Validation.NOTHING:
+        if want.check is NOTHING:
             return
         table_id = want.table_id
         version = 0 if self.snapshot is None else self.snapshot.version  # unread keys are absent, and need none
-        rows = want.check is Validation.ROWS
+        rows = want.check is ROWS
         for key in want.keys:
             row = self.cache.row(table_id, key)
             if row is None:
@@ -516,7 +566,7 @@ class Transaction:
                 self.read_set.add_ranges(table_id, 0, [(key, key + BEYOND)], version, rows=False)
         if want.ranges:
             self.read_set.add_ranges(table_id, want.index_id, want.ranges, version, rows=rows)
-            if rows and self._names_range_rows and self._lists_range_rows(table_id, want.index_id):
+            if rows and self._store.capabilities.index_trips > 1 and self._lists_range_rows(table_id, want.index_id):
                 for bounds in want.ranges:
                     keys = self.cache.covering(table_id, want.index_id, *bounds)
                     assert keys is not None, "a range that was not read"
@@ -536,17 +586,13 @@ class Transaction:
 
         Where the store wants to know which they are, COMMIT validates all rows of the table.
         """
-        if (
-            want.check is Validation.ROWS
-            and self._names_range_rows
-            and self._lists_range_rows(want.table_id, want.index_id)
-        ):
+        if want.check is Validation.ROWS and self._lists_range_rows(want.table_id, want.index_id):
             self.check_request(ReadRequest(want.table_id, ORDER_INDEX, (), (EVERYTHING,), Validation.ROWS))
         self.check_request(want)
 
     def _lists_range_rows(self, table_id: int, index_id: int) -> bool:
-        """Whether COMMIT must name the rows to which ranges of an index led, at a store that wants such names."""
-        if index_id == ORDER_INDEX:
+        """Whether COMMIT must name the rows to which ranges of an index led."""
+        if self._store.capabilities.index_trips == 1 or index_id == ORDER_INDEX:
             return False
         return EVERYTHING not in self.read_set.ranges.get((table_id, ORDER_INDEX, True), ())
 
@@ -556,7 +602,7 @@ class Transaction:
             version = 0 if self.snapshot is None else self.snapshot.version
             rows = check is Validation.ROWS
             self.read_set.add_ranges(scan.table_id, scan.index_id, scan.covered, version, rows=rows)
-            if rows and scan.rows and self._names_range_rows and self._lists_range_rows(scan.table_id, scan.index_id):
+            if rows and scan.rows and self._lists_range_rows(scan.table_id, scan.index_id):
                 keys = [row.key for row in scan.rows]
                 self.read_set.add_range_rows(scan.table_id, keys, dict(_by_key(scan.rows)))
 
@@ -570,7 +616,7 @@ class Transaction:
         table_id, index_id = scan.table_id, scan.index_id
         version = 0 if self.snapshot is None else self.snapshot.version
         self.read_set.grow_range(table_id, index_id, scan.before, scan.whole, version, rows=check is Validation.ROWS)
-        if check is Validation.ROWS and self._names_range_rows and self._lists_range_rows(table_id, index_id):
+        if check is Validation.ROWS and self._lists_range_rows(table_id, index_id):
             if len(self.read_set.range_rows.get(table_id, ())) + len(rows) > _MAX_RANGE_ROWS:
                 self.read_set.add_ranges(table_id, ORDER_INDEX, (EVERYTHING,), version, rows=True)
             else:

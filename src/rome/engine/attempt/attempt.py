@@ -24,6 +24,7 @@ from rome.engine.writing.execution import Execution
 from rome.engine.writing.harvest import harvest
 from rome.errors import CatalogChangedError, ConflictError, TurnTakenError
 from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX
+from rome.transaction.memory_budget import MemoryBudget
 from rome.transaction.read_set import Validation
 from rome.transaction.snapshot_cache import SnapshotCache
 from rome.transaction.totals import COMMIT_BOUNDS_S
@@ -71,6 +72,10 @@ class Phase(Enum):
     ABANDONED = "it has ended without"
 
 
+_COMMITTED, _ABANDONED = Phase.COMMITTED, Phase.ABANDONED
+"""For code that every transaction runs; see rome.transaction.read_set.ROWS."""
+
+
 class Attempt(Struct):
     """A transaction between its first statement and its end. A replay is another attempt.
 
@@ -114,7 +119,7 @@ class Attempt(Struct):
             workspace.take(newest)
             schema = newest
         working_set = workspace.working_set
-        transaction = Transaction(store, context.options.max_working_set)
+        transaction = Transaction(store, MemoryBudget(context.options.max_working_set))
         counters = ChangeCounters(
             working_set.connection.last_insert_rowid(), working_set.changes, working_set.total_changes
         )
@@ -358,7 +363,7 @@ class Attempt(Struct):
 
     def end(self, *, committed: bool) -> None:
         """Empty the working set, except for temporary tables, and release the snapshot."""
-        self.phase = Phase.COMMITTED if committed else Phase.ABANDONED
+        self.phase = _COMMITTED if committed else _ABANDONED
         context, transaction = self.context, self.transaction
         workspace, stats = context.workspace, context.stats
         stats.rows += transaction.rows_read

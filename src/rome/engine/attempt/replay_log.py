@@ -60,12 +60,11 @@ class Log(Struct):
 
     def add(self, operation: LoggedOperation, outcome: Result | Error) -> None:
         """Add an operation."""
-        if not isinstance(outcome, Error):
+        if type(outcome) is Result:
             self.rows += len(outcome.rows)
-            if outcome.more is not None:  # what comes later is not kept, so no replay could be compared with it
+            # What comes later of a stream is not kept, so no replay could be compared with it.
+            if outcome.more is not None or self.rows > MAX_ROWS:
                 self.replayable = False
-        if self.rows > MAX_ROWS:
-            self.replayable = False
         if self.replayable:
             self.logged.append(Logged(operation, outcome))
         else:

@@ -45,19 +45,21 @@ def show(
     if rows is None:
         return None
     request = ReadRequest(table.id, rows.path.id, rows.keys, rows.ranges, check)
-    reader.read([request])
-    found = reader.transaction.rows(request)
+    key = rows.key
+    found = reader.fetch(request)
+    if found is None:  # some of it was read before, or it is much
+        reader.read([request])
+        found = reader.transaction.rows(request)
+        if direct.order and _has_block(reader, [request]):
+            return None
+        if key is None and found and rows.ranges:
+            # An earlier read may cover a greater range, and bring more rows.
+            (bounds,) = rows.ranges
+            if not reader.transaction.cache.has_range(table.id, rows.path.id, bounds):
+                key = direct.key(parameters)
     is_ordered = direct.by_rowid or direct.order
     if len(found) > 1 and rows.key is None and not is_ordered:
         return None
-    if direct.order and _has_block(reader, [request]):
-        return None
-    key = rows.key
-    if key is None and found and rows.ranges:
-        # An earlier read may cover a greater range, and bring more rows.
-        (bounds,) = rows.ranges
-        if not reader.transaction.cache.has_range(table.id, rows.path.id, bounds):
-            key = direct.key(parameters)
     if key is None and not direct.order and not reader.keeps_decoded(table.id):
         # Nobody else needs these rows' values: the columns that are shown are taken out of the records.
         records = records_of(table, found)

@@ -19,7 +19,7 @@ from rome.store.spi import Count, Reserve, Row, Scan
 from rome.transaction.chunked_scan import ChunkedScan
 from rome.transaction.incremental_scan import IncrementalScan
 from rome.transaction.memory_budget import OverBudget
-from rome.transaction.read_set import Validation
+from rome.transaction.read_set import NOTHING, Validation
 from rome.transaction.transaction import ReadRequest, Transaction
 from rome.workingset.block_loader import stored_rows
 from rome.workingset.contents import Stored
@@ -60,7 +60,6 @@ class Reader:
         self.schema = self._base = schema
         self.base_version = schema.catalog.version
         self.first_new_table = schema.definition.header.next_id
-        self._stored_tables = schema.definition.tables_by_id
         self._decoded: dict[int, dict[bytes, Stored]] = {}
         self.passing: Passing | Prepared | None = None
 
@@ -107,6 +106,8 @@ class Reader:
         Raises:
             WorkingSetFullError: more rows than there is room for.
         """
+        if len(wants) == 1 and scan is None and not (reserves or counts) and self.fetch(wants[0]) is not None:
+            return []
         for want in wants:
             if want.table_id >= self.first_new_table:
                 wants = [want for want in wants if want.table_id < self.first_new_table]
@@ -121,9 +122,33 @@ class Reader:
         if self.transaction.catalog_version != self.base_version:
             self._check_catalog()
         for want in wants:
-            if want.most is None and want.check is not Validation.NOTHING:
+            if want.most is None and want.check is not NOTHING:
                 self.transaction.check_request(want)
         return reserved
+
+    def fetch(self, want: ReadRequest) -> Sequence[Row] | None:
+        """Read one request, as `read` does, and return its rows.
+
+        Returns:
+            None if some of it was read before: `read` it, if so.
+
+        Raises:
+            as `read`.
+        """
+        if want.table_id >= self.first_new_table:
+            return None
+        transaction = self.transaction
+        try:
+            rows = transaction.fetch(want)
+        except OverBudget as error:
+            self._check_catalog()
+            raise self._too_much(error, (want,)) from None
+        if rows is not None:
+            if transaction.catalog_version != self.base_version:
+                self._check_catalog()
+            if want.check is not NOTHING:
+                transaction.check_request(want)
+        return rows
 
     def read_chunk(self, scan: ChunkedScan, check: Validation) -> Sequence[Row]:
         """Read the next rows of a scan, which are neither kept nor hydrated, and enter its part into the read set."""
@@ -202,7 +227,7 @@ class Reader:
 
     def _has_new_index(self, table: Table) -> bool:
         """Whether this transaction has created an index on a table that the store has."""
-        stored = self._stored_tables.get(table.id)
+        stored = self._base.definition.tables_by_id.get(table.id)
         return stored is not None and bool(table.indexes_beyond(stored))
 
     def hydrate(self, wants: Sequence[ReadRequest]) -> int:

@@ -14,7 +14,7 @@ from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.attempt.sequence_table import SequenceTable
 from rome.engine.observing.analysis import MeasuredPlan
 from rome.engine.observing.explain import as_result, as_streamed, plan_lines
-from rome.engine.options import Isolation
+from rome.engine.options import AUTOCOMMIT, SERIALIZABLE, Isolation
 from rome.engine.reading.queries import aggregate, query
 from rome.engine.reading.row_stream import open_stream
 from rome.engine.result import Result
@@ -25,7 +25,7 @@ from rome.engine.statement.prepared import SEQUENCE_TABLE, Prepared
 from rome.errors import NotSupportedError, OperationalError, WorkingSetFullError
 from rome.planner.parse.statement import Statement, StatementKind, classify
 from rome.store.spi import Claim
-from rome.transaction.read_set import Validation
+from rome.transaction.read_set import NOTHING, ROWS, Validation
 from rome.workingset.all_or_nothing import AllOrNothing
 from rome.workingset.workingset import SqlRow, StatementRun
 
@@ -46,16 +46,16 @@ class Statements:
             rome.errors.Error: the statement is wrong, or the store failed.
         """
         statement = operation.statement
-        check = Validation.ROWS if isolation in (Isolation.SERIALIZABLE, Isolation.AUTOCOMMIT) else Validation.NOTHING
+        check = ROWS if isolation is SERIALIZABLE or isolation is AUTOCOMMIT else NOTHING
         if not statement.reads_or_writes_rows and (result := self._run_special(current, operation, check)) is not None:
             return result
         prepared = self._workspace.prepare(current.reader.schema, statement)
-        if prepared.on_sequences:
-            return self._on_sequences(current, operation, prepared, check)
         if prepared.on_mirror:
+            if prepared.on_sequences:
+                return self._on_sequences(current, operation, prepared, check)
             return self._schema_statements.ask_mirror(current, statement, operation.parameters, prepared)
         if statement.for_update:
-            check = Validation.ROWS
+            check = ROWS
             current.duties |= {Duty.VALIDATE}
         if prepared.writes:
             if self._context.options.full_scan != "allow":
@@ -157,7 +157,7 @@ class Statements:
         if not bound:  # executemany with nothing runs nothing, so changes() still tells of the statement before
             return Result(prepared.inspection.columns or None, [], 0, None)
         read_set = current.transaction.read_set
-        before = read_set.mark() if check is Validation.NOTHING else None
+        before = read_set.mark() if check is NOTHING else None
         execution, foreign_keys = current.execution, self._context.foreign_keys
         if prepared.target is not None:
             execution.ids.begin_statement()

@@ -13,7 +13,7 @@ from rome.engine.attempt.attempt import Attempt, Beginning, Phase
 from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.observing.observer import Tracer
-from rome.engine.options import Isolation
+from rome.engine.options import READ_COMMITTED, Isolation
 from rome.engine.reading.reader import CatalogMoved
 from rome.engine.result import Result, UnreadRows
 from rome.engine.session.comparison import ReplayVerdict, run_again
@@ -79,11 +79,13 @@ class Replay:
                 self._replay_or_fail(conflict)
                 continue
             break
-        if type(self.state) is Attempt:
-            self.state.log.add(operation, outcome)  # from here on the result stands, even if we are interrupted
-        if isinstance(outcome, Error):
-            raise outcome
-        return outcome
+        state = self.state
+        if type(state) is Attempt:
+            state.log.add(operation, outcome)  # from here on the result stands, even if we are interrupted
+        if type(outcome) is Result:
+            return outcome
+        assert isinstance(outcome, Error)
+        raise outcome
 
     def run_alone(self, operation: LoggedOperation) -> Result:
         """Run an operation as its own transaction. It may simply run again: the application has seen nothing of it."""
@@ -135,12 +137,11 @@ class Replay:
         isolation, statement = self._context.isolation, operation.statement
         while True:
             try:
-                if statement.reads_or_writes_rows:
-                    if isolation is Isolation.READ_COMMITTED:
-                        current.new_snapshot()
-                        self._claim_rows(current, operation)
-                    elif statement.for_update:
-                        self._claim_rows(current, operation)
+                if isolation is READ_COMMITTED and statement.reads_or_writes_rows:
+                    current.new_snapshot()
+                    self._claim_rows(current, operation)
+                elif statement.for_update and statement.reads_or_writes_rows:
+                    self._claim_rows(current, operation)
                 held = current.transaction.held
                 if held is not None and held.failure is not None:
                     current.transaction.check_held()
@@ -268,6 +269,10 @@ class Replay:
         self._context.defer_foreign_keys = False
         self.turn.leave()
         return _NOTHING
+
+    def is_settled(self) -> bool:
+        """Whether a ROLLBACK, while no transaction is open, would change nothing."""
+        return self.turn.is_left and not self._context.defer_foreign_keys
 
     def end(self, *, committed: bool) -> None:
         """End the open attempt, if there is one."""

@@ -23,7 +23,7 @@ from rome.engine.attempt.context import ConnectionContext
 from rome.engine.attempt.dump import dump
 from rome.engine.attempt.replay_log import LoggedOperation
 from rome.engine.observing.observer import STATEMENTS, TRANSACTIONS, Examined, Observer, Tracer
-from rome.engine.options import Isolation, Options
+from rome.engine.options import AUTOCOMMIT, Isolation, Options
 from rome.engine.result import Result, Stats, UnreadRows
 from rome.engine.session.connection_pragmas import ConnectionPragmas
 from rome.engine.session.dispatch import Statements
@@ -64,6 +64,8 @@ class Session:
         self.settings = SqliteSettings(self._context, self._replay, self._use)
         self._streams: list[ref[UnreadRows]] = []
         self._closed = False
+        # Made once: Python makes an object of each method that is handed on.
+        self._runs, self._rolls_back = self._run, self._replay.roll_back
 
     # ------------------------------------------------------------ state
     @property
@@ -180,7 +182,7 @@ class Session:
             return self._begin_stream(sql, operation)
         if self._observer.tracer is not None or STATEMENTS.isEnabledFor(logging.DEBUG):
             return self._observer.statement(self, sql, operation, self._run_alone)
-        return self._use.run(operation, self._run)
+        return self._use.run(operation, self._runs)
 
     def _begin_stream(self, sql: str, operation: LoggedOperation) -> Result:
         if self._observer.hears_statements():
@@ -290,7 +292,10 @@ class Session:
 
     def rollback(self) -> None:
         """Discard the open transaction. No round trip."""
-        self._use.run(_ROLLBACK, self._replay.roll_back)
+        replay, use = self._replay, self._use
+        if replay.state is IDLE and use.user is None and use.under_way is None and replay.is_settled():
+            return  # as most often when a pool takes its connection back
+        self._use.run(_ROLLBACK, self._rolls_back)
 
     def _run_alone(self, operation: LoggedOperation) -> Result:
         return self._use.run(operation, self._run)
@@ -308,18 +313,28 @@ class Session:
         """Run an operation of any kind."""
         if self._streams:
             self._settle_streams(operation)
-        replay, kind = self._replay, operation.statement.kind
+        replay = self._replay
         if not operation.statement.reads_or_writes_rows:
-            check_syntax(operation.statement.text)
-            if kind is StatementKind.COMMIT or kind is StatementKind.ROLLBACK:
-                return self._end(operation)
-            if type(replay.state) is not Failed and (result := self._outside_of_transactions(operation)) is not None:
-                return result
+            return self._run_other(operation)
+        if type(replay.state) is Failed:
+            raise replay.state.error()
+        if self._context.isolation is AUTOCOMMIT and not self._is_bracketed():
+            return replay.run_alone(operation)
+        return replay.run(operation)
+
+    def _run_other(self, operation: LoggedOperation) -> Result:
+        """Run a statement that is not about rows."""
+        replay, kind = self._replay, operation.statement.kind
+        check_syntax(operation.statement.text)
+        if kind is StatementKind.COMMIT or kind is StatementKind.ROLLBACK:
+            return self._end(operation)
         if type(replay.state) is Failed:
             if kind in (StatementKind.ROLLBACK_TO, StatementKind.RELEASE):
                 return Result()
             raise replay.state.error()
-        if self._context.isolation is Isolation.AUTOCOMMIT and not self._is_bracketed():
+        if (result := self._outside_of_transactions(operation)) is not None:
+            return result
+        if self._is_each_alone():
             if kind is not StatementKind.SAVEPOINT:
                 return replay.run_alone(operation)
             replay.begin().beginning = Beginning.SAVEPOINT  # as in SQLite, until it is released

@@ -45,6 +45,9 @@ class _Taken:
 _taken = _Taken()
 
 
+_SEQUENCES = frozenset({tuple, list})
+
+
 def entered(statement: Statement, parameters: Parameters) -> Parameters:
     """One set of parameters, plain. Of a mapping only what the statement names; what is missing there is left out.
 
@@ -55,8 +58,8 @@ def entered(statement: Statement, parameters: Parameters) -> Parameters:
     """
     if len(_adapters) != _taken.adapters:
         _taken.look_up()
-    if type(parameters) is tuple and _taken.types.issuperset(map(type, parameters)):  # as SQLAlchemy gives them
-        return parameters
+    if type(parameters) in _SEQUENCES and _taken.types.issuperset(map(type, parameters)):  # as SQLAlchemy gives them
+        return tuple(parameters)
     if isinstance(parameters, Mapping):
         named: dict[str, object] = {}
         for name in statement.parameter_names:

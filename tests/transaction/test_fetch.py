@@ -1,0 +1,110 @@
+"""Transaction.fetch leaves what `read` leaves: the same cache, counters and read set; and returns what `rows` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import asdict
+
+from rome.store.location import Location
+from rome.store.memory import MemoryStore
+from rome.store.row_block import MANY
+from rome.store.spi import BEYOND, ORDER_INDEX
+from rome.transaction.memory_budget import MemoryBudget, OverBudget
+from rome.transaction.read_set import Validation
+from rome.transaction.reference_tables import ReferenceTables
+from rome.transaction.transaction import ReadRequest, Transaction
+from rome.transaction.write_set import WriteSet
+
+TABLE, INDEX = 7, 1
+ROWS = 2 * MANY
+
+
+def _key(number: int) -> bytes:
+    return b"k%04d" % number
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[MemoryStore]:
+    location = Location("memory", database="fetch")
+    opened = MemoryStore.open(location)
+    writes = WriteSet()
+    for number in range(ROWS):
+        writes.put(TABLE, _key(number), b"record %d" % number)
+        writes.add_entry(TABLE, INDEX, b"i%04d" % (number // 3), _key(number))
+    Transaction(opened).commit(writes)
+    yield opened
+    MemoryStore.drop_database(location)
+
+
+_numbers = st.integers(0, ROWS + 3)
+_keys = st.lists(_numbers, min_size=1, max_size=2).map(lambda found: (ORDER_INDEX, tuple(map(_key, found)), ()))
+_ranges = st.tuples(_numbers, _numbers).map(
+    lambda pair: (ORDER_INDEX, (), ((_key(min(pair)), _key(max(pair) + 1)),)),
+)
+_entries = _numbers.map(lambda number: (INDEX, (), ((b"i%04d" % number, b"i%04d" % number + BEYOND),)))
+_whole = st.sampled_from([ORDER_INDEX, INDEX]).map(lambda index: (index, (), ((b"", BEYOND),)))
+_wants = st.builds(
+    lambda place, check: ReadRequest(TABLE, place[0], place[1], place[2], check),
+    st.one_of(_keys, _ranges, _entries, _whole),
+    st.sampled_from(Validation),
+)
+
+
+def _read(transaction: Transaction, want: ReadRequest) -> object:
+    transaction.read([want])
+    transaction.check_request(want)
+    return transaction.rows(want)
+
+
+def _fetched(transaction: Transaction, want: ReadRequest) -> object:
+    rows = transaction.fetch(want)
+    if rows is None:
+        return _read(transaction, want)
+    transaction.check_request(want)
+    return [*rows]
+
+
+def _held(transaction: Transaction) -> tuple[object, ...]:
+    cache = asdict(transaction.cache)
+    cache["ranges"] = {
+        place: [(each.start, each.stop, [*each.listed], each.block and [*each.block]) for each in ranges]
+        for place, (_, ranges) in transaction.cache.ranges.items()
+    }
+    cache["whole"] = {*transaction.cache.whole}
+    cache["_blocks"] = {table: [[*block] for block in blocks] for table, blocks in cache["_blocks"].items() if blocks}
+    cache["rows"] = {table: rows for table, rows in transaction.cache.rows.items() if rows}
+    read_set = transaction.read_set
+    counted = transaction.rows_read, transaction.bytes_read, transaction.waves, transaction.budget.used_bytes
+    return cache, read_set.points, read_set.ranges, read_set.range_rows, counted, transaction.catalog_version
+
+
+@given(wants=st.lists(_wants, max_size=6))
+def test_fetch_leaves_what_read_leaves(store: MemoryStore, wants: list[ReadRequest]) -> None:
+    one = Transaction(store, reference_tables=ReferenceTables())
+    other = Transaction(store.another(), reference_tables=ReferenceTables())
+    for want in wants:
+        assert _fetched(one, want) == _read(other, want)
+        assert _held(one) == _held(other)
+    store.release()
+
+
+def test_fetch_brings_one_range_or_one_key(store: MemoryStore) -> None:
+    transaction = Transaction(store)
+    by_key = transaction.fetch(ReadRequest(TABLE, ORDER_INDEX, (_key(5),), (), Validation.ROWS))
+    by_index = transaction.fetch(ReadRequest(TABLE, INDEX, (), ((b"i0002", b"i0002" + BEYOND),), Validation.ROWS))
+    store.release()
+    assert by_key is not None
+    assert by_index is not None
+    assert [row.record for row in by_key] == [b"record 5"]
+    assert [row.record for row in by_index] == [b"record 6", b"record 7", b"record 8"]
+
+
+def test_fetch_takes_memory(store: MemoryStore) -> None:
+    transaction = Transaction(store, MemoryBudget(10))
+    with pytest.raises(OverBudget):
+        transaction.fetch(ReadRequest(TABLE, INDEX, (), ((b"i0002", b"i0002" + BEYOND),), Validation.ROWS))
+    store.release()
