@@ -36,7 +36,7 @@ from rome.store.redis.names import meta_key, slot_of
 from rome.store.redis.settings import RedisSettings
 from rome.store.spi import BEYOND, Claim, Count, Drop, Get, Reserve, Retention, Scan
 from rome.testing.harness import SnapshotClient, enter, leave, put
-from tests.store.redis.kit import Open, Start, StartCluster, admin_of, dump, keys_of, link_of, with_options
+from tests.store.redis.kit import Open, Start, StartCluster, admin_of, content, dump, keys_of, link_of, with_options
 from tests.store.redis.test_tls import AUTHORITY, CERTIFICATES, Front
 from tests.support.cluster_servers import (
     SLOTS,
@@ -48,7 +48,6 @@ from tests.support.cluster_servers import (
     move_slot_at_once,
     send_to,
 )
-from tests.support.redis_command import send
 from tests.support.servers import Flavour, Server
 
 
@@ -311,13 +310,12 @@ def _fill(client: SnapshotClient) -> None:
     client.begin()
 
 
-def _dump_imported(target: Server, location: Location) -> dict[bytes, bytes]:
+def _dump_imported(target: Server, location: Location) -> dict[bytes, object]:
     """What a move has brought to a node so far, as `dump` shows it: the node shows it only to who says ASKING."""
     found = {}
     with redis.Redis(target.host, target.port, single_connection_client=True) as admin:
         for key in keys_of(admin, location):
-            send(admin, "ASKING")
-            found[key] = admin.dump(key) or b""
+            found[key] = content(admin, key, asking=True)
     return found
 
 

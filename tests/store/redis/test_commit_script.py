@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import time
 from hashlib import sha1
 from secrets import token_hex
@@ -10,7 +11,7 @@ from secrets import token_hex
 import pytest
 import redis
 
-from rome.errors import AuthenticationError, CorruptRecordError, InternalError, StoreFullError
+from rome.errors import AuthenticationError, ConflictError, CorruptRecordError, InternalError, StoreFullError
 from rome.store.location import Location
 from rome.store.redis import scripts
 from rome.store.redis.names import meta_key
@@ -51,6 +52,8 @@ def _fill(client: SnapshotClient) -> None:
         change_catalog(b"first"),
     )
     client.write(put(b"a", b"2"))
+    while client.begin().version % 8 != 7:  # one small commit in eight trims
+        client.write(put(b"a", b"2"))
     client.ticket = b"t" * 16
     client.store.join_queue(client.ticket, [Claim(1, b"y")], 600.0)
 
@@ -117,6 +120,71 @@ def test_missing_permission_leaves_nothing_written(
         assert dump(admin, location) == before
     finally:
         send(admin, "ACL", "DELUSER", user)
+
+
+_ENDS = ("r", "h", "u", *(f"{kind}.{index}" for kind in "el" for index in range(3)))
+_KEYS = (*"mqsx", *(f"{end[0]}{table}{end[1:]}" for table in (1, 2) for end in _ENDS))
+"""What the keys of the database that _fill() makes end with."""
+
+
+@pytest.mark.parametrize("suffix", ["x", "q", "s", "m", "r1", "h1", "u1", "e1.0", "l1.0", "e1.1", "l1.1"])
+def test_key_that_may_only_be_read_leaves_nothing_written(
+    connect: Open, admin: redis.Redis, location: Location, suffix: str
+) -> None:
+    client = connect()
+    _fill(client)
+    user, password = f"user-{token_hex(8)}", token_hex(16)
+    prefix = meta_key(location.database)[:-1].decode()
+    others = [f"~{prefix}{key}" for key in _KEYS if key != suffix]
+    send(admin, "ACL", "SETUSER", user, "on", f">{password}", f"%R~{prefix}*", *others, "+@all")
+    try:
+        limited = connect(Location("redis", location.database, location.host, location.port, user, password))
+        before = dump(admin, location)
+        with pytest.raises(AuthenticationError):
+            _everything(limited)
+        assert dump(admin, location) == before
+    finally:
+        send(admin, "ACL", "DELUSER", user)
+
+
+def test_trim_queue_is_as_documented(connect: Open, admin: redis.Redis, location: Location) -> None:
+    """Its bytes are those that cmsgpack makes of docs/commit-protocol.md's lists, in elements of 100 members."""
+    client = connect()
+    _fill(client)
+    table, many = 2**31 + 5, [b"%090d" % number for number in range(130)]
+    client.write(*(put(key, table=table) for key in many), enter(b"k", many[0], table=table, index=300))
+    large = client.store.last_snapshot().version
+    client.write(put(many[0], b"2", table=table), put(b"a" * 250, table=7), Drop(2))
+    elements: list[bytes] = send(admin, "LRANGE", meta_key(location.database)[:-1] + b"q", -3, -1)
+    again = "return cmsgpack.pack(cmsgpack.unpack(ARGV[1]))"
+    assert [send(admin, "EVAL", again, 0, element[28:]) for element in elements] == [each[28:] for each in elements]
+    found = [send(admin, "EVAL", "return cmsgpack.unpack(ARGV[1])", 0, element[28:]) for element in elements]
+    heads = [struct.unpack_from(">QQQI", element) for element in elements]
+    assert [(head[0], head[3]) for head in heads] == [(large, 100), (large, 31), (large + 1, 2)]
+    assert [len(ids) for ids, _, _ in found] == [16, 0, 16]
+    assert [[(*group[:2], len(group[2])) for group in groups] for _, groups, _ in found] == [
+        [(table, 0, 100)],
+        [(table, 0, 30), (table, 300, 1)],
+        [(table, -1, 1), (7, 0, 1)],
+    ]
+    length, stamp = (90).to_bytes(4, "big"), (large + 1).to_bytes(8, "big")
+    assert found[2][1][0][2] == [many[0] + length + stamp + b"u"]
+    assert found[2][1][1][2] == [b"a" * 250 + (250).to_bytes(4, "big") + stamp + b"+"]
+    assert [dropped for _, _, dropped in found] == [[], [], [2]]
+
+
+def test_commit_of_more_tables_and_ranges_than_lua_can_unpack(connect: Open) -> None:
+    client, other = connect(), connect()
+    tables = range(1, 2_001)
+    client.write(*(put(b"a", table=table) for table in tables))
+    version = client.begin().version
+    rows = [put(b"a", b"2", table=table, was=version) for table in tables]
+    ranges = [RangeCheck(table, 0, b"b", BEYOND, version, rows=True) for table in tables]
+    client.commit(*rows, read=ranges)
+    request = client.request(*(put(b"a", b"3", table=table, was=version + 1) for table in tables), read=ranges[-1:])
+    other.write(put(b"c", table=2_000))
+    with pytest.raises(ConflictError, match="2000"):
+        client.store.commit(request)
 
 
 def test_line_takes_no_room_when_nobody_is_in_it(connect: Open, admin: redis.Redis, location: Location) -> None:

@@ -26,6 +26,9 @@ from rome.store.spi import BEYOND, Drop, Retention
 from rome.testing.harness import Point, RangeCheck, StoreWrite, change_catalog, delete, enter, leave, put
 from tests.store.redis.kit import Open, Start, admin_of, keys_of, lose_answers
 
+TRIM_EACH = 8
+"""commit.lua: one small commit in so many discards history."""
+
 
 class TestRetention:
     def test_updates_do_not_grow_the_data_for_longer_than_the_retention(
@@ -65,12 +68,29 @@ class TestRetention:
         client.store.set_retention(Retention(0.0))
         log, queue = (meta_key(location.database)[:-1] + suffix for suffix in (b"l1.0", b"q"))
         lengths = [admin.zcard(log)]
-        for _ in range(40):
+        for _ in range(40 * TRIM_EACH):
             client.write(put(b"0000"))
             lengths.append(admin.zcard(log))
         assert max(before - after for before, after in pairwise(lengths)) <= 300
         assert lengths[-1] == 0
-        assert admin.llen(queue) <= 2
+        assert admin.llen(queue) <= TRIM_EACH
+
+    def test_what_small_commits_leave_is_discarded_as_soon_as_large_ones_add_more(
+        self, connect: Open, admin: redis.Redis, location: Location
+    ) -> None:
+        """However many rows each commit writes, the history does not outgrow its limit by more than a few of them."""
+        client = connect()
+        meta = meta_key(location.database)
+        for rows, record in ((1, b""), (20, b""), (21, b""), (150, b""), (1, b"x" * 70_000)):
+            client.store.set_retention(Retention(3600.0, 30_000))
+            added = []
+            for number in range(12 * TRIM_EACH):
+                before = admin.zcard(meta[:-1] + b"l1.0")
+                client.write(*(put(b"%d.%d.%d" % (len(record), number, row), record) for row in range(rows)))
+                added.append(admin.zcard(meta[:-1] + b"l1.0") - before)
+            assert sum(added) < len(added) * rows, "some of it was discarded"
+            one = rows * 400 + 250 + 3 * len(record)
+            assert int(admin.hget(meta, "history_bytes") or 0) < 30_000 + TRIM_EACH * one
 
     def test_commit_late_by_more_than_the_retention_is_refused(self, connect: Open) -> None:
         """Its id, or that of its abort, is forgotten: it must not be applied for a second time, or after all."""
@@ -100,11 +120,12 @@ class TestRetention:
     ) -> None:
         client = connect()
         client.write(put(b"a"))
-        for number in range(10):
+        for number in range(30):
             client.write(put(b"%d" % number, table=2))
         dropped = client.write(Drop(1))
         client.store.set_retention(Retention(0.0))
-        client.write(put(b"b", table=2))  # trims the first few
+        for _ in range(TRIM_EACH):
+            client.write(put(b"b", table=2))  # one of them trims the first few
         assert admin.llen(meta_key(location.database)[:-1] + b"q") > 1
         assert int(admin.hget(meta_key(location.database), "f1") or 0) == dropped
 

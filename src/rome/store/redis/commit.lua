@@ -2,29 +2,62 @@
   KEYS[1] the meta hash
   ARGV[1] transaction id   ARGV[2] incarnation and ARGV[3] version of the snapshot   ARGV[4] format of the caller
   ARGV[5] ticket of the place in the commit queue, '' for none
-  ARGV[6] msgpack {table ids of the ranges, points, ranges, puts, deletes, entries, drops, sequences, settings}
+  ARGV[6] numbers, after '1' of a byte each, after '4' of 4 bytes, highest first: how many tables of ranges, tables, ranges,
+    indexes, drops, sequences and settings there are; and then what is said below of each of these
   ARGV[7..] what belongs to each of these in turn:
-    points: {{table, count}..}: the row keys, their stamps ('' for absent)
-    ranges: {{table, index, version, rows, count}..}: start, stop, start, stop..
-    puts: {{table, count}..}: the row keys, their records   deletes: {{table, count}..}: the row keys
-    entries: {{table, index, how many removed, how many added}..}: the entries
-    drops: {{table, index or -1}..}: nothing
-    sequences: {name, value, name, value..} in decimal, to be raised: nothing   settings: the same, to be set: nothing
-  Phase 1 reads, validates, builds every argument, asks the type of every key and the permission for every command;
-  phase 2 only writes, and nothing in it can raise. The lines `-- Step` are where a test raises.
+    a table of ranges: 't5', 'f5'
+    a table {how many puts, deletes, other points}: '5', 5 in msgpack; the row keys; their stamps ('' for absent, '*' for
+      unread); the records of the puts
+    a range {which table of ranges, table, index, version less the snapshot's, 1 with rows, how many}: start, stop, start..
+    an index {which table, how many entries are removed, added}: '5.2', 2 in msgpack; the entries
+    a drop {table, 1 + index or 0}: nothing
+    sequences to be raised: their names; their values   settings: name, value, name, value..; all in decimal
+  Phase 1 reads, validates, builds every argument, asks the permission for every command, and the type of every key that it
+  has not read; phase 2 only writes, and nothing in it can raise but its first write, the one to `q`. The lines `-- Step` are
+  where a test raises.
   Returns {'done', version, work}, or, with nothing written, {'dropped'} | {'aborted'} | {'lost'} | {'catalog', version} |
     {'format', stored} | {'old', version, table or -1} | {'conflict', table, index or -1, row key or start, version now} |
     {'turn', table, row key} | {'forbidden', command}
-  Cost O(reads + writes + changes inside what was read), blocks the server ]]
+  Cost O(reads + writes + changes inside what was read), blocks the server. A command costs 3,000 to 12,000 instructions;
+  to make a function, to let a table grow, or to make a number a text costs 1,000 to 3,000. A small commit is the sum of these: so
+  functions are made where they are wanted, tables are made with what they hold, and no number is passed as one
+  (make server-instructions) ]]
 
 -- Step: decode
-local id, snapshot = ARGV[1], number(ARGV[3])
-local ids, points, ranges, puts, deletes, index_writes, drops, sequences, settings = unpack(cmsgpack.unpack(ARGV[6]))
-local take = arguments_from(7)
+local id, snapshot, shape = ARGV[1], ARGV[3] + 0, nil
+if string.byte(ARGV[6]) == 49 then -- '1'
+  shape = { string.byte(ARGV[6], 2, -1) }
+else
+  shape = {}
+  for first = 2, #ARGV[6], 4 * SLICE do
+    local slice = string.sub(ARGV[6], first, first + 4 * SLICE - 1)
+    for n, each in ipairs({ struct.unpack('>' .. string.rep('I4', #slice / 4), slice) }) do
+      shape[(first - 2) / 4 + n] = each -- at the end there is the next position, too
+    end
+  end
+end
+local range_tables, tables, ranges, indexes, drops, sequences, settings = unpack(shape, 1, 7)
+
+-- Asks a command that is given our arguments from one place to another; returns all of its answers.
+local function gather_arguments(command, key, first, last)
+  local found = redis.call(command, key, unpack(ARGV, first, last - first < SLICE and last or first + SLICE - 1))
+  for from = first + SLICE, last, SLICE do
+    for n, each in ipairs(redis.call(command, key, unpack(ARGV, from, math.min(last, from + SLICE - 1)))) do
+      found[from - first + n] = each
+    end
+  end
+  return found
+end
 
 -- Step: is this the database, and the first time?
-local meta = redis.call('HMGET', META, 'incarnation', 'version', 't0', 'floor', 'format', 'retention_ms', 'max_bytes',
-  'history_bytes', 'line', 'pins')
+local last_field = 6 + 2 * range_tables
+local meta = redis.call('HMGET', META, 'incarnation', 'version', 't0', 'floor', 'format', 'history_bytes', 'line',
+  unpack(ARGV, 7, last_field <= SLICE and last_field or SLICE)) -- the field in ARGV[n] is in meta[n + 1]
+for first = SLICE + 1, last_field, SLICE do
+  for n, each in ipairs(redis.call('HMGET', META, unpack(ARGV, first, math.min(last_field, first + SLICE - 1)))) do
+    meta[first + n] = each
+  end
+end
 if not meta[1] then
   return { 'dropped' }
 end
@@ -32,129 +65,123 @@ local outcome = redis.call('HGET', PREFIX .. 'x', id)
 if outcome then
   return outcome == 'aborted' and { 'aborted' } or { 'done', number(outcome), 0 }
 end
-local version = number(meta[2])
+local version = meta[2] + 0
 if meta[1] ~= ARGV[2] or snapshot > version then
   return { 'lost' }
 end
-if number(meta[5]) > number(ARGV[4]) then
+if meta[5] + 0 > ARGV[4] + 0 then
   return { 'format', number(meta[5]) }
 end
-if number(meta[3]) > snapshot then
+if (meta[3] or 0) + 0 > snapshot then
   return { 'catalog', number(meta[3]) }
 end
-if number(meta[4]) > snapshot then
+if (meta[4] or 0) + 0 > snapshot then
   return { 'old', number(meta[4]), -1 }
 end
-local changed, floor = table_states(ids)
 
 -- Step: points
-for _, point in ipairs(points) do
-  local table_id, count = unpack(point)
-  local row_keys, stamps = take(count), take(count)
-  local rows = gather('HMGET', PREFIX .. 'r' .. table_id, row_keys)
-  for n, row_key in ipairs(row_keys) do
-    if (rows[n] and string.sub(rows[n], 1, 8) or '') ~= stamps[n] then
-      return { 'conflict', table_id, -1, row_key, version }
+local word, at = 8, 7 + 2 * range_tables -- where we are in `shape` and in ARGV
+local stored, places = { nil, nil, nil, nil }, { nil, nil, nil, nil } -- what is there of table n, and where it is in ARGV
+local writes = indexes + drops + sequences + settings
+for n = 1, tables do
+  local changed = shape[word] + shape[word + 1]
+  local count = changed + shape[word + 2]
+  local before = at + 1 -- the arguments of each list come after it
+  places[n] = at
+  if count > 0 then
+    local rows = gather_arguments('HMGET', PREFIX .. 'r' .. ARGV[at], before + 1, before + count)
+    for m = 1, count do
+      local read, row = ARGV[before + count + m], rows[m]
+      if read ~= '*' and (row and string.sub(row, 1, 8) or '') ~= read then
+        return { 'conflict', number(ARGV[at]), -1, ARGV[before + m], version }
+      end
     end
+    stored[n], writes = rows, writes + changed
   end
+  at, word = before + 2 * count + shape[word] + 1, word + 3
 end
 
 -- Step: ranges
-local function is_newer_row_behind(name, low, high, since)
-  repeat
-    local entries = redis.call('ZRANGE', PREFIX .. 'e' .. name, low, high, 'BYLEX', 'LIMIT', 0, CHUNK)
-    if #entries > 0 then
-      work = work + #entries
-      local keys = {}
-      for n, entry in ipairs(entries) do
-        keys[n] = row_key_of(entry)
+for _ = 1, ranges do
+  local place, table_id, index, later, rows, count = unpack(shape, word, word + 5)
+  local since = snapshot + later
+  if (meta[6 + 2 * place] or 0) + 0 > since then
+    local floor = number(meta[7 + 2 * place])
+    if floor > since then
+      return { 'old', floor, table_id }
+    end
+    -- Include: changes
+    local function has_changed(start, stop)
+      local name, low, high, moved = table_id .. '.' .. index, '[' .. start, '(' .. stop, false
+      local function mark()
+        moved = true
+        return true
       end
-      for _, row in ipairs(redis.call('HMGET', PREFIX .. 'r' .. string.match(name, '%d+'), unpack(keys))) do
-        if row and version_of(row) > since then
-          return true
+      each_change(PREFIX .. 'l' .. name, low, high, since, mark)
+      if moved or rows == 0 then
+        return moved
+      end
+      if index == 0 then
+        each_change(PREFIX .. 'u' .. table_id, low, high, since, mark)
+        return moved
+      end
+      repeat
+        local entries = redis.call('ZRANGE', PREFIX .. 'e' .. name, low, high, 'BYLEX', 'LIMIT', 0, CHUNK)
+        if #entries > 0 then
+          work = work + #entries
+          local keys = {}
+          for n, entry in ipairs(entries) do
+            keys[n] = row_key_of(entry)
+          end
+          for _, row in ipairs(redis.call('HMGET', PREFIX .. 'r' .. table_id, unpack(keys))) do
+            if row and version_of(row) > since then
+              return true
+            end
+          end
+          low = '(' .. entries[#entries]
         end
-      end
-      low = '(' .. entries[#entries]
+      until #entries < CHUNK
+      return false
     end
-  until #entries < CHUNK
-  return false
-end
-
-local function has_changed(table_id, index, since, rows, start, stop)
-  local name, low, high, moved = table_id .. '.' .. index, '[' .. start, '(' .. stop, false
-  local function mark()
-    moved = true
-    return true
-  end
-  each_change(PREFIX .. 'l' .. name, low, high, since, mark)
-  if rows and not moved then
-    if index == 0 then
-      each_change(PREFIX .. 'u' .. table_id, low, high, since, mark)
-    else
-      moved = is_newer_row_behind(name, low, high, since)
-    end
-  end
-  return moved
-end
-
-for _, range in ipairs(ranges) do
-  local table_id, index, since, rows, count = unpack(range)
-  local bounds = take(2 * count)
-  if changed[table_id] > since then
-    if floor[table_id] > since then
-      return { 'old', floor[table_id], table_id }
-    end
-    for n = 1, 2 * count, 2 do
-      if has_changed(table_id, index, since, rows, bounds[n], bounds[n + 1]) then
-        return { 'conflict', table_id, index, bounds[n], version }
+    for n = at, at + 2 * count - 2, 2 do
+      if has_changed(ARGV[n], ARGV[n + 1]) then
+        return { 'conflict', table_id, index, ARGV[n], version }
       end
     end
   end
+  word, at = word + 6, at + 2 * count
 end
 
-if #puts + #deletes + #index_writes + #drops + #sequences + #settings == 0 then
+if writes == 0 then
   return { 'done', version, work }
 end
 
--- Step: build the arguments. Calls run in the order in which they are first named here. The loops over rows and entries
--- are most of what a large commit costs: they keep what a name or the length of a list would have to be found for.
+-- Step: build the arguments. The calls run in this order; tables have room for those of a small commit.
 version = version + 1
-local stamp = stamp_of(version)
-local calls, named = {}, {}
-local function call_of(command, name)
-  local call = named[command .. name]
-  if not call then
-    call = { command = command, key = PREFIX .. name, arguments = {}, count = 0 }
-    calls[#calls + 1], named[command .. name] = call, call
-  end
-  return call
+local stamp, version_text = struct.pack('>I8', version), string.format('%d', version)
+-- Command, key, arguments and probe of each call. Probe: the command that asks for the type of a key which nothing has read.
+local calls = { 'RPUSH', PREFIX .. 'q', nil, false, -- That the first write is this one spares its key the question.
+  nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
+  nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }
+local calls_size = 4
+local function add_call(command, key, arguments, probe)
+  calls[calls_size + 1], calls[calls_size + 2] = command, key
+  calls[calls_size + 3], calls[calls_size + 4] = arguments, probe or false
+  calls_size = calls_size + 4
 end
-local function arguments(command, name)
-  return call_of(command, name).arguments
-end
--- A pair of arguments, for the calls that have many and are given nothing else.
-local function add_pair(call, one, other)
-  local given, count = call.arguments, call.count
-  given[count + 1], given[count + 2] = one, other
-  call.count = count + 2
-end
-local meta_arguments = { 'version', version }
+local meta_gone, meta_size = nil, 2
+local meta_pairs = { 'version', version_text, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }
 local function set_meta(field, value)
-  meta_arguments[#meta_arguments + 1] = field
-  meta_arguments[#meta_arguments + 1] = value
-end
-local touched = {}
-local function touch(table_id)
-  if not touched[table_id] then
-    touched[table_id] = true
-    set_meta('t' .. table_id, version)
-  end
+  meta_pairs[meta_size + 1], meta_pairs[meta_size + 2] = field, value
+  meta_size = meta_size + 2
 end
 
 -- Step: the commit queue: what those before us claim, and the line without us
-local claimed, line_has_us, line = {}, false, {}
-if meta[9] then
-  for _, place in ipairs(line_of(meta[9], now_ms())) do
+local must_wait
+if meta[7] then
+  -- Include: places
+  local claimed, line_has_us, line = {}, false, {}
+  for _, place in ipairs(line_of(meta[7], now_ms())) do
     if place[1] == ARGV[5] then
       line_has_us = true
     else
@@ -165,237 +192,298 @@ if meta[9] then
     end
   end
   if #line == 0 then
-    table.insert(arguments('HDEL', 'm'), 'line')
+    meta_gone = { 'line' }
   elseif line_has_us then
     set_meta('line', cmsgpack.pack(line))
   end
-end
-local must_wait = next(claimed) and function(table_id, row_key)
-  return claimed[table_id .. ':'] or claimed[table_id .. ':' .. row_key]
+  must_wait = next(claimed) and function(table_id, row_key)
+    return claimed[table_id .. ':'] or claimed[table_id .. ':' .. row_key]
+  end
 end
 
--- Step: what trimming will have to remove
-local groups, group_of = {}, {}
-local function group(table_id, index, name)
-  local found = group_of[name]
-  if not found then
-    found = { table_id = table_id, index = index, members = {}, count = 0, bytes = {} }
-    groups[#groups + 1], group_of[name] = found, found
-  end
-  return found
-end
-local function add_member(logged, member, bytes)
-  local count = logged.count + 1
-  logged.members[count], logged.bytes[count], logged.count = member, MEMBER_BYTES + 2 * #member + bytes, count
-end
-
--- Step: drops
-local dropped = {}
-local fields = #drops > 0 and redis.call('HKEYS', META) or {}
-for _, each in ipairs(drops) do
-  local table_id, index = unpack(each)
-  touch(table_id)
-  set_meta('f' .. table_id, version)
-  if index == -1 then
-    dropped[table_id] = true
-  end
-  for _, field in ipairs(fields) do
-    local of_table, of_index = string.match(field, '^[it](%d+)%.?(%d*)$')
-    if of_table == tostring(table_id) and (index == -1 or of_index == tostring(index)) then
-      for _, key in ipairs(keys_of(field)) do
-        arguments('UNLINK', string.sub(key, #PREFIX + 1))
-      end
-      if field ~= 't' .. table_id then
-        table.insert(arguments('HDEL', 'm'), field)
-      end
-    end
-  end
+-- What trimming will have to remove: of each group its head {table, index, in msgpack, and its log members; of updated rows
+-- what is superseded, too, as pairs of member and row, otherwise false.
+local groups, groups_size, member_count = { nil, nil, nil, nil, nil, nil, nil, nil, nil }, 0, 0
+local function add_log(head, key, log, pairs_of_log, history)
+  groups[groups_size + 1], groups[groups_size + 2], groups[groups_size + 3] = head, log, history or false
+  groups_size, member_count = groups_size + 3, member_count + #log
+  add_call('ZADD', key, pairs_of_log, 'ZCARD')
 end
 
 -- Step: rows and the order index
-local plus, minus = stamp .. '+', stamp .. '-'
-
--- What is done to the entries of one index: a function of an entry, and whether it is added.
-local function changes_of(table_id, index)
-  local name = table_id .. '.' .. index
-  local added, removed, log, logged
-  return function(entry, is_there)
-    local member
-    if is_there then
-      added = added or call_of('ZADD', 'e' .. name)
-      add_pair(added, 0, entry)
-      member = entry .. plus
-    else
-      removed = removed or arguments('ZREM', 'e' .. name)
-      removed[#removed + 1] = entry
-      member = entry .. minus
+local next_word = word
+word = 8
+for n = 1, tables do
+  local puts, deletes = shape[word], shape[word + 1]
+  local before, rows = places[n] + 1, stored[n]
+  local name, head = ARGV[before - 1], '\147' .. ARGV[before]
+  local records = before + 2 * (puts + deletes + shape[word + 2])
+  local set, gone, added, removed, log, log_pairs, superseded, superseded_pairs, history
+  local last_length, length_bytes -- most row keys of a table have one of a few lengths
+  for m = 1, puts + deletes do
+    local row_key, old = ARGV[before + m], rows[m]
+    if must_wait and must_wait(name, row_key) then
+      return { 'turn', number(name), row_key }
     end
-    if not log then
-      log, logged = call_of('ZADD', 'l' .. name), group(table_id, index, 'l' .. name)
+    if #row_key ~= last_length then
+      last_length = #row_key
+      length_bytes = struct.pack('>I4', last_length)
     end
-    add_pair(log, 0, member)
-    add_member(logged, member, 0)
-  end
-end
-
--- What is done to the rows of one table: a function of a row key, what is stored there, and what is to be.
-local function row_changes_of(table_id)
-  local change_entry = changes_of(table_id, 0)
-  local rows, gone, log, history, logged
-  return function(row_key, old, record)
-    if record then
-      rows = rows or call_of('HSET', 'r' .. table_id)
-      add_pair(rows, row_key, stamp .. record)
+    local entry, logged = row_key .. length_bytes, nil
+    if m <= puts then
+      local value = stamp .. ARGV[records + m]
+      if set then
+        set[2 * m - 1], set[2 * m] = row_key, value
+      else
+        set = { row_key, value }
+      end
+      if not old then
+        logged = entry .. stamp .. '+'
+        if added then
+          local size = #added
+          added[size + 1], added[size + 2] = '0', entry
+        else
+          added = { '0', entry }
+        end
+      end
     elseif old then
-      gone = gone or arguments('HDEL', 'r' .. table_id)
-      gone[#gone + 1] = row_key
-    else
-      return
+      logged = entry .. stamp .. '-'
+      if gone then
+        gone[#gone + 1], removed[#removed + 1] = row_key, entry
+      else
+        gone, removed = { row_key }, { entry }
+      end
     end
-    touch(table_id)
-    local entry = entry_of(row_key)
-    if not (old and record) then
-      change_entry(entry, record)
+    if logged then
+      if log then
+        local size = #log
+        log[size + 1], log_pairs[2 * size + 1], log_pairs[2 * size + 2] = logged, '0', logged
+      else
+        log, log_pairs = { logged }, { '0', logged }
+      end
     end
     if old then
-      if not log then
-        log, history = call_of('ZADD', 'u' .. table_id), call_of('HSET', 'h' .. table_id)
-        logged = group(table_id, -1, 'u' .. table_id)
-      end
       local member = entry .. stamp .. 'u'
-      add_pair(log, 0, member)
-      add_pair(history, member, old)
-      add_member(logged, member, #member + #old)
+      if history then
+        local size = #superseded
+        superseded[size + 1], superseded_pairs[2 * size + 1], superseded_pairs[2 * size + 2] = member, '0', member
+        history[2 * size + 1], history[2 * size + 2] = member, old
+      else
+        superseded, superseded_pairs, history = { member }, { '0', member }, { member, old }
+      end
     end
   end
-end
-
-local changers = {}
-local function change_rows(table_id, row_keys, records)
-  local old = gather('HMGET', PREFIX .. 'r' .. table_id, row_keys)
-  changers[table_id] = changers[table_id] or row_changes_of(table_id)
-  local change_row = changers[table_id]
-  for n, row_key in ipairs(row_keys) do
-    if must_wait and must_wait(table_id, row_key) then
-      return { 'turn', table_id, row_key }
-    end
-    change_row(row_key, old[n], records and records[n])
+  if set then
+    add_call('HSET', PREFIX .. 'r' .. name, set)
   end
-end
-
-for _, put in ipairs(puts) do
-  local table_id, count = unpack(put)
-  local waiting = change_rows(table_id, take(count), take(count))
-  if waiting then
-    return waiting
+  if gone then
+    add_call('HDEL', PREFIX .. 'r' .. name, gone)
   end
-end
-for _, delete in ipairs(deletes) do
-  local table_id, count = unpack(delete)
-  local waiting = change_rows(table_id, take(count))
-  if waiting then
-    return waiting
+  if set or gone then
+    stored[n] = true -- the table is said to have changed
+    set_meta('t' .. name, version_text)
   end
+  if added then
+    add_call('ZADD', PREFIX .. 'e' .. name .. '.0', added, 'ZCARD')
+  end
+  if removed then
+    add_call('ZREM', PREFIX .. 'e' .. name .. '.0', removed, 'ZCARD')
+  end
+  if log then
+    add_log(head .. '\000', PREFIX .. 'l' .. name .. '.0', log, log_pairs)
+  end
+  if history then
+    add_log(head .. '\255', PREFIX .. 'u' .. name, superseded, superseded_pairs, history)
+    add_call('HSET', PREFIX .. 'h' .. name, history, 'HLEN')
+  end
+  word = word + 3
 end
 
 -- Step: entries of the other indexes
-for _, write in ipairs(index_writes) do
-  local table_id, index, removed, added = unpack(write)
-  touch(table_id)
-  set_meta('i' .. table_id .. '.' .. index, 1)
-  local change_entry = changes_of(table_id, index)
-  for _, entry in ipairs(take(removed)) do
-    change_entry(entry, false)
+word = next_word
+for _ = 1, indexes do
+  local of, removals, additions = unpack(shape, word, word + 2)
+  local name, before, log, log_pairs, removed, added = ARGV[at], at + 1, nil, nil, nil, nil
+  if stored[of] ~= true then
+    stored[of] = true
+    set_meta('t' .. ARGV[places[of]], version_text)
   end
-  for _, entry in ipairs(take(added)) do
-    change_entry(entry, true)
+  set_meta('i' .. name, '1')
+  for n = 1, removals + additions do
+    local entry, logged = ARGV[before + n], nil
+    if n <= removals then
+      logged = entry .. stamp .. '-'
+      if removed then
+        removed[n] = entry
+      else
+        removed = { entry }
+      end
+    else
+      logged = entry .. stamp .. '+'
+      if added then
+        local size = #added
+        added[size + 1], added[size + 2] = '0', entry
+      else
+        added = { '0', entry }
+      end
+    end
+    if log then
+      log[n], log_pairs[2 * n - 1], log_pairs[2 * n] = logged, '0', logged
+    else
+      log, log_pairs = { logged }, { '0', logged }
+    end
+  end
+  if removed then
+    add_call('ZREM', PREFIX .. 'e' .. name, removed, 'ZCARD')
+  end
+  if added then
+    add_call('ZADD', PREFIX .. 'e' .. name, added, 'ZCARD')
+  end
+  add_log('\147' .. ARGV[places[of] + 1] .. ARGV[before], PREFIX .. 'l' .. name, log, log_pairs)
+  word, at = word + 3, before + removals + additions + 1
+end
+
+-- Step: drops
+local dropped_tables
+if drops > 0 then
+  -- Include: fields
+  local all = redis.call('HKEYS', META)
+  dropped_tables = {}
+  for _ = 1, drops do
+    local table_id, index = shape[word], shape[word + 1] - 1
+    word = word + 2
+    set_meta('t' .. table_id, version_text)
+    set_meta('f' .. table_id, version_text)
+    if index == -1 then
+      dropped_tables[#dropped_tables + 1] = table_id
+    end
+    for _, field in ipairs(all) do
+      local of_table, of_index = string.match(field, '^[it](%d+)%.?(%d*)$')
+      if of_table == tostring(table_id) and (index == -1 or of_index == tostring(index)) then
+        for _, key in ipairs(keys_of(field)) do
+          add_call('UNLINK', key, {}, 'EXISTS')
+        end
+        if field ~= 't' .. table_id then
+          meta_gone = meta_gone or {}
+          meta_gone[#meta_gone + 1] = field
+        end
+      end
+    end
   end
 end
 
 -- Step: sequences
-for n = 1, #sequences, 2 do
-  local sequence, value = sequences[n], sequences[n + 1]
-  if exceeds(value, redis.call('HGET', PREFIX .. 's', sequence) or '0') then
-    local raised = arguments('HSET', 's')
-    raised[#raised + 1] = sequence
-    raised[#raised + 1] = value
+if sequences > 0 then
+  -- Include: decimals
+  local raised = {}
+  for n, last in ipairs(gather_arguments('HMGET', PREFIX .. 's', at, at + sequences - 1)) do
+    local value = ARGV[at + sequences + n - 1]
+    if value ~= last and exceeds(value, last or '0') then
+      raised[#raised + 1], raised[#raised + 2] = ARGV[at + n - 1], value
+    end
+  end
+  at = at + 2 * sequences
+  if #raised > 0 then
+    add_call('HSET', PREFIX .. 's', raised)
   end
 end
 
 -- Step: settings of sequences
-if #settings > 0 then
-  local set = arguments('HSET', 's')
-  for _, each in ipairs(settings) do
-    set[#set + 1] = each
+if settings > 0 then
+  local set = {}
+  for n = 1, 2 * settings do
+    set[n] = ARGV[at + n - 1]
   end
+  at = at + 2 * settings
+  add_call('HSET', PREFIX .. 's', set, 'HLEN')
+end
+if at ~= #ARGV + 1 then
+  error('a malformed request: it announces more or less than it has')
 end
 
--- Step: the transaction id and the trim queue, in elements of a bounded size
+-- Step: the trim queue, in elements of a bounded size. After its head each is what cmsgpack makes of {transaction id,
+-- {{table, index, members}..}, dropped tables}: it is slow with tables, so it gets only texts.
 local ELEMENT_MEMBERS = 100
-local elements, element, members_left = {}, nil, 0
-local function begin_element()
-  element = { id = #elements == 0 and id or '', bytes = COMMIT_BYTES, groups = {} }
-  elements[#elements + 1], members_left = element, ELEMENT_MEMBERS
+local function packed_length(length)
+  return length < 16 and string.char(144 + length) or '\220' .. struct.pack('>I2', length)
 end
-begin_element()
-local member_count = 0
-for _, each in ipairs(groups) do
-  member_count = member_count + each.count
-  local first = 1
-  while first <= each.count do
-    if members_left == 0 then
-      begin_element()
+local now, queued, bytes_in_all = now_ms(), nil, 0
+local packed, packed_groups, members, bytes = '', 0, 0, COMMIT_BYTES
+local function end_element(dropped)
+  local element = struct.pack(QUEUE_HEAD, version, now, bytes, members) .. '\147' .. cmsgpack.pack(queued and '' or id)
+    .. packed_length(packed_groups) .. packed .. dropped
+  queued = queued or {}
+  queued[#queued + 1] = element
+  bytes_in_all = bytes_in_all + bytes
+  packed, packed_groups, members, bytes = '', 0, 0, COMMIT_BYTES
+end
+for n = 1, groups_size, 3 do
+  local head, log, history, first = groups[n], groups[n + 1], groups[n + 2], 1
+  while first <= #log do
+    if members == ELEMENT_MEMBERS then
+      end_element('\144')
     end
-    local last = math.min(each.count, first + members_left - 1)
-    element.groups[#element.groups + 1] = { each.table_id, each.index, { unpack(each.members, first, last) } }
-    for n = first, last do
-      element.bytes = element.bytes + each.bytes[n]
+    local last = #log
+    if members + last - first >= ELEMENT_MEMBERS then
+      last = first + ELEMENT_MEMBERS - members - 1
     end
-    members_left, first = members_left - (last - first + 1), last + 1
+    local texts, size = cmsgpack.pack(unpack(log, first, last)), last - first + 1
+    packed = packed .. head .. (size == 1 and '\145' or packed_length(size)) .. texts
+    bytes = bytes + MEMBER_BYTES * size + 2 * #texts
+    for m = history and first or 1, history and last or 0 do
+      bytes = bytes + #log[m] + #history[2 * m]
+    end
+    packed_groups, members, first = packed_groups + 1, members + size, last + 1
   end
 end
-local bytes = 0
-for _, each in ipairs(elements) do
-  bytes = bytes + each.bytes
+end_element(dropped_tables and cmsgpack.pack(dropped_tables) or '\144')
+calls[3] = queued
+
+-- Step: what has expired. Small commits leave it to one in eight, which may discard more than eight of them have added.
+local TRIM_EACH, TRIM_ROOM = 8, 200
+local history_bytes, trim = (meta[6] or 0) + bytes_in_all, nil
+if version % TRIM_EACH == 0 or member_count > 20 or bytes_in_all > 65536 then
+  -- Include: pinned, expiry
+  local limits = redis.call('HMGET', META, 'retention_ms', 'max_bytes', 'pins')
+  local expired = find_expired(number(limits[1]), number(limits[2]), history_bytes, 2 * TRIM_EACH + #queued,
+    TRIM_ROOM + 2 * member_count, limits[3], now)
+  if #expired > 0 then
+    history_bytes = history_bytes - expired.bytes
+    add_call('LPOP', PREFIX .. 'q', { string.format('%d', #expired) })
+    trim = function()
+      discard(expired)
+    end
+  end
 end
-local history_bytes = number(meta[8]) + bytes
--- More than this commit adds, so that trimming catches up; not much more, so that no commit pays for many.
-local room = 200 + 2 * member_count
-local expired = find_expired(number(meta[6]), number(meta[7]), history_bytes, 4 + #elements, room,
-  meta[10])
-local dropped_ids = {}
-for table_id in pairs(dropped) do
-  dropped_ids[#dropped_ids + 1] = table_id
+set_meta('history_bytes', string.format('%d', history_bytes))
+add_call('HSET', PREFIX .. 'x', { id, version_text })
+if meta_gone then
+  add_call('HDEL', META, meta_gone)
 end
-if #expired > 0 then
-  arguments('LPOP', 'q')[1] = #expired
-end
-for n, each in ipairs(elements) do
-  table.insert(arguments('RPUSH', 'q'),
-    queue_element(version, expired.now_ms, each.bytes, each.id, each.groups, n == #elements and dropped_ids or {}))
-end
-local remembered = arguments('HSET', 'x')
-remembered[1], remembered[2] = id, version
-set_meta('history_bytes', history_bytes - expired.bytes)
-calls[#calls + 1] = { command = 'HSET', key = META, arguments = meta_arguments }
+add_call('HSET', META, meta_pairs)
 
 -- Step: types and permissions
-local TYPE_PROBE = { HSET = 'HLEN', HDEL = 'HLEN', ZADD = 'ZCARD', ZREM = 'ZCARD', RPUSH = 'LLEN', LPOP = 'LLEN',
-  UNLINK = 'EXISTS' }
-for _, call in ipairs(calls) do
-  redis.call(TYPE_PROBE[call.command], call.key)
-  if not redis.acl_check_cmd(call.command, call.key, unpack(call.arguments, 1, math.min(2, #call.arguments))) then
-    return { 'forbidden', call.command }
+for n = 1, calls_size, 4 do
+  if calls[n + 3] then
+    redis.call(calls[n + 3], calls[n + 1])
+  end
+  if not redis.acl_check_cmd(calls[n], calls[n + 1]) then
+    return { 'forbidden', calls[n] }
   end
 end
 -- Last step of phase 1.
 
-for _, call in ipairs(calls) do
-  if call.command == 'UNLINK' then
-    redis.call('UNLINK', call.key)
+for n = 1, calls_size, 4 do
+  local arguments = calls[n + 2]
+  if #arguments <= SLICE then
+    redis.call(calls[n], calls[n + 1], unpack(arguments))
   else
-    in_slices(call.command, call.key, call.arguments)
+    for first = 1, #arguments, SLICE do
+      redis.call(calls[n], calls[n + 1], unpack(arguments, first, math.min(first + SLICE - 1, #arguments)))
+    end
   end
 end
-discard(expired)
+if trim then
+  trim()
+end
 return { 'done', version, work }

@@ -4,6 +4,7 @@
   loses nothing. Its keys follow from the meta hash: no other key of the server is looked at. UNLINK leaves the
   freeing to another thread.
   Returns {'done'}   Cost O(tables + indexes), not rows ]]
+-- Include: fields
 local keys = { META, PREFIX .. 'q', PREFIX .. 's', PREFIX .. 'x' }
 for _, field in ipairs(redis.call('HKEYS', META)) do
   for _, key in ipairs(keys_of(field)) do

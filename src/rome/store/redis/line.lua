@@ -1,8 +1,29 @@
 --[[ line: take a place in the commit queue, keep it, or leave
   KEYS[1] the meta hash
-  ARGV[1] ticket   ARGV[2] for how many ms the place is to be kept; 0: leave   ARGV[3..] claims, as in common.lua
+  ARGV[1] ticket   ARGV[2] for how many ms the place is to be kept; 0: leave   ARGV[3..] claims, as in places.lua
   Nothing is written while a place stays as it is, and has half of its time left.
   Returns {'done', how many before it claim the same} | {'dropped'}   Cost O(places * claims) ]]
+-- Include: places
+local function set_line(line)
+  if #line == 0 then
+    redis.call('HDEL', META, 'line')
+  else
+    redis.call('HSET', META, 'line', cmsgpack.pack(line))
+  end
+end
+
+local function overlap(ones, others)
+  for _, one in ipairs(ones) do
+    local of_table = string.match(one, '^%d+:')
+    for _, other in ipairs(others) do
+      if one == other or other == of_table or (one == of_table and string.match(other, '^%d+:') == of_table) then
+        return true
+      end
+    end
+  end
+  return false
+end
+
 local ticket, lease_ms, claims = ARGV[1], number(ARGV[2]), { unpack(ARGV, 3) }
 local meta = redis.call('HMGET', META, 'incarnation', 'line')
 if not meta[1] then

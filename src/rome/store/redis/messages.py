@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from operator import itemgetter
 from typing import Any
@@ -35,6 +36,8 @@ MAX_SHORT_RANGES, SHORT_ROWS = 8, 127
 _SHORT_SIZE = b"%d" % (SHORT_ROWS + 1)
 
 _LENGTH_BYTES = 4
+_MOST_BYTES = 1000
+"""Lua's stack takes some thousands of numbers at once."""
 _UNCHANGED = -1
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -42,6 +45,8 @@ _pack_length = struct.Struct(">I").pack
 _pack_stamp = struct.Struct(">Q").pack
 """A version as stored: 8 bytes, the highest first, so that they order as versions do."""
 _first = itemgetter(0)
+_decimal: Callable[[int], bytes] = b"%d".__mod__
+_NOTHING: dict[bytes, Any] = {}
 
 
 def decode_row(table_id: int, key: bytes, stored: bytes) -> Row:
@@ -200,77 +205,115 @@ def reserve_arguments(reserves: Iterable[Reserve]) -> list[str]:
 
 
 def commit_arguments(request: CommitRequest) -> tuple[list[bytes], bool]:
-    """What commit.lua takes from ARGV[6] on, in one pass; and whether the commit only deletes.
+    """What commit.lua takes from ARGV[6] on; and whether the commit only deletes.
 
     One that only deletes makes the data smaller, so that it must work when memory is short.
     """
+    shape: list[int] = [0] * 7
     arguments: list[bytes] = [b""]
-    points: list[tuple[int, int]] = []
-    for table_id, read in request.points.items():
-        if read:
-            points.append((table_id, len(read)))
-            arguments += map(escape, read)
-            for version in read.values():
-                arguments.append(_pack_stamp(version) if version else b"")
     ranges: dict[tuple[int, int, Version, bool], list[bytes]] = {}
+    range_tables: dict[int, int] = {}
     for (table_id, index_id, rows), checked in request.ranges.items():
+        if table_id not in range_tables:
+            range_tables[table_id] = len(range_tables) + 1
+            arguments += (b"t%d" % table_id, b"f%d" % table_id)
         for (start, stop), version in checked.items():
             place = (table_id, index_id, version, rows)
             bounds = ranges.get(place)
             if bounds is None:
                 bounds = ranges[place] = []
             bounds += (escape(start), escape(stop))
-    range_shapes: list[tuple[int, int, Version, bool, int]] = []
-    for place, bounds in ranges.items():
-        range_shapes.append((*place, len(bounds) // 2))
+    tables: dict[int, int] = {}
+    only_deletes = not (request.sequences or request.settings)
+    for table_id in (*request.points, *request.rows, *map(_first, request.entries)):
+        if table_id not in tables:
+            tables[table_id] = len(tables) + 1
+            if _add_rows(shape, arguments, table_id, request):
+                only_deletes = False
+    for (table_id, index_id, version, rows), bounds in ranges.items():
+        later = version - request.snapshot.version
+        shape += (range_tables[table_id], table_id, index_id, later, rows, len(bounds) // 2)
         arguments += bounds
-    puts: list[tuple[int, int]] = []
-    deletes: list[tuple[int, int]] = []
-    deleted: list[bytes] = []
-    for table_id, written in request.rows.items():
-        keys: list[bytes] = []
-        records: list[bytes] = []
-        before = len(deleted)
-        for key, record in written.items():
-            if record is None:
-                deleted.append(escape(key))
-            else:
-                keys.append(escape(key))
-                records.append(record)
-        if keys:
-            puts.append((table_id, len(keys)))
-            arguments += keys
-            arguments += records
-        if len(deleted) > before:
-            deletes.append((table_id, len(deleted) - before))
-    arguments += deleted
-    entries: list[tuple[int, int, int, int]] = []
-    only_deletes = not (puts or request.sequences or request.settings)
+    indexes = 0
     for (table_id, index_id), changed in request.entries.items():
-        removed: list[bytes] = []
-        added: list[bytes] = []
-        for (index_key, row_key), present in changed.items():
-            row_key = escape(row_key)
-            entry = escape(index_key) + row_key + _pack_length(len(row_key))
-            (added if present else removed).append(entry)
         if changed:
-            entries.append((table_id, index_id, len(removed), len(added)))
-            arguments += removed
-            arguments += added
-            only_deletes = only_deletes and not added
-    drops: list[tuple[int, int]] = []
+            indexes += 1
+            shape.append(tables[table_id])
+            arguments += _index_head(table_id, index_id)
+            if _add_entries(shape, arguments, changed):
+                only_deletes = False
     for drop in request.drops:
-        drops.append((drop.table_id, -1 if drop.index_id is None else drop.index_id))
-    sequences: list[str] = []
-    for sequence, value in request.sequences.items():
-        if value > 0:
-            sequences += (str(sequence), str(value))
-    settings: list[str] = []
+        shape += (drop.table_id, 0 if drop.index_id is None else 1 + drop.index_id)
+    raised = [sequence for sequence, value in request.sequences.items() if value > 0]
+    if raised:
+        arguments += map(_decimal, raised)
+        arguments += [b"%d" % request.sequences[sequence] for sequence in raised]
     for sequence, value in request.settings.items():
-        settings += (str(sequence), str(value))
-    tables = list(dict.fromkeys(map(_first, ranges)))
-    arguments[0] = _pack((tables, points, range_shapes, puts, deletes, entries, drops, sequences, settings))
+        arguments += (b"%d" % sequence, b"%d" % value)
+    shape[:7] = (
+        len(range_tables), len(tables), len(ranges), indexes, len(request.drops), len(raised), len(request.settings)
+    )  # fmt: skip
+    arguments[0] = _pack_shape(shape)
     return arguments, only_deletes
+
+
+def _pack_shape(shape: list[int]) -> bytes:
+    """Whole numbers for the script, in as few bytes as they need."""
+    if len(shape) <= _MOST_BYTES and max(shape) < 256:
+        return b"1" + bytes(shape)
+    return b"4" + struct.pack(f">{len(shape)}I", *shape)
+
+
+@lru_cache(maxsize=1024)
+def _table_head(table_id: int) -> tuple[bytes, bytes]:
+    """What begins a table in a commit: its id as the names of its keys have it, and as the trim queue has it."""
+    return b"%d" % table_id, _pack(table_id)
+
+
+@lru_cache(maxsize=4096)
+def _index_head(table_id: int, index_id: int) -> tuple[bytes, bytes]:
+    """What begins an index in a commit."""
+    return b"%d.%d" % (table_id, index_id), _pack(index_id)
+
+
+def _add_rows(shape: list[int], arguments: list[bytes], table_id: int, request: CommitRequest) -> bool:
+    """Add what was read and is written by key in a table; says whether anything is put there."""
+    points = request.points.get(table_id, _NOTHING)
+    written = request.rows.get(table_id, _NOTHING)
+    keys: list[bytes] = []
+    records: list[bytes] = []
+    deleted: list[bytes] = []
+    for key, record in written.items():
+        if record is None:
+            deleted.append(key)
+        else:
+            keys.append(key)
+            records.append(record)
+    keys += deleted
+    if not points.keys() <= written.keys():
+        keys += [key for key in points if key not in written]
+    shape += (len(records), len(deleted), len(keys) - len(written))
+    arguments += _table_head(table_id)
+    arguments += map(escape, keys)
+    for key in keys:
+        version = points.get(key)
+        arguments.append(_pack_stamp(version) if version else b"*" if version is None else b"")
+    arguments += records
+    return bool(records)
+
+
+def _add_entries(shape: list[int], arguments: list[bytes], changed: Mapping[tuple[bytes, bytes], bool]) -> bool:
+    """Add what is changed of an index; says whether any entry is added."""
+    removed: list[bytes] = []
+    added: list[bytes] = []
+    for (index_key, row_key), present in changed.items():
+        row_key = escape(row_key)
+        entry = escape(index_key) + row_key + _pack_length(len(row_key))
+        (added if present else removed).append(entry)
+    shape += (len(removed), len(added))
+    arguments += removed
+    arguments += added
+    return bool(added)
 
 
 def claim_argument(claim: Claim) -> bytes:

@@ -4,6 +4,7 @@
   ARGV[5] owner   ARGV[6] how long ago its oldest transaction began, in ms
   A snapshot below the floor is not pinned. An earlier pin with this ticket is replaced.
   Returns {'done', floor, retention in ms, its bytes} | {'dropped'} | {'lost'} | {'catalog', version}   Cost O(pins) ]]
+-- Include: pinned
 local ticket, lease_ms, version = ARGV[1], number(ARGV[2]), number(ARGV[4])
 local meta = redis.call('HMGET', META, 'incarnation', 'version', 't0', 'floor', 'pins', 'retention_ms', 'max_bytes')
 if not meta[1] then

@@ -2,6 +2,7 @@
   KEYS[1] the meta hash
   Returns {'done', {version, owner, ms since its oldest transaction began, ms until its deadline}..} | {'dropped'}
   Cost O(pins) ]]
+-- Include: pinned
 local meta = redis.call('HMGET', META, 'incarnation', 'pins')
 if not meta[1] then
   return { 'dropped' }

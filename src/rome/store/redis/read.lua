@@ -14,6 +14,48 @@
     own, in order and all that it has; -1: they are as they were at the known version; or {1 if there may be more, 1 if
     not in order, the last entry that was looked at, entries, their rows, entries, their rows...}
   Cost O(log n + rows + changes since the version inside what is asked), blocks the server ]]
+-- Include: changes
+-- A reader of ARGV from a place on: take(n) returns the next n as a list. Bytes come this way and not in msgpack, whose
+-- type for bytes cmsgpack does not know.
+local function arguments_from(place)
+  return function(count)
+    if place + count - 1 > #ARGV then
+      error('a malformed request: it announces more than it has')
+    end
+    local taken = {}
+    for n = 1, count do
+      taken[n] = ARGV[place + n - 1]
+    end
+    place = place + count
+    return taken
+  end
+end
+
+local length_bytes = {} -- most row keys of a table have one of a few lengths
+local function entry_of(row_key)
+  local length = #row_key
+  local packed = length_bytes[length]
+  if not packed then
+    packed = struct.pack('>I4', length)
+    length_bytes[length] = packed
+  end
+  return row_key .. packed
+end
+
+-- When each table last changed, and up to where its history is trimmed: two maps by table id.
+local function table_states(ids)
+  local fields, changed, floor = {}, {}, {}
+  for _, id in ipairs(ids) do
+    fields[#fields + 1] = 't' .. id
+    fields[#fields + 1] = 'f' .. id
+  end
+  local found = gather('HMGET', META, fields)
+  for n, id in ipairs(ids) do
+    changed[id], floor[id] = number(found[2 * n - 1]), number(found[2 * n])
+  end
+  return changed, floor
+end
+
 local ids, requests = unpack(cmsgpack.unpack(ARGV[6]))
 local take = arguments_from(7)
 local meta = redis.call('HMGET', META, 'incarnation', 'version', 't0')

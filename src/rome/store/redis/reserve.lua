@@ -3,6 +3,7 @@
   ARGV[1..] sequence, size, above, the last number that is to be taken again or 0, how many are needed beyond it; and
     so on. Decimal texts: they have 64 bits, and Lua's numbers only 53
   Returns {'done', for each block its last number, or 'again'} | {'dropped'} | {'exhausted', sequence}   Cost O(blocks) ]]
+-- Include: decimals
 if redis.call('EXISTS', META) == 0 then
   return { 'dropped' }
 end

@@ -23,7 +23,7 @@ if number(ARGV[2]) < number(meta[2]) then
 end
 redis.call('LLEN', PREFIX .. 'q')
 local version = number(meta[1]) + 1
-local element = queue_element(version, now_ms(), COMMIT_BYTES, ARGV[1], {}, {})
+local element = struct.pack(QUEUE_HEAD, version, now_ms(), COMMIT_BYTES, 0) .. cmsgpack.pack({ ARGV[1], {}, {} })
 redis.call('RPUSH', PREFIX .. 'q', element)
 redis.call('HSET', PREFIX .. 'x', ARGV[1], 'aborted')
 redis.call('HSET', META, 'version', version, 'history_bytes', number(meta[3]) + COMMIT_BYTES)

@@ -6,6 +6,7 @@
     {claims of each place in the commit queue}, {{version, owner, ms since its oldest transaction, ms left} of each pin},
     {{version, ms, table, row key, table, row key ..} of each element}}
   Cost O(sequences + members of the elements) ]]
+-- Include: changes, pinned, places
 local meta = redis.call('HMGET', META, 'version', 'retention_ms', 'max_bytes', 'history_bytes', 'line', 'pins')
 if not meta[1] then
   return { 'dropped' }
