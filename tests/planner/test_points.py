@@ -53,7 +53,7 @@ def reads(sql: str, parameters: tuple[SqlValue, ...], found: list[Values]) -> li
     (first,) = next(waves)
     assert first.table.name == "one"
     try:
-        second = waves.send(iter([found]))
+        second = waves.send([found])
     except StopIteration:
         return []
     return [(fetch.table.name, fetch.path.id, {*fetch.keys}, fetch.ranges) for fetch in second]

@@ -5,11 +5,12 @@ Names compare as in SQLite, case-insensitively: maps are keyed by `name.lower()`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from rome.codec.rows import decoder
 from rome.codec.values import Collation, SqlValue
 from rome.sql.tokens import tokenize
 
@@ -151,6 +152,12 @@ class Table:
         """{number of a layout whose records hold every column except the rowid's alias, in order: how many values}"""
         every = tuple(position for position in range(len(self.columns)) if position != self.rowid_alias)
         return {number: len(every) for number, positions in self.layout_positions.items() if positions == every}
+
+    @cached_property
+    def decode_whole(self) -> Callable[[bytes], tuple[Any, ...]] | None:
+        """Decodes a record of the table's own layout; None if that is not a whole one (see codec.rows.decoder)."""
+        values = self.whole_layouts.get(self.layout)
+        return None if values is None else decoder(self.layout, values)
 
     @cached_property
     def guarding(self) -> frozenset[int]:

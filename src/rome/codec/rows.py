@@ -76,13 +76,17 @@ def decode_alike(records: Iterable[bytes], layout: int, values: int) -> list[tup
     Cost: for a few columns half of what decode_record takes.
     """
     try:
-        return list(map(_decoder(layout, values), records))
-    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return list(map(decoder(layout, values), records))
+    except UNLIKE:
         return None
 
 
+UNLIKE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
+"""What a `decoder` raises for a record that it does not decode."""
+
+
 @lru_cache(maxsize=256)
-def _decoder(layout: int, values: int) -> Callable[[bytes], tuple[Any, ...]]:
+def decoder(layout: int, values: int) -> Callable[[bytes], tuple[Any, ...]]:
     """Decodes a record that has this layout and as many values, none of them a blob; checks all of that."""
     parts = (Annotated[int, msgspec.Meta(ge=layout, le=layout)], _Integer, *[_NoBlob] * values)
     return msgspec.msgpack.Decoder(tuple[parts]).decode  # type: ignore[valid-type]

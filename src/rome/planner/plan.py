@@ -7,8 +7,8 @@ hold more. A predicate that the planner does not understand widens the plan, nev
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Generator, Sequence
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -51,6 +51,7 @@ class Fetch(Struct, frozen=True, gc=False):
         instead: other ranges that hold all rows that matter; the one with the fewest entries may be read.
         may_wait: if all of these hold many rows, their number is a sufficient answer (see Many).
         most: if there are more rows than this, that is a sufficient answer: Many, with this fetch.
+        decides: if it finds no row, the statement has no result where `FetchPlan.may_be_empty` says so.
     """
 
     table: Table
@@ -61,6 +62,7 @@ class Fetch(Struct, frozen=True, gc=False):
     instead: tuple[Fetch, ...] = ()
     may_wait: bool = False
     most: int | None = None
+    decides: bool = False
 
 
 class Many(Struct, frozen=True, gc=False):
@@ -77,12 +79,14 @@ Wave = list[Fetch]
 Values = Sequence[SqlValue]
 """A row's values, in the order of Table.columns; None for a generated column, which is not stored."""
 
-FetchedRows = Iterable[Sequence[Values] | Many]
-"""For each fetch of a wave, its rows, or how many there are.
 
-The rows are decoded when this is iterated, and many of one fetch when they are. A plan never iterates over its last
-wave.
-"""
+class FetchedRows(Protocol):
+    """For each fetch of a wave, its rows, or how many there are.
+
+    Rows are decoded when they are asked for. A plan asks for those that key another wave.
+    """
+
+    def __getitem__(self, number: int, /) -> Sequence[Values] | Many: ...
 
 
 class PlannedRow(Struct, frozen=True, gc=False):
@@ -248,6 +252,8 @@ class FetchPlan(ABC):
     """How the statement shows stored rows as they are; None if SQLite must run it."""
     reads_points: bool = False
     """Whether it reads one wave, of one key or range of each table that its parameters give: that of `points`."""
+    decides: bool = False
+    """Whether `may_be_empty` may say so."""
     asks_aggregates: bool = False
     """Whether `questions` may have some."""
 
@@ -265,6 +271,10 @@ class FetchPlan(ABC):
     @abstractmethod
     def points(self, parameters: Sequence[SqlValue]) -> Wave:
         """The only wave, if it `reads_points`; what it brings need not be shown."""
+
+    @abstractmethod
+    def may_be_empty(self, parameters: Sequence[SqlValue]) -> bool:
+        """Whether the statement has no result if a fetch that `decides` finds no row, and fails in no way."""
 
     @abstractmethod
     def questions(self, parameters: Sequence[SqlValue]) -> list[AggregateRequest] | None:

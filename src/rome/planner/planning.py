@@ -23,8 +23,8 @@ from rome.catalog.schema import ROWID, Catalog, Table
 from rome.codec.values import SqlValue
 from rome.planner.access.bounds import MAX_WAVE_KEYS, Inputs, fetches, whole
 from rome.planner.access.order import Step, order
-from rome.planner.access.points import KeyedRead, PointRead
-from rome.planner.algebra.predicates import FixedValue, Operand, SlotValue, columns_of
+from rome.planner.access.step_read import StepRead
+from rome.planner.algebra.predicates import FixedValue, Leaf, Operand, SlotValue, columns_of
 from rome.planner.algebra.query import QueryReader, ViewText
 from rome.planner.algebra.tree import set_contexts
 from rome.planner.parse.canonical import RUN, Canonical, Constant, NotUnderstood, Slot, canonical, number_parameters
@@ -47,6 +47,7 @@ from rome.planner.report.reasons import why_whole
 from rome.planner.shortcuts.aggregate import AggregateRead, read_summary
 from rome.planner.shortcuts.cut import BoundCutting, read_cutting
 from rome.planner.shortcuts.direct import BoundDirectRead, DirectRead, read_direct
+from rome.planner.shortcuts.emptiness import Emptiness, read_emptiness
 from rome.planner.shortcuts.insertion import Insertion, read_insertion
 from rome.planner.shortcuts.page import Paging, read_paging
 from rome.planner.shortcuts.page_probe import Probe, probe_of
@@ -72,7 +73,8 @@ class Template(Struct, frozen=True):
 
     `steps`: how to read the tables, sorted by wave. `missed`: tables that no step reads. `whole`: tables read whole
     whatever the parameters are. `summary`: the aggregates that answer in their place. `direct`: what it shows, if that
-    is stored rows as they are. `paging`: how LIMIT bounds a step. `doubt`: why `missed` are read.
+    is stored rows as they are. `paging`: how LIMIT bounds a step. `emptiness`: when there is no result. `doubt`: why
+    `missed` are read.
     """
 
     tables: tuple[Table, ...]
@@ -82,6 +84,7 @@ class Template(Struct, frozen=True):
     summary: AggregateRead | None = None
     direct: DirectRead | None = None
     paging: Paging | None = None
+    emptiness: Emptiness | None = None
     doubt: str = "SQLite reads it, and the analysis does not find where"
 
 
@@ -162,50 +165,75 @@ class StatementPlan(FetchPlan):
         self._paging = None if probe is None else template.paging
         self._probe = probe
         self._steps = template.steps
-        self._needs = {step: needs for step in template.steps if step.choice and (needs := step.choice.needs)}
-        self._later_needs = {step: step.later.needs for step in template.steps if step.later}
+        self._emptiness = template.emptiness
+        self.decides = template.emptiness is not None
+        decide = frozenset() if template.emptiness is None else template.emptiness.leaves
+        self._reads = [StepRead(step, slots, decides=step.leaf in decide) for step in template.steps]
+        needed = frozenset().union(*(read.needs | read.later_needs for read in self._reads))
+        for read in self._reads:
+            read.keys_others = read.leaf in needed
+        self._keyed_by_rows = any(read.needs for read in self._reads)
         self._summary = template.summary
         self.asks_aggregates = template.summary is not None
         self._slots = slots
         self._insertion = insertion
         self.inserts_only = insertion is not None and insertion.is_constant and not template.tables
-        self._points = {
-            step: point
-            for step in template.steps
-            if step.choice is not None and (point := PointRead.of(step.choice.accesses, slots)) is not None
-        }
-        self._keyed = {
-            step: keyed
-            for step in template.steps
-            if step.choice is not None and (keyed := KeyedRead.of(step.choice.accesses, slots)) is not None
-        }
+        points = [read.point for read in self._reads if read.point is not None]
+        self._points = points
         simple = not (template.missed or probe or any(step.instead or step.later for step in template.steps))
-        self.reads_points = bool(simple and template.steps and len(self._points) == len(template.steps))
+        self.reads_points = bool(simple and template.steps and len(points) == len(template.steps))
+        self._levels = _levels(self._reads) if simple and not self.reads_points else ()
         direct = template.direct
         if direct is not None and len(template.steps) == 1 and not template.missed:
             if simple and direct.single and (self.reads_points or direct.is_whole):
-                self.direct = BoundDirectRead(direct, self._points.get(template.steps[0]), slots)
+                self.direct = BoundDirectRead(direct, self._reads[0].point, slots)
             elif direct.is_ordered:
                 self.direct = BoundDirectRead(direct, None, slots, reads_plan=True)
 
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
         if self.reads_points:
-            wave = self.points(parameters)
-            if wave:
-                yield wave
+            if points := self.points(parameters):
+                yield points
             return
-        inputs = Inputs(self._slots, parameters)
+        if self._missed and not self._reads:
+            yield [whole(table) for table in self._missed]
+        inputs, waiting = Inputs(self._slots, parameters), self._reads
+        for number, reads in enumerate(self._levels, 1):
+            wave: Wave = []
+            ends = []
+            for read in reads:
+                found = read.few(inputs)  # of no more than MANY_KEYS rows
+                if found is None:
+                    if read.needs and read.supplied(inputs) > MANY_KEYS:
+                        break  # `_unfold` may read all rows
+                    found = read.fetches(inputs)
+                wave += found
+                ends.append(len(wave))
+            else:
+                answers = (yield wave) if wave else []
+                if number == len(self._levels):
+                    return
+                start = 0
+                for read, end in zip(reads, ends, strict=True):
+                    inputs.rows[read.leaf] = [_rows(answers[n]) for n in range(start, end)] if read.keys_others else []
+                    start = end
+                continue
+            waiting = [read for level in self._levels[number - 1 :] for read in level]
+            break
+        if waiting:
+            yield from self._unfold(inputs, waiting)
+
+    def _unfold(self, inputs: Inputs, reads: Sequence[StepRead]) -> Generator[Wave, FetchedRows, None]:
+        """Yield the waves of these steps, where it shows only in the end which are ready when, or share fetches."""
         brought: dict[_FetchKey, Sequence[Values]] = {}
         many: dict[Step, Many] = {}
-        if self._missed and not self._steps:
-            yield [whole(table) for table in self._missed]
-        waiting, first = list(self._steps), True
+        waiting, first = list(reads), len(reads) == len(self._reads)
         larger: set[Step] = set()
         while waiting:
-            ready = self._ready(waiting, inputs, many) if self._needs or many else list(waiting)
+            ready = self._ready(waiting, inputs, many) if self._keyed_by_rows or many else list(waiting)
             wanted = [
-                (step, self._all_of_few(step, inputs, larger) or self._fetches(step, inputs, many.get(step)))
-                for step in ready
+                (read, self._all_of_few(read, inputs, larger) or self._fetches(read, inputs, many.get(read.step)))
+                for read in ready
             ]
             found = [fetch for _, step_fetches in wanted for fetch in step_fetches]
             if first:
@@ -219,76 +247,68 @@ class StatementPlan(FetchPlan):
                 unsure = any(fetch.may_wait or fetch.most is not None for fetch in missing.values())
                 if len(ready) == len(waiting) and not unsure:
                     return
-                for key, answer in zip(missing, answers, strict=True):
+                for number, key in enumerate(missing):
+                    answer = answers[number]
                     if isinstance(answer, Many):
                         counted[key] = answer
                     else:
                         brought[key] = answer
-            for step, step_fetches in wanted:
+            for read, step_fetches in wanted:
                 keys = [_key(fetch) for fetch in step_fetches]
                 if len(keys) == 1 and keys[0] in counted:
                     if step_fetches[0].most is None:
-                        many[step] = counted[keys[0]]
+                        many[read.step] = counted[keys[0]]
                     else:
-                        larger.add(step)
+                        larger.add(read.step)
                 else:
-                    inputs.rows[step.leaf] = [brought[key] for key in keys]
-                    waiting.remove(step)
+                    inputs.rows[read.leaf] = [brought[key] for key in keys]
+                    waiting.remove(read)
 
     def points(self, parameters: Sequence[SqlValue]) -> Wave:
         wave: dict[_FetchKey, Fetch] = {}
-        for point in self._points.values():
+        for point in self._points:
             fetch = point.fetch(parameters)
             if fetch is not None:
                 wave[fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges] = fetch
         return list(wave.values())
 
-    def _ready(self, waiting: Sequence[Step], inputs: Inputs, many: Mapping[Step, Many]) -> list[Step]:
+    def _ready(self, waiting: Sequence[StepRead], inputs: Inputs, many: Mapping[Step, Many]) -> list[StepRead]:
         """Return the steps that can be read next, because the rows that they need are there.
 
         If all steps find many rows and wait for each other, return the one that finds the fewest.
         """
-        ready = []
-        for step in waiting:
-            needs = self._later_needs[step] if step in many else self._needs.get(step)
-            if needs is None or needs <= inputs.rows.keys():
-                ready.append(step)
-        return ready or [min((step for step in waiting if step in many), key=lambda step: many[step].rows)]
+        known = inputs.rows.keys()
+        ready = [read for read in waiting if (read.later_needs if read.step in many else read.needs) <= known]
+        return ready or [min((read for read in waiting if read.step in many), key=lambda read: many[read.step].rows)]
 
-    def _all_of_few(self, step: Step, inputs: Inputs, larger: Container[Step]) -> list[Fetch]:
+    def _all_of_few(self, read: StepRead, inputs: Inputs, larger: Container[Step]) -> list[Fetch]:
         """A fetch of all rows of a step's table if it has few beside those that key it; empty where that is pointless.
 
         It is less work, and nobody decodes the rows that would key it. Beyond MAX_WAVE_KEYS the keys are read as one
         range, which most often holds most of the table: all of it, by its own key, takes a fifth of the time.
         """
-        if step in larger or step.choice is None or step.instead or step.later or step not in self._needs:
+        step = read.step
+        if not read.needs or step in larger or step.instead or step.later:
             return []
-        keyed = [inputs.rows.get(leaf) for leaf in self._needs[step]]
-        rows = sum(len(rows) for supplied in keyed if supplied is not None for rows in supplied)
-        return [replace(whole(step.leaf.table), most=2 * rows)] if rows > MANY_KEYS else []
+        rows = read.supplied(inputs)
+        return [replace(whole(read.table), most=2 * rows)] if rows > MANY_KEYS else []
 
-    def _fetches(self, step: Step, inputs: Inputs, many: Many | None = None) -> list[Fetch]:
+    def _fetches(self, read: StepRead, inputs: Inputs, many: Many | None = None) -> list[Fetch]:
         """Return what a step reads.
 
         Args:
             many: what the step was to read first, and its size. The step then reads by the rows of other leaves
                 instead, if these are there and fewer.
         """
-        table, point = step.leaf.table, self._points.get(step)
+        step, table = read.step, read.table
         if many is not None:
-            keyed = [inputs.rows.get(leaf) for leaf in self._later_needs[step]]
+            keyed = [inputs.rows.get(leaf) for leaf in read.later_needs]
             rows = [len(rows) for supplied in keyed if supplied is not None for rows in supplied]
             if None in keyed or sum(rows) >= min(many.rows, MAX_WAVE_KEYS):
                 return [many.fetch]
             assert step.later is not None
             return fetches(table, step.later.accesses, inputs)
-        join = self._keyed.get(step)
-        found = None if join is None else join.fetches(inputs)
-        if point is not None:
-            only = point.fetch(inputs.parameters)
-            found = [] if only is None else [only]
-        elif found is None:
-            found = [whole(table)] if step.choice is None else fetches(table, step.choice.accesses, inputs)
+        found = read.fetches(inputs)
         if (step.instead or step.later) and len(found) == 1 and not found[0].keys:
             ways = [way for choice in step.instead for way in fetches(table, choice.accesses, inputs)]
             found = [replace(found[0], instead=tuple(ways), may_wait=step.later is not None)]
@@ -297,22 +317,26 @@ class StatementPlan(FetchPlan):
             found = [each if each.keys else replace(each, page=page) for each in found]
         return found
 
+    def may_be_empty(self, parameters: Sequence[SqlValue]) -> bool:
+        found = self._emptiness
+        return found is not None and (not found.limits or found.holds(self._slots, parameters))
+
     def questions(self, parameters: Sequence[SqlValue]) -> list[AggregateRequest] | None:
         return None if self._summary is None else self._summary.questions(Inputs(self._slots, parameters))
 
     def only_fetch(self, parameters: Sequence[SqlValue]) -> Fetch | None:
         if len(self._steps) != 1 or len(self.tables) != 1:
             return None
-        found = self._fetches(self._steps[0], Inputs(self._slots, parameters))
+        found = self._fetches(self._reads[0], Inputs(self._slots, parameters))
         return found[0] if len(found) == 1 and not found[0].keys else None
 
     def independent(self, parameters: Sequence[SqlValue]) -> list[Fetch]:
         inputs = Inputs(self._slots, parameters)
         found: dict[int, list[Fetch]] = {table.id: [whole(table)] for table in self._missed}
-        for step in self._steps:
-            table = step.leaf.table
-            alone = step.choice is not None and not step.choice.needs
-            for fetch in self._fetches(step, inputs) if alone else [whole(table)]:
+        for read in self._reads:
+            table = read.table
+            alone = read.step.choice is not None and not read.needs
+            for fetch in self._fetches(read, inputs) if alone else [whole(table)]:
                 if fetch.keys:  # a key is a range of one row, or of the few that begin with it
                     ranges = [*((key, key + BEYOND) for key in sorted(fetch.keys)), *fetch.ranges]
                     fetch = Fetch(table, table.key, (), tuple(ranges))
@@ -340,6 +364,28 @@ class StatementPlan(FetchPlan):
             return explain_questions(asked, self._slots, parameters)
         whole = [(table, why_whole(table, self._steps) or self._doubt) for table in self.full_scans]
         return explain(self._steps, whole, self._slots, parameters, self._paging)
+
+
+def _rows(answer: Sequence[Values] | Many) -> Sequence[Values]:
+    assert not isinstance(answer, Many), "all that was asked for is read"
+    return answer
+
+
+def _levels(reads: Sequence[StepRead]) -> tuple[tuple[StepRead, ...], ...]:
+    """The steps wave by wave; none if tables are mentioned several times, so that two steps may need the same fetch."""
+    if len({read.table.id for read in reads}) < len(reads):
+        return ()
+    levels: list[tuple[StepRead, ...]] = []
+    known: set[Leaf] = set()
+    waiting = list(reads)
+    while waiting:
+        level = tuple(read for read in waiting if read.needs <= known)
+        if not level:
+            return ()
+        levels.append(level)
+        known |= {read.leaf for read in level}
+        waiting = [read for read in waiting if read.leaf not in known]
+    return tuple(levels)
 
 
 _MANY_RANGES = 100
@@ -427,7 +473,12 @@ def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> 
     template = _template_of(order(reader.leaves, _tables(missed, catalog), first), missed, catalog)
     if missed:
         return template
-    template = replace(template, summary=read_summary(tree, reader), direct=read_direct(tree, reader))
+    template = replace(
+        template,
+        summary=read_summary(tree, reader),
+        direct=read_direct(tree, reader),
+        emptiness=read_emptiness(tree, reader),
+    )
     return template if paging is None else _with_paging(template, paging)
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from rome.catalog.mirror import Master, temporary_objects
 from rome.catalog.reflected_table import quote
+from rome.catalog.rows import row_key
 from rome.catalog.schema import Index, Table
 from rome.codec.keys import encode_key
 from rome.codec.values import SqlValue
@@ -23,7 +24,7 @@ from rome.workingset.all_or_nothing import AllOrNothing
 from rome.workingset.blank import left_blank
 from rome.workingset.block_loader import CORRUPT, BlockLoader, function_name, stored_rows
 from rome.workingset.computed import ComputedKeys
-from rome.workingset.contents import LARGE_ROWS, BlockContents, Contents, Identity, Stored
+from rome.workingset.contents import LARGE_ROWS, BlockContents, Contents, Identity, Stored, TableContents
 from rome.workingset.functions import add_regexp, count_for_application
 from rome.workingset.interruption import Interruption
 from rome.workingset.lookups import Lookup
@@ -31,8 +32,7 @@ from rome.workingset.overflow import SqlRow, walk
 from rome.workingset.sqlite_errors import not_unicode, translate
 from rome.workingset.tables import TableStatements, statements_of
 
-_key, _rowid, _values = attrgetter("key"), attrgetter("rowid"), attrgetter("values")
-_pair = attrgetter("rowid", "values")
+_values, _pair = attrgetter("values"), attrgetter("rowid", "values")
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -282,18 +282,48 @@ class WorkingSet:
 
         Cost: about 10 µs for a row of 50 columns.
         """
-        contents = self.contents.tables.get(table.id) or self.contents.of(table.id)
-        keys = contents.keys
-        new = [row for row in rows if row.key not in keys] if keys else rows
-        if not new:
-            return 0
-        if not self.begun:
-            self.begin()
-        if table.foreign_keys:  # immediate keys do not care about a parent that comes in
-            self.enforce_foreign_keys(False)
-        statements = self.statements_of(table)
-        last_rowid, before = self.connection.last_insert_rowid(), self.connection.total_changes()
-        bindings = [*map(_values, new)] if statements.binds_values else statements.bindings(map(_pair, new))
+        return self.hydrate_all(((table, rows),))
+
+    def hydrate_all(self, found: Iterable[tuple[Table, Sequence[Stored]]]) -> int:
+        """Do as `hydrate` for rows of several tables, one after the other."""
+        connection, tables = self.connection, self.contents.tables
+        came, last_rowid = 0, None
+        try:
+            for table, rows in found:
+                contents = tables.get(table.id)
+                if contents is None:
+                    contents = tables[table.id] = TableContents()
+                keys = contents.keys
+                new = [row for row in rows if row.key not in keys] if keys else rows
+                if not new:
+                    continue
+                if last_rowid is None:
+                    if not self.begun:
+                        self.begin()
+                    last_rowid = connection.last_insert_rowid()
+                if table.foreign_keys and self._enforcing:  # immediate keys do not care about a parent that comes in
+                    self.enforce_foreign_keys(False)
+                self._insert(table, new)
+                hydrated, without_rowid = contents.hydrated, table.without_rowid
+                for row in new:
+                    keys.add(row.key)
+                    hydrated[row_key(table, 0, row.values) if without_rowid else row.rowid] = row
+                came += len(new)
+                if len(keys) > LARGE_ROWS:
+                    self.contents.large = True
+        finally:
+            if last_rowid is not None:
+                connection.set_last_insert_rowid(last_rowid)
+        return came
+
+    def _insert(self, table: Table, rows: Sequence[Stored]) -> None:
+        """Insert rows that are not there.
+
+        Raises:
+            InternalError: see `hydrate`.
+        """
+        statements, before = self.statements_of(table), self.connection.total_changes()
+        bindings = [*map(_values, rows)] if statements.binds_values else statements.bindings(map(_pair, rows))
         try:
             if statements.idle_columns:
                 self._insert_computing(table, statements, bindings)
@@ -302,17 +332,9 @@ class WorkingSet:
         except apsw.Error as error:
             if not statements.idle_columns:  # a block for each hydration would cost as much as a row
                 self.enforce_foreign_keys(False)
-                for row in new[: self.connection.total_changes() - before]:
+                for row in rows[: self.connection.total_changes() - before]:
                     self.connection.execute(statements.delete_one, statements.where(row.rowid, row.values))
-            self.connection.set_last_insert_rowid(last_rowid)
             raise InternalError(f"a stored row of table {table.name} does not fit its own schema: {error}") from error
-        self.connection.set_last_insert_rowid(last_rowid)
-        keys.update(map(_key, new))
-        identities = statements.identities(map(_pair, new)) if table.without_rowid else map(_rowid, new)
-        contents.hydrated.update(zip(identities, new, strict=True))
-        if len(keys) > LARGE_ROWS:
-            self.contents.large = True
-        return len(new)
 
     def hydrate_block(self, table: Table, block: RowBlock) -> int | None:
         """Do as `hydrate` for a block of rows, by the compiled part.

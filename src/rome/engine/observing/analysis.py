@@ -78,6 +78,9 @@ class MeasuredPlan(FetchPlan):
         return Cost(transaction.round_trips, transaction.rows_read, transaction.bytes_read, time.perf_counter())
 
     # ------------------------------------------------------------ as the plan says
+    def may_be_empty(self, parameters: Sequence[SqlValue]) -> bool:
+        return self._plan.may_be_empty(parameters)
+
     def points(self, parameters: Sequence[SqlValue]) -> Wave:
         return self._plan.points(parameters)
 

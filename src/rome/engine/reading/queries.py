@@ -15,7 +15,7 @@ from rome.engine.reading.overflowing import fill, overflow
 from rome.engine.reading.passing import Passing
 from rome.engine.reading.reader import Reader
 from rome.engine.reading.streaming import stream
-from rome.engine.reading.waves import gather
+from rome.engine.reading.waves import gather, gather_unless_empty
 from rome.engine.result import UnreadRows
 from rome.engine.statement.prepared import Prepared
 from rome.errors import WorkingSetFullError
@@ -90,13 +90,15 @@ def _steps(
 def _run(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation) -> list[SqlRow]:
     """Read and hydrate all that the plan says, and let SQLite run the statement."""
     plan, working_set = prepared.plan, reader.working_set
-    working_set.begin()
     reader.passing = prepared
     try:
-        gather(reader, plan, parameters, check)
+        stops = plan.decides and plan.may_be_empty(parameters)
+        if gather_unless_empty(reader, plan, parameters, check, stops=stops) is None:
+            return []
         passing = reader.passing
     finally:
         reader.passing = None
+    working_set.begin()
     if isinstance(passing, Passing) and passing.table is not None:
         with working_set.counting(passing.table, passing.rows):
             provide_lookups(reader, prepared)

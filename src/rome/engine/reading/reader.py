@@ -230,30 +230,54 @@ class Reader:
         stored = self._base.definition.tables_by_id.get(table.id)
         return stored is not None and bool(table.indexes_beyond(stored))
 
-    def hydrate(self, wants: Sequence[ReadRequest]) -> int:
-        """Put the rows of requests that were read into the working set; return how many were not there yet.
+    def hydrate(self, wants: Sequence[ReadRequest], deciding: Sequence[Fetch] = ()) -> int | None:
+        """Put the rows of requests that were read into the working set.
+
+        Args:
+            deciding: the fetches that the first requests were made of. If there is no row of one that decides, nothing
+                is put there (see FetchPlan.may_be_empty).
+
+        Returns:
+            how many were not there yet; None if one that decides has none.
 
         Raises:
             ConflictError: at READ COMMITTED, a row added since has a key of one that this transaction has written.
         """
-        tables = self.schema.definition.tables_by_id
-        if wants and self.schema.has_deferred_keys:  # of those SQLite looks at a parent that comes in, too
+        if not wants:
+            return 0
+        if self.schema.has_deferred_keys:  # of those SQLite looks at a parent that comes in, too
             self.working_set.enforce_foreign_keys(False)
-        came = 0
         try:
-            for want in wants:
-                if want.table_id < self.first_new_table and (table := tables.get(want.table_id)) is not None:
-                    block = self.transaction.block(want) if self.transaction.cache.has_blocks else None
-                    passing = self.passing
-                    asks = passing is not None and (block is not None or type(passing) is Passing)
-                    if asks and self._passes_over(passing, table, want, block):
-                        continue
-                    new = None if block is None else self.working_set.hydrate_block(table, block)
-                    came += self.working_set.hydrate(table, self.stored(table, want)) if new is None else new
+            if self.transaction.cache.has_blocks or type(self.passing) is Passing:
+                return self._hydrate_with_blocks(wants)
+            tables, first_new_table = self.schema.definition.tables_by_id, self.first_new_table
+            rows_of = self.transaction.rows
+            found = []
+            for number, want in enumerate(wants):
+                if want.table_id < first_new_table and (table := tables.get(want.table_id)) is not None:
+                    rows = rows_of(want)
+                    if rows:
+                        found.append((table, self._decode(table, rows)))
+                    elif number < len(deciding) and deciding[number].decides and self.is_unchanged(table):
+                        return None
+            return self.working_set.hydrate_all(found) if found else 0
         except InternalError as error:
             if not self.transaction.renewed:
                 raise
             raise ConflictError.of_taken_key() from error
+
+    def _hydrate_with_blocks(self, wants: Sequence[ReadRequest]) -> int:
+        """Do as `hydrate` where large ranges may have come, which the compiled part inserts, or SQLite passes over."""
+        tables, came = self.schema.definition.tables_by_id, 0
+        for want in wants:
+            if want.table_id < self.first_new_table and (table := tables.get(want.table_id)) is not None:
+                block = self.transaction.block(want) if self.transaction.cache.has_blocks else None
+                passing = self.passing
+                asks = passing is not None and (block is not None or type(passing) is Passing)
+                if asks and self._passes_over(passing, table, want, block):
+                    continue
+                new = None if block is None else self.working_set.hydrate_block(table, block)
+                came += self.working_set.hydrate(table, self.stored(table, want)) if new is None else new
         return came
 
     def _passes_over(
@@ -295,11 +319,14 @@ class Reader:
 
     def stored(self, table: Table, want: ReadRequest) -> list[Stored]:
         """The stored rows of a request that was read, decoded."""
+        return self._decode(table, self.transaction.rows(want))
+
+    def _decode(self, table: Table, rows: Sequence[Row]) -> list[Stored]:
+        """Rows that were read, decoded."""
         decoded = self._decoded.get(table.id)
         if decoded is None:
             reference = self.transaction.references.get(table.id)
             decoded = self._decoded[table.id] = {} if reference is None else reference.decoded_by(table)
-        rows = self.transaction.rows(want)
         if len(rows) > _FEW and not decoded and (all_of_them := decode_rows(table, [row.record for row in rows])):
             found = [
                 Stored(row.key, row.version, rowid, values)
@@ -309,10 +336,11 @@ class Reader:
             return found
         found = []
         for row in rows:
-            stored = decoded.get(row.key)
+            key = row.key
+            stored = decoded.get(key)
             if stored is None:
-                rowid, values = decode_row(table, row.key, row.record)
-                stored = decoded[row.key] = Stored(row.key, row.version, rowid, values)
+                rowid, values = decode_row(table, key, row.record)
+                stored = decoded[key] = Stored(key, row.version, rowid, values)
             found.append(stored)
         return found
 

@@ -54,18 +54,20 @@ def read_few(
 
     Cost: one round trip; another one if some way that was tried finds many rows, and its fetch may not wait.
     """
-    requests: list[ReadRequest] = []
+    requests = [to_request(fetch, check) for fetch in fetches]
     trials: dict[int, Trial] = {}
+    limited: dict[int, Fetch] = {}
     for number, fetch in enumerate(fetches):
-        trial = _trial(reader, fetch, check) if fetch.instead or fetch.may_wait else None
-        if trial is not None:
-            trials[number] = trial
-        requests.append(to_request(fetch, check) if trial is None else trial.request)
-    limited = {number: fetch for number, fetch in enumerate(fetches) if fetch.most is not None}
-    for number, fetch in limited.items():
-        requests[number] = replace(requests[number], most=fetch.most)
-    counts = [count for trial in trials.values() for way in trial.ways for count in _counts(way)]
-    reserved = reader.read([*requests, *extra], reserves, scan, counts)
+        if fetch.instead or fetch.may_wait:
+            trial = _trial(reader, fetch, check)
+            if trial is not None:
+                trials[number] = trial
+                requests[number] = trial.request
+        if fetch.most is not None:
+            limited[number] = fetch
+            requests[number] = replace(requests[number], most=fetch.most)
+    counts = [count for trial in trials.values() for way in trial.ways for count in _counts(way)] if trials else ()
+    reserved = reader.read([*requests, *extra] if extra else requests, reserves, scan, counts)
     if not (trials or limited):
         if hydrates:
             reader.hydrate([*requests, *extra])

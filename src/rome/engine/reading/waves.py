@@ -33,43 +33,60 @@ def gather(
     Returns:
         The reserved.
     """
-    if plan.reads_points:
-        requests = []
-        for fetch in plan.points(parameters):
-            requests.append(ReadRequest(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check))
-        requests += extra
-        reserved = reader.read(requests, reserves)
-        reader.hydrate(requests)
-        return reserved
-    return _gather(reader, plan.waves(parameters), check, extra, reserves)
+    reserved = gather_unless_empty(reader, plan, parameters, check, extra, reserves, stops=False)
+    assert reserved is not None
+    return reserved
 
 
-def _gather(
+def gather_unless_empty(
     reader: Reader,
-    waves: Generator[Wave, FetchedRows, None],
+    plan: FetchPlan,
+    parameters: Sequence[SqlValue],
     check: Validation,
-    extra: Sequence[ReadRequest],
-    reserves: Sequence[Reserve],
-) -> list[int]:
-    reserved: list[int] = []
-    wave = next(waves, None)
-    if wave is None:
+    extra: Sequence[ReadRequest] = (),
+    reserves: Sequence[Reserve] = (),
+    *,
+    stops: bool,
+) -> list[int] | None:
+    """Do as `gather`; None if it `stops` because the statement has no result, as FetchPlan.may_be_empty says."""
+    if plan.reads_points:
+        wave = plan.points(parameters)
+        requests = []
+        for each in wave:
+            requests.append(ReadRequest(each.table.id, each.path.id, each.keys, each.ranges, check))
+        wanted = [*requests, *extra] if extra else requests
+        reserved = reader.read(wanted, reserves)
+        return None if reader.hydrate(wanted, wave if stops else ()) is None else reserved
+    waves = plan.waves(parameters)
+    next_wave = next(waves, None)
+    if next_wave is None:
         reserved = reader.read(extra, reserves)
         reader.hydrate(extra)
         return reserved
-    while wave is not None:
-        page = next((fetch for fetch in wave if fetch.page and pages(reader, fetch)), None)
+    all_reserved: list[int] = []
+    while next_wave is not None:
+        wave = next_wave
+        page = None
+        for fetch in wave:
+            if fetch.page is not None and pages(reader, fetch):
+                page = fetch
+                break
         if page is None:
-            found, ids = read_few(reader, wave, check, extra, reserves)
+            found, reserved = read_few(reader, wave, check, extra, reserves, hydrates=False)
+            requests = [each for each in found if isinstance(each, ReadRequest)]
+            deciding = wave if stops and len(requests) == len(found) else ()
+            if reader.hydrate([*requests, *extra] if extra else requests, deciding) is None:
+                waves.close()
+                return None
         else:
-            found, ids = read_page(reader, page, wave, check, extra, reserves)
-        reserved += ids
+            found, reserved = read_page(reader, page, wave, check, extra, reserves)
+        all_reserved += reserved
         extra, reserves = (), ()
         try:
-            wave = waves.send(_answers(reader, wave, found))
+            next_wave = waves.send(_Seen(reader, wave, found))
         except StopIteration:
-            wave = None
-    return reserved
+            next_wave = None
+    return all_reserved
 
 
 def read_wave(
@@ -105,27 +122,31 @@ def gather_beside(
     wave = next(waves, None)
     while wave is not None:
         others = [fetch for fetch in wave if fetch.table.id != table.id]
-        found, _ = read_few(reader, others, check)
+        found = iter(read_few(reader, others, check)[0])
+        answers: list[Sequence[Values] | Many] = []
+        for fetch in wave:
+            if fetch.table.id == table.id:
+                answers.append(rows)
+            else:
+                each = next(found)
+                answers.append(each if isinstance(each, Many) else _seen(reader, fetch.table, each))
         try:
-            wave = waves.send(_answers_beside(reader, wave, iter(found), table, rows))
+            wave = waves.send(answers)
         except StopIteration:
             wave = None
 
 
-def _answers_beside(
-    reader: Reader, wave: Wave, found: Iterator[ReadRequest | Many], table: Table, rows: Sequence[Values]
-) -> Iterator[Sequence[Values] | Many]:
-    for fetch in wave:
-        if fetch.table.id == table.id:
-            yield rows
-        else:
-            each = next(found)
-            yield each if isinstance(each, Many) else _seen(reader, fetch.table, each)
+class _Seen:
+    """What keys the next wave of a plan: the rows of each fetch, made when they are asked for."""
 
+    __slots__ = ("_found", "_reader", "_wave")
 
-def _answers(reader: Reader, wave: Wave, found: Iterable[ReadRequest | Many]) -> Iterator[Sequence[Values] | Many]:
-    for fetch, each in zip(wave, found, strict=True):
-        yield each if isinstance(each, Many) else _seen(reader, fetch.table, each)
+    def __init__(self, reader: Reader, wave: Wave, found: Sequence[ReadRequest | Many]) -> None:
+        self._reader, self._wave, self._found = reader, wave, found
+
+    def __getitem__(self, number: int) -> Sequence[Values] | Many:
+        each = self._found[number]
+        return each if isinstance(each, Many) else _seen(self._reader, self._wave[number].table, each)
 
 
 def gather_first(
@@ -151,7 +172,7 @@ def gather_first(
 
 def _is_finished(reader: Reader, plan: Generator[Wave, FetchedRows, None], wave: Wave, check: Validation) -> bool:
     try:
-        plan.send(_seen(reader, fetch.table, to_request(fetch, check)) for fetch in wave)
+        plan.send(_Seen(reader, wave, [to_request(fetch, check) for fetch in wave]))
     except StopIteration:
         return True
     return False

@@ -29,21 +29,25 @@ class PointRead:
     Cost: 2 µs and the encoding of the key, a tenth of the general way.
     """
 
-    __slots__ = ("_parts", "_table", "finds_one", "path")
+    __slots__ = ("_decides", "_parts", "_table", "finds_one", "path")
 
-    def __init__(self, access: Access, slots: Sequence[Slot]) -> None:
-        self._table, self.path = access.table, access.path
+    def __init__(self, access: Access, slots: Sequence[Slot], *, decides: bool = False) -> None:
+        self._table, self.path, self._decides = access.table, access.path, decides
         whole_key = len(access.terms) == len(access.path.columns) and access.path.id == access.table.key.id
         self.finds_one = whole_key and not any(term.null_safe for term in access.terms)  # NULL is not unique
         self._parts = [_single(term, slots) for term in access.terms]
 
     @classmethod
-    def of(cls, accesses: Sequence[Access], slots: Sequence[Slot]) -> PointRead | None:
-        """The fast path for these accesses; None if they are not that simple."""
+    def of(cls, accesses: Sequence[Access], slots: Sequence[Slot], *, decides: bool = False) -> PointRead | None:
+        """The fast path for these accesses; None if they are not that simple.
+
+        Args:
+            decides: see Fetch.
+        """
         if len(accesses) != 1 or accesses[0].limits:
             return None
         single = all(isinstance(term.supplier, InList) and term.supplier.is_single for term in accesses[0].terms)
-        return cls(accesses[0], slots) if single else None
+        return cls(accesses[0], slots, decides=decides) if single else None
 
     def finds(self, compared: Index) -> bool:
         """Whether the rows that it finds are those that have one key in an index of these columns."""
@@ -60,8 +64,8 @@ class PointRead:
         if key is None:
             return None
         if self.finds_one:
-            return Fetch(self._table, self.path, (key,), ())
-        return Fetch(self._table, self.path, (), ((key, key + BEYOND),))
+            return Fetch(self._table, self.path, (key,), (), decides=self._decides)
+        return Fetch(self._table, self.path, (), ((key, key + BEYOND),), decides=self._decides)
 
     def key(self, parameters: Sequence[SqlValue]) -> bytes | None:
         """The key of the constants; None if one is NULL that must not be.
@@ -120,10 +124,10 @@ class KeyedRead:
     Cost: 2 µs, and for each row 0.5 µs and the encoding of a key: a fifth of the general way for one row.
     """
 
-    __slots__ = ("_columns", "_constants", "_finds_one", "_leaf", "_path", "_table")
+    __slots__ = ("_columns", "_constants", "_decides", "_finds_one", "_leaf", "_path", "_table")
 
-    def __init__(self, access: Access, slots: Sequence[Slot]) -> None:
-        self._table, self._path = access.table, access.path
+    def __init__(self, access: Access, slots: Sequence[Slot], *, decides: bool = False) -> None:
+        self._table, self._path, self._decides = access.table, access.path, decides
         self._finds_one = len(access.terms) == len(access.path.columns) and access.path.id == access.table.key.id
         self._columns: list[tuple[int, int, frozenset[type]]] = []
         self._constants: list[_Part | None] = []
@@ -136,8 +140,8 @@ class KeyedRead:
                 self._columns.append((number, term.places[0], _kept(term)))
 
     @classmethod
-    def of(cls, accesses: Sequence[Access], slots: Sequence[Slot]) -> KeyedRead | None:
-        """The fast path for these accesses; None if they are not that simple."""
+    def of(cls, accesses: Sequence[Access], slots: Sequence[Slot], *, decides: bool = False) -> KeyedRead | None:
+        """The fast path for these accesses; None if they are not that simple. See PointRead."""
         if len(accesses) != 1 or accesses[0].limits:
             return None
         leaves: set[Leaf] = set()
@@ -149,7 +153,7 @@ class KeyedRead:
                 return None
             else:
                 leaves.update(term.supplier)
-        return cls(accesses[0], slots) if len(leaves) == 1 else None
+        return cls(accesses[0], slots, decides=decides) if len(leaves) == 1 else None
 
     def fetches(self, inputs: Inputs) -> list[Fetch] | None:
         """What to read; None if the general way must say."""
@@ -186,5 +190,6 @@ class KeyedRead:
         if not keys:
             return []
         if self._finds_one:
-            return [Fetch(self._table, self._path, tuple(keys), ())]
-        return [Fetch(self._table, self._path, (), tuple([(key, key + BEYOND) for key in sorted(keys)]))]
+            return [Fetch(self._table, self._path, tuple(keys), (), decides=self._decides)]
+        ranges = tuple([(key, key + BEYOND) for key in sorted(keys)])
+        return [Fetch(self._table, self._path, (), ranges, decides=self._decides)]
