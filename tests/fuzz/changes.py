@@ -144,6 +144,28 @@ class Changes(Queries):
         returning = self._returning(table) if alias == table.name and not joined else ""
         return f"UPDATE{choices.pick(_OR)} {named} SET {', '.join(sets)}{joined}{where}{returning}"
 
+    def change_of_one_row(self) -> Operation:
+        """INSERT of one row, or UPDATE of the row with a value: SQLite may run it when somebody looks."""
+        choices = self.choices
+        table = choices.pick(self.schema.tables)
+        if choices.once_in(2):
+            columns = self._columns(table)
+            values = ", ".join([self.constant(table.columns[column]) for column in columns])
+            return self.operation(f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({values})")
+        sets = []
+        for column in choices.some(table.settable, 1, 2):
+            value = self.constant(table.columns[column])
+            other = choices.pick(table.settable)
+            of = choices.pick(("", "", f"{column} + ", f"{other} - ", f"{table.name}.{column} + "))
+            sets.append(f"{column} = {f'({of}{value})' if of else value}")
+        unique = [target for target in table.targets if target in table.columns]
+        key = choices.pick(unique if unique and choices.below(4) else tuple(table.columns))
+        where = f"{key} = {self.constant(table.columns[key])}"
+        if choices.once_in(3):
+            other = choices.pick(list(table.columns))
+            where += f" AND {table.name}.{other} = {self.constant(table.columns[other])}"
+        return self.operation(f"UPDATE {table.name} SET {', '.join(sets)} WHERE {where}")
+
     def change_of_values(self) -> str:
         """A change of the rows that pass a condition on lookups, and nothing else."""
         table = self.choices.pick(self.schema.tables)

@@ -158,17 +158,18 @@ def random_schema(choices: Choices) -> RandomSchema:
 def _table(
     choices: Choices, name: str, others: Sequence[RandomTable], types: _Types, *, ids: bool
 ) -> tuple[RandomTable, list[str]]:
-    made = _TableMaker(choices, name, others, types)
+    plain = choices.once_in(3)  # most applications' tables are: what they store can be told without SQLite
+    made = _TableMaker(choices, name, others, types, plain=plain)
     made.key(choices.pick(_KINDS_WITH_IDS if ids else _KINDS))
     indexes, partials, expressions, rows = [], [], [], []
     for number in range(1 + choices.below(4)):
-        index, partial, expression = random_index(choices, f"i{name}{number}", name, made.names)
+        index, partial, expression = random_index(choices, f"i{name}{number}", name, made.names, plain=plain)
         indexes.append(index)
         partials += [partial] if partial else []
         expressions += [expression] if expression else []
         names = re.findall(r"[(,] ?(\w+)", index[: index.find(")")])
         rows += [tuple(names)] if len(names) > 1 and not expression and "abs(" not in index else []
-    if choices.once_in(2):
+    if not plain and choices.once_in(2):
         index, partial = _null_index(choices, f"n{name}", name, made.names)
         indexes.append(index)
         partials.append(partial)
@@ -182,8 +183,11 @@ _KINDS = ("id", "none", "text", "pair", "hidden id", "without rowid", "without r
 class _TableMaker:
     """Writes one CREATE TABLE."""
 
-    def __init__(self, choices: Choices, name: str, others: Sequence[RandomTable], types: _Types) -> None:
+    def __init__(
+        self, choices: Choices, name: str, others: Sequence[RandomTable], types: _Types, *, plain: bool
+    ) -> None:
         self._choices = choices
+        self._plain = plain
         self._name = name
         self._others = others
         self._types = types
@@ -216,7 +220,7 @@ class _TableMaker:
             column = "k" if number == shared else f"{own}{number}"
             self._column(column, is_key=number == 0 and kind in ("text", "without rowid"))
         names = self.names
-        if choices.once_in(4):
+        if not self._plain and choices.once_in(4):
             self._add_generated()
         if kind in ("pair", "without rowid pair"):
             self._targets.insert(0, f"{names[0]}, {names[1]}")
@@ -234,6 +238,10 @@ class _TableMaker:
         if is_key:
             definition += " PRIMARY KEY"
             self._targets.append(name)
+        elif self._plain:
+            definition += choices.pick(("", "", "", " UNIQUE", " NOT NULL", self._reference(name)))
+            if definition.endswith("UNIQUE"):
+                self._targets.append(name)
         elif choices.once_in(6):
             definition += " UNIQUE" + choices.pick(("", "", "", " ON CONFLICT REPLACE", " ON CONFLICT IGNORE"))
             self._targets.append(name)
@@ -252,7 +260,7 @@ class _TableMaker:
             return ""
         other, target = self._choices.pick(targets)
         self._columns[name] = other.columns[target]
-        deferred = self._choices.pick(("", "", " DEFERRABLE INITIALLY DEFERRED"))
+        deferred = "" if self._plain else self._choices.pick(("", "", " DEFERRABLE INITIALLY DEFERRED"))
         return f" REFERENCES {other.name} ({target}){self._choices.pick(_ACTIONS)}{deferred}"
 
     def _add_generated(self) -> None:
@@ -287,23 +295,27 @@ class _TableMaker:
 
 
 def random_index(
-    choices: Choices, name: str, table: str, columns: Sequence[str], exists: str = ""
+    choices: Choices, name: str, table: str, columns: Sequence[str], exists: str = "", *, plain: bool = False
 ) -> tuple[str, Partial | None, str]:
-    """CREATE INDEX, what is partial about it, and the expression in it, as a template, or ''."""
+    """CREATE INDEX, what is partial about it, and the expression in it, as a template, or ''.
+
+    Args:
+        plain: neither, nor anything else that SQLite must compute.
+    """
     keys = [
         column + choices.pick(("", "", "", " DESC", " COLLATE NOCASE", " COLLATE BINARY"))
         for column in choices.some(columns, 1, 3)
     ]
     condition = expression = ""
     first = keys[0].split()[0]
-    if choices.once_in(3):
+    if not plain and choices.once_in(3):
         expression = _filled(choices.pick(_EXPRESSIONS), choices, columns)
         keys[choices.below(len(keys))] = expression.replace(Q, "")
-    if choices.once_in(3):
+    if not plain and choices.once_in(3):
         condition = _filled(choices.pick(_PREDICATES), choices, columns)
     where = f" WHERE {condition.replace(Q, '')}" if condition else ""
     unique = choices.pick(("", "", "", "UNIQUE "))
-    if choices.once_in(16):  # unique, for stock SQLite has no other indexes
+    if not plain and choices.once_in(16):  # unique, for stock SQLite has no other indexes
         unique = "UNIQUE "
         keys.insert(0, FAILING.format(a=choices.pick(columns)))
     text = f"CREATE {unique}INDEX {exists}{name} ON {table} ({', '.join(keys)}){where}"

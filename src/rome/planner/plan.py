@@ -167,6 +167,28 @@ class DirectPlan(ABC):
         """The key in `compared` of all rows that are shown, where `rows` has found some; None if there is no WHERE."""
 
 
+class InsertedRowPlan(ABC):
+    """The row of an INSERT .. VALUES of one row: what does not depend on its parameters."""
+
+    @abstractmethod
+    def values(self, parameters: Sequence[SqlValue], rowid: int) -> tuple[SqlValue, ...] | None:
+        """The values of all columns, with this id; None if SQLite must say, or would refuse the row."""
+
+
+class AssignmentPlan(ABC):
+    """How an UPDATE by what equals its columns changes a row: what does not depend on its parameters.
+
+    Attributes:
+        rows: which rows it changes, as a SELECT with its WHERE would show them.
+    """
+
+    rows: DirectPlan
+
+    @abstractmethod
+    def after(self, values: Values, parameters: Sequence[SqlValue]) -> tuple[SqlValue, ...] | None:
+        """A row's values after the change; None if SQLite must say, or would refuse it."""
+
+
 AggregateKind = Literal["count", "least", "greatest"]
 
 
@@ -250,6 +272,10 @@ class FetchPlan(ABC):
     """Whether the statement is INSERT .. VALUES of parameters and constants, which reads nothing."""
     direct: DirectPlan | None = None
     """How the statement shows stored rows as they are; None if SQLite must run it."""
+    assignment: AssignmentPlan | None = None
+    """How the statement changes one row; None if SQLite must make the change."""
+    inserted_row: InsertedRowPlan | None = None
+    """The only row of INSERT .. VALUES; None if SQLite must say what it will be."""
     reads_points: bool = False
     """Whether it reads one wave, of one key or range of each table that its parameters give: that of `points`."""
     decides: bool = False

@@ -45,6 +45,7 @@ from rome.planner.report.candidates import IndexColumns, index_candidates
 from rome.planner.report.explain import explain, explain_questions
 from rome.planner.report.reasons import why_whole
 from rome.planner.shortcuts.aggregate import AggregateRead, read_summary
+from rome.planner.shortcuts.assignment import Assignment, ColumnChange, read_changed_rows, read_changes
 from rome.planner.shortcuts.cut import BoundCutting, read_cutting
 from rome.planner.shortcuts.direct import BoundDirectRead, DirectRead, read_direct
 from rome.planner.shortcuts.emptiness import Emptiness, read_emptiness
@@ -73,8 +74,8 @@ class Template(Struct, frozen=True):
 
     `steps`: how to read the tables, sorted by wave. `missed`: tables that no step reads. `whole`: tables read whole
     whatever the parameters are. `summary`: the aggregates that answer in their place. `direct`: what it shows, if that
-    is stored rows as they are. `paging`: how LIMIT bounds a step. `emptiness`: when there is no result. `doubt`: why
-    `missed` are read.
+    is stored rows as they are. `changed`: which rows an UPDATE changes, if its WHERE tells. `paging`: how LIMIT bounds
+    a step. `emptiness`: when there is no result. `doubt`: why `missed` are read.
     """
 
     tables: tuple[Table, ...]
@@ -83,6 +84,7 @@ class Template(Struct, frozen=True):
     whole: tuple[Table, ...]
     summary: AggregateRead | None = None
     direct: DirectRead | None = None
+    changed: DirectRead | None = None
     paging: Paging | None = None
     emptiness: Emptiness | None = None
     doubt: str = "SQLite reads it, and the analysis does not find where"
@@ -117,7 +119,8 @@ def plan_statement(sql: str, catalog: Catalog, base_tables: frozenset[str]) -> F
         template = _template_of((), frozenset() if kind is StatementKind.EXPLAIN else base_tables, catalog)
     paging = template.paging
     probe = None if paging is None else probe_of(tokens, paging.place, paging.leaf.table)
-    return StatementPlan(template, slots, insertion, probe)
+    changes = None if template.changed is None else read_changes(tokens, catalog)
+    return StatementPlan(template, slots, insertion, probe, changes)
 
 
 def plan_cut(sql: str, catalog: Catalog, base_tables: frozenset[str]) -> CutPlan | None:
@@ -156,7 +159,12 @@ class StatementPlan(FetchPlan):
     """A template, with what the placeholders of one text stand for."""
 
     def __init__(
-        self, template: Template, slots: tuple[Slot, ...], insertion: Insertion | None, probe: Probe | None
+        self,
+        template: Template,
+        slots: tuple[Slot, ...],
+        insertion: Insertion | None,
+        probe: Probe | None,
+        changes: tuple[ColumnChange, ...] | None = None,
     ) -> None:
         self.tables = template.tables
         self.full_scans = template.whole
@@ -177,6 +185,7 @@ class StatementPlan(FetchPlan):
         self.asks_aggregates = template.summary is not None
         self._slots = slots
         self._insertion = insertion
+        self.inserted_row = None if insertion is None else insertion.whole
         self.inserts_only = insertion is not None and insertion.is_constant and not template.tables
         points = [read.point for read in self._reads if read.point is not None]
         self._points = points
@@ -189,6 +198,9 @@ class StatementPlan(FetchPlan):
                 self.direct = BoundDirectRead(direct, self._reads[0].point, slots)
             elif direct.is_ordered:
                 self.direct = BoundDirectRead(direct, None, slots, reads_plan=True)
+        if template.changed is not None and changes is not None and self.reads_points and len(template.steps) == 1:
+            rows = BoundDirectRead(template.changed, self._reads[0].point, slots)
+            self.assignment = Assignment(rows, changes)
 
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:
         if self.reads_points:
@@ -477,6 +489,7 @@ def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> 
         template,
         summary=read_summary(tree, reader),
         direct=read_direct(tree, reader),
+        changed=read_changed_rows(tree, reader),
         emptiness=read_emptiness(tree, reader),
     )
     return template if paging is None else _with_paging(template, paging)

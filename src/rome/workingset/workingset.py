@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Generator, Iterable, Iterator, 
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache, partial
 from operator import attrgetter
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import apsw
 from msgspec import Struct
@@ -23,6 +23,7 @@ from rome.store.spi import Row
 from rome.workingset.all_or_nothing import AllOrNothing
 from rome.workingset.blank import left_blank
 from rome.workingset.block_loader import CORRUPT, BlockLoader, function_name, stored_rows
+from rome.workingset.buffered import BufferedChange
 from rome.workingset.computed import ComputedKeys
 from rome.workingset.contents import LARGE_ROWS, BlockContents, Contents, Identity, Stored, TableContents
 from rome.workingset.functions import add_regexp, count_for_application
@@ -84,7 +85,9 @@ class WorkingSet:
     """An SQLite in memory whose schema `statements` make. Not thread-safe.
 
     Attributes:
-        contents: which stored rows it holds.
+        connection: SQLite's. Whoever asks for it finds the buffered changes made.
+        contents: which stored rows it holds; those of buffered changes count.
+        buffered: by table: a change that SQLite has not made yet (see BufferedChange).
         temporary_changed: whether the transaction may have changed or created temporary tables.
         changes, total_changes: what the SQL functions of these names return.
         fickle: lower-case names of the application's functions that may return something else when called again. They
@@ -94,11 +97,15 @@ class WorkingSet:
         passes_not: texts of statements that cannot.
     """
 
+    connection: apsw.Connection
+
     def __init__(self, statements: Iterable[str]) -> None:
-        self.connection = apsw.Connection(":memory:", statementcachesize=300)
+        self.connection = self._sqlite = apsw.Connection(":memory:", statementcachesize=300)
         self.connection.execute("PRAGMA temp_store=MEMORY")
         self.connection.deserialize("main", _image(tuple(statements)))
         self.contents = Contents()
+        self.buffered: dict[int, BufferedChange] = {}
+        self._refused: InternalError | None = None
         self.temporary_changed = False
         self.changes = 0
         self.total_changes = 0
@@ -133,13 +140,21 @@ class WorkingSet:
     def begin(self) -> None:
         """Begin a transaction in SQLite, unless one has begun: many transactions show rows that never come in here."""
         if not self.begun:
-            self.connection.execute("BEGIN")
+            self._sqlite.execute("BEGIN")
             self.begun = True
 
     def rollback(self) -> None:
         """Empty the working set; temporary tables go back. INSERT OR ROLLBACK may have ended the transaction."""
-        if self.connection.in_transaction:
-            self.connection.execute("ROLLBACK")
+        sqlite, buffered = self._sqlite, self.buffered
+        if sqlite.in_transaction:
+            sqlite.execute("ROLLBACK")
+        if buffered:
+            for change in buffered.values():
+                if change.before is None:
+                    sqlite.set_last_insert_rowid(change.rowid)
+            buffered.clear()
+            self.connection, self._refused = sqlite, None
+            self.contents = Contents()
         if self.begun:
             self.contents = Contents()
             self.temporary_changed = self.begun = False
@@ -168,7 +183,7 @@ class WorkingSet:
     @property
     def was_ended(self) -> bool:
         """Whether SQLite has ended the transaction by itself, as INSERT OR ROLLBACK makes it do."""
-        return self.begun and not self.connection.in_transaction
+        return self.begun and not self._sqlite.in_transaction
 
     @property
     def enforces_foreign_keys(self) -> bool:
@@ -207,6 +222,77 @@ class WorkingSet:
             yield
         finally:
             self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+
+    # ------------------------------------------------------------ buffered changes
+    def buffer(
+        self,
+        table: Table,
+        sql: str,
+        parameters: Sequence[SqlValue],
+        before: Stored | None,
+        after: tuple[int, tuple[SqlValue, ...]],
+        next_rowid: int | None = None,
+    ) -> None:
+        """Take the first change of a table in the transaction as made; see BufferedChange for the arguments."""
+        contents = self.contents.tables.get(table.id) or self.contents.of(table.id)
+        rowid, values = after
+        is_here = before is None or before.key in contents.keys
+        if before is not None and not is_here:
+            contents.keys.add(before.key)
+            contents.hydrated[rowid] = before
+        contents.touched[rowid] = (rowid,)
+        self.buffered[table.id] = BufferedChange(table, sql, parameters, before, is_here, rowid, values, next_rowid)
+        self.__dict__.pop("connection", None)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> apsw.Connection:
+            """Make the buffered changes: while there are some, there is no attribute `connection`."""
+            if name != "connection":
+                raise AttributeError(name)
+            self._make_buffered()
+            return self._sqlite
+
+    def _make_buffered(self) -> None:
+        """Let SQLite make the buffered changes, in their order.
+
+        Raises:
+            InternalError: it refuses one, or does something else. Nothing but a rollback is possible after that.
+        """
+        if self._refused is not None:
+            raise self._refused
+        sqlite, interruption, changes = self._sqlite, self.interruption, [*self.buffered.values()]
+        enforcing, running, interruption.running = self._enforcing, interruption.running, False
+        last_rowid = sqlite.last_insert_rowid()
+        self.connection = sqlite
+        self.begin()
+        self.enforce_foreign_keys(False)
+        try:
+            for change in changes:
+                if change.before is None:
+                    last_rowid = change.rowid
+                self._make(change)
+        except apsw.Error as error:
+            del self.connection
+            self._refused = InternalError(f"a row of table {change.table.name} was planned, and refused: {error}")
+            sqlite.execute("ROLLBACK")
+            raise self._refused from error
+        finally:
+            sqlite.set_last_insert_rowid(last_rowid)
+            interruption.running = running
+        self.buffered.clear()
+        self.enforce_foreign_keys(enforcing)
+
+    def _make(self, change: BufferedChange) -> None:
+        sqlite, table, before = self._sqlite, change.table, change.before
+        if before is not None and not change.is_here:
+            statements = self.statements_of(table)
+            sqlite.execute(statements.insert, statements.bindings([(before.rowid, before.values)])[0])
+        if change.next_rowid is not None:
+            self.set_next_rowid(table, change.next_rowid)
+        sqlite.execute(change.sql, change.parameters)
+        if sqlite.changes() != 1 or (before is None and sqlite.last_insert_rowid() != change.rowid):
+            raise apsw.InternalError("it became another one")
 
     # ------------------------------------------------------------ temporary tables
     def temporary(self) -> tuple[Master, ...]:
@@ -426,8 +512,10 @@ class WorkingSet:
         Cost: if all of them exist, or none, half of what final_row() takes for each.
         """
         statement = self.statements_of(table).select_one
+        needed = self._refused is not None or table.id in self.buffered
+        connection = self.connection if needed else self._sqlite  # COMMIT asks for other tables' rows
         try:
-            found = cast("list[SqlRow]", self.connection.executemany(statement, wheres).fetchall())
+            found = cast("list[SqlRow]", connection.executemany(statement, wheres).fetchall())
         except UnicodeDecodeError as error:
             raise not_unicode(error) from error
         if not found:
@@ -692,7 +780,7 @@ class WorkingSet:
 
     def close(self) -> None:
         """Close SQLite."""
-        self.connection.close()
+        self._sqlite.close()
         for _, keys in self._computed.values():
             keys.close()
 

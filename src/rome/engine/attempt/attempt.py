@@ -296,7 +296,8 @@ class Attempt(Struct):
             working_set.check_temporary_keys()
         schema = self.reader.schema
         validates = Duty.VALIDATE in self.duties
-        if not (validates or schema is not self.base or (working_set.begun and working_set.contents.is_dirty())):
+        begun = working_set.begun or working_set.buffered
+        if not (validates or schema is not self.base or (begun and working_set.contents.is_dirty())):
             return None
         if schema.has_deferred_keys or self.defers_foreign_keys:
             self.check_deferred_keys()
@@ -370,7 +371,7 @@ class Attempt(Struct):
         stats.bytes += transaction.bytes_read
         stats.waves += transaction.waves
         working_set = workspace.working_set
-        if working_set.begun or working_set.connection.in_transaction:
+        if working_set.begun or working_set.buffered or working_set.connection.in_transaction:
             workspace.end(keep_temporary=committed)
         if transaction.cache.has_blocks:  # a store may read what is left of them when its snapshot ends
             transaction.cache = SnapshotCache()

@@ -60,7 +60,6 @@ class Statements:
         if prepared.writes:
             if self._context.options.full_scan != "allow":
                 check_full_scan(prepared, self._context.options.full_scan)
-            self._workspace.working_set.begin()
             if operation.batch is None:
                 return self._change(current, prepared, [prepared.bind(operation.parameters)], check)
             return self._change(current, prepared, prepared.bind_all(operation.batch), check)

@@ -58,6 +58,7 @@ class Execution:
         """
         foreign_keys = foreign_keys and prepared.traits.foreign_keys
         target = prepared.target
+        self._working_set.begin()
         rows = [row for parameters in batch for row in prepared.plan.planned_rows(parameters) or ()]
         needed = 0 if target is None else self.ids.needed(target, rows)
         together = prepared.traits.in_batches and (
@@ -128,6 +129,7 @@ class Execution:
             return change_unguarded(self.reader, self.ids, change)
         if prepared.traits.adds_plainly and (run := add_plainly(self.reader, self.ids, change)) is not None:
             return run
+        self._working_set.begin()
         if target is None:
             gather(self.reader, prepared.plan, parameters, check)
             return GuardLoop(self.reader, self.ids, change, 0).run()

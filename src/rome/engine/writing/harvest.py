@@ -79,6 +79,9 @@ def _ways(working_set: WorkingSet, table: Table, *, is_new: bool) -> Sequence[_R
     """The ways of a table's rows that statements have written; of a new table all."""
     if is_new:
         return [(None, row) for row in working_set.all_rows(table)]
+    buffered = working_set.buffered.get(table.id)
+    if buffered is not None:
+        return [(buffered.before, (buffered.rowid, buffered.values))]
     contents = working_set.contents.tables.get(table.id)
     if contents is None or not (contents.touched or contents.whole):
         return ()

@@ -15,6 +15,7 @@ from rome.catalog.schema import Table
 from rome.engine.reading.lookups import provide_lookups
 from rome.engine.reading.reader import Reader
 from rome.engine.reading.waves import gather
+from rome.engine.writing.buffering import assign, insert
 from rome.engine.writing.guard_loop import Change, GuardLoop
 from rome.engine.writing.row_ids import RowIds
 from rome.transaction.transaction import ReadRequest
@@ -26,6 +27,9 @@ from rome.workingset.workingset import StatementRun
 def change_unguarded(reader: Reader, ids: RowIds, change: Change) -> StatementRun:
     """Read the plan of an UPDATE or DELETE, and run the statement without looking for guards."""
     prepared, parameters, working_set = change.prepared, change.batch[0], reader.working_set
+    if prepared.plan.assignment is not None and (run := assign(reader, prepared.plan.assignment, change)) is not None:
+        return run
+    working_set.begin()
     gather(reader, prepared.plan, parameters, change.check)
     if working_set.contents.large:
         provide_lookups(reader, prepared)
@@ -53,7 +57,8 @@ def add_plainly(reader: Reader, ids: RowIds, change: Change) -> StatementRun | N
     target, planned = change.prepared.target, change.planned
     assert target is not None
     assert planned is not None
-    if len(planned) != 1 or not ids.are_from_store(target):
+    alias = target.rowid_alias
+    if len(planned) != 1 or alias is None or not ids.are_from_store(target):
         return None
     row = planned[0]
     guards = reader.schema.guards.of(target.name.lower())
@@ -72,12 +77,16 @@ def add_plainly(reader: Reader, ids: RowIds, change: Change) -> StatementRun | N
     if taken is None:
         ids.add_block(target, reserves, reserved)
     if _is_free(reader, unique) and _are_there(reader, parents):
-        if parents and reader.working_set.enforces_foreign_keys:  # changing that costs more than hydrating a parent
-            reader.hydrate(parents)
         first = taken
         if taken is None and not row.rowid_given:
             first = ids.take(target, 1, reader.working_set.max_rowid(target))
-        run = _add(reader, change, target, first)
+        rowid = row.values.get(alias) if first is None else first
+        run = insert(reader, change, rowid, first) if type(rowid) is int else None
+        if run is None:
+            if parents and reader.working_set.enforces_foreign_keys:  # changing that costs more than to hydrate one
+                reader.hydrate(parents)
+            reader.working_set.begin()
+            run = _add(reader, change, target, first)
         if run is not None:
             if taken is not None:
                 ids.note_taken(target, taken)
@@ -88,6 +97,7 @@ def add_plainly(reader: Reader, ids: RowIds, change: Change) -> StatementRun | N
             ids.take_back(target)
     if taken is not None:
         ids.add_block(target, reserves, reserved)
+    reader.working_set.begin()
     reader.hydrate(requests)
     return GuardLoop(reader, ids, change, 0 if row.rowid_given else 1).run()
 

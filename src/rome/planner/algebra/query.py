@@ -77,7 +77,7 @@ class QueryReader:
         self._items = 0
         self._views: dict[str, ViewText] = {}
         self._subqueries: dict[tuple[int, int], Subquery] = {}
-        self._selects: dict[int, tuple[Scope, Filter]] = {}
+        self._selects: dict[int, tuple[Scope, Filter]] = {}  # and the UPDATE or DELETE
 
     def statement(self, tree: exp.Expression) -> None:
         """Read a whole statement; afterwards every leaf's context can be set."""
@@ -89,14 +89,14 @@ class QueryReader:
         else:
             self.roots.append(Root(self._query(tree, names, None).node, None))
 
-    # -- afterwards, about a SELECT that was read once
+    # -- afterwards, about a SELECT that was read once, or about UPDATE
 
     def has_read(self, tree: exp.Select) -> bool:
         """Whether the SELECT was understood as a part of the statement."""
         return id(tree) in self._selects
 
-    def scope_of(self, tree: exp.Select) -> Scope:
-        """The scope of the SELECT's names."""
+    def scope_of(self, tree: exp.Select | exp.Update) -> Scope:
+        """The scope of the statement's names."""
         return self._selects[id(tree)][0]
 
     def from_of(self, tree: exp.Select) -> Node | None:
@@ -107,8 +107,8 @@ class QueryReader:
         """Whether the result has exactly one row for each row of FROM that passes WHERE. See Filter."""
         return self._selects[id(tree)][1].simple and tree.args.get("distinct") is None
 
-    def says_all(self, tree: exp.Select) -> bool:
-        """Whether the predicates of the SELECT's WHERE are all that it says."""
+    def says_all(self, tree: exp.Select | exp.Update) -> bool:
+        """Whether the predicates of its WHERE are all that it says."""
         where = tree.args.get("where")
         return where is None or ConjunctReader(self.scope_of(tree), self._subquery).says_all(where.this)
 
@@ -342,7 +342,9 @@ class QueryReader:
         for part in _parts(tree, "expressions", "order", "limit"):
             self._scan(part, scope)
         self._scan_written(tree, table, target, names)
-        self.roots.insert(0, Root(Filter(node, plain + semi, simple=True, from_rows=True), None))
+        whole = Filter(node, plain + semi, simple=True, from_rows=True)
+        self._selects[id(tree)] = scope, whole
+        self.roots.insert(0, Root(whole, None))
 
     def _insert(self, tree: exp.Insert, names: Names) -> None:
         names = self._with(tree, names)

@@ -83,7 +83,7 @@ def read_direct(tree: exp.Expression, reader: QueryReader) -> DirectRead | None:
     if [source.leaf for source in scope.sources] != [leaf] or leaf.table.has_generated or not reader.says_all(tree):
         return None
     shown = [position for part in tree.expressions if (position := _stored_column(part, leaf, scope)) is not None]
-    compared = _compared(leaf)
+    compared = compared_by(leaf)
     limit, offset = (operand_of(tree.args.get(name), scope) for name in ("limit", "offset"))
     if compared is None or len(shown) < len(tree.expressions):
         return None
@@ -101,7 +101,8 @@ def read_direct(tree: exp.Expression, reader: QueryReader) -> DirectRead | None:
     return DirectRead(compared, not lists, tuple(shown), limit, offset, terms, by_rowid, reverse)
 
 
-def _compared(leaf: Leaf) -> Access | None:
+def compared_by(leaf: Leaf) -> Access | None:
+    """The columns of WHERE, as an access through an imagined index; None if it does more than compare for equality."""
     columns, collations = [], []
     for predicate in leaf.context:
         if not isinstance(predicate, InList) or len(predicate.columns) != 1:

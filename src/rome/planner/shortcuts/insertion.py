@@ -12,6 +12,7 @@ from rome.planner.algebra.scope import ROWID_NAMES
 from rome.planner.parse.affinity import UNCERTAIN, Uncertain, stored
 from rome.planner.parse.canonical import Constant, Slot, literal, number, number_parameters
 from rome.planner.plan import PlannedRow
+from rome.planner.shortcuts.inserted_row import InsertedRow
 from rome.sql.tokens import Token, identifier
 
 SlotOrNull = Slot | None
@@ -50,11 +51,13 @@ class Insertion:
     Attributes:
         rows: one per row of VALUES; a single empty one for DEFAULT VALUES.
         is_constant: whether all values are known before the run, including those of other columns.
+        whole: how the only row is made; None if there are several, or if SQLite must say.
     """
 
     table: Table
     rows: tuple[_RowPlan, ...]
     is_constant: bool
+    whole: InsertedRow | None
 
     @classmethod
     def of(cls, table: Table, columns: tuple[int, ...], rows: Sequence[Sequence[SlotOrNull]]) -> Insertion:
@@ -71,6 +74,7 @@ class Insertion:
             table,
             tuple(_row_plan(table, {at: row[i] for at, i in deciding.items() if i < len(row)}) for row in rows),
             not any(value is None for row in rows for value in row),
+            InsertedRow.of(table, columns, rows[0]) if len(rows) == 1 else None,
         )
 
     def planned(self, parameters: Sequence[SqlValue]) -> list[PlannedRow]:
