@@ -8,8 +8,9 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rome.dbapi.cursor import ColumnDescription, Cursor, Parameters
+from rome.dbapi.cursor import Cursor, Parameters
 from rome.dbapi.rows import RowFactory
+from rome.engine.result import ColumnDescription
 
 if TYPE_CHECKING:
     from rome.aio.connection import AsyncConnection

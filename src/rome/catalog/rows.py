@@ -6,7 +6,7 @@ travels beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -60,19 +60,24 @@ def decode_rows(table: Table, records: Sequence[bytes]) -> list[tuple[int, tuple
     return [(values[1], (*values[2:after], values[1], *values[after:])) for values in found]
 
 
-def records_of(table: Table, rows: Sequence[Row]) -> list[tuple[Any, ...]]:
+def records_of(
+    table: Table, rows: Sequence[Row], decode: Callable[[bytes], tuple[Any, ...]] | None = None
+) -> list[tuple[Any, ...]]:
     """Of each stored row a layout, the rowid, and the values of all columns but the rowid's alias, in order.
+
+    Args:
+        decode: the table's `decode_whole`, if the caller has it.
 
     Raises:
         CorruptRecordError: see decode_row.
     """
-    if not rows:
-        return []
-    values = table.whole_layouts.get(table.layout)
-    if values is not None:
-        found = decode_alike(map(_record, rows), table.layout, values)
-        if found is not None:
-            return found
+    if decode is None:
+        decode = table.decode_whole
+    if decode is not None:
+        try:
+            return list(map(decode, map(_record, rows)))
+        except UNLIKE:  # one has another layout, or a blob; or it is corrupt
+            pass
     return [as_record(table, *decode_row(table, row.key, row.record)) for row in rows]
 
 

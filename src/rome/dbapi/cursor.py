@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 from rome.dbapi.rows import RowFactory, made_by, with_texts
-from rome.engine.result import Result, UnreadRows
+from rome.engine.result import ColumnDescription, Result, UnreadRows, describe
 from rome.engine.session.session import Session
 from rome.errors import Error, InterruptedTransactionError, ProgrammingError
 
@@ -16,17 +15,9 @@ if TYPE_CHECKING:
     from rome.dbapi.connection import Connection
 
 Parameters = Sequence[object] | Mapping[str, object]
-ColumnDescription = tuple[str, None, None, None, None, None, None]
-
 
 _NO_RESULT = Result()
 _NO_ROWS: Iterator[Any] = iter(())
-
-
-@lru_cache(maxsize=1024)
-def _describe(columns: tuple[tuple[str, str | None], ...]) -> tuple[ColumnDescription, ...]:
-    """PEP 249's description. It is cached: for 53 columns that takes 2 instead of 7 µs in every execution."""
-    return tuple((name, None, None, None, None, None, None) for name, _ in columns)
 
 
 class Cursor:
@@ -76,7 +67,7 @@ class Cursor:
             connection.trace(sql)
         result = session.execute(sql, parameters)
         if result.columns is not None:
-            self.description = _describe(result.columns)
+            self.description = result.description or describe(result.columns)
             self._values = self._rows = iter(result.rows)
             if self._row_factory is not None or connection.text_factory is not str:
                 self._shape()
@@ -179,7 +170,7 @@ class Cursor:
 
     def _take(self, result: Result) -> Self:
         if result.columns is not None:
-            self.description = _describe(result.columns)
+            self.description = result.description or describe(result.columns)
             self._values = self._rows = iter(result.rows) if result.more is None else StreamedRows(self, result)
             self._shape()
         self._result = result

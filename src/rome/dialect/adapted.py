@@ -15,7 +15,8 @@ from typing import Any, Self
 from sqlalchemy.engine import AdaptedConnection
 
 from rome import aio, dbapi
-from rome.dbapi.cursor import ColumnDescription, Parameters
+from rome.dbapi.cursor import Parameters
+from rome.engine.result import ColumnDescription
 
 try:
     from sqlalchemy.util.concurrency import await_

@@ -53,26 +53,38 @@ class UnreadRows(ABC):
         """Forget the rest."""
 
 
+ResultColumns = tuple[tuple[str, str | None], ...]
+"""Name and declared type of each column; None for the type of an expression."""
+
+ColumnDescription = tuple[str, None, None, None, None, None, None]
+
+
+def describe(columns: ResultColumns) -> tuple[ColumnDescription, ...]:
+    """PEP 249's description of columns."""
+    return tuple([(name, None, None, None, None, None, None) for name, _ in columns])
+
+
 class Result(Struct, gc=False):
     """All rows of one statement, so that nothing later in the transaction can change them; or the first of a stream.
 
     Its two numbers stay open until the application asks for one of them: a replay may change them until then.
 
     Attributes:
-        columns: name and declared type (None for an expression) of each column; None when the statement has no
-            result set.
+        columns: None when the statement has no result set.
         rowcount: rows changed by INSERT, UPDATE or DELETE; -1 for everything else, as sqlite3 has it.
         lastrowid: rowid of the last row inserted, or None.
         numbers_shown: the application has asked for one of the two.
         more: the rows that follow, if the caller has asked for a stream, and they do not end with these.
+        description: of the columns, if it was made when the statement was prepared.
     """
 
-    columns: tuple[tuple[str, str | None], ...] | None = None
+    columns: ResultColumns | None = None
     rows: list[tuple[SqlValue, ...]] = field(default_factory=list)
     rowcount: int = -1
     lastrowid: int | None = None
     numbers_shown: bool = False
     more: UnreadRows | None = None
+    description: tuple[ColumnDescription, ...] | None = None
 
     def take_numbers(self, of: Result) -> None:
         """Show the numbers of another run."""

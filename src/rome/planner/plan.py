@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -139,6 +139,7 @@ class DirectPlan(ABC):
         compared: an index of all the columns in WHERE. No store has it; it only defines a key.
         pick, pick_from_record: make a row of the result from a stored row's values, or from its record
             (rome.catalog.rows.records_of).
+        decode: the table's (Table.decode_whole).
         order: (position, whether descending, collation) of each term of ORDER BY, which leaves no ties; empty: rows are
             shown in rowid order, or nothing is known.
         by_rowid: whether several rows are shown in rowid order.
@@ -152,6 +153,7 @@ class DirectPlan(ABC):
     compared: Index
     pick: Callable[[Values], tuple[SqlValue, ...]]
     pick_from_record: Callable[[Values], tuple[SqlValue, ...]]
+    decode: Callable[[bytes], tuple[Any, ...]] | None
     by_rowid: bool
 
     @abstractmethod

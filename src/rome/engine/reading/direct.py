@@ -62,7 +62,7 @@ def show(
         return None
     if key is None and not direct.order and not reader.keeps_decoded(table.id):
         # Nobody else needs these rows' values: the columns that are shown are taken out of the records.
-        records = records_of(table, found)
+        records = records_of(table, found, direct.decode)
         if len(records) > 1:
             records.sort(key=_rowid_of_record, reverse=direct.reverse)
         return list(map(direct.pick_from_record, records[rows.start : rows.stop]))

@@ -123,12 +123,13 @@ class Statements:
         if prepared.plan.asks_aggregates and not (prepared.statement.for_update or self._workspace.definitions):
             rows = aggregate(current.reader, prepared, parameters, check)
             if rows is not None:
-                return Result(prepared.inspection.columns, rows)
+                return Result(prepared.columns, rows, description=prepared.description)
         if self._context.options.full_scan != "allow":
             check_full_scan(prepared, self._context.options.full_scan)
         found = query(current.reader, prepared, parameters, check, in_steps=in_steps)
-        columns = prepared.inspection.columns or None
-        return Result(columns, found) if isinstance(found, list) else Result(columns, more=found)
+        if isinstance(found, list):
+            return Result(prepared.columns, found, description=prepared.description)
+        return Result(prepared.columns, more=found, description=prepared.description)
 
     def _stream(
         self, current: Attempt, prepared: Prepared, parameters: tuple[SqlValue, ...], check: Validation
@@ -145,7 +146,7 @@ class Statements:
                 rows += stream.next_rows()
         except WorkingSetFullError:  # of the other tables; as a whole, it may use a temporary file
             return None
-        return Result(prepared.inspection.columns or None, rows, more=None if stream.is_finished else stream)
+        return Result(prepared.columns, rows, more=None if stream.is_finished else stream)
 
     def _change(
         self, current: Attempt, prepared: Prepared, bound: list[tuple[SqlValue, ...]], check: Validation
@@ -154,7 +155,7 @@ class Statements:
             self._refuse_change()
         current.log.changes_rows = True
         if not bound:  # executemany with nothing runs nothing, so changes() still tells of the statement before
-            return Result(prepared.inspection.columns or None, [], 0, None)
+            return Result(prepared.columns, [], 0, None)
         read_set = current.transaction.read_set
         before = read_set.mark() if check is NOTHING else None
         execution, foreign_keys = current.execution, self._context.foreign_keys
@@ -180,7 +181,7 @@ class Statements:
             changes += run.changes
             if prepared.statement.kind is StatementKind.INSERT:
                 last_rowid = run.last_rowid
-        return Result(prepared.inspection.columns or None, rows, changes, last_rowid)
+        return Result(prepared.columns, rows, changes, last_rowid, description=prepared.description)
 
     def _refuse_change(self) -> None:
         self._workspace.working_set.changes = 0  # as of any statement that failed

@@ -12,6 +12,7 @@ import msgspec
 from rome.catalog.mirror import Inspection, Mirror
 from rome.catalog.schema import Catalog, Table
 from rome.codec.values import SqlValue
+from rome.engine.result import ColumnDescription, ResultColumns, describe
 from rome.engine.statement.parameters import wrong_count
 from rome.engine.statement.traits import Traits, traits_of
 from rome.errors import DataError, NotSupportedError, ProgrammingError
@@ -32,6 +33,7 @@ class Prepared:
 
     Attributes:
         plan: what it has to read.
+        columns, description: of its result set; None without one.
         target: the table that INSERT adds rows to, or None.
         traits: how it may be run.
         writes: it changes rows, of temporary tables too.
@@ -42,6 +44,8 @@ class Prepared:
     statement: Statement
     inspection: Inspection
     plan: FetchPlan
+    columns: ResultColumns | None
+    description: tuple[ColumnDescription, ...] | None
     target: Table | None
     traits: Traits
     writes: bool
@@ -161,6 +165,8 @@ def prepare(statement: Statement, catalog: Catalog, mirror: Mirror, firing: Coll
         statement=statement,
         inspection=inspection,
         plan=plan,
+        columns=inspection.columns or None,
+        description=describe(inspection.columns) or None,
         target=inserted[0] if inserted else None,
         traits=traits_of(statement, inspection, plan, catalog, firing),
         writes=bool(inspection.written or inspection.temporary_written),

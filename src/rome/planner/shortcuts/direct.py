@@ -195,6 +195,7 @@ class BoundDirectRead(DirectPlan):
         self._access = None if read.is_whole else read.compared
         self.pick = _picker(read.shown)
         self.pick_from_record = _picker([place_in_record(self.table, position) for position in read.shown])
+        self.decode = self.table.decode_whole
         self._limit, self._offset, self._slots = read.limit, read.offset, slots
         self._point = point
         self._where = None if read.is_whole or not read.single else PointRead(read.compared, slots)
