@@ -7,12 +7,12 @@ travels beside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from rome.catalog.schema import Index, Table
 from rome.codec.keys import encode_key
-from rome.codec.rows import UNLIKE, decode_alike, decode_record, encode_record
+from rome.codec.rows import UNLIKE, decode_alike, decode_record, encode_record, encode_records
 from rome.codec.values import SqlValue
 from rome.errors import CorruptRecordError
 from rome.store.spi import Row
@@ -41,6 +41,15 @@ def index_key(index: Index, rowid: int, values: Sequence[SqlValue]) -> bytes:
 def encode_row(table: Table, rowid: int, values: Sequence[SqlValue]) -> bytes:
     """The record of a row, in the table's current layout."""
     return encode_record(table.layout, rowid, map(values.__getitem__, table.stored_positions))
+
+
+def encode_rows(table: Table, rows: Sequence[tuple[int, Sequence[SqlValue]]]) -> list[bytes]:
+    """The records of many rows."""
+    layout, positions = table.layout, table.stored_positions
+    if len(positions) < 2:
+        return [encode_row(table, rowid, values) for rowid, values in rows]
+    stored = itemgetter(*positions)
+    return encode_records([(layout, rowid, *stored(values)) for rowid, values in rows])
 
 
 def decode_rows(table: Table, records: Sequence[bytes]) -> list[tuple[int, tuple[SqlValue, ...]]] | None:

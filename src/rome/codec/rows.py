@@ -46,6 +46,20 @@ def encode_record(layout: int, rowid: int, values: Iterable[SqlValue]) -> bytes:
         raise DataError("an integer beyond 64 bits cannot be stored") from error
 
 
+def encode_records(rows: Iterable[tuple[SqlValue, ...]]) -> list[bytes]:
+    """Make the records of rows, of which each is given as a layout, the rowid and the values.
+
+    Raises:
+        DataError: see encode_record.
+    """
+    try:
+        return list(map(_encode, rows))
+    except UnicodeEncodeError as error:
+        raise DataError(f"text with a lone surrogate cannot be stored: {error}") from error
+    except OverflowError as error:
+        raise DataError("an integer beyond 64 bits cannot be stored") from error
+
+
 def decode_record(record: bytes) -> tuple[int, int, tuple[SqlValue, ...]]:
     """Decode a record to (layout, rowid, values).
 

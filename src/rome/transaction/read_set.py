@@ -58,6 +58,15 @@ class ReadSet(Struct, eq=False):
             points = self.points[table_id] = {}
         points.setdefault(key, version)
 
+    def add_absent(self, table_id: int, keys: Sequence[bytes]) -> None:
+        """Add many rows that must stay absent."""
+        points = self.points.get(table_id)
+        if points:
+            for key in keys:
+                points.setdefault(key, 0)
+        else:
+            self.points[table_id] = dict.fromkeys(keys, 0)
+
     def add_ranges(
         self, table_id: int, index_id: int, ranges: Iterable[Bounds], version: Version, *, rows: bool
     ) -> None:

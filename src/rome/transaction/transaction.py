@@ -253,8 +253,13 @@ class Transaction(Struct, eq=False):
         cache.add_range(table_id, index_id, bounds, rows)
         return rows
 
-    def are_free(self, wants: Sequence[ReadRequest], reserves: Sequence[Reserve] = ()) -> tuple[bool, list[int]]:
+    def are_free(
+        self, wants: Sequence[ReadRequest], reserves: Sequence[Reserve] = (), others: Sequence[ReadRequest] = ()
+    ) -> tuple[bool, list[int]]:
         """Whether there is no row of these requests; and the reserved. The cache and the read set stay as they are.
+
+        Args:
+            others: these are brought into the cache on the same trip.
 
         Cost: one round trip.
         """
@@ -263,10 +268,16 @@ class Transaction(Struct, eq=False):
             if want.keys:
                 requests.append(Get(want.table_id, want.keys))
             requests += [Scan(want.table_id, want.index_id, start, stop, None) for start, stop in want.ranges]
-        result = self._read_from_store(requests, reserves)
+        missing = self._missing(others) if others else []
+        asked = len(requests)
+        if not (requests or missing or reserves):
+            return True, []
+        result = self._read_from_store([*requests, *missing], reserves)
+        if missing:
+            self._keep(missing, result.answers[asked:], None)
         rows: list[Row] = []
         cut_short = False
-        for answer in result.answers:
+        for answer in result.answers[:asked]:
             if isinstance(answer, ScanResult):
                 if answer.rows or answer.resume is not None:
                     rows += answer.rows
@@ -575,8 +586,8 @@ class Transaction(Struct, eq=False):
 
     def check_absent(self, want: ReadRequest) -> None:
         """Enter a request that `are_free` has found no row of into the read set: none may have come since."""
-        for key in want.keys:
-            self.read_set.add_point(want.table_id, key, 0)
+        if want.keys:
+            self.read_set.add_absent(want.table_id, want.keys)
         if want.ranges:
             version = 0 if self.snapshot is None else self.snapshot.version
             self.read_set.add_ranges(want.table_id, want.index_id, want.ranges, version, rows=False)

@@ -49,6 +49,10 @@ class WriteSet(Struct, eq=False):
             rows = self.rows[table_id] = {}
         rows[key] = record
 
+    def put_all(self, table_id: int, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Insert or replace many rows."""
+        self.rows.setdefault(table_id, {}).update(rows)
+
     def delete(self, table_id: int, key: bytes) -> None:
         """Delete a row, unless another row has taken its key in this transaction."""
         self.rows.setdefault(table_id, {}).setdefault(key, None)
@@ -66,6 +70,9 @@ class WriteSet(Struct, eq=False):
         entries = self.entries.get((table_id, index_id))
         if entries is None:
             entries = self.entries[table_id, index_id] = {}
+        if not entries:
+            entries.update(dict.fromkeys(added, True))
+            return
         for entry in added:
             if not entries.setdefault(entry, True):
                 del entries[entry]

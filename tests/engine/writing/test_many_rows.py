@@ -137,3 +137,110 @@ def test_ids_rise_and_are_not_given_twice(one: Connection, two: Connection) -> N
             number for (number,) in one.execute(f"SELECT id FROM t WHERE name LIKE '{start}%' ORDER BY n").fetchall()
         ]
         assert ids == [*range(ids[0], ids[0] + 30)]
+
+
+PARENTS = "CREATE TABLE parent (id INTEGER PRIMARY KEY, code TEXT UNIQUE COLLATE NOCASE)"
+KINDS = {
+    "no key": "CREATE TABLE c (k INT UNIQUE, name TEXT UNIQUE, parent INT, code TEXT)",
+    "text key": "CREATE TABLE c (k TEXT PRIMARY KEY, name TEXT UNIQUE, parent INT, code TEXT)",
+    "real key": "CREATE TABLE c (name TEXT UNIQUE, k REAL, parent INT, code TEXT, PRIMARY KEY (k, name))",
+    "without rowid": "CREATE TABLE c (k NUMERIC PRIMARY KEY, name TEXT UNIQUE, parent INT, code TEXT) WITHOUT ROWID",
+    "a foreign key": "CREATE TABLE c (k INTEGER PRIMARY KEY, name UNIQUE, parent INT REFERENCES parent, code TEXT)",
+    "two foreign keys": "CREATE TABLE c (k INT UNIQUE, name TEXT UNIQUE, parent INT REFERENCES parent (id) ON DELETE "
+    "CASCADE, code TEXT COLLATE NOCASE REFERENCES parent (code))",
+    "itself": "CREATE TABLE c (k INTEGER PRIMARY KEY, name TEXT UNIQUE, parent INT REFERENCES c (k), code TEXT)",
+}
+INTO = "INSERT INTO c (k, name, parent, code) VALUES (?, ?, ?, ?)"
+
+
+def children(first: int, count: int) -> list[tuple[object, ...]]:
+    return [(n, f"n{n}", (n - 1) % 5 + 1, f"P{(n - 1) % 5 + 1}") for n in range(first, first + count)]
+
+
+def prepared(connection: Connection | sqlite3.Connection, kind: str) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    for text in (PARENTS, KINDS[kind], "CREATE INDEX c_parent ON c (parent, code)"):
+        connection.execute(text)
+    connection.executemany("INSERT INTO parent VALUES (?, ?)", [(n, f"p{n}") for n in range(1, 9)])
+    for row in children(1, 5):
+        connection.execute(INTO, row)
+    connection.commit()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_kind_of_table_needs_the_guard_loop(connect: Connect, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = connect(), connect()
+    prepared(one, kind)
+    monkeypatch.setattr(GuardLoop, "run", never)
+    before = one.rome_stats.round_trips
+    assert one.executemany(INTO, children(10, 30)).rowcount == 30
+    assert one.rome_stats.round_trips == before + 1, "parents, keys and ids come on one trip"
+    one.commit()
+    two.executemany(INTO, children(50, 20))
+    two.commit()
+    for column in ("rowid", "k") if kind != "without rowid" else ("k",):
+        assert one.execute(f"SELECT count(DISTINCT {column}) FROM c").fetchone() == (55,)
+    assert one.execute("SELECT count(*) FROM c WHERE parent = 2 AND code = 'P2'").fetchone() == (11,)
+    one.rollback()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "last",
+    [
+        (90, "more", 3, "P3"),
+        (90, "more", None, None),
+        (None, "more", 3, "P3"),
+        ("90", "more", "3", "p3"),
+        (90.0, "more", 3.0, "P3"),
+        (90, "n12", 3, "P3"),  # the batch has the name
+        (90, "n2", 3, "P3"),  # .. the store
+        (12, "more", 3, "P3"),
+        (2, "more", 3, "P3"),
+        (90, "more", 77, "P3"),  # no such parent
+        (90, "more", 90, "P3"),  # itself
+        (90, "more", 3, "none"),
+        (90, "more", 7, "P7"),  # deleted by this transaction
+        (90, "more", 20, "P20"),  # added by it
+        (90, "mine", 3, "P3"),  # it has the name
+        ("x", "more", "x", "P3"),
+    ],
+)
+def test_each_kind_of_table_is_as_on_sqlite(connect: Connect, kind: str, last: tuple[object, ...]) -> None:
+    stock, one = sqlite3.connect(":memory:"), connect()
+    seen = []
+    for connection in (one, stock):
+        prepared(connection, kind)
+        cursor, words = connection.cursor(), []
+        if kind != "itself":
+            connection.execute("DELETE FROM parent WHERE id = 7")
+        connection.execute("INSERT INTO parent VALUES (20, 'p20')")
+        connection.execute("INSERT INTO c (k, name) VALUES (60, 'mine')")
+        for batch in ([*children(10, 20), last], children(200, 20)):
+            try:
+                cursor.executemany(INTO, batch)
+            except (sqlite3.IntegrityError, rome.errors.IntegrityError) as error:
+                words.append(str(error))
+        try:
+            connection.commit()
+        except (sqlite3.IntegrityError, rome.errors.IntegrityError):
+            words.append("refused")
+            connection.rollback()
+        rows = connection.execute("SELECT k, typeof(k), name, parent, code FROM c ORDER BY name").fetchall()
+        seen.append((words, rows))
+    stock.close()
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("kind", ["a foreign key", "two foreign keys"])
+def test_a_parent_that_somebody_else_deletes_meanwhile(connect: Connect, kind: str) -> None:
+    one, two = connect(), connect()
+    prepared(one, kind)
+    one.executemany(INTO, [(n, f"n{n}", 8, "p8") for n in range(10, 40)])
+    two.execute("PRAGMA foreign_keys = ON")
+    two.execute("DELETE FROM parent WHERE id = 8")
+    two.commit()
+    with pytest.raises(rome.errors.IntegrityError, match="FOREIGN KEY"):
+        one.commit()
+    one.rollback()
+    assert one.execute("SELECT count(*) FROM c").fetchone() == (5,)

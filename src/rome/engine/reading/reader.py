@@ -157,15 +157,26 @@ class Reader:
         self.transaction.check_chunk(scan, rows, check)
         return rows
 
-    def are_free(self, wants: Sequence[ReadRequest], reserves: Sequence[Reserve]) -> tuple[bool, list[int]]:
+    def are_free(
+        self, wants: Sequence[ReadRequest], reserves: Sequence[Reserve], others: Sequence[ReadRequest] = ()
+    ) -> tuple[bool, list[int]]:
         """Whether the store has no row of these requests, which then enter the read set; and the reserved.
 
         Nothing is kept for later reads: if there are rows, `read` brings them.
+
+        Args:
+            others: these are read as by `read` on the same trip.
         """
-        if not (wants or reserves):
+        if not (wants or reserves or others):
             return True, []
-        are_free, reserved = self.transaction.are_free(wants, reserves)
+        try:
+            are_free, reserved = self.transaction.are_free(wants, reserves, others)
+        except OverBudget as error:
+            self._check_catalog()
+            raise self._too_much(error, others) from None
         self._check_catalog()
+        for want in others:
+            self.transaction.check_request(want)
         if are_free:
             for want in wants:
                 self.transaction.check_absent(want)

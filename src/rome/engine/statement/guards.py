@@ -22,7 +22,7 @@ from rome.engine.statement.foreign_keys import child_lookups, parent_lookups, wh
 from rome.planner.plan import PlannedRow
 from rome.store.spi import ORDER_INDEX
 from rome.transaction.read_set import Validation
-from rome.transaction.transaction import ReadRequest
+from rome.transaction.transaction import ReadRequest, merged
 from rome.workingset.workingset import Event, SqlRow
 
 KeyComputer = Callable[[Table, int, Sequence[SqlValue]], Iterable[tuple[Index, Sequence[SqlValue]]]]
@@ -97,6 +97,21 @@ class TableGuards:
             if None not in values:
                 requests.append(way.rows.request(values))
         return requests
+
+    def parents_of_many(self, rows: Sequence[PlannedRow]) -> list[ReadRequest] | None:
+        """As `all_parents` for many new rows; one request for all that are found by the same key or index."""
+        named = sorted({position for way in self.parent_ways for position in way.columns})
+        try:
+            distinct = {tuple([row.values[position] for position in named]) for row in rows}
+        except KeyError:
+            return None
+        requests: list[ReadRequest] = []
+        for values in distinct:
+            found = self.all_parents(dict(zip(named, values, strict=True)))
+            if found is None:
+                return None
+            requests += found
+        return merged(requests)
 
     def parents_of(self, known: Known) -> list[ReadRequest]:
         """Return the rows that a new row's foreign keys refer to."""

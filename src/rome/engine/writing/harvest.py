@@ -13,7 +13,7 @@ from operator import itemgetter
 
 from msgspec import Struct
 
-from rome.catalog.rows import encode_row, row_key
+from rome.catalog.rows import encode_row, encode_rows, row_key
 from rome.catalog.schema import Table
 from rome.codec.keys import encode_keys
 from rome.codec.values import SqlValue
@@ -177,18 +177,19 @@ def _harvest_added(
         return
     known = working_set.contents.of(table.id).keys
     wholes = [(*values, rowid) for rowid, values in rows]  # which ROWID, -1, finds
-    keys = []
-    for rowid, values in rows:
-        key = row_key(table, rowid, values)
-        keys.append(key)
-        if key not in known:
-            read_set.add_point(table.id, key, 0)
-        writes.put(table.id, key, encode_row(table, rowid, values))
     columns: dict[int, list[SqlValue]] = {}
-    for index in table.paths[1:]:
+    for index in table.paths:
         for position in index.columns:
             if position not in columns:
                 columns[position] = [whole[position] for whole in wholes]
+    key_columns = [columns[position] for position in table.key.columns]
+    if any(None in column for column in key_columns):
+        keys = [row_key(table, rowid, values) for rowid, values in rows]
+    else:
+        keys = encode_keys(key_columns, table.key.collations)
+    read_set.add_absent(table.id, [key for key in keys if key not in known] if known else keys)
+    writes.put_all(table.id, zip(keys, encode_rows(table, rows), strict=True))
+    for index in table.paths[1:]:
         entries = encode_keys([columns[position] for position in index.columns], index.collations)
         writes.add_entries(table.id, index.id, zip(entries, keys, strict=True))
     if not table.without_rowid:

@@ -1,8 +1,9 @@
 """INSERT .. VALUES of many rows past the guard loop: executemany of a statement that *adds plainly* (see Traits).
 
-The unique keys of its rows are known before it runs. So one trip asks whether the store has a row with one of these. If
-it has none, SQLite can only store all rows, or refuse one because of NOT NULL, CHECK, or a row that this transaction
-has written; then all of them are undone, and the guard loop takes over, as it does in any other case.
+The unique keys and the parents of its rows are known before it runs. So one trip asks whether the store has a row with
+one of these keys, and brings the parents. If it has none, and all parents are there, SQLite can only store all rows, or
+refuse one because of NOT NULL, CHECK, or a row that this transaction has written; then all of them are undone, and the
+guard loop takes over, as it does in any other case.
 
 The guard loop does the same with a hook that sees each row, and keeps what was read for later statements. Of thousands
 of keys that nobody has, neither is of use: they enter the read set and are forgotten. A fifth of the client's time went
@@ -18,6 +19,7 @@ from rome.codec.keys import encode_keys
 from rome.engine.reading.reader import Reader
 from rome.engine.writing.guard_loop import Change
 from rome.engine.writing.row_ids import RowIds
+from rome.engine.writing.short_ways import are_there
 from rome.planner.plan import PlannedRow
 from rome.store.spi import ORDER_INDEX
 from rome.transaction.read_set import Validation
@@ -38,15 +40,19 @@ def add_many_plainly(reader: Reader, ids: RowIds, change: Change, needed: int) -
     target, planned = change.prepared.target, change.planned
     if target is None or planned is None or len(planned) != len(change.batch) or not _is_plain(reader, change, target):
         return None
-    if needed and (needed != len(planned) or not ids.are_from_store(target)):
+    if needed and (needed != len(planned) or not ids.are_reserved(target)):
         return None
-    requests = _unique(reader.schema.guards.of(target.name.lower()).unique, target, planned, ids_given=not needed)
+    guards = reader.schema.guards.of(target.name.lower())
+    requests = _unique(guards.unique, target, planned, ids_given=not needed)
+    parents = guards.parents_of_many(planned) if change.foreign_keys else []
     reserves = ids.reserves(target, needed)
-    if requests is None or any(reserve.again is not None for reserve in reserves):
+    if requests is None or parents is None or any(reserve.again is not None for reserve in reserves):
         return None
-    are_free, reserved = reader.are_free(requests, reserves)
+    if any(parent.table_id >= reader.first_new_table for parent in parents):
+        return None
+    are_free, reserved = reader.are_free(requests, reserves, parents)
     ids.add_block(target, reserves, reserved)
-    if not are_free:
+    if not (are_free and are_there(reader, parents)):
         return None
     first = ids.take(target, needed, reader.working_set.max_rowid(target)) if needed else None
     run = _add(reader, change, target, planned, first)
@@ -54,17 +60,18 @@ def add_many_plainly(reader: Reader, ids: RowIds, change: Change, needed: int) -
         if run is None:
             ids.take_back(target)
         else:
-            for rowid in range(first, first + needed):
-                ids.claim_one(target, rowid)
+            if target.key.columns in ((ROWID,), (target.rowid_alias,)):
+                for rowid in range(first, first + needed):
+                    ids.claim_one(target, rowid)
     return run
 
 
 def _is_plain(reader: Reader, change: Change, target: Table) -> bool:
     """Whether nothing but the unique keys of the rows decides, and nothing but these rows is written."""
     traits = change.prepared.traits
-    if not (traits.adds_plainly and traits.in_batches) or change.foreign_keys:
+    if not (traits.adds_plainly and traits.in_batches) or reader.working_set.contents.sequences:
         return False
-    if target.rowid_alias is None or reader.working_set.contents.sequences:
+    if target.rowid_alias is None and traits.sets_rowid:
         return False
     return target.id < reader.first_new_table
 
@@ -75,7 +82,7 @@ def _unique(
     """The stored rows with a unique key of these; None if a key is not known. Ids that the store gives are nobody's."""
     alias, requests = target.rowid_alias, []
     for index in indexes:
-        if index is target.key and not ids_given:
+        if not ids_given and index is target.key and index.columns in ((ROWID,), (alias,)):
             continue
         positions = [alias if position == ROWID else position for position in index.columns]
         try:
@@ -101,17 +108,29 @@ def _add(
     with AllOrNothing(working_set) as block:
         if change.prepared.traits.foreign_keys:
             working_set.enforce_foreign_keys(False)
-        if first is not None:
+        text, batch = change.prepared.statement.text, change.batch
+        if first is not None and target.rowid_alias is not None:
             working_set.set_next_rowid(target, first)
-        last = working_set.add_all(change.prepared.statement.text, change.batch)
+        elif first is not None:  # of these tables SQLite takes the rowid after the greatest
+            chosen = working_set.add(text, batch[0])
+            if chosen is None:
+                block.back()
+                return None
+            working_set.move_rowids(target, [(chosen, first)])
+            batch = batch[1:]
+        last = working_set.add_all(text, batch)
         if last is None or (first is not None and last != first + count - 1):
             block.back()
             return None
     touched = working_set.contents.of(target.id).touched
     alias = target.rowid_alias
-    assert alias is not None
-    rowids = (row.values[alias] for row in rows) if first is None else range(first, first + count)
-    touched.update((rowid, (rowid,)) for rowid in rowids)  # type: ignore[misc]  # they are integers
+    if target.without_rowid:
+        key = target.key
+        columns = [[row.values[at] for row in rows] for at in key.columns]
+        touched.update(zip(encode_keys(columns, key.collations), zip(*columns, strict=True), strict=True))
+    else:
+        rowids = range(first, first + count) if first is not None else [row.values[alias] for row in rows]  # type: ignore[index]
+        touched.update((rowid, (rowid,)) for rowid in rowids)  # type: ignore[misc]  # they are integers
     if len(touched) > LARGE_ROWS:
         working_set.contents.large = True
     return StatementRun([], count, 1, count, last, [], None)

@@ -97,6 +97,10 @@ class RowIds:
         """Whether new rows of a table with an INTEGER PRIMARY KEY get ids never handed out before."""
         return not (table.rowid_alias is None or self.given or self._is_private(table))
 
+    def are_reserved(self, table: Table) -> bool:
+        """Whether new rows of a table get rowids never handed out before."""
+        return not (self.given or self._is_private(table))
+
     def for_one(self, table: Table) -> Reserve | None:
         """Return what to reserve for one row's id if `are_from_store`; None if ids are at hand."""
         if self._ids.at_hand:

@@ -76,7 +76,7 @@ def add_plainly(reader: Reader, ids: RowIds, change: Change) -> StatementRun | N
     taken = reserved[0] if reserve is not None and reserve.again is None and reserve.size == 1 else None
     if taken is None:
         ids.add_block(target, reserves, reserved)
-    if _is_free(reader, unique) and _are_there(reader, parents):
+    if _is_free(reader, unique) and are_there(reader, parents):
         first = taken
         if taken is None and not row.rowid_given:
             first = ids.take(target, 1, reader.working_set.max_rowid(target))
@@ -131,7 +131,7 @@ def _is_free(reader: Reader, unique: list[ReadRequest]) -> bool:
     return True
 
 
-def _are_there(reader: Reader, parents: list[ReadRequest]) -> bool:
+def are_there(reader: Reader, parents: list[ReadRequest]) -> bool:
     """Whether the parents were read and their tables are untouched by this transaction."""
     cache, tables = reader.transaction.cache, reader.working_set.contents.tables
     for request in parents:
