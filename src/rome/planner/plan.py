@@ -182,9 +182,13 @@ class AssignmentPlan(ABC):
 
     Attributes:
         rows: which rows it changes, as a SELECT with its WHERE would show them.
+        positions: the columns that it sets; none of the row's key.
+        indexes: those that have one of these columns.
     """
 
     rows: DirectPlan
+    positions: tuple[int, ...]
+    indexes: tuple[Index, ...]
 
     @abstractmethod
     def after(self, values: Values, parameters: Sequence[SqlValue]) -> tuple[SqlValue, ...] | None:

@@ -5,10 +5,10 @@ States: no snapshot (nothing was read yet) -> a snapshot, fixed by the first rea
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
+from os import urandom
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -674,7 +674,7 @@ class Transaction(Struct, eq=False):
         if oldest is not None and oldest < snapshot.version:
             snapshot = replace(snapshot, version=oldest)
         request = CommitRequest(
-            transaction_id=secrets.token_bytes(16),
+            transaction_id=urandom(16),
             snapshot=snapshot,
             points=self.read_set.points,
             ranges=self.read_set.ranges,

@@ -34,6 +34,9 @@ class WriteSet(Struct, eq=False):
     """Rows, index entries, drops and sequence values; each at most once, later calls replace earlier ones.
 
     They are as a CommitRequest has them.
+
+    Attributes:
+        is_counted: `size_bytes` is that of all rows and entries; otherwise they have to be counted.
     """
 
     rows: dict[int, dict[bytes, bytes | None]] = {}
@@ -41,6 +44,8 @@ class WriteSet(Struct, eq=False):
     drops: list[Drop] = []
     sequences: dict[int, int] = {}
     settings: dict[int, int] = {}
+    is_counted: bool = False
+    size_bytes: int = 0
 
     def put(self, table_id: int, key: bytes, record: bytes) -> None:
         """Insert or replace a row."""
@@ -134,6 +139,8 @@ class WriteSet(Struct, eq=False):
 
     def _sizes(self) -> tuple[int, int, int]:
         """Return how many rows, index entries and bytes are written."""
+        if self.is_counted:
+            return sum(map(len, self.rows.values())), sum(map(len, self.entries.values())), self.size_bytes
         rows = entries = size = 0
         for table, found in self.rows.items():
             if table != CATALOG_TABLE:  # tables that are made with their rows leave these all the room that is said

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from rome.catalog.schema import Table
+from rome.catalog.schema import Index, Table
 from rome.codec.values import SqlValue
 from rome.workingset.contents import Stored
 
@@ -21,8 +21,10 @@ class BufferedChange(Struct, frozen=True, gc=False):
     Attributes:
         before: the row as the store has it; None: it is inserted.
         is_here: whether SQLite has that row already.
-        rowid, values: the row afterwards.
+        key, rowid, values: the row afterwards; a row that is changed keeps its key.
         next_rowid: the id that SQLite is to choose; None if the statement sets it, or changes a row.
+        positions: the columns that it sets, if it changes a row.
+        indexes: those in which the row may have another entry afterwards.
     """
 
     table: Table
@@ -30,6 +32,9 @@ class BufferedChange(Struct, frozen=True, gc=False):
     parameters: Sequence[SqlValue]
     before: Stored | None
     is_here: bool
+    key: bytes
     rowid: int
     values: tuple[SqlValue, ...]
     next_rowid: int | None
+    positions: Sequence[int]
+    indexes: Sequence[Index]

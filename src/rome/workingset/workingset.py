@@ -224,24 +224,15 @@ class WorkingSet:
             self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
 
     # ------------------------------------------------------------ buffered changes
-    def buffer(
-        self,
-        table: Table,
-        sql: str,
-        parameters: Sequence[SqlValue],
-        before: Stored | None,
-        after: tuple[int, tuple[SqlValue, ...]],
-        next_rowid: int | None = None,
-    ) -> None:
-        """Take the first change of a table in the transaction as made; see BufferedChange for the arguments."""
-        contents = self.contents.tables.get(table.id) or self.contents.of(table.id)
-        rowid, values = after
-        is_here = before is None or before.key in contents.keys
-        if before is not None and not is_here:
+    def buffer(self, change: BufferedChange) -> None:
+        """Take the first change of a table in the transaction as made."""
+        table_id, rowid, before = change.table.id, change.rowid, change.before
+        contents = self.contents.tables.get(table_id) or self.contents.of(table_id)
+        if before is not None and not change.is_here:
             contents.keys.add(before.key)
             contents.hydrated[rowid] = before
         contents.touched[rowid] = (rowid,)
-        self.buffered[table.id] = BufferedChange(table, sql, parameters, before, is_here, rowid, values, next_rowid)
+        self.buffered[table_id] = change
         self.__dict__.pop("connection", None)
 
     if not TYPE_CHECKING:
@@ -250,17 +241,19 @@ class WorkingSet:
             """Make the buffered changes: while there are some, there is no attribute `connection`."""
             if name != "connection":
                 raise AttributeError(name)
-            self._make_buffered()
+            self.make_buffered()
             return self._sqlite
 
-    def _make_buffered(self) -> None:
-        """Let SQLite make the buffered changes, in their order.
+    def make_buffered(self) -> None:
+        """Let SQLite make the buffered changes, in their order. If there are none, nothing happens.
 
         Raises:
             InternalError: it refuses one, or does something else. Nothing but a rollback is possible after that.
         """
         if self._refused is not None:
             raise self._refused
+        if not self.buffered:
+            return
         sqlite, interruption, changes = self._sqlite, self.interruption, [*self.buffered.values()]
         enforcing, running, interruption.running = self._enforcing, interruption.running, False
         last_rowid = sqlite.last_insert_rowid()

@@ -126,7 +126,7 @@ class Maker:
 def test_random_changes_of_one_row_do_what_they_do_in_stock_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most are committed before SQLite makes them, and many are made when a later statement looks."""
     made = buffered = 0
-    buffer, make = WorkingSet.buffer, WorkingSet._make_buffered
+    buffer, make = WorkingSet.buffer, WorkingSet.make_buffered
 
     def count_buffered(working_set: WorkingSet, *arguments: object) -> None:
         nonlocal buffered
@@ -139,7 +139,7 @@ def test_random_changes_of_one_row_do_what_they_do_in_stock_sqlite(monkeypatch: 
         make(working_set)
 
     monkeypatch.setattr(WorkingSet, "buffer", count_buffered)
-    monkeypatch.setattr(WorkingSet, "_make_buffered", count_made)
+    monkeypatch.setattr(WorkingSet, "make_buffered", count_made)
     for seed in range(SEEDS):
         maker = Maker(random.Random(seed))
         with Pair(SCHEMA, ids=True, tables=dict.fromkeys(COLUMNS, "*")) as pair:

@@ -296,8 +296,12 @@ class Attempt(Struct):
             working_set.check_temporary_keys()
         schema = self.reader.schema
         validates = Duty.VALIDATE in self.duties
-        begun = working_set.begun or working_set.buffered
-        if not (validates or schema is not self.base or (begun and working_set.contents.is_dirty())):
+        if not (
+            working_set.buffered
+            or validates
+            or schema is not self.base
+            or (working_set.begun and working_set.contents.is_dirty())
+        ):
             return None
         if schema.has_deferred_keys or self.defers_foreign_keys:
             self.check_deferred_keys()

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from rome.catalog.rows import decode_row, index_key
 from rome.catalog.schema import Table
+from rome.codec.keys import encode_key
+from rome.codec.values import Collation
 from rome.engine.reading.reader import Reader
 from rome.engine.writing.guard_loop import Change
 from rome.planner.plan import AssignmentPlan
 from rome.transaction.transaction import ReadRequest
+from rome.workingset.buffered import BufferedChange
 from rome.workingset.contents import BlockContents, Stored
 from rome.workingset.workingset import StatementRun
 
@@ -24,6 +27,7 @@ def _is_first(reader: Reader, table: Table) -> bool:
     return untouched and reader.schema is reader.workspace.schema
 
 
+_BINARY: tuple[Collation] = ("BINARY",)
 _FEW = 16
 _UNCHANGED = StatementRun([], 0, 0, 0, 0, [], None)
 _CHANGED = StatementRun([], 1, 1, 1, 0, [], None)
@@ -63,7 +67,12 @@ def assign(reader: Reader, assignment: AssignmentPlan, change: Change) -> Statem
     after = assignment.after(before.values, parameters)
     if after is None:
         return None
-    working_set.buffer(table, change.prepared.statement.text, parameters, before, (before.rowid, after))
+    contents = working_set.contents.tables.get(table.id)
+    is_here = contents is not None and before.key in contents.keys
+    text, key, positions, indexes = change.prepared.statement.text, before.key, assignment.positions, assignment.indexes
+    working_set.buffer(
+        BufferedChange(table, text, parameters, before, is_here, key, before.rowid, after, None, positions, indexes)
+    )
     return _CHANGED
 
 
@@ -71,7 +80,7 @@ def insert(reader: Reader, change: Change, rowid: int, reserved: int | None) -> 
     """Buffer an INSERT of one row whose keys are free and whose parents are there; None if SQLite must make it.
 
     Args:
-        reserved: the id from the store; None if the statement sets it.
+        reserved: the id from the store, whose row is assumed to be free; None if the statement sets it.
     """
     prepared, parameters, target = change.prepared, change.batch[0], change.prepared.target
     planned = prepared.plan.inserted_row
@@ -81,5 +90,13 @@ def insert(reader: Reader, change: Change, rowid: int, reserved: int | None) -> 
     values = planned.values(parameters, rowid)
     if values is None:
         return None
-    reader.working_set.buffer(target, prepared.statement.text, parameters, None, (rowid, values), reserved)
+    key, indexes = encode_key((rowid,), _BINARY), target.paths[1:]
+    reader.working_set.buffer(
+        BufferedChange(
+            target, prepared.statement.text, parameters, None, True, key, rowid, values, reserved, (), indexes
+        )
+    )
+    cache = reader.transaction.cache
+    if cache.claim(target.id, key):
+        reader.transaction.read_set.add_point(target.id, key, 0)
     return StatementRun([], 1, 1, 1, rowid, [], None)

@@ -15,13 +15,15 @@ from msgspec import Struct
 
 from rome.catalog.rows import encode_row, encode_rows, row_key
 from rome.catalog.schema import Table
-from rome.codec.keys import encode_keys
+from rome.codec.keys import encode_key, encode_keys
+from rome.codec.rows import encode_record
 from rome.codec.values import SqlValue
 from rome.engine.statement.schema import SchemaVersion
-from rome.engine.writing.sequence_marks import note_sequences
+from rome.engine.writing.sequence_marks import mark, mark_of, note_sequences
 from rome.store.spi import CATALOG_TABLE, Drop
 from rome.transaction.read_set import ReadSet
 from rome.transaction.write_set import WriteSet
+from rome.workingset.buffered import BufferedChange
 from rome.workingset.contents import Stored
 from rome.workingset.workingset import SqlRow, WorkingSet
 
@@ -96,9 +98,13 @@ def _ways(working_set: WorkingSet, table: Table, *, is_new: bool) -> Sequence[_R
 
 def same_values(one: Iterable[SqlValue], other: Iterable[SqlValue]) -> bool:
     """Equal in value and storage class; 0.0 and -0.0 differ."""
-    return all(
-        a is b or (type(a) is type(b) and a == b and (a != 0.0 or repr(a) == repr(b)))
-        for a, b in zip(one, other, strict=True)
+    return not any(is_other(a, b) for a, b in zip(one, other, strict=True))
+
+
+def is_other(one: SqlValue, other: SqlValue) -> bool:
+    """Whether two values differ in value or storage class; 0.0 and -0.0 do."""
+    return one is not other and (
+        type(one) is not type(other) or one != other or (one == 0 and repr(one) != repr(other))
     )
 
 
@@ -108,17 +114,62 @@ def harvest(working_set: WorkingSet, schema: SchemaVersion, base: SchemaVersion,
     The rowids of new rows raise their sequence: so does one that the statement has set; and a store need not keep what
     it has handed out as safe as a commit.
     """
-    writes = WriteSet()
+    writes = WriteSet(is_counted=True)
     if schema is not base:
+        working_set.make_buffered()
         _schema_change(working_set, schema, base, writes)
+    buffered, contents = {**working_set.buffered}, working_set.contents
+    for change in buffered.values():
+        _harvest_buffered(change, read_set, writes)
+    if schema is base and len(buffered) == len(contents.tables) and not contents.sequences:
+        for change in buffered.values():
+            if change.before is None and change.table.autoincrement:
+                writes.raise_sequence(mark_of(change.table.id), mark(True, max(0, change.rowid)))
+        return writes
+    writes.is_counted = False
     stored_tables = base.definition.tables_by_id
     for table in _written(working_set, schema, base):
+        if table.id in buffered:
+            continue
         stored = stored_tables.get(table.id)
         ways = _ways(working_set, table, is_new=stored is None)
         if ways:
             _harvest_table(working_set, table, stored, ways, read_set, writes)
     note_sequences(working_set, schema, writes)
     return writes
+
+
+def _harvest_buffered(change: BufferedChange, read_set: ReadSet, writes: WriteSet) -> None:
+    """What is to be written of the only row of its table that was written, by a statement that SQLite has not run."""
+    table, before, key, rowid, values = change.table, change.before, change.key, change.rowid, change.values
+    row = (*values, rowid)  # which ROWID, -1, finds
+    if before is None:
+        if not read_set.has_point(table.id, key):
+            read_set.add_point(table.id, key, 0)
+        writes.sequences[table.id] = max(rowid, 0)
+    else:
+        read_set.add_point(table.id, key, before.version)
+        old = before.values
+        for position in change.positions:
+            if is_other(old[position], values[position]):
+                break
+        else:
+            return
+    record = encode_record(table.layout, rowid, map(values.__getitem__, table.stored_positions))
+    writes.rows[table.id] = {key: record}
+    size = len(key) + len(record)
+    for index in change.indexes:
+        changed = writes.entries[table.id, index.id] = {}
+        entry = encode_key(map(row.__getitem__, index.columns), index.collations)
+        if before is not None:
+            former = encode_key(map((*before.values, rowid).__getitem__, index.columns), index.collations)
+            if former == entry:
+                continue
+            changed[former, key] = False
+            size += len(former) + len(key)
+        changed[entry, key] = True
+        size += len(entry) + len(key)
+    writes.size_bytes += size
 
 
 def _harvest_table(

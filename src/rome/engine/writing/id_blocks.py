@@ -83,6 +83,8 @@ class IdBlocks:
 
     def discard(self, incarnation: bytes, table_id: int, up_to: int | None = None) -> None:
         """Drop the block because one of its ids was found taken, or because an explicit id up to `up_to` lies in it."""
+        if not (self.at_hand or self._left):  # as most often: every commit of new rows comes by
+            return
         with self._lock:
             first, _ = self.at_hand.get((incarnation, table_id), (0, 0))
             if up_to is None or first <= up_to:

@@ -87,11 +87,11 @@ def add_plainly(reader: Reader, ids: RowIds, change: Change) -> StatementRun | N
                 reader.hydrate(parents)
             reader.working_set.begin()
             run = _add(reader, change, target, first)
+            if run is not None and first is not None:
+                ids.claim_one(target, first)
         if run is not None:
             if taken is not None:
                 ids.note_taken(target, taken)
-            if first is not None:
-                ids.claim_one(target, first)
             return run
         if taken is None and first is not None:
             ids.take_back(target)

@@ -50,6 +50,9 @@ class Assignment(AssignmentPlan):
 
     def __init__(self, rows: DirectPlan, changes: Sequence[ColumnChange]) -> None:
         self.rows, self._changes = rows, changes
+        self.positions = tuple([change.position for change in changes])
+        paths = rows.table.paths[1:]
+        self.indexes = tuple([path for path in paths if not {*self.positions}.isdisjoint(path.columns)])
 
     def after(self, values: Values, parameters: Sequence[SqlValue]) -> tuple[SqlValue, ...] | None:
         """See AssignmentPlan."""
