@@ -253,8 +253,10 @@ class CommitRequest(Struct, frozen=True, gc=False):
 
     def writes(self) -> bool:
         """Whether there is anything to apply."""
-        maps = (*self.rows.values(), *self.entries.values())
-        return any(maps) or bool(self.drops or self.sequences or self.settings)
+        for rows in self.rows.values():  # most often the first has some
+            if rows:
+                return True
+        return any(self.entries.values()) or bool(self.drops or self.sequences or self.settings)
 
 
 class Retention(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import islice
 from typing import Final, NamedTuple, Self
 
@@ -164,24 +164,69 @@ def _range_changed(
 
 
 def apply(txn: LmdbTransaction, state: State, request: CommitRequest, found: Found) -> State:
-    """Write everything in a validated request, of which `validate` has found these rows."""
-    changes = _Changes(txn, state.version + 1)
+    """Write everything in a validated request, of which `validate` has found these rows.
+
+    Whatever is written is logged, with the versions at which it last came or went, and was last written.
+    """
+    version, get, put = state.version + 1, txn.get, txn.put
+    stamp, now = pack_number(version), pack_versions(version, version)
+    changed: set[int] = set()
+    log_keys: list[bytes] = []
+    kept_bytes = 0
     for drop in request.drops:
         _drop(txn, drop)
     for table_id, rows in request.rows.items():
-        changes.write_rows(table_id, rows, found.get(table_id, {}))
+        header, log, known = rows_header(table_id), log_header(table_id, ORDER_INDEX), found.get(table_id, {})
+        for key, record in rows.items():
+            place, log_key, before = header + key, log + key, b""
+            if len(key) > CUT:
+                place, log_key = ordered.stored_key(header, key), ordered.stored_key(log, key)
+                before = ordered.before_value(key)
+            old = known[key] if key in known else ordered.get(txn, header, key)
+            versions = now
+            if old is not None:
+                kept_bytes += len(old)
+                if record is None:
+                    txn.delete(place)
+                else:
+                    logged = get(log_key)
+                    came = 0 if logged is None else unpack_versions(logged[len(before) :])[0]
+                    versions = pack_versions(came, version)
+            elif record is None:
+                continue
+            if record is not None:
+                put(place, before + stamp + record)
+            put(log_key, before + versions)
+            log_keys.append(log_key)
+            kept_bytes += len(log) + len(key)
+            changed.add(table_id)
     for (table_id, index_id), entries in request.entries.items():
-        changes.write_entries(table_id, index_id, entries)
-    for table_id in changes.tables:
-        TableState.set_changed(txn, table_id, changes.version)
+        header, log = entries_header(table_id, index_id), log_header(table_id, index_id)
+        for (index_key, row_key), present in entries.items():
+            entry = index_key + row_key
+            place, log_key, before = header + entry, log + entry, b""
+            if len(entry) > CUT:
+                place, log_key = ordered.stored_key(header, entry), ordered.stored_key(log, entry)
+                before = ordered.before_value(entry)
+            if present:
+                is_new = put(place, before + len(row_key).to_bytes(4, "big"), overwrite=False)
+            else:
+                is_new = txn.delete(place)
+            if is_new:
+                put(log_key, before + now)
+                log_keys.append(log_key)
+                kept_bytes += len(log) + len(entry)
+                changed.add(table_id)
+    for table_id in changed:
+        TableState.set_changed(txn, table_id, version)
     for sequence, value in request.settings.items():
-        txn.put(sequence_key(sequence), pack_number(value))
+        put(sequence_key(sequence), pack_number(value))
     for sequence, value in request.sequences.items():
         if value > committed_number(txn, sequence):
-            txn.put(sequence_key(sequence), pack_number(value))
-    if CATALOG_TABLE in changes.tables:
-        state = replace(state, catalog_version=changes.version)
-    return _remember(txn, state, request.transaction_id, changes.version, changes.kept_bytes, changes.log_keys)
+            put(sequence_key(sequence), pack_number(value))
+    if CATALOG_TABLE in changed:
+        state = replace(state, catalog_version=version)
+    return _remember(txn, state, request.transaction_id, version, kept_bytes, log_keys)
 
 
 class Trimming:
@@ -203,55 +248,6 @@ class Trimming:
     def note(self, state: State, oldest: float) -> None:
         """Note the time of the oldest commit after the floor of a state."""
         self._oldest = state.incarnation, state.floor, oldest
-
-
-class _Changes:
-    """The rows and entries of one commit as they are written, and what trimming must know of them."""
-
-    def __init__(self, txn: LmdbTransaction, version: Version) -> None:
-        self.version = version
-        self.tables: set[int] = set()
-        self.log_keys: list[bytes] = []
-        self.kept_bytes = 0
-        self._txn = txn
-        self._version_bytes = pack_number(version)
-
-    def write_rows(
-        self, table_id: int, rows: Mapping[bytes, bytes | None], found: Mapping[bytes, bytes | None]
-    ) -> None:
-        txn, header, log = self._txn, rows_header(table_id), log_header(table_id, ORDER_INDEX)
-        for key, record in rows.items():
-            old = found[key] if key in found else ordered.get(txn, header, key)
-            if record is not None:
-                ordered.put(txn, header, key, self._version_bytes + record)
-            elif old is not None:
-                ordered.delete(txn, header, key)
-            else:
-                continue
-            came_or_went = self.version
-            if old is not None:
-                self.kept_bytes += len(old)
-                if record is not None:
-                    logged = ordered.get(txn, log, key)
-                    came_or_went = 0 if logged is None else unpack_versions(logged)[0]
-            self._note(table_id, log, key, came_or_went)
-
-    def write_entries(self, table_id: int, index_id: int, entries: Mapping[tuple[bytes, bytes], bool]) -> None:
-        txn, header, log = self._txn, entries_header(table_id, index_id), log_header(table_id, index_id)
-        for (index_key, row_key), present in entries.items():
-            entry = index_key + row_key
-            if present:
-                changed = ordered.put(txn, header, entry, len(row_key).to_bytes(4, "big"), overwrite=False)
-            else:
-                changed = ordered.delete(txn, header, entry)
-            if changed:
-                self._note(table_id, log, entry, self.version)
-
-    def _note(self, table_id: int, log: bytes, entry: bytes, came_or_went: Version) -> None:
-        """Log that an entry was written, and when it last came or went."""
-        self.log_keys.append(ordered.place(self._txn, log, entry, pack_versions(came_or_went, self.version)))
-        self.tables.add(table_id)
-        self.kept_bytes += len(log) + len(entry)
 
 
 def _drop(txn: LmdbTransaction, drop: Drop) -> None:

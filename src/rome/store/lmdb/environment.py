@@ -260,6 +260,10 @@ class Environment:
             raise StoreUnavailableError.dropped(self.path)
         return state
 
+    def know(self, stored: bytes, state: State) -> None:
+        """Take note of a state that was written, so that it need not be decoded when it is read."""
+        self._decoded = stored, state
+
     def used_bytes(self) -> int:
         """How many bytes the newest version takes; the file may be larger."""
         try:

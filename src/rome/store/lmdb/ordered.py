@@ -58,17 +58,7 @@ def put(txn: LmdbTransaction, header: bytes, key: bytes, value: bytes, *, overwr
     """Set the value of a key; returns False, and changes nothing, if the key exists and `overwrite` is False."""
     if len(key) <= CUT:
         return txn.put(header + key, value, overwrite=overwrite)
-    return txn.put(stored_key(header, key), len(key).to_bytes(4, "big") + key + value, overwrite=overwrite)
-
-
-def place(txn: LmdbTransaction, header: bytes, key: bytes, value: bytes) -> bytes:
-    """Put, and return the key in the file."""
-    if len(key) <= CUT:
-        stored = header + key
-    else:
-        stored, value = stored_key(header, key), len(key).to_bytes(4, "big") + key + value
-    txn.put(stored, value)
-    return stored
+    return txn.put(stored_key(header, key), before_value(key) + value, overwrite=overwrite)
 
 
 def delete(txn: LmdbTransaction, header: bytes, key: bytes) -> bool:
@@ -92,6 +82,11 @@ def stored_key(header: bytes, key: bytes) -> bytes:
     if len(key) <= CUT:
         return header + key
     return header + key[:CUT] + blake2b(key, digest_size=_HASH_BYTES).digest()
+
+
+def before_value(key: bytes) -> bytes:
+    """What is stored before the value of a key that is cut."""
+    return len(key).to_bytes(4, "big") + key
 
 
 def whole_key(txn: LmdbTransaction, header_bytes: int, stored: bytes) -> bytes:

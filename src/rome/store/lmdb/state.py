@@ -179,9 +179,11 @@ class State(Struct, frozen=True, gc=False):
             raise damaged("the state of the database", error) from error
         return cls(dropped, incarnation, version, catalog_version, floor, kept, Retention(seconds, max_bytes))
 
-    def write(self, txn: LmdbTransaction) -> None:
-        """Store the state."""
+    def write(self, txn: LmdbTransaction) -> bytes:
+        """Store the state; returns what it is stored as."""
         retention = self.retention
         numbers = self.version, self.catalog_version, self.floor, self.kept_bytes
         head = _MAGIC, FORMAT, self.dropped, self.incarnation
-        txn.put(STATE_KEY, _STATE.pack(*head, *numbers, retention.seconds, retention.max_bytes))
+        stored = _STATE.pack(*head, *numbers, retention.seconds, retention.max_bytes)
+        txn.put(STATE_KEY, stored)
+        return stored

@@ -197,7 +197,7 @@ class LmdbStore(spi.Store):
                 if self._trimming.is_due(state):
                     limit = commit.COMMITS_TRIMMED_PER_COMMIT
                     state, _ = commit.trim(txn, state, limit, opened.garbage_bytes, self._trimming)
-                state.write(txn)
+                opened.know(state.write(txn), state)
             return state, version
 
         applied = opened.write(apply, request.transaction_id)
