@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Generator, Iterable, Iterator, 
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache, partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import apsw
 from msgspec import Struct
@@ -85,7 +85,6 @@ class WorkingSet:
     """An SQLite in memory whose schema `statements` make. Not thread-safe.
 
     Attributes:
-        connection: SQLite's. Whoever asks for it finds the buffered changes made.
         contents: which stored rows it holds; those of buffered changes count.
         buffered: by table: a change that SQLite has not made yet (see BufferedChange).
         temporary_changed: whether the transaction may have changed or created temporary tables.
@@ -97,10 +96,9 @@ class WorkingSet:
         passes_not: texts of statements that cannot.
     """
 
-    connection: apsw.Connection
-
     def __init__(self, statements: Iterable[str]) -> None:
-        self.connection = self._sqlite = apsw.Connection(":memory:", statementcachesize=300)
+        self._sqlite = apsw.Connection(":memory:", statementcachesize=300)
+        self._waits = False  # for SQLite to be asked, so that the buffered changes are made
         self.connection.execute("PRAGMA temp_store=MEMORY")
         self.connection.deserialize("main", _image(tuple(statements)))
         self.contents = Contents()
@@ -153,7 +151,7 @@ class WorkingSet:
                 if change.before is None:
                     sqlite.set_last_insert_rowid(change.rowid)
             buffered.clear()
-            self.connection, self._refused = sqlite, None
+            self._waits, self._refused = False, None
             self.contents = Contents()
         if self.begun:
             self.contents = Contents()
@@ -233,16 +231,17 @@ class WorkingSet:
             contents.hydrated[rowid] = before
         contents.touched[rowid] = (rowid,)
         self.buffered[table_id] = change
-        self.__dict__.pop("connection", None)
+        self._waits = True
 
-    if not TYPE_CHECKING:
+    @property
+    def connection(self) -> apsw.Connection:
+        """SQLite's, once the buffered changes are made.
 
-        def __getattr__(self, name: str) -> apsw.Connection:
-            """Make the buffered changes: while there are some, there is no attribute `connection`."""
-            if name != "connection":
-                raise AttributeError(name)
+        A property, because a class that has __getattr__ makes every attribute slow, this one or not.
+        """
+        if self._waits:
             self.make_buffered()
-            return self._sqlite
+        return self._sqlite
 
     def make_buffered(self) -> None:
         """Let SQLite make the buffered changes, in their order. If there are none, nothing happens.
@@ -257,7 +256,7 @@ class WorkingSet:
         sqlite, interruption, changes = self._sqlite, self.interruption, [*self.buffered.values()]
         enforcing, running, interruption.running = self._enforcing, interruption.running, False
         last_rowid = sqlite.last_insert_rowid()
-        self.connection = sqlite
+        self._waits = False
         self.begin()
         self.enforce_foreign_keys(False)
         try:
@@ -266,7 +265,7 @@ class WorkingSet:
                     last_rowid = change.rowid
                 self._make(change)
         except apsw.Error as error:
-            del self.connection
+            self._waits = True
             self._refused = InternalError(f"a row of table {change.table.name} was planned, and refused: {error}")
             sqlite.execute("ROLLBACK")
             raise self._refused from error
@@ -401,18 +400,19 @@ class WorkingSet:
         Raises:
             InternalError: see `hydrate`.
         """
-        statements, before = self.statements_of(table), self.connection.total_changes()
+        connection = self._sqlite  # `hydrate_all` has had the buffered changes made
+        statements, before = self.statements_of(table), connection.total_changes()
         bindings = [*map(_values, rows)] if statements.binds_values else statements.bindings(map(_pair, rows))
         try:
             if statements.idle_columns:
                 self._insert_computing(table, statements, bindings)
             else:
-                self.connection.executemany(statements.insert, bindings)
+                connection.executemany(statements.insert, bindings)
         except apsw.Error as error:
             if not statements.idle_columns:  # a block for each hydration would cost as much as a row
                 self.enforce_foreign_keys(False)
-                for row in rows[: self.connection.total_changes() - before]:
-                    self.connection.execute(statements.delete_one, statements.where(row.rowid, row.values))
+                for row in rows[: connection.total_changes() - before]:
+                    connection.execute(statements.delete_one, statements.where(row.rowid, row.values))
             raise InternalError(f"a stored row of table {table.name} does not fit its own schema: {error}") from error
 
     def hydrate_block(self, table: Table, block: RowBlock) -> int | None:
@@ -654,16 +654,17 @@ class WorkingSet:
             old, new = (None, None) if name in generated else (update.old, update.new)
             events.append(Event(name, update.op, update.rowid, update.rowid_new, old, new))
 
-        self.connection.preupdate_hook(see)
+        connection = self.connection
+        connection.preupdate_hook(see)
         rows: list[SqlRow] = []
         failed: Exception | None = None
-        before = self.connection.total_changes()
+        before = connection.total_changes()
         self.interruption.running = True
         try:
             if len(batch) == 1:
-                rows = cast("list[SqlRow]", self.connection.execute(sql, batch[0]).fetchall())
+                rows = cast("list[SqlRow]", connection.execute(sql, batch[0]).fetchall())
             else:
-                rows = cast("list[SqlRow]", self.connection.executemany(sql, batch).fetchall())
+                rows = cast("list[SqlRow]", connection.executemany(sql, batch).fetchall())
         except apsw.Error as error:
             if isinstance(error, apsw.InterruptError):
                 raise translate(error) from error
@@ -673,10 +674,10 @@ class WorkingSet:
             raise not_unicode(error) from error
         finally:
             self.interruption.running = False
-            self.connection.preupdate_hook(None)
-        last, total = self.connection.changes(), self.connection.total_changes() - before
+            connection.preupdate_hook(None)
+        last, total = connection.changes(), connection.total_changes() - before
         changes = last if len(batch) == 1 else total
-        return StatementRun(rows, changes, last, total, self.connection.last_insert_rowid(), events, failed)
+        return StatementRun(rows, changes, last, total, connection.last_insert_rowid(), events, failed)
 
     def add(self, sql: str, parameters: Sequence[SqlValue]) -> int | None:
         """Run an INSERT of one row that fires no trigger and replaces none, without looking what it does.
@@ -687,16 +688,17 @@ class WorkingSet:
         Raises:
             OperationalError: SQLite has ended the transaction.
         """
+        connection = self.connection
         self.interruption.running = True
         try:
-            self.connection.execute(sql, parameters)
+            connection.execute(sql, parameters)
         except apsw.Error as error:
-            if not self.connection.in_transaction:
+            if not connection.in_transaction:
                 raise translate(error) from error
             return None
         finally:
             self.interruption.running = False
-        return self.connection.last_insert_rowid()
+        return connection.last_insert_rowid()
 
     def add_all(self, sql: str, batch: Sequence[Sequence[SqlValue]]) -> int | None:
         """Do as `add` with each set of parameters.
