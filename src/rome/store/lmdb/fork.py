@@ -8,8 +8,11 @@ ending them would free the parent's slots in the reader table, closes the files,
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from threading import Lock
 from typing import Final
+
+import lmdb
 
 from rome.store.keeper import KEEPER
 from rome.store.lmdb.environment import Environment
@@ -59,6 +62,8 @@ def _before_fork() -> None:
     for environment in OPENED.by_path.values():
         for pin in environment.pins:
             pin.lock.acquire()
+            with suppress(lmdb.Error):  # whoever asks for the keys will see it
+                pin.read_keys()  # the child may use what transactions share, but not the snapshot
 
 
 def _after_fork_in_parent() -> None:

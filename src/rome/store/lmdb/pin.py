@@ -23,7 +23,7 @@ class Pin:
             time.
         txn: None when there is no snapshot. version: which one it is.
         watch: called after a snapshot has begun, so that the reaper ends it when it has become too old.
-        unread: keys that are read when they are asked for, or when the snapshot ends.
+        unread: keys that are read when they are asked for, when the snapshot ends, or before a fork.
     """
 
     def __init__(self, watch: Callable[[], None]) -> None:
@@ -39,14 +39,19 @@ class Pin:
         if txn is not None:
             try:
                 if self.unread:
-                    for reference in self.unread:
-                        keys = reference()
-                        if keys is not None:
-                            keys.read_in(txn)
-                    self.unread.clear()
+                    self.read_keys()
             finally:
                 self.txn = None
                 txn.abort()
+
+    def read_keys(self) -> None:
+        """Read the unread keys of the blocks that are left; with the lock held."""
+        if self.txn is not None:
+            for reference in self.unread:
+                keys = reference()
+                if keys is not None:
+                    keys.read_in(self.txn)
+        self.unread.clear()
 
     def end_below(self, floor: int) -> None:
         """End the snapshot if it is older than this; skip one in use, which the reaper will find again next time."""
@@ -82,7 +87,7 @@ class UnreadKeys:
         """The keys.
 
         Raises:
-            SnapshotTooOldError: the snapshot is gone, and they could not be read before: after a fork, or an error.
+            SnapshotTooOldError: the snapshot is gone, and they could not be read before, because of an error.
         """
         if self._keys is None:
             with self._pin.lock:
