@@ -241,10 +241,38 @@ class Reader:
         stored = self._base.definition.tables_by_id.get(table.id)
         return stored is not None and bool(table.indexes_beyond(stored))
 
-    def hydrate(self, wants: Sequence[ReadRequest], deciding: Sequence[Fetch] = ()) -> int | None:
+    def bring(self, wants: Sequence[ReadRequest], deciding: Sequence[Fetch] = ()) -> int | None:
+        """Read requests that share no key and no range, and hydrate them. See `read` and `hydrate`."""
+        transaction = self.transaction
+        for want in wants:
+            if want.table_id >= self.first_new_table:
+                self.read(wants)
+                return self.hydrate(wants, deciding)
+        try:
+            fetched = transaction.fetch_first(wants) if wants else None
+        except OverBudget as error:
+            self._check_catalog()
+            raise self._too_much(error, wants) from None
+        if fetched is None:
+            self.read(wants)
+        else:
+            if transaction.catalog_version != self.base_version:
+                self._check_catalog()
+            for want in wants:
+                if want.check is not NOTHING:
+                    transaction.check_request(want)
+        return self.hydrate(wants, deciding, fetched)
+
+    def hydrate(
+        self,
+        wants: Sequence[ReadRequest],
+        deciding: Sequence[Fetch] = (),
+        fetched: Sequence[Sequence[Row]] | None = None,
+    ) -> int | None:
         """Put the rows of requests that were read into the working set.
 
         Args:
+            fetched: the rows of each request, if they are at hand.
             deciding: the fetches that the first requests were made of. If there is no row of one that decides, nothing
                 is put there (see FetchPlan.may_be_empty).
 
@@ -266,7 +294,7 @@ class Reader:
             found = []
             for number, want in enumerate(wants):
                 if want.table_id < first_new_table and (table := tables.get(want.table_id)) is not None:
-                    rows = rows_of(want)
+                    rows = rows_of(want) if fetched is None else fetched[number]
                     if rows:
                         found.append((table, self._decode(table, rows)))
                     elif number < len(deciding) and deciding[number].decides and self.is_unchanged(table):

@@ -54,9 +54,13 @@ def gather_unless_empty(
         requests = []
         for each in wave:
             requests.append(ReadRequest(each.table.id, each.path.id, each.keys, each.ranges, check))
-        wanted = [*requests, *extra] if extra else requests
-        reserved = reader.read(wanted, reserves)
-        return None if reader.hydrate(wanted, wave if stops else ()) is None else reserved
+        deciding = wave if stops else ()
+        if not (extra or reserves):
+            return None if reader.bring(requests, deciding) is None else []
+        requests += extra
+        reserved = reader.read(requests, reserves)
+        reader.hydrate(requests)
+        return reserved
     waves = plan.waves(parameters)
     next_wave = next(waves, None)
     if next_wave is None:
@@ -66,20 +70,28 @@ def gather_unless_empty(
     all_reserved: list[int] = []
     while next_wave is not None:
         wave = next_wave
-        page = None
+        page, is_plain = None, True
+        requests, reserved = [], []
         for fetch in wave:
-            if fetch.page is not None and pages(reader, fetch):
+            if fetch.page is not None and page is None and pages(reader, fetch):
                 page = fetch
-                break
-        if page is None:
+            elif fetch.instead or fetch.may_wait or fetch.most is not None:
+                is_plain = False
+            requests.append(ReadRequest(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check))
+        found: Sequence[ReadRequest | Many] = requests
+        if page is not None:
+            found, reserved = read_page(reader, page, wave, check, extra, reserves)
+        elif is_plain and not (extra or reserves):
+            if reader.bring(requests, wave if stops else ()) is None:
+                waves.close()
+                return None
+        else:
             found, reserved = read_few(reader, wave, check, extra, reserves, hydrates=False)
-            requests = [each for each in found if isinstance(each, ReadRequest)]
+            requests = [each for each in found if type(each) is ReadRequest]
             deciding = wave if stops and len(requests) == len(found) else ()
             if reader.hydrate([*requests, *extra] if extra else requests, deciding) is None:
                 waves.close()
                 return None
-        else:
-            found, reserved = read_page(reader, page, wave, check, extra, reserves)
         all_reserved += reserved
         extra, reserves = (), ()
         try:
@@ -146,7 +158,7 @@ class _Seen:
 
     def __getitem__(self, number: int) -> Sequence[Values] | Many:
         each = self._found[number]
-        return each if isinstance(each, Many) else _seen(self._reader, self._wave[number].table, each)
+        return _seen(self._reader, self._wave[number].table, each) if isinstance(each, ReadRequest) else each
 
 
 def gather_first(
