@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TypeVar
 
 from hypothesis import strategies as st
 
 T = TypeVar("T")
-_BELOW = [st.integers(0, max(0, limit - 1)) for limit in range(500)]
-"""By limit: a strategy takes long to make."""
+
+
+@cache  # a strategy takes long to make
+def _below(limit: int) -> st.SearchStrategy[int]:
+    return st.integers(0, max(0, limit - 1))
 
 
 class Choices:
@@ -37,6 +41,6 @@ def strategy(make: Callable[[Choices], T]) -> st.SearchStrategy[T]:
 
     @st.composite
     def drawn(draw: st.DrawFn) -> T:
-        return make(Choices(lambda limit: draw(_BELOW[limit])))
+        return make(Choices(lambda limit: draw(_below(limit))))
 
     return drawn()
