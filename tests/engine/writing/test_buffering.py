@@ -14,7 +14,7 @@ import pytest
 import rome
 from rome.codec.values import SqlValue
 from rome.dbapi import Connection
-from rome.errors import ConflictError, InternalError
+from rome.errors import ConflictError, ForeignKeyViolation, InternalError
 from rome.workingset.workingset import WorkingSet
 from tests.support.differential import Operation, Pair
 
@@ -28,7 +28,7 @@ SCHEMA = (
     "CREATE TABLE checked (id INTEGER PRIMARY KEY, i INTEGER CHECK (i < 5), t TEXT)",
     "CREATE TABLE typed (id INTEGER PRIMARY KEY, i INT, t TEXT, r REAL) STRICT",
     "CREATE TABLE child (id INTEGER PRIMARY KEY, many_id INTEGER REFERENCES many (id), "
-    "named TEXT REFERENCES strict_one (t), v TEXT)",
+    "named TEXT COLLATE NOCASE REFERENCES strict_one (t), v TEXT)",
     "CREATE TABLE counted (id INTEGER PRIMARY KEY AUTOINCREMENT, v TEXT UNIQUE, w)",
 )
 COLUMNS = {
@@ -55,12 +55,15 @@ VALUES: tuple[SqlValue, ...] = (
 
 @dataclass
 class Maker:
-    """Makes random operations."""
+    """Makes random operations. `last`: a table, and columns of its row that was written last; many look at it."""
 
     random: random.Random
+    last: tuple[str, dict[str, SqlValue]] = ("many", {})
 
     def value(self, column: str = "") -> SqlValue:
         """Mostly one that the column stores as it is."""
+        if column in ("many_id", "named") and self.random.random() < 0.5:
+            return self.last[1].get("id" if column == "many_id" else "t")
         if self.random.random() < 0.75:
             of_kind = {"i": (1, 2, 3, -1), "many_id": (1, 2, 3, 4), "n": (1, 2, 3, 4, 5, 6, 7), "r": (1.0, 2.5, 3)}
             return self.random.choice(of_kind.get(column, ("a", "b", "A", "d", "e", "f", "2026-11-30 18:00:00")))
@@ -68,7 +71,10 @@ class Maker:
 
     def insert(self) -> Operation:
         table = self.random.choice([*COLUMNS])
+        if self.last[0] in ("many", "strict_one") and self.random.random() < 0.3:
+            table = "child"
         columns = [column for column in COLUMNS[table] if self.random.random() < 0.9]
+        given: dict[str, SqlValue] = {}
         parameters: list[SqlValue] = [self.random.randrange(1, 9)]
         values = ["?"]
         for column in columns:
@@ -76,8 +82,10 @@ class Maker:
                 values.append(self.random.choice(("NULL", "'a'", "-1", "2.5", "x'61'", "1 + 1", "'1'")))
             else:
                 values.append("?")
-                parameters.append(self.value(column))
+                given[column] = self.value(column)
+                parameters.append(given[column])
         names = ", ".join(["id", *columns])
+        self.last = table, {"id": parameters[0], **given}
         return Operation(f"INSERT INTO {table} ({names}) VALUES ({', '.join(values)})", tuple(parameters))
 
     def update(self) -> Operation:
@@ -91,6 +99,7 @@ class Maker:
         key = self.random.choice(KEYS[table])
         parameters.append(self.random.randrange(1, 9) if key == "id" else self.value(key))
         where = f"{key} = ?"
+        self.last = table, {key: parameters[-1]}
         if self.random.random() < 0.3:
             other = self.random.choice(COLUMNS[table])
             where += f" AND {other} = ?"
@@ -98,7 +107,17 @@ class Maker:
         return Operation(f"UPDATE {table} SET {', '.join(sets)} WHERE {where}", tuple(parameters))
 
     def look(self) -> Operation:
+        table, row = self.last
+        if row and self.random.random() < 0.5:
+            key, value = self.random.choice([*row.items()])
+            shown = ", ".join(["id", *COLUMNS[table]])
+            return Operation(f"SELECT {shown} FROM {table} WHERE {key} = ? ORDER BY id", (value,))
         table = self.random.choice([*COLUMNS])
+        if self.random.random() < 0.3:
+            key = self.random.choice((*KEYS[table], *COLUMNS[table]))
+            value = self.random.randrange(1, 9) if key == "id" else self.value(key)
+            order = self.random.choice(("", "", " ORDER BY id", " ORDER BY id DESC LIMIT 2"))
+            return Operation(f"SELECT id, {COLUMNS[table][-1]} FROM {table} WHERE {key} = ?{order}", (value,))
         return Operation(
             self.random.choice(
                 (
@@ -116,7 +135,9 @@ class Maker:
         )
 
     def operation(self) -> Operation:
-        return self.random.choice((self.insert, self.insert, self.update, self.update, self.look, self.end, self.end))()
+        return self.random.choice(
+            (self.insert, self.insert, self.update, self.update, self.look, self.look, self.end, self.end)
+        )()
 
     def end(self) -> Operation:
         return Operation(self.random.choice(("COMMIT", "COMMIT", "COMMIT", "ROLLBACK")))
@@ -199,3 +220,23 @@ def test_a_change_that_sqlite_refuses_after_all_ends_the_transaction(
     connection.commit()
     assert connection.execute("SELECT t FROM many").fetchall() == [("a",)]
     assert connection.execute("SELECT * FROM counted").fetchall() == []
+
+
+@pytest.mark.memory
+@pytest.mark.parametrize(("column", "there", "missing"), [("many_id", 7, 8), ("named", "X", "y")])
+def test_a_child_may_name_the_parent_that_sqlite_has_not_been_given(
+    connection: Connection, column: str, there: SqlValue, missing: SqlValue
+) -> None:
+    other = "named" if column == "many_id" else "many_id"
+    add_parents = ("INSERT INTO many (id) VALUES (7)", "INSERT INTO strict_one (i, t, v) VALUES (1, 'x', NULL)")
+    for statement in add_parents:
+        connection.execute(statement)
+    with pytest.raises(ForeignKeyViolation):
+        connection.execute(f"INSERT INTO child ({column}, {other}) VALUES (?, NULL)", (missing,))
+    connection.rollback()
+    for statement in add_parents:
+        connection.execute(statement)
+    connection.execute(f"INSERT INTO child ({column}, {other}, v) VALUES (?, NULL, 'c')", (there,))
+    assert connection.execute("SELECT v FROM child WHERE id = 1").fetchall() == [("c",)]
+    connection.commit()
+    assert connection.execute(f"SELECT {column} FROM child").fetchall() == [(there,)]

@@ -1,6 +1,7 @@
 """Show stored rows as they are, without SQLite.
 
-Only for a table in which this transaction has changed nothing, since its changes are only in the working set.
+Only for a table in which this transaction has changed nothing, since its changes are only in the working set; or one
+row, by a change that SQLite has not made yet (rome.workingset.buffered).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from rome.engine.reading.waves import read_wave
 from rome.planner.plan import DirectPlan, FetchPlan
 from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest
+from rome.workingset.buffered import BufferedChange
 from rome.workingset.contents import Stored
 
 _by_rowid = attrgetter("rowid")
@@ -38,7 +40,8 @@ def show(
     assert direct is not None
     table = direct.table
     if not reader.is_unchanged(table):
-        return None
+        change = reader.working_set.buffered.get(table.id)
+        return None if change is None else _show_changed(reader, direct, change, parameters, check)
     if direct.reads_plan:
         return _show_plan(reader, plan, direct, parameters, check)
     rows = direct.rows(parameters)
@@ -70,6 +73,27 @@ def show(
     if key is not None:
         stored = [row for row in stored if index_key(direct.compared, row.rowid, row.values) == key]
     if len(stored) > 1 and not is_ordered:
+        return None
+    return _shown(direct, stored, rows.start, rows.stop)
+
+
+def _show_changed(
+    reader: Reader, direct: DirectPlan, change: BufferedChange, parameters: Sequence[SqlValue], check: Validation
+) -> list[tuple[SqlValue, ...]] | None:
+    """The result beside the only change of the table; None if SQLite must make the change, and run the statement."""
+    if direct.reads_plan or direct.order or not reader.has_stored_schema:
+        return None
+    rows, key = direct.rows(parameters), direct.key(parameters)
+    if rows is None or key is None:
+        return None
+    request = ReadRequest(direct.table.id, rows.path.id, rows.keys, rows.ranges, check)
+    reader.read([request])
+    if reader.transaction.cache.has_blocks and _has_block(reader, [request]):
+        return None
+    stored = [row for row in reader.stored(direct.table, request) if row.key != change.key]
+    stored.append(Stored(change.key, 0, change.rowid, change.values))
+    stored = [row for row in stored if index_key(direct.compared, row.rowid, row.values) == key]
+    if len(stored) > 1 and not direct.by_rowid:
         return None
     return _shown(direct, stored, rows.start, rows.stop)
 

@@ -11,6 +11,7 @@ In any other case the guard loop takes over, from the state reached so far.
 
 from __future__ import annotations
 
+from rome.catalog.rows import index_key
 from rome.catalog.schema import Table
 from rome.engine.reading.lookups import provide_lookups
 from rome.engine.reading.reader import Reader
@@ -20,6 +21,7 @@ from rome.engine.writing.guard_loop import Change, GuardLoop
 from rome.engine.writing.row_ids import RowIds
 from rome.transaction.transaction import ReadRequest
 from rome.workingset.all_or_nothing import AllOrNothing
+from rome.workingset.buffered import BufferedChange
 from rome.workingset.contents import LARGE_ROWS
 from rome.workingset.workingset import StatementRun
 
@@ -131,13 +133,30 @@ def _is_free(reader: Reader, unique: list[ReadRequest]) -> bool:
     return True
 
 
+def _finds(request: ReadRequest, change: BufferedChange) -> bool:
+    """Whether a request for one key or one range would find the row, if the store had it."""
+    if request.keys:
+        return request.keys == (change.key,)
+    (path,) = [path for path in change.table.paths if path.id == request.index_id]
+    entry = index_key(path, change.rowid, change.values)
+    return all(start <= entry < stop for start, stop in request.ranges)
+
+
 def are_there(reader: Reader, parents: list[ReadRequest]) -> bool:
-    """Whether the parents were read and their tables are untouched by this transaction."""
+    """Whether the parents were read and their tables are untouched by this transaction.
+
+    A table of which a change of one row is buffered has the row that was inserted, or all rows that the store has: no
+    change of a row's keys is buffered.
+    """
     cache, tables = reader.transaction.cache, reader.working_set.contents.tables
     for request in parents:
         contents = tables.get(request.table_id)
         if contents is not None and (contents.touched or contents.whole):
-            return False
+            change = reader.working_set.buffered.get(request.table_id)
+            if change is None:
+                return False
+            if change.before is None and _finds(request, change):
+                continue
         for key in request.keys:
             if cache.row(request.table_id, key) is None:
                 return False
