@@ -54,7 +54,7 @@ class RowBlock(Sequence[Row]):
     @classmethod
     def of(cls, rows: Sequence[Row]) -> RowBlock:
         """A block of rows that are objects already; the rows themselves if they are a block."""
-        if isinstance(rows, RowBlock):
+        if type(rows) is RowBlock:
             return rows
         made = cls((), list(map(_record, rows)), before=0)
         made._rows = rows
@@ -120,4 +120,4 @@ def joined(parts: Iterable[Sequence[Row]]) -> Sequence[Row]:
 
 def record_bytes(rows: Sequence[Row]) -> int:
     """The size of all records."""
-    return rows.record_bytes if isinstance(rows, RowBlock) else sum(map(len, map(_record, rows)))
+    return rows.record_bytes if type(rows) is RowBlock else sum(map(len, map(_record, rows)))

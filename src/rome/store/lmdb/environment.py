@@ -159,8 +159,12 @@ class Environment:
 
     def renew(self, pin: Pin) -> State:
         """End a pin's snapshot, and begin with the newest version."""
-        pin.end()
-        txn = self.read()
+        if pin.txn is not None:
+            pin.end()
+        try:
+            txn = self._lmdb.begin()
+        except lmdb.Error:
+            txn = self.read()  # which knows what to do about it
         try:
             state = self.state_in(txn)
         except BaseException:

@@ -386,8 +386,10 @@ class LmdbStore(spi.Store):
             raise opened.translated(error) from error
 
     def _heard_of(self, state: State, version: Version) -> Snapshot:
-        self._last_snapshot = Snapshot(state.incarnation, max(version, self._last_snapshot.version))
-        return self._last_snapshot
+        last = self._last_snapshot
+        if version != last.version or state.incarnation != last.incarnation:
+            last = self._last_snapshot = Snapshot(state.incarnation, max(version, last.version))
+        return last
 
 
 class _FileOptions(TypedDict):
