@@ -131,6 +131,9 @@ class _OfThread(threading.local):
 
 of_thread = _OfThread()
 
+LOSERS: set[int] = set()
+"""The clients that have lost, by id(): mostly none, and then no transaction need ask at its begin who its client is."""
+
 CLIENT: ContextVar[TurnClient | None] = ContextVar("rome.client", default=None)
 """The client of a transaction if it is not the thread but a task, whose connections have a thread each."""
 
@@ -158,7 +161,10 @@ class CommitTurn:
     def before_first_read(self, incarnation: bytes) -> None:
         """Wait for the turn if this client's last transactions on this database have failed."""
         if self._enabled:
-            lost = (CLIENT.get() or of_thread.client).lost.pop(incarnation, None)
+            client = CLIENT.get() or of_thread.client
+            lost = client.lost.pop(incarnation, None)
+            if not client.lost:
+                LOSERS.discard(id(client))
             if lost is not None:
                 self._lost = lost
                 if self._is_due:
@@ -286,7 +292,9 @@ class CommitTurn:
         self.counts.failures += 1
         lost = self._lost
         self.leave()
-        (CLIENT.get() or of_thread.client).lost[self._store.last_snapshot().incarnation] = lost
+        client = CLIENT.get() or of_thread.client
+        LOSERS.add(id(client))
+        client.lost[self._store.last_snapshot().incarnation] = lost
 
     @property
     def is_left(self) -> bool:

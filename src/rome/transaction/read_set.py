@@ -67,9 +67,7 @@ class ReadSet(Struct, eq=False):
         else:
             self.points[table_id] = dict.fromkeys(keys, 0)
 
-    def add_ranges(
-        self, table_id: int, index_id: int, ranges: Iterable[Bounds], version: Version, *, rows: bool
-    ) -> None:
+    def add_ranges(self, table_id: int, index_id: int, ranges: Iterable[Bounds], version: Version, rows: bool) -> None:
         """Add ranges into which no row may come and of which none may go; if `rows`, none may be updated either."""
         place = (table_id, index_id, rows)
         known = self.ranges.get(place)

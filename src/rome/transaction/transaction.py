@@ -633,7 +633,7 @@ class Transaction(Struct, eq=False):
             else:
                 self.read_set.add_ranges(table_id, 0, [(key, key + BEYOND)], version, rows=False)
         if want.ranges:
-            self.read_set.add_ranges(table_id, want.index_id, want.ranges, version, rows=rows)
+            self.read_set.add_ranges(table_id, want.index_id, want.ranges, version, rows)
             if rows and self._store.capabilities.index_trips > 1 and self._lists_range_rows(table_id, want.index_id):
                 for bounds in want.ranges:
                     keys = self.cache.covering(table_id, want.index_id, *bounds)

@@ -33,7 +33,7 @@ def read_plan(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue]
 
 
 def query(
-    reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation, *, in_steps: bool = False
+    reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation, in_steps: bool
 ) -> list[SqlRow] | UnreadRows:
     """Read what a SELECT needs and run it; answer it without SQLite if it is simple enough.
 

@@ -126,7 +126,7 @@ class Statements:
                 return Result(prepared.columns, rows, description=prepared.description)
         if self._context.options.full_scan != "allow":
             check_full_scan(prepared, self._context.options.full_scan)
-        found = query(current.reader, prepared, parameters, check, in_steps=in_steps)
+        found = query(current.reader, prepared, parameters, check, in_steps)
         if isinstance(found, list):
             return Result(prepared.columns, found, description=prepared.description)
         return Result(prepared.columns, more=found, description=prepared.description)

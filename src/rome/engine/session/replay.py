@@ -31,7 +31,7 @@ from rome.errors import (
     StreamEndedError,
     TurnTakenError,
 )
-from rome.transaction.commit_turn import CLIENT, CommitTurn, of_thread
+from rome.transaction.commit_turn import CLIENT, LOSERS, CommitTurn, of_thread
 from rome.workingset.workingset import SqlRow
 
 _NOTHING = Result()
@@ -60,7 +60,7 @@ class Replay:
         if type(state) is Attempt:
             return state
         incarnation = self._context.store.last_snapshot().incarnation
-        if (CLIENT.get() or of_thread.client).lost:
+        if LOSERS and (CLIENT.get() or of_thread.client).lost:
             self.turn.before_first_read(incarnation)
         self.state = self.last = state = Attempt.begin(self._context, incarnation)
         return state

@@ -45,9 +45,6 @@ class _Taken:
 _taken = _Taken()
 
 
-_SEQUENCES = frozenset({tuple, list})
-
-
 def entered(statement: Statement, parameters: Parameters) -> Parameters:
     """One set of parameters, plain. Of a mapping only what the statement names; what is missing there is left out.
 
@@ -58,7 +55,8 @@ def entered(statement: Statement, parameters: Parameters) -> Parameters:
     """
     if len(_adapters) != _taken.adapters:
         _taken.look_up()
-    if type(parameters) in _SEQUENCES and _taken.types.issuperset(map(type, parameters)):  # as SQLAlchemy gives them
+    kind = type(parameters)
+    if (kind is tuple or kind is list) and _taken.types.issuperset(map(type, parameters)):  # as SQLAlchemy gives them
         return tuple(parameters)
     if isinstance(parameters, Mapping):
         named: dict[str, object] = {}
