@@ -92,13 +92,20 @@ def test_fetch_leaves_what_read_leaves(store: MemoryStore, wants: list[ReadReque
     store.release()
 
 
-@given(wants=st.lists(_wants, max_size=4, unique_by=lambda want: (want.index_id, want.keys[:1], want.ranges)))
-def test_fetch_first_leaves_what_read_leaves(store: MemoryStore, wants: list[ReadRequest]) -> None:
+@given(
+    before=st.lists(_wants, max_size=2),
+    wants=st.lists(_wants, max_size=4, unique_by=lambda want: (want.index_id, want.keys[:1], want.ranges)),
+)
+def test_fetch_all_leaves_what_read_leaves(
+    store: MemoryStore, before: list[ReadRequest], wants: list[ReadRequest]
+) -> None:
     keys = [key for want in wants for key in want.keys]
     assume(wants and len(keys) == len({*keys}))
     one = Transaction(store, reference_tables=ReferenceTables())
     other = Transaction(store.another(), reference_tables=ReferenceTables())
-    found = one.fetch_first(wants)
+    for want in before:
+        assert _read(one, want) == _read(other, want)
+    found = one.fetch_all(wants)
     if found is None:
         one.read(wants)
     other.read(wants)
@@ -109,23 +116,23 @@ def test_fetch_first_leaves_what_read_leaves(store: MemoryStore, wants: list[Rea
         assert {row.key for row in rows} <= {row.key for row in other.rows(want)}
         assert one.rows(want) == other.rows(want)
     assert _held(one) == _held(other)
-    assert one.fetch_first(wants) is None
+    assert one.fetch_all(wants) is None
     store.release()
 
 
-def test_fetch_first_brings_keys_and_ranges(store: MemoryStore) -> None:
+def test_fetch_all_brings_keys_and_ranges(store: MemoryStore) -> None:
     transaction = Transaction(store)
     by_keys = ReadRequest(TABLE, ORDER_INDEX, (_key(5), _key(9_000)), (), Validation.ROWS)
     entries = ((b"i0002", b"i0002" + BEYOND), (b"i0004", b"i0004" + BEYOND))
     by_index = ReadRequest(TABLE, INDEX, (), entries, Validation.ROWS)
-    found = transaction.fetch_first([by_keys, by_index])
+    found = transaction.fetch_all([by_keys, by_index])
     store.release()
     assert found is not None
     assert [[row.record for row in rows] for rows in found] == [
         [b"record 5"],
         [b"record 6", b"record 7", b"record 8", b"record 12", b"record 13", b"record 14"],
     ]
-    assert transaction.fetch_first([by_keys]) is None
+    assert transaction.fetch_all([by_keys]) is None
 
 
 def test_fetch_brings_one_range_or_one_key(store: MemoryStore) -> None:

@@ -180,6 +180,7 @@ class StatementPlan(FetchPlan):
         needed = frozenset().union(*(read.needs | read.later_needs for read in self._reads))
         for read in self._reads:
             read.keys_others = read.leaf in needed
+        self._repeats = len({read.table.id for read in self._reads}) < len(self._reads)
         self._keyed_by_rows = any(read.needs for read in self._reads)
         self._summary = template.summary
         self.asks_aggregates = template.summary is not None
@@ -191,7 +192,8 @@ class StatementPlan(FetchPlan):
         self._points = points
         simple = not (template.missed or probe or any(step.instead or step.later for step in template.steps))
         self.reads_points = bool(simple and template.steps and len(points) == len(template.steps))
-        self._levels = _levels(self._reads) if simple and not self.reads_points else ()
+        levels = simple and not self.reads_points and not self._repeats  # else two steps may need the same fetch
+        self._levels = _levels(self._reads) if levels else ()
         direct = template.direct
         if direct is not None and len(template.steps) == 1 and not template.missed:
             if simple and direct.single and (self.reads_points or direct.is_whole):
@@ -277,12 +279,12 @@ class StatementPlan(FetchPlan):
                     waiting.remove(read)
 
     def points(self, parameters: Sequence[SqlValue]) -> Wave:
-        wave: dict[_FetchKey, Fetch] = {}
+        wave: Wave = []
         for point in self._points:
             fetch = point.fetch(parameters)
             if fetch is not None:
-                wave[fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges] = fetch
-        return list(wave.values())
+                wave.append(fetch)
+        return list({_key(fetch): fetch for fetch in wave}.values()) if self._repeats else wave
 
     def _ready(self, waiting: Sequence[StepRead], inputs: Inputs, many: Mapping[Step, Many]) -> list[StepRead]:
         """Return the steps that can be read next, because the rows that they need are there.
@@ -384,9 +386,7 @@ def _rows(answer: Sequence[Values] | Many) -> Sequence[Values]:
 
 
 def _levels(reads: Sequence[StepRead]) -> tuple[tuple[StepRead, ...], ...]:
-    """The steps wave by wave; none if tables are mentioned several times, so that two steps may need the same fetch."""
-    if len({read.table.id for read in reads}) < len(reads):
-        return ()
+    """The steps wave by wave; none if some need each other's rows."""
     levels: list[tuple[StepRead, ...]] = []
     known: set[Leaf] = set()
     waiting = list(reads)

@@ -253,25 +253,29 @@ class Transaction(Struct, eq=False):
         cache.add_range(table_id, index_id, bounds, rows)
         return rows
 
-    def fetch_first(self, wants: Sequence[ReadRequest]) -> list[Sequence[Row]] | None:
-        """Do as `fetch` for several wants that share no key and no range, if the transaction has read nothing yet.
+    def fetch_all(self, wants: Sequence[ReadRequest]) -> list[Sequence[Row]] | None:
+        """Do as `fetch` for several wants that share no key and no range, and of which nothing is known.
 
         Returns:
             the rows of each; None as `fetch`.
         """
         cache = self.cache
-        if cache.rows or cache.ranges:
-            return None
+        asks = bool(cache.rows or cache.ranges)
         requests: list[Request] = []
         for want in wants:
+            table_id, index_id = want.table_id, want.index_id
             if want.most is not None or bool(want.keys) is bool(want.ranges):
                 return None
             if want.keys:
-                requests.append(Get(want.table_id, want.keys))
-            for start, stop in want.ranges:
-                if want.index_id == ORDER_INDEX and start == b"" and stop == BEYOND:
+                if asks and any(cache.knows(table_id, key) for key in want.keys):
                     return None
-                requests.append(Scan(want.table_id, want.index_id, start, stop))
+                requests.append(Get(table_id, want.keys))
+            for start, stop in want.ranges:
+                if index_id == ORDER_INDEX and start == b"" and stop == BEYOND:
+                    return None
+                if asks and cache.covered(table_id, index_id, start, stop) is not None:
+                    return None
+                requests.append(Scan(table_id, index_id, start, stop))
         answers = self._read_from_store(requests, ()).answers
         brought: list[Sequence[Row]] = []
         for answer in answers:

@@ -98,7 +98,8 @@ def _run(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], che
         passing = reader.passing
     finally:
         reader.passing = None
-    working_set.begin()
+    if not working_set.begun:
+        working_set.begin()
     if isinstance(passing, Passing) and passing.table is not None:
         with working_set.counting(passing.table, passing.rows):
             provide_lookups(reader, prepared)

@@ -249,7 +249,12 @@ class Reader:
                 self.read(wants)
                 return self.hydrate(wants, deciding)
         try:
-            fetched = transaction.fetch_first(wants) if wants else None
+            fetched = None
+            if len(wants) == 1:
+                rows = transaction.fetch(wants[0])
+                fetched = None if rows is None else [rows]
+            elif wants:
+                fetched = transaction.fetch_all(wants)
         except OverBudget as error:
             self._check_catalog()
             raise self._too_much(error, wants) from None
