@@ -13,7 +13,7 @@ calls; the difference of the differences is one warm boot.
 
 --cold reads 64 MB of other memory before each call, which does not count. The code between two calls of a large
 application does the same to the processor's caches: a call finds little of Rome's there. What saves instructions, but
-touches as much memory, saves little then. --cold 4 leaves a part in a cache of the third level, as Nova does.
+touches as much memory, saves little then. Nova is between --cold 4, which spares caches of the third level, and this.
 """
 
 from __future__ import annotations
