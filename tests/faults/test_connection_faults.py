@@ -19,7 +19,7 @@ CLIENTS = 3
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.redis]
 
-COMMIT = scripts.COMMIT.digest.encode()
+COMMIT = scripts.COMMIT.digest
 
 
 @contextmanager

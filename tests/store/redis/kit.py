@@ -12,12 +12,14 @@ from typing import Self
 
 import pytest
 import redis
+from hiredis import Reader
 
 from rome.errors import StoreUnavailableError
 from rome.store.location import Location
 from rome.store.redis import RedisStore
-from rome.store.redis.link import Command, RedisLink, Reply
+from rome.store.redis.link import RedisLink, Reply
 from rome.store.redis.names import meta_key
+from rome.store.redis.wire import Command
 from rome.testing.harness import SnapshotClient
 from tests.support.cluster_servers import Cluster
 from tests.support.redis_command import send
@@ -44,6 +46,16 @@ def link_of(client: SnapshotClient) -> RedisLink:
     assert isinstance(client.store, RedisStore)
     assert client.store._link is not None
     return client.store._link
+
+
+def commands_of(request: bytes) -> list[Command]:
+    """The commands of a request, as the server reads them."""
+    reader = Reader()
+    reader.feed(request)
+    commands = []
+    while (words := reader.gets()) is not False:
+        commands.append(tuple(words))
+    return commands
 
 
 def lose_answers(client: SnapshotClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,9 +31,10 @@ from rome.store.option_values import Address
 from rome.store.redis import RedisStore, primary, scripts, store
 from rome.store.redis.cluster import SlotRange, ask_slots
 from rome.store.redis.failures import SlotMovedError
-from rome.store.redis.link import Command, Reply
+from rome.store.redis.link import Reply
 from rome.store.redis.names import meta_key, slot_of
 from rome.store.redis.settings import RedisSettings
+from rome.store.redis.wire import Command
 from rome.store.spi import BEYOND, Claim, Count, Drop, Get, Reserve, Retention, Scan
 from rome.testing.harness import SnapshotClient, enter, leave, put
 from tests.store.redis.kit import Open, Start, StartCluster, admin_of, content, dump, keys_of, link_of, with_options

@@ -69,7 +69,7 @@ def test_error_at_any_step_leaves_nothing_written(
     place = [match.start() for match in STEP.finditer(scripts.COMMIT.text)][step]
     text = scripts.COMMIT.text[:place] + "error('injected')\n" + scripts.COMMIT.text[place:]
     with monkeypatch.context() as patch:
-        patch.setattr(scripts, "COMMIT", Script(text, sha1(text.encode()).hexdigest()))
+        patch.setattr(scripts, "COMMIT", Script(text, sha1(text.encode()).hexdigest().encode()))
         with pytest.raises(InternalError, match="injected"):
             _everything(client)
     assert dump(admin, location) == before

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -30,6 +31,7 @@ from rome.errors import (
 )
 from rome.store.location import Location
 from rome.store.redis import RedisStore, health
+from rome.store.redis import link as link_module
 from rome.store.redis.health import Health
 from rome.store.redis.names import meta_key
 from rome.store.spi import Get, Reserve, Row
@@ -81,7 +83,12 @@ class TestLoss:
             assert client.begin()
             assert client.record(b"a") == b"record"
 
-    def test_loss_is_noticed_without_a_trip(self, connect: Open, admin: redis.Redis) -> None:
+    @pytest.mark.parametrize("has_poll", [True, False], ids=["poll", "as eventlet leaves it"])
+    def test_loss_is_noticed_without_a_trip(
+        self, connect: Open, admin: redis.Redis, monkeypatch: pytest.MonkeyPatch, has_poll: bool
+    ) -> None:
+        if not has_poll:
+            monkeypatch.setattr(link_module, "select", SimpleNamespace())
         client = connect()
         assert client.store.is_usable()
         _cut(admin, client)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from secrets import token_hex
 
@@ -16,11 +16,11 @@ from rome.errors import CatalogChangedError, ConflictError, CorruptRecordError, 
 from rome.store.location import Location
 from rome.store.memory import MemoryStore
 from rome.store.redis import RedisStore, store
-from rome.store.redis.link import Command, Reply
+from rome.store.redis.link import Reply
 from rome.store.redis.names import meta_key
 from rome.store.spi import BEYOND, Get, Reserve, Scan, ScanResult
 from rome.testing.harness import Point, RangeCheck, SnapshotClient, change_catalog, delete, enter, leave, put
-from tests.store.redis.kit import Open, link_of
+from tests.store.redis.kit import Open, commands_of, link_of
 from tests.support.strict_memory import make_memory_plain
 
 
@@ -81,15 +81,16 @@ class TestGets:
             "catalog": [change_catalog(), put(b"a", b"new")],
         }
         link = link_of(client)
-        call = link.call
 
-        def call_in_two(commands: Sequence[Command]) -> list[Reply]:
+        def exchange_in_two(request: bytes, how_many: int) -> list[Reply]:
             monkeypatch.undo()
-            head = call(commands[:command]) if command else []
+            commands = commands_of(request)
+            assert len(commands) == how_many
+            head = link.call(commands[:command]) if command else []
             other.write(*writes[change])
-            return head + call(commands[command:])
+            return head + link.call(commands[command:])
 
-        monkeypatch.setattr(link, "call", call_in_two)
+        monkeypatch.setattr(link, "exchange", exchange_in_two)
         result = client.store.read(None, [Get(1, (b"a", b"b", b"c"))])
         client.snapshot = result.snapshot
         [answer] = result.answers
@@ -400,14 +401,14 @@ def _watch_work(client: SnapshotClient, monkeypatch: pytest.MonkeyPatch) -> list
     """How many log members each call of read.lua and commit.lua looks at, from now on."""
     work: list[int] = []
     link = link_of(client)
-    call = link.call
+    exchange = link.exchange
 
-    def watched(commands: Sequence[Command]) -> list[object]:
-        replies = call(commands)
+    def watched(request: bytes, how_many: int) -> list[object]:
+        replies = exchange(request, how_many)
         for reply in replies:
             if isinstance(reply, list) and reply[0] == b"done":
                 work.append(int(reply[-1]))
         return replies
 
-    monkeypatch.setattr(link, "call", watched)
+    monkeypatch.setattr(link, "exchange", watched)
     return work

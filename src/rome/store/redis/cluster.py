@@ -12,8 +12,9 @@ from rome.errors import StoreConfigError
 from rome.store.option_values import Address
 from rome.store.redis.failures import checked
 from rome.store.redis.health import parse_info
-from rome.store.redis.link import Command, Reply, greet_server
+from rome.store.redis.link import Reply, greet_server
 from rome.store.redis.settings import RedisSettings
+from rome.store.redis.wire import Command
 
 SLOTS: Command = (b"CLUSTER", b"SLOTS")
 """And not CLUSTER SHARDS, which tells the ports for TLS beside the others, and leaves the choice to the client."""

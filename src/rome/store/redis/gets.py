@@ -14,12 +14,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from rome.store.redis.link import Command, Reply
-from rome.store.redis.messages import decode_row
+from rome.store.redis.link import Reply
+from rome.store.redis.messages import decode_rows_by_key
 from rome.store.redis.names import escape
+from rome.store.redis.wire import pack
 from rome.store.spi import Get, Row, Snapshot, Version
 
-_STATE = (b"incarnation", b"version", b"t0")
+_MOST_STATES = 1000
 
 
 class FoundRows(Struct, frozen=True, gc=False):
@@ -27,7 +28,7 @@ class FoundRows(Struct, frozen=True, gc=False):
 
     Attributes:
         refusal: why nothing can be read at the snapshot, in read.lua's words; None if it can.
-        doubts: for each get, the positions of its keys that are in doubt.
+        doubts: for each get, the positions of its keys that are in doubt; empty if none is.
     """
 
     snapshot: Snapshot
@@ -37,13 +38,38 @@ class FoundRows(Struct, frozen=True, gc=False):
     refusal: list[Reply] | None = None
 
 
-def get_commands(meta: bytes, prefix: bytes, gets: Sequence[Get], snapshot: Snapshot | None) -> list[Command]:
-    """The commands to send. judge() takes their replies."""
-    state: Command = (b"HMGET", meta, *_STATE, *(b"t%d" % get.table_id for get in gets))
-    rows: list[Command] = [
-        (b"HMGET", b"%sr%d" % (prefix, get.table_id), *map(escape, get.keys)) for get in gets if get.keys
-    ]
-    return [state, *rows, state] if snapshot is None and rows else [*rows, state]
+class GetPacker:
+    """Makes the commands of a database's reads by key, as they are sent. judge() takes their replies.
+
+    What is asked of the meta hash depends on the tables only, and is made once.
+    """
+
+    def __init__(self, meta: bytes) -> None:
+        self._meta = meta
+        self._prefix = meta[:-1]
+        self._states: dict[tuple[int, ...], bytes] = {}
+
+    def pack(self, gets: Sequence[Get], snapshot: Snapshot | None) -> tuple[bytes, int]:
+        """The commands, and how many these are."""
+        tables = tuple([get.table_id for get in gets])
+        state = self._states.get(tables)
+        if state is None:
+            state = self._pack_state(tables)
+        rows = [
+            pack((b"HMGET", b"%sr%d" % (self._prefix, get.table_id), *map(escape, get.keys)))
+            for get in gets
+            if get.keys
+        ]
+        if snapshot is None and rows:
+            return b"".join([state, *rows, state]), len(rows) + 2
+        return b"".join([*rows, state]), len(rows) + 1
+
+    def _pack_state(self, tables: tuple[int, ...]) -> bytes:
+        if len(self._states) >= _MOST_STATES:
+            self._states.clear()
+        fields = (b"incarnation", b"version", b"t0", *(b"t%d" % table_id for table_id in tables))
+        state = self._states[tables] = pack((b"HMGET", self._meta, *fields))
+        return state
 
 
 def judge(gets: Sequence[Get], snapshot: Snapshot | None, replies: Sequence[Reply]) -> FoundRows:
@@ -52,30 +78,35 @@ def judge(gets: Sequence[Get], snapshot: Snapshot | None, replies: Sequence[Repl
     Raises:
         CorruptRecordError: a stored row cannot be decoded.
     """
-    waiting = iter(replies)
     incarnation, version, catalog_version, *changes = replies[-1]
+    position = 0
     if snapshot is None:
-        first = next(waiting) if len(replies) > 1 else replies[-1]
+        first = replies[0]
+        position = 1 if len(replies) > 1 else 0
         snapshot = Snapshot(first[0], int(first[1] or 0))
+    at = snapshot.version
+    catalog = 0 if catalog_version is None else int(catalog_version)
     refusal: list[Reply] | None = None
     if incarnation is None:
         refusal = [b"dropped"]
-    elif incarnation != snapshot.incarnation or int(version) < snapshot.version:
+    elif incarnation != snapshot.incarnation or int(version) < at:
         refusal = [b"lost"]
-    elif int(catalog_version or 0) > snapshot.version:
-        refusal = [b"catalog", int(catalog_version)]
+    elif catalog > at:
+        refusal = [b"catalog", catalog]
     if refusal:
         return FoundRows(snapshot, 0, [], [], refusal)
-    found = FoundRows(snapshot, int(catalog_version or 0), [], [])
+    found: list[list[Row | None]] = []
+    doubts: list[list[int]] = []
+    in_doubt = False
     for get, changed in zip(gets, changes, strict=True):
-        moved = int(changed or 0) > snapshot.version
         rows: list[Row | None] = []
-        doubts: list[int] = []
-        for position, (key, stored) in enumerate(zip(get.keys, next(waiting) if get.keys else (), strict=True)):
-            row = None if stored is None else decode_row(get.table_id, key, stored)
-            if moved and (row is None or row.version > snapshot.version):
-                doubts.append(position)
-            rows.append(row)
-        found.rows.append(rows)
-        found.doubts.append(doubts)
-    return found
+        if get.keys:
+            rows = decode_rows_by_key(get, replies[position])
+            position += 1
+        found.append(rows)
+        doubtful: list[int] = []
+        if changed is not None and int(changed) > at:
+            doubtful = [place for place, row in enumerate(rows) if row is None or row.version > at]
+            in_doubt = in_doubt or bool(doubtful)
+        doubts.append(doubtful)
+    return FoundRows(snapshot, catalog, found, doubts if in_doubt else [])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Callable, Sequence
 from inspect import signature
 from socket import socket
 from ssl import SSLCertVerificationError, SSLSocket
 from typing import Any, NoReturn, cast
 
-from hiredis import Reader, pack_command
+from hiredis import Reader
 from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.connection import (
@@ -24,16 +25,13 @@ from redis.retry import Retry
 from rome.errors import StoreUnavailableError
 from rome.store.redis.failures import checked, translate
 from rome.store.redis.settings import RedisSettings
-
-Command = tuple[bytes | str, ...]
-"""Without numbers: hiredis (3.5) asks Python for the text of a number, which is where Python looks for signals, too,
-and does not ask whether it got one. A signal handler that raises there ends the process by SIGSEGV."""
+from rome.store.redis.wire import Command, pack
 
 Reply = Any
 """A reply as hiredis parses RESP2: bytes, int, None, or a list of these; or an exceptions.ResponseError."""
 
 
-_pack = cast(Callable[[Command], bytes], pack_command)
+_Lost = exceptions.ConnectionError
 
 _RECEIVED_BYTES = 64 * 1024
 """The most that is taken from the socket at a time."""
@@ -99,9 +97,19 @@ class RedisLink:
             raise failure from error
         self._socket = cast(socket, connection._sock)
         self._connection = connection
+        self._poll: Callable[[int], object] | None = None
+        if hasattr(select, "poll"):  # eventlet takes it away
+            poll = select.poll()
+            poll.register(self._socket, select.POLLIN)
+            self._poll = poll.poll
+        self._pending = self._socket.pending if isinstance(self._socket, SSLSocket) else None
 
     def call(self, commands: Sequence[Command]) -> list[Reply]:
-        """Send the commands and wait for all replies: one round trip. A reply that is an error is in the list.
+        """Send the commands and wait for all replies: one round trip; see exchange()."""
+        return self.exchange(b"".join(map(pack, commands)), len(commands))
+
+    def exchange(self, request: bytes, how_many: int) -> list[Reply]:
+        """Send so many commands, packed, and wait for all replies. A reply that is an error is in the list.
 
         Raises:
             StoreUnavailableError: the connection broke; what was sent may have been done. Unless `has_sent`, the last
@@ -115,19 +123,20 @@ class RedisLink:
         connected, reader = self._socket, self._reader
         replies: list[Reply] = []
         try:
-            connected.sendall(b"".join(map(_pack, commands)))
+            connected.sendall(request)
             self.has_sent = True
-            for _ in commands:
-                reply = reader.gets()
-                while reply is _INCOMPLETE:
-                    received = connected.recv(_RECEIVED_BYTES)
-                    if not received:
-                        raise exceptions.ConnectionError("Connection closed by server.")
-                    reader.feed(received)
+            while len(replies) < how_many:
+                received = connected.recv(_RECEIVED_BYTES)
+                if not received:
+                    raise exceptions.ConnectionError("Connection closed by server.")
+                reader.feed(received)
+                while len(replies) < how_many:
                     reply = reader.gets()
-                if isinstance(reply, exceptions.ConnectionError):  # it serves nobody, or not this user
-                    raise reply
-                replies.append(reply)
+                    if reply is _INCOMPLETE:
+                        break
+                    if isinstance(reply, _Lost):  # it serves nobody, or not this user
+                        raise reply
+                    replies.append(reply)
         except exceptions.RedisError as error:
             self.close()
             raise translate(error, self.server) from error
@@ -160,12 +169,15 @@ class RedisLink:
         """Whether it is not known to be lost. It looks at the socket; no round trip."""
         if self._connection is None or self._owes or os.getpid() != self._pid:
             return False
+        # Nothing was asked, so anything that can be read means that the server has closed the connection.
         try:
-            # Nothing was asked, so anything that can be read means that the server has closed the connection.
-            return not (self._reader.has_data() or self._connection.can_read(timeout=0))
+            readable = self._poll(0) if self._poll is not None else self._connection.can_read(timeout=0)
         except exceptions.RedisError:
+            readable = True
+        if readable or self._reader.has_data() or (self._pending is not None and self._pending()):
             self.close()
             return False
+        return True
 
     def close(self) -> None:
         """Close the socket. Idempotent.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
 from operator import itemgetter
 from typing import Any
 
@@ -41,23 +40,31 @@ _MOST_BYTES = 1000
 _UNCHANGED = -1
 
 _pack = msgspec.msgpack.Encoder().encode
-_pack_length = struct.Struct(">I").pack
-_pack_stamp = struct.Struct(">Q").pack
+_length = struct.Struct(">I")
+_pack_length, _unpack_length = _length.pack, _length.unpack_from
+_stamp = struct.Struct(">Q")
+_pack_stamp, _unpack_stamp = _stamp.pack, _stamp.unpack_from
 """A version as stored: 8 bytes, the highest first, so that they order as versions do."""
 _first = itemgetter(0)
 _decimal: Callable[[int], bytes] = b"%d".__mod__
 _NOTHING: dict[bytes, Any] = {}
 
 
-def decode_row(table_id: int, key: bytes, stored: bytes) -> Row:
-    """A row from its stored form: its version's stamp, then the record.
+def decode_rows_by_key(get: Get, stored_rows: Sequence[Any]) -> list[Row | None]:
+    """Rows from their stored form: the version's stamp, then the record; None where nothing is stored.
 
     Raises:
-        CorruptRecordError: it is too short.
+        CorruptRecordError: one is too short.
     """
-    if len(stored) < STAMP_BYTES:
-        raise _too_short(table_id, key)
-    return Row(key, int.from_bytes(stored[:STAMP_BYTES], "big"), stored[STAMP_BYTES:])
+    rows: list[Row | None] = []
+    for key, stored in zip(get.keys, stored_rows, strict=True):
+        if stored is None:
+            rows.append(None)
+        elif len(stored) < STAMP_BYTES:
+            raise _too_short(get.table_id, key)
+        else:
+            rows.append(Row(key, _unpack_stamp(stored)[0], stored[STAMP_BYTES:]))
+    return rows
 
 
 def _too_short(table_id: int, key: bytes) -> CorruptRecordError:
@@ -66,46 +73,65 @@ def _too_short(table_id: int, key: bytes) -> CorruptRecordError:
 
 def request_arguments(requests: Sequence[Request]) -> list[bytes]:
     """The arguments of read.lua from ARGV[5] on."""
-    short = len(requests) <= MAX_SHORT_RANGES
-    fields: list[bytes] = []
-    indexes: list[bytes] = []
-    rows: list[bytes] = []
-    sizes: list[bytes] = []
-    tables: dict[int, None] = {}
     shapes: list[list[Any]] = []
     arguments: list[bytes] = []
     for request in requests:
-        tables[request.table_id] = None
         if isinstance(request, Get):
-            short = False
             shapes.append(["get", request.table_id, len(request.keys)])
             arguments += map(escape, request.keys)
             continue
         if isinstance(request, Count):
-            short = False
             shapes.append(["count", request.table_id, request.index_id])
+        elif request.known is not None:
+            shape = _scan_shape(request.table_id, request.index_id, request.limit, reverse=request.reverse)
+            shapes.append(["unless known", *shape[1:], request.known.version])
+            arguments.append(request.known.incarnation)
         else:
-            # cmsgpack has no infinity; no index has more entries than this.
-            limit = 2**53 if request.limit is None else request.limit
-            shape = ["scans", request.table_id, request.index_id, limit, request.reverse]
-            short = short and not request.reverse and request.known is None
-            if short:
-                fields.append(b"t%d" % request.table_id)
-                indexes.append(b"e%d.%d" % (request.table_id, request.index_id))
-                rows.append(b"r%d" % request.table_id)
-                sizes.append(_SHORT_SIZE if limit >= SHORT_ROWS else b"%d" % (limit + 1))
-            if request.known is not None:
-                shapes.append(["unless known", *shape[1:], request.known.version])
-                arguments.append(request.known.incarnation)
-            elif shapes and shapes[-1][:-1] == shape:
-                shapes[-1][-1] += 1
-            else:
-                shapes.append([*shape, 1])
+            _add_scan(shapes, _scan_shape(request.table_id, request.index_id, request.limit, reverse=request.reverse))
         arguments += (escape(request.start), escape(request.stop))
-    packed = _pack(([*tables], shapes))
-    if not short:
-        return [b"0", packed, *arguments]
-    return [b"%d" % len(requests), packed, *arguments, *fields, *indexes, *rows, *sizes]
+    return [b"0", _pack((list(dict.fromkeys(request.table_id for request in requests)), shapes)), *arguments]
+
+
+def short_ranges(requests: Sequence[Request]) -> tuple[tuple[tuple[int, int, int | None], ...], list[bytes]] | None:
+    """The ranges {table, index, limit}, and their bounds, if short.lua may try; otherwise None."""
+    if not 0 < len(requests) <= MAX_SHORT_RANGES:
+        return None
+    ranges: list[tuple[int, int, int | None]] = []
+    bounds: list[bytes] = []
+    for request in requests:
+        if not isinstance(request, Scan) or request.reverse or request.known is not None:
+            return None
+        ranges.append((request.table_id, request.index_id, request.limit))
+        bounds.append(escape(request.start))
+        bounds.append(escape(request.stop))
+    return tuple(ranges), bounds
+
+
+def short_arguments(ranges: tuple[tuple[int, int, int | None], ...]) -> tuple[list[bytes], list[bytes]]:
+    """The arguments of read.lua from ARGV[5] on for such ranges: those before their bounds, and those after these."""
+    shapes: list[list[Any]] = []
+    for each in ranges:
+        _add_scan(shapes, _scan_shape(*each, reverse=False))
+    names = [
+        *(b"t%d" % table_id for table_id, _, _ in ranges),
+        *(b"e%d.%d" % (table_id, index_id) for table_id, index_id, _ in ranges),
+        *(b"r%d" % table_id for table_id, _, _ in ranges),
+        *(_SHORT_SIZE if limit is None or limit >= SHORT_ROWS else b"%d" % (limit + 1) for _, _, limit in ranges),
+    ]
+    return [b"%d" % len(ranges), _pack((list(dict.fromkeys(map(_first, ranges))), shapes))], names
+
+
+def _scan_shape(table_id: int, index_id: int, limit: int | None, *, reverse: bool) -> list[Any]:
+    # cmsgpack has no infinity; no index has more entries than this.
+    return ["scans", table_id, index_id, 2**53 if limit is None else limit, reverse]
+
+
+def _add_scan(shapes: list[list[Any]], shape: list[Any]) -> None:
+    """Add a scan of this shape, or count it with the one before."""
+    if shapes and shapes[-1][:-1] == shape:
+        shapes[-1][-1] += 1
+    else:
+        shapes.append([*shape, 1])
 
 
 def decode_answers(
@@ -119,7 +145,9 @@ def decode_answers(
     Raises:
         CorruptRecordError: an index leads to a row that does not exist, or a stored row cannot be decoded.
     """
-    found = zip(entries, rows, strict=True)
+    if len(entries) != len(rows):
+        raise ValueError(f"{len(entries)} entries of {len(rows)} rows")
+    position = 0
     decoded: list[Answer] = []
     for request, answer in zip(requests, answers, strict=True):
         if isinstance(request, Scan):
@@ -130,14 +158,10 @@ def decode_answers(
             elif answer == _UNCHANGED:
                 decoded.append(UNCHANGED)
             else:
-                decoded.append(ScanResult(_decode_rows(request, islice(found, answer)), None))
+                first, position = position, position + answer
+                decoded.append(ScanResult(_decode_rows(request, entries[first:position], rows[first:position]), None))
         elif isinstance(request, Get):
-            decoded.append(
-                [
-                    None if stored is None else decode_row(request.table_id, key, stored)
-                    for key, stored in zip(request.keys, answer, strict=True)
-                ]
-            )
+            decoded.append(decode_rows_by_key(request, answer))
         else:
             decoded.append(int(answer))
     return decoded
@@ -160,7 +184,7 @@ def _decode_scan(scan: Scan, answer: list[Any]) -> ScanResult:
         stored = [value for _, value in found if value is not None]
         if len(stored) == len(found) and min(map(len, stored)) >= STAMP_BYTES:
             return ScanResult(RowBlock([(list(map(_first, found)), _row_keys)], stored), resume)
-    return ScanResult(_decode_rows(scan, found), resume)
+    return ScanResult(_decode_rows(scan, [entry for entry, _ in found], [stored for _, stored in found]), resume)
 
 
 def _row_keys(entries: Sequence[bytes]) -> list[bytes]:
@@ -171,17 +195,17 @@ def _row_keys(entries: Sequence[bytes]) -> list[bytes]:
     ]
 
 
-def _decode_rows(scan: Scan, found: Iterable[tuple[bytes, bytes | None]]) -> list[Row]:
+def _decode_rows(scan: Scan, entries: Sequence[bytes], stored_rows: Sequence[bytes | None]) -> list[Row]:
     """The rows of a scan, from its entries and what is stored under their row keys."""
-    rows = []
-    for entry, stored in found:
-        length = int.from_bytes(entry[-_LENGTH_BYTES:], "big")
+    rows: list[Row] = []
+    for entry, stored in zip(entries, stored_rows, strict=True):
+        length = _unpack_length(entry, len(entry) - _LENGTH_BYTES)[0]
         key = unescape(entry[-_LENGTH_BYTES - length : -_LENGTH_BYTES])
         if stored is None:
             raise CorruptRecordError.of_missing_row(scan.table_id, scan.index_id, key)
         if len(stored) < STAMP_BYTES:
             raise _too_short(scan.table_id, key)
-        rows.append(Row(key, int.from_bytes(stored[:STAMP_BYTES], "big"), stored[STAMP_BYTES:]))
+        rows.append(Row(key, _unpack_stamp(stored)[0], stored[STAMP_BYTES:]))
     return rows
 
 

@@ -18,9 +18,10 @@ from rome.store.location import Location
 from rome.store.near import NearServer, clock, first_to_answer, near_server
 from rome.store.option_values import Address
 from rome.store.redis.health import Health, parse_info
-from rome.store.redis.link import Command, Reply
+from rome.store.redis.link import Reply
 from rome.store.redis.settings import NEAR_OPTIONS, PRIMARY_OPTIONS, RedisSettings
 from rome.store.redis.store import RedisStore
+from rome.store.redis.wire import pack
 from rome.store.seen import newest_version, place_of
 from rome.store.spi import ReadResult, Request, Snapshot, Version
 
@@ -38,6 +39,8 @@ _PING = b"PING\r\n"
 
 _none_until: dict[Hashable, float] = {}
 """By place."""
+
+_ASK_LAG = pack((b"INFO", b"replication"))
 
 
 class ReplicaStore(RedisStore):
@@ -57,10 +60,10 @@ class ReplicaStore(RedisStore):
         """
         return self._read_as_of(snapshot, requests, ())
 
-    def _call(self, commands: Sequence[Command]) -> list[Reply]:
+    def _exchange(self, request: bytes, how_many: int) -> list[Reply]:
         if not self._near_server.is_look_due():
-            return super()._call(commands)
-        *replies, info = super()._call([*commands, (b"INFO", b"replication")])
+            return super()._exchange(request, how_many)
+        *replies, info = super()._exchange(request + _ASK_LAG, how_many + 1)
         lag_s = _lag_s(parse_info(info)) if isinstance(info, bytes) else 0.0
         if self._near_server.is_behind(lag_s):
             raise StoreBusyError(f"{self._server}: this replica has heard nothing from its primary for {lag_s:g} s")

@@ -14,9 +14,10 @@ from rome.errors import OperationalError, StoreBusyError, StoreUnavailableError
 from rome.store.option_values import Address
 from rome.store.redis.cluster import SlotRange, ask_slots, at
 from rome.store.redis.failures import translate
-from rome.store.redis.link import Command, RedisLink, Reply, greet_server
+from rome.store.redis.link import RedisLink, Reply, greet_server
 from rome.store.redis.sentinel import ask_sentinels
 from rome.store.redis.settings import RedisSettings
+from rome.store.redis.wire import Command
 
 MOST_MOVES = 5
 """How often one connection follows MOVED: nodes that send a client to each other are not agreed yet."""

@@ -20,7 +20,7 @@ class Script:
     """
 
     text: str
-    digest: str
+    digest: bytes
     on_cluster: Script | None = None
 
 
@@ -39,11 +39,11 @@ def load(name: str, flags: str = "", first: tuple[str, ...] = ()) -> Script:
     return Script(*_joined(flags, *first, "common", name), Script(*on_cluster))
 
 
-def _joined(flags: str, *parts: str) -> tuple[str, str]:
+def _joined(flags: str, *parts: str) -> tuple[str, bytes]:
     """The text of some files, and its digest."""
     shebang = f"#!lua flags={flags}\n" if flags else "#!lua\n"
     text = shebang + "".join(map(_text, parts))
-    return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return text, sha1(text.encode(), usedforsecurity=False).hexdigest().encode()
 
 
 def _text(name: str) -> str:

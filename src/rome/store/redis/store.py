@@ -41,24 +41,26 @@ from rome.store.location import Location
 from rome.store.redis import scripts
 from rome.store.redis.diagnosis import diagnose
 from rome.store.redis.failures import MOVING, SlotMovedError, checked, translate
-from rome.store.redis.gets import get_commands, judge
+from rome.store.redis.gets import GetPacker, judge
 from rome.store.redis.health import SECTIONS, Health, parse_info
-from rome.store.redis.link import Command, RedisLink, Reply, greet_server
+from rome.store.redis.link import RedisLink, Reply, greet_server
 from rome.store.redis.messages import (
     claim_argument,
     commit_arguments,
     decode_answers,
-    request_arguments,
     reserve_arguments,
 )
 from rome.store.redis.names import DatabaseName, meta_key, slot_of, unescape
 from rome.store.redis.primary import every_primary, greet
+from rome.store.redis.reads import ReadPacker
 from rome.store.redis.scan import databases_at
 from rome.store.redis.settings import OPTIONS, RedisSettings, read_settings
 from rome.store.redis.usage import decode_usage, pinned
+from rome.store.redis.wire import Command, pack
 from rome.store.seen import place_of, saw
 from rome.store.spi import (
     MAX_TOLD_ROWS,
+    Answer,
     Capabilities,
     Claim,
     CommitRequest,
@@ -122,9 +124,9 @@ class RedisStore(Store):
         self._server = self._settings.server
         self._database = location.database
         self._meta = meta_key(location.database, self._settings.slot)
-        self._prefix = self._meta[:-1]
+        self._gets = GetPacker(self._meta)
         self._on_cluster = self._settings.cluster
-        self._read_head: Command = (b"EVALSHA", self._fit(scripts.READ).digest, b"1", self._meta)
+        self._reads = self._read_packer()
         wait = self._settings.wait_replicas
         self._wait = [(b"WAIT", b"%d" % wait, b"%d" % self._settings.wait_timeout_ms)] if wait else []
         self._link: RedisLink | None = None
@@ -544,8 +546,11 @@ class RedisStore(Store):
         link, health, replies = _examined(settings, *greet(settings, slot_of(self._meta), [_INFO, *more]))
         if health.is_in_cluster != self._on_cluster:
             self._on_cluster = health.is_in_cluster
-            self._read_head = (b"EVALSHA", self._fit(scripts.READ).digest, b"1", self._meta)
+            self._reads = self._read_packer()
         return link, health, replies
+
+    def _read_packer(self) -> ReadPacker:
+        return ReadPacker(self._command(scripts.READ), _SCAN_LIMITS)
 
     def _fit(self, script: scripts.Script) -> scripts.Script:
         """The script for the kind of server that this is."""
@@ -578,13 +583,15 @@ class RedisStore(Store):
     ) -> ReadResult:
         """Rows by key without a script: see rome.store.redis.gets."""
         gets = cast(Sequence[Get], requests)
-        commands = get_commands(self._meta, self._prefix, gets, snapshot)
+        request, how_many = self._gets.pack(gets, snapshot)
         if reserves:
-            commands.append(self._command(scripts.RESERVE, *reserve_arguments(reserves)))
-        replies = self._call(commands)
+            request += pack(self._command(scripts.RESERVE, *reserve_arguments(reserves)))
+            how_many += 1
+        replies = self._exchange(request, how_many)
         reserved = self._reserved(reserves, replies.pop()) if reserves else []
         for reply in replies:
-            self._checked(reply)
+            if not isinstance(reply, list):
+                self._checked(reply)
         try:
             found = judge(gets, snapshot, replies)
         except _UNDECODABLE as error:
@@ -594,7 +601,7 @@ class RedisStore(Store):
             return replace(self._ask_script(None, gets), reserved=reserved)
         if found.refusal:
             self._refuse(found.refusal, found.snapshot.version)
-        if any(found.doubts):
+        if found.doubts:
             again = [
                 Get(get.table_id, tuple(get.keys[position] for position in doubts))
                 for get, doubts in zip(gets, found.doubts, strict=True)
@@ -606,23 +613,23 @@ class RedisStore(Store):
                     rows[position] = row
         if snapshot is None:
             self._snapshot = found.snapshot
-            self._heard_of(found.snapshot)
-        return ReadResult(found.snapshot, found.catalog_version, list(found.rows), reserved)
+            if found.snapshot != self._last_snapshot:
+                self._heard_of(found.snapshot)
+        return ReadResult(found.snapshot, found.catalog_version, cast(list[Answer], found.rows), reserved)
 
     def _ask_script(
         self, snapshot: Snapshot | None, requests: Sequence[Request], reserves: Sequence[Reserve] = ()
     ) -> ReadResult:
         """Rows, ranges and counts by read.lua."""
-        at = (b"", b"") if snapshot is None else (snapshot.incarnation, b"%d" % snapshot.version)
-        command: Command = (*self._read_head, *at, *_SCAN_LIMITS, *request_arguments(requests))
-        commands = [command]
+        request, how_many = self._reads.pack(snapshot, requests), 1
         if reserves:
-            commands.append(self._command(scripts.RESERVE, *reserve_arguments(reserves)))
-        replies = self._call(commands)
+            request += pack(self._command(scripts.RESERVE, *reserve_arguments(reserves)))
+            how_many = 2
+        replies = self._exchange(request, how_many)
         reserved = self._reserved(reserves, replies.pop()) if reserves else []
         reply = replies[0]
         if not isinstance(reply, list):
-            reply = self._finish(scripts.READ, command, reply)
+            reply = self._finish(scripts.READ, self._reads.command(snapshot, requests), reply)
         if reply[0] != b"done":
             self._refuse(reply, 0 if snapshot is None else snapshot.version)
         try:
@@ -742,12 +749,15 @@ class RedisStore(Store):
         return (b"EVALSHA", self._fit(script).digest, b"1", self._meta, *arguments)
 
     def _call(self, commands: Sequence[Command]) -> list[Reply]:
+        return self._exchange(b"".join(map(pack, commands)), len(commands))
+
+    def _exchange(self, request: bytes, how_many: int) -> list[Reply]:
         link = self._link
         if link is None or self._closed:
             raise self._no_link()
         self.round_trips += 1
         try:
-            return link.call(commands)
+            return link.exchange(request, how_many)
         except BaseException:
             self._disconnect()
             raise

@@ -1,0 +1,62 @@
+"""The commands by which a database is read by read.lua, as they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rome.store.redis.messages import request_arguments, short_arguments, short_ranges
+from rome.store.redis.wire import END, Command, pack, pack_count, pack_words
+from rome.store.spi import Request, Snapshot
+
+_MOST_SHAPES = 1000
+
+_Ranges = tuple[tuple[int, int, int | None], ...]
+
+
+class ReadPacker:
+    """Makes the command of a read of a database.
+
+    Of a few short ranges only the snapshot and their bounds differ from one time to the next; the rest is packed once.
+
+    Args:
+        head: the command up to its key. limits: ARGV[3] and ARGV[4].
+    """
+
+    def __init__(self, head: Command, limits: Command) -> None:
+        self._head = head
+        self._limits = limits
+        self._shapes: dict[_Ranges, tuple[bytes, bytes, bytes]] = {}
+
+    def pack(self, snapshot: Snapshot | None, requests: Sequence[Request]) -> bytes:
+        """The command as it is sent."""
+        short = short_ranges(requests)
+        if short is None:
+            return pack(self.command(snapshot, requests))
+        ranges, bounds = short
+        shape = self._shapes.get(ranges)
+        if shape is None:
+            shape = self._pack_shape(ranges)
+        before, limits, after = shape
+        return b"".join((before, pack_words(_version(snapshot)), limits, pack_words(bounds), after))
+
+    def command(self, snapshot: Snapshot | None, requests: Sequence[Request]) -> Command:
+        """The command, word by word."""
+        short = short_ranges(requests)
+        if short is None:
+            return (*self._head, *_version(snapshot), *self._limits, *request_arguments(requests))
+        first, last = short_arguments(short[0])
+        return (*self._head, *_version(snapshot), *self._limits, *first, *short[1], *last)
+
+    def _pack_shape(self, ranges: _Ranges) -> tuple[bytes, bytes, bytes]:
+        if len(self._shapes) >= _MOST_SHAPES:
+            self._shapes.clear()
+        first, last = short_arguments(ranges)
+        words = len(self._head) + 2 + len(self._limits) + len(first) + 2 * len(ranges) + len(last)
+        before = pack_count(words) + pack_words(self._head)
+        shape = self._shapes[ranges] = (before, pack_words((*self._limits, *first)), pack_words(last) + END)
+        return shape
+
+
+def _version(snapshot: Snapshot | None) -> tuple[bytes, bytes]:
+    """ARGV[1] and ARGV[2]."""
+    return (b"", b"") if snapshot is None else (snapshot.incarnation, b"%d" % snapshot.version)
