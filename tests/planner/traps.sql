@@ -563,3 +563,9 @@ select count(*) from t where (select t.a where t.b = 1) = 'a';
 with c as materialized (select distinct e from t) select * from c where e = 'a' collate binary;
 with c as materialized (select distinct e, a from t) select * from c where e = 'a' collate binary;
 with c as materialized (select distinct a from t) select * from c where a = 'a';
+-- conjuncts of which a part follows, or nothing
+select id from t where b = 1 + abs(c - 1) and a = 'a';
+select id from t where b + 0 = 1 and c = 1;
+select id from t where (b = 1 + random() * 0 + c) and a = 'a';
+select id from t where b between 1 and 1 + abs(c) and a = 'a';
+select t.id, u.uuid from t join u on u.id = t.b + 0 and u.k = 'a' where t.c = 1 + length(u.k) - 1;
