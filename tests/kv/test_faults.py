@@ -226,7 +226,7 @@ def test_a_connection_that_breaks_amid_a_commit_on_redis(redis_server: Server, s
                 return number
 
             assert add() == 1
-            proxy.judge = Ambush(scripts.COMMIT.digest.encode(), *STEPS[step])
+            proxy.judge = Ambush(scripts.COMMIT.digest, *STEPS[step])
             assert add() == 2
             assert add() == 3
     rome.drop_database(f"rome+redis://{redis_server.host}:{redis_server.port}/{name}")
