@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.differential import Pair
+from rome.codec.values import SqlValue
+from tests.support.differential import Operation, Pair
 
 
 def test_changes_is_zero_after_a_statement_that_failed() -> None:
@@ -336,3 +337,31 @@ def test_a_key_with_another_collation_than_its_column_finds_each_row_at_commit(c
         pair.execute("DELETE FROM t WHERE n = 1")
         pair.execute("COMMIT")
         pair.execute("SELECT * FROM t ORDER BY n")
+
+
+@pytest.mark.parametrize("column", ["TEXT", "NUMERIC", "REAL"])
+@pytest.mark.parametrize("value", ["4\0", "4.5\0x", "x\0", 77.2969202912201, 0.0009848551712, 0.1, 2.5])
+def test_a_value_that_versions_of_sqlite_convert_differently_is_found_and_stored(column: str, value: SqlValue) -> None:
+    """Version 3.54 reads numbers up to a NUL, and prints most numbers of 15 digits with 17."""
+    statements = (
+        "INSERT OR IGNORE INTO t VALUES (1, ?)",
+        "INSERT OR IGNORE INTO t VALUES (2, 4)",
+        "INSERT OR IGNORE INTO t VALUES (3, 4.5)",
+        "COMMIT",
+        "SELECT * FROM t WHERE v = ?",
+        "COMMIT",
+        "INSERT INTO t VALUES (9, ?)",
+        "DELETE FROM t",
+        "COMMIT",
+        "INSERT INTO t VALUES (9, ?)",  # SQLite need not make it
+        "SELECT * FROM t WHERE id = 9",
+        "COMMIT",
+        "SELECT * FROM t WHERE v = ?",
+        "SELECT * FROM t WHERE id = 9",
+        "COMMIT",
+        "SELECT id FROM t WHERE +v = ?",
+    )
+    with Pair([f"CREATE TABLE t (id INTEGER PRIMARY KEY, v {column} UNIQUE)"], ids=True) as pair:
+        for sql in statements:
+            pair.run(Operation(sql, (value,) if "?" in sql else ()))
+        pair.check_tables()

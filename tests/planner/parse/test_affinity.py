@@ -22,8 +22,10 @@ SQL_VALUES = st.one_of(
     st.none(),
     st.integers(-(2**63), 2**63 - 1),
     st.floats(),
-    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
     NUMERIC_TEXT,
+    st.builds("{}\0{}".format, NUMERIC_TEXT, NUMERIC_TEXT),
+    st.builds(round, st.floats(-1e9, 1e9), st.integers(0, 12)),
     st.binary(max_size=4),
 )
 
@@ -40,6 +42,13 @@ def same(one: object, other: object) -> bool:
 @example(value=-0.0)
 @example(value=" 12 ")
 @example(value="0x10")
+@example(value="4\0")
+@example(value=" 4.5\0x")
+@example(value="\0")
+@example(value=77.2969202912201)
+@example(value=0.0009848551712)
+@example(value=-0.1)
+@example(value=1234567890.5)
 def test_stored_value_is_sqlites(affinity: Affinity, value: SqlValue) -> None:
     table = f"create temp table if not exists {affinity}_column (c {affinity if affinity != 'BLOB' else ''})"
     DB.execute(f"{table}; delete from {affinity}_column")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from enum import Enum
 from typing import Final
 
@@ -38,7 +39,9 @@ def to_numeric(value: SqlValue) -> SqlValue | Uncertain:
         return value
     match = _NUMBER.fullmatch(value)
     if match is None:
-        return value
+        before, nul, _ = value.partition("\0")
+        # Newer versions of SQLite read a number up to a NUL; to older ones it is no number.
+        return UNCERTAIN if nul and _NUMBER.fullmatch(before) else value
     if match[2] and not match[3] and not match[5]:
         integer = int(match[1])
         if -(1 << 63) <= integer < 1 << 63:
@@ -62,9 +65,10 @@ def to_text(value: SqlValue) -> SqlValue | Uncertain:
     if isinstance(value, float):
         if value != value:
             return None  # SQLite stores NaN as NULL
+        # What is not itself a decimal number of 15 digits (0.5 is, 0.1 is not) has 15 to 17 digits, by the version.
         if 1e-4 <= abs(value) < 1e15 or value == 0:
             text = format(value, ".15g")
-            if float(text) == value and str(value) != "-0.0":
+            if Decimal(text) == value and str(value) != "-0.0":
                 return text if "." in text else text + ".0"
         return UNCERTAIN
     return value
