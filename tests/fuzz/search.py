@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from rome.engine.reading import smallest_range
@@ -12,8 +13,6 @@ from rome.transaction import chunked_scan
 from tests.fuzz.choices import strategy
 from tests.fuzz.histories import History, random_history
 from tests.support.differential import MEMORY, MiscountedError, Pair
-
-DEFAULT_FEW = smallest_range.FEW
 
 ROUND = 200
 """Histories per run of Hypothesis: it makes each anew by varying those before."""
@@ -59,9 +58,7 @@ class Search:
     def round(self, number: int, histories: int = ROUND) -> None:
         """Compare so many histories; the number decides which. A difference is raised when it has been shrunk."""
 
-        smallest_range.FEW = (1, 3, DEFAULT_FEW)[number % 3]  # so that small tables, too, are many rows
         self.streams = number % 2 == 0
-        chunked_scan.FIRST_ROWS = chunked_scan.MOST_ROWS = (1, 2, 3)[number // 2 % 3]
 
         @seed(number)
         @settings(
@@ -75,7 +72,12 @@ class Search:
         def compare(history: History) -> None:
             self.compare(history)
 
-        compare()
+        with pytest.MonkeyPatch.context() as patch:  # what runs afterwards in this process has the usual limits
+            patch.setattr(smallest_range, "FEW", (1, 3, smallest_range.FEW)[number % 3])  # a few are many
+            rows = (1, 2, 3)[number // 2 % 3]
+            patch.setattr(chunked_scan, "FIRST_ROWS", rows)
+            patch.setattr(chunked_scan, "MOST_ROWS", rows)
+            compare()
 
     def run(self, seconds: float, first: int, tell: Callable[[], None]) -> int:
         """Rounds `first`, `first + 1`, .. until the time is over; `tell` is called after each. Returns the next one."""
