@@ -378,14 +378,11 @@ if sequences > 0 then
   local raised = {}
   for n, last in ipairs(gather_arguments('HMGET', PREFIX .. 's', at, at + sequences - 1)) do
     local value = ARGV[at + sequences + n - 1]
-    if value ~= last and exceeds(value, last or '0') then
-      raised[#raised + 1], raised[#raised + 2] = ARGV[at + n - 1], value
-    end
+    -- Written even if it is not more: the file and the replicas do not know what reserve.lua took
+    raised[2 * n - 1], raised[2 * n] = ARGV[at + n - 1], exceeds(last or '0', value) and last or value
   end
   at = at + 2 * sequences
-  if #raised > 0 then
-    add_call('HSET', PREFIX .. 's', raised)
-  end
+  add_call('HSET', PREFIX .. 's', raised)
 end
 
 -- Step: settings of sequences
