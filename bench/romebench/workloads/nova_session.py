@@ -15,6 +15,7 @@ import time
 from dataclasses import asdict
 
 from nova.conf import CONF
+from nova.servicegroup import api as servicegroup
 
 from romebench.peers import tune_sqlite
 
@@ -30,6 +31,7 @@ def main(url, durable):
     # No service reports that it is alive: it would do so during boots that come after a pause.
     CONF.set_override("report_interval", _NEVER_S)
     CONF.set_override("service_down_time", 2 * _NEVER_S)
+    servicegroup.INITIAL_REPORTING_DELAY = _NEVER_S  # the first report does not wait for the interval
     tune_sqlite(durable=durable == "True")
     for group in ("database", "api_database"):  # Nova's fixtures let oslo.db switch it off, whatever the URL says
         CONF.set_override("sqlite_synchronous", durable == "True", group)
