@@ -74,7 +74,7 @@ help:
 #: To measure what Rome does
 #:   make calls [URL=..] [ARGS=..]          calls of Rome's functions that a statement makes, warm; ARGS="--list LEFT\ JOIN"
 #:   make instructions [URL=..]             instructions that a statement with its transaction executes, warm; needs valgrind
-#:   make server-instructions [ARGS=..]     instructions that a Redis server executes for a commit; ARGS='--server valkey-server'
+#:   make server-instructions [ARGS=..]     instructions that a Redis server executes for a read or commit; ARGS='--server valkey-server'
 #:   make replay [URL=..] [ARGS=..]         the calls of a recorded boot, without Nova; ARGS=--instructions counts what they execute
 #:   make profile [URL=..] [COUNT=10]       where the time of a boot goes inside Rome
 #:

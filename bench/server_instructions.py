@@ -1,6 +1,6 @@
-"""Count the instructions that a Redis server executes for a commit, by valgrind: a figure that no load changes.
+"""Count the instructions that a Redis server executes for a commit or a read, by valgrind: no load changes the figure.
 
-Each kind of commit is sent 50 times and 250 times to a server of its own; the difference is 200 commits. The requests
+Each kind of request is sent 50 times and 250 times to a server of its own; the difference is 200 of them. The commits
 are those that SQL makes for a table with a unique index and another one. *Trimming*: the history has as many bytes as
 it may, so for what a commit adds to it, as much is discarded.
 
@@ -25,7 +25,7 @@ from secrets import token_bytes
 from rome.errors import PersistenceWarning, StoreBusyError, StoreUnavailableError
 from rome.store.location import Location
 from rome.store.redis import RedisStore
-from rome.store.spi import CommitRequest, Retention, Version
+from rome.store.spi import CommitRequest, Get, Request, Reserve, Retention, Scan, Version
 
 FEW, MANY = 50, 250
 ROWS = 300
@@ -33,6 +33,8 @@ ROWS = 300
 START_S = 60.0
 
 Commit = Callable[[RedisStore, int], Version]
+Operation = Callable[[RedisStore, int], object]
+"""What is counted; it is told how many came before."""
 
 
 def _key(number: int) -> bytes:
@@ -84,7 +86,27 @@ def update(rows: int) -> Commit:
     return commit
 
 
-COMMITS: dict[str, tuple[Callable[[], Commit], bool]] = {
+def read(*requests: Request, reserves: Sequence[Reserve] = ()) -> Operation:
+    """The first read of a transaction."""
+
+    def ask(store: RedisStore, _: int) -> object:
+        return store.read(None, requests, reserves)
+
+    return ask
+
+
+def _rows(count: int, number: int = 100_100) -> Scan:
+    """A range of an index with so many rows, of which fill() has made ten."""
+    assert 0 < count <= 10
+    return Scan(1, 1, b"0u%b" % _key(number), b"0u%b\xff" % _key(number + count - 1))
+
+
+OPERATIONS: dict[str, tuple[Callable[[], Operation], bool]] = {
+    "read of a row by key": (lambda: read(Get(1, (_key(100_100),))), False),
+    "read of a row by an index": (lambda: read(_rows(1)), False),
+    "read of 10 rows by an index": (lambda: read(_rows(10)), False),
+    "read of two ranges": (lambda: read(_rows(1), _rows(1, 100_105)), False),
+    "read by key, with an id": (lambda: read(Get(1, (_key(100_100),)), reserves=[Reserve(1, 1)]), False),
     "INSERT of a row": (lambda: insert(1), False),
     "INSERT of a row, trimming": (lambda: insert(1), True),
     "UPDATE of a row": (lambda: update(1), False),
@@ -92,7 +114,7 @@ COMMITS: dict[str, tuple[Callable[[], Commit], bool]] = {
     "INSERT of 5 rows": (lambda: insert(5), False),
     "INSERT of 5 rows, trimming": (lambda: insert(5), True),
 }
-"""{what: (makes the function that commits, whether the history is full)}; a table with two indexes."""
+"""{what: (makes the function that is counted, whether the history is full)}; a table with two indexes."""
 
 
 def _free_port() -> int:
@@ -114,8 +136,8 @@ def _open(port: int) -> RedisStore:
 
 
 def executed(server: str, name: str, times: int, out: str | None = None) -> int:
-    """The instructions of a server from its start to its end, which is sent so many commits."""
-    make, trims = COMMITS[name]
+    """The instructions of a server from its start to its end, which is asked so often."""
+    make, trims = OPERATIONS[name]
     port = _free_port()
     with tempfile.TemporaryDirectory() as folder:
         running = subprocess.Popen(
@@ -134,9 +156,9 @@ def executed(server: str, name: str, times: int, out: str | None = None) -> int:
                     fill(store, number)
                 store.set_retention(Retention(3600.0, 200_000) if trims else Retention())
                 store.trim()
-                commit = make()
+                ask = make()
                 for number in range(times):
-                    commit(store, number)
+                    ask(store, number)
         finally:
             running.terminate()
             _, told = running.communicate(timeout=START_S)
@@ -147,19 +169,19 @@ def executed(server: str, name: str, times: int, out: str | None = None) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the instructions of each kind of commit, as they are counted."""
-    parser = argparse.ArgumentParser(description="Count the instructions that a server executes for a commit.")
+    """Print the instructions of each kind of request, as they are counted."""
+    parser = argparse.ArgumentParser(description="Count the instructions that a server executes for a request.")
     parser.add_argument(
         "--server", default="redis-server", help="the server's program; redis-server unless it is named"
     )
-    parser.add_argument("--only", choices=COMMITS, help="only this kind of commit")
+    parser.add_argument("--only", choices=OPERATIONS, help="only this kind of request")
     parser.add_argument("--out", help="keep callgrind's file here, for callgrind_annotate")
     options = parser.parse_args(arguments)
     for program in ("valgrind", options.server):
         if shutil.which(program) is None:
             raise SystemExit(f"{program} is not installed")
     warnings.simplefilter("ignore", PersistenceWarning)
-    for name in [options.only] if options.only else COMMITS:
+    for name in [options.only] if options.only else OPERATIONS:
         few, many = (executed(options.server, name, times, options.out) for times in (FEW, MANY))
         print(f"{name:28}{(many - few) // (MANY - FEW):12,} instructions", flush=True)
 
