@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -33,7 +36,9 @@ from rome.store.location import Location
 from rome.store.redis import RedisStore, health
 from rome.store.redis import link as link_module
 from rome.store.redis.health import Health
+from rome.store.redis.link import RedisLink
 from rome.store.redis.names import meta_key
+from rome.store.redis.settings import read_settings
 from rome.store.spi import Get, Reserve, Row
 from rome.testing.harness import SnapshotClient, put
 from tests.store.redis.kit import Listener, Open, Start, admin_of, link_of, lose_answers, with_options
@@ -46,6 +51,17 @@ def _cut(admin: redis.Redis, client: SnapshotClient) -> None:
     link = link_of(client)
     [[number]] = (link.call([(b"CLIENT", b"ID")]),)
     assert admin.client_kill_filter(_id=number) == 1
+
+
+class Deaf(Listener):
+    """Takes connections, and reads nothing of what it is sent until it is told that `done`."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        super().__init__()
+
+    def serve(self, taken: socket.socket) -> None:
+        self.done.wait()
 
 
 class OneByte:
@@ -167,6 +183,36 @@ class TestLoss:
                 RedisStore.open(at)
             assert deaf.connections == 1
 
+    def test_request_that_is_not_taken_in_time_is_unavailable(self, location: Location) -> None:
+        settings = read_settings(with_options(location, read_timeout="0.2"))
+        with Deaf() as deaf:
+            link = link_module.RedisLink(replace(settings, port=deaf.port))
+            try:
+                with pytest.raises(StoreUnavailableError, match="Timeout writing to socket"):
+                    link.call([(b"SET", b"a", bytes(64 * 1024 * 1024))])
+                assert not link.has_sent
+                assert not link.is_usable()
+            finally:
+                deaf.done.set()
+
+    def test_close_in_another_thread_ends_a_wait(self, connect: Open) -> None:
+        link = link_of(connect())
+        failed: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                link.call([(b"BLPOP", b"rome:nothing-there", b"0")])
+            except StoreUnavailableError as error:
+                failed.append(error)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        while not link.has_sent:
+            pass
+        link.close()
+        waiting.join()
+        assert failed
+
     def test_interrupted_read_leaves_no_answers_behind(self, connect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
         client = connect()
         client.write(put(b"a"))
@@ -218,6 +264,58 @@ class TestLoss:
         assert client.store.is_usable()
         client.begin()
         assert client.keys() == [b"a", b"b"]
+
+
+class TestWaits:
+    """Who ends a wait: the system, where that spares a trip two of its four system calls."""
+
+    @pytest.fixture(params=["tcp", "unix"])
+    def link(self, request: pytest.FixtureRequest, start: Start, connect: Open) -> RedisLink:
+        at = Location("redis", "nova")
+        if request.param == "unix":
+            path = f"/tmp/rome-{token_hex(8)}.sock"
+            start({"unixsocket": path})
+            at = with_options(at, unix_socket=path)
+        else:
+            at = start().location("nova")
+        return link_of(connect(with_options(at, read_timeout="2.5")))
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Python polls")
+    def test_socket_of_python_waits_in_the_system(self, link: RedisLink) -> None:
+        assert link._socket.gettimeout() is None
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            seconds, microseconds = struct.unpack("ll", link._socket.getsockopt(socket.SOL_SOCKET, option, 16))
+            assert seconds == 2
+            assert abs(microseconds - 500_000) <= 10_000  # a tick of the kernel
+
+    @pytest.mark.parametrize("is_early", [True, False], ids=["patched first", "patched after the import"])
+    def test_green_threads_run_meanwhile(self, connect: Open, location: Location, is_early: bool) -> None:
+        """One waits for what another one sends."""
+        connect()
+        parts = ["import eventlet\neventlet.monkey_patch()", "from rome.store.redis import RedisStore"]
+        script = _GREEN.format("\n".join(parts if is_early else reversed(parts)), location)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False
+        )
+        assert done.stdout.split() == ["sent", "received"], done.stderr
+
+
+_GREEN = """
+{0}
+from rome.store.location import Location
+
+waiting, sending = RedisStore.open({1!r}), RedisStore.open({1!r})
+
+def wait():
+    waiting._link.call([(b"BLPOP", b"rome:green", b"0")])
+    print("received")
+
+green = eventlet.spawn(wait)
+eventlet.sleep(0)
+print("sent")
+sending._link.call([(b"RPUSH", b"rome:green", b"x")])
+green.wait()
+"""
 
 
 class TestRoundTrips:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
+import struct
+import sys
 from collections.abc import Callable, Sequence
 from inspect import signature
-from socket import socket
+from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, socket
 from ssl import SSLCertVerificationError, SSLSocket
 from typing import Any, NoReturn, cast
 
@@ -30,6 +33,10 @@ from rome.store.redis.wire import Command, pack
 Reply = Any
 """A reply as hiredis parses RESP2: bytes, int, None, or a list of these; or an exceptions.ResponseError."""
 
+
+_timeval = struct.Struct("ll")
+"""How long a socket waits, as the system takes it: seconds and microseconds."""
+_HAS_TIMEVAL = sys.platform == "linux" and _timeval.size == 16
 
 _Lost = exceptions.ConnectionError
 
@@ -97,6 +104,7 @@ class RedisLink:
             raise failure from error
         self._socket = cast(socket, connection._sock)
         self._connection = connection
+        _let_system_wait(self._socket, settings.read_timeout_s)
         self._poll: Callable[[int], object] | None = None
         if hasattr(select, "poll"):  # eventlet takes it away
             poll = select.poll()
@@ -154,7 +162,7 @@ class RedisLink:
     def _lost(self, error: OSError) -> exceptions.RedisError:
         """What redis-py raises when its socket fails."""
         doing = "reading from" if self.has_sent else "writing to"
-        if isinstance(error, TimeoutError):
+        if isinstance(error, (TimeoutError, BlockingIOError)):  # the latter from a socket that waits in the system
             return exceptions.TimeoutError(f"Timeout {doing} socket")
         return exceptions.ConnectionError(f"Error while {doing} socket: {error}")
 
@@ -187,6 +195,22 @@ class RedisLink:
         if self._connection is not None:
             self._connection.disconnect()  # type: ignore[no-untyped-call]
             self._connection = None
+
+
+def _let_system_wait(connected: socket, timeout_s: float) -> None:
+    """Let the system end a wait of this socket, and not Python, if the socket is Python's own.
+
+    Python polls such a socket before each call: each of the two polls of a trip is a system call, in which other
+    threads may take the interpreter, and keep it for 5 ms. A wait that is too long then raises BlockingIOError; after
+    a signal that Python handles it begins anew. TLS and green threads have sockets that wait in another way.
+    """
+    kind = type(connected)
+    if _HAS_TIMEVAL and (kind.recv, kind.sendall) == (_socket.socket.recv, _socket.socket.sendall):
+        microseconds = max(1, round(timeout_s * 1_000_000))
+        limit = _timeval.pack(*divmod(microseconds, 1_000_000))
+        connected.setsockopt(SOL_SOCKET, SO_RCVTIMEO, limit)
+        connected.setsockopt(SOL_SOCKET, SO_SNDTIMEO, limit)
+        connected.settimeout(None)
 
 
 _NO_TLS = "The TLS handshake was not completed: if this is a port without TLS, leave out ssl=true"
