@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rome.store.redis import RedisStore, scripts
-from rome.store.redis.messages import commit_arguments, request_arguments
+from rome.store.redis.messages import commit_arguments
 from rome.store.redis.names import meta_key
+from rome.store.redis.reads import ReadPacker
 from rome.store.spi import BEYOND, Count, Get, Retention, Scan
 from rome.testing.harness import AWKWARD_NAMES, Point, RangeCheck, SnapshotClient, delete, enter, leave, put
 from tests.store.redis.kit import dump, keys_of
@@ -25,8 +26,8 @@ few = settings(fuzzed, max_examples=10)
 
 SCRIPTS = {name.lower(): script for name, script in vars(scripts).items() if isinstance(script, scripts.Script)}
 SCRIPTS["read_short"] = scripts.READ
-SHAPED = ("commit", "commit_deletes", "read", "read_short")
-"""Scripts that take msgpack: the shape of what follows."""
+SHAPED = {"commit": 5, "commit_deletes": 5, "read": 2, "read_short": 2}
+"""Scripts that take the shape of what follows, and where it is."""
 
 numbers = st.integers(-5, 5) | st.sampled_from([2**31, 2**53, 2**63 - 1, -(2**63)])
 shapes = st.recursive(
@@ -52,11 +53,12 @@ def _valid_arguments(client: SnapshotClient) -> dict[str, list[bytes | str | int
     commit = [*head, *commit_arguments(request)[0]]
     reads: list[Get | Scan | Count] = [Get(1, (b"a", b"b")), Scan(1, 1, b"k", BEYOND, 10), Count(1, 0, b"", BEYOND)]
     short = Scan(1, 1, b"k", BEYOND, 10), Scan(1, 0, b"a", b"z")
+    packer = ReadPacker((), (100, 10_000))
     return {
         "commit": commit,
         "commit_deletes": commit,
-        "read": [incarnation, version, 100, 10_000, *request_arguments(reads)],
-        "read_short": [incarnation, version, 100, 10_000, *request_arguments(short)],
+        "read": [*packer.command(snapshot, reads)],
+        "read_short": [*packer.command(snapshot, short)],
         "reserve": ["1", "5", "0"],
         "resolve": [token_hex(8), version],
         "trim": [10, 100],
@@ -90,7 +92,8 @@ def test_malformed_request_is_refused_or_writes_nothing_else(
             case "repeat":
                 arguments.insert(data.draw(st.integers(0, len(arguments))), data.draw(st.sampled_from(arguments)))
             case "shape" if name in SHAPED:
-                arguments[5] = msgspec.msgpack.encode(data.draw(st.lists(shapes, min_size=7, max_size=9) | shapes))
+                shape = data.draw(st.lists(shapes, min_size=2, max_size=9) | shapes)
+                arguments[SHAPED[name]] = msgspec.msgpack.encode(shape)
             case _:
                 arguments = list(data.draw(st.lists(junk, max_size=12)))
         for key in theirs:

@@ -18,7 +18,7 @@ from rome.store.memory import MemoryStore
 from rome.store.redis import RedisStore, store
 from rome.store.redis.link import Reply
 from rome.store.redis.names import meta_key
-from rome.store.spi import BEYOND, Get, Reserve, Scan, ScanResult
+from rome.store.spi import BEYOND, Get, Reserve, Scan, ScanResult, Snapshot
 from rome.testing.harness import Point, RangeCheck, SnapshotClient, change_catalog, delete, enter, leave, put
 from tests.store.redis.kit import Open, commands_of, link_of
 from tests.support.strict_memory import make_memory_plain
@@ -163,6 +163,40 @@ class TestBounds:
             stop = scan.stop.removeprefix(b"i" * scan.index_id)
             expected = [key for key in keys if scan.start[scan.index_id :] <= key < stop]
             assert [row.key for row in found.rows] == expected[: scan.limit]
+
+    def test_short_way_serves_as_long_as_the_tables_have_not_changed(
+        self, connect: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client, other = connect(), connect()
+        client.write(put(b"a"), enter(b"ia", b"a"), put(b"b", table=2))
+        link = link_of(client)
+        exchange = link.exchange
+        is_list: list[bool] = []
+
+        def note(request: bytes, how_many: int) -> list[Reply]:
+            replies = exchange(request, how_many)
+            is_list.append(isinstance(replies[0][0], int))
+            return replies
+
+        monkeypatch.setattr(link, "exchange", note)
+
+        def went_short(*scans: Scan, snapshot: Snapshot | None = None) -> bool:
+            result = client.store.read(snapshot, scans)
+            for answer in result.answers:
+                assert isinstance(answer, ScanResult)
+                assert [row.record for row in answer.rows] == [b"record"]
+            assert snapshot in (None, result.snapshot)
+            return is_list[-1]
+
+        first, second = Scan(1, 1, b"i", b"j"), Scan(2, 0, b"", BEYOND)
+        assert went_short(first)
+        snapshot = client.store.last_snapshot()
+        assert went_short(first, second, snapshot=snapshot)
+        other.write(put(b"a", b"new", table=3))
+        assert went_short(first, second, snapshot=snapshot)
+        other.write(put(b"b", b"new", table=2))
+        assert went_short(first, snapshot=snapshot)
+        assert not went_short(first, second, snapshot=snapshot)
 
     def test_ranges_of_an_old_or_strange_snapshot_are_refused(self, connect: Open) -> None:
         client, other = connect(), connect()

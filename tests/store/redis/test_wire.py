@@ -28,6 +28,6 @@ def test_words_arrive_as_they_are(commands: list[Command]) -> None:
 @given(st.lists(st.tuples(SNAPSHOTS, REQUESTS | st.lists(SCANS, max_size=8))))
 def test_read_is_packed_as_word_by_word(reads: list[tuple[Snapshot | None, list[Request]]]) -> None:
     """Also where a read of the same shape came before."""
-    packer = ReadPacker((b"EVALSHA", b"digest", b"1", b"rome:{a}:m"), (b"2000", b"1048576"))
+    packer = ReadPacker((b"EVALSHA", b"digest", b"1", b"rome:{a}:m"), (2000, 1048576))
     for snapshot, requests in [*reads, *reads]:
         assert packer.pack(snapshot, requests) == pack(packer.command(snapshot, requests))

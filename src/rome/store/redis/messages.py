@@ -38,6 +38,8 @@ _LENGTH_BYTES = 4
 _MOST_BYTES = 1000
 """Lua's stack takes some thousands of numbers at once."""
 _UNCHANGED = -1
+_SHORT_HEAD = 4
+"""What is in front of the ranges in short.lua's reply: so many elements."""
 
 _pack = msgspec.msgpack.Encoder().encode
 _length = struct.Struct(">I")
@@ -71,8 +73,12 @@ def _too_short(table_id: int, key: bytes) -> CorruptRecordError:
     return CorruptRecordError(f"table {table_id}, row {key.hex()}: no version", table=table_id, key=key)
 
 
-def request_arguments(requests: Sequence[Request]) -> list[bytes]:
-    """The arguments of read.lua from ARGV[5] on."""
+def request_arguments(requests: Sequence[Request], limits: tuple[int, int]) -> list[bytes]:
+    """The arguments of read.lua from ARGV[3] on.
+
+    Args:
+        limits: after how many rows, or bytes of these, it stops.
+    """
     shapes: list[list[Any]] = []
     arguments: list[bytes] = []
     for request in requests:
@@ -88,8 +94,9 @@ def request_arguments(requests: Sequence[Request]) -> list[bytes]:
             arguments.append(request.known.incarnation)
         else:
             _add_scan(shapes, _scan_shape(request.table_id, request.index_id, request.limit, reverse=request.reverse))
-        arguments += (escape(request.start), escape(request.stop))
-    return [b"0", _pack((list(dict.fromkeys(request.table_id for request in requests)), shapes)), *arguments]
+        arguments += (b"[" + escape(request.start), b"(" + escape(request.stop))
+    tables = list(dict.fromkeys(request.table_id for request in requests))
+    return [_pack((tables, shapes, *limits)), b"", *arguments]
 
 
 def short_ranges(requests: Sequence[Request]) -> tuple[tuple[tuple[int, int, int | None], ...], list[bytes]] | None:
@@ -102,23 +109,25 @@ def short_ranges(requests: Sequence[Request]) -> tuple[tuple[tuple[int, int, int
         if not isinstance(request, Scan) or request.reverse or request.known is not None:
             return None
         ranges.append((request.table_id, request.index_id, request.limit))
-        bounds.append(escape(request.start))
-        bounds.append(escape(request.stop))
+        bounds.append(b"[" + escape(request.start))
+        bounds.append(b"(" + escape(request.stop))
     return tuple(ranges), bounds
 
 
-def short_arguments(ranges: tuple[tuple[int, int, int | None], ...]) -> tuple[list[bytes], list[bytes]]:
-    """The arguments of read.lua from ARGV[5] on for such ranges: those before their bounds, and those after these."""
+def short_arguments(
+    ranges: tuple[tuple[int, int, int | None], ...], limits: tuple[int, int]
+) -> tuple[list[bytes], list[bytes]]:
+    """The arguments of read.lua from ARGV[3] on for such ranges: those before their bounds, and those after these."""
     shapes: list[list[Any]] = []
     for each in ranges:
         _add_scan(shapes, _scan_shape(*each, reverse=False))
     names = [
-        *(b"t%d" % table_id for table_id, _, _ in ranges),
         *(b"e%d.%d" % (table_id, index_id) for table_id, index_id, _ in ranges),
         *(b"r%d" % table_id for table_id, _, _ in ranges),
         *(_SHORT_SIZE if limit is None or limit >= SHORT_ROWS else b"%d" % (limit + 1) for _, _, limit in ranges),
     ]
-    return [b"%d" % len(ranges), _pack((list(dict.fromkeys(map(_first, ranges))), shapes))], names
+    tables = list(dict.fromkeys(map(_first, ranges)))
+    return [_pack((tables, shapes, *limits)), b"%d" % limits[1]], names
 
 
 def _scan_shape(table_id: int, index_id: int, limit: int | None, *, reverse: bool) -> list[Any]:
@@ -159,11 +168,34 @@ def decode_answers(
                 decoded.append(UNCHANGED)
             else:
                 first, position = position, position + answer
-                decoded.append(ScanResult(_decode_rows(request, entries[first:position], rows[first:position]), None))
+                keys = _escaped_keys(entries[first:position])
+                decoded.append(ScanResult(_decode_rows(request, keys, rows[first:position]), None))
         elif isinstance(request, Get):
             decoded.append(decode_rows_by_key(request, answer))
         else:
             decoded.append(int(answer))
+    return decoded
+
+
+def decode_short(scans: Sequence[Scan], reply: Sequence[Any]) -> list[Answer]:
+    """The answers of short.lua.
+
+    Raises:
+        CorruptRecordError: an index leads to a row that does not exist, or a stored row cannot be decoded.
+    """
+    decoded: list[Answer] = []
+    position = _SHORT_HEAD
+    for scan in scans:
+        found = reply[position]
+        position += 1
+        if found:
+            middle, end = position + found, position + 2 * found
+            decoded.append(ScanResult(_decode_rows(scan, reply[position:middle], reply[middle:end]), None))
+            position = end
+        else:
+            decoded.append(NOTHING_FOUND)
+    if position != len(reply):
+        raise ValueError(f"{len(reply)} elements instead of {position}")
     return decoded
 
 
@@ -184,23 +216,27 @@ def _decode_scan(scan: Scan, answer: list[Any]) -> ScanResult:
         stored = [value for _, value in found if value is not None]
         if len(stored) == len(found) and min(map(len, stored)) >= STAMP_BYTES:
             return ScanResult(RowBlock([(list(map(_first, found)), _row_keys)], stored), resume)
-    return ScanResult(_decode_rows(scan, [entry for entry, _ in found], [stored for _, stored in found]), resume)
+    keys = _escaped_keys([entry for entry, _ in found])
+    return ScanResult(_decode_rows(scan, keys, [stored for _, stored in found]), resume)
 
 
-def _row_keys(entries: Sequence[bytes]) -> list[bytes]:
+def _escaped_keys(entries: Sequence[bytes]) -> list[bytes]:
     """The row keys that end entries."""
     return [
-        unescape(entry[-_LENGTH_BYTES - int.from_bytes(entry[-_LENGTH_BYTES:], "big") : -_LENGTH_BYTES])
+        entry[-_LENGTH_BYTES - _unpack_length(entry, len(entry) - _LENGTH_BYTES)[0] : -_LENGTH_BYTES]
         for entry in entries
     ]
 
 
-def _decode_rows(scan: Scan, entries: Sequence[bytes], stored_rows: Sequence[bytes | None]) -> list[Row]:
-    """The rows of a scan, from its entries and what is stored under their row keys."""
+def _row_keys(entries: Sequence[bytes]) -> list[bytes]:
+    return list(map(unescape, _escaped_keys(entries)))
+
+
+def _decode_rows(scan: Scan, keys: Sequence[bytes], stored_rows: Sequence[bytes | None]) -> list[Row]:
+    """The rows of a scan, from their keys, escaped, and what is stored under these."""
     rows: list[Row] = []
-    for entry, stored in zip(entries, stored_rows, strict=True):
-        length = _unpack_length(entry, len(entry) - _LENGTH_BYTES)[0]
-        key = unescape(entry[-_LENGTH_BYTES - length : -_LENGTH_BYTES])
+    for escaped, stored in zip(keys, stored_rows, strict=True):
+        key = unescape(escaped)
         if stored is None:
             raise CorruptRecordError.of_missing_row(scan.table_id, scan.index_id, key)
         if len(stored) < STAMP_BYTES:

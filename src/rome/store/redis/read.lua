@@ -1,15 +1,15 @@
 --[[ read: gets, scans and counts as of one version
   KEYS[1] the meta hash
   ARGV[1] incarnation   ARGV[2] version; both '' for now
-  ARGV[3] stop scanning after so many rows in all   ARGV[4] or so many bytes
-  ARGV[5] how many ranges there are, if short.lua may try: of at most so many, and nothing else is asked; otherwise 0
-  ARGV[6] msgpack {table ids, requests}; a request: {'get', table, how many keys} |
-    {'scans', table, index, limit, reverse, how many} | {'count', table, index} |
+  ARGV[3] msgpack {table ids, requests, stop scanning after so many rows in all, or so many bytes}; a request:
+    {'get', table, how many keys} | {'scans', table, index, limit, reverse, how many} | {'count', table, index} |
     {'unless known', table, index, limit, reverse, version at which the caller has read it}
-  ARGV[7..] what belongs to each request in turn: the keys, or each start and stop; with a known version its incarnation
-    first; and then, for short.lua, 't5', 'e5.2', 'r5' and how many entries are too many of each range, list by list
-  Returns {'done', incarnation, version, catalog version, answers, entries, rows, work}, or {'dropped'} | {'lost'} |
-    {'catalog', version} | {'old', floor, table}
+  ARGV[4] if short.lua may try: after how many bytes it stops, and nothing but ranges is asked; otherwise ''
+  ARGV[5..] what belongs to each request in turn: the keys, or each '[' start and '(' stop; with a known version its
+    incarnation first; and then, for short.lua, 'e5.2', 'r5' and how many entries are too many of each range, list by
+    list
+  Returns what short.lua does, or {'done', incarnation, version, catalog version, answers, entries, rows, work}, or
+    {'dropped'} | {'lost'} | {'catalog', version} | {'old', floor, table}
   An answer: get: rows, false where there is none; count: a number; each scan: how many of `entries` and `rows` are its
     own, in order and all that it has; -1: they are as they were at the known version; or {1 if there may be more, 1 if
     not in order, the last entry that was looked at, entries, their rows, entries, their rows...}
@@ -56,8 +56,8 @@ local function table_states(ids)
   return changed, floor
 end
 
-local ids, requests = unpack(cmsgpack.unpack(ARGV[6]))
-local take = arguments_from(7)
+local ids, requests, rows_left, bytes_left = unpack(cmsgpack.unpack(ARGV[3]))
+local take = arguments_from(5)
 local meta = redis.call('HMGET', META, 'incarnation', 'version', 't0')
 if not meta[1] then
   return { 'dropped' }
@@ -79,7 +79,6 @@ for _, id in ipairs(ids) do
     return { 'old', floor[id], id }
   end
 end
-local rows_left, bytes_left = number(ARGV[3]), number(ARGV[4])
 
 -- A row that is newer than the version, or absent: what it was then.
 local function superseded(id, row_key)
@@ -127,9 +126,9 @@ local function undo(log, low, high, entries)
   return before
 end
 
-local function scan(id, index, limit, reverse, moved, start, stop)
+local function scan(id, index, limit, reverse, moved, low, high)
   local name = id .. '.' .. index
-  local key, low, high = PREFIX .. 'e' .. name, '[' .. start, '(' .. stop
+  local key = PREFIX .. 'e' .. name
   local answer, count, covered, more = {}, 0, '', true
   while more and count <= limit and rows_left > 0 and bytes_left > 0 do
     local size = math.min(CHUNK, limit - count + 1) -- one more than asked, to know whether there is more
@@ -189,8 +188,8 @@ local function short_ranges(id, index, limit)
     end
     waiting = {}
   end
-  local function find(start, stop)
-    local entries = redis.call('ZRANGE', key, '[' .. start, '(' .. stop, 'BYLEX', 'LIMIT', 0, size)
+  local function find(low, high)
+    local entries = redis.call('ZRANGE', key, low, high, 'BYLEX', 'LIMIT', 0, size)
     if #entries == size then
       return nil -- it may be a long one
     end
@@ -233,9 +232,8 @@ local function add_scan_unless_known(id, index, limit, reverse, known)
 end
 
 local function add_count(id, index)
-  local start, stop = unpack(take(2))
+  local low, high = unpack(take(2))
   local name = id .. '.' .. index
-  local low, high = '[' .. start, '(' .. stop
   local total = redis.call('ZLEXCOUNT', PREFIX .. 'e' .. name, low, high)
   if changed[id] > version then
     each_change(PREFIX .. 'l' .. name, low, high, version, function(entry, sign)

@@ -19,10 +19,10 @@ class ReadPacker:
     Of a few short ranges only the snapshot and their bounds differ from one time to the next; the rest is packed once.
 
     Args:
-        head: the command up to its key. limits: ARGV[3] and ARGV[4].
+        head: the command up to its key. limits: after how many rows, or bytes of these, a read stops.
     """
 
-    def __init__(self, head: Command, limits: Command) -> None:
+    def __init__(self, head: Command, limits: tuple[int, int]) -> None:
         self._head = head
         self._limits = limits
         self._shapes: dict[_Ranges, tuple[bytes, bytes, bytes]] = {}
@@ -36,24 +36,24 @@ class ReadPacker:
         shape = self._shapes.get(ranges)
         if shape is None:
             shape = self._pack_shape(ranges)
-        before, limits, after = shape
-        return b"".join((before, pack_words(_version(snapshot)), limits, pack_words(bounds), after))
+        before, middle, after = shape
+        return b"".join((before, pack_words(_version(snapshot)), middle, pack_words(bounds), after))
 
     def command(self, snapshot: Snapshot | None, requests: Sequence[Request]) -> Command:
         """The command, word by word."""
         short = short_ranges(requests)
         if short is None:
-            return (*self._head, *_version(snapshot), *self._limits, *request_arguments(requests))
-        first, last = short_arguments(short[0])
-        return (*self._head, *_version(snapshot), *self._limits, *first, *short[1], *last)
+            return (*self._head, *_version(snapshot), *request_arguments(requests, self._limits))
+        first, last = short_arguments(short[0], self._limits)
+        return (*self._head, *_version(snapshot), *first, *short[1], *last)
 
     def _pack_shape(self, ranges: _Ranges) -> tuple[bytes, bytes, bytes]:
         if len(self._shapes) >= _MOST_SHAPES:
             self._shapes.clear()
-        first, last = short_arguments(ranges)
-        words = len(self._head) + 2 + len(self._limits) + len(first) + 2 * len(ranges) + len(last)
+        first, last = short_arguments(ranges, self._limits)
+        words = len(self._head) + 2 + len(first) + 2 * len(ranges) + len(last)
         before = pack_count(words) + pack_words(self._head)
-        shape = self._shapes[ranges] = (before, pack_words((*self._limits, *first)), pack_words(last) + END)
+        shape = self._shapes[ranges] = (before, pack_words(first), pack_words(last) + END)
         return shape
 
 

@@ -48,6 +48,7 @@ from rome.store.redis.messages import (
     claim_argument,
     commit_arguments,
     decode_answers,
+    decode_short,
     reserve_arguments,
 )
 from rome.store.redis.names import DatabaseName, meta_key, slot_of, unescape
@@ -70,6 +71,7 @@ from rome.store.spi import (
     Request,
     Reserve,
     Retention,
+    Scan,
     Snapshot,
     Store,
     StoreUsage,
@@ -87,7 +89,7 @@ _FORMAT = b"%d" % FORMAT
 
 SCAN_ROWS, SCAN_BYTES = 2_000, 1024 * 1024
 """How many entries one read scans: about 2 ms, in which the server serves nobody else."""
-_SCAN_LIMITS = (b"%d" % SCAN_ROWS, b"%d" % SCAN_BYTES)
+_SCAN_LIMITS = (SCAN_ROWS, SCAN_BYTES)
 
 TRIM_ELEMENTS, TRIM_MEMBERS = 1_000, 5_000
 """How much one call of trim.lua may discard: about 5 ms of the server."""
@@ -630,11 +632,16 @@ class RedisStore(Store):
         reply = replies[0]
         if not isinstance(reply, list):
             reply = self._finish(scripts.READ, self._reads.command(snapshot, requests), reply)
-        if reply[0] != b"done":
-            self._refuse(reply, 0 if snapshot is None else snapshot.version)
         try:
-            _, incarnation, version, catalog_version, answers, entries, rows, _ = reply
-            decoded = decode_answers(requests, answers, entries, rows)
+            if isinstance(reply[0], int):
+                _, incarnation, version, catalog_version, *_ = reply
+                version, catalog_version = int(version or 0), int(catalog_version or 0)
+                decoded = decode_short(cast(Sequence[Scan], requests), reply)
+            elif reply[0] == b"done":
+                _, incarnation, version, catalog_version, answers, entries, rows, _ = reply
+                decoded = decode_answers(requests, answers, entries, rows)
+            else:
+                self._refuse(reply, 0 if snapshot is None else snapshot.version)
         except _UNDECODABLE as error:
             raise self._damaged("a row or an index entry", error) from error
         if snapshot is None:
