@@ -224,7 +224,7 @@ def _seen(reader: Reader, table: Table, request: ReadRequest) -> Sequence[Values
     contents = reader.working_set.contents.tables.get(table.id)
     if new or (contents is not None and contents.whole):
         rows.extend(values for _, values in reader.working_set.all_rows(table))
-    elif contents is not None:
+    elif contents is not None and contents.touched:
         finals = reader.working_set.final_rows(table, list(contents.touched.values()))
         rows.extend(final[1] for final in finals if final is not None)
     return rows

@@ -447,7 +447,7 @@ class Session:
             self.rollback()
             totals.closed(self)
         self._context.store.close()
-        self._context.workspace.close()
+        self._context.workspace.close(whole=self._use.under_way is None)
         self._pragmas.close()
 
 

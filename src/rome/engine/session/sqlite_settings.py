@@ -32,7 +32,7 @@ class SqliteSettings:
 
     def interrupt(self) -> None:
         """End the statement that is being run, if SQLite runs it; may be called by any thread."""
-        self._workspace.working_set.interruption.asked = True
+        self._workspace.interruption.asked = True  # not the working set's: that may be another connection's soon
 
     def set_progress_handler(self, handler: Callable[[], object] | None, steps: int) -> None:
         """Call `handler` after this many of SQLite's steps, to ask whether to end the statement; None stops that."""

@@ -25,9 +25,11 @@ class Definitions:
 
     Attributes:
         fickle: lower-case names of functions that may return different results for the same arguments.
+        changed: something was defined at some time, even if it was taken away again.
     """
 
     def __init__(self) -> None:
+        self.changed = False
         self._installs: dict[tuple[str, int | None], Install] = {}
         self.fickle: set[str] = set()
 
@@ -101,6 +103,7 @@ class Definitions:
         )
 
     def _define(self, key: tuple[str, int | None], taken_away: bool, install: Install) -> Install:
+        self.changed = True
         if taken_away:
             self._installs.pop(key, None)
         else:

@@ -23,6 +23,7 @@ from rome.planner.plan import CutPlan
 from rome.planner.planning import plan_cut
 from rome.sql.tokens import identifier, tokenize
 from rome.store.spi import Row, Snapshot
+from rome.workingset import idle
 from rome.workingset.ddl import statements as working_statements
 from rome.workingset.functions import add_regexp
 from rome.workingset.lookups import Lookup
@@ -128,8 +129,8 @@ class SchemaVersion:
             ) from error
 
     def open_working_set(self) -> WorkingSet:
-        """A new, empty working set of this schema."""
-        return WorkingSet(self.working_statements)
+        """An empty working set of this schema, of which nobody else knows."""
+        return idle.take(self.working_statements)
 
     def prepare(self, statement: Statement, mirror: Mirror) -> Prepared:
         """The prepared statement, from `prepared` if its text was met before.

@@ -13,6 +13,7 @@ from rome.engine.statement.definitions import Definitions, Install
 from rome.engine.statement.prepared import Prepared
 from rome.engine.statement.schema import SchemaVersion
 from rome.planner.parse.statement import Statement
+from rome.workingset import idle
 from rome.workingset.functions import add_regexp, count_for_application
 from rome.workingset.overflow import Overflow
 from rome.workingset.workingset import WorkingSet
@@ -24,6 +25,7 @@ class Workspace:
     Attributes:
         definitions: that; see `define`.
         schema: the one that both were opened for; DDL of the open transaction comes on top.
+        interruption: of all working sets that it opens.
     """
 
     def __init__(self, schema: SchemaVersion) -> None:
@@ -35,7 +37,9 @@ class Workspace:
         self._temporary_names: frozenset[str] = frozenset()
         self._hidden: SchemaVersion | None = None
         self.working_set = schema.open_working_set()
-        self.working_set.interruption.attach(self.working_set.connection)
+        self.interruption = self.working_set.interruption
+        self.interruption.attach(self.working_set.connection)
+        self._is_open = True
         self.open_mirror(schema)
 
     def prepare(self, schema: SchemaVersion, statement: Statement) -> Prepared:
@@ -101,8 +105,8 @@ class Workspace:
         new.fickle = self.definitions.fickle
         for pragma in self._pragmas.values():
             new.connection.execute(pragma)
-        new.interruption = before.interruption
-        new.interruption.attach(new.connection)
+        new.interruption = self.interruption
+        self.interruption.attach(new.connection)
         self.working_set = new  # not before: interrupted up to here, nothing has changed
         before.close()
 
@@ -156,7 +160,16 @@ class Workspace:
         made.interruption.attach(made.connection)
         return made
 
-    def close(self) -> None:
-        """Close the mirror and the working set."""
-        self.working_set.close()
+    def close(self, *, whole: bool) -> None:
+        """Close the mirror, and leave the working set to another connection, if it can be one's. Idempotent.
+
+        Args:
+            whole: no operation was left in the middle.
+        """
+        if self._is_open:
+            self._is_open = False  # first of all, so that the working set is not given away twice
+            if whole and not (self.definitions.changed or self._pragmas):
+                idle.give(self.working_set)
+            else:
+                self.working_set.close()
         self.mirror.close()
