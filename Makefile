@@ -35,7 +35,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot sizing contention calls instructions server-instructions replay bench profile openstack-test transfer-test dragonflow-test test test-lowest sanitize slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package site clean
+.PHONY: help demo boot sizing contention calls instructions preparation server-instructions replay bench profile openstack-test transfer-test dragonflow-test test test-lowest sanitize slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package site clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +74,7 @@ help:
 #: To measure what Rome does
 #:   make calls [URL=..] [ARGS=..]          calls of Rome's functions that a statement makes, warm; ARGS="--list LEFT\ JOIN"
 #:   make instructions [URL=..]             instructions that a statement with its transaction executes, warm; needs valgrind
+#:   make preparation [ARGS=--list]         instructions that preparing the texts of a recorded boot executes, and a new process' first steps
 #:   make server-instructions [ARGS=..]     instructions that a Redis server executes for a read or commit; ARGS='--server valkey-server'
 #:   make replay [URL=..] [ARGS=..]         the calls of a recorded boot, without Nova; ARGS=--instructions counts what they execute
 #:   make profile [URL=..] [COUNT=10]       where the time of a boot goes inside Rome
@@ -99,6 +100,9 @@ RECORDED := .cache/boot.msgpack
 replay: URL ?= rome+memory:///{db}
 replay: $(RECORDED)
 	@$(VENV)/bin/python bench/replay.py $(RECORDED) '$(URL)' $(ARGS)
+
+preparation: $(RECORDED)
+	@$(VENV)/bin/python bench/preparation.py $(RECORDED) $(ARGS)
 
 $(RECORDED): | $(VENV)/ready $(KIT_READY)
 	@mkdir -p $(LOGS)

@@ -9,7 +9,9 @@ unchanged.
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rome.catalog.schema import ROWID, Affinity, Index, Table
 from rome.codec.values import Collation
@@ -37,8 +39,7 @@ _MAX_NESTED_ORS = 2
 Origin = tuple[Leaf, int]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Term:
+class Term(Struct, frozen=True, eq=False):
     """What an index column equals: a value from `supplier`, after `conversions` in order.
 
     Attributes:
@@ -56,8 +57,7 @@ class Term:
     in_row: bool = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Limit:
+class Limit(Struct, frozen=True, eq=False):
     """One end of a range of an index column.
 
     Attributes:
@@ -70,8 +70,7 @@ class Limit:
     further: tuple[tuple[Operand, Conversion], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Access:
+class Access(Struct, frozen=True, eq=False):
     """Rows of `table` by a path: its first columns equal `terms`, and the next column lies within `limits`.
 
     `present` says that the next column is also not NULL. That alone is no reason to read by a path, since most rows
@@ -85,8 +84,7 @@ class Access:
     present: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """The accesses that together find a leaf's rows, with a rank for how good they are: smaller is better.
 
     Ranks: 0 is a unique key from constants, 1 a whole index key from constants, 2 and 3 are the same from other leaves'
@@ -120,9 +118,9 @@ def choose(leaf: Leaf, known: Set[Leaf]) -> Choice | None:
 
 
 def _choose(leaf: Leaf, context: Sequence[Predicate], known: Set[Leaf], depth: int) -> Choice | None:
-    equalities = _Equalities(leaf, context, known)
+    equalities = Equalities(leaf, context, known)
     paths = [*leaf.table.paths, *usable(leaf, context)]
-    choices = [choice for path in paths if (choice := _along(leaf, path, equalities, context))]
+    choices = [choice for path in paths if (choice := equalities.along(path))]
     best = min(_narrower_as_good(choices), key=lambda choice: choice.rank, default=None)
     if depth == 0 or (best is not None and best.rank[0] < KEYED):
         return best
@@ -166,8 +164,8 @@ def alternatives(leaf: Leaf, choice: Choice, known: Set[Leaf]) -> list[Choice]:
             need some of these rows.
     """
     context = list(leaf.context)
-    equalities = _Equalities(leaf, context, known)
-    others = [other for path in leaf.table.paths if (other := _along(leaf, path, equalities, context))]
+    equalities = Equalities(leaf, context, known)
+    others = [other for path in leaf.table.paths if (other := equalities.along(path))]
     bounds, found = [_bound(choice)], []
     for other in sorted(others, key=lambda other: other.rank):
         if bool(other.needs) is bool(known) and not any(_bound(other) <= bound for bound in bounds):
@@ -178,7 +176,7 @@ def alternatives(leaf: Leaf, choice: Choice, known: Set[Leaf]) -> list[Choice]:
 
 def simple(leaf: Leaf, path: Index) -> Access:
     """The access by one path, with constants only."""
-    return _access(leaf, path, _Equalities(leaf, leaf.context, frozenset()), leaf.context)
+    return Equalities(leaf, leaf.context).access(path)
 
 
 def along(leaf: Leaf, path: Index) -> tuple[Access, ...]:
@@ -187,7 +185,7 @@ def along(leaf: Leaf, path: Index) -> tuple[Access, ...]:
 
 
 def _all_along(leaf: Leaf, path: Index, context: Sequence[Predicate], depth: int) -> tuple[Access, ...]:
-    access = _access(leaf, path, _Equalities(leaf, context, frozenset()), context)
+    access = Equalities(leaf, context).access(path)
     bounds = len(access.terms), len(access.limits)
     for either in context:
         if depth and isinstance(either, AnyOf) and len(either.branches) <= MAX_BRANCHES:
@@ -222,45 +220,9 @@ def exact(leaf: Leaf, path: Index) -> Access | None:
     return access if alike and limits == len(access.limits) else None
 
 
-def _access(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[Predicate]) -> Access:
-    """The access by one path: equalities fix as many of its first columns as possible, then a range follows."""
-    terms: list[Term] = []
-    for position, collation in zip(path.columns, path.collations, strict=True):
-        term = equalities.term(position, collation)
-        if term is None:
-            break
-        terms.append(term)
-    if len(terms) == len(path.columns):
-        return Access(leaf.table, path, tuple(terms), ())
-    position = path.columns[len(terms)]
-    limits = _limits(leaf, path, len(terms), context)
-    return Access(leaf.table, path, tuple(terms), limits, any(_is_present(each, leaf, position) for each in context))
-
-
 def _is_present(predicate: Predicate, leaf: Leaf, position: int) -> bool:
     """Whether the predicate says only that the column is not NULL."""
     return isinstance(predicate, NotNull) and [column.origin for column in predicate.columns] == [(leaf, position)]
-
-
-def _along(leaf: Leaf, path: Index, equalities: _Equalities, context: Sequence[Predicate]) -> Choice | None:
-    """The use of one path, with its rank; None if nothing bounds it."""
-    access = _access(leaf, path, equalities, context)
-    terms, limits = access.terms, access.limits
-    if not terms and not limits and path.computed is None:
-        return None
-    constant = all(isinstance(term.supplier, InList) for term in terms)
-    whole = len(terms) == len(path.columns)
-    if whole:
-        unique = path.unique or path.id == leaf.table.key.id
-        rank = (0 if unique else 1) + (0 if constant else 2)
-    elif terms:
-        rank = 4 if constant else 5
-    else:
-        rank = 6 if limits else 7
-    # Among equal ranks prefer more fixed columns, then a range after them, then fewer lists of values.
-    lists = sum(isinstance(term.supplier, InList) and not term.supplier.is_single for term in terms)
-    finer = -8 * len(terms) - 4 * bool(limits) + min(lists, 3)
-    return Choice((rank, finer), (access,))
 
 
 def _narrower_as_good(choices: Sequence[Choice]) -> list[Choice]:
@@ -291,18 +253,6 @@ def _bound(choice: Choice) -> set[int]:
     return set(access.path.columns[: len(access.terms) + bool(access.limits)])
 
 
-def _limits(leaf: Leaf, path: Index, at: int, context: Sequence[Predicate]) -> tuple[Limit, ...]:
-    """The limits of a path's column, and of those behind it where rows of values are compared."""
-    limits = []
-    for predicate in context:
-        if isinstance(predicate, RangeBound):
-            conversion = _compared(leaf, path, at, predicate.column, predicate.collation)
-            if conversion is not None:
-                limit = Limit(predicate.operator, predicate.operand, conversion)
-                limits.append(limit if predicate.row is None else _of_row(leaf, path, at, limit, predicate.row))
-    return tuple(limits)
-
-
 def _of_row(leaf: Leaf, path: Index, at: int, limit: Limit, row: RowBound) -> Limit:
     """The limit of as many columns of a row as follow each other in the path."""
     further: list[tuple[Operand, Conversion]] = []
@@ -321,12 +271,19 @@ def _compared(leaf: Leaf, path: Index, at: int, column: ColumnTerm, collation: C
     return key_conversion(affinity_of(column.origin), None)
 
 
-class _Equalities:
-    """What the columns of a leaf are known to equal: constants, and values of other leaves' rows."""
+class Equalities:
+    """What the columns of a leaf are known to equal: constants, and values of other leaves' rows.
 
-    def __init__(self, leaf: Leaf, context: Sequence[Predicate], known: Set[Leaf]) -> None:
+    Args:
+        context: what a row of the leaf must satisfy to matter.
+        known: the leaves whose rows have been read.
+    """
+
+    def __init__(self, leaf: Leaf, context: Sequence[Predicate], known: Set[Leaf] = frozenset()) -> None:
         self._leaf = leaf
         self._known = known
+        self._ranges: list[RangeBound] = []
+        self._present: set[Origin] = set()
         self._joins: dict[Origin, list[tuple[ColumnTerm, ColumnTerm, Collation]]] = {}
         self._constants: dict[Origin, list[tuple[InList, int]]] = {}
         self._found: dict[int, list[Term]] = {}
@@ -339,6 +296,60 @@ class _Equalities:
                 for index, column in enumerate(predicate.columns):
                     if column.origin is not None:
                         self._constants.setdefault(column.origin, []).append((predicate, index))
+            elif isinstance(predicate, RangeBound):
+                self._ranges.append(predicate)
+            elif isinstance(predicate, NotNull) and len(predicate.columns) == 1:
+                origin = predicate.columns[0].origin
+                if origin is not None:
+                    self._present.add(origin)
+        self._bounded = {*self._joins, *self._constants, *(bound.column.origin for bound in self._ranges)}
+
+    def access(self, path: Index) -> Access:
+        """The access by one path: equalities fix as many of its first columns as possible, then a range follows."""
+        terms: list[Term] = []
+        for position, collation in zip(path.columns, path.collations, strict=True):
+            term = self.term(position, collation)
+            if term is None:
+                break
+            terms.append(term)
+        table, fixed = self._leaf.table, len(terms)
+        if fixed == len(path.columns):
+            return Access(table, path, tuple(terms), ())
+        limits = self._limits(path, fixed) if self._ranges else ()
+        return Access(table, path, tuple(terms), limits, (self._leaf, path.columns[fixed]) in self._present)
+
+    def along(self, path: Index) -> Choice | None:
+        """The use of one path, with its rank; None if nothing bounds it."""
+        if path.computed is None and (self._leaf, path.columns[0]) not in self._bounded:
+            return None
+        access = self.access(path)
+        terms, limits = access.terms, access.limits
+        if not terms and not limits and path.computed is None:
+            return None
+        constant = all(isinstance(term.supplier, InList) for term in terms)
+        whole = len(terms) == len(path.columns)
+        if whole:
+            unique = path.unique or path.id == self._leaf.table.key.id
+            rank = (0 if unique else 1) + (0 if constant else 2)
+        elif terms:
+            rank = 4 if constant else 5
+        else:
+            rank = 6 if limits else 7
+        # Among equal ranks prefer more fixed columns, then a range after them, then fewer lists of values.
+        lists = sum(isinstance(term.supplier, InList) and not term.supplier.is_single for term in terms)
+        finer = -8 * len(terms) - 4 * bool(limits) + min(lists, 3)
+        return Choice((rank, finer), (access,))
+
+    def _limits(self, path: Index, at: int) -> tuple[Limit, ...]:
+        """The limits of a path's column, and of those behind it where rows of values are compared."""
+        limits = []
+        for predicate in self._ranges:
+            conversion = _compared(self._leaf, path, at, predicate.column, predicate.collation)
+            if conversion is not None:
+                limit = Limit(predicate.operator, predicate.operand, conversion)
+                row = predicate.row
+                limits.append(limit if row is None else _of_row(self._leaf, path, at, limit, row))
+        return tuple(limits)
 
     def term(self, position: int, collation: Collation) -> Term | None:
         """The best equality for an index column under the index's collation: a single constant, if there is one."""

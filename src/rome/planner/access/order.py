@@ -7,15 +7,15 @@ A leaf that nothing keys is read whole, as late as possible, since rows read bef
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rome.catalog.schema import Table
 from rome.planner.access.access import KEYED, Choice, alternatives, choose
 from rome.planner.algebra.predicates import Leaf
 
 
-@dataclass(slots=True, eq=False)
-class Step:
+class Step(Struct, eq=False):
     """How one leaf is read, and in which wave (from 0).
 
     Attributes:

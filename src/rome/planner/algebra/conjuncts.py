@@ -9,8 +9,8 @@ Source: https://sqlite.org/datatype3.html sections 4.2 and 7.1 for affinity and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
+from msgspec.structs import replace
 from sqlglot import exp
 
 from rome.codec.values import Collation
@@ -92,14 +92,19 @@ class ConjunctReader:
         self._scope = scope
         self._subquery = subquery
         self._semi = semi
+        self.says_all = True
 
     def read(self, expression: exp.Expression) -> list[Predicate]:
-        """The predicates that follow from the expression's being true."""
+        """The predicates that follow from the expression's being true.
+
+        `says_all` then tells whether the expression is true exactly if all of them are: nothing of it was dropped.
+        """
         found: list[Predicate] = []
         for part in conjuncts(expression):
             predicates = self._conjunct(part)
             if not predicates:
                 self._note_opaque(part)
+            self.says_all = self.says_all and _says_all(part, predicates)
             found += predicates
         return found
 
@@ -112,21 +117,6 @@ class ConjunctReader:
                 column = resolve(self._scope, node)
                 for leaf, position in () if column is None else column.origins:
                     leaf.opaque = (*leaf.opaque, position)
-
-    def says_all(self, expression: exp.Expression) -> bool:
-        """Whether the expression is true exactly if all that `read` finds is true: nothing of it was dropped."""
-        return all(self._says_all(part) for part in conjuncts(expression))
-
-    def _says_all(self, part: exp.Expression) -> bool:
-        found = self._conjunct(part)
-        if isinstance(part, exp.Not):  # IS NOT NULL
-            return len(found) == 1
-        return (
-            isinstance(part, _EXACT)
-            and not any(isinstance(side, exp.Tuple) for side in part.iter_expressions())
-            and len(found) == (2 if isinstance(part, exp.Between) else 1)
-            and all(isinstance(predicate, InList | RangeBound) for predicate in found)
-        )
 
     def _conjunct(self, part: exp.Expression) -> Sequence[Predicate]:
         if isinstance(part, exp.Or):
@@ -347,6 +337,18 @@ class ConjunctReader:
         return _Shown(replace(column.detached(), collation=None))
 
 
+def _says_all(part: exp.Expression, found: Sequence[Predicate]) -> bool:
+    """Whether a conjunct is true exactly if all that was found in it is."""
+    if isinstance(part, exp.Not):  # IS NOT NULL
+        return len(found) == 1
+    return (
+        isinstance(part, _EXACT)
+        and len(found) == (2 if isinstance(part, exp.Between) else 1)
+        and all(isinstance(predicate, InList | RangeBound) for predicate in found)
+        and not any(isinstance(side, exp.Tuple) for side in part.iter_expressions())
+    )
+
+
 def conjuncts(expression: exp.Expression) -> Iterator[exp.Expression]:
     """The parts of a conjunction, without their parentheses."""
     expression = _unwrap(expression)
@@ -364,6 +366,32 @@ def _operands(expression: exp.Expression, kind: type[exp.Expression]) -> list[ex
         operands.append(expression.args["expression"])
         expression = expression.this
     return [expression, *reversed(operands)]
+
+
+def is_column(part: exp.Expression) -> bool:
+    """Whether a result column is a column of a FROM item, renamed or not: it holds no query, no call, no window.
+
+    Most are, and an ORM's SELECT has dozens; what looks for such things in a statement leaves them out.
+    """
+    if type(part) is exp.Alias:
+        part = part.this
+    return type(part) is exp.Column and type(part.this) is exp.Identifier
+
+
+def nodes_in(expression: exp.Expression) -> Iterator[exp.Expression]:
+    """All nodes of a tree, except for result columns as in `is_column`."""
+    stack: list[object] = [expression]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, list):
+            stack += part
+        elif isinstance(part, exp.Expression):
+            yield part
+            for name, value in part.args.items():
+                if name == "expressions" and type(part) is exp.Select:
+                    stack += [each for each in value if not is_column(each)]
+                elif value:
+                    stack.append(value)
 
 
 def queries_in(expression: exp.Expression) -> Iterator[exp.Expression]:
@@ -393,7 +421,10 @@ def _unwrap(expression: exp.Expression) -> exp.Expression:
 
 def resolve(scope: Scope, column: exp.Column) -> ColumnTerm | None:
     """The column that a name in the text means; None if that is not known."""
-    if column.args.get("catalog") is not None or column.text("db").lower() not in ("", "main"):
+    args = column.args
+    if args.get("catalog") is not None:
+        return None
+    if args.get("db") is not None and column.text("db").lower() not in ("", "main"):
         return None
     return scope.resolve(column.name, column.table or None)
 

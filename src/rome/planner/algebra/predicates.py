@@ -7,8 +7,10 @@ the conjunct, too. What else a conjunct says is dropped.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rome.catalog.schema import ROWID, Affinity, Table
 from rome.codec.values import Collation, SqlValue
@@ -52,8 +54,7 @@ class Source:
         self.hidden: set[str | None] = set()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ColumnTerm:
+class ColumnTerm(Struct, frozen=True, eq=False):
     """A column as an expression sees it.
 
     It has two meanings that must not be confused. As a value, it is NULL or one of the values of its `origins`, in
@@ -89,16 +90,14 @@ class ColumnTerm:
         return replace(self, sources=(), in_row=False)
 
 
-@dataclass(frozen=True, slots=True)
-class SlotValue:
+class SlotValue(Struct, frozen=True):
     """The value of a slot; if `many`, the values of a run of parameters."""
 
     slot: int
     many: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class FixedValue:
+class FixedValue(Struct, frozen=True):
     """A literal of a view, or NULL."""
 
     value: SqlValue | Uncertain
@@ -108,8 +107,7 @@ Operand = SlotValue | FixedValue
 Operator = Literal["<", "<=", ">", ">="]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class InList:
+class InList(Struct, frozen=True, eq=False):
     """`columns` equal one of `rows`, value by value; if `null_safe`, by IS, so that NULL equals NULL.
 
     In a row of one value, the slot may be a run of parameters, which stands for as many rows.
@@ -126,8 +124,7 @@ class InList:
         return len(self.rows) == 1 and not any(isinstance(value, SlotValue) and value.many for value in self.rows[0])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EqualColumns:
+class EqualColumns(Struct, frozen=True, eq=False):
     """`left = right`, compared under `collation`."""
 
     left: ColumnTerm
@@ -135,8 +132,7 @@ class EqualColumns:
     collation: Collation
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RowBound:
+class RowBound(Struct, frozen=True, eq=False):
     """A row of columns lies on one side of a row of values, compared from left to right: `(a, b) > (1, 2)`."""
 
     operator: Operator
@@ -145,8 +141,7 @@ class RowBound:
     collations: tuple[Collation, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RangeBound:
+class RangeBound(Struct, frozen=True, eq=False):
     """`column` lies on one side of a value.
 
     Attributes:
@@ -160,15 +155,13 @@ class RangeBound:
     row: RowBound | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NotNull:
+class NotNull(Struct, frozen=True, eq=False):
     """The columns are not NULL; nothing else is known."""
 
     columns: tuple[ColumnTerm, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AnyOf:
+class AnyOf(Struct, frozen=True, eq=False):
     """At least one of the branches holds. Each branch is a conjunction, and none is empty."""
 
     branches: tuple[tuple[Predicate, ...], ...]

@@ -7,12 +7,13 @@ are then read whole). An unknown expression is opaque, but its subqueries are st
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlglot import exp
 
 from rome.catalog.schema import Catalog, Table
-from rome.planner.algebra.conjuncts import ConjunctReader, queries_in, resolve
+from rome.planner.algebra.conjuncts import ConjunctReader, is_column, nodes_in, queries_in, resolve
 from rome.planner.algebra.predicates import ColumnTerm, EqualColumns, Leaf, Operand, Predicate
 from rome.planner.algebra.scope import (
     CommonTable,
@@ -49,8 +50,7 @@ _WRITE_ARGS = frozenset(["this", "expressions", "from_", "where", "returning", "
 _KINDS: Mapping[str, JoinKind] = {"": "inner", "LEFT": "left", "RIGHT": "right", "FULL": "full"}
 
 
-@dataclass(frozen=True, slots=True)
-class ViewText:
+class ViewText(Struct, frozen=True):
     """A view's query, its literals, and the names that it gives to its columns (empty if it gives none)."""
 
     query: exp.Expression
@@ -78,6 +78,7 @@ class QueryReader:
         self._views: dict[str, ViewText] = {}
         self._subqueries: dict[tuple[int, int], Subquery] = {}
         self._selects: dict[int, tuple[Scope, Filter]] = {}  # and the UPDATE or DELETE
+        self._say_all: dict[int, bool] = {}  # the same
 
     def statement(self, tree: exp.Expression) -> None:
         """Read a whole statement; afterwards every leaf's context can be set."""
@@ -109,8 +110,7 @@ class QueryReader:
 
     def says_all(self, tree: exp.Select | exp.Update) -> bool:
         """Whether the predicates of its WHERE are all that it says."""
-        where = tree.args.get("where")
-        return where is None or ConjunctReader(self.scope_of(tree), self._subquery).says_all(where.this)
+        return self._say_all[id(tree)]
 
     # -- queries
 
@@ -134,11 +134,13 @@ class QueryReader:
         semi: list[Predicate] = []
         plain = self._where(tree, scope, semi)
         scope.facts = facts(source) + plain
-        for part in _parts(tree, "expressions", "group", "having", "order", "limit", "offset", "distinct", "windows"):
+        computed = [part for part in tree.expressions if not is_column(part)]
+        rest = _parts(tree, "group", "having", "order", "limit", "offset", "distinct", "windows")
+        for part in [*computed, *rest]:
             self._scan(part, scope)
         grouped = tree.args.get("group") is not None
-        aggregates = any(map(may_aggregate, _parts(tree, "expressions", "having", "order")))
-        cut = any(tree.args.get(name) for name in _CUTTING) or any(tree.find_all(exp.Window))
+        aggregates = any(map(may_aggregate, [*computed, *_parts(tree, "having", "order")]))
+        cut = any(tree.args.get(name) for name in _CUTTING) or any(isinstance(n, exp.Window) for n in nodes_in(tree))
         outputs = self._outputs(tree, scope)
         merges = tree.args.get("distinct") is not None and not _all_binary(outputs)
         simple = not (grouped or aggregates or cut or merges)
@@ -176,8 +178,11 @@ class QueryReader:
     def _where(self, tree: exp.Expression, scope: Scope, semi: list[Predicate]) -> list[Predicate]:
         where = tree.args.get("where")
         if where is None:
+            self._say_all[id(tree)] = True
             return []
-        predicates = ConjunctReader(scope, self._subquery, semi).read(where.this)
+        reader = ConjunctReader(scope, self._subquery, semi)
+        predicates = reader.read(where.this)
+        self._say_all[id(tree)] = reader.says_all
         self._scan(where, scope)
         return predicates
 

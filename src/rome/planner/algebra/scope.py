@@ -9,8 +9,9 @@ Source: lookupName() in SQLite's src/resolve.c.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from sqlglot import exp
 
 from rome.catalog.schema import ROWID, Table
@@ -22,8 +23,7 @@ Output = tuple[str | None, ColumnTerm]
 """A result column: its name in lower case (None if SQLite makes one up), and what it shows."""
 
 
-@dataclass(slots=True, eq=False)
-class CommonTable:
+class CommonTable(Struct, eq=False):
     """A common table expression. While `expanding`, its own query is being read, so that its name is a recursion."""
 
     query: exp.Expression
@@ -32,8 +32,7 @@ class CommonTable:
     expanding: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Names:
+class Names(Struct, eq=False):
     """The common table expressions that a query sees, and what the placeholders of its text stand for."""
 
     slots: Callable[[str], Operand]
@@ -114,7 +113,11 @@ def lookup(source: Source, name: str) -> ColumnTerm | None:
 def table_source(name: str, leaf: Leaf) -> Source:
     """The source for a base table under a name."""
     source = Source(name.lower(), leaf)
-    source.order = [_stored_column(source, leaf, position) for position in range(len(leaf.table.columns))]
+    sources = (source,)
+    source.order = [
+        ColumnTerm(sources, ((leaf, position),), column.affinity, column.collation)
+        for position, column in enumerate(leaf.table.columns)
+    ]
     source.columns = dict(zip(leaf.table.positions, source.order, strict=True))
     return source
 

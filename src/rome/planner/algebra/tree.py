@@ -14,8 +14,9 @@ include the restricted ones of the earlier leaves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from rome.planner.algebra.predicates import Leaf, Predicate, Source, is_about, mentions, rejects_null
 from rome.planner.algebra.scope import Output, Scope
@@ -23,16 +24,14 @@ from rome.planner.algebra.scope import Output, Scope
 JoinKind = Literal["inner", "left", "right", "full"]
 
 
-@dataclass(slots=True, eq=False)
-class Item:
+class Item(Struct, eq=False):
     """A FROM item. `inside` is the query of a derived table."""
 
     source: Source
     inside: Node | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Join:
+class Join(Struct, eq=False):
     """A join of two operands; `on` is what ON and USING say."""
 
     left: Node
@@ -41,8 +40,7 @@ class Join:
     on: list[Predicate] = field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
-class Filter:
+class Filter(Struct, eq=False):
     """A SELECT: its FROM tree (None without FROM) and WHERE.
 
     Attributes:
@@ -57,8 +55,7 @@ class Filter:
     from_rows: bool
 
 
-@dataclass(slots=True, eq=False)
-class Arms:
+class Arms(Struct, eq=False):
     """The operands of UNION, INTERSECT or EXCEPT."""
 
     arms: list[Node]
@@ -164,16 +161,14 @@ def leaves(node: Node | None) -> list[Leaf]:
     return []
 
 
-@dataclass(slots=True, eq=False)
-class Query:
+class Query(Struct, eq=False):
     """A SELECT or a compound. `outputs` is None if the result columns are not known."""
 
     node: Node
     outputs: list[Output] | None
 
 
-@dataclass(slots=True, eq=False)
-class Root:
+class Root(Struct, eq=False):
     """A query that stands by itself: the statement's, or a subquery of an expression.
 
     Attributes:
@@ -186,8 +181,7 @@ class Root:
     pushed: list[Predicate] = field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
-class Subquery:
+class Subquery(Struct, eq=False):
     """A subquery of an expression."""
 
     root: Root

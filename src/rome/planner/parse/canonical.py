@@ -13,8 +13,9 @@ that is impossible, NotUnderstood is raised, and the statement's tables are read
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from rome.codec.values import SqlValue
 from rome.planner.parse.affinity import Uncertain, real_of
@@ -41,8 +42,7 @@ Slot = int | range | Constant | Constants
 """What a placeholder of the canonical text stands for: a parameter or a run of them, by position, or literals."""
 
 
-@dataclass(frozen=True, slots=True)
-class Canonical:
+class Canonical(Struct, frozen=True):
     """The text for sqlglot, and the slots of its placeholders: `:s3` is `slots[3]`, and so is `:r3`, which is a run."""
 
     text: str

@@ -8,8 +8,8 @@ how SQLAlchemy counts a query, qualifies, too.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from sqlglot import exp
 
 from rome.catalog.schema import ROWID, Index, Table
@@ -27,8 +27,7 @@ _KINDS: dict[str, AggregateKind] = {FUNCTION + "min": "least", FUNCTION + "max":
 _COUNT = FUNCTION + "count"
 
 
-@dataclass(frozen=True, slots=True)
-class AggregateColumn:
+class AggregateColumn(Struct, frozen=True):
     """One result column: the aggregate over the rows that an access finds, and the `position` of its column."""
 
     kind: AggregateKind
@@ -36,8 +35,7 @@ class AggregateColumn:
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class AggregateRead:
+class AggregateRead(Struct, frozen=True):
     """A statement whose result is one row of aggregates."""
 
     asked: tuple[AggregateColumn, ...]

@@ -16,14 +16,14 @@ for each part, since a part is the statement on a database whose driving table h
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from sqlglot import exp
 
 from rome.catalog.schema import Index, Table
 from rome.codec.values import SqlValue
 from rome.errors import DataError
-from rome.planner.access.access import Access, along
+from rome.planner.access.access import Access, Equalities, along
 from rome.planner.access.bounds import WHOLE, Inputs, UncertainValue, ranges_of
 from rome.planner.access.order import Step
 from rome.planner.algebra.conjuncts import operand_of
@@ -41,8 +41,7 @@ _ONCE = frozenset([FUNCTION + "random", FUNCTION + "randomblob"])
 """In a subquery these are evaluated once for the statement, and so would be once for each part."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cutting:
+class Cutting(Struct, frozen=True):
     """How a SELECT is cut.
 
     Attributes:
@@ -160,8 +159,9 @@ def _ways(leaf: Leaf, step: Step, tree: exp.Select, scope: Scope) -> tuple[_Ways
             return None
         wanted, whole = natural(leaf, compared, tree, scope), True
     found = []
+    fixed = Equalities(leaf, leaf.context)
     for path in leaf.table.paths:
-        way = kept(leaf, with_row_key(leaf.table, path), wanted)
+        way = kept(with_row_key(leaf.table, path), wanted, fixed)
         if way is not None and _is_enough(leaf, way, whole=whole, limited=limited):
             found.append(way)
     if not found:

@@ -8,9 +8,9 @@ no two rows are equal in it; without ORDER BY that of the rowids, unless SQLite 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 
+from msgspec import Struct
 from sqlglot import exp
 
 from rome.catalog.rows import place_in_record
@@ -35,8 +35,7 @@ _NOT_STORED = -1
 _NO_LIMIT = (1 << 63) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class DirectRead:
+class DirectRead(Struct, frozen=True):
     """A statement that shows rows as they are.
 
     Attributes:

@@ -8,14 +8,14 @@ integer, also where there are no rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from sqlglot import exp
 
 from rome.codec.values import SqlValue
 from rome.errors import DataError
 from rome.planner.access.bounds import Inputs, UncertainValue
-from rome.planner.algebra.conjuncts import operand_of
+from rome.planner.algebra.conjuncts import nodes_in, operand_of
 from rome.planner.algebra.predicates import Leaf, Operand
 from rome.planner.algebra.query import QueryReader
 from rome.planner.algebra.tree import Filter, Item, Join, Node
@@ -28,8 +28,7 @@ _VALUES = (exp.Column, exp.Identifier, exp.Placeholder, exp.Null)
 _CANNOT_FAIL = frozenset([*_FROM, *_SELECT, *_CONDITIONS, *_VALUES])
 
 
-@dataclass(frozen=True, slots=True)
-class Emptiness:
+class Emptiness(Struct, frozen=True):
     """When a statement has no result.
 
     Attributes:
@@ -59,7 +58,7 @@ def read_emptiness(tree: exp.Expression, reader: QueryReader) -> Emptiness | Non
         return None
     limits: list[Operand] = []
     names = {leaf.table.name.lower() for leaf in reader.leaves}
-    for part in tree.walk():
+    for part in nodes_in(tree):
         if type(part) not in _CANNOT_FAIL or (isinstance(part, exp.Table) and part.name.lower() not in names):
             return None
         if isinstance(part, exp.Subquery | exp.Select) and not (part is tree or _is_source(part)):

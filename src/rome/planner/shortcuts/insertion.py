@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from rome.catalog.schema import ROWID, Affinity, Catalog, Table
 from rome.codec.values import SqlValue
@@ -44,8 +45,7 @@ class _RowPlan(NamedTuple):
     rowid_given: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Insertion:
+class Insertion(Struct, frozen=True):
     """The rows of an INSERT .. VALUES, as far as other rows decide whether they may be stored.
 
     Attributes:

@@ -14,16 +14,17 @@ clock, and no function that is not known to be deterministic.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from msgspec import Struct
 from sqlglot import exp
 
 from rome.catalog.schema import Index, Table
 from rome.codec.values import Collation
 from rome.errors import DataError
-from rome.planner.access.access import Access, Choice, along
+from rome.planner.access.access import Access, Choice, Equalities, along
 from rome.planner.access.bounds import Inputs, UncertainValue, ranges_of
-from rome.planner.algebra.conjuncts import operand_of, position_of, queries_in
+from rome.planner.algebra.conjuncts import is_column, nodes_in, operand_of, position_of, queries_in
 from rome.planner.algebra.predicates import Leaf, Operand
 from rome.planner.algebra.query import QueryReader, may_aggregate
 from rome.planner.algebra.scope import Scope
@@ -84,8 +85,7 @@ _PURE = frozenset(
 _ARGS = frozenset(["expressions", "from_", "joins", "where", "order", "limit", "offset"])
 
 
-@dataclass(frozen=True, slots=True)
-class Paging:
+class Paging(Struct, frozen=True):
     """How to read the rows of a leaf in order.
 
     Attributes:
@@ -162,7 +162,7 @@ def _nested(tree: exp.Expression, reader: QueryReader) -> Paging | None:
     A statement that writes must not change what the SELECT shows while it runs. SQLite runs the source of INSERT first,
     and an uncorrelated subquery of WHERE only once.
     """
-    limited = [select for select in tree.find_all(exp.Select) if select.args.get("limit")]
+    limited = [part for part in nodes_in(tree) if isinstance(part, exp.Select) and part.args.get("limit")]
     if len(limited) != 1 or limited[0] is tree or not reader.has_read(limited[0]):
         return None
     select = limited[0]
@@ -185,7 +185,9 @@ def _paging(tree: exp.Select, reader: QueryReader, place: QueryPlace) -> Paging 
     leaf = scope.sources[0].leaf
     if leaf is None or leaf.table.without_rowid or any(join.side != "LEFT" for join in tree.args.get("joins") or []):
         return None
-    shown = [*tree.expressions, *([tree.args["order"]] if "order" in given else [])]
+    shown = [part for part in tree.expressions if not is_column(part)]
+    if "order" in given:
+        shown.append(tree.args["order"])
     if any(may_aggregate(part) or part.find(exp.Window) for part in shown):
         return None
     compared = columns_of_where(leaf, tree.args.get("where"), scope)
@@ -195,8 +197,11 @@ def _paging(tree: exp.Select, reader: QueryReader, place: QueryPlace) -> Paging 
     wanted = (
         sorted_by(leaf, tree.args["order"], tree, scope) if "order" in given else natural(leaf, compared, tree, scope)
     )
+    if not wanted:
+        return None
     paths = [with_row_key(leaf.table, path) for path in leaf.table.paths]
-    ways = [each for path in paths if (each := kept(leaf, path, wanted)) is not None]
+    fixed = Equalities(leaf, leaf.context)
+    ways = [each for path in paths if (each := kept(path, wanted, fixed)) is not None]
     if not ways:
         return None
     best = max(ways, key=lambda each: (len(each.access.terms), each.follows, len(each.access.limits)))

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from rome.catalog.schema import ROWID, Index, Table
 from rome.codec.values import Collation
-from rome.planner.access.access import Access, simple
+from rome.planner.access.access import Access, Equalities
 from rome.planner.algebra.conjuncts import position_of
 from rome.planner.algebra.predicates import InList, Leaf
 from rome.planner.algebra.scope import Scope
@@ -83,14 +83,12 @@ def natural(leaf: Leaf, compared: set[int], tree: exp.Select, scope: Scope) -> l
     table = leaf.table
     if table.key.columns not in ((ROWID,), (table.rowid_alias,)):
         return []
-    mentioned = {position_of(column, leaf, scope) for column in tree.find_all(exp.Column)} - {None}
-    shows_all = any(_is_star(part, scope.sources[0].name) for part in tree.expressions)
-    for index in table.indexes:
-        if index.unique and (
-            index.computed is not None
-            or index.columns[0] in compared
-            or (not shows_all and mentioned <= {*index.columns, *table.key.columns})
-        ):
+    unique = [index for index in table.indexes if index.unique]
+    if any(index.computed is not None or index.columns[0] in compared for index in unique):
+        return []
+    if unique and not any(_is_star(part, scope.sources[0].name) for part in tree.expressions):
+        mentioned = {position_of(column, leaf, scope) for column in tree.find_all(exp.Column)} - {None}
+        if any(mentioned <= {*index.columns, *table.key.columns} for index in unique):
             return []
     return [Sorted(table.key.columns[0], False, "BINARY")]
 
@@ -114,22 +112,26 @@ class Kept(NamedTuple):
     is_whole: bool
 
 
-def kept(leaf: Leaf, path: Index, wanted: Sequence[Sorted]) -> Kept | None:
-    """Return how a path preserves the wanted order; None if it does not."""
-    access = simple(leaf, path)
+def kept(path: Index, wanted: Sequence[Sorted], fixed: Equalities) -> Kept | None:
+    """Return how a path preserves the wanted order; None if it does not.
+
+    Args:
+        fixed: what the columns of the path's leaf equal.
+    """
+    access = fixed.access(path)
     columns = [*zip(path.columns, path.collations, strict=True)]
-    fixed = {
+    single = {
         place
         for place, term in enumerate(access.terms)
         if isinstance(term.supplier, InList) and term.supplier.is_single and term.collation == "BINARY"
     }
-    constant = {path.columns[place] for place in fixed}
+    constant = {path.columns[place] for place in single}
     at, follows, reverse, whole = 0, 0, False, True
     for term in wanted:
         if term.position in constant:
             continue
         whole = False
-        while at in fixed:
+        while at in single:
             at += 1
         if at == len(columns) or columns[at] != (term.position, term.collation):
             break
