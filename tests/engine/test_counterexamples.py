@@ -365,3 +365,12 @@ def test_a_value_that_versions_of_sqlite_convert_differently_is_found_and_stored
         for sql in statements:
             pair.run(Operation(sql, (value,) if "?" in sql else ()))
         pair.check_tables()
+
+
+def test_a_strict_table_looks_for_a_unique_key_before_it_looks_at_types() -> None:
+    with Pair(["CREATE TABLE t (id INTEGER PRIMARY KEY, r REAL) STRICT"], ids=True) as pair:
+        pair.execute("INSERT INTO t VALUES (1, 1.5)")
+        pair.execute("COMMIT")
+        assert pair.execute("INSERT INTO t VALUES (1, 'a'), (2, 2.5)").error == (
+            "UniqueViolation: UNIQUE constraint failed: t.id"
+        )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from tests.fuzz.expressions import Item
 from tests.fuzz.queries import Queries
-from tests.fuzz.schemas import RandomTable
+from tests.fuzz.schemas import Pool, RandomTable
 from tests.support.differential import Operation
 
 _OR = ("", "", "", "", " OR IGNORE", " OR REPLACE", " OR FAIL", " OR ABORT", " OR ROLLBACK")
+_RARE = tuple(range(10, 26))
 
 
 class Changes(Queries):
@@ -144,27 +145,49 @@ class Changes(Queries):
         returning = self._returning(table) if alias == table.name and not joined else ""
         return f"UPDATE{choices.pick(_OR)} {named} SET {', '.join(sets)}{joined}{where}{returning}"
 
-    def change_of_one_row(self) -> Operation:
-        """INSERT of one row, or UPDATE of the row with a value: SQLite may run it when somebody looks."""
+    def change_that_waits(self) -> Operation:
+        """INSERT of few rows, UPDATE or DELETE of those with a value: SQLite may run it when somebody looks."""
         choices = self.choices
         table = choices.pick(self.schema.tables)
-        if choices.once_in(2):
+        kind = choices.below(6)
+        if kind < 3:
             columns = self._columns(table)
-            values = ", ".join([self.constant(table.columns[column]) for column in columns])
-            return self.operation(f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({values})")
+            rows = [
+                [self.constant(self._pool(table, name)) for name in columns] for _ in range(choices.pick((1, 1, 2)))
+            ]
+            values = ", ".join([f"({', '.join(row)})" for row in rows])
+            shown = choices.pick(("", "", f" RETURNING {', '.join(choices.some(list(table.columns), 1, 3))}"))
+            return self.operation(f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {values}{shown}")
+        if kind == 3:
+            return self.operation(f"DELETE FROM {table.name} WHERE {self._where(table)}")
         sets = []
         for column in choices.some(table.settable, 1, 2):
             value = self.constant(table.columns[column])
             other = choices.pick(table.settable)
             of = choices.pick(("", "", f"{column} + ", f"{other} - ", f"{table.name}.{column} + "))
             sets.append(f"{column} = {f'({of}{value})' if of else value}")
+        return self.operation(f"UPDATE {table.name} SET {', '.join(sets)} WHERE {self._where(table)}")
+
+    def _pool(self, table: RandomTable, column: str) -> Pool:
+        """A column's values; of the ids also some that only few rows have."""
+        return (*table.columns[column], *_RARE) if column == "id" else table.columns[column]
+
+    def look_at_one(self) -> Operation:
+        """SELECT of the rows with a value: they may be shown beside rows that SQLite has not been given."""
+        table = self.choices.pick(self.schema.tables)
+        shown = ", ".join(self.choices.some(list(table.columns), 1, 3))
+        return self.operation(f"SELECT {shown} FROM {table.name} WHERE {self._where(table)}")
+
+    def _where(self, table: RandomTable) -> str:
+        """What the rows with a value, or two, pass."""
+        choices = self.choices
         unique = [target for target in table.targets if target in table.columns]
         key = choices.pick(unique if unique and choices.below(4) else tuple(table.columns))
-        where = f"{key} = {self.constant(table.columns[key])}"
+        where = f"{key} = {self.constant(self._pool(table, key))}"
         if choices.once_in(3):
             other = choices.pick(list(table.columns))
             where += f" AND {table.name}.{other} = {self.constant(table.columns[other])}"
-        return self.operation(f"UPDATE {table.name} SET {', '.join(sets)} WHERE {where}")
+        return where
 
     def change_of_values(self) -> str:
         """A change of the rows that pass a condition on lookups, and nothing else."""

@@ -62,10 +62,14 @@ def random_history(choices: Choices) -> History:
 
 
 def _step(choices: Choices, schema: RandomSchema, number: int, clients: int) -> list[Operation]:
-    kind = choices.below(37)
-    if kind > 33:
-        changes = [Changes(choices, schema).change_of_one_row() for _ in range(choices.pick((1, 1, 2)))]
-        return [Operation("COMMIT"), *changes, *([Operation("COMMIT")] if choices.below(3) else [])]
+    kind = choices.below(39)
+    if kind > 33 or (schema.waits and choices.below(3)):
+        operations = [Operation("COMMIT")]
+        for _ in range(choices.pick((1, 1, 2, 3))):
+            operations.append(Changes(choices, schema).change_that_waits())
+            if choices.once_in(3):
+                operations.append(Changes(choices, schema).look_at_one())
+        return operations + ([Operation("COMMIT")] if choices.below(3) else [])
     if kind == 31:
         return [Operation(choices.pick(_QUESTIONS).format(choices.pick(schema.tables).name))]
     if kind == 33:

@@ -116,12 +116,18 @@ of which rows it is."""
 
 @dataclass(frozen=True)
 class RandomSchema:
-    """Tables, indexes and views. `ids`: every INSERT sets the rowid, so that lastrowid can be compared."""
+    """Tables, indexes and views.
+
+    Attributes:
+        ids: every INSERT sets the rowid, so that lastrowid can be compared.
+        waits: all tables are such that SQLite need not make a change of few rows before somebody looks.
+    """
 
     tables: tuple[RandomTable, ...]
     indexes: tuple[str, ...]
     views: tuple[tuple[str, str, Mapping[str, Pool]], ...]
     ids: bool
+    waits: bool = False
 
     @property
     def statements(self) -> list[str]:
@@ -143,24 +149,25 @@ def literal(value: SqlValue) -> str:
 
 def random_schema(choices: Choices) -> RandomSchema:
     """Two to four tables, their indexes, and views."""
-    ids = choices.once_in(2)
+    waits = choices.once_in(4)
+    ids = waits or choices.once_in(2)
     tables: list[RandomTable] = []
     indexes: list[str] = []
     types = tuple(choices.some(_TYPES, 1, 3)) if choices.below(3) else _TYPES  # columns of a kind find partners
     for number in range(choices.pick((2, 3, 3, 4))):
-        table, more = _table(choices, f"t{number}", tables, types, ids=ids)
+        table, more = _table(choices, f"t{number}", tables, types, ids=ids, waits=waits)
         tables.append(table)
         indexes += more
     views = tuple(_view(choices, name, tables) for name in ("v", "vv")[: choices.pick((0, 1, 2))])
-    return RandomSchema(tuple(tables), tuple(indexes), views, ids)
+    return RandomSchema(tuple(tables), tuple(indexes), views, ids, waits)
 
 
 def _table(
-    choices: Choices, name: str, others: Sequence[RandomTable], types: _Types, *, ids: bool
+    choices: Choices, name: str, others: Sequence[RandomTable], types: _Types, *, ids: bool, waits: bool
 ) -> tuple[RandomTable, list[str]]:
-    plain = choices.once_in(3)  # most applications' tables are: what they store can be told without SQLite
+    plain = waits or choices.once_in(3)  # most applications' tables are: what they store can be told without SQLite
     made = _TableMaker(choices, name, others, types, plain=plain)
-    made.key(choices.pick(_KINDS_WITH_IDS if ids else _KINDS))
+    made.key("id" if waits else choices.pick(_KINDS_WITH_IDS if ids else _KINDS))
     indexes, partials, expressions, rows = [], [], [], []
     for number in range(1 + choices.below(4)):
         index, partial, expression = random_index(choices, f"i{name}{number}", name, made.names, plain=plain)

@@ -170,23 +170,33 @@ class DirectPlan(ABC):
 
 
 class InsertedRowPlan(ABC):
-    """The row of an INSERT .. VALUES of one row: what does not depend on its parameters."""
+    """The rows of INSERT .. VALUES, which are made alike: what does not depend on the parameters.
+
+    Attributes:
+        offsets: where each row's parameters begin.
+        shown: what RETURNING makes of a row's values; None if there is no RETURNING.
+    """
+
+    offsets: tuple[int, ...]
+    shown: Callable[[Values], tuple[SqlValue, ...]] | None
 
     @abstractmethod
-    def values(self, parameters: Sequence[SqlValue], rowid: int) -> tuple[SqlValue, ...] | None:
+    def values(self, parameters: Sequence[SqlValue], rowid: int, offset: int) -> tuple[SqlValue, ...] | None:
         """The values of all columns, with this id; None if SQLite must say, or would refuse the row."""
 
 
 class AssignmentPlan(ABC):
-    """How an UPDATE by what equals its columns changes a row: what does not depend on its parameters.
+    """How an UPDATE or DELETE by what equals its columns changes a row: what does not depend on its parameters.
 
     Attributes:
         rows: which rows it changes, as a SELECT with its WHERE would show them.
+        deletes: it deletes them, and `after` is not asked.
         positions: the columns that it sets; none of the row's key.
-        indexes: those that have one of these columns.
+        indexes: those in which a row may have another entry afterwards, or none.
     """
 
     rows: DirectPlan
+    deletes: bool
     positions: tuple[int, ...]
     indexes: tuple[Index, ...]
 
@@ -279,9 +289,9 @@ class FetchPlan(ABC):
     direct: DirectPlan | None = None
     """How the statement shows stored rows as they are; None if SQLite must run it."""
     assignment: AssignmentPlan | None = None
-    """How the statement changes one row; None if SQLite must make the change."""
+    """How the statement changes rows one by one; None if SQLite must make the change."""
     inserted_row: InsertedRowPlan | None = None
-    """The only row of INSERT .. VALUES; None if SQLite must say what it will be."""
+    """The rows of INSERT .. VALUES; None if SQLite must say what they will be, or what RETURNING shows."""
     reads_points: bool = False
     """Whether it reads one wave, of one key or range of each table that its parameters give: that of `points`."""
     decides: bool = False

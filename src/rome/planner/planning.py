@@ -74,8 +74,8 @@ class Template(Struct, frozen=True):
 
     `steps`: how to read the tables, sorted by wave. `missed`: tables that no step reads. `whole`: tables read whole
     whatever the parameters are. `summary`: the aggregates that answer in their place. `direct`: what it shows, if that
-    is stored rows as they are. `changed`: which rows an UPDATE changes, if its WHERE tells. `paging`: how LIMIT bounds
-    a step. `emptiness`: when there is no result. `doubt`: why `missed` are read.
+    is stored rows as they are. `changed`: which rows an UPDATE or DELETE changes, if its WHERE tells. `paging`: how
+    LIMIT bounds a step. `emptiness`: when there is no result. `doubt`: why `missed` are read.
     """
 
     tables: tuple[Table, ...]

@@ -23,7 +23,7 @@ from rome.store.spi import Row
 from rome.workingset.all_or_nothing import AllOrNothing
 from rome.workingset.blank import left_blank
 from rome.workingset.block_loader import CORRUPT, BlockLoader, function_name, stored_rows
-from rome.workingset.buffered import BufferedChange
+from rome.workingset.buffered import BufferedChange, BufferedTable
 from rome.workingset.computed import ComputedKeys
 from rome.workingset.contents import LARGE_ROWS, BlockContents, Contents, Identity, Stored, TableContents
 from rome.workingset.functions import add_regexp, count_for_application
@@ -91,7 +91,7 @@ class WorkingSet:
     Attributes:
         statements: those.
         contents: which stored rows it holds; those of buffered changes count.
-        buffered: by table: a change that SQLite has not made yet (see BufferedChange).
+        buffered: by table: the changes that SQLite has not made yet (see BufferedChange).
         temporary_changed: whether the transaction may have changed or created temporary tables.
         changes, total_changes: what the SQL functions of these names return.
         fickle: lower-case names of the application's functions that may return something else when called again. They
@@ -111,7 +111,8 @@ class WorkingSet:
         self._opened_as = _image(self.statements)
         self.connection.deserialize("main", self._opened_as)
         self.contents = Contents()
-        self.buffered: dict[int, BufferedChange] = {}
+        self.buffered: dict[int, BufferedTable] = {}
+        self._last_inserted: int | None = None  # the rowid of the last row that a buffered change inserts
         self._refused: InternalError | None = None
         self.temporary_changed = False
         self.changes = 0
@@ -156,11 +157,10 @@ class WorkingSet:
         if sqlite.in_transaction:
             self._rowless.execute("ROLLBACK")
         if buffered:
-            for change in buffered.values():
-                if change.before is None:
-                    sqlite.set_last_insert_rowid(change.rowid)
+            if self._last_inserted is not None:
+                sqlite.set_last_insert_rowid(self._last_inserted)
             buffered.clear()
-            self._waits, self._refused = False, None
+            self._waits, self._last_inserted, self._refused = False, None, None
             self.contents = Contents()
         if self.begun:
             self.contents = Contents()
@@ -256,15 +256,25 @@ class WorkingSet:
             self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
 
     # ------------------------------------------------------------ buffered changes
-    def buffer(self, change: BufferedChange) -> None:
-        """Take the first change of a table in the transaction as made."""
-        table_id, rowid, before = change.table.id, change.rowid, change.before
-        contents = self.contents.tables.get(table_id) or self.contents.of(table_id)
-        if before is not None and not change.is_here:
-            contents.keys.add(before.key)
-            contents.hydrated[rowid] = before
-        contents.touched[rowid] = (rowid,)
-        self.buffered[table_id] = change
+    def buffer(self, table: Table, changes: Sequence[BufferedChange]) -> None:
+        """Take the changes of one statement as made; whatever has changed the table before is buffered, too."""
+        contents = self.contents.tables.get(table.id) or self.contents.of(table.id)
+        waiting = self.buffered.get(table.id)
+        if waiting is None:
+            waiting = self.buffered[table.id] = BufferedTable()
+        for change in changes:
+            rowid, before = change.rowid, change.before
+            if before is None:
+                self._last_inserted = rowid
+            elif not change.is_here:
+                contents.keys.add(before.key)
+                contents.hydrated[rowid] = before
+            contents.touched[rowid] = (rowid,)
+            if rowid > waiting.greatest:
+                waiting.greatest = rowid
+        waiting.changes += changes
+        if len(contents.touched) > LARGE_ROWS:
+            self.contents.large = True
         self._waits = True
 
     @property
@@ -278,7 +288,7 @@ class WorkingSet:
         return self._sqlite
 
     def make_buffered(self) -> None:
-        """Let SQLite make the buffered changes, in their order. If there are none, nothing happens.
+        """Let SQLite make the buffered changes, table by table. If there are none, nothing happens.
 
         Raises:
             InternalError: it refuses one, or does something else. Nothing but a rollback is possible after that.
@@ -287,38 +297,46 @@ class WorkingSet:
             raise self._refused
         if not self.buffered:
             return
-        sqlite, interruption, changes = self._sqlite, self.interruption, [*self.buffered.values()]
+        sqlite, interruption, waiting = self._sqlite, self.interruption, [*self.buffered.values()]
         enforcing, running, interruption.running = self._enforcing, interruption.running, False
-        last_rowid = sqlite.last_insert_rowid()
+        last_rowid = sqlite.last_insert_rowid() if self._last_inserted is None else self._last_inserted
         self._waits = False
         self.begin()
         self.enforce_foreign_keys(False)
         try:
-            for change in changes:
-                if change.before is None:
-                    last_rowid = change.rowid
-                self._make(change)
+            for each in waiting:
+                self._make(each.changes)
         except apsw.Error as error:
             self._waits = True
-            self._refused = InternalError(f"a row of table {change.table.name} was planned, and refused: {error}")
+            name = each.changes[0].table.name
+            self._refused = InternalError(f"a row of table {name} was planned, and refused: {error}")
             sqlite.execute("ROLLBACK")
             raise self._refused from error
         finally:
             sqlite.set_last_insert_rowid(last_rowid)
             interruption.running = running
         self.buffered.clear()
+        self._last_inserted = None
         self.enforce_foreign_keys(enforcing)
 
-    def _make(self, change: BufferedChange) -> None:
-        sqlite, table, before = self._sqlite, change.table, change.before
-        if before is not None and not change.is_here:
+    def _make(self, changes: Sequence[BufferedChange]) -> None:
+        """Make the changes of one table."""
+        sqlite, table = self._sqlite, changes[0].table
+        missing = [each.before for each in changes if each.before is not None and not each.is_here]
+        if missing:
             statements = self.statements_of(table)
-            sqlite.execute(statements.insert, statements.bindings([(before.rowid, before.values)])[0])
-        if change.next_rowid is not None:
-            self.set_next_rowid(table, change.next_rowid)
-        sqlite.execute(change.sql, change.parameters)
-        if sqlite.changes() != 1 or (before is None and sqlite.last_insert_rowid() != change.rowid):
-            raise apsw.InternalError("it became another one")
+            sqlite.executemany(statements.insert, statements.bindings(map(_pair, missing)))
+        for number, change in enumerate(changes, 1):
+            if change.sql is not None:
+                made = 0
+                if change.next_rowid is not None:
+                    self.set_next_rowid(table, change.next_rowid)
+                sqlite.execute(change.sql, change.parameters).fetchall()
+            made += 1
+            if number < len(changes) and changes[number].sql is None:  # of the same statement
+                continue
+            if sqlite.changes() != made or (change.before is None and sqlite.last_insert_rowid() != change.rowid):
+                raise apsw.InternalError("it became another one")
 
     # ------------------------------------------------------------ temporary tables
     def temporary(self) -> tuple[Master, ...]:
@@ -565,8 +583,13 @@ class WorkingSet:
 
     def max_rowid(self, table: Table) -> int:
         """The greatest rowid in the table; 0 if it is empty or all are below 0."""
-        found = self.connection.execute(self.statements_of(table).max_rowid).fetchone()
-        return max(0, found[0] or 0) if found is not None else 0
+        waiting = self.buffered.get(table.id)
+        if waiting is None and table.id not in self.contents.tables:
+            return 0
+        least = 0 if waiting is None else waiting.greatest
+        # A row that is only hydrated has been given its id by the store, which gives greater ones from then on.
+        found = self._sqlite.execute(self.statements_of(table).max_rowid).fetchone()
+        return max(least, found[0] or 0) if found is not None else least
 
     def set_next_rowid(self, table: Table, rowid: int) -> None:
         """Make SQLite use this as the next id of a table with an INTEGER PRIMARY KEY."""
@@ -734,8 +757,8 @@ class WorkingSet:
             self.interruption.running = False
         return connection.last_insert_rowid()
 
-    def add_all(self, sql: str, batch: Sequence[Sequence[SqlValue]]) -> int | None:
-        """Do as `add` with each set of parameters.
+    def add_all(self, sql: str, batch: Sequence[Sequence[SqlValue]], rows: int) -> int | None:
+        """Do as `add` with each set of parameters, for so many rows in all.
 
         Returns:
             the last rowid; None: SQLite has refused a row. Those before it are there, for the caller to undo.
@@ -754,7 +777,7 @@ class WorkingSet:
         finally:
             self.interruption.running = False
         added = self.connection.total_changes() - before
-        return self.connection.last_insert_rowid() if added == len(batch) else None
+        return self.connection.last_insert_rowid() if added == rows else None
 
     def touch(self, tables: Mapping[str, Table], events: Iterable[Event]) -> None:
         """Note the rows that a run which stands has touched."""

@@ -1,7 +1,7 @@
 """Show stored rows as they are, without SQLite.
 
-Only for a table in which this transaction has changed nothing, since its changes are only in the working set; or one
-row, by a change that SQLite has not made yet (rome.workingset.buffered).
+Only for a table in which this transaction has changed nothing, since its changes are only in the working set; or few
+rows, by changes that SQLite has not made yet (rome.workingset.buffered).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from rome.transaction.transaction import ReadRequest
 from rome.workingset.buffered import BufferedChange
 from rome.workingset.contents import Stored
 
+_FEW = 16
 _by_rowid = attrgetter("rowid")
 _values_of = attrgetter("values")
 _rowid_of_record = itemgetter(1)
@@ -40,8 +41,10 @@ def show(
     assert direct is not None
     table = direct.table
     if not reader.is_unchanged(table):
-        change = reader.working_set.buffered.get(table.id)
-        return None if change is None else _show_changed(reader, direct, change, parameters, check)
+        waiting = reader.working_set.buffered.get(table.id)
+        if waiting is None or len(waiting.changes) > _FEW:
+            return None
+        return _show_changed(reader, direct, waiting.changes, parameters, check)
     if direct.reads_plan:
         return _show_plan(reader, plan, direct, parameters, check)
     rows = direct.rows(parameters)
@@ -78,9 +81,13 @@ def show(
 
 
 def _show_changed(
-    reader: Reader, direct: DirectPlan, change: BufferedChange, parameters: Sequence[SqlValue], check: Validation
+    reader: Reader,
+    direct: DirectPlan,
+    changes: Sequence[BufferedChange],
+    parameters: Sequence[SqlValue],
+    check: Validation,
 ) -> list[tuple[SqlValue, ...]] | None:
-    """The result beside the only change of the table; None if SQLite must make the change, and run the statement."""
+    """The result beside the table's only changes; None if SQLite must make these, and run the statement."""
     if direct.reads_plan or direct.order or not reader.has_stored_schema:
         return None
     rows, key = direct.rows(parameters), direct.key(parameters)
@@ -90,8 +97,9 @@ def _show_changed(
     reader.read([request])
     if reader.transaction.cache.has_blocks and _has_block(reader, [request]):
         return None
-    stored = [row for row in reader.stored(direct.table, request) if row.key != change.key]
-    stored.append(Stored(change.key, 0, change.rowid, change.values))
+    changed = {change.key for change in changes}
+    stored = [row for row in reader.stored(direct.table, request) if row.key not in changed]
+    stored += [Stored(each.key, 0, each.rowid, each.values) for each in changes if each.values is not None]
     stored = [row for row in stored if index_key(direct.compared, row.rowid, row.values) == key]
     if len(stored) > 1 and not direct.by_rowid:
         return None

@@ -264,7 +264,9 @@ def _keeps_keys(asked: _AskedTrait, table: Table) -> bool:
 def _adds_plainly(asked: _AskedTrait) -> bool:
     if len(asked.inserted) != 1 or not asked.plan.inserts_only or not _only_adds(asked):
         return False
-    if asked.clause not in (None, "ABORT") or has_upsert_clause(asked.tokens) or asked.statement.returning:
+    if asked.clause not in (None, "ABORT") or has_upsert_clause(asked.tokens):
+        return False
+    if asked.statement.returning and asked.plan.inserted_row is None:
         return False
     (table,) = asked.inserted
     if table.has_generated or table.computed or table.name.lower() in asked.firing:

@@ -1,23 +1,26 @@
-"""Changes of one row that its plan can tell the outcome of, so that SQLite need not make them before somebody looks.
+"""Changes of few rows that their plan can tell the outcome of, so that SQLite need not make them before somebody looks.
 
-An INSERT that adds plainly, or an UPDATE that is unguarded, whose row is known (FetchPlan.inserted_row, .assignment) is
-handed to the working set as a BufferedChange. Only the first change of a table in a transaction: what its rows are is
-known as long as they are the store's.
+Rows that an INSERT adds plainly, or that an UPDATE or DELETE changes unguarded, and that are known
+(FetchPlan.inserted_row, .assignment) are handed to the working set as BufferedChanges. An UPDATE or DELETE is so only
+as the first change of its table in a transaction: what its rows are is known as long as they are the store's. Rows that
+are inserted must only differ in their unique keys from those that were inserted before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from rome.catalog.rows import decode_row, index_key
-from rome.catalog.schema import Table
+from rome.catalog.schema import Index, Table
 from rome.codec.keys import encode_key
 from rome.codec.values import Collation
 from rome.engine.reading.reader import Reader
 from rome.engine.writing.guard_loop import Change
 from rome.planner.plan import AssignmentPlan
 from rome.transaction.transaction import ReadRequest
-from rome.workingset.buffered import BufferedChange
+from rome.workingset.buffered import BufferedChange, BufferedTable
 from rome.workingset.contents import BlockContents, Stored
-from rome.workingset.workingset import StatementRun
+from rome.workingset.workingset import SqlRow, StatementRun
 
 
 def _is_first(reader: Reader, table: Table) -> bool:
@@ -29,12 +32,13 @@ def _is_first(reader: Reader, table: Table) -> bool:
 
 _BINARY: tuple[Collation] = ("BINARY",)
 _FEW = 16
+_MOST_ADDED = 100
 _UNCHANGED = StatementRun([], 0, 0, 0, 0, [], None)
 _CHANGED = StatementRun([], 1, 1, 1, 0, [], None)
 
 
 def assign(reader: Reader, assignment: AssignmentPlan, change: Change) -> StatementRun | None:
-    """Buffer an UPDATE of one row; None if SQLite must make it, and then it may have been read already.
+    """Buffer an UPDATE or DELETE; None if SQLite must make it, and then its rows may have been read already.
 
     Cost: one round trip; two thirds of the CPU time of `change_unguarded` and of what COMMIT adds to it.
     """
@@ -55,48 +59,104 @@ def assign(reader: Reader, assignment: AssignmentPlan, change: Change) -> Statem
             key = rows.key(parameters)  # an earlier read may cover a greater range, and bring more rows
     if len(came) > _FEW:
         return None
-    before = None
+    contents = working_set.contents.tables.get(table.id)
+    here = contents.keys if contents is not None else ()
+    sql: str | None = change.prepared.statement.text
+    positions, indexes, deletes = assignment.positions, assignment.indexes, assignment.deletes
+    changes: list[BufferedChange] = []
     for row in came:
         rowid, values = decode_row(table, row.key, row.record)
         if key is None or index_key(rows.compared, rowid, values) == key:
-            if before is not None:
+            after = None if deletes else assignment.after(values, parameters)
+            if after is None and not deletes:
                 return None
             before = Stored(row.key, row.version, rowid, values)
-    if before is None:
+            is_here = row.key in here
+            changes.append(
+                BufferedChange(table, sql, parameters, before, is_here, row.key, rowid, after, None, positions, indexes)
+            )
+            sql = None
+    if not changes:
         return _UNCHANGED
-    after = assignment.after(before.values, parameters)
-    if after is None:
-        return None
-    contents = working_set.contents.tables.get(table.id)
-    is_here = contents is not None and before.key in contents.keys
-    text, key, positions, indexes = change.prepared.statement.text, before.key, assignment.positions, assignment.indexes
-    working_set.buffer(
-        BufferedChange(table, text, parameters, before, is_here, key, before.rowid, after, None, positions, indexes)
-    )
-    return _CHANGED
+    working_set.buffer(table, changes)
+    count = len(changes)
+    return _CHANGED if count == 1 else StatementRun([], count, count, count, 0, [], None)
 
 
-def insert(reader: Reader, change: Change, rowid: int, reserved: int | None) -> StatementRun | None:
-    """Buffer an INSERT of one row whose keys are free and whose parents are there; None if SQLite must make it.
+def insert(reader: Reader, change: Change, rowids: Sequence[int], reserved: int | None) -> StatementRun | None:
+    """Buffer an INSERT of rows whose keys no stored row has, and whose parents are there; None if SQLite must make it.
 
     Args:
-        reserved: the id from the store, whose row is assumed to be free; None if the statement sets it.
+        rowids: of the rows.
+        reserved: the first of them, if they come from the store, and their rows are assumed to be free; None if the
+            statement sets them.
     """
-    prepared, parameters, target = change.prepared, change.batch[0], change.prepared.target
+    prepared, target, working_set = change.prepared, change.prepared.target, reader.working_set
     planned = prepared.plan.inserted_row
     assert target is not None
-    if planned is None or not _is_first(reader, target):
+    if planned is None or len(rowids) > _MOST_ADDED:
         return None
-    values = planned.values(parameters, rowid)
-    if values is None:
+    waiting = working_set.buffered.get(target.id)
+    if reader.schema is not reader.workspace.schema if waiting is not None else not _is_first(reader, target):
         return None
-    key, indexes = encode_key((rowid,), _BINARY), target.paths[1:]
-    reader.working_set.buffer(
-        BufferedChange(
-            target, prepared.statement.text, parameters, None, True, key, rowid, values, reserved, (), indexes
-        )
-    )
-    cache = reader.transaction.cache
-    if cache.claim(target.id, key):
-        reader.transaction.read_set.add_point(target.id, key, 0)
-    return StatementRun([], 1, 1, 1, rowid, [], None)
+    changes: list[BufferedChange] = []
+    next_rowid, indexes, shown = reserved, target.paths[1:], planned.shown
+    shows: list[SqlRow] = []
+    for parameters in change.batch:
+        sql: str | None = prepared.statement.text
+        for offset in planned.offsets:
+            rowid = rowids[len(changes)]
+            values = planned.values(parameters, rowid, offset)
+            if values is None:
+                return None
+            key = encode_key((rowid,), _BINARY)
+            changes.append(
+                BufferedChange(target, sql, parameters, None, True, key, rowid, values, next_rowid, (), indexes)
+            )
+            sql = next_rowid = None
+            if shown is not None:
+                shows.append(shown(values))
+    count = len(changes)
+    if (waiting is not None or count > 1) and not _are_distinct(reader, target, waiting, changes):
+        return None
+    working_set.buffer(target, changes)
+    cache, read_set = reader.transaction.cache, reader.transaction.read_set
+    for each in changes:
+        if cache.claim(target.id, each.key):
+            read_set.add_point(target.id, each.key, 0)
+    return StatementRun(shows, count, len(planned.offsets), count, rowids[-1], [], None)
+
+
+def _are_distinct(
+    reader: Reader, table: Table, waiting: BufferedTable | None, changes: Sequence[BufferedChange]
+) -> bool:
+    """Whether no two of the rows that are inserted, or were before, have the same unique key."""
+    if waiting is not None:
+        touched = reader.working_set.contents.tables[table.id].touched
+        if any(change.rowid in touched for change in changes):
+            return False
+    if len({change.rowid for change in changes}) < len(changes):
+        return False
+    unique = reader.schema.guards.of(table.name.lower()).unique[1:]  # after the rowid
+    if not unique:
+        return True
+    found = set() if waiting is None or waiting.unique is None else waiting.unique
+    if waiting is not None and waiting.unique is None:
+        found.update(key for change in waiting.changes if change.before is None for key in _keys(unique, change))
+    for change in changes:
+        for key in _keys(unique, change):
+            if key in found:
+                return False  # those that were added do no harm: SQLite makes all of the table's changes now
+            found.add(key)
+    if waiting is not None:
+        waiting.unique = found
+    return True
+
+
+def _keys(indexes: Sequence[Index], change: BufferedChange) -> Iterator[tuple[int, bytes]]:
+    """The keys of a row that is inserted in unique indexes; one with NULL equals none."""
+    row = (*(change.values or ()), change.rowid)  # which ROWID, -1, finds
+    for index in indexes:
+        values = [row[position] for position in index.columns]
+        if None not in values:
+            yield index.id, encode_key(values, index.collations)

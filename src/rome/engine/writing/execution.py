@@ -58,7 +58,6 @@ class Execution:
         """
         foreign_keys = foreign_keys and prepared.traits.foreign_keys
         target = prepared.target
-        self._working_set.begin()
         rows = [row for parameters in batch for row in prepared.plan.planned_rows(parameters) or ()]
         needed = 0 if target is None else self.ids.needed(target, rows)
         together = prepared.traits.in_batches and (
@@ -72,6 +71,7 @@ class Execution:
             added = add_many_plainly(self.reader, self.ids, change, needed)
             if added is not None:
                 return added
+            self._working_set.begin()
             reserves = [] if target is None else self.ids.reserves(target, needed)
             if not (together and self._guards_can_wait(change, reserves)):
                 requests = self._planned_guards(change)
@@ -127,13 +127,17 @@ class Execution:
         change = Change(prepared, [parameters], check, planned, foreign_keys, self.defer_foreign_keys)
         if prepared.traits.unguarded:
             return change_unguarded(self.reader, self.ids, change)
-        if prepared.traits.adds_plainly and (run := add_plainly(self.reader, self.ids, change)) is not None:
+        added = len(planned) if planned is not None and prepared.traits.adds_plainly else 0
+        if added == 1 and (run := add_plainly(self.reader, self.ids, change)) is not None:
             return run
-        self._working_set.begin()
         if target is None:
+            self._working_set.begin()
             gather(self.reader, prepared.plan, parameters, check)
             return GuardLoop(self.reader, self.ids, change, 0).run()
         needed = 1 if planned is None else self.ids.needed(target, planned)
+        if added > 1 and (run := add_many_plainly(self.reader, self.ids, change, needed)) is not None:
+            return run
+        self._working_set.begin()
         reserves = self.ids.reserves(target, needed, perhaps_more=planned is None)
         requests = self.ids.guards(target, reserves)
         if not self._guards_can_wait(change, reserves):

@@ -271,9 +271,14 @@ class GuardLoop:
                 if not self._working_set.connection.in_transaction:
                     return run
         target, planned = self._target, self._change.planned
-        if run.error is not None and target is not None and target.computed and planned:
+        if (
+            run.error is not None
+            and target is not None
+            and planned
+            and (target.computed or type(error) is IntegrityError)
+        ):
             # SQLite may have failed to compute a key before it reached a conflicting row that is not in the working
-            # set.
+            # set. In a STRICT table it looks at the types, whose error has no class of its own, after the unique keys.
             requests = merged(self._reader.schema.guards.planned(target, planned, foreign_keys=False))
             self._reader.read(requests)
             if self._reader.brings_new(requests):

@@ -23,7 +23,7 @@ from rome.engine.writing.sequence_marks import mark, mark_of, note_sequences
 from rome.store.spi import CATALOG_TABLE, Drop
 from rome.transaction.read_set import ReadSet
 from rome.transaction.write_set import WriteSet
-from rome.workingset.buffered import BufferedChange
+from rome.workingset.buffered import BufferedTable
 from rome.workingset.contents import Stored
 from rome.workingset.workingset import SqlRow, WorkingSet
 
@@ -81,9 +81,12 @@ def _ways(working_set: WorkingSet, table: Table, *, is_new: bool) -> Sequence[_R
     """The ways of a table's rows that statements have written; of a new table all."""
     if is_new:
         return [(None, row) for row in working_set.all_rows(table)]
-    buffered = working_set.buffered.get(table.id)
-    if buffered is not None:
-        return [(buffered.before, (buffered.rowid, buffered.values))]
+    waiting = working_set.buffered.get(table.id)
+    if waiting is not None:
+        return [
+            (change.before, None if change.values is None else (change.rowid, change.values))
+            for change in waiting.changes
+        ]
     contents = working_set.contents.tables.get(table.id)
     if contents is None or not (contents.touched or contents.whole):
         return ()
@@ -119,12 +122,12 @@ def harvest(working_set: WorkingSet, schema: SchemaVersion, base: SchemaVersion,
         working_set.make_buffered()
         _schema_change(working_set, schema, base, writes)
     buffered, contents = {**working_set.buffered}, working_set.contents
-    for change in buffered.values():
-        _harvest_buffered(change, read_set, writes)
+    for waiting in buffered.values():
+        _harvest_buffered(waiting, read_set, writes)
     if schema is base and len(buffered) == len(contents.tables) and not contents.sequences:
-        for change in buffered.values():
-            if change.before is None and change.table.autoincrement:
-                writes.raise_sequence(mark_of(change.table.id), mark(True, max(0, change.rowid)))
+        for table_id, waiting in buffered.items():
+            if table_id in writes.sequences and waiting.changes[0].table.autoincrement:
+                writes.raise_sequence(mark_of(table_id), mark(True, writes.sequences[table_id]))
         return writes
     writes.is_counted = False
     stored_tables = base.definition.tables_by_id
@@ -139,37 +142,53 @@ def harvest(working_set: WorkingSet, schema: SchemaVersion, base: SchemaVersion,
     return writes
 
 
-def _harvest_buffered(change: BufferedChange, read_set: ReadSet, writes: WriteSet) -> None:
-    """What is to be written of the only row of its table that was written, by a statement that SQLite has not run."""
-    table, before, key, rowid, values = change.table, change.before, change.key, change.rowid, change.values
-    row = (*values, rowid)  # which ROWID, -1, finds
-    if before is None:
-        if not read_set.has_point(table.id, key):
-            read_set.add_point(table.id, key, 0)
-        writes.sequences[table.id] = max(rowid, 0)
-    else:
-        read_set.add_point(table.id, key, before.version)
-        old = before.values
-        for position in change.positions:
-            if is_other(old[position], values[position]):
-                break
+def _harvest_buffered(waiting: BufferedTable, read_set: ReadSet, writes: WriteSet) -> None:
+    """What is to be written of the rows of a table that were written by statements which SQLite has not run."""
+    table = waiting.changes[0].table
+    table_id, records, size = table.id, dict[bytes, bytes | None](), 0
+    for change in waiting.changes:
+        before, key, rowid, values = change.before, change.key, change.rowid, change.values
+        if before is None:
+            if not read_set.has_point(table_id, key):
+                read_set.add_point(table_id, key, 0)
+            writes.sequences[table_id] = max(rowid, writes.sequences.get(table_id, 0))
         else:
-            return
-    record = encode_record(table.layout, rowid, map(values.__getitem__, table.stored_positions))
-    writes.rows[table.id] = {key: record}
-    size = len(key) + len(record)
-    for index in change.indexes:
-        changed = writes.entries[table.id, index.id] = {}
-        entry = encode_key(map(row.__getitem__, index.columns), index.collations)
-        if before is not None:
-            former = encode_key(map((*before.values, rowid).__getitem__, index.columns), index.collations)
+            read_set.add_point(table_id, key, before.version)
+            if values is not None:
+                old = before.values
+                for position in change.positions:
+                    if is_other(old[position], values[position]):
+                        break
+                else:
+                    continue
+        size += len(key)
+        if values is None:
+            records[key] = None
+        else:
+            record = encode_record(table.layout, rowid, map(values.__getitem__, table.stored_positions))
+            records[key] = record
+            size += len(record)
+        for index in change.indexes:
+            place = table_id, index.id
+            changed = writes.entries.get(place)
+            if changed is None:
+                changed = writes.entries[place] = {}
+            former = entry = None
+            if before is not None:
+                former = encode_key(map((*before.values, rowid).__getitem__, index.columns), index.collations)
+            if values is not None:
+                entry = encode_key(map((*values, rowid).__getitem__, index.columns), index.collations)
             if former == entry:
                 continue
-            changed[former, key] = False
-            size += len(former) + len(key)
-        changed[entry, key] = True
-        size += len(entry) + len(key)
-    writes.size_bytes += size
+            if former is not None:
+                changed[former, key] = False
+                size += len(former) + len(key)
+            if entry is not None:
+                changed[entry, key] = True
+                size += len(entry) + len(key)
+    if records:
+        writes.rows[table_id] = records
+        writes.size_bytes += size
 
 
 def _harvest_table(

@@ -1,4 +1,4 @@
-"""INSERT .. VALUES of many rows past the guard loop: executemany of a statement that *adds plainly* (see Traits).
+"""INSERT .. VALUES of several rows past the guard loop, executemany too: what *adds plainly* (see Traits).
 
 The unique keys and the parents of its rows are known before it runs. So one trip asks whether the store has a row with
 one of these keys, and brings the parents. If it has none, and all parents are there, SQLite can only store all rows, or
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from rome.catalog.schema import ROWID, Index, Table
 from rome.codec.keys import encode_keys
 from rome.engine.reading.reader import Reader
+from rome.engine.writing.buffering import insert
 from rome.engine.writing.guard_loop import Change
 from rome.engine.writing.row_ids import RowIds
 from rome.engine.writing.short_ways import are_there
@@ -30,7 +31,7 @@ from rome.workingset.workingset import StatementRun
 
 
 def add_many_plainly(reader: Reader, ids: RowIds, change: Change, needed: int) -> StatementRun | None:
-    """Run an INSERT with all sets of parameters; None: it is not of this kind, or a row is refused and none is left.
+    """Run an INSERT of several rows; None: it is not of this kind, or a row is refused and none is left.
 
     Raises:
         IdsExhaustedError: no free ids are left.
@@ -38,32 +39,55 @@ def add_many_plainly(reader: Reader, ids: RowIds, change: Change, needed: int) -
     Cost: one round trip.
     """
     target, planned = change.prepared.target, change.planned
-    if target is None or planned is None or len(planned) != len(change.batch) or not _is_plain(reader, change, target):
+    if target is None or planned is None or not _is_plain(reader, change, target):
         return None
     if needed and (needed != len(planned) or not ids.are_reserved(target)):
         return None
     guards = reader.schema.guards.of(target.name.lower())
     requests = _unique(guards.unique, target, planned, ids_given=not needed)
     parents = guards.parents_of_many(planned) if change.foreign_keys else []
+    if requests is None or parents is None or not _may_be_there(reader, parents):
+        return None
     reserves = ids.reserves(target, needed)
-    if requests is None or parents is None or any(reserve.again is not None for reserve in reserves):
-        return None
-    if any(parent.table_id >= reader.first_new_table for parent in parents):
-        return None
+    requests += ids.guards(target, reserves)
     are_free, reserved = reader.are_free(requests, reserves, parents)
     ids.add_block(target, reserves, reserved)
     if not (are_free and are_there(reader, parents)):
         return None
     first = ids.take(target, needed, reader.working_set.max_rowid(target)) if needed else None
-    run = _add(reader, change, target, planned, first)
-    if first is not None:
-        if run is None:
-            ids.take_back(target)
-        else:
-            if target.key.columns in ((ROWID,), (target.rowid_alias,)):
-                for rowid in range(first, first + needed):
-                    ids.claim_one(target, rowid)
+    rowids = _rowids(target, planned, first)
+    run = None if rowids is None else insert(reader, change, rowids, first)
+    if run is None and not change.prepared.statement.returning:
+        reader.working_set.begin()
+        run = _add(reader, change, target, planned, first)
+        if run is not None and first is not None and target.key.columns in ((ROWID,), (target.rowid_alias,)):
+            for rowid in range(first, first + needed):
+                ids.claim_one(target, rowid)
+    if run is None and first is not None:
+        ids.take_back(target)
     return run
+
+
+def _rowids(target: Table, rows: Sequence[PlannedRow], first: int | None) -> Sequence[int] | None:
+    """The ids of the rows; None if they have none that their statement or the store gives."""
+    if target.rowid_alias is None:
+        return None
+    if first is not None:
+        return range(first, first + len(rows))
+    rowids = [row.values.get(target.rowid_alias) for row in rows]
+    return [rowid for rowid in rowids if type(rowid) is int] if all(type(each) is int for each in rowids) else None
+
+
+def _may_be_there(reader: Reader, parents: Sequence[ReadRequest]) -> bool:
+    """Whether `are_there` may say so of parents once they are read: else the trip would be in vain."""
+    tables, buffered = reader.working_set.contents.tables, reader.working_set.buffered
+    for parent in parents:
+        contents = tables.get(parent.table_id)
+        if parent.table_id >= reader.first_new_table:
+            return False
+        if contents is not None and (contents.touched or contents.whole) and parent.table_id not in buffered:
+            return False
+    return True
 
 
 def _is_plain(reader: Reader, change: Change, target: Table) -> bool:
@@ -71,7 +95,7 @@ def _is_plain(reader: Reader, change: Change, target: Table) -> bool:
     traits = change.prepared.traits
     if not (traits.adds_plainly and traits.in_batches) or reader.working_set.contents.sequences:
         return False
-    if target.rowid_alias is None and traits.sets_rowid:
+    if target.rowid_alias is None and (traits.sets_rowid or len(change.batch) == 1):
         return False
     return target.id < reader.first_new_table
 
@@ -118,7 +142,7 @@ def _add(
                 return None
             working_set.move_rowids(target, [(chosen, first)])
             batch = batch[1:]
-        last = working_set.add_all(text, batch)
+        last = working_set.add_all(text, batch, count if first is None or target.rowid_alias is not None else count - 1)
         if last is None or (first is not None and last != first + count - 1):
             block.back()
             return None
@@ -133,4 +157,4 @@ def _add(
         touched.update((rowid, (rowid,)) for rowid in rowids)  # type: ignore[misc]  # they are integers
     if len(touched) > LARGE_ROWS:
         working_set.contents.large = True
-    return StatementRun([], count, 1, count, last, [], None)
+    return StatementRun([], count, count // len(change.batch), count, last, [], None)

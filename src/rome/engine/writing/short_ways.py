@@ -51,6 +51,8 @@ _NONE: frozenset[str] = frozenset()
 def add_plainly(reader: Reader, ids: RowIds, change: Change) -> StatementRun | None:
     """Run an INSERT of one row whose guards are known; if they are not, do nothing and return None.
 
+    What RETURNING shows is known only of a row that SQLite need not make.
+
     Raises:
         IdsExhaustedError: no free id is left.
 
@@ -83,8 +85,8 @@ def add_plainly(reader: Reader, ids: RowIds, change: Change) -> StatementRun | N
         if taken is None and not row.rowid_given:
             first = ids.take(target, 1, reader.working_set.max_rowid(target))
         rowid = row.values.get(alias) if first is None else first
-        run = insert(reader, change, rowid, first) if type(rowid) is int else None
-        if run is None:
+        run = insert(reader, change, (rowid,), first) if type(rowid) is int else None
+        if run is None and not change.prepared.statement.returning:
             if parents and reader.working_set.enforces_foreign_keys:  # changing that costs more than to hydrate one
                 reader.hydrate(parents)
             reader.working_set.begin()
@@ -134,7 +136,9 @@ def _is_free(reader: Reader, unique: list[ReadRequest]) -> bool:
 
 
 def _finds(request: ReadRequest, change: BufferedChange) -> bool:
-    """Whether a request for one key or one range would find the row, if the store had it."""
+    """Whether a request for one key or one range would find the row that is inserted, if the store had it."""
+    if change.before is not None or change.values is None:
+        return False
     if request.keys:
         return request.keys == (change.key,)
     (path,) = [path for path in change.table.paths if path.id == request.index_id]
@@ -145,17 +149,17 @@ def _finds(request: ReadRequest, change: BufferedChange) -> bool:
 def are_there(reader: Reader, parents: list[ReadRequest]) -> bool:
     """Whether the parents were read and their tables are untouched by this transaction.
 
-    A table of which a change of one row is buffered has the row that was inserted, or all rows that the store has: no
-    change of a row's keys is buffered.
+    A table of which all changes are buffered has the rows that were inserted, and all that the store has: no change of
+    a row's keys is buffered, nor is a row deleted to which others may refer.
     """
     cache, tables = reader.transaction.cache, reader.working_set.contents.tables
     for request in parents:
         contents = tables.get(request.table_id)
         if contents is not None and (contents.touched or contents.whole):
-            change = reader.working_set.buffered.get(request.table_id)
-            if change is None:
+            waiting = reader.working_set.buffered.get(request.table_id)
+            if waiting is None:
                 return False
-            if change.before is None and _finds(request, change):
+            if any(_finds(request, change) for change in waiting.changes):
                 continue
         for key in request.keys:
             if cache.row(request.table_id, key) is None:

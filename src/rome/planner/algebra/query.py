@@ -96,7 +96,7 @@ class QueryReader:
         """Whether the SELECT was understood as a part of the statement."""
         return id(tree) in self._selects
 
-    def scope_of(self, tree: exp.Select | exp.Update) -> Scope:
+    def scope_of(self, tree: exp.Select | exp.Update | exp.Delete) -> Scope:
         """The scope of the statement's names."""
         return self._selects[id(tree)][0]
 
@@ -108,7 +108,7 @@ class QueryReader:
         """Whether the result has exactly one row for each row of FROM that passes WHERE. See Filter."""
         return self._selects[id(tree)][1].simple and tree.args.get("distinct") is None
 
-    def says_all(self, tree: exp.Select | exp.Update) -> bool:
+    def says_all(self, tree: exp.Select | exp.Update | exp.Delete) -> bool:
         """Whether the predicates of its WHERE are all that it says."""
         return self._say_all[id(tree)]
 

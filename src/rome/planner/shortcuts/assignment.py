@@ -1,4 +1,4 @@
-"""UPDATE by what equals its columns: a row as it will be, if its old values and the parameters decide that.
+"""UPDATE and DELETE by what equals columns: a row as it will be, if its old values and the parameters decide that.
 
 Invariant: WHERE is as in `direct`, so it is known of each row that was read whether it passes. SET gives columns
 constants and parameters, or their old integers plus or minus such.
@@ -46,13 +46,13 @@ class ColumnChange(NamedTuple):
 
 
 class Assignment(AssignmentPlan):
-    """One UPDATE. See AssignmentPlan."""
+    """One UPDATE; without changes, one DELETE. See AssignmentPlan."""
 
     def __init__(self, rows: DirectPlan, changes: Sequence[ColumnChange]) -> None:
-        self.rows, self._changes = rows, changes
+        self.rows, self._changes, self.deletes = rows, changes, not changes
         self.positions = tuple([change.position for change in changes])
         paths = rows.table.paths[1:]
-        self.indexes = tuple([path for path in paths if not {*self.positions}.isdisjoint(path.columns)])
+        self.indexes = tuple([path for path in paths if self.deletes or not {*self.positions}.isdisjoint(path.columns)])
 
     def after(self, values: Values, parameters: Sequence[SqlValue]) -> tuple[SqlValue, ...] | None:
         """See AssignmentPlan."""
@@ -84,12 +84,12 @@ class Assignment(AssignmentPlan):
 
 
 def read_changed_rows(tree: exp.Expression, reader: QueryReader) -> DirectRead | None:
-    """Which rows an UPDATE changes, or None if its WHERE does not tell by itself.
+    """Which rows an UPDATE or DELETE changes, or None if its WHERE does not tell by itself.
 
     Args:
         reader: the one that has read the statement and set the contexts of its leaves.
     """
-    if not isinstance(tree, exp.Update) or len(reader.leaves) != 1 or tree.args.get("where") is None:
+    if not isinstance(tree, exp.Update | exp.Delete) or len(reader.leaves) != 1 or tree.args.get("where") is None:
         return None
     if not {name for name, value in tree.args.items() if value} <= _ARGS or not reader.says_all(tree):
         return None
@@ -103,8 +103,10 @@ def read_changed_rows(tree: exp.Expression, reader: QueryReader) -> DirectRead |
 
 
 def read_changes(tokens: Sequence[Token], catalog: Catalog) -> tuple[ColumnChange, ...] | None:
-    """What SET of `UPDATE table SET .. WHERE ..` says; None if that is not known before the run."""
+    """What SET of `UPDATE table SET .. WHERE ..` says, nothing for DELETE; None if that is not known before the run."""
     words = [token.word for token in tokens]
+    if words[0] == "DELETE":
+        return ()
     at = 1
     if words[at + 1 : at + 2] == ["."]:
         at += 2

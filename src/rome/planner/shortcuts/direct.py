@@ -192,8 +192,8 @@ class BoundDirectRead(DirectPlan):
         self.table, self.compared = read.compared.table, read.compared.path
         self.order, self.by_rowid, self.reverse = read.order, read.by_rowid, read.reverse
         self._access = None if read.is_whole else read.compared
-        self.pick = _picker(read.shown)
-        self.pick_from_record = _picker([place_in_record(self.table, position) for position in read.shown])
+        self.pick = picker(read.shown)
+        self.pick_from_record = picker([place_in_record(self.table, position) for position in read.shown])
         self.decode = self.table.decode_whole
         self._limit, self._offset, self._slots = read.limit, read.offset, slots
         self._point = point
@@ -253,8 +253,8 @@ class BoundDirectRead(DirectPlan):
         return offset, min(offset + rows, _NO_LIMIT)
 
 
-def _picker(shown: Sequence[int]) -> Callable[[Values], tuple[SqlValue, ...]]:
-    """Return a function that takes the columns out of a row's values (a tuple) without a Python call."""
+def picker(shown: Sequence[int]) -> Callable[[Values], tuple[SqlValue, ...]]:
+    """A function that takes the columns out of a row's values (a tuple) without a Python call."""
     if len(shown) > 1:
         return itemgetter(*shown)
     (only,) = shown

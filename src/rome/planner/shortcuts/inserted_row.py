@@ -1,34 +1,46 @@
-"""INSERT .. VALUES of one row: the row as it will be stored, if its values alone decide that."""
+"""INSERT .. VALUES of few rows: each as it will be stored, if its values alone decide that."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 from rome.catalog.schema import Table
 from rome.codec.values import SqlValue
 from rome.planner.parse.affinity import UNCERTAIN
 from rome.planner.parse.canonical import Constant, Slot
-from rome.planner.plan import InsertedRowPlan
+from rome.planner.plan import InsertedRowPlan, Values
+from rome.planner.shortcuts.direct import picker
 from rome.planner.shortcuts.kept_value import AS_IT_IS, kept, stores_what_it_is_given, words_of
 
 _MAX_KINDS = 64
+_MAX_ROWS = 100
+"""A statement of more rows keeps nothing of them: SQLite makes them."""
 
 
 class InsertedRow(InsertedRowPlan):
-    """How the row is made of the parameters and its id.
+    """How each row is made of the parameters and its id.
 
     Args:
-        sources: of each column its parameter's position, or its constant; None for the column that is the row's id.
+        count: how many parameters a row has, from its offset on.
+        sources: of each column its parameter's position after the offset, or its constant; None for the column that is
+            the row's id.
 
     Cost: a type for each value, and a test for each that its column may convert: what that is depends on the types
         only, and is found out once for each combination of them.
     """
 
-    __slots__ = ("_constants", "_count", "_kinds", "_pick", "_table")
+    __slots__ = ("_constants", "_count", "_kinds", "_pick", "_table", "offsets", "shown")
 
-    def __init__(self, table: Table, count: int, sources: Sequence[int | Constant | None]) -> None:
-        self._table, self._count = table, count
+    def __init__(
+        self,
+        table: Table,
+        count: int,
+        sources: Sequence[int | Constant | None],
+        offsets: tuple[int, ...],
+        shown: Callable[[Values], tuple[SqlValue, ...]] | None,
+    ) -> None:
+        self._table, self._count, self.offsets, self.shown = table, count, offsets, shown
         constants: list[SqlValue] = []
         places = []
         for source in sources:
@@ -44,31 +56,44 @@ class InsertedRow(InsertedRowPlan):
         self._kinds: dict[tuple[type, ...], tuple[int, ...] | None] = {}
 
     @classmethod
-    def of(cls, table: Table, columns: Sequence[int], row: Sequence[Slot | None]) -> InsertedRow | None:
-        """The row of these columns and values; None if something else than the values decides."""
-        if table.rowid_alias is None or not stores_what_it_is_given(table):
+    def of(
+        cls,
+        table: Table,
+        columns: Sequence[int],
+        rows: Sequence[Sequence[Slot | None]],
+        shown: Sequence[int] | None,
+    ) -> InsertedRow | None:
+        """Rows of these columns and values; None if something else than the values decides, or they are not alike.
+
+        Args:
+            shown: the columns after RETURNING; None without it.
+        """
+        if table.rowid_alias is None or len(rows) > _MAX_ROWS or not stores_what_it_is_given(table):
             return None
-        if len({*columns}) < len(columns) or len(row) != len(columns):
+        if len({*columns}) < len(columns) or any(len(row) != len(columns) for row in rows):
             return None
-        given = dict(zip(columns, row, strict=True))
+        given = {*columns}
         if len(given) < len(table.columns) - (table.rowid_alias not in given) and "DEFAULT" in words_of(table):
             return None
-        sources: list[int | Constant | None] = []
-        count = 0
-        for position in range(len(table.columns)):
-            source = given.get(position, Constant(None))
-            if isinstance(source, int):
-                count = max(count, source + 1)
-            elif not isinstance(source, Constant) or source.value is UNCERTAIN:
+        alike, offsets, count = None, [], 0
+        for row in rows:
+            slots = [source for source in row if isinstance(source, int)]
+            offset = min(slots, default=0)
+            sources = _sources(table, dict(zip(columns, row, strict=True)), offset)
+            if sources is None or (alike is not None and repr(sources) != repr(alike)):  # 1 == 1.0
                 return None
-            sources.append(None if position == table.rowid_alias else source)
-        return cls(table, count, sources)
-
-    def values(self, parameters: Sequence[SqlValue], rowid: int) -> tuple[SqlValue, ...] | None:
-        """See InsertedRowPlan."""
-        if len(parameters) < self._count:
+            alike, count = sources, max(slots, default=-1) + 1 - offset
+            offsets.append(offset)
+        if alike is None:
             return None
-        row: tuple[SqlValue, ...] = self._pick((*parameters[: self._count], *self._constants, rowid))
+        return cls(table, count, alike, tuple(offsets), None if shown is None else picker(shown))
+
+    def values(self, parameters: Sequence[SqlValue], rowid: int, offset: int) -> tuple[SqlValue, ...] | None:
+        """See InsertedRowPlan."""
+        stop = offset + self._count
+        if len(parameters) < stop:
+            return None
+        row: tuple[SqlValue, ...] = self._pick((*parameters[offset:stop], *self._constants, rowid))
         kinds = tuple(map(type, row))
         known = self._kinds
         if kinds in known:
@@ -103,3 +128,19 @@ class InsertedRow(InsertedRowPlan):
             elif kind not in AS_IT_IS[column.affinity]:
                 unsure.append(position)
         return tuple(unsure)
+
+
+def _sources(table: Table, row: dict[int, Slot | None], offset: int) -> list[int | Constant | None] | None:
+    """Where the values of a row's columns come from (see InsertedRow); None if SQLite must say one."""
+    sources: list[int | Constant | None] = []
+    for position in range(len(table.columns)):
+        source = row.get(position, _NULL)
+        if isinstance(source, int):
+            source -= offset
+        elif not isinstance(source, Constant) or source.value is UNCERTAIN:
+            return None
+        sources.append(None if position == table.rowid_alias else source)
+    return sources
+
+
+_NULL = Constant(None)

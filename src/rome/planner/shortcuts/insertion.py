@@ -51,7 +51,7 @@ class Insertion(Struct, frozen=True):
     Attributes:
         rows: one per row of VALUES; a single empty one for DEFAULT VALUES.
         is_constant: whether all values are known before the run, including those of other columns.
-        whole: how the only row is made; None if there are several, or if SQLite must say.
+        whole: how each row is made; None if SQLite must say.
     """
 
     table: Table
@@ -60,10 +60,19 @@ class Insertion(Struct, frozen=True):
     whole: InsertedRow | None
 
     @classmethod
-    def of(cls, table: Table, columns: tuple[int, ...], rows: Sequence[Sequence[SlotOrNull]]) -> Insertion:
+    def of(
+        cls,
+        table: Table,
+        columns: tuple[int, ...],
+        rows: Sequence[Sequence[SlotOrNull]],
+        rest: Sequence[Token],
+    ) -> Insertion:
         """Build from all columns and values of the statement; keeps little, since there may be thousands of rows.
 
         If a column is named twice, SQLite stores its first value; but for the row's id, the last.
+
+        Args:
+            rest: the tokens after the values.
         """
         wanted, keys = {*table.guarding, table.rowid_alias, ROWID}, (table.rowid_alias, ROWID)
         deciding: dict[int, int] = {}
@@ -74,7 +83,7 @@ class Insertion(Struct, frozen=True):
             table,
             tuple(_row_plan(table, {at: row[i] for at, i in deciding.items() if i < len(row)}) for row in rows),
             not any(value is None for row in rows for value in row),
-            InsertedRow.of(table, columns, rows[0]) if len(rows) == 1 else None,
+            _inserted(table, columns, rows, rest),
         )
 
     def planned(self, parameters: Sequence[SqlValue]) -> list[PlannedRow]:
@@ -147,11 +156,42 @@ def read_insertion(tokens: Sequence[Token], catalog: Catalog) -> Insertion | Non
         columns = tuple(position for position in positions if position is not None)
         at = end + 1
     if words[at : at + 2] == ["DEFAULT", "VALUES"]:
-        return Insertion.of(table, (), ((),))
+        return Insertion.of(table, (), ((),), tokens[at + 2 :])
     if words[at : at + 1] != ["VALUES"]:
         return None
-    rows = _rows(tokens, at + 1)
-    return None if rows is None else Insertion.of(table, columns, rows)
+    found = _rows(tokens, at + 1)
+    return None if found is None else Insertion.of(table, columns, found[0], tokens[found[1] :])
+
+
+def _inserted(
+    table: Table, columns: Sequence[int], rows: Sequence[Sequence[SlotOrNull]], rest: Sequence[Token]
+) -> InsertedRow | None:
+    """How each row is made; None if SQLite must say that, or what comes back."""
+    while rest and rest[-1].word == ";":
+        rest = rest[:-1]
+    shown = _shown(rest[1:], table) if rest and rest[0].word == "RETURNING" else None
+    return InsertedRow.of(table, columns, rows, shown) if bool(rest) is (shown is not None) else None
+
+
+def _shown(tokens: Sequence[Token], table: Table) -> list[int] | None:
+    """The columns in the list of RETURNING, `name [AS other], ..`; None if there is anything else."""
+    shown: list[int] = []
+    at = 0
+    while True:
+        if at >= len(tokens) or tokens[at].kind not in ("word", "quoted"):
+            return None
+        position = _position(table, identifier(tokens[at]).lower())
+        if position is None or position == ROWID:
+            return None
+        shown.append(position)
+        at += 1
+        if at < len(tokens) and tokens[at].word == "AS":
+            at += 2
+        if at == len(tokens):
+            return shown
+        if at > len(tokens) or tokens[at].word != ",":
+            return None
+        at += 1
 
 
 def _position(table: Table, name: str) -> int | None:
@@ -165,8 +205,8 @@ def _all_columns(table: Table) -> tuple[int, ...]:
     return tuple(position for position, column in enumerate(table.columns) if not column.generated)
 
 
-def _rows(tokens: Sequence[Token], at: int) -> tuple[tuple[SlotOrNull, ...], ...] | None:
-    """Read `(..), (..)`, up to the end of the statement, ON CONFLICT or RETURNING."""
+def _rows(tokens: Sequence[Token], at: int) -> tuple[tuple[tuple[SlotOrNull, ...], ...], int] | None:
+    """Read `(..), (..)`, up to the end of the statement, ON CONFLICT or RETURNING; and the position after it."""
     slots = {token.start: slot for token, slot in number_parameters(tokens)}
     rows = []
     while True:
@@ -177,7 +217,7 @@ def _rows(tokens: Sequence[Token], at: int) -> tuple[tuple[SlotOrNull, ...], ...
         if at < len(tokens) and tokens[at].word == ",":
             at += 1
         elif at >= len(tokens) or tokens[at].word in ("ON", "RETURNING", ";"):
-            return tuple(rows)
+            return tuple(rows), at
         else:
             return None
 
