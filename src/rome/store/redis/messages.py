@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from rome.errors import CorruptRecordError
-from rome.store.redis.names import escape, unescape
+from rome.store.redis.names import ESCAPED_ZERO, ZERO, escape, unescape
 from rome.store.row_block import MANY, STAMP_BYTES, RowBlock
 from rome.store.spi import (
     BEYOND,
@@ -27,7 +27,6 @@ from rome.store.spi import (
     Row,
     Scan,
     ScanResult,
-    Version,
 )
 
 MAX_SHORT_RANGES, SHORT_ROWS = 8, 127
@@ -35,6 +34,8 @@ MAX_SHORT_RANGES, SHORT_ROWS = 8, 127
 _SHORT_SIZE = b"%d" % (SHORT_ROWS + 1)
 
 _LENGTH_BYTES = 4
+_COUNTS = 7
+"""How many numbers say of how much commit.lua is told."""
 _MOST_BYTES = 1000
 """Lua's stack takes some thousands of numbers at once."""
 _UNCHANGED = -1
@@ -268,50 +269,101 @@ def commit_arguments(request: CommitRequest) -> tuple[list[bytes], bool]:
     """What commit.lua takes from ARGV[6] on; and whether the commit only deletes.
 
     One that only deletes makes the data smaller, so that it must work when memory is short.
+
+    Cost: some 2,000 instructions for each argument. Nothing is called for each table or index, since a small commit may
+    have a dozen of them, and a call of Python's costs as much as what is to be done there.
     """
-    shape: list[int] = [0] * 7
-    arguments: list[bytes] = [b""]
-    ranges: dict[tuple[int, int, Version, bool], list[bytes]] = {}
-    range_tables: dict[int, int] = {}
-    for (table_id, index_id, rows), checked in request.ranges.items():
-        if table_id not in range_tables:
-            range_tables[table_id] = len(range_tables) + 1
-            arguments += (b"t%d" % table_id, b"f%d" % table_id)
-        for (start, stop), version in checked.items():
-            place = (table_id, index_id, version, rows)
-            bounds = ranges.get(place)
-            if bounds is None:
-                bounds = ranges[place] = []
-            bounds += (escape(start), escape(stop))
-    tables: dict[int, int] = {}
+    points, written, snapshot = request.points, request.rows, request.snapshot.version
     only_deletes = not (request.sequences or request.settings)
-    for table_id in (*request.points, *request.rows, *map(_first, request.entries)):
-        if table_id not in tables:
-            tables[table_id] = len(tables) + 1
-            if _add_rows(shape, arguments, table_id, request):
-                only_deletes = False
-    for (table_id, index_id, version, rows), bounds in ranges.items():
-        later = version - request.snapshot.version
-        shape += (range_tables[table_id], table_id, index_id, later, rows, len(bounds) // 2)
-        arguments += bounds
+    arguments: list[bytes] = [b""]
+    range_tables: dict[int, int] = {}
+    ranges: list[int] = []
+    bounds: list[bytes] = []
+    for (table_id, index_id, rows), checked in request.ranges.items():
+        of = range_tables.get(table_id)
+        if of is None:
+            of = range_tables[table_id] = len(range_tables) + 1
+            arguments += _table_fields(table_id)
+        since = None
+        for (start, stop), version in checked.items():
+            if version != since:  # most often there is one version, as of which all were read
+                since = version
+                ranges += (of, table_id, index_id, version - snapshot, rows, 0)
+            ranges[-1] += 1
+            bounds.append(start.replace(ZERO, ESCAPED_ZERO))
+            bounds.append(stop.replace(ZERO, ESCAPED_ZERO))
+    shape: list[int] = [0] * _COUNTS
+    tables: dict[int, int] = {}
+    for table_id in dict.fromkeys((*points, *written, *map(_first, request.entries))):
+        tables[table_id] = len(tables) + 1
+        read, changed = points.get(table_id, _NOTHING), written.get(table_id, _NOTHING)
+        keys: list[bytes] = []
+        stamps: list[bytes] = []
+        records: list[bytes] = []
+        deleted: list[bytes] = []
+        unread = 0
+        for key, record in changed.items():
+            read_at = read.get(key)
+            if read_at is None:
+                unread += 1
+            if record is None:
+                deleted.append(key)
+            else:
+                keys.append(key.replace(ZERO, ESCAPED_ZERO))
+                stamps.append(_pack_stamp(read_at) if read_at else b"*" if read_at is None else b"")
+                records.append(record)
+        if records:
+            only_deletes = False
+        others = len(read) + unread - len(changed)
+        if deleted or others:
+            if others:
+                deleted += [key for key in read if key not in changed]
+            for key in deleted:
+                read_at = read.get(key)
+                keys.append(key.replace(ZERO, ESCAPED_ZERO))
+                stamps.append(_pack_stamp(read_at) if read_at else b"*" if read_at is None else b"")
+        shape += (len(records), len(changed) - len(records), others)
+        arguments += _table_head(table_id)
+        arguments += keys
+        arguments += stamps
+        arguments += records
+    shape += ranges
+    arguments += bounds
     indexes = 0
-    for (table_id, index_id), changed in request.entries.items():
-        if changed:
+    ends: dict[bytes, bytes] = {}
+    for place, entries in request.entries.items():
+        if entries:
             indexes += 1
-            shape.append(tables[table_id])
-            arguments += _index_head(table_id, index_id)
-            if _add_entries(shape, arguments, changed):
+            removed: list[bytes] = []
+            added: list[bytes] = []
+            for (index_key, row_key), present in entries.items():
+                end = ends.get(row_key)  # a row is in each index of its table
+                if end is None:
+                    end = row_key.replace(ZERO, ESCAPED_ZERO)
+                    end = ends[row_key] = end + _pack_length(len(end))
+                (added if present else removed).append(index_key.replace(ZERO, ESCAPED_ZERO) + end)
+            shape += (tables[place[0]], len(removed), len(added))
+            arguments += _index_head(place)
+            arguments += removed
+            if added:
                 only_deletes = False
+                arguments += added
     for drop in request.drops:
         shape += (drop.table_id, 0 if drop.index_id is None else 1 + drop.index_id)
-    raised = [sequence for sequence, value in request.sequences.items() if value > 0]
-    if raised:
-        arguments += map(_decimal, raised)
-        arguments += [b"%d" % request.sequences[sequence] for sequence in raised]
+    raised: list[bytes] = []
+    if request.sequences:
+        values: list[bytes] = []
+        for sequence, value in request.sequences.items():
+            if value > 0:
+                raised.append(b"%d" % sequence)
+                values.append(b"%d" % value)
+        arguments += raised
+        arguments += values
     for sequence, value in request.settings.items():
         arguments += (b"%d" % sequence, b"%d" % value)
-    shape[:7] = (
-        len(range_tables), len(tables), len(ranges), indexes, len(request.drops), len(raised), len(request.settings)
+    drops, sequences = len(request.drops), len(raised)
+    shape[:_COUNTS] = (
+        len(range_tables), len(tables), len(ranges) // 6, indexes, drops, sequences, len(request.settings)
     )  # fmt: skip
     arguments[0] = _pack_shape(shape)
     return arguments, only_deletes
@@ -319,9 +371,18 @@ def commit_arguments(request: CommitRequest) -> tuple[list[bytes], bool]:
 
 def _pack_shape(shape: list[int]) -> bytes:
     """Whole numbers for the script, in as few bytes as they need."""
-    if len(shape) <= _MOST_BYTES and max(shape) < 256:
-        return b"1" + bytes(shape)
+    if len(shape) <= _MOST_BYTES:
+        try:
+            return b"1" + bytes(shape)
+        except ValueError:  # one is greater than a byte
+            pass
     return b"4" + struct.pack(f">{len(shape)}I", *shape)
+
+
+@lru_cache(maxsize=1024)
+def _table_fields(table_id: int) -> tuple[bytes, bytes]:
+    """What stands for a table of ranges in a commit: the fields of the meta hash with its last change and its floor."""
+    return b"t%d" % table_id, b"f%d" % table_id
 
 
 @lru_cache(maxsize=1024)
@@ -331,49 +392,9 @@ def _table_head(table_id: int) -> tuple[bytes, bytes]:
 
 
 @lru_cache(maxsize=4096)
-def _index_head(table_id: int, index_id: int) -> tuple[bytes, bytes]:
-    """What begins an index in a commit."""
-    return b"%d.%d" % (table_id, index_id), _pack(index_id)
-
-
-def _add_rows(shape: list[int], arguments: list[bytes], table_id: int, request: CommitRequest) -> bool:
-    """Add what was read and is written by key in a table; says whether anything is put there."""
-    points = request.points.get(table_id, _NOTHING)
-    written = request.rows.get(table_id, _NOTHING)
-    keys: list[bytes] = []
-    records: list[bytes] = []
-    deleted: list[bytes] = []
-    for key, record in written.items():
-        if record is None:
-            deleted.append(key)
-        else:
-            keys.append(key)
-            records.append(record)
-    keys += deleted
-    if not points.keys() <= written.keys():
-        keys += [key for key in points if key not in written]
-    shape += (len(records), len(deleted), len(keys) - len(written))
-    arguments += _table_head(table_id)
-    arguments += map(escape, keys)
-    for key in keys:
-        version = points.get(key)
-        arguments.append(_pack_stamp(version) if version else b"*" if version is None else b"")
-    arguments += records
-    return bool(records)
-
-
-def _add_entries(shape: list[int], arguments: list[bytes], changed: Mapping[tuple[bytes, bytes], bool]) -> bool:
-    """Add what is changed of an index; says whether any entry is added."""
-    removed: list[bytes] = []
-    added: list[bytes] = []
-    for (index_key, row_key), present in changed.items():
-        row_key = escape(row_key)
-        entry = escape(index_key) + row_key + _pack_length(len(row_key))
-        (added if present else removed).append(entry)
-    shape += (len(removed), len(added))
-    arguments += removed
-    arguments += added
-    return bool(added)
+def _index_head(place: tuple[int, int]) -> tuple[bytes, bytes]:
+    """What begins an index {table, index} in a commit."""
+    return b"%d.%d" % place, _pack(place[1])
 
 
 def claim_argument(claim: Claim) -> bytes:

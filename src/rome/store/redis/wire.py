@@ -30,10 +30,11 @@ def pack_count(words: int) -> bytes:
 def pack_words(words: Sequence[bytes | str]) -> bytes:
     """Some words of a command."""
     parts: list[bytes] = []
-    lengths = _LENGTHS
+    lengths, add = _LENGTHS, parts.append
     try:
         for word in words:
-            parts += (lengths[len(word)], word)  # type: ignore[arg-type]
+            add(lengths[len(word)])
+            add(word)  # type: ignore[arg-type]
         return b"".join(parts)
     except (IndexError, TypeError):
         # One is long, or a text.
