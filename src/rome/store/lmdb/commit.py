@@ -92,6 +92,16 @@ def outcome(txn: LmdbTransaction, transaction_id: bytes) -> Version | None:
     return version
 
 
+def claim_id(txn: LmdbTransaction, state: State, transaction_id: bytes) -> Version | None:
+    """Store the version that a commit is about to take as its outcome; what `outcome` says if it was used already.
+
+    One call of LMDB: each of them lets another thread take the GIL.
+    """
+    if txn.put(transaction_key(transaction_id), pack_number(state.version + 1), overwrite=False):
+        return None
+    return outcome(txn, transaction_id)
+
+
 def check_snapshot(state: State, snapshot: Snapshot) -> None:
     """Check that what was read at the snapshot can still be used.
 
@@ -106,18 +116,27 @@ def check_snapshot(state: State, snapshot: Snapshot) -> None:
         raise SnapshotTooOldError.of()
 
 
-Found = dict[int, dict[bytes, bytes | None]]
-"""By table, what is stored of some rows, by their keys."""
+class Found(NamedTuple):
+    """What validation has read, so that it need not be read again.
+
+    Attributes:
+        rows: by table, what is stored of some rows, by their keys.
+        tables: the state of some tables, by their ids.
+    """
+
+    rows: dict[int, dict[bytes, bytes | None]]
+    tables: dict[int, TableState]
 
 
 def validate(txn: LmdbTransaction, state: State, request: CommitRequest) -> Found:
-    """Check the read set; returns what was found of the rows that the request writes.
+    """Check the read set; returns what was found of the rows and tables that the request writes.
 
     Raises:
         ConflictError: something that the request names as read has changed.
     """
     check_snapshot(state, request.snapshot)
-    get, found = txn.get, Found()
+    get, found = txn.get, Found({}, {})
+    tables = found.tables
     for table_id, points in request.points.items():
         header, written = rows_header(table_id), request.rows.get(table_id, {})
         for key, version in points.items():
@@ -125,9 +144,11 @@ def validate(txn: LmdbTransaction, state: State, request: CommitRequest) -> Foun
             if (0 if stored is None else int.from_bytes(stored[:8], "big")) != version:
                 raise ConflictError.of_row(table_id, key)
             if key in written:
-                found.setdefault(table_id, {})[key] = stored
+                found.rows.setdefault(table_id, {})[key] = stored
     for (table_id, index_id, rows), ranges in request.ranges.items():
-        table = TableState.read(txn, table_id)
+        table = tables.get(table_id)
+        if table is None:
+            table = tables[table_id] = TableState.read(txn, table_id)
         for bounds, version in ranges.items():
             if table.changed <= version:
                 continue
@@ -164,7 +185,7 @@ def _range_changed(
 
 
 def apply(txn: LmdbTransaction, state: State, request: CommitRequest, found: Found) -> State:
-    """Write everything in a validated request, of which `validate` has found these rows.
+    """Write everything in a validated request, whose id is claimed, and of which `validate` has found this.
 
     Whatever is written is logged, with the versions at which it last came or went, and was last written.
     """
@@ -176,7 +197,7 @@ def apply(txn: LmdbTransaction, state: State, request: CommitRequest, found: Fou
     for drop in request.drops:
         _drop(txn, drop)
     for table_id, rows in request.rows.items():
-        header, log, known = rows_header(table_id), log_header(table_id, ORDER_INDEX), found.get(table_id, {})
+        header, log, known = rows_header(table_id), log_header(table_id, ORDER_INDEX), found.rows.get(table_id, {})
         for key, record in rows.items():
             place, log_key, before = header + key, log + key, b""
             if len(key) > CUT:
@@ -218,7 +239,8 @@ def apply(txn: LmdbTransaction, state: State, request: CommitRequest, found: Fou
                 kept_bytes += len(log) + len(entry)
                 changed.add(table_id)
     for table_id in changed:
-        TableState.set_changed(txn, table_id, version)
+        table = found.tables.get(table_id) or TableState.read(txn, table_id)
+        put(table_key(table_id), pack_versions(version, table.floor))
     for sequence, value in request.settings.items():
         put(sequence_key(sequence), pack_number(value))
     for sequence, value in request.sequences.items():
@@ -287,9 +309,8 @@ def abort(txn: LmdbTransaction, state: State, transaction_id: bytes) -> State:
     has a snapshot below the floor.
     """
     version = state.version + 1
-    state = _remember(txn, state, transaction_id, version, 0, [])
     txn.put(transaction_key(transaction_id), pack_number(_ABORTED))
-    return state
+    return _remember(txn, state, transaction_id, version, 0, [])
 
 
 _encode_entries = msgspec.msgpack.Encoder().encode
@@ -395,7 +416,6 @@ _decode_log_keys = msgspec.msgpack.Decoder(list[bytes]).decode
 def _remember(
     txn: LmdbTransaction, state: State, transaction_id: bytes, version: Version, kept_bytes: int, log_keys: list[bytes]
 ) -> State:
-    txn.put(transaction_key(transaction_id), pack_number(version))
     txn.put(commit_key(version), _COMMIT.pack(clock(), transaction_id, kept_bytes) + _encode_log_keys(log_keys))
     return replace(state, version=version, kept_bytes=state.kept_bytes + kept_bytes)
 

@@ -123,11 +123,6 @@ class TableState(Struct, frozen=True, gc=False):
         except UNDECODABLE as error:
             raise damaged(f"the state of table {table_id}", error, table=table_id) from error
 
-    @classmethod
-    def set_changed(cls, txn: LmdbTransaction, table_id: int, version: Version) -> None:
-        """Store that a commit has changed the table."""
-        txn.put(table_key(table_id), pack_versions(version, cls.read(txn, table_id).floor))
-
     def write(self, txn: LmdbTransaction, table_id: int) -> None:
         """Store the state."""
         txn.put(table_key(table_id), pack_versions(self.changed, self.floor))

@@ -183,7 +183,7 @@ class LmdbStore(spi.Store):
     def _applied(self, opened: Environment, request: CommitRequest) -> tuple[State, Version]:
         def apply(txn: LmdbTransaction) -> tuple[State, Version]:
             state = opened.state_in(txn)
-            version = commit.outcome(txn, request.transaction_id)
+            version = commit.claim_id(txn, state, request.transaction_id)
             if version is None:
                 found = commit.validate(txn, state, request)
                 queue = commit.read_queue(txn)
