@@ -9,7 +9,8 @@ A replay begins with fresh databases, which are loaded from the recording's dump
 with what it brought when it was recorded. Printed is the CPU time of this thread, and the time, of all calls of one
 boot. --instructions runs the same under `valgrind --tool=callgrind`, which counts what the processor executes: a figure
 that no load of the machine changes. It counts two processes with one and with two replays, and the same without the
-calls; the difference of the differences is one warm boot.
+calls; the difference of the differences is one warm boot. Its connections are new, and take over what SQLite has
+prepared for those of the boot before, which were closed (rome.workingset.idle).
 
 --cold reads 64 MB of other memory before each call, which does not count. The code between two calls of a large
 application does the same to the processor's caches: a call finds little of Rome's there. What saves instructions, but

@@ -14,7 +14,7 @@ from collections import deque
 from rome.workingset.workingset import WorkingSet
 
 MOST = 8
-"""So many are kept, of all schemas together; each takes less than MAX_BYTES (see WorkingSet.is_blank)."""
+"""So many are kept, of all schemas together; each takes up to MAX_BLANK_BYTES (see WorkingSet.is_blank)."""
 
 # A deque, because its methods are atomic: there is no lock that a fork could leave taken.
 _idle: deque[WorkingSet] = deque()
