@@ -201,6 +201,10 @@ class AssignmentPlan(ABC):
     indexes: tuple[Index, ...]
 
     @abstractmethod
+    def sets(self, parameters: Sequence[SqlValue]) -> dict[int, SqlValue]:
+        """The values that columns are given whatever the row is, by position, as far as they are known."""
+
+    @abstractmethod
     def after(self, values: Values, parameters: Sequence[SqlValue]) -> tuple[SqlValue, ...] | None:
         """A row's values after the change; None if SQLite must say, or would refuse it."""
 

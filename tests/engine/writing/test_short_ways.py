@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from rome.dbapi import Connection, IntegrityError
 from rome.engine.writing.guard_loop import GuardLoop
+from rome.workingset.workingset import StatementRun, WorkingSet
 from tests.support.databases import Connect
 from tests.support.differential import OTHER_CLIENT, Pair
 
@@ -40,6 +42,17 @@ HISTORIES = {
         "INSERT INTO c (k, pid, n) VALUES ('a', 9, 1)",
         "INSERT INTO c (k, pid, n) VALUES ('a', 1, 1)",
         "SELECT id FROM c",
+    ],
+    "parents that an UPDATE sets": [
+        "UPDATE c SET pid = 3, k = 'c' WHERE id = 1",
+        "UPDATE c SET pid = 9 WHERE id = 2",
+        "UPDATE c SET k = 'z', n = 7 WHERE id = 2",
+        "UPDATE c SET pid = '2' WHERE id = 2",
+        "UPDATE c SET pid = 9 WHERE id = 77",
+        "UPDATE tree SET up = id + 1 WHERE id = 1",
+        "UPDATE tree SET up = 9 WHERE id = 2",
+        "UPDATE c SET pid = NULL WHERE id = 1",
+        "SELECT * FROM c",
     ],
     "parents that come and go": [
         "INSERT INTO p (k, n, r) VALUES ('z', 1, 5)",
@@ -160,6 +173,24 @@ def filled(connect: Connect) -> Iterator[Connection]:
 def test_the_guard_loop_is_passed_by(filled: Connection, sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GuardLoop, "run", None)
     assert filled.execute(sql).rowcount > 0
+
+
+def test_an_update_reads_the_parents_that_it_sets_on_its_own_trip(
+    filled: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, run = 0, WorkingSet.run
+
+    def counted(working_set: WorkingSet, *arguments: Any) -> StatementRun:
+        nonlocal runs
+        runs += 1
+        return run(working_set, *arguments)
+
+    monkeypatch.setattr(WorkingSet, "run", counted)
+    filled.execute("INSERT INTO c VALUES (3, 'a', NULL, 1)")
+    filled.commit()
+    before = filled.rome_stats.round_trips
+    assert filled.execute("UPDATE c SET pid = ? WHERE id = 3", (3,)).rowcount == 1
+    assert (filled.rome_stats.round_trips - before, runs) == (1, 1)
 
 
 def test_an_insert_leaves_its_parents_in_the_store(filled: Connection) -> None:

@@ -113,6 +113,15 @@ class TableGuards:
             requests += found
         return merged(requests)
 
+    def parents_set(self, known: Known) -> list[ReadRequest]:
+        """The rows that foreign keys refer to all of whose columns are known, if a key or an index leads to them."""
+        requests = []
+        for way in self.parent_ways:
+            values = [known.get(position) for position in way.columns]
+            if None not in values and not way.is_computed and way.rows.index_id is not None:
+                requests.append(way.rows.request(values))
+        return requests
+
     def parents_of(self, known: Known) -> list[ReadRequest]:
         """Return the rows that a new row's foreign keys refer to."""
         requests = []

@@ -54,6 +54,15 @@ class Assignment(AssignmentPlan):
         paths = rows.table.paths[1:]
         self.indexes = tuple([path for path in paths if self.deletes or not {*self.positions}.isdisjoint(path.columns)])
 
+    def sets(self, parameters: Sequence[SqlValue]) -> dict[int, SqlValue]:
+        """See AssignmentPlan."""
+        known: dict[int, SqlValue] = {}
+        for position, slot, constant, of, _, affinity, _ in self._changes:
+            value = constant if slot is None else parameters[slot] if slot < len(parameters) else UNCERTAIN
+            if of is None and value is not UNCERTAIN and (stored := kept(value, affinity)) is not UNCERTAIN:
+                known[position] = stored
+        return known
+
     def after(self, values: Values, parameters: Sequence[SqlValue]) -> tuple[SqlValue, ...] | None:
         """See AssignmentPlan."""
         row = list(values)
