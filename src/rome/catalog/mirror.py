@@ -7,12 +7,12 @@ difference of its sqlite_master is the change of the catalog.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import apsw
 from apsw.ext import query_info
+from msgspec import Struct
 
 from rome.catalog.reflected_table import quote
 
@@ -26,8 +26,7 @@ class Master(NamedTuple):
     sql: str
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(Struct, frozen=True):
     """A prepared statement.
 
     Attributes:
@@ -136,17 +135,11 @@ class Mirror:
 
         Cost: no I/O; about 50 µs.
         """
-        touched: dict[int, set[str]] = {code: set() for code in (apsw.SQLITE_READ, *_WRITES)}
-        temporary: dict[int, set[str]] = {code: set() for code in touched}
+        actions: set[tuple[int, str | None, str | None, str | None]] = set()
 
-        updated: set[tuple[str, str]] = set()
-
-        def note(code: int, table: str | None, column: str | None, schema: str | None, __: str | None) -> int:
-            if table and code in touched:
-                (temporary if schema == "temp" else touched)[code].add(table.lower())
-                if code == apsw.SQLITE_UPDATE and column and schema != "temp":
-                    updated.add((table.lower(), column.lower()))
-            return apsw.SQLITE_OK
+        def note(code: int, table: str | None, column: str | None, schema: str | None, _: str | None) -> int:
+            actions.add((code, table, None if code == _READ else column, schema))
+            return _OK
 
         # query_info's own actions are not used: it fails on those that name an index, such as REINDEX.
         self.connection.authorizer = note
@@ -154,13 +147,21 @@ class Mirror:
             info = query_info(self.connection, sql)
         finally:
             self.connection.authorizer = None
+        touched: dict[int, set[str]] = {code: set() for code in (_READ, *_WRITES)}
+        temporary: dict[int, set[str]] = {code: set() for code in touched}
+        updated: set[tuple[str, str]] = set()
+        for code, table, column, schema in actions:
+            if table and code in touched:
+                (temporary if schema == "temp" else touched)[code].add(table.lower())
+                if code == apsw.SQLITE_UPDATE and column and schema != "temp":
+                    updated.add((table.lower(), column.lower()))
         return Inspection(
-            read=frozenset(touched[apsw.SQLITE_READ]),
+            read=frozenset(touched[_READ]),
             written=frozenset().union(*(touched[code] for code in _WRITES)),
             inserted=frozenset(touched[apsw.SQLITE_INSERT]),
             updated=frozenset(updated),
             deleted=frozenset(touched[apsw.SQLITE_DELETE]),
-            temporary_read=frozenset(temporary[apsw.SQLITE_READ]),
+            temporary_read=frozenset(temporary[_READ]),
             temporary_written=frozenset().union(*(temporary[code] for code in _WRITES)),
             columns=tuple(info.description),
             parameter_count=info.bindings_count,
@@ -208,4 +209,5 @@ def _image(statements: tuple[str, ...]) -> bytes:
     return mirror.image()
 
 
+_OK, _READ = apsw.SQLITE_OK, apsw.SQLITE_READ
 _WRITES = (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE)

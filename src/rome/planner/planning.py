@@ -10,14 +10,10 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Container, Generator, Hashable, Iterable, Mapping, Sequence
-from functools import lru_cache
 
-import sqlglot
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlglot import exp
-from sqlglot.dialects.sqlite import SQLite
-from sqlglot.errors import SqlglotError
 
 from rome.catalog.schema import ROWID, Catalog, Table
 from rome.codec.values import SqlValue
@@ -29,6 +25,7 @@ from rome.planner.algebra.query import QueryReader, ViewText
 from rome.planner.algebra.tree import set_contexts
 from rome.planner.parse.canonical import RUN, Canonical, Constant, NotUnderstood, Slot, canonical, number_parameters
 from rome.planner.parse.statement import StatementKind, classify
+from rome.planner.parse.tree import parse
 from rome.planner.plan import (
     AggregateRequest,
     CutPlan,
@@ -57,9 +54,6 @@ from rome.store.spi import BEYOND
 
 _MAX_TEMPLATES = 2_000
 """The most analysed texts kept per catalog."""
-
-_MAX_TREES = 256
-"""The most syntax trees kept, over all catalogs: a test suite makes one database after another, all alike."""
 
 MANY_KEYS = 500
 """So many keys that the rows of one table bring take as long to read, one by one, as several times as many rows in a
@@ -460,7 +454,7 @@ def _not_analysed(error: NotUnderstood | RecursionError) -> str:
 
 def _read(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> tuple[exp.Expression, QueryReader]:
     reader = QueryReader(catalog, _operand, lambda name: _view(catalog.views[name].sql))
-    tree = _parse(text.text)
+    tree = parse(text)
     reader.statement(tree)
     for root in reader.roots:
         set_contexts(root.node, root.pushed, root.scope.all_facts() if root.scope else [])
@@ -537,18 +531,6 @@ def _operand(placeholder: str) -> Operand:
     return SlotValue(int(placeholder[1:]), placeholder[0] == RUN)
 
 
-@lru_cache(maxsize=_MAX_TREES)
-def _parse(text: str) -> exp.Expression:
-    """Parse a canonical text; the syntax tree is shared and must not be changed."""
-    try:
-        trees = sqlglot.parse(text, dialect=SQLite)
-    except SqlglotError as error:
-        raise NotUnderstood("the parser does not know its syntax") from error
-    if len(trees) != 1 or not isinstance(trees[0], exp.Expression):
-        raise NotUnderstood("not one statement")
-    return trees[0]
-
-
 def _view(sql: str) -> ViewText:
     """Return the query of `CREATE VIEW name [(columns)] AS query`."""
     tokens = tokenize(sql)
@@ -566,4 +548,4 @@ def _view(sql: str) -> ViewText:
             raise NotUnderstood("a parameter in a view")
         return FixedValue(value.value)
 
-    return ViewText(_parse(text.text), [identifier(token).lower() for token in columns], operand)
+    return ViewText(parse(text), [identifier(token).lower() for token in columns], operand)

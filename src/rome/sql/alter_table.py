@@ -10,9 +10,10 @@ Each is an edit of the table's CREATE statement. All other forms are left to SQL
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from msgspec import Struct
 
 from rome.errors import NotSupportedError, OperationalError
 from rome.sql.create_table import Clause, CreateTable, begins_clause, clauses, closing
@@ -23,8 +24,7 @@ _TABLE_CONSTRAINTS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOR
 _NEEDS_COLUMN = frozenset({"PRIMARY KEY", "UNIQUE", "CHECK", "REFERENCES"})
 
 
-@dataclass(frozen=True, slots=True)
-class Alteration:
+class Alteration(Struct, frozen=True):
     """One change of one table.
 
     Attributes:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from rome.errors import NotSupportedError, OperationalError
 from rome.sql.tokens import Token, identifier, tokenize
 
@@ -21,8 +23,7 @@ _COLUMN_HEADS = frozenset(
 _KINDS = {"PRIMARY": "PRIMARY KEY", "FOREIGN": "FOREIGN KEY", "NOT": "NOT NULL"}
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(Struct, frozen=True):
     """A constraint of the table, or any clause that follows a column's type.
 
     Attributes:
@@ -39,8 +40,7 @@ class Clause:
     columns: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnText:
+class ColumnText(Struct, frozen=True):
     """A column. The token at `start` is its name; its type follows, if any, up to `type_stop`, then its clauses."""
 
     name: str

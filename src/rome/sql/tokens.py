@@ -11,16 +11,17 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+# A name's characters are written as those that are none: a set of a million code points takes 2 ms to compile.
 _TOKEN = re.compile(
     r"""
     (?:[ \t\n\f\r\ufeff][ \t-\r\ufeff]*|--[^\n]*|/\*(?s:(?=.)(?:.*?\*/|.*)))*+  # blanks and comments
     (?:
-    (?P<word>(?![xX]')[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)
+    (?P<word>(?![xX]')[^\x00-@\[-^`{-\x7f][^\x00-#%-/:-@\[-^`{-\x7f]*)
   | (?P<number>(?>0[xX][0-9A-Fa-f_]+|(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9][0-9_]*)?)
-               (?![A-Za-z0-9_$\u0080-\U0010ffff]))
+               (?![^\x00-#%-/:-@\[-^`{-\x7f]))
   | (?P<op>->>?|\|\||<<|>>|<=|>=|<>|!=|==|[(),.;=<>*+/%&|~-])
   | (?P<run>\?(?![0-9])(?:[ \t\n\f\r]*,[ \t\n\f\r]*\?(?![0-9]))+)
-  | (?P<variable>\?[0-9]*|[$@:\#](?:[A-Za-z0-9_$\u0080-\U0010ffff]|::)+(?:\([^\s)]*\))?)
+  | (?P<variable>\?[0-9]*|[$@:\#](?:[^\x00-#%-/:-@\[-^`{-\x7f]|::)+(?:\([^\s)]*\))?)
   | (?P<string>'(?:[^']|'')*')
   | (?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])
   | (?P<blob>[xX]'(?:[0-9A-Fa-f]{2})*')

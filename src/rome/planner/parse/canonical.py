@@ -43,10 +43,15 @@ Slot = int | range | Constant | Constants
 
 
 class Canonical(Struct, frozen=True):
-    """The text for sqlglot, and the slots of its placeholders: `:s3` is `slots[3]`, and so is `:r3`, which is a run."""
+    """The text for sqlglot, and the slots of its placeholders: `:s3` is `slots[3]`, and so is `:r3`, which is a run.
+
+    Attributes:
+        pieces: the text's words, names and signs, which a blank separates.
+    """
 
     text: str
     slots: tuple[Slot, ...]
+    pieces: tuple[str, ...]
 
 
 RUN = "r"
@@ -163,7 +168,7 @@ class _CanonicalWriter:
         at = 0
         while at < len(self.tokens):
             at = self._token(at)
-        return Canonical(" ".join(self.out), tuple(self.slots))
+        return Canonical(" ".join(self.out), tuple(self.slots), tuple(self.out))
 
     def _word(self, at: int) -> str:
         return self.words[at] if 0 <= at < len(self.words) else ""
