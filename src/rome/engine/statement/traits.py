@@ -6,6 +6,7 @@ One function finds each trait. In doubt, it gives the answer that makes the engi
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -228,10 +229,15 @@ def _runs_in_batches(asked: _AskedTrait) -> bool:
         return False
     if any(table.has_generated and _may_set_key(asked, table) for table in asked.written):
         return False
-    texts = [tokens, *(tokenize(table.sql) for table in asked.written)]
+    texts = [table.sql for table in asked.written]
     if asked.catalog.views.keys() & {identifier(token).lower() for token in tokens}:
-        texts += [tokenize(view.sql) for view in asked.catalog.views.values()]  # one view may read another
-    return not any(calls(text, _TELL_RUNS_APART) for text in texts)
+        texts += [view.sql for view in asked.catalog.views.values()]  # one view may read another
+    return not calls(tokens, _TELL_RUNS_APART) and not any(map(_tells_runs_apart, texts))
+
+
+@lru_cache(maxsize=1024)
+def _tells_runs_apart(sql: str) -> bool:
+    return calls(tokenize(sql), _TELL_RUNS_APART)
 
 
 def _may_set_key(asked: _AskedTrait, table: Table) -> bool:
@@ -274,6 +280,7 @@ def _adds_plainly(asked: _AskedTrait) -> bool:
     return not clauses_of_constraints(table.sql) and not _has_computed_default(table.sql)
 
 
+@lru_cache(maxsize=1024)
 def _has_computed_default(sql: str) -> bool:
     """Whether a column of a CREATE TABLE has DEFAULT (expression), whose value may be of any type."""
     return any(word.word == "DEFAULT" and after.word == "(" for word, after in pairwise(tokenize(sql)))

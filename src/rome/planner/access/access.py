@@ -8,7 +8,7 @@ unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -119,8 +119,7 @@ def choose(leaf: Leaf, known: Set[Leaf]) -> Choice | None:
 
 def _choose(leaf: Leaf, context: Sequence[Predicate], known: Set[Leaf], depth: int) -> Choice | None:
     equalities = Equalities(leaf, context, known)
-    paths = [*leaf.table.paths, *usable(leaf, context)]
-    choices = [choice for path in paths if (choice := equalities.along(path))]
+    choices = equalities.choices([*leaf.table.paths, *usable(leaf, context)])
     best = min(_narrower_as_good(choices), key=lambda choice: choice.rank, default=None)
     if depth == 0 or (best is not None and best.rank[0] < KEYED):
         return best
@@ -165,7 +164,7 @@ def alternatives(leaf: Leaf, choice: Choice, known: Set[Leaf]) -> list[Choice]:
     """
     context = list(leaf.context)
     equalities = Equalities(leaf, context, known)
-    others = [other for path in leaf.table.paths if (other := equalities.along(path))]
+    others = equalities.choices(leaf.table.paths)
     bounds, found = [_bound(choice)], []
     for other in sorted(others, key=lambda other: other.rank):
         if bool(other.needs) is bool(known) and not any(_bound(other) <= bound for bound in bounds):
@@ -302,7 +301,8 @@ class Equalities:
                 origin = predicate.columns[0].origin
                 if origin is not None:
                     self._present.add(origin)
-        self._bounded = {*self._joins, *self._constants, *(bound.column.origin for bound in self._ranges)}
+        origins = [*self._joins, *self._constants, *(bound.column.origin for bound in self._ranges)]
+        self._bounded = {origin[1] for origin in origins if origin is not None and origin[0] is leaf}
 
     def access(self, path: Index) -> Access:
         """The access by one path: equalities fix as many of its first columns as possible, then a range follows."""
@@ -318,10 +318,18 @@ class Equalities:
         limits = self._limits(path, fixed) if self._ranges else ()
         return Access(table, path, tuple(terms), limits, (self._leaf, path.columns[fixed]) in self._present)
 
-    def along(self, path: Index) -> Choice | None:
+    def choices(self, paths: Iterable[Index]) -> list[Choice]:
+        """The uses of those paths that something bounds."""
+        bounded = self._bounded
+        return [
+            choice
+            for path in paths
+            if path.computed is not None or path.columns[0] in bounded
+            if (choice := self._along(path)) is not None
+        ]
+
+    def _along(self, path: Index) -> Choice | None:
         """The use of one path, with its rank; None if nothing bounds it."""
-        if path.computed is None and (self._leaf, path.columns[0]) not in self._bounded:
-            return None
         access = self.access(path)
         terms, limits = access.terms, access.limits
         if not terms and not limits and path.computed is None:
@@ -354,7 +362,8 @@ class Equalities:
     def term(self, position: int, collation: Collation) -> Term | None:
         """The best equality for an index column under the index's collation: a single constant, if there is one."""
         if position not in self._found:
-            self._found[position] = sorted(self._terms((self._leaf, position)), key=_preference)
+            terms = self._terms((self._leaf, position)) if position in self._bounded else []
+            self._found[position] = terms if len(terms) < 2 else sorted(terms, key=_preference)
         for term in self._found[position]:
             if term.collation in ("BINARY", collation):
                 return term

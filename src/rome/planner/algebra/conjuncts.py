@@ -380,18 +380,18 @@ def is_column(part: exp.Expression) -> bool:
 
 def nodes_in(expression: exp.Expression) -> Iterator[exp.Expression]:
     """All nodes of a tree, except for result columns as in `is_column`."""
-    stack: list[object] = [expression]
+    stack = [expression]
     while stack:
         part = stack.pop()
-        if isinstance(part, list):
-            stack += part
-        elif isinstance(part, exp.Expression):
-            yield part
-            for name, value in part.args.items():
-                if name == "expressions" and type(part) is exp.Select:
-                    stack += [each for each in value if not is_column(each)]
-                elif value:
-                    stack.append(value)
+        yield part
+        for name, value in part.args.items():
+            if isinstance(value, exp.Expression):
+                stack.append(value)
+            elif isinstance(value, list):
+                columns = name == "expressions" and type(part) is exp.Select
+                stack += [
+                    each for each in value if isinstance(each, exp.Expression) and not (columns and is_column(each))
+                ]
 
 
 def queries_in(expression: exp.Expression) -> Iterator[exp.Expression]:

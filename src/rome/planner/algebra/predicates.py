@@ -36,22 +36,61 @@ class Leaf:
 class Source:
     """Something in a FROM clause that has columns; compared by identity.
 
+    The columns of a base table are made when they are asked for, since a statement's conditions name few of them.
+
     Attributes:
-        columns: {name in lower case: column}.
-        order: all columns, including unnamed ones.
         complete: whether no other name can be a column.
         hidden: columns that USING merged into one further left.
     """
 
-    __slots__ = ("columns", "complete", "hidden", "leaf", "name", "order")
+    __slots__ = ("_named", "_order", "_stored", "complete", "hidden", "leaf", "name")
 
     def __init__(self, name: str, leaf: Leaf | None = None) -> None:
         self.name = name
         self.leaf = leaf
-        self.columns: dict[str, ColumnTerm] = {}
-        self.order: list[ColumnTerm] = []
+        self._named: dict[str, ColumnTerm] = {}
+        self._order: list[ColumnTerm] = []
+        self._stored: dict[int, ColumnTerm] = {}
         self.complete = True
         self.hidden: set[str | None] = set()
+
+    def add(self, name: str | None, column: ColumnTerm) -> None:
+        """Add a column to what is no base table; the first one of a name (in lower case) has it."""
+        self._order.append(column)
+        if name is not None:
+            self._named.setdefault(name, column)
+
+    def column(self, name: str) -> ColumnTerm | None:
+        """The column of this name (in lower case)."""
+        if self.leaf is None:
+            return self._named.get(name)
+        position = self.leaf.table.positions.get(name)
+        return None if position is None else self.stored(position)
+
+    def stored(self, position: int) -> ColumnTerm:
+        """The column of a base table at this position, or its rowid."""
+        known = self._stored.get(position)
+        if known is None:
+            assert self.leaf is not None
+            affinity: Affinity = "INTEGER"
+            collation: Collation = "BINARY"
+            if position != ROWID:
+                column = self.leaf.table.columns[position]
+                affinity, collation = column.affinity, column.collation
+            known = self._stored[position] = ColumnTerm((self,), ((self.leaf, position),), affinity, collation)
+        return known
+
+    def columns(self) -> dict[str, ColumnTerm]:
+        """{name in lower case: column}."""
+        if self.leaf is None:
+            return self._named
+        return {name: self.stored(position) for name, position in self.leaf.table.positions.items()}
+
+    def order(self) -> list[ColumnTerm]:
+        """All columns, including unnamed ones."""
+        if self.leaf is None:
+            return self._order
+        return [self.stored(position) for position in range(len(self.leaf.table.columns))]
 
 
 class ColumnTerm(Struct, frozen=True, eq=False):

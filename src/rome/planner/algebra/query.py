@@ -79,16 +79,18 @@ class QueryReader:
         self._subqueries: dict[tuple[int, int], Subquery] = {}
         self._selects: dict[int, tuple[Scope, Filter]] = {}  # and the UPDATE or DELETE
         self._say_all: dict[int, bool] = {}  # the same
+        self._has_windows = False  # somewhere in the statement, or in a view that was expanded
 
     def statement(self, tree: exp.Expression) -> None:
         """Read a whole statement; afterwards every leaf's context can be set."""
         names = Names(self._slots)
+        self._has_windows = _has_windows(tree)
         if isinstance(tree, exp.Update | exp.Delete):
             self._write(tree, names)
         elif isinstance(tree, exp.Insert):
             self._insert(tree, names)
         else:
-            self.roots.append(Root(self._query(tree, names, None).node, None))
+            self.roots.append(Root(self._query(tree, names, None, outputs=False).node, None))
 
     # -- afterwards, about a SELECT that was read once, or about UPDATE
 
@@ -114,17 +116,18 @@ class QueryReader:
 
     # -- queries
 
-    def _query(self, tree: exp.Expression, names: Names, outer: Scope | None) -> Query:
+    def _query(self, tree: exp.Expression, names: Names, outer: Scope | None, *, outputs: bool = True) -> Query:
+        """Read a SELECT, a compound or VALUES; nobody asks for the result columns of the statement itself."""
         if isinstance(tree, exp.Select):
-            return self._select(tree, names, outer)
+            return self._select(tree, names, outer, outputs=outputs)
         if isinstance(tree, exp.SetOperation):
-            return self._compound(tree, names, outer)
+            return self._compound(tree, names, outer, outputs=outputs)
         if isinstance(tree, exp.Values):
             self._scan(tree, Scope(names, outer))
             return Query(Filter(None, [], simple=False, from_rows=False), None)
         raise NotUnderstood(type(tree).__name__)
 
-    def _select(self, tree: exp.Select, names: Names, outer: Scope | None) -> Query:
+    def _select(self, tree: exp.Select, names: Names, outer: Scope | None, *, outputs: bool) -> Query:
         _check(tree, _SELECT_ARGS)
         names = self._with(tree, names)
         scope = Scope(names, outer)
@@ -140,15 +143,16 @@ class QueryReader:
             self._scan(part, scope)
         grouped = tree.args.get("group") is not None
         aggregates = any(map(may_aggregate, [*computed, *_parts(tree, "having", "order")]))
-        cut = any(tree.args.get(name) for name in _CUTTING) or any(isinstance(n, exp.Window) for n in nodes_in(tree))
-        outputs = self._outputs(tree, scope)
-        merges = tree.args.get("distinct") is not None and not _all_binary(outputs)
+        cut = any(tree.args.get(name) for name in _CUTTING) or (self._has_windows and _has_windows(tree))
+        distinct = tree.args.get("distinct") is not None
+        shown = self._outputs(tree, scope) if outputs or distinct else None
+        merges = distinct and not _all_binary(shown)
         simple = not (grouped or aggregates or cut or merges)
         node = Filter(source, plain + semi, simple, from_rows=grouped or not aggregates)
         self._selects[id(tree)] = scope, node
-        return Query(node, outputs)
+        return Query(node, shown)
 
-    def _compound(self, tree: exp.SetOperation, names: Names, outer: Scope | None) -> Query:
+    def _compound(self, tree: exp.SetOperation, names: Names, outer: Scope | None, *, outputs: bool) -> Query:
         _check(tree, _COMPOUND_ARGS)
         names = self._with(tree, names)
         arms = []
@@ -159,10 +163,10 @@ class QueryReader:
             arms.append(arm.expression)
             arm = arm.this
         arms.append(arm)
-        queries = [self._query(arm, names, outer) for arm in reversed(arms)]
+        queries = [self._query(arm, names, outer, outputs=outputs) for arm in reversed(arms)]
         for part in _parts(tree, "order", "limit", "offset"):
             self._scan(part, Scope(names, outer))
-        return Query(Arms([query.node for query in queries]), _common_outputs(queries))
+        return Query(Arms([query.node for query in queries]), _common_outputs(queries) if outputs else None)
 
     def _with(self, tree: exp.Expression, names: Names) -> Names:
         with_ = tree.args.get("with_")
@@ -300,6 +304,7 @@ class QueryReader:
 
     def _expand_view(self, name: str, alias: str, scope: Scope) -> Item:
         view = self._views.get(name) or self._views.setdefault(name, self._view(name))
+        self._has_windows = self._has_windows or _has_windows(view.query)
         query = self._query(view.query, Names(view.slots), None)
         return self._derived(alias, _renamed(query.outputs, view.columns), query.node, scope)
 
@@ -356,7 +361,7 @@ class QueryReader:
         target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
         self.inserted = table = self._target(target)
         if tree.expression is not None:
-            self.roots.append(Root(self._query(tree.expression, names, None).node, None))
+            self.roots.append(Root(self._query(tree.expression, names, None, outputs=False).node, None))
         self._scan_written(tree, table, target, names)
 
     def _target(self, target: exp.Expression) -> Table | None:
@@ -392,6 +397,10 @@ def _parts(tree: exp.Expression, *names: str) -> Iterable[exp.Expression]:
             yield from value
         elif isinstance(value, exp.Expression):
             yield value
+
+
+def _has_windows(tree: exp.Expression) -> bool:
+    return any(isinstance(node, exp.Window) for node in nodes_in(tree))
 
 
 def may_aggregate(expression: exp.Expression) -> bool:
@@ -430,10 +439,10 @@ def _merge(scope: Scope, before: Sequence[object], using: list[str] | None) -> l
         raise NotUnderstood("USING or NATURAL with unknown columns")
     names = using
     if names is None:
-        names = [name for name in right[0].columns if any(name in source.columns for source in left)]
+        names = [name for name in right[0].columns() if any(source.column(name) for source in left)]
     predicates: list[Predicate] = []
     for name in names:
-        found = [source.columns[name] for source in left if name in source.columns]
+        found = [column for source in left if (column := source.column(name)) is not None]
         column = scope.merged[name] if name in scope.merged else found[0] if len(found) == 1 else None
         other = lookup(right[0], name)
         scope.merged[name] = column
@@ -456,8 +465,8 @@ def _star(part: exp.Expression, scope: Scope) -> list[Output] | None:
             continue
         if not source.complete or (not wanted and None in scope.merged.values()):
             return None
-        names = {id(column): name for name, column in source.columns.items()}
-        for column in source.order:
+        names = {id(column): name for name, column in source.columns().items()}
+        for column in source.order():
             name = names.get(id(column))
             if wanted or name not in source.hidden:
                 outputs.append((name, column))

@@ -80,16 +80,19 @@ class Scope:
         if qualifier is None:
             return self._unqualified(name)
         qualifier = qualifier.lower()
-        sources = [source for source in self.sources if source.name == qualifier]
-        found = [column for source in sources if (column := lookup(source, name))]
-        if len(found) == 1:
-            return found[0]
-        if found or not all(source.complete for source in sources) or self.outer is None:
-            return None
+        found, complete = None, True
+        for source in self.sources:
+            if source.name == qualifier:
+                column = lookup(source, name)
+                if column is not None and found is not None:
+                    return None
+                found, complete = found or column, complete and source.complete
+        if found is not None or not complete or self.outer is None:
+            return found
         return self.outer.resolve(name, qualifier)
 
     def _unqualified(self, name: str) -> ColumnTerm | None:
-        found = [column for source in self.sources if (column := source.columns.get(name))]
+        found = [column for source in self.sources if (column := source.column(name))]
         if len(found) == 1:
             return found[0]
         if found:
@@ -103,23 +106,16 @@ class Scope:
 
 def lookup(source: Source, name: str) -> ColumnTerm | None:
     """The source's column of this name (in lower case), or its rowid; None if it has neither."""
-    column = source.columns.get(name)
+    column = source.column(name)
     if column is None and name in ROWID_NAMES and source.leaf is not None and not source.leaf.table.without_rowid:
         alias = source.leaf.table.rowid_alias
-        column = _stored_column(source, source.leaf, ROWID if alias is None else alias)
+        column = source.stored(ROWID if alias is None else alias)
     return column
 
 
 def table_source(name: str, leaf: Leaf) -> Source:
     """The source for a base table under a name."""
-    source = Source(name.lower(), leaf)
-    sources = (source,)
-    source.order = [
-        ColumnTerm(sources, ((leaf, position),), column.affinity, column.collation)
-        for position, column in enumerate(leaf.table.columns)
-    ]
-    source.columns = dict(zip(leaf.table.positions, source.order, strict=True))
-    return source
+    return Source(name.lower(), leaf)
 
 
 def written_source(name: str, table: Table | None) -> Source:
@@ -129,9 +125,8 @@ def written_source(name: str, table: Table | None) -> Source:
         table: None for a temporary table.
     """
     source = Source(name.lower())
-    if table is not None:
-        source.order = [ColumnTerm((source,)) for _ in table.columns]
-        source.columns = dict(zip(table.positions, source.order, strict=True))
+    for column in table.positions if table is not None else ():
+        source.add(column, ColumnTerm((source,)))
     source.complete = False
     return source
 
@@ -147,17 +142,6 @@ def derived_source(name: str, outputs: Iterable[Output] | None) -> Source:
         source.complete = False
         return source
     for label, column in outputs:
-        shown = replace(column, sources=(source, *column.sources))
-        source.order.append(shown)
-        if label is None:
-            source.complete = False
-        else:
-            source.columns.setdefault(label, shown)
+        source.add(label, replace(column, sources=(source, *column.sources)))
+        source.complete = source.complete and label is not None
     return source
-
-
-def _stored_column(source: Source, leaf: Leaf, position: int) -> ColumnTerm:
-    if position == ROWID:
-        return ColumnTerm((source,), ((leaf, ROWID),), "INTEGER", "BINARY")
-    column = leaf.table.columns[position]
-    return ColumnTerm((source,), ((leaf, position),), column.affinity, column.collation)

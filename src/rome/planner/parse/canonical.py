@@ -155,7 +155,8 @@ class _CanonicalWriter:
     def __init__(self, tokens: Sequence[Token], *, runs: bool) -> None:
         self.tokens = tokens
         self.runs = runs
-        self.words = [token.word for token in tokens]
+        # What is behind the end, and before the beginning (the place -1), is no word.
+        self.words = [*(token.word for token in tokens), "", "", "", ""]
         self.slots: list[Slot] = []
         self.out: list[str] = []
         self.closers: list[str] = []  # what each open parenthesis belongs to
@@ -170,9 +171,6 @@ class _CanonicalWriter:
             at = self._token(at)
         return Canonical(" ".join(self.out), tuple(self.slots), tuple(self.out))
 
-    def _word(self, at: int) -> str:
-        return self.words[at] if 0 <= at < len(self.words) else ""
-
     def _token(self, at: int) -> int:
         """Write the token at a position, with what belongs to it; returns the position of the next one."""
         token = self.tokens[at]
@@ -185,7 +183,7 @@ class _CanonicalWriter:
             return self._name(at)
         if kind in ("variable", "run"):
             self._parameter(at)
-        elif kind == "string" and (self.operand or self._word(at - 1) in ("AS", ".")):
+        elif kind == "string" and (self.operand or self.words[at - 1] in ("AS", ".")):
             self._quote(unquote(token.text))  # an alias or a name in single quotes
         elif kind in ("string", "number", "blob"):
             self._slot(literal(token))
@@ -204,7 +202,7 @@ class _CanonicalWriter:
 
     def _parameter(self, at: int) -> None:
         _, slot = next(self.parameters)
-        whole_list = self.words[at - 2 : at] == ["IN", "("] and self._word(at + 1) == ")"
+        whole_list = self.words[at - 2 : at] == ["IN", "("] and self.words[at + 1] == ")"
         if not isinstance(slot, range) or whole_list:
             self._slot(slot)
             return
@@ -217,9 +215,9 @@ class _CanonicalWriter:
         word = self.words[at]
         if word == "(":
             self._open(at)
-            if self.runs and self._word(at - 1) == "IN":
+            if self.runs and self.words[at - 1] == "IN":
                 values, end = _literals(self.tokens, at + 1)
-                if len(values) > 1 and self._word(end) == ")":
+                if len(values) > 1 and self.words[end] == ")":
                     self._slot(Constants(tuple(values)))
                     self.operand = True
                     return end
@@ -249,18 +247,18 @@ class _CanonicalWriter:
         return at + 1
 
     def _open(self, at: int) -> None:
-        before = self._word(at - 1)
+        before = self.words[at - 1]
         self.closers.append(before if before in ("OVER", "CAST") else "")
         self.target = False
         self.out.append("(")
 
     def _keyword_or_name(self, at: int) -> int:
-        word, before = self.words[at], self._word(at - 1)
-        if before == "." or self._word(at + 1) == ".":
+        word, before = self.words[at], self.words[at - 1]
+        if before == "." or self.words[at + 1] == ".":
             return self._name(at)
         if word in _LIKE and (self.operand or before == "NOT"):
             return self._keyword("LIKE", at + 1)
-        if word in _HARD and not (word in ("LEFT", "RIGHT") and self._word(at + 1) == "("):
+        if word in _HARD and not (word in ("LEFT", "RIGHT") and self.words[at + 1] == "("):
             return self._hard(at)
         if before in _BEFORE.get(word, ()) or (self.operand and word in _BEHIND_OPERAND):
             self._keyword(word, at + 1)
@@ -269,11 +267,11 @@ class _CanonicalWriter:
         if self.operand and word in ("ISNULL", "NOTNULL"):
             self.out.append("IS NULL" if word == "ISNULL" else "IS NOT NULL")
             return at + 1
-        if self.operand and word == "INDEXED" and self._word(at + 1) == "BY":
+        if self.operand and word == "INDEXED" and self.words[at + 1] == "BY":
             return at + 3
         if self.operand and word == "ESCAPE":
             return self._keyword("+", at + 1)
-        if word == "REPLACE" and self._word(at + 1) == "INTO":
+        if word == "REPLACE" and self.words[at + 1] == "INTO":
             return self._keyword("INSERT", at + 1)
         if word in _NOW:
             self.out.append(f'"{FUNCTION}now"()')
@@ -289,7 +287,7 @@ class _CanonicalWriter:
         return then
 
     def _hard(self, at: int) -> int:
-        word, after = self.words[at], self._word(at + 1)
+        word, after = self.words[at], self.words[at + 1]
         if word == "AS" and self.closers[-1:] == ["CAST"]:
             return self._skip_to_close(at)
         if word in ("INSERT", "UPDATE") and after == "OR":
@@ -301,7 +299,7 @@ class _CanonicalWriter:
             return at + 2
         if word == "IS":
             negated = after == "NOT"
-            distinct = self._word(at + 1 + negated) == "DISTINCT" and self._word(at + 2 + negated) == "FROM"
+            distinct = self.words[at + 1 + negated] == "DISTINCT" and self.words[at + 2 + negated] == "FROM"
             if distinct:
                 return self._keyword("IS" if negated else "IS NOT", at + 3 + negated)
         if word == "IN":
@@ -321,12 +319,12 @@ class _CanonicalWriter:
     def _literal_rows(self, at: int) -> int:
         """Write the first rows of VALUES, as far as they are literals, as one opaque row."""
         end = start = at
-        while self._word(start) == "(":
+        while self.words[start] == "(":
             values, closing = _literals(self.tokens, start + 1)
-            if not values or self._word(closing) != ")":
+            if not values or self.words[closing] != ")":
                 break
             end = closing + 1
-            start = end + 1 if self._word(end) == "," else len(self.words)
+            start = end + 1 if self.words[end] == "," else len(self.tokens)
         if end > at:
             self.out.append("( ~ NULL )")
             self.operand = True
@@ -337,10 +335,10 @@ class _CanonicalWriter:
         self.out.append("IN ( SELECT * FROM")
         self.operand = False
         at = self._token(at + 1)
-        while self._word(at) == ".":
+        while self.words[at] == ".":
             self.out.append(".")
             at = self._token(at + 1)
-        if self._word(at) == "(":
+        if self.words[at] == "(":
             raise NotUnderstood("IN over a table-valued function")
         self.out.append(")")
         self.operand = True
@@ -348,14 +346,14 @@ class _CanonicalWriter:
 
     def _name(self, at: int) -> int:
         name = identifier(self.tokens[at])
-        function = self._word(at + 1) == "(" and not self.target
+        function = self.words[at + 1] == "(" and not self.target
         self._quote(FUNCTION + name.lower() if function else name)
         self.operand = True
         return at + 1
 
     def _skip_to_close(self, at: int) -> int:
         depth = 0
-        while at < len(self.words):
+        while at < len(self.tokens):
             word = self.words[at]
             if word == ")" and depth == 0:
                 return at

@@ -81,10 +81,12 @@ def read_direct(tree: exp.Expression, reader: QueryReader) -> DirectRead | None:
     leaf, scope = reader.leaves[0], reader.scope_of(tree)
     if [source.leaf for source in scope.sources] != [leaf] or leaf.table.has_generated or not reader.says_all(tree):
         return None
-    shown = [position for part in tree.expressions if (position := _stored_column(part, leaf, scope)) is not None]
     compared = compared_by(leaf)
+    if compared is None:
+        return None
     limit, offset = (operand_of(tree.args.get(name), scope) for name in ("limit", "offset"))
-    if compared is None or len(shown) < len(tree.expressions):
+    shown = [position for part in tree.expressions if (position := _stored_column(part, leaf, scope)) is not None]
+    if len(shown) < len(tree.expressions):
         return None
     if ("limit" in given and limit is None) or ("offset" in given and offset is None):
         return None

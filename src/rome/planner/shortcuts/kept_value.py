@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from rome.catalog.schema import Affinity, Table
 from rome.codec.values import SqlValue
 from rome.planner.parse.affinity import UNCERTAIN, Uncertain, to_numeric
@@ -44,4 +46,9 @@ def stores_what_it_is_given(table: Table) -> bool:
 
 def words_of(table: Table) -> frozenset[str]:
     """The words in the text that has created the table."""
-    return frozenset(token.word for token in tokenize(table.sql))
+    return _words(table.sql)
+
+
+@lru_cache(maxsize=1024)
+def _words(sql: str) -> frozenset[str]:
+    return frozenset([token.word for token in tokenize(sql)])
