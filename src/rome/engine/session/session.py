@@ -120,7 +120,7 @@ class Session:
         """The plan of a statement that has been run, and its catalog; None if it has no plan, or the schema changed."""
         state, workspace = self._replay.state, self._context.workspace
         schema = workspace.as_seen(state.schema if type(state) is Attempt else workspace.schema)
-        prepared = schema.prepared.get(statement.text)
+        prepared = schema.prepared.get(statement.text) or schema.find(statement.text)
         return None if prepared is None else Examined(prepared, schema.catalog)
 
     def is_usable(self) -> bool:

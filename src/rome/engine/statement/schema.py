@@ -30,6 +30,7 @@ from rome.workingset.lookups import Lookup
 from rome.workingset.workingset import WorkingSet
 
 _MAX_PREPARED = 2000
+"""The most prepared statements kept of one schema version."""
 
 
 class PlanCounts(Struct):
@@ -47,7 +48,7 @@ class SchemaVersion:
     """One version of a database's schema.
 
     Attributes:
-        prepared: statements, by text.
+        prepared: statements that were used lately, by text; see `find` for all.
         lookups: by a statement's text, the indexes by which it looks up rows.
         fewest: of the paths that led to a fetch, by their ids, which one found the fewest rows the last time.
     """
@@ -57,6 +58,9 @@ class SchemaVersion:
         self.catalog = replace(definition.catalog, temporary=temporary) if temporary else definition.catalog
         self.fewest: dict[tuple[int, ...], int] = {}
         self.prepared: dict[str, Prepared] = {}
+        self._former: dict[str, Prepared] = {}  # what `prepared` was when it was full
+        self._turns: dict[str, Lock] = {}  # of the texts that are being prepared
+        self._keeping = Lock()
         self.lookups: dict[str, tuple[Lookup, ...]] = {}
         self._cuts: dict[str, CutPlan | None] = {}
 
@@ -133,22 +137,49 @@ class SchemaVersion:
         return idle.take(self.working_statements)
 
     def prepare(self, statement: Statement, mirror: Mirror) -> Prepared:
-        """The prepared statement, from `prepared` if its text was met before.
+        """The prepared statement; if its text was met before, the one that was made then.
+
+        Of threads that meet a text together, as those of a server that starts, one prepares it, and the others wait.
 
         Raises:
             rome.errors.Error: what SQLite says against it.
         """
-        found = self.prepared.get(statement.text)
-        if found is None:
-            found = prepare(statement, self.catalog, mirror, self.firing)
-            PLAN_COUNTS.made += 1
-            if len(self.prepared) >= _MAX_PREPARED:
-                PLAN_COUNTS.discarded += len(self.prepared)
-                self.prepared.clear()
-                self.lookups.clear()
-                self._cuts.clear()
-            self.prepared[statement.text] = found
+        text = statement.text
+        found = self.prepared.get(text)
+        if found is not None:
+            return found
+        turn = self._turns.setdefault(text, Lock())
+        try:
+            with turn:
+                found = self.find(text)
+                if found is None:
+                    found = prepare(statement, self.catalog, mirror, self.firing)
+                    PLAN_COUNTS.made += 1
+                self._keep(text, found)
+        finally:
+            self._turns.pop(text, None)
         return found
+
+    def find(self, text: str) -> Prepared | None:
+        """The prepared statement of a text that was met before, unless it was discarded."""
+        return self.prepared.get(text) or self._former.get(text)
+
+    def count_prepared(self) -> int:
+        """How many prepared statements are kept."""
+        return len(self.prepared.keys() | self._former.keys())
+
+    def _keep(self, text: str, found: Prepared) -> None:
+        """Keep a statement. When half of the room is full, what was not used since the last time is discarded.
+
+        So statements that are used all the time outlive any number of texts that are used once.
+        """
+        with self._keeping:
+            if len(self.prepared) >= _MAX_PREPARED // 2:
+                PLAN_COUNTS.discarded += len(self._former.keys() - self.prepared.keys())
+                self._former, self.prepared = self.prepared, {}
+                self.lookups = {text: kept for text, kept in self.lookups.items() if text in self._former}
+                self._cuts = {text: kept for text, kept in self._cuts.items() if text in self._former}
+            self.prepared[text] = found
 
     def cut_plan(self, prepared: Prepared) -> CutPlan | None:
         """How a statement can be run part by part; None if it cannot. Made when it is first asked for."""
@@ -200,7 +231,7 @@ class _Schemas:
     def count_prepared(self) -> int:
         with self._lock:
             schemas = {id(schema): schema for known in (self._by_place, self.newest) for schema in known.values()}
-            return sum(len(schema.prepared) for schema in schemas.values())
+            return sum(schema.count_prepared() for schema in schemas.values())
 
 
 _schemas = _Schemas()
