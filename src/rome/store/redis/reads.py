@@ -1,14 +1,17 @@
-"""The commands by which a database is read by read.lua, as they are sent."""
+"""The commands by which a database is read by read.lua, and ids are taken by reserve.lua, as they are sent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rome.store.redis.messages import request_arguments, short_arguments, short_ranges
-from rome.store.redis.wire import END, Command, pack, pack_count, pack_words
-from rome.store.spi import Request, Snapshot
+from rome.store.redis.messages import request_arguments, reserve_numbers, short_arguments, short_ranges
+from rome.store.redis.wire import END, NUMBERS, Command, pack, pack_count, pack_words
+from rome.store.spi import Request, Reserve, Snapshot
 
 _MOST_SHAPES = 1000
+
+_NOW = pack_words((b"", b""))
+"""ARGV[1] and ARGV[2] of a new snapshot."""
 
 _Ranges = tuple[tuple[int, int, int | None], ...]
 
@@ -37,7 +40,8 @@ class ReadPacker:
         if shape is None:
             shape = self._pack_shape(ranges)
         before, middle, after = shape
-        return b"".join((before, pack_words(_version(snapshot)), middle, pack_words(bounds), after))
+        version = _NOW if snapshot is None else pack_words(_version(snapshot))
+        return b"".join((before, version, middle, pack_words(bounds), after))
 
     def command(self, snapshot: Snapshot | None, requests: Sequence[Request]) -> Command:
         """The command, word by word."""
@@ -55,6 +59,31 @@ class ReadPacker:
         before = pack_count(words) + pack_words(self._head)
         shape = self._shapes[ranges] = (before, pack_words(first), pack_words(last) + END)
         return shape
+
+
+class ReservePacker:
+    """Makes the command by which numbers are taken from sequences.
+
+    Args:
+        head: the command up to its key.
+    """
+
+    def __init__(self, head: Command) -> None:
+        self._head = head
+        self._packed = pack_words(head)
+
+    def pack(self, reserves: Sequence[Reserve]) -> bytes:
+        """The command as it is sent."""
+        parts = [pack_count(len(self._head) + 5 * len(reserves)), self._packed]
+        for reserve in reserves:
+            for number in reserve_numbers(reserve):
+                parts.append(NUMBERS[number] if 0 <= number < len(NUMBERS) else pack_words((b"%d" % number,)))
+        parts.append(END)
+        return b"".join(parts)
+
+    def command(self, reserves: Sequence[Reserve]) -> Command:
+        """The command, word by word."""
+        return (*self._head, *[b"%d" % number for reserve in reserves for number in reserve_numbers(reserve)])
 
 
 def _version(snapshot: Snapshot | None) -> tuple[bytes, bytes]:

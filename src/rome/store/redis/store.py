@@ -49,11 +49,10 @@ from rome.store.redis.messages import (
     commit_arguments,
     decode_answers,
     decode_short,
-    reserve_arguments,
 )
 from rome.store.redis.names import DatabaseName, meta_key, slot_of, unescape
 from rome.store.redis.primary import every_primary, greet
-from rome.store.redis.reads import ReadPacker
+from rome.store.redis.reads import ReadPacker, ReservePacker
 from rome.store.redis.scan import databases_at
 from rome.store.redis.settings import OPTIONS, RedisSettings, read_settings
 from rome.store.redis.usage import decode_usage, pinned
@@ -128,7 +127,7 @@ class RedisStore(Store):
         self._meta = meta_key(location.database, self._settings.slot)
         self._gets = GetPacker(self._meta)
         self._on_cluster = self._settings.cluster
-        self._reads = self._read_packer()
+        self._make_packers()
         wait = self._settings.wait_replicas
         self._wait = [(b"WAIT", b"%d" % wait, b"%d" % self._settings.wait_timeout_ms)] if wait else []
         self._link: RedisLink | None = None
@@ -548,11 +547,13 @@ class RedisStore(Store):
         link, health, replies = _examined(settings, *greet(settings, slot_of(self._meta), [_INFO, *more]))
         if health.is_in_cluster != self._on_cluster:
             self._on_cluster = health.is_in_cluster
-            self._reads = self._read_packer()
+            self._make_packers()
         return link, health, replies
 
-    def _read_packer(self) -> ReadPacker:
-        return ReadPacker(self._command(scripts.READ), _SCAN_LIMITS)
+    def _make_packers(self) -> None:
+        """Of commands that run a script, which is another one on a node of a cluster."""
+        self._reads = ReadPacker(self._command(scripts.READ), _SCAN_LIMITS)
+        self._reserves = ReservePacker(self._command(scripts.RESERVE))
 
     def _fit(self, script: scripts.Script) -> scripts.Script:
         """The script for the kind of server that this is."""
@@ -587,7 +588,7 @@ class RedisStore(Store):
         gets = cast(Sequence[Get], requests)
         request, how_many = self._gets.pack(gets, snapshot)
         if reserves:
-            request += pack(self._command(scripts.RESERVE, *reserve_arguments(reserves)))
+            request += self._reserves.pack(reserves)
             how_many += 1
         replies = self._exchange(request, how_many)
         reserved = self._reserved(reserves, replies.pop()) if reserves else []
@@ -625,7 +626,7 @@ class RedisStore(Store):
         """Rows, ranges and counts by read.lua."""
         request, how_many = self._reads.pack(snapshot, requests), 1
         if reserves:
-            request += pack(self._command(scripts.RESERVE, *reserve_arguments(reserves)))
+            request += self._reserves.pack(reserves)
             how_many = 2
         replies = self._exchange(request, how_many)
         reserved = self._reserved(reserves, replies.pop()) if reserves else []
@@ -652,16 +653,18 @@ class RedisStore(Store):
 
     def _reserved(self, reserves: Sequence[Reserve], reply: Reply) -> list[int]:
         if not isinstance(reply, list):
-            command = self._command(scripts.RESERVE, *reserve_arguments(reserves))
-            reply = self._finish(scripts.RESERVE, command, reply)
+            reply = self._finish(scripts.RESERVE, self._reserves.command(reserves), reply)
         if reply[0] in _NOT_NOW:
             self._refuse(reply, 0)
         if reply[0] == b"exhausted":
             raise IdsExhaustedError.of(f"sequence {reply[1].decode()}")
         try:
+            _, *taken = reply
             return [
-                reserve.again[0] if reserve.again is not None and last == b"again" else int(last) - reserve.size + 1
-                for reserve, last in zip(reserves, reply[1:], strict=True)
+                reserve.again[0]
+                if reserve.again is not None and taken[n] == b"again"
+                else int(taken[n]) - reserve.size + 1
+                for n, reserve in enumerate(reserves)
             ]
         except _UNDECODABLE as error:
             raise self._damaged("a sequence", error) from error

@@ -16,6 +16,9 @@ END = b"\r\n"
 _LENGTHS = [b"\r\n$%d\r\n" % length for length in range(1024)]
 """What precedes a word of a usual length."""
 
+NUMBERS = [b"\r\n$%d\r\n%d" % (len(str(number)), number) for number in range(256)]
+"""Small numbers as words of a command, packed: making a number a text costs more than the rest of it."""
+
 
 def pack(command: Command) -> bytes:
     """A whole command."""
