@@ -112,12 +112,12 @@ def number_parameters(tokens: Sequence[Token]) -> list[tuple[Token, Slot]]:
     names: dict[str, int] = {}
     numbered: list[tuple[Token, Slot]] = []
     largest = 0
-    for token in tokens:
+    for token in [token for token in tokens if token.kind in ("variable", "run")]:
         if token.kind == "run":
             count = token.text.count("?")
             numbered.append((token, range(largest, largest + count)))
             largest += count
-        elif token.kind == "variable":
+        else:
             if token.text == "?":
                 number = largest + 1
             elif token.text[0] == "?":

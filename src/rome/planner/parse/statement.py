@@ -252,6 +252,8 @@ def _cut_locks(sql: str, tokens: Sequence[Token]) -> tuple[str, set[str]]:
     clauses: set[str] = set()
     kept, copied = [], 0
     words = [token.word for token in tokens]
+    if "FOR" not in words:
+        return sql, clauses
     for at, word in enumerate(words):
         if word != "FOR":
             continue
