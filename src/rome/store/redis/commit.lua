@@ -19,8 +19,9 @@
     {'format', stored} | {'old', version, table or -1} | {'conflict', table, index or -1, row key or start, version now} |
     {'turn', table, row key} | {'forbidden', command}
   Cost O(reads + writes + changes inside what was read), blocks the server. A command costs 3,000 to 12,000 instructions;
-  to make a function, to let a table grow, or to make a number a text costs 1,000 to 3,000. A small commit is the sum of these: so
-  functions are made where they are wanted, tables are made with what they hold, and no number is passed as one
+  to make a function, to let a table grow, or to make a number a text costs 1,000 to 3,000, and a variable of ours that a function
+  uses 1,000 more. A small commit is the sum of these: so functions are made where they are wanted, and are given what they
+  use, tables are made with what they hold, and no number is passed as one
   (make server-instructions) ]]
 
 -- Step: decode
@@ -159,21 +160,21 @@ end
 -- Step: build the arguments. The calls run in this order; tables have room for those of a small commit.
 version = version + 1
 local stamp, version_text = struct.pack('>I8', version), string.format('%d', version)
--- Command, key, arguments and probe of each call. Probe: the command that asks for the type of a key which nothing has read.
-local calls = { 'RPUSH', PREFIX .. 'q', nil, false, -- That the first write is this one spares its key the question.
+-- How many places are in use; then command, key, arguments and probe of each call. Probe: the command that asks for the type of
+-- a key which nothing has read.
+local calls = { 5, 'RPUSH', PREFIX .. 'q', nil, false, -- That the first write is this one spares its key the question.
   nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
   nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }
-local calls_size = 4
-local function add_call(command, key, arguments, probe)
-  calls[calls_size + 1], calls[calls_size + 2] = command, key
-  calls[calls_size + 3], calls[calls_size + 4] = arguments, probe or false
-  calls_size = calls_size + 4
+local function add_call(to, command, key, arguments, probe)
+  local size = to[1]
+  to[size + 1], to[size + 2], to[size + 3], to[size + 4] = command, key, arguments, probe or false
+  to[1] = size + 4
 end
-local meta_gone, meta_size = nil, 2
+local meta_gone = nil
 local meta_pairs = { 'version', version_text, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }
-local function set_meta(field, value)
-  meta_pairs[meta_size + 1], meta_pairs[meta_size + 2] = field, value
-  meta_size = meta_size + 2
+local function set_meta(to, field, value)
+  local size = #to
+  to[size + 1], to[size + 2] = field, value
 end
 
 -- Step: the commit queue: what those before us claim, and the line without us
@@ -194,7 +195,7 @@ if meta[7] then
   if #line == 0 then
     meta_gone = { 'line' }
   elseif line_has_us then
-    set_meta('line', cmsgpack.pack(line))
+    set_meta(meta_pairs, 'line', cmsgpack.pack(line))
   end
   must_wait = next(claimed) and function(table_id, row_key)
     return claimed[table_id .. ':'] or claimed[table_id .. ':' .. row_key]
@@ -203,11 +204,10 @@ end
 
 -- What trimming will have to remove: of each group its head {table, index, in msgpack, and its log members; of updated rows
 -- what is superseded, too, as pairs of member and row, otherwise false.
-local groups, groups_size, member_count = { nil, nil, nil, nil, nil, nil, nil, nil, nil }, 0, 0
-local function add_log(head, key, log, pairs_of_log, history)
-  groups[groups_size + 1], groups[groups_size + 2], groups[groups_size + 3] = head, log, history or false
-  groups_size, member_count = groups_size + 3, member_count + #log
-  add_call('ZADD', key, pairs_of_log, 'ZCARD')
+local groups = { nil, nil, nil, nil, nil, nil, nil, nil, nil }
+local function add_group(to, group_head, log, history)
+  local size = #to
+  to[size + 1], to[size + 2], to[size + 3] = group_head, log, history or false
 end
 
 -- Step: rows and the order index
@@ -274,27 +274,29 @@ for n = 1, tables do
     end
   end
   if set then
-    add_call('HSET', PREFIX .. 'r' .. name, set)
+    add_call(calls, 'HSET', PREFIX .. 'r' .. name, set)
   end
   if gone then
-    add_call('HDEL', PREFIX .. 'r' .. name, gone)
+    add_call(calls, 'HDEL', PREFIX .. 'r' .. name, gone)
   end
   if set or gone then
     stored[n] = true -- the table is said to have changed
-    set_meta('t' .. name, version_text)
+    set_meta(meta_pairs, 't' .. name, version_text)
   end
   if added then
-    add_call('ZADD', PREFIX .. 'e' .. name .. '.0', added, 'ZCARD')
+    add_call(calls, 'ZADD', PREFIX .. 'e' .. name .. '.0', added, 'ZCARD')
   end
   if removed then
-    add_call('ZREM', PREFIX .. 'e' .. name .. '.0', removed, 'ZCARD')
+    add_call(calls, 'ZREM', PREFIX .. 'e' .. name .. '.0', removed, 'ZCARD')
   end
   if log then
-    add_log(head .. '\000', PREFIX .. 'l' .. name .. '.0', log, log_pairs)
+    add_group(groups, head .. '\000', log)
+    add_call(calls, 'ZADD', PREFIX .. 'l' .. name .. '.0', log_pairs, 'ZCARD')
   end
   if history then
-    add_log(head .. '\255', PREFIX .. 'u' .. name, superseded, superseded_pairs, history)
-    add_call('HSET', PREFIX .. 'h' .. name, history, 'HLEN')
+    add_group(groups, head .. '\255', superseded, history)
+    add_call(calls, 'ZADD', PREFIX .. 'u' .. name, superseded_pairs, 'ZCARD')
+    add_call(calls, 'HSET', PREFIX .. 'h' .. name, history, 'HLEN')
   end
   word = word + 3
 end
@@ -306,9 +308,9 @@ for _ = 1, indexes do
   local name, before, log, log_pairs, removed, added = ARGV[at], at + 1, nil, nil, nil, nil
   if stored[of] ~= true then
     stored[of] = true
-    set_meta('t' .. ARGV[places[of]], version_text)
+    set_meta(meta_pairs, 't' .. ARGV[places[of]], version_text)
   end
-  set_meta('i' .. name, '1')
+  set_meta(meta_pairs, 'i' .. name, '1')
   for n = 1, removals + additions do
     local entry, logged = ARGV[before + n], nil
     if n <= removals then
@@ -334,12 +336,13 @@ for _ = 1, indexes do
     end
   end
   if removed then
-    add_call('ZREM', PREFIX .. 'e' .. name, removed, 'ZCARD')
+    add_call(calls, 'ZREM', PREFIX .. 'e' .. name, removed, 'ZCARD')
   end
   if added then
-    add_call('ZADD', PREFIX .. 'e' .. name, added, 'ZCARD')
+    add_call(calls, 'ZADD', PREFIX .. 'e' .. name, added, 'ZCARD')
   end
-  add_log('\147' .. ARGV[places[of] + 1] .. ARGV[before], PREFIX .. 'l' .. name, log, log_pairs)
+  add_group(groups, '\147' .. ARGV[places[of] + 1] .. ARGV[before], log)
+  add_call(calls, 'ZADD', PREFIX .. 'l' .. name, log_pairs, 'ZCARD')
   word, at = word + 3, before + removals + additions + 1
 end
 
@@ -352,8 +355,8 @@ if drops > 0 then
   for _ = 1, drops do
     local table_id, index = shape[word], shape[word + 1] - 1
     word = word + 2
-    set_meta('t' .. table_id, version_text)
-    set_meta('f' .. table_id, version_text)
+    set_meta(meta_pairs, 't' .. table_id, version_text)
+    set_meta(meta_pairs, 'f' .. table_id, version_text)
     if index == -1 then
       dropped_tables[#dropped_tables + 1] = table_id
     end
@@ -361,7 +364,7 @@ if drops > 0 then
       local of_table, of_index = string.match(field, '^[it](%d+)%.?(%d*)$')
       if of_table == tostring(table_id) and (index == -1 or of_index == tostring(index)) then
         for _, key in ipairs(keys_of(field)) do
-          add_call('UNLINK', key, {}, 'EXISTS')
+          add_call(calls, 'UNLINK', key, {}, 'EXISTS')
         end
         if field ~= 't' .. table_id then
           meta_gone = meta_gone or {}
@@ -382,7 +385,7 @@ if sequences > 0 then
     raised[2 * n - 1], raised[2 * n] = ARGV[at + n - 1], exceeds(last or '0', value) and last or value
   end
   at = at + 2 * sequences
-  add_call('HSET', PREFIX .. 's', raised)
+  add_call(calls, 'HSET', PREFIX .. 's', raised)
 end
 
 -- Step: settings of sequences
@@ -392,7 +395,7 @@ if settings > 0 then
     set[n] = ARGV[at + n - 1]
   end
   at = at + 2 * settings
-  add_call('HSET', PREFIX .. 's', set, 'HLEN')
+  add_call(calls, 'HSET', PREFIX .. 's', set, 'HLEN')
 end
 if at ~= #ARGV + 1 then
   error('a malformed request: it announces more or less than it has')
@@ -404,21 +407,20 @@ local ELEMENT_MEMBERS = 100
 local function packed_length(length)
   return length < 16 and string.char(144 + length) or '\220' .. struct.pack('>I2', length)
 end
-local now, queued, bytes_in_all = now_ms(), nil, 0
-local packed, packed_groups, members, bytes = '', 0, 0, COMMIT_BYTES
-local function end_element(dropped)
-  local element = struct.pack(QUEUE_HEAD, version, now, bytes, members) .. '\147' .. cmsgpack.pack(queued and '' or id)
-    .. packed_length(packed_groups) .. packed .. dropped
-  queued = queued or {}
-  queued[#queued + 1] = element
-  bytes_in_all = bytes_in_all + bytes
-  packed, packed_groups, members, bytes = '', 0, 0, COMMIT_BYTES
+local function element(version_then, time, size, count, of, groups_then, dropped)
+  return struct.pack(QUEUE_HEAD, version_then, time, size, count) .. '\147' .. cmsgpack.pack(of) .. groups_then .. dropped
 end
-for n = 1, groups_size, 3 do
+local now, queued, bytes_in_all, member_count = now_ms(), {}, 0, 0
+local packed, packed_groups, members, bytes = '', 0, 0, COMMIT_BYTES
+for n = 1, #groups, 3 do
   local head, log, history, first = groups[n], groups[n + 1], groups[n + 2], 1
+  member_count = member_count + #log
   while first <= #log do
     if members == ELEMENT_MEMBERS then
-      end_element('\144')
+      queued[#queued + 1] = element(version, now, bytes, members, #queued == 0 and id or '',
+        packed_length(packed_groups) .. packed, '\144')
+      bytes_in_all = bytes_in_all + bytes
+      packed, packed_groups, members, bytes = '', 0, 0, COMMIT_BYTES
     end
     local last = #log
     if members + last - first >= ELEMENT_MEMBERS then
@@ -433,8 +435,10 @@ for n = 1, groups_size, 3 do
     packed_groups, members, first = packed_groups + 1, members + size, last + 1
   end
 end
-end_element(dropped_tables and cmsgpack.pack(dropped_tables) or '\144')
-calls[3] = queued
+queued[#queued + 1] = element(version, now, bytes, members, #queued == 0 and id or '',
+  packed_length(packed_groups) .. packed, dropped_tables and cmsgpack.pack(dropped_tables) or '\144')
+bytes_in_all = bytes_in_all + bytes
+calls[4] = queued
 
 -- Step: what has expired. Small commits leave it to one in eight, which may discard more than eight of them have added.
 local TRIM_EACH, TRIM_ROOM = 8, 200
@@ -446,21 +450,21 @@ if version % TRIM_EACH == 0 or member_count > 20 or bytes_in_all > 65536 then
     TRIM_ROOM + 2 * member_count, limits[3], now)
   if #expired > 0 then
     history_bytes = history_bytes - expired.bytes
-    add_call('LPOP', PREFIX .. 'q', { string.format('%d', #expired) })
+    add_call(calls, 'LPOP', PREFIX .. 'q', { string.format('%d', #expired) })
     trim = function()
       discard(expired)
     end
   end
 end
-set_meta('history_bytes', string.format('%d', history_bytes))
-add_call('HSET', PREFIX .. 'x', { id, version_text })
+set_meta(meta_pairs, 'history_bytes', string.format('%d', history_bytes))
+add_call(calls, 'HSET', PREFIX .. 'x', { id, version_text })
 if meta_gone then
-  add_call('HDEL', META, meta_gone)
+  add_call(calls, 'HDEL', META, meta_gone)
 end
-add_call('HSET', META, meta_pairs)
+add_call(calls, 'HSET', META, meta_pairs)
 
 -- Step: types and permissions
-for n = 1, calls_size, 4 do
+for n = 2, calls[1], 4 do
   if calls[n + 3] then
     redis.call(calls[n + 3], calls[n + 1])
   end
@@ -470,7 +474,7 @@ for n = 1, calls_size, 4 do
 end
 -- Last step of phase 1.
 
-for n = 1, calls_size, 4 do
+for n = 2, calls[1], 4 do
   local arguments = calls[n + 2]
   if #arguments <= SLICE then
     redis.call(calls[n], calls[n + 1], unpack(arguments))
