@@ -121,8 +121,10 @@ def _choose(leaf: Leaf, context: Sequence[Predicate], known: Set[Leaf], depth: i
     equalities = Equalities(leaf, context, known)
     choices = equalities.choices([*leaf.table.paths, *usable(leaf, context)])
     best = min(_narrower_as_good(choices), key=lambda choice: choice.rank, default=None)
-    if depth == 0 or (best is not None and best.rank[0] < KEYED):
+    if best is not None and best.rank[0] < KEYED:
         return best
+    if (nothing := _nothing(leaf, context)) is not None or depth == 0:
+        return nothing or best
     for either in context:
         if isinstance(either, AnyOf) and len(either.branches) <= MAX_BRANCHES:
             rest = [predicate for predicate in context if predicate is not either]
@@ -130,6 +132,16 @@ def _choose(leaf: Leaf, context: Sequence[Predicate], known: Set[Leaf], depth: i
             if union is not None and (best is None or union.rank < best.rank):
                 best = union
     return best
+
+
+def _nothing(leaf: Leaf, context: Sequence[Predicate]) -> Choice | None:
+    """No keys, if `IN ()` of any column says that no row matters, whether an index has the column or not."""
+    for predicate in context:
+        if isinstance(predicate, InList) and not predicate.rows:
+            key = leaf.table.key
+            none = Term(predicate, (0,), (), "BINARY")
+            return Choice((0, 0), (Access(leaf.table, key, tuple(none for _ in key.columns), ()),))
+    return None
 
 
 def _union(leaf: Leaf, rest: Sequence[Predicate], either: AnyOf, known: Set[Leaf], depth: int) -> Choice | None:
