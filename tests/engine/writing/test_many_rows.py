@@ -10,6 +10,7 @@ import rome.errors
 from rome.dbapi import Connection
 from rome.engine.writing.guard_loop import GuardLoop
 from tests.support.databases import Connect
+from tests.support.differential import Pair
 
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT UNIQUE, n NOT NULL CHECK (n <> 13), late COLLATE NOCASE)"
 INDEX = "CREATE INDEX by_late ON t (late, id)"
@@ -244,3 +245,44 @@ def test_a_parent_that_somebody_else_deletes_meanwhile(connect: Connect, kind: s
         one.commit()
     one.rollback()
     assert one.execute("SELECT count(*) FROM c").fetchone() == (5,)
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+@pytest.mark.parametrize("sets", [1, 2, 40])
+@pytest.mark.parametrize(
+    "table",
+    [
+        "(id TEXT PRIMARY KEY, a)",
+        "(id, a)",
+        "(id INTEGER PRIMARY KEY, a)",
+        "(id TEXT PRIMARY KEY, a) WITHOUT ROWID",
+        "(id INTEGER PRIMARY KEY AUTOINCREMENT, a)",
+        "(id INT UNIQUE, a UNIQUE)",
+    ],
+)
+def test_several_rows_for_each_set_of_parameters(table: str, sets: int, rows: int) -> None:
+    with Pair([f"CREATE TABLE t {table}"], ids=False) as pair:
+        integers = "INTEGER" in table or "INT " in table
+        for sql, width in (("(id, a) VALUES {}", 2), ("(a) VALUES {}", 1)):
+            if width == 1 and "WITHOUT" in table:
+                continue
+            start = 1 if width == 2 else 1000
+            numbers = iter(range(start, start + 2 * sets * rows + 2))
+            text = f"INSERT INTO t {sql}".format(", ".join([f"({', '.join('?' * width)})"] * rows))
+            batch = [
+                tuple(
+                    v
+                    for _ in range(rows)
+                    for n in [next(numbers)]
+                    for v in ((n if integers else f"k{n}", n)[2 - width :])
+                )
+                for _ in range(sets)
+            ]
+            pair.execute(text, *batch)
+            pair.execute(
+                "SELECT rowid, * FROM t ORDER BY a" if "WITHOUT" not in table else "SELECT * FROM t ORDER BY a"
+            )
+            pair.execute(text, *batch)  # refused where there is a key: the first one is there
+            pair.execute("SELECT count(*) FROM t")
+            pair.execute("COMMIT")
+        pair.check_tables()

@@ -97,6 +97,8 @@ def _is_plain(reader: Reader, change: Change, target: Table) -> bool:
         return False
     if target.rowid_alias is None and (traits.sets_rowid or len(change.batch) == 1):
         return False
+    if target.rowid_alias is None and not target.without_rowid and len(change.planned or ()) != len(change.batch):
+        return False  # `_add` moves the one row that the first parameters make
     return target.id < reader.first_new_table
 
 
