@@ -223,8 +223,10 @@ class Changes(Queries):
             sql = f"UPDATE {table.name} SET {one} = ? WHERE {other} = ?"
         else:
             verb = self._verb()
-            marks = ", ".join("?" * len(columns))
-            sql = f"{verb} INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"
+            marks = f"({', '.join('?' * len(columns))})"
+            each = 1 + choices.once_in(3)
+            sql = f"{verb} INTO {table.name} ({', '.join(columns)}) VALUES {', '.join([marks] * each)}"
+            columns *= each
             if verb == "INSERT" and choices.once_in(2):
                 sql += " ON CONFLICT DO NOTHING"
         pools = [table.columns[column] for column in columns]

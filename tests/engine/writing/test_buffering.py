@@ -344,3 +344,18 @@ def test_a_replay_gives_waiting_rows_the_same_ids(connection: Connection) -> Non
         connection.commit()
     assert connection.execute("SELECT id, v FROM plain ORDER BY id").fetchall() == [(1, "a"), (2, "b"), (3, "c")]
     assert connection.execute("SELECT t, i FROM many").fetchall() == [("other", 5)]
+
+
+@pytest.mark.parametrize(
+    "change", ["DELETE FROM t WHERE id = 1", "INSERT INTO t VALUES (5, 5)", "UPDATE t SET a = 1 WHERE id = 1"]
+)
+@pytest.mark.parametrize("value", ["9007199254740992.0", "9e999", "-9e999", "'9007199254740993'", "1e0"])
+def test_look_by_a_number_that_makes_no_certain_key(change: str, value: str) -> None:
+    with Pair(["CREATE TABLE t (id INTEGER PRIMARY KEY, a)"], ids=False) as pair:
+        pair.execute("INSERT INTO t VALUES (1, 2)")
+        pair.execute("COMMIT")
+        for sql in ("SELECT a FROM t WHERE id = {}", "UPDATE t SET a = 9 WHERE id = {}", "DELETE FROM t WHERE id = {}"):
+            pair.execute(change)
+            pair.execute(sql.format(value))
+            pair.execute("SELECT * FROM t ORDER BY id")
+            pair.execute("ROLLBACK")

@@ -90,8 +90,8 @@ def _show_changed(
     """The result beside the table's only changes; None if SQLite must make these, and run the statement."""
     if direct.reads_plan or direct.order or not reader.has_stored_schema:
         return None
-    rows, key = direct.rows(parameters), direct.key(parameters)
-    if rows is None or key is None:
+    rows = direct.rows(parameters)
+    if rows is None or (key := direct.key(parameters)) is None:
         return None
     request = ReadRequest(direct.table.id, rows.path.id, rows.keys, rows.ranges, check)
     reader.read([request])
