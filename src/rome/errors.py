@@ -359,6 +359,14 @@ class SnapshotLostError(ConflictError):
         return cls(f"version {version} is not this connection's snapshot")
 
     @classmethod
+    def of_numbers(cls) -> Self:
+        """For ids that were taken from the store before, and not used."""
+        return cls(
+            "the store was restarted, or failed over, since this connection has taken ids, and may have given them to "
+            f"others; {_RUN_AGAIN}"
+        )
+
+    @classmethod
     def of_watch(cls, version: int) -> Self:
         """For a watch that goes on from a version of a history that the store has lost."""
         return cls(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection as Pipe
 from random import Random
 from typing import Any
@@ -14,10 +14,11 @@ import pytest
 
 import rome
 from rome.dbapi import Connection
-from rome.errors import CommitUnknownError, UniqueViolation
+from rome.errors import CommitUnknownError, ConflictError, StoreUnavailableError, UniqueViolation
 from rome.transaction import transaction
 from tests.support.databases import Connect, database, on
 from tests.support.faulty_store import connect_faulty
+from tests.support.servers import Flavour, StartServer
 
 TABLES = {
     "key": "CREATE TABLE key (id INTEGER PRIMARY KEY, v)",
@@ -328,3 +329,38 @@ class TestSavepoints:
         one.commit()
         assert ids == [1, 1]
         assert one.execute("SELECT id, v FROM counted ORDER BY id").fetchall() == [(1, "mine"), (2, "theirs")]
+
+
+def finish(connection: Connection, statements: list[str]) -> None:
+    for sql in statements:
+        connection.execute(sql)
+    connection.commit()
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("flavour", ["redis", "valkey"])
+@pytest.mark.parametrize("rest", [[], ["SELECT count(*) FROM counted"]], ids=["COMMIT", "a statement"])
+def test_ids_from_before_a_restart_are_not_committed_after_it(
+    start_server: StartServer, flavour: Flavour, rest: list[str]
+) -> None:
+    """The server has forgotten that they were taken, and another client's row may have had them meanwhile."""
+    server = start_server(flavour, {"appendonly": "yes", "appendfsync": "always"})
+    url = f"rome+redis://{server.host}:{server.port}/nova"
+    with closing(rome.connect(url)) as one:
+        one.execute(TABLES["counted"])
+        one.execute("INSERT INTO counted (v) VALUES ('first')")
+        one.commit()
+        assert one.execute("INSERT INTO counted (v) VALUES ('mine')").lastrowid == 2
+        server.kill()
+        server.start()
+        with closing(rome.connect(url)) as two:
+            assert two.execute("INSERT INTO counted (v) VALUES ('theirs')").lastrowid == 2
+            two.commit()
+            two.execute("DELETE FROM counted WHERE v = 'theirs'")
+            two.commit()
+            with pytest.raises((ConflictError, StoreUnavailableError)):
+                finish(one, rest)
+            one.rollback()
+            assert one.execute("INSERT INTO counted (v) VALUES ('again')").lastrowid == 3
+            one.commit()
+            assert two.execute("SELECT id, v FROM counted ORDER BY id").fetchall() == [(1, "first"), (3, "again")]

@@ -22,7 +22,7 @@ from rome.engine.statement import schema as schemas
 from rome.engine.statement.schema import SchemaVersion
 from rome.engine.writing.execution import Execution
 from rome.engine.writing.harvest import harvest
-from rome.errors import CatalogChangedError, ConflictError, TurnTakenError
+from rome.errors import CatalogChangedError, ConflictError, SnapshotLostError, TurnTakenError
 from rome.store.spi import BEYOND, CATALOG_TABLE, ORDER_INDEX
 from rome.transaction.memory_budget import MemoryBudget
 from rome.transaction.read_set import Validation
@@ -85,6 +85,7 @@ class Attempt(Struct):
         base: the schema that the store has.
         counters: the working set's counters when the transaction began; a replay starts from them.
         log: the operations that were run; the next attempt takes it over.
+        incarnation: of the database, as far as known when the attempt began.
         number: 1 is the first run.
         beginning: what began the transaction; the next attempt takes it over.
         phase: how far the attempt has come (see Phase).
@@ -97,6 +98,7 @@ class Attempt(Struct):
     reader: Reader
     base: SchemaVersion
     counters: ChangeCounters
+    incarnation: bytes
     log: Log = field(default_factory=Log)
     number: int = 1
     beginning: Beginning = Beginning.STATEMENT
@@ -123,7 +125,7 @@ class Attempt(Struct):
         counters = ChangeCounters(
             working_set.connection.last_insert_rowid(), working_set.changes, working_set.total_changes
         )
-        attempt = cls(context, transaction, Reader(transaction, workspace, schema), schema, counters)
+        attempt = cls(context, transaction, Reader(transaction, workspace, schema), schema, counters, incarnation)
         if context.defer_foreign_keys:
             attempt.execution.defer_foreign_keys = True
         return attempt
@@ -166,6 +168,22 @@ class Attempt(Struct):
             and self.number <= self.context.options.max_replays
             and not self.context.workspace.definitions
         )
+
+    def has_ids(self) -> bool:
+        """Whether the transaction has taken ids from the store, which a replay would use again."""
+        made = self.made_execution
+        return made is not None and bool(made.ids.taken or made.ids.given)
+
+    def check_ids(self, before: Attempt) -> None:
+        """Whether the ids of the attempt before this one are of this one's history.
+
+        Raises:
+            SnapshotLostError: the store has restarted or failed over since, and may have given them to others.
+        """
+        seen, now = before.transaction.snapshot, self.transaction.snapshot
+        known = before.incarnation if seen is None else seen.incarnation
+        if now is not None and now.incarnation != known and self.has_ids():
+            raise SnapshotLostError.of_numbers()
 
     def holds_nothing(self) -> bool:
         """Whether the transaction was begun implicitly and has changed and locked nothing, so that nobody needs it.

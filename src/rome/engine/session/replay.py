@@ -27,6 +27,7 @@ from rome.errors import (
     ConflictError,
     Error,
     IntegrityError,
+    SnapshotLostError,
     StoreUnavailableError,
     StreamEndedError,
     TurnTakenError,
@@ -321,7 +322,8 @@ class Replay:
             assert type(before) is Attempt
             self._note(conflict, before)
             took_too_long = before.number > 1 and not conflict.retryable  # even without the application's own time
-            if took_too_long or not before.may_be_replayed():
+            lost_ids = isinstance(conflict, SnapshotLostError) and before.has_ids()  # the store may give them to others
+            if took_too_long or lost_ids or not before.may_be_replayed():
                 tell(conflict, before)
                 self._give_up(conflict)
                 raise conflict
@@ -347,6 +349,7 @@ class Replay:
         self.turn.before_first_read(self._context.store.last_snapshot().incarnation)
         self.state = self.last = current = before.next()
         current.refresh()
+        current.check_ids(before)
         verdict = run_again(current, self._outcome, self._context.isolation)
         current.phase = Phase.OPEN
         return verdict

@@ -191,15 +191,23 @@ class RedisStore(Store):
             except SlotMovedError as moved:
                 self._lose_snapshot(snapshot, moved)
         self._snapshot = None
+        incarnation = self._last_snapshot.incarnation
         had_link = self._link is not None and not self._closed
         if not had_link:
             self._connect(create=False)
+            self._check_numbers(incarnation, reserves)
         try:
             return ask(None, requests, reserves)
         except SlotMovedError as moved:
-            return self._once_more(moved, lambda: ask(None, requests, reserves))
+
+            def ask_there() -> ReadResult:
+                self._check_numbers(incarnation, reserves)
+                return ask(None, requests, reserves)
+
+            return self._once_more(moved, ask_there)
         except StoreUnavailableError as error:
             self._connect_again(error, had_link=had_link)
+        self._check_numbers(incarnation, reserves)
         return ask(None, requests, reserves)
 
     def _connect_again(self, error: StoreUnavailableError, *, had_link: bool) -> None:
@@ -256,14 +264,29 @@ class RedisStore(Store):
         """
         only_gets = all(isinstance(request, Get) for request in requests)
         ask = self._ask_by_key if only_gets else self._ask_script
+        incarnation = self._last_snapshot.incarnation
         had_link = self._link is not None
         if not had_link:
             self._connect(create=False)
+            self._check_numbers(incarnation, reserves)
         try:
             return ask(snapshot, requests, reserves)
         except StoreUnavailableError as error:
             self._connect_again(error, had_link=had_link)
+        self._check_numbers(incarnation, reserves)
         return ask(snapshot, requests, reserves)
+
+    def _check_numbers(self, incarnation: bytes, reserves: Sequence[Reserve]) -> None:
+        """Whether numbers that are wanted again are of this history: a server that restarts may give them to others.
+
+        Args:
+            incarnation: what was the present one when they were asked for.
+
+        Raises:
+            SnapshotLostError: they are not.
+        """
+        if incarnation not in (b"", self._last_snapshot.incarnation) and any(each.again for each in reserves):
+            raise SnapshotLostError.of_numbers()
 
     def _open_near(self, near: NearReads) -> bool:
         """While the primary is away: whether the replica can be read."""
