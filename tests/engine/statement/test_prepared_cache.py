@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from threading import Barrier, Thread
+import os
+import signal
+import warnings
+from threading import Barrier, Event, Thread
 from time import sleep
 
 import pytest
@@ -47,6 +50,33 @@ def test_threads_that_meet_a_text_together_prepare_it_once(monkeypatch: pytest.M
     assert len(made) == 1
     assert len(prepared) == THREADS
     assert len({id(each) for each in prepared}) == 1
+
+
+def test_forked_child_does_not_wait_for_a_thread_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema, begun, forked = SchemaVersion.empty(), Event(), Event()
+
+    def slowly(*arguments: object) -> Prepared:
+        begun.set()
+        forked.wait()
+        return really_prepare(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(schemas, "prepare", slowly)
+    thread = Thread(target=prepare, args=(schema, "SELECT 2"))
+    thread.start()
+    begun.wait()
+    monkeypatch.setattr(schemas, "prepare", really_prepare)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: fork() beside threads
+        child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        prepare(schema, "SELECT 2")
+        os._exit(7)
+    try:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    finally:
+        forked.set()
+        thread.join()
 
 
 def test_text_that_was_refused_is_asked_about_again() -> None:

@@ -31,6 +31,8 @@ from rome.workingset.workingset import WorkingSet
 
 _MAX_PREPARED = 2000
 """The most prepared statements kept of one schema version."""
+_TURN_S = 1.0
+"""How long a thread waits for another that prepares the same text; in a forked child that other one may not exist."""
 
 
 class PlanCounts(Struct):
@@ -60,7 +62,6 @@ class SchemaVersion:
         self.prepared: dict[str, Prepared] = {}
         self._former: dict[str, Prepared] = {}  # what `prepared` was when it was full
         self._turns: dict[str, Lock] = {}  # of the texts that are being prepared
-        self._keeping = Lock()
         self.lookups: dict[str, tuple[Lookup, ...]] = {}
         self._cuts: dict[str, CutPlan | None] = {}
 
@@ -149,15 +150,17 @@ class SchemaVersion:
         if found is not None:
             return found
         turn = self._turns.setdefault(text, Lock())
+        is_ours = turn.acquire(timeout=_TURN_S)
         try:
-            with turn:
-                found = self.find(text)
-                if found is None:
-                    found = prepare(statement, self.catalog, mirror, self.firing)
-                    PLAN_COUNTS.made += 1
-                self._keep(text, found)
+            found = self.find(text)
+            if found is None:
+                found = prepare(statement, self.catalog, mirror, self.firing)
+                PLAN_COUNTS.made += 1
+            self._keep(text, found)
         finally:
             self._turns.pop(text, None)
+            if is_ours:
+                turn.release()
         return found
 
     def find(self, text: str) -> Prepared | None:
@@ -173,13 +176,12 @@ class SchemaVersion:
 
         So statements that are used all the time outlive any number of texts that are used once.
         """
-        with self._keeping:
-            if len(self.prepared) >= _MAX_PREPARED // 2:
-                PLAN_COUNTS.discarded += len(self._former.keys() - self.prepared.keys())
-                self._former, self.prepared = self.prepared, {}
-                self.lookups = {text: kept for text, kept in self.lookups.items() if text in self._former}
-                self._cuts = {text: kept for text, kept in self._cuts.items() if text in self._former}
-            self.prepared[text] = found
+        if len(self.prepared) >= _MAX_PREPARED // 2:
+            PLAN_COUNTS.discarded += len(self._former.keys() - self.prepared.keys())
+            self._former, self.prepared = self.prepared, {}
+            self.lookups = {text: kept for text, kept in self.lookups.copy().items() if text in self._former}
+            self._cuts = {text: kept for text, kept in self._cuts.copy().items() if text in self._former}
+        self.prepared[text] = found
 
     def cut_plan(self, prepared: Prepared) -> CutPlan | None:
         """How a statement can be run part by part; None if it cannot. Made when it is first asked for."""
