@@ -185,12 +185,12 @@ class SchemaVersion:
 
     def cut_plan(self, prepared: Prepared) -> CutPlan | None:
         """How a statement can be run part by part; None if it cannot. Made when it is first asked for."""
-        text = prepared.statement.text
-        if text not in self._cuts:
+        text, cuts = prepared.statement.text, self._cuts  # another thread may put another dictionary there
+        if text not in cuts:
             tables = self.catalog.tables
             read = frozenset(name for name in prepared.inspection.read if name in tables)
-            self._cuts[text] = None if prepared.writes else plan_cut(text, self.catalog, read)
-        return self._cuts[text]
+            cuts[text] = None if prepared.writes else plan_cut(text, self.catalog, read)
+        return cuts[text]
 
 
 def _unknown_collation(sql: str) -> str | None:
