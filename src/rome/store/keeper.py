@@ -183,7 +183,7 @@ class SnapshotKeeper:
         late_s = now - self._due
         period_s = PERIOD_S[1]
         long: dict[bytes, list[_LongTransaction]] = {}
-        for number, each in list(self._stores.items()):
+        for number, each in self._stores.copy().items():
             store = each()
             if store is None:
                 del self._stores[number]
