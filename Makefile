@@ -35,7 +35,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 
-.PHONY: help demo boot sizing contention calls instructions preparation server-instructions replay bench profile openstack-test transfer-test dragonflow-test test test-lowest sanitize slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package site clean
+.PHONY: help demo boot sizing contention calls instructions lines preparation server-instructions replay bench profile openstack-test transfer-test dragonflow-test test test-lowest sanitize slt fuzz faults interruptions isolation sqlalchemy-test lint types layers package site clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +74,7 @@ help:
 #: To measure what Rome does
 #:   make calls [URL=..] [ARGS=..]          calls of Rome's functions that a statement makes, warm; ARGS="--list LEFT\ JOIN"
 #:   make instructions [URL=..]             instructions that a statement with its transaction executes, warm; needs valgrind
+#:   make lines [URL=..] [ARGS="--list 20"]  cache lines that it fetches when the caches are empty; needs valgrind
 #:   make preparation [ARGS=--list]         instructions that preparing the texts of a recorded boot executes, and a new process' first steps
 #:   make server-instructions [ARGS=..]     instructions that a Redis server executes for a read or commit; ARGS='--server valkey-server'
 #:   make replay [URL=..] [ARGS=..]         the calls of a recorded boot, without Nova; ARGS=--instructions counts what they execute
@@ -127,6 +128,10 @@ calls: $(VENV)/ready
 instructions: URL ?= rome+memory://
 instructions: $(VENV)/ready
 	@$(VENV)/bin/python bench/instructions.py '$(URL)'
+
+lines: URL ?= rome+memory://
+lines: $(VENV)/ready
+	@$(VENV)/bin/python bench/lines.py '$(URL)' $(ARGS)
 
 server-instructions: $(VENV)/ready
 	@$(VENV)/bin/python bench/server_instructions.py $(ARGS)

@@ -57,7 +57,7 @@ TRANSACTIONS: dict[str, Callable[[Connection, int], None]] = {
 }
 
 
-def _prepare(connection: Connection) -> None:
+def prepare_groups(connection: Connection) -> None:
     """Create the tables of bench/calls.py, and one of groups of rows."""
     prepare(connection)
     connection.execute("DROP TABLE IF EXISTS member")
@@ -71,7 +71,7 @@ def _prepare(connection: Connection) -> None:
 def run(url: str, name: str, times: int) -> None:
     """Run a transaction so often."""
     with closing(rome.connect(url)) as connection:
-        _prepare(connection)
+        prepare_groups(connection)
         for _ in range(times):
             TRANSACTIONS[name](connection, 2)
             connection.rollback()
