@@ -82,6 +82,9 @@ def _step(choices: Choices, schema: RandomSchema, number: int, clients: int) -> 
         first = queries.operation(queries.statement())
         if first.parameters and choices.once_in(4):  # the plan of the text, with other values
             return [first, replace(first, parameters=tuple(choices.pick(_OTHERS) for _ in first.parameters))]
+        if choices.once_in(3):  # with what its plan has learnt, on other rows
+            commit = Operation("COMMIT")
+            return [commit, first, commit, Changes(choices, schema).change(), commit, first]
         return [first]
     if kind < 23:
         return [Changes(choices, schema).change()]

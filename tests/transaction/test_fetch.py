@@ -7,15 +7,16 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from rome.store.location import Location
 from rome.store.memory import MemoryStore
 from rome.store.row_block import MANY
 from rome.store.spi import BEYOND, ORDER_INDEX
 from rome.transaction.memory_budget import MemoryBudget, OverBudget
-from rome.transaction.read_set import Validation
+from rome.transaction.read_set import NOTHING, Validation
 from rome.transaction.reference_tables import ReferenceTables
+from rome.transaction.snapshot_cache import EVERYTHING
 from rome.transaction.transaction import ReadRequest, Transaction
 from rome.transaction.write_set import WriteSet
 
@@ -116,7 +117,38 @@ def test_fetch_all_leaves_what_read_leaves(
         assert {row.key for row in rows} <= {row.key for row in other.rows(want)}
         assert one.rows(want) == other.rows(want)
     assert _held(one) == _held(other)
-    assert one.fetch_all(wants) is None
+    again = one.fetch_all(wants)  # what is known takes no trip
+    assert again is None or [[*rows] for rows in again] == [[*other.rows(want)] for want in wants]
+    assert one.waves == other.waves
+    store.release()
+
+
+@given(
+    wants=st.lists(_wants, min_size=1, max_size=3, unique_by=lambda want: (want.index_id, want.keys[:1], want.ranges)),
+    ahead=st.lists(_wants, max_size=3),
+)
+def test_what_is_read_ahead_changes_no_answer_and_no_read_set(
+    store: MemoryStore, wants: list[ReadRequest], ahead: list[ReadRequest]
+) -> None:
+    keys = [key for want in wants for key in want.keys]
+    assume(len(keys) == len({*keys}))
+    one = Transaction(store, reference_tables=ReferenceTables())
+    other = Transaction(store.another(), reference_tables=ReferenceTables())
+    small = [replace(want, check=NOTHING, most=5) for want in ahead if EVERYTHING not in want.ranges]
+    found = one.fetch_all(wants, small)
+    if found is None:
+        one.read(wants, ahead=small)
+    other.read(wants)
+    assert one.waves == 1 or found is None
+    assert other.waves == 1
+    for want in [*wants, *ahead]:
+        if not one.has_read(want):
+            one.read([want])
+        other.read([want])
+        one.check_request(want)
+        other.check_request(want)
+        assert {row.key: row for row in one.rows(want)} == {row.key: row for row in other.rows(want)}
+    assert (one.read_set.points, one.read_set.ranges) == (other.read_set.points, other.read_set.ranges)
     store.release()
 
 
@@ -132,7 +164,8 @@ def test_fetch_all_brings_keys_and_ranges(store: MemoryStore) -> None:
         [b"record 5"],
         [b"record 6", b"record 7", b"record 8", b"record 12", b"record 13", b"record 14"],
     ]
-    assert transaction.fetch_all([by_keys]) is None
+    assert transaction.fetch_all([by_keys]) == found[:1]
+    assert transaction.waves == 1
 
 
 def test_fetch_brings_one_range_or_one_key(store: MemoryStore) -> None:

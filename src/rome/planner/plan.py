@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from rome.catalog.schema import Index, Table
 from rome.codec.values import Collation, SqlValue
+from rome.planner.foresight import Foresight
 from rome.store.spi import Bounds
 
 
@@ -302,6 +303,8 @@ class FetchPlan(ABC):
     """Whether `may_be_empty` may say so."""
     asks_aggregates: bool = False
     """Whether `questions` may have some."""
+    foresight: Foresight | None = None
+    """What its later waves read the last time; None until a run has had one."""
 
     @abstractmethod
     def waves(self, parameters: Sequence[SqlValue]) -> Generator[Wave, FetchedRows, None]:

@@ -184,10 +184,12 @@ class Transaction(Struct, eq=False):
         reserves: Sequence[Reserve] = (),
         incremental: IncrementalScan | None = None,
         counts: Sequence[Count] = (),
+        ahead: Sequence[ReadRequest] = (),
     ) -> list[int]:
         """Bring all that is wanted into the cache, in one round trip if nothing is cut short; returns the reserved.
 
-        With `incremental`, go on with that scan, too; `check_scan` in the end. `counts`: sizes to bring, too.
+        With `incremental`, go on with that scan, too; `check_scan` in the end. `counts`: sizes to bring, too. `ahead`:
+        what may be wanted next, each with a `most`: it is brought on the same trip, if there is one and it is small.
 
         The wants enter the read set only by `check_request`: the caller looks at `catalog_version` first.
 
@@ -201,8 +203,13 @@ class Transaction(Struct, eq=False):
         elif not requests and not reserves:
             return []
         requests += counts
-        result = self._read_from_store(requests, reserves)
-        self._keep(requests, result.answers, incremental)
+        asked_ahead = self._missing(ahead) if ahead else []
+        result = self._read_from_store([*requests, *asked_ahead] if asked_ahead else requests, reserves)
+        answers = result.answers
+        if asked_ahead:
+            self._keep_ahead(asked_ahead, answers[len(requests) :])
+            answers = answers[: len(requests)]
+        self._keep(requests, answers, incremental)
         return result.reserved
 
     def fetch(self, want: ReadRequest) -> Sequence[Row] | None:
@@ -253,30 +260,43 @@ class Transaction(Struct, eq=False):
         cache.add_range(table_id, index_id, bounds, rows)
         return rows
 
-    def fetch_all(self, wants: Sequence[ReadRequest]) -> list[Sequence[Row]] | None:
-        """Do as `fetch` for several wants that share no key and no range, and of which nothing is known.
+    def fetch_all(self, wants: Sequence[ReadRequest], ahead: Sequence[ReadRequest] = ()) -> list[Sequence[Row]] | None:
+        """Do as `fetch` for several wants that share no key and no range. Of each, all is known, or nothing.
+
+        Args:
+            ahead: see `read`.
 
         Returns:
             the rows of each; None as `fetch`.
         """
         cache = self.cache
+        if cache.has_blocks:
+            return None
         asks = bool(cache.rows or cache.ranges)
         requests: list[Request] = []
-        for want in wants:
+        known: set[int] = set()
+        for number, want in enumerate(wants):
             table_id, index_id = want.table_id, want.index_id
             if want.most is not None or bool(want.keys) is bool(want.ranges):
                 return None
-            if want.keys:
-                if asks and any(cache.knows(table_id, key) for key in want.keys):
+            if asks and (places := self._known_places(want)):
+                if places != len(want.keys) + len(want.ranges):
                     return None
+                known.add(number)
+                continue
+            if want.keys:
                 requests.append(Get(table_id, want.keys))
             for start, stop in want.ranges:
                 if index_id == ORDER_INDEX and start == b"" and stop == BEYOND:
                     return None
-                if asks and cache.covered(table_id, index_id, start, stop) is not None:
-                    return None
                 requests.append(Scan(table_id, index_id, start, stop))
-        answers = self._read_from_store(requests, ()).answers
+        if not requests:
+            return [self.rows(want) for want in wants]
+        asked_ahead = self._missing(ahead) if ahead else []
+        answers = self._read_from_store([*requests, *asked_ahead] if asked_ahead else requests, ()).answers
+        if asked_ahead:
+            self._keep_ahead(asked_ahead, answers[len(requests) :])
+            answers = answers[: len(requests)]
         brought: list[Sequence[Row]] = []
         for answer in answers:
             if type(answer) is ScanResult:
@@ -296,23 +316,60 @@ class Transaction(Struct, eq=False):
                 self.bytes_read += size
                 self.budget.take(len(rows), size, request if type(request) is Scan else None)
         found: list[Sequence[Row]] = []
-        number = 0
-        for want in wants:
-            rows = brought[number]
+        at = 0
+        for number, want in enumerate(wants):
+            if number in known:
+                found.append(self.rows(want))
+                continue
+            rows = brought[at]
             if want.keys:
-                answer = answers[number]
+                answer = answers[at]
                 assert type(answer) is list
                 cache.add_rows(want.table_id, zip(want.keys, answer))  # noqa: B905
-                number += 1
+                at += 1
             else:
                 cache.add_range(want.table_id, want.index_id, want.ranges[0], rows)
-                number += 1
+                at += 1
                 for bounds in want.ranges[1:]:
-                    cache.add_range(want.table_id, want.index_id, bounds, brought[number])
-                    rows = [*rows, *brought[number]]
-                    number += 1
+                    cache.add_range(want.table_id, want.index_id, bounds, brought[at])
+                    rows = [*rows, *brought[at]]
+                    at += 1
             found.append(rows)
         return found
+
+    def _known_places(self, want: ReadRequest) -> int:
+        """How many of its keys and ranges are known."""
+        cache, known = self.cache, 0
+        for key in want.keys:
+            if cache.knows(want.table_id, key):
+                known += 1
+        for start, stop in want.ranges:
+            if cache.covered(want.table_id, want.index_id, start, stop) is not None:
+                known += 1
+        return known
+
+    def _keep_ahead(self, requests: Sequence[Request], answers: Sequence[Answer]) -> None:
+        """Put what was read ahead into the cache, except ranges of which there is more, and what has no room."""
+        for request, answer in zip(requests, answers, strict=True):
+            if type(answer) is ScanResult:
+                rows: Sequence[Row] = answer.rows
+                if answer.resume is not None or len(rows) >= MANY:
+                    continue
+            else:
+                assert type(answer) is list
+                rows = [row for row in answer if row is not None]
+            size = record_bytes(rows)
+            if not self.budget.has_room(len(rows), size):
+                continue
+            self.rows_read += len(rows)
+            self.bytes_read += size
+            self.budget.take(len(rows), size, None)
+            if type(request) is Scan:
+                self.cache.add_range(request.table_id, request.index_id, (request.start, request.stop), rows)
+            else:
+                assert type(request) is Get
+                assert type(answer) is list
+                self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
 
     def are_free(
         self, wants: Sequence[ReadRequest], reserves: Sequence[Reserve] = (), others: Sequence[ReadRequest] = ()

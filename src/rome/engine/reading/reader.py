@@ -97,16 +97,17 @@ class Reader:
         reserves: Sequence[Reserve] = (),
         scan: IncrementalScan | None = None,
         counts: Sequence[Count] = (),
+        ahead: Sequence[ReadRequest] = (),
     ) -> list[int]:
         """Read requests into the transaction's cache and read set, without hydrating; return the reserved.
 
         A walk goes on; it enters the read set when it is finished. So do wants of which not all is
-        read: when they are read as a whole.
+        read: when they are read as a whole. What is read ahead (see Transaction.read) does not.
 
         Raises:
             WorkingSetFullError: more rows than there is room for.
         """
-        if len(wants) == 1 and scan is None and not (reserves or counts) and self.fetch(wants[0]) is not None:
+        if len(wants) == 1 and scan is None and not (reserves or counts or ahead) and self.fetch(wants[0]) is not None:
             return []
         for want in wants:
             if want.table_id >= self.first_new_table:
@@ -115,7 +116,7 @@ class Reader:
         if not wants and not reserves and scan is None:
             return []
         try:
-            reserved = self.transaction.read(wants, reserves, scan, counts)
+            reserved = self.transaction.read(wants, reserves, scan, counts, ahead)
         except OverBudget as error:
             self._check_catalog()
             raise self._too_much(error, wants) from None
@@ -241,7 +242,9 @@ class Reader:
         stored = self._base.definition.tables_by_id.get(table.id)
         return stored is not None and bool(table.indexes_beyond(stored))
 
-    def bring(self, wants: Sequence[ReadRequest], deciding: Sequence[Fetch] = ()) -> int | None:
+    def bring(
+        self, wants: Sequence[ReadRequest], deciding: Sequence[Fetch] = (), ahead: Sequence[ReadRequest] = ()
+    ) -> int | None:
         """Read requests that share no key and no range, and hydrate them. See `read` and `hydrate`."""
         transaction = self.transaction
         for want in wants:
@@ -250,16 +253,16 @@ class Reader:
                 return self.hydrate(wants, deciding)
         try:
             fetched = None
-            if len(wants) == 1:
+            if len(wants) == 1 and not ahead:
                 rows = transaction.fetch(wants[0])
                 fetched = None if rows is None else [rows]
             elif wants:
-                fetched = transaction.fetch_all(wants)
+                fetched = transaction.fetch_all(wants, ahead)
         except OverBudget as error:
             self._check_catalog()
             raise self._too_much(error, wants) from None
         if fetched is None:
-            self.read(wants)
+            self.read(wants, ahead=ahead)
         else:
             if transaction.catalog_version != self.base_version:
                 self._check_catalog()

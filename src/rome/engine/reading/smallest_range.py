@@ -41,6 +41,7 @@ def read_few(
     extra: Sequence[ReadRequest] = (),
     reserves: Sequence[Reserve] = (),
     scan: IncrementalScan | None = None,
+    ahead: Sequence[ReadRequest] = (),
     *,
     hydrates: bool = True,
 ) -> tuple[list[ReadRequest | Many], list[int]]:
@@ -67,7 +68,7 @@ def read_few(
             limited[number] = fetch
             requests[number] = replace(requests[number], most=fetch.most)
     counts = [count for trial in trials.values() for way in trial.ways for count in _counts(way)] if trials else ()
-    reserved = reader.read([*requests, *extra] if extra else requests, reserves, scan, counts)
+    reserved = reader.read([*requests, *extra] if extra else requests, reserves, scan, counts, ahead)
     if not (trials or limited):
         if hydrates:
             reader.hydrate([*requests, *extra])

@@ -12,6 +12,7 @@ from rome.codec.values import SqlValue
 from rome.engine.reading.page import pages, read_page
 from rome.engine.reading.reader import Reader, to_request
 from rome.engine.reading.smallest_range import read_few
+from rome.planner.foresight import Foresight
 from rome.planner.plan import FetchedRows, FetchPlan, Many, Values, Wave
 from rome.store.row_block import RowBlock
 from rome.store.spi import Reserve
@@ -67,38 +68,74 @@ def gather_unless_empty(
         reserved = reader.read(extra, reserves)
         reader.hydrate(extra)
         return reserved
+    ahead: Sequence[ReadRequest] = () if plan.foresight is None else plan.foresight.requests()
+    if ahead:
+        if any(fetch.page is not None and pages(reader, fetch) for fetch in next_wave):
+            ahead = ()  # a page takes trips of its own
+        ahead = [each for each in ahead if each.table_id < reader.first_new_table and not reader.has_read(each)]
+    read = _read(reader, next_wave, check, extra, reserves, ahead, stops=stops)
     all_reserved: list[int] = []
-    while next_wave is not None:
-        wave = next_wave
-        page, is_plain = None, True
-        requests, reserved = [], []
-        for fetch in wave:
-            if fetch.page is not None and page is None and pages(reader, fetch):
-                page = fetch
-            elif fetch.instead or fetch.may_wait or fetch.most is not None:
-                is_plain = False
-            requests.append(ReadRequest(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check))
-        found: Sequence[ReadRequest | Many] = requests
-        if page is not None:
-            found, reserved = read_page(reader, page, wave, check, extra, reserves)
-        elif is_plain and not (extra or reserves):
-            if reader.bring(requests, wave if stops else ()) is None:
-                waves.close()
-                return None
-        else:
-            found, reserved = read_few(reader, wave, check, extra, reserves, hydrates=False)
-            requests = [each for each in found if type(each) is ReadRequest]
-            deciding = wave if stops and len(requests) == len(found) else ()
-            if reader.hydrate([*requests, *extra] if extra else requests, deciding) is None:
-                waves.close()
-                return None
+    later: list[ReadRequest | Many] = []
+    transaction, has_waited, is_spared = reader.transaction, False, False
+    while read is not None:
+        found, reserved = read
         all_reserved += reserved
-        extra, reserves = (), ()
         try:
-            next_wave = waves.send(_Seen(reader, wave, found))
+            next_wave = waves.send(_Seen(reader, next_wave, found))
         except StopIteration:
-            next_wave = None
-    return all_reserved
+            break
+        before = transaction.waves
+        read = _read(reader, next_wave, check, stops=stops)
+        if transaction.waves != before:
+            has_waited = True
+        else:
+            is_spared = True
+        if read is not None:
+            later += read[0]
+    else:
+        waves.close()
+    if ahead or has_waited:
+        if plan.foresight is None:
+            plan.foresight = Foresight()
+        if ahead:
+            plan.foresight.judge(helped=is_spared)
+        if has_waited:
+            plan.foresight.learn(each for each in later if isinstance(each, ReadRequest))
+    return None if read is None else all_reserved
+
+
+def _read(
+    reader: Reader,
+    wave: Wave,
+    check: Validation,
+    extra: Sequence[ReadRequest] = (),
+    reserves: Sequence[Reserve] = (),
+    ahead: Sequence[ReadRequest] = (),
+    *,
+    stops: bool,
+) -> tuple[Sequence[ReadRequest | Many], list[int]] | None:
+    """Read and hydrate one wave; return what was read of each fetch, and the reserved.
+
+    Returns:
+        None if it `stops`, since a fetch that decides has found no row.
+    """
+    page, is_plain = None, True
+    requests = []
+    for fetch in wave:
+        if fetch.page is not None and page is None and pages(reader, fetch):
+            page = fetch
+        elif fetch.instead or fetch.may_wait or fetch.most is not None:
+            is_plain = False
+        requests.append(ReadRequest(fetch.table.id, fetch.path.id, fetch.keys, fetch.ranges, check))
+    if page is not None:
+        return read_page(reader, page, wave, check, extra, reserves)
+    if is_plain and not (extra or reserves):
+        return None if reader.bring(requests, wave if stops else (), ahead) is None else (requests, [])
+    found, reserved = read_few(reader, wave, check, extra, reserves, ahead=ahead, hydrates=False)
+    requests = [each for each in found if type(each) is ReadRequest]
+    deciding = wave if stops and len(requests) == len(found) else ()
+    is_empty = reader.hydrate([*requests, *extra] if extra else requests, deciding) is None
+    return None if is_empty else (found, reserved)
 
 
 def read_wave(
