@@ -170,6 +170,26 @@ class DirectPlan(ABC):
         """The key in `compared` of all rows that are shown, where `rows` has found some; None if there is no WHERE."""
 
 
+class JoinedPlan(ABC):
+    """How a SELECT shows columns of joined rows: what does not depend on its parameters.
+
+    Attributes:
+        tables: of its leaves, in the order of mention.
+    """
+
+    tables: tuple[Table, ...]
+
+    @abstractmethod
+    def join(
+        self, parameters: Sequence[SqlValue], rows: Sequence[Sequence[Values]]
+    ) -> list[tuple[SqlValue, ...]] | None:
+        """The result; None if SQLite must say it.
+
+        Args:
+            rows: of each leaf, in the order in which several are shown. At least those that matter.
+        """
+
+
 class InsertedRowPlan(ABC):
     """The rows of INSERT .. VALUES, which are made alike: what does not depend on the parameters.
 
@@ -293,6 +313,8 @@ class FetchPlan(ABC):
     """Whether the statement is INSERT .. VALUES of parameters and constants, which reads nothing."""
     direct: DirectPlan | None = None
     """How the statement shows stored rows as they are; None if SQLite must run it."""
+    joined: JoinedPlan | None = None
+    """How the statement shows joined rows, if it `decides` and is not `direct`; None if SQLite must run it."""
     assignment: AssignmentPlan | None = None
     """How the statement changes rows one by one; None if SQLite must make the change."""
     inserted_row: InsertedRowPlan | None = None

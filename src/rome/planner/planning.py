@@ -47,6 +47,7 @@ from rome.planner.shortcuts.cut import BoundCutting, read_cutting
 from rome.planner.shortcuts.direct import BoundDirectRead, DirectRead, read_direct
 from rome.planner.shortcuts.emptiness import Emptiness, read_emptiness
 from rome.planner.shortcuts.insertion import Insertion, read_insertion
+from rome.planner.shortcuts.joined import BoundJoinedRead, JoinedRead, read_joined
 from rome.planner.shortcuts.page import Paging, read_paging
 from rome.planner.shortcuts.page_probe import Probe, probe_of
 from rome.sql.tokens import Token, identifier, tokenize
@@ -68,8 +69,9 @@ class Template(Struct, frozen=True):
 
     `steps`: how to read the tables, sorted by wave. `missed`: tables that no step reads. `whole`: tables read whole
     whatever the parameters are. `summary`: the aggregates that answer in their place. `direct`: what it shows, if that
-    is stored rows as they are. `changed`: which rows an UPDATE or DELETE changes, if its WHERE tells. `paging`: how
-    LIMIT bounds a step. `emptiness`: when there is no result. `doubt`: why `missed` are read.
+    is stored rows as they are. `joined`: the same of joined rows. `changed`: which rows an UPDATE or DELETE changes, if
+    its WHERE tells. `paging`: how LIMIT bounds a step. `emptiness`: when there is no result. `doubt`: why `missed` are
+    read.
     """
 
     tables: tuple[Table, ...]
@@ -78,6 +80,7 @@ class Template(Struct, frozen=True):
     whole: tuple[Table, ...]
     summary: AggregateRead | None = None
     direct: DirectRead | None = None
+    joined: JoinedRead | None = None
     changed: DirectRead | None = None
     paging: Paging | None = None
     emptiness: Emptiness | None = None
@@ -194,6 +197,8 @@ class StatementPlan(FetchPlan):
                 self.direct = BoundDirectRead(direct, self._reads[0].point, slots)
             elif direct.is_ordered:
                 self.direct = BoundDirectRead(direct, None, slots, reads_plan=True)
+        if template.joined is not None and simple and self.direct is None:
+            self.joined = BoundJoinedRead(template.joined, slots)
         if template.changed is not None and changes is not None and self.reads_points and len(template.steps) == 1:
             rows = BoundDirectRead(template.changed, self._reads[0].point, slots)
             self.assignment = Assignment(rows, changes)
@@ -479,12 +484,14 @@ def _analyse(text: Canonical, catalog: Catalog, base_tables: frozenset[str]) -> 
     template = _template_of(order(reader.leaves, _tables(missed, catalog), first), missed, catalog)
     if missed:
         return template
+    emptiness = read_emptiness(tree, reader)
     template = replace(
         template,
         summary=read_summary(tree, reader),
         direct=read_direct(tree, reader),
+        joined=None if emptiness is None else read_joined(tree, reader),
         changed=read_changed_rows(tree, reader),
-        emptiness=read_emptiness(tree, reader),
+        emptiness=emptiness,
     )
     return template if paging is None else _with_paging(template, paging)
 

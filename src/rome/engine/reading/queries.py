@@ -9,6 +9,7 @@ from rome.codec.values import SqlValue
 from rome.engine.reading.aggregate import answer
 from rome.engine.reading.budget import once_more, within_budget
 from rome.engine.reading.direct import show
+from rome.engine.reading.joined import join
 from rome.engine.reading.lookups import provide_lookups
 from rome.engine.reading.overflow_rows import OverflowRows
 from rome.engine.reading.overflowing import fill, overflow
@@ -47,6 +48,10 @@ def query(
     try:
         if plan.direct is not None:
             rows = show(reader, plan, parameters, check)
+            if rows is not None:
+                return rows
+        elif plan.joined is not None:
+            rows = join(reader, plan, parameters, check)
             if rows is not None:
                 return rows
         return _run(reader, prepared, parameters, check)

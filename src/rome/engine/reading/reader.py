@@ -246,11 +246,22 @@ class Reader:
         self, wants: Sequence[ReadRequest], deciding: Sequence[Fetch] = (), ahead: Sequence[ReadRequest] = ()
     ) -> int | None:
         """Read requests that share no key and no range, and hydrate them. See `read` and `hydrate`."""
+        return self.hydrate(wants, deciding, self.fetch_all(wants, ahead))
+
+    def fetch_all(self, wants: Sequence[ReadRequest], ahead: Sequence[ReadRequest] = ()) -> list[Sequence[Row]] | None:
+        """Read requests that share no key and no range. See `read`.
+
+        Returns:
+            the rows of each; None if the transaction's cache must say them.
+
+        Raises:
+            as `read`.
+        """
         transaction = self.transaction
         for want in wants:
             if want.table_id >= self.first_new_table:
                 self.read(wants)
-                return self.hydrate(wants, deciding)
+                return None
         try:
             fetched = None
             if len(wants) == 1 and not ahead:
@@ -269,7 +280,7 @@ class Reader:
             for want in wants:
                 if want.check is not NOTHING:
                     transaction.check_request(want)
-        return self.hydrate(wants, deciding, fetched)
+        return fetched
 
     def hydrate(
         self,
@@ -304,7 +315,7 @@ class Reader:
                 if want.table_id < first_new_table and (table := tables.get(want.table_id)) is not None:
                     rows = rows_of(want) if fetched is None else fetched[number]
                     if rows:
-                        found.append((table, self._decode(table, rows)))
+                        found.append((table, self.decode(table, rows)))
                     elif number < len(deciding) and deciding[number].decides and self.is_unchanged(table):
                         return None
             return self.working_set.hydrate_all(found) if found else 0
@@ -366,9 +377,9 @@ class Reader:
 
     def stored(self, table: Table, want: ReadRequest) -> list[Stored]:
         """The stored rows of a request that was read, decoded."""
-        return self._decode(table, self.transaction.rows(want))
+        return self.decode(table, self.transaction.rows(want))
 
-    def _decode(self, table: Table, rows: Sequence[Row]) -> list[Stored]:
+    def decode(self, table: Table, rows: Sequence[Row]) -> list[Stored]:
         """Rows that were read, decoded."""
         decoded = self._decoded.get(table.id)
         if decoded is None:

@@ -62,36 +62,66 @@ def gather_unless_empty(
         reserved = reader.read(requests, reserves)
         reader.hydrate(requests)
         return reserved
-    waves = plan.waves(parameters)
-    next_wave = next(waves, None)
-    if next_wave is None:
-        reserved = reader.read(extra, reserves)
+    all_reserved: list[int] = []
+
+    def read(wave: Wave, ahead: Sequence[ReadRequest]) -> Sequence[ReadRequest | Many] | None:
+        nonlocal extra, reserves
+        brought = _read(reader, wave, check, extra, reserves, ahead, stops=stops)
+        extra, reserves = (), ()
+        if brought is None:
+            return None
+        found, reserved = brought
+        all_reserved.extend(reserved)
+        return found
+
+    if not follow(reader, plan, parameters, read):
+        return None
+    if extra or reserves:  # there was no wave
+        all_reserved = reader.read(extra, reserves)
         reader.hydrate(extra)
-        return reserved
+    return all_reserved
+
+
+def follow(
+    reader: Reader,
+    plan: FetchPlan,
+    parameters: Sequence[SqlValue],
+    read: Callable[[Wave, Sequence[ReadRequest]], Sequence[ReadRequest | Many] | None],
+) -> bool:
+    """Read a plan's waves, one after the other.
+
+    Args:
+        read: reads one wave, and returns what was read of each fetch; None ends it. What may be wanted next can be
+            read ahead on the same trip (see Transaction.read).
+
+    Returns:
+        Whether all was read.
+    """
+    waves = plan.waves(parameters)
+    wave = next(waves, None)
+    if wave is None:
+        return True
     ahead: Sequence[ReadRequest] = () if plan.foresight is None else plan.foresight.requests()
     if ahead:
-        if any(fetch.page is not None and pages(reader, fetch) for fetch in next_wave):
+        if any(fetch.page is not None and pages(reader, fetch) for fetch in wave):
             ahead = ()  # a page takes trips of its own
         ahead = [each for each in ahead if each.table_id < reader.first_new_table and not reader.has_read(each)]
-    read = _read(reader, next_wave, check, extra, reserves, ahead, stops=stops)
-    all_reserved: list[int] = []
+    found = read(wave, ahead)
     later: list[ReadRequest | Many] = []
     transaction, has_waited, is_spared = reader.transaction, False, False
-    while read is not None:
-        found, reserved = read
-        all_reserved += reserved
+    while found is not None:
         try:
-            next_wave = waves.send(_Seen(reader, next_wave, found))
+            wave = waves.send(_Seen(reader, wave, found))
         except StopIteration:
             break
         before = transaction.waves
-        read = _read(reader, next_wave, check, stops=stops)
+        found = read(wave, ())
         if transaction.waves != before:
             has_waited = True
         else:
             is_spared = True
-        if read is not None:
-            later += read[0]
+        if found is not None:
+            later += found
     else:
         waves.close()
     if ahead or has_waited:
@@ -101,7 +131,7 @@ def gather_unless_empty(
             plan.foresight.judge(helped=is_spared)
         if has_waited:
             plan.foresight.learn(each for each in later if isinstance(each, ReadRequest))
-    return None if read is None else all_reserved
+    return found is not None
 
 
 def _read(

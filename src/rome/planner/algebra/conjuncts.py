@@ -344,7 +344,7 @@ def _says_all(part: exp.Expression, found: Sequence[Predicate]) -> bool:
     return (
         isinstance(part, _EXACT)
         and len(found) == (2 if isinstance(part, exp.Between) else 1)
-        and all(isinstance(predicate, InList | RangeBound) for predicate in found)
+        and all(isinstance(predicate, InList | EqualColumns | RangeBound) for predicate in found)
         and not any(isinstance(side, exp.Tuple) for side in part.iter_expressions())
     )
 

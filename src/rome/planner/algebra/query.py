@@ -106,6 +106,10 @@ class QueryReader:
         """The joins of the SELECT's FROM clause."""
         return self._selects[id(tree)][1].tree
 
+    def filter_of(self, tree: exp.Select) -> Filter:
+        """The SELECT's joins and its WHERE."""
+        return self._selects[id(tree)][1]
+
     def is_simple(self, tree: exp.Select) -> bool:
         """Whether the result has exactly one row for each row of FROM that passes WHERE. See Filter."""
         return self._selects[id(tree)][1].simple and tree.args.get("distinct") is None
@@ -228,13 +232,16 @@ class QueryReader:
             using = [column.name.lower() for column in join.args.get("using") or []]
             if using or join.method == "NATURAL":
                 node.on += _merge(scope, before, None if join.method else using)
+                node.says_all = False
         if kinds & {"right", "full"} and scope.merged:
             scope.merged = dict.fromkeys(scope.merged)
             if len(scope.sources) > 2:
                 raise NotUnderstood("USING with RIGHT or FULL JOIN of more than two tables")
         bare = scope.without_facts()
         for join_node, on in conditions:
-            join_node.on += ConjunctReader(bare, self._subquery).read(on)
+            reader = ConjunctReader(bare, self._subquery)
+            join_node.on += reader.read(on)
+            join_node.says_all = join_node.says_all and reader.says_all
             self._scan(on, bare)
         return node
 

@@ -32,12 +32,13 @@ class Item(Struct, eq=False):
 
 
 class Join(Struct, eq=False):
-    """A join of two operands; `on` is what ON and USING say."""
+    """A join of two operands; `on` is what ON and USING say, and `says_all` whether that is all that they say."""
 
     left: Node
     right: Node
     kind: JoinKind
     on: list[Predicate] = field(default_factory=list)
+    says_all: bool = True
 
 
 class Filter(Struct, eq=False):
