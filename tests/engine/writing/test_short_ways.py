@@ -190,7 +190,7 @@ def test_an_update_reads_the_parents_that_it_sets_on_its_own_trip(
     filled.commit()
     before = filled.rome_stats.round_trips
     assert filled.execute("UPDATE c SET pid = ? WHERE id = 3", (3,)).rowcount == 1
-    assert (filled.rome_stats.round_trips - before, runs) == (1, 1)
+    assert (filled.rome_stats.round_trips - before, runs) == (1, 0)
 
 
 def test_an_insert_leaves_its_parents_in_the_store(filled: Connection) -> None:

@@ -122,6 +122,23 @@ class TableGuards:
                 requests.append(way.rows.request(values))
         return requests
 
+    def all_parents_set(self, known: Known, positions: Sequence[int]) -> list[ReadRequest] | None:
+        """The rows that a row will refer to once these columns are set; None unless all are known, as `all_parents`."""
+        requests = []
+        for way in self.parent_ways:
+            if not any(position in positions for position in way.columns):
+                continue
+            if way.is_computed or way.rows.index_id is None:
+                return None
+            values = []
+            for position in way.columns:
+                if position not in known:
+                    return None
+                values.append(known[position])
+            if None not in values:
+                requests.append(way.rows.request(values))
+        return requests
+
     def parents_of(self, known: Known) -> list[ReadRequest]:
         """Return the rows that a new row's foreign keys refer to."""
         requests = []

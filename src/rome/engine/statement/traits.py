@@ -35,7 +35,7 @@ class Traits(Struct, frozen=True, gc=False):
     Attributes:
         sets_rowid: it may set the rowid of a table without INTEGER PRIMARY KEY.
         foreign_keys: it may concern foreign keys: it adds rows to a table that has some, sets columns of one, deletes
-            rows that others may refer to, or writes a temporary table.
+            rows that others may refer to, or that have deferred ones, or writes a temporary table.
         upserts: it has ON CONFLICT DO UPDATE, which looks at the rows that new ones conflict with.
         rewrites_unseen: it may write a row several times, and only the last unique keys of that row are visible.
         only_adds: it neither updates nor replaces rows, and no foreign key of its tables is of an unusual kind.
@@ -44,6 +44,10 @@ class Traits(Struct, frozen=True, gc=False):
         leaves_out: a constraint of its tables has ON CONFLICT IGNORE and may leave rows out.
         ignores: as leaves_out, or the statement itself says IGNORE.
         unguarded: it is UPDATE or DELETE, and no row outside of its plan can affect it.
+        names_parents: it would be unguarded, but sets columns of foreign keys that name rows of other tables: no row
+            outside of its plan can affect it but these.
+        needs_rows: it is UPDATE or DELETE, and does nothing if there is no row of the tables that it writes; nor can it
+            be refused then, because of a trigger or a foreign key that names what is not there.
         adds_plainly: it is INSERT .. VALUES of constants and parameters, and SQLite either stores exactly these or
             refuses all of them: nothing else is written, left out or computed.
     """
@@ -58,6 +62,8 @@ class Traits(Struct, frozen=True, gc=False):
     leaves_out: bool = False
     ignores: bool = False
     unguarded: bool = False
+    names_parents: bool = False
+    needs_rows: bool = False
     adds_plainly: bool = False
 
 
@@ -105,7 +111,7 @@ def traits_of(
         own_clause(tokens),
     )
     foreign_keys = _concerns_foreign_keys(asked)
-    leaves_out = _leaves_out(asked)
+    leaves_out, unguarded = _leaves_out(asked), _is_unguarded(asked)
     return Traits(
         sets_rowid=_sets_rowid(asked),
         foreign_keys=foreign_keys,
@@ -116,7 +122,9 @@ def traits_of(
         may_end_transaction=_may_end_transaction(asked),
         leaves_out=leaves_out,
         ignores=leaves_out or asked.clause == "IGNORE" or does_nothing(tokens),
-        unguarded=not foreign_keys and _is_unguarded(asked),
+        unguarded=not foreign_keys and unguarded,
+        names_parents=foreign_keys and unguarded and _names_parents(asked),
+        needs_rows=_needs_rows(asked),
         adds_plainly=_adds_plainly(asked),
     )
 
@@ -164,7 +172,9 @@ def _concerns_keys_of(asked: _AskedTrait, table: Table) -> bool:
     referring = asked.catalog.referencing.get(name, ())
     if not (table.foreign_keys or referring):
         return False
-    if name in inspection.deleted or table.has_generated or may_replace(asked.clause, table):
+    if table.has_generated or may_replace(asked.clause, table):
+        return True
+    if name in inspection.deleted and (referring or not are_usual(asked.catalog, table)):
         return True
     if name in inspection.inserted and (table.foreign_keys or not are_usual(asked.catalog, table)):
         return True
@@ -265,6 +275,35 @@ def _keeps_keys(asked: _AskedTrait, table: Table) -> bool:
         return False
     keys = {ROWID, *table.key.columns, *(at for index in table.indexes if index.unique for at in index.columns)}
     return keys.isdisjoint(_updated(asked, table))
+
+
+def _names_parents(asked: _AskedTrait) -> bool:
+    """Whether an UPDATE concerns only those foreign keys of its table that it sets columns of."""
+    if asked.inspection.temporary_written or asked.inspection.deleted or len(asked.written) != 1:
+        return False
+    (table,) = asked.written
+    updated, name = _updated(asked, table), table.name.lower()
+    referred = (parent_positions(table, key) for _, key in asked.catalog.referencing.get(name, ()))
+    return (
+        are_usual(asked.catalog, table)
+        and all(updated.isdisjoint(positions) for positions in referred)
+        and not any(key.parent.lower() == name for key in table.foreign_keys)
+    )
+
+
+def _needs_rows(asked: _AskedTrait) -> bool:
+    """SQLite looks at the foreign keys and triggers of all tables that actions may lead to, also without a row."""
+    inspection = asked.inspection
+    if asked.inserted or inspection.temporary_written or len(asked.written) < len(inspection.written):
+        return False
+    names, reached = {*inspection.written}, set[str]()
+    while names:
+        name = names.pop()
+        if name in asked.firing or not are_usual(asked.catalog, asked.catalog.tables[name]):
+            return False
+        reached.add(name)
+        names |= {child.name.lower() for child, _ in asked.catalog.referencing.get(name, ())} - reached
+    return True
 
 
 def _adds_plainly(asked: _AskedTrait) -> bool:

@@ -2,8 +2,8 @@
 
 Rows that an INSERT adds plainly, or that an UPDATE or DELETE changes unguarded, and that are known
 (FetchPlan.inserted_row, .assignment) are handed to the working set as BufferedChanges. An UPDATE or DELETE is so only
-as the first change of its table in a transaction: what its rows are is known as long as they are the store's. Rows that
-are inserted must only differ in their unique keys from those that were inserted before.
+of rows that this transaction has not changed: what they are is known as long as they are the store's. Rows that are
+inserted must only differ in their unique keys from those that were inserted before.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rome.codec.keys import encode_key
 from rome.codec.values import Collation
 from rome.engine.reading.reader import Reader
 from rome.engine.writing.guard_loop import Change
+from rome.engine.writing.parents import are_there
 from rome.planner.plan import AssignmentPlan
 from rome.transaction.transaction import ReadRequest
 from rome.workingset.buffered import BufferedChange, BufferedTable
@@ -30,6 +31,15 @@ def _is_first(reader: Reader, table: Table) -> bool:
     return untouched and reader.schema is reader.workspace.schema
 
 
+def _may_go_on(reader: Reader, waiting: BufferedTable) -> bool:
+    """Whether an UPDATE or DELETE may be buffered beside these changes: all see the same rows, and there are few."""
+    return (
+        len(waiting.changes) <= _FEW
+        and reader.schema is reader.workspace.schema
+        and not reader.transaction.renewed  # else SQLite might find rows that others have added since the first
+    )
+
+
 _BINARY: tuple[Collation] = ("BINARY",)
 _FEW = 16
 _MOST_ADDED = 100
@@ -37,28 +47,43 @@ _UNCHANGED = StatementRun([], 0, 0, 0, 0, [], None)
 _CHANGED = StatementRun([], 1, 1, 1, 0, [], None)
 
 
-def assign(reader: Reader, assignment: AssignmentPlan, change: Change) -> StatementRun | None:
+def assign(
+    reader: Reader, assignment: AssignmentPlan, change: Change, parents: Sequence[ReadRequest] = ()
+) -> StatementRun | None:
     """Buffer an UPDATE or DELETE; None if SQLite must make it, and then its rows may have been read already.
+
+    Args:
+        parents: the rows that its rows will refer to, and did not before; they are read on the same trip.
 
     Cost: one round trip; two thirds of the CPU time of `change_unguarded` and of what COMMIT adds to it.
     """
     rows, parameters, working_set = assignment.rows, change.batch[0], reader.working_set
     table = rows.table
-    if not _is_first(reader, table):
+    waiting = working_set.buffered.get(table.id)
+    if not (_is_first(reader, table) if waiting is None else _may_go_on(reader, waiting)):
         return None
     wanted = rows.rows(parameters)
     if wanted is None:
         return None
+    key = wanted.key
+    if waiting is not None:
+        key = rows.key(parameters)
+        for each in waiting.changes:
+            if each.values is not None and index_key(rows.compared, each.rowid, each.values) == key:
+                return None  # one row would be changed twice
     request = ReadRequest(table.id, wanted.path.id, wanted.keys, wanted.ranges, change.check)
-    key, came = wanted.key, reader.fetch(request)
+    came = reader.fetch(request) if not parents else None
     if came is None:  # some of it was read before, or it is much
-        reader.read([request])
+        reader.read([request, *parents])
         came = reader.transaction.rows(request)
         cache, ranges = reader.transaction.cache, wanted.ranges
         if key is None and ranges and not cache.has_range(table.id, wanted.path.id, ranges[0]):
             key = rows.key(parameters)  # an earlier read may cover a greater range, and bring more rows
     if len(came) > _FEW:
         return None
+    if waiting is not None:
+        changed = {each.key for each in waiting.changes}
+        came = [row for row in came if row.key not in changed]
     contents = working_set.contents.tables.get(table.id)
     here = contents.keys if contents is not None else ()
     sql: str | None = change.prepared.statement.text
@@ -78,6 +103,8 @@ def assign(reader: Reader, assignment: AssignmentPlan, change: Change) -> Statem
             sql = None
     if not changes:
         return _UNCHANGED
+    if parents and not are_there(reader, parents):
+        return None
     working_set.buffer(table, changes)
     count = len(changes)
     return _CHANGED if count == 1 else StatementRun([], count, count, count, 0, [], None)

@@ -21,7 +21,13 @@ from rome.engine.writing.guard_loop import Change, GuardLoop, validate_hydrated
 from rome.engine.writing.id_blocks import IdBlocks
 from rome.engine.writing.many_rows import add_many_plainly
 from rome.engine.writing.row_ids import RowIds
-from rome.engine.writing.short_ways import add_plainly, change_unguarded
+from rome.engine.writing.short_ways import (
+    add_plainly,
+    change_naming_parents,
+    change_no_row,
+    change_unguarded,
+    holds_row,
+)
 from rome.errors import DataError, IdsExhaustedError, WorkingSetFullError
 from rome.store.spi import Reserve, Store
 from rome.transaction.read_set import Validation
@@ -127,12 +133,20 @@ class Execution:
         change = Change(prepared, [parameters], check, planned, foreign_keys, self.defer_foreign_keys)
         if prepared.traits.unguarded:
             return change_unguarded(self.reader, self.ids, change)
+        if prepared.traits.names_parents and (run := change_naming_parents(self.reader, change)) is not None:
+            return run
         added = len(planned) if planned is not None and prepared.traits.adds_plainly else 0
         if added == 1 and (run := add_plainly(self.reader, self.ids, change)) is not None:
             return run
         if target is None:
             self._working_set.begin()
-            gather(self.reader, prepared.plan, parameters, check, self._parents_set(change))
+            needs_rows, plan = prepared.traits.needs_rows, prepared.plan
+            finds_rows = not needs_rows or plan.reads_points or next(plan.waves(parameters), None) is not None
+            if finds_rows:
+                gather(self.reader, plan, parameters, check, self._parents_set(change))
+                finds_rows = not needs_rows or holds_row(self.reader, change)
+            if not finds_rows and (run := change_no_row(self.reader, change)) is not None:
+                return run
             return GuardLoop(self.reader, self.ids, change, 0).run()
         needed = 1 if planned is None else self.ids.needed(target, planned)
         if added > 1 and (run := add_many_plainly(self.reader, self.ids, change, needed)) is not None:

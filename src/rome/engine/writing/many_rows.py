@@ -19,8 +19,8 @@ from rome.codec.keys import encode_keys
 from rome.engine.reading.reader import Reader
 from rome.engine.writing.buffering import insert
 from rome.engine.writing.guard_loop import Change
+from rome.engine.writing.parents import are_there
 from rome.engine.writing.row_ids import RowIds
-from rome.engine.writing.short_ways import are_there
 from rome.planner.plan import PlannedRow
 from rome.store.spi import ORDER_INDEX
 from rome.transaction.read_set import Validation

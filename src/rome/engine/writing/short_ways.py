@@ -11,17 +11,16 @@ In any other case the guard loop takes over, from the state reached so far.
 
 from __future__ import annotations
 
-from rome.catalog.rows import index_key
 from rome.catalog.schema import Table
 from rome.engine.reading.lookups import provide_lookups
 from rome.engine.reading.reader import Reader
 from rome.engine.reading.waves import gather
 from rome.engine.writing.buffering import assign, insert
 from rome.engine.writing.guard_loop import Change, GuardLoop
+from rome.engine.writing.parents import are_there
 from rome.engine.writing.row_ids import RowIds
 from rome.transaction.transaction import ReadRequest
 from rome.workingset.all_or_nothing import AllOrNothing
-from rome.workingset.buffered import BufferedChange
 from rome.workingset.contents import LARGE_ROWS
 from rome.workingset.workingset import StatementRun
 
@@ -43,6 +42,47 @@ def change_unguarded(reader: Reader, ids: RowIds, change: Change) -> StatementRu
         if working_set.connection.in_transaction:
             block.back()
     return GuardLoop(reader, ids, change, 0).run()
+
+
+def change_naming_parents(reader: Reader, change: Change) -> StatementRun | None:
+    """Run an UPDATE that sets columns of foreign keys, if its rows and their new parents are known; otherwise None.
+
+    Cost: one round trip. A row that names no row, or one that this transaction may have changed, is left to the guard
+    loop, which finds what was read.
+    """
+    assignment = change.prepared.plan.assignment
+    if assignment is None or change.deferred:
+        return None
+    parents: list[ReadRequest] | None = []
+    if change.foreign_keys:
+        guards = reader.schema.guards.of(assignment.rows.table.name.lower())
+        parents = guards.all_parents_set(assignment.sets(change.batch[0]), assignment.positions)
+    return None if parents is None else assign(reader, assignment, change, parents)
+
+
+def holds_row(reader: Reader, change: Change) -> bool:
+    """Whether the working set has, or had, a row of a table that the statement writes."""
+    tables, contents = reader.schema.catalog.tables, reader.working_set.contents.tables
+    for name in change.prepared.inspection.written:
+        held = contents.get(tables[name].id)
+        if held is not None and (held.hydrated or held.touched or held.whole):
+            return True
+    return False
+
+
+def change_no_row(reader: Reader, change: Change) -> StatementRun | None:
+    """Run an UPDATE or DELETE that `needs_rows` and seems to find none; None, and nothing is done, if it finds one.
+
+    Where no row changes, there is nothing for which SQLite would have to enforce foreign keys.
+    """
+    working_set = reader.working_set
+    with AllOrNothing(working_set) as block:
+        run = working_set.run(change.prepared.statement.text, change.batch, reader.schema.with_generated)
+        if run.error is None and not run.events and not run.changes:
+            return run
+        if working_set.connection.in_transaction:
+            block.back()
+    return None
 
 
 _NONE: frozenset[str] = frozenset()
@@ -131,43 +171,5 @@ def _is_free(reader: Reader, unique: list[ReadRequest]) -> bool:
         for start, stop in request.ranges:
             found = cache.covered(request.table_id, request.index_id, start, stop)
             if found is not None and (found.listed or found.block):
-                return False
-    return True
-
-
-def _finds(request: ReadRequest, change: BufferedChange) -> bool:
-    """Whether a request for one key or one range would find the row that is inserted, if the store had it."""
-    if change.before is not None or change.values is None:
-        return False
-    if request.keys:
-        return request.keys == (change.key,)
-    (path,) = [path for path in change.table.paths if path.id == request.index_id]
-    entry = index_key(path, change.rowid, change.values)
-    return all(start <= entry < stop for start, stop in request.ranges)
-
-
-def are_there(reader: Reader, parents: list[ReadRequest]) -> bool:
-    """Whether the parents were read and their tables are untouched by this transaction.
-
-    A table of which all changes are buffered has the rows that were inserted, and all that the store has: no change of
-    a row's keys is buffered, nor is a row deleted to which others may refer.
-    """
-    cache, tables = reader.transaction.cache, reader.working_set.contents.tables
-    for request in parents:
-        contents = tables.get(request.table_id)
-        if contents is not None and (contents.touched or contents.whole):
-            waiting = reader.working_set.buffered.get(request.table_id)
-            if waiting is None:
-                return False
-            if any(_finds(request, change) for change in waiting.changes):
-                continue
-        for key in request.keys:
-            if cache.row(request.table_id, key) is None:
-                return False
-        for bounds in request.ranges:  # a range that contains this one may have rows with other keys
-            if not cache.has_range(request.table_id, request.index_id, bounds):
-                return False
-            found = cache.covered(request.table_id, request.index_id, *bounds)
-            if found is None or not (found.listed or found.block):
                 return False
     return True
