@@ -103,20 +103,13 @@ class PlannedRow(Struct, frozen=True, gc=False):
     rowid_given: bool
 
 
-class DirectRows(Struct, frozen=True, gc=False):
-    """What a SELECT shows with one set of parameters: rows at `keys` of the order index, or in `ranges` of `path`.
+DirectRows = tuple[int, tuple[bytes, ...], tuple[Bounds, ...], bytes | None, int, int]
+"""What a SELECT shows with one set of parameters: (index id, keys, ranges, key, start, stop).
 
-    Attributes:
-        key: the key that a row must have in DirectPlan.compared; None if all rows of the keys and ranges have it.
-        start, stop: the slice of the remaining rows that LIMIT and OFFSET show.
-    """
-
-    path: Index
-    keys: tuple[bytes, ...]
-    ranges: tuple[Bounds, ...]
-    key: bytes | None
-    start: int
-    stop: int
+Rows at `keys` of the order index, or in `ranges` of this index. `key` is the one that a row must have in
+DirectPlan.compared; None if all rows of the keys and ranges have it. `start` and `stop` are the slice of the remaining
+rows that LIMIT and OFFSET show.
+"""
 
 
 class DirectChoice(Struct, frozen=True, gc=False):

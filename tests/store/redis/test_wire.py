@@ -14,7 +14,7 @@ from tests.store.redis.kit import commands_of
 
 WORDS = st.lists(st.binary() | st.text() | st.integers(1000, 1100).map(bytes), min_size=1).map(tuple)
 TABLES = st.integers(0, 2**31 + 5)
-BOUNDS = st.binary(max_size=40)
+BOUNDS = st.binary(max_size=40) | st.integers(1000, 1100).map(lambda length: b"x" * length)
 SCANS = st.builds(Scan, TABLES, st.integers(0, 300), BOUNDS, BOUNDS, st.none() | st.integers(0, 300), st.booleans())
 GETS = st.builds(Get, TABLES, st.lists(st.binary(), max_size=3).map(tuple))
 REQUESTS: st.SearchStrategy[list[Request]] = st.lists(SCANS | GETS | st.builds(Count, TABLES, TABLES, BOUNDS, BOUNDS))

@@ -28,11 +28,8 @@ class LoggedOperation(Struct, frozen=True):
     streams: bool = False
 
 
-class Logged(Struct, frozen=True):
-    """An operation, and what the application saw of it."""
-
-    operation: LoggedOperation
-    outcome: Result | Error
+Logged = tuple[LoggedOperation, Result | Error]
+"""An operation, and what the application saw of it."""
 
 
 class Log(Struct):
@@ -54,9 +51,9 @@ class Log(Struct):
 
     def show_numbers(self) -> None:
         """Note that the application has seen the total of rows that the operations have changed."""
-        for logged in self.logged:
-            if isinstance(logged.outcome, Result):
-                logged.outcome.numbers_shown = True
+        for _, outcome in self.logged:
+            if isinstance(outcome, Result):
+                outcome.numbers_shown = True
 
     def add(self, operation: LoggedOperation, outcome: Result | Error) -> None:
         """Add an operation."""
@@ -66,7 +63,7 @@ class Log(Struct):
             if outcome.more is not None or self.rows > MAX_ROWS:
                 self.replayable = False
         if self.replayable:
-            self.logged.append(Logged(operation, outcome))
+            self.logged.append((operation, outcome))
         else:
             self.logged.clear()
         self.noted = operation

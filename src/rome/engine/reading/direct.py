@@ -40,7 +40,8 @@ def show(
     direct = plan.direct
     assert direct is not None
     table = direct.table
-    if not reader.is_unchanged(table):
+    is_pristine = reader.schema is reader.base and not reader.working_set.contents.tables
+    if not (is_pristine or reader.is_unchanged(table)):
         waiting = reader.working_set.buffered.get(table.id)
         if waiting is None or len(waiting.changes) > _FEW:
             return None
@@ -50,34 +51,35 @@ def show(
     rows = direct.rows(parameters)
     if rows is None:
         return None
-    request = ReadRequest(table.id, rows.path.id, rows.keys, rows.ranges, check)
-    key = rows.key
+    index_id, keys, ranges, key, start, stop = rows
+    request = ReadRequest(table.id, index_id, keys, ranges, check)
+    is_exact = key is None
     found = reader.fetch(request)
     if found is None:  # some of it was read before, or it is much
         reader.read([request])
         found = reader.transaction.rows(request)
         if direct.order and _has_block(reader, [request]):
             return None
-        if key is None and found and rows.ranges:
+        if is_exact and found and ranges:
             # An earlier read may cover a greater range, and bring more rows.
-            (bounds,) = rows.ranges
-            if not reader.transaction.cache.has_range(table.id, rows.path.id, bounds):
+            (bounds,) = ranges
+            if not reader.transaction.cache.has_range(table.id, index_id, bounds):
                 key = direct.key(parameters)
     is_ordered = direct.by_rowid or direct.order
-    if len(found) > 1 and rows.key is None and not is_ordered:
+    if len(found) > 1 and is_exact and not is_ordered:
         return None
     if key is None and not direct.order and not reader.keeps_decoded(table.id):
         # Nobody else needs these rows' values: the columns that are shown are taken out of the records.
         records = records_of(table, found, direct.decode)
         if len(records) > 1:
             records.sort(key=_rowid_of_record, reverse=direct.reverse)
-        return list(map(direct.pick_from_record, records[rows.start : rows.stop]))
+        return list(map(direct.pick_from_record, records[start:stop]))
     stored = reader.stored(table, request)
     if key is not None:
         stored = [row for row in stored if index_key(direct.compared, row.rowid, row.values) == key]
     if len(stored) > 1 and not is_ordered:
         return None
-    return _shown(direct, stored, rows.start, rows.stop)
+    return _shown(direct, stored, start, stop)
 
 
 def _show_changed(
@@ -93,7 +95,8 @@ def _show_changed(
     rows = direct.rows(parameters)
     if rows is None or (key := direct.key(parameters)) is None:
         return None
-    request = ReadRequest(direct.table.id, rows.path.id, rows.keys, rows.ranges, check)
+    index_id, keys, ranges, _, start, stop = rows
+    request = ReadRequest(direct.table.id, index_id, keys, ranges, check)
     reader.read([request])
     if reader.transaction.cache.has_blocks and _has_block(reader, [request]):
         return None
@@ -103,7 +106,7 @@ def _show_changed(
     stored = [row for row in stored if index_key(direct.compared, row.rowid, row.values) == key]
     if len(stored) > 1 and not direct.by_rowid:
         return None
-    return _shown(direct, stored, rows.start, rows.stop)
+    return _shown(direct, stored, start, stop)
 
 
 def _show_plan(

@@ -17,7 +17,7 @@ from rome.engine.reading.passing import Passing
 from rome.engine.reading.reader import Reader
 from rome.engine.reading.streaming import stream
 from rome.engine.reading.waves import gather, gather_unless_empty
-from rome.engine.result import UnreadRows
+from rome.engine.result import Result, UnreadRows
 from rome.engine.statement.prepared import Prepared
 from rome.errors import WorkingSetFullError
 from rome.transaction.read_set import Validation
@@ -35,7 +35,7 @@ def read_plan(reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue]
 
 def query(
     reader: Reader, prepared: Prepared, parameters: Sequence[SqlValue], check: Validation, in_steps: bool
-) -> list[SqlRow] | UnreadRows:
+) -> Result:
     """Read what a SELECT needs and run it; answer it without SQLite if it is simple enough.
 
     Args:
@@ -49,14 +49,37 @@ def query(
         if plan.direct is not None:
             rows = show(reader, plan, parameters, check)
             if rows is not None:
-                return rows
+                return Result(prepared.columns, rows, description=prepared.description)
         elif plan.joined is not None:
             rows = join(reader, plan, parameters, check)
             if rows is not None:
-                return rows
-        return _run(reader, prepared, parameters, check)
+                return Result(prepared.columns, rows, description=prepared.description)
+        rows = _run(reader, prepared, parameters, check)
+        return Result(prepared.columns, rows, description=prepared.description)
     except WorkingSetFullError as error:
         full = error
+    found = _run_full(reader, prepared, parameters, check, in_steps, held, full)
+    if isinstance(found, list):
+        return Result(prepared.columns, found, description=prepared.description)
+    return Result(prepared.columns, more=found, description=prepared.description)
+
+
+def _run_full(
+    reader: Reader,
+    prepared: Prepared,
+    parameters: Sequence[SqlValue],
+    check: Validation,
+    in_steps: bool,
+    held: int,
+    full: WorkingSetFullError,
+) -> list[SqlRow] | UnreadRows:
+    """Do what `query` does in another way, after its rows have not fit in memory.
+
+    Args:
+        held: bytes that other statements' rows took when it began.
+        full: what it has raised.
+    """
+    plan = prepared.plan
 
     def again() -> list[SqlRow]:
         rows = None if plan.direct is None else show(reader, plan, parameters, check)

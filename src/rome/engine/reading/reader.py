@@ -42,6 +42,7 @@ class Reader:
 
     Attributes:
         schema: as this transaction sees it, its own DDL included.
+        base: the schema as the store has it.
         base_version: the catalog version that reads must find.
         passing: the query that is going to run; once a block has come, what becomes of it.
         first_new_table: this transaction has created the tables from this id on; the store does not know them.
@@ -57,7 +58,7 @@ class Reader:
         self.transaction = transaction
         self.working_set = workspace.working_set if working_set is None else working_set
         self.workspace = workspace
-        self.schema = self._base = schema
+        self.schema = self.base = schema
         self.base_version = schema.catalog.version
         self.first_new_table = schema.definition.header.next_id
         self._decoded: dict[int, dict[bytes, Stored]] = {}
@@ -71,7 +72,7 @@ class Reader:
     @property
     def has_stored_schema(self) -> bool:
         """Whether this transaction has not changed the schema."""
-        return self.schema is self._base
+        return self.schema is self.base
 
     def forget_decoded(self) -> None:
         """Forget decoded rows, after a new snapshot or a change of a table's layout."""
@@ -233,13 +234,13 @@ class Reader:
         contents = self.working_set.contents.tables.get(table.id)
         if contents is not None and (contents.whole or contents.touched):
             return False
-        if self.schema is self._base:
+        if self.schema is self.base:
             return True
         return table.id < self.first_new_table and not self._has_new_index(table)
 
     def _has_new_index(self, table: Table) -> bool:
         """Whether this transaction has created an index on a table that the store has."""
-        stored = self._base.definition.tables_by_id.get(table.id)
+        stored = self.base.definition.tables_by_id.get(table.id)
         return stored is not None and bool(table.indexes_beyond(stored))
 
     def bring(

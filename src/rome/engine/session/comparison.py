@@ -43,15 +43,15 @@ def run_again(
     below_serializable = isolation in (Isolation.SNAPSHOT, Isolation.READ_COMMITTED)
     savepoints: list[str] = []
     same = True
-    for logged in current.log.logged:
-        statement = logged.operation.statement
-        outcome = run(logged.operation)
-        if same_outcome(outcome, logged.outcome):
-            if isinstance(outcome, Result) and isinstance(logged.outcome, Result):
-                logged.outcome.take_numbers(outcome)
+    for operation, shown in current.log.logged:
+        statement = operation.statement
+        outcome = run(operation)
+        if same_outcome(outcome, shown):
+            if isinstance(outcome, Result) and isinstance(shown, Result):
+                shown.take_numbers(outcome)
                 _follow(savepoints, statement)
             continue
-        if isinstance(outcome, IntegrityError) and isinstance(logged.outcome, Result):
+        if isinstance(outcome, IntegrityError) and isinstance(shown, Result):
             guarded = len(savepoints) > (
                 current.beginning is Beginning.SAVEPOINT
             )  # then the outermost one is the transaction

@@ -49,7 +49,11 @@ class Statements:
         check = ROWS if isolation is SERIALIZABLE or isolation is AUTOCOMMIT else NOTHING
         if not statement.reads_or_writes_rows and (result := self._run_special(current, operation, check)) is not None:
             return result
-        prepared = self._workspace.prepare(current.reader.schema, statement)
+        schema, prepared = current.reader.schema, None
+        if not self._workspace.temporary_names:  # as most often; `prepare` would find it, too
+            prepared = schema.prepared.get(statement.text)
+        if prepared is None:
+            prepared = self._workspace.prepare(schema, statement)
         if prepared.on_mirror:
             if prepared.on_sequences:
                 return self._on_sequences(current, operation, prepared, check)
@@ -67,7 +71,10 @@ class Statements:
             streamed = self._stream(current, prepared, prepared.bind(operation.parameters), check)
             if streamed is not None:
                 return streamed
-        return self._query(current, prepared, prepared.bind(operation.parameters), check, operation.streams)
+        bound = prepared.bind(operation.parameters)
+        if prepared.plan.asks_aggregates or self._context.options.full_scan != "allow":
+            return self._query(current, prepared, bound, check, operation.streams)
+        return query(current.reader, prepared, bound, check, operation.streams)
 
     def claims(self, current: Attempt, operation: LoggedOperation, isolation: Isolation) -> list[Claim]:
         """The rows that nobody else is to change from this statement on until the transaction ends.
@@ -126,10 +133,7 @@ class Statements:
                 return Result(prepared.columns, rows, description=prepared.description)
         if self._context.options.full_scan != "allow":
             check_full_scan(prepared, self._context.options.full_scan)
-        found = query(current.reader, prepared, parameters, check, in_steps)
-        if isinstance(found, list):
-            return Result(prepared.columns, found, description=prepared.description)
-        return Result(prepared.columns, more=found, description=prepared.description)
+        return query(current.reader, prepared, parameters, check, in_steps)
 
     def _stream(
         self, current: Attempt, prepared: Prepared, parameters: tuple[SqlValue, ...], check: Validation

@@ -71,8 +71,11 @@ class Replay:
         """Run an operation in the transaction, and log what the application sees of the result.
 
         Raises:
-            rome.errors.Error: raised by the operation. After a ConflictError the transaction has failed.
+            rome.errors.Error: raised by the operation. After a ConflictError the transaction has failed; if it already
+                has, that is raised again.
         """
+        if type(self.state) is Failed:
+            raise self.state.error()
         while True:
             try:
                 outcome = self._outcome(operation)
@@ -90,6 +93,8 @@ class Replay:
 
     def run_alone(self, operation: LoggedOperation) -> Result:
         """Run an operation as its own transaction. It may simply run again: the application has seen nothing of it."""
+        if type(self.state) is Failed:
+            raise self.state.error()
         context, max_replays = self._context, self._context.options.max_replays
         for number in range(1, max_replays + 2):
             current = self.begin()

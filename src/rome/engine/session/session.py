@@ -65,7 +65,7 @@ class Session:
         self._streams: list[ref[UnreadRows]] = []
         self._closed = False
         # Made once: Python makes an object of each method that is handed on.
-        self._runs, self._rolls_back = self._run, self._replay.roll_back
+        self._runs, self._runs_in_transaction, self._rolls_back = self._run, self._replay.run, self._replay.roll_back
 
     # ------------------------------------------------------------ state
     @property
@@ -182,7 +182,9 @@ class Session:
             return self._begin_stream(sql, operation)
         if self._observer.tracer is not None or STATEMENTS.isEnabledFor(logging.DEBUG):
             return self._observer.statement(self, sql, operation, self._run_alone)
-        return self._use.run(operation, self._runs)
+        if self._streams or not statement.reads_or_writes_rows or self._context.isolation is AUTOCOMMIT:
+            return self._use.run(operation, self._runs)
+        return self._use.run(operation, self._runs_in_transaction)  # most often; `_run` would do the same
 
     def _begin_stream(self, sql: str, operation: LoggedOperation) -> Result:
         if self._observer.hears_statements():
@@ -316,8 +318,6 @@ class Session:
         replay = self._replay
         if not operation.statement.reads_or_writes_rows:
             return self._run_other(operation)
-        if type(replay.state) is Failed:
-            raise replay.state.error()
         if self._context.isolation is AUTOCOMMIT and not self._is_bracketed():
             return replay.run_alone(operation)
         return replay.run(operation)

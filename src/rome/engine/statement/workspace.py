@@ -26,6 +26,7 @@ class Workspace:
         definitions: that; see `define`.
         schema: the one that both were opened for; DDL of the open transaction comes on top.
         interruption: of all working sets that it opens.
+        temporary_names: of the temporary tables and views, in lower case; they hide stored ones.
     """
 
     def __init__(self, schema: SchemaVersion) -> None:
@@ -34,7 +35,7 @@ class Workspace:
         self.schema = schema
         self.mirror: Mirror
         self.working_set: WorkingSet
-        self._temporary_names: frozenset[str] = frozenset()
+        self.temporary_names: frozenset[str] = frozenset()
         self._hidden: SchemaVersion | None = None
         self.working_set = schema.open_working_set()
         self.interruption = self.working_set.interruption
@@ -44,15 +45,15 @@ class Workspace:
 
     def prepare(self, schema: SchemaVersion, statement: Statement) -> Prepared:
         """A statement under the schema and the temporary objects, which hide stored ones of their names."""
-        if self._temporary_names:
+        if self.temporary_names:
             schema = self.as_seen(schema)
         return schema.prepared.get(statement.text) or schema.prepare(statement, self.mirror)
 
     def as_seen(self, schema: SchemaVersion) -> SchemaVersion:
         """The schema with the names of this connection's temporary objects."""
-        if self._temporary_names:
+        if self.temporary_names:
             if self._hidden is None or self._hidden.definition is not schema.definition:
-                self._hidden = schema.behind(self._temporary_names)
+                self._hidden = schema.behind(self.temporary_names)
             schema = self._hidden
         return schema
 
@@ -74,7 +75,7 @@ class Workspace:
 
     def note_temporary(self) -> None:
         """Take note of the mirror's temporary objects."""
-        self._temporary_names = frozenset(i.name.lower() for i in self.mirror.temporary() if i.type != "index")
+        self.temporary_names = frozenset(i.name.lower() for i in self.mirror.temporary() if i.type != "index")
         self._hidden = None
 
     def end(self, *, keep_temporary: bool) -> None:

@@ -65,19 +65,19 @@ def assign(
     wanted = rows.rows(parameters)
     if wanted is None:
         return None
-    key = wanted.key
+    index_id, keys, ranges, key, _, _ = wanted
     if waiting is not None:
         key = rows.key(parameters)
         for each in waiting.changes:
             if each.values is not None and index_key(rows.compared, each.rowid, each.values) == key:
                 return None  # one row would be changed twice
-    request = ReadRequest(table.id, wanted.path.id, wanted.keys, wanted.ranges, change.check)
+    request = ReadRequest(table.id, index_id, keys, ranges, change.check)
     came = reader.fetch(request) if not parents else None
     if came is None:  # some of it was read before, or it is much
         reader.read([request, *parents])
         came = reader.transaction.rows(request)
-        cache, ranges = reader.transaction.cache, wanted.ranges
-        if key is None and ranges and not cache.has_range(table.id, wanted.path.id, ranges[0]):
+        cache = reader.transaction.cache
+        if key is None and ranges and not cache.has_range(table.id, index_id, ranges[0]):
             key = rows.key(parameters)  # an earlier read may cover a greater range, and bring more rows
     if len(came) > _FEW:
         return None

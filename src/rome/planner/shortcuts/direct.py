@@ -215,15 +215,15 @@ class BoundDirectRead(DirectPlan):
                 if key is None:  # NULL equals nothing
                     return None
             if point is None:
-                return DirectRows(self.table.key, (), (WHOLE,), key, start, stop)
+                return self.table.key.id, (), (WHOLE,), key, start, stop
             place = point.key(parameters)
         except (UncertainValue, DataError):
             return None
         if place is None:
             return None
         if point.finds_one:
-            return DirectRows(point.path, (place,), (), key, start, stop)
-        return DirectRows(point.path, (), ((place, place + BEYOND),), key, start, stop)
+            return point.path.id, (place,), (), key, start, stop
+        return point.path.id, (), ((place, place + BEYOND),), key, start, stop
 
     def choice(self, parameters: Sequence[SqlValue]) -> DirectChoice | None:
         """Return which rows to show; None if these values need SQLite."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rome.store.redis.messages import request_arguments, reserve_numbers, short_arguments, short_ranges
-from rome.store.redis.wire import END, NUMBERS, Command, pack, pack_count, pack_words
+from rome.store.redis.wire import END, LENGTHS, NUMBERS, Command, pack, pack_count, pack_words
 from rome.store.spi import Request, Reserve, Snapshot
 
 _MOST_SHAPES = 1000
@@ -40,8 +40,15 @@ class ReadPacker:
         if shape is None:
             shape = self._pack_shape(ranges)
         before, middle, after = shape
-        version = _NOW if snapshot is None else pack_words(_version(snapshot))
-        return b"".join((before, version, middle, pack_words(bounds), after))
+        parts = [before, _NOW if snapshot is None else pack_words(_version(snapshot)), middle]
+        if max(map(len, bounds)) < len(LENGTHS):  # as pack_words, without the call
+            for bound in bounds:
+                parts.append(LENGTHS[len(bound)])
+                parts.append(bound)
+        else:
+            parts.append(pack_words(bounds))
+        parts.append(after)
+        return b"".join(parts)
 
     def command(self, snapshot: Snapshot | None, requests: Sequence[Request]) -> Command:
         """The command, word by word."""

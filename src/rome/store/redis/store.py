@@ -134,6 +134,9 @@ class RedisStore(Store):
         self._closed = False
         self._snapshot: Snapshot | None = None
         self._last_snapshot = Snapshot(b"", 0)
+        self._told: tuple[list[bytes], Snapshot, Version] = ([], self._last_snapshot, 0)
+        """The incarnation, version and catalog version of the last read, as they came (most often they come again), and
+        what they say."""
         self._near = _near_reads(location, self._settings) if self._settings.near_reads else None
         self._after_conflict = False
         """With near reads: whether the next snapshot must be the primary's newest, to be newer than what conflicted."""
@@ -658,20 +661,25 @@ class RedisStore(Store):
             reply = self._finish(scripts.READ, self._reads.command(snapshot, requests), reply)
         try:
             if isinstance(reply[0], int):
-                _, incarnation, version, catalog_version, *_ = reply
-                version, catalog_version = int(version or 0), int(catalog_version or 0)
+                words, found, catalog_version = self._told
+                if words != reply[1:4]:
+                    words = reply[1:4]
+                    incarnation, version, catalog = words
+                    found, catalog_version = Snapshot(incarnation, int(version or 0)), int(catalog or 0)
+                    self._told = words, found, catalog_version
                 decoded = decode_short(cast(Sequence[Scan], requests), reply)
             elif reply[0] == b"done":
                 _, incarnation, version, catalog_version, answers, entries, rows, _ = reply
+                found = Snapshot(incarnation, version)
                 decoded = decode_answers(requests, answers, entries, rows)
             else:
                 self._refuse(reply, 0 if snapshot is None else snapshot.version)
         except _UNDECODABLE as error:
             raise self._damaged("a row or an index entry", error) from error
         if snapshot is None:
-            snapshot = self._snapshot = Snapshot(incarnation, version)
-            if snapshot != self._last_snapshot:
-                self._heard_of(snapshot)
+            snapshot = self._snapshot = found
+            if found is not self._last_snapshot:
+                self._heard_of(found)
         return ReadResult(snapshot, catalog_version, decoded, reserved)
 
     def _reserved(self, reserves: Sequence[Reserve], reply: Reply) -> list[int]:
@@ -802,7 +810,7 @@ class RedisStore(Store):
         return StoreUnavailableError(f"{self._server}: the connection is lost")
 
     def _heard_of(self, snapshot: Snapshot) -> None:
-        if snapshot.incarnation != self._last_snapshot.incarnation or snapshot.version > self._last_snapshot.version:
+        if snapshot.incarnation != self._last_snapshot.incarnation or snapshot.version >= self._last_snapshot.version:
             self._last_snapshot = snapshot
 
     def _refuse(self, reply: Sequence[Any], version: Version) -> NoReturn:

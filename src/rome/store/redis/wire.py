@@ -13,7 +13,7 @@ Command = tuple[bytes | str, ...]
 END = b"\r\n"
 """What a command ends with."""
 
-_LENGTHS = [b"\r\n$%d\r\n" % length for length in range(1024)]
+LENGTHS = [b"\r\n$%d\r\n" % length for length in range(1024)]
 """What precedes a word of a usual length."""
 
 NUMBERS = [b"\r\n$%d\r\n%d" % (len(str(number)), number) for number in range(256)]
@@ -33,7 +33,7 @@ def pack_count(words: int) -> bytes:
 def pack_words(words: Sequence[bytes | str]) -> bytes:
     """Some words of a command."""
     parts: list[bytes] = []
-    lengths, add = _LENGTHS, parts.append
+    lengths, add = LENGTHS, parts.append
     try:
         for word in words:
             add(lengths[len(word)])
