@@ -179,6 +179,24 @@ def test_fetch_brings_one_range_or_one_key(store: MemoryStore) -> None:
     assert [row.record for row in by_index] == [b"record 6", b"record 7", b"record 8"]
 
 
+@given(want=_wants, check=st.sampled_from(Validation))
+def test_what_was_fetched_is_at_hand_again(store: MemoryStore, want: ReadRequest, check: Validation) -> None:
+    transaction = Transaction(store, reference_tables=ReferenceTables())
+    transaction.read([want])
+    is_one = len(want.keys) + len(want.ranges) == 1 and want.ranges != (EVERYTHING,)
+    again = transaction.fetch(replace(want, check=check))
+    assert again == (transaction.rows(want) if is_one and transaction.block(want) is None else None)
+    assert transaction.waves == 1
+    store.release()
+
+
+def test_fetch_returns_nothing_of_a_greater_range(store: MemoryStore) -> None:
+    transaction = Transaction(store)
+    transaction.read([ReadRequest(TABLE, INDEX, (), ((b"i0002", b"i0005" + BEYOND),), Validation.ROWS)])
+    assert transaction.fetch(ReadRequest(TABLE, INDEX, (), ((b"i0002", b"i0002" + BEYOND),), Validation.ROWS)) is None
+    store.release()
+
+
 def test_fetch_takes_memory(store: MemoryStore) -> None:
     transaction = Transaction(store, MemoryBudget(10))
     with pytest.raises(OverBudget):

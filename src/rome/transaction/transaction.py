@@ -213,7 +213,7 @@ class Transaction(Struct, eq=False):
         return result.reserved
 
     def fetch(self, want: ReadRequest) -> Sequence[Row] | None:
-        """Bring one key or one range of which nothing is known into the cache, and return its rows.
+        """Bring one key or one range into the cache, unless just this has been read, and return its rows.
 
         That is what most statements want. It does what `read` and then `rows` do, in half of their steps.
 
@@ -230,7 +230,8 @@ class Transaction(Struct, eq=False):
             return None
         if want.keys:
             if (cache.rows or cache.ranges) and cache.knows(table_id, want.keys[0]):
-                return None
+                row = cache.row(table_id, want.keys[0])
+                return [] if row is None else [row]
             (answer,) = self._read_from_store((Get(table_id, want.keys),), ()).answers
             assert isinstance(answer, list)
             rows: Sequence[Row] = [row for row in answer if row is not None]
@@ -239,8 +240,9 @@ class Transaction(Struct, eq=False):
             return rows
         index_id, bounds = want.index_id, want.ranges[0]
         start, stop = bounds
-        if cache.ranges and cache.covered(table_id, index_id, start, stop) is not None:
-            return None
+        if cache.ranges and (known := cache.covered(table_id, index_id, start, stop)) is not None:
+            is_it = known.block is None and known.start == start and known.stop == stop
+            return known.rows if is_it and table_id not in cache.whole else None
         if index_id == ORDER_INDEX and bounds == EVERYTHING:
             return None
         scan = Scan(table_id, index_id, start, stop)

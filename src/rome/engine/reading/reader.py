@@ -132,7 +132,7 @@ class Reader:
         """Read one request, as `read` does, and return its rows.
 
         Returns:
-            None if some of it was read before: `read` it, if so.
+            None if some of it was read before, and not just this: `read` it, if so.
 
         Raises:
             as `read`.
