@@ -66,7 +66,7 @@ help:
 #:   make slt [SLT=..] [URL=..]             sqllogictest files below a folder; without SLT our own, without URL in memory
 #:   make faults [ROUNDS=50]                servers, connections and clients fail while clients write: nothing may be lost
 #:   make interruptions [STEP=1]            an exception comes into each operation, at every STEPth place where one can
-#:   make sanitize [ARGS=..]                the compiled part under AddressSanitizer and UBSan, with damaged records
+#:   make sanitize [ARGS=..]                the compiled part under AddressSanitizer and UBSan, with damaged records and connections
 #:   make isolation [URL=..] [LEVEL=..]     checks that transactions are isolated: TRANSACTIONS=200000 PROCESSES=8 per store;
 #:                                          without URL on LMDB, and on a Redis and a Valkey server of its own
 #:   make sqlalchemy-test [ARGS=..]         SQLAlchemy's own tests on Rome and on stock SQLite, compared
@@ -157,9 +157,11 @@ SANITIZERS := -g -O1 -std=c99 -fPIC -shared -fvisibility=hidden -fsanitize=addre
 sanitize: $(VENV)/ready
 	@if ! command -v gcc > /dev/null; then echo 'no gcc: nothing to sanitize'; exit 0; fi; \
 	gcc $(SANITIZERS) -Wall -Wextra -Werror -o .cache/rome_rows.so src/rome/compiled/rows.c && \
+	gcc $(SANITIZERS) -Wall -Wextra -Werror -I"$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
+		-o .cache/channel.abi3.so src/rome/compiled/channel.c && \
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0 ROME_COMPILED=$(CURDIR)/.cache/rome_rows.so \
-	$(VENV)/bin/python -m pytest -q tests/compiled tests/workingset $(or $(ARGS),-k 'not compiles and not places')
+	$(VENV)/bin/python -m pytest -q tests/compiled tests/workingset tests/store/redis/test_channel.py $(or $(ARGS),-k 'not compiles and not places')
 
 sqlalchemy-test: $(VENV)/ready
 	@$(VENV)/bin/python -m tests.dialect.sqlalchemy_suite.upstream --folder .cache/sqlalchemy --workers 2 $(ARGS)

@@ -1,6 +1,7 @@
-"""Compile src/rome/compiled/rows.c where there is a C compiler; without one the package is Python only.
+"""Compile src/rome/compiled/*.c where there is a C compiler; without one the package is Python only.
 
-The library needs SQLite's interface and the C library, but nothing of Python, so one wheel serves all its versions.
+`rows.c` needs SQLite's interface and the C library, but nothing of Python. `channel.c` needs Python's headers, but only
+what is the same in all versions (its stable interface); a Python that lacks that does without. So one wheel serves all.
 """
 
 import os
@@ -15,6 +16,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FLAGS = ["-std=c99", "-O2", "-fPIC", "-shared", "-fvisibility=hidden"]
+PARTS = {"rows.c": "rome_rows.so", "channel.c": "channel.abi3.so"}
+"""Each source, and its library."""
 
 
 class CompileHook(BuildHookInterface):
@@ -26,30 +29,30 @@ class CompileHook(BuildHookInterface):
             return
         folder = Path(self.root, "src", "rome", "compiled")
         editable = version == "editable"
-        if editable:
-            library = folder / "rome_rows.so"
-            library.unlink(missing_ok=True)  # it may be older than its source
-        else:
-            self._folder = tempfile.TemporaryDirectory(prefix="rome-build-")
-            library = Path(self._folder.name, "rome_rows.so")
-        if not compiled(folder / "rows.c", library):
-            return
         if not editable:
-            build_data["force_include"][str(library)] = "rome/compiled/rome_rows.so"
-            build_data["pure_python"] = False
-            build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+            self._folder = tempfile.TemporaryDirectory(prefix="rome-build-")
+        for source, name in PARTS.items():
+            library = Path(folder if editable else self._folder.name, name)
+            library.unlink(missing_ok=True)  # it may be older than its source
+            if compiled(folder / source, library) and not editable:
+                build_data["force_include"][str(library)] = f"rome/compiled/{name}"
+                build_data["pure_python"] = False
+                build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
 
 
 def compiled(source: Path, library: Path) -> bool:
     """Whether the library was made."""
     if os.environ.get("ROME_COMPILED") == "off" or sys.platform == "win32":
         return False
+    if source.name == "channel.c" and sys.platform != "linux":  # whose sockets it needs
+        return False
     compiler = shlex.split(os.environ.get("CC", "cc"))
+    headers = [f"-I{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
     flags = shlex.split(os.environ.get("CFLAGS", ""))
     try:
-        subprocess.run([*compiler, *FLAGS, *flags, "-o", library, source], check=True)
+        subprocess.run([*compiler, *FLAGS, *flags, *headers, "-o", library, source], check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        print(f"rome: without its compiled part, which makes large reads faster: {error}", file=sys.stderr)
+        print(f"rome: without {library.stem}, which makes it faster: {error}", file=sys.stderr)
         library.unlink(missing_ok=True)
         return False
     return True

@@ -15,7 +15,7 @@ import pytest
 
 import rome
 from rome.cli import main
-from rome.compiled import LIBRARY, described
+from rome.compiled import LIBRARY, channels, described
 
 
 @pytest.fixture
@@ -203,7 +203,8 @@ def test_version_names_what_rome_stands_on(capsys: pytest.CaptureFixture[str]) -
     assert ended.value.code == 0
     out = capsys.readouterr().out
     assert out.startswith(f"rome {rome.__version__} (SQLite 3.")
-    assert out.endswith(f"rows of large reads are decoded by: {described()}\n")
+    assert f"rows of large reads are decoded by: {described()}\n" in out
+    assert out.endswith(f"trips to Redis are made by: {channels.described()}\n")
 
 
 def test_version_says_whether_the_compiled_part_runs(tmp_path: Path) -> None:
@@ -212,10 +213,13 @@ def test_version_says_whether_the_compiled_part_runs(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "rome", "--version"]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
-    assert "decoded by: Python, since ROME_COMPILED=off" in shown("off")
-    assert "since no C compiler was found" in shown(str(tmp_path / "none"))
+    for work in ("decoded by", "made by"):
+        assert f"{work}: Python, since ROME_COMPILED=off" in shown("off")
+        assert f"{work}: Python, since no C compiler" in shown(str(tmp_path / "none"))
     (tmp_path / "wrong.so").write_text("this is no library")
     assert f"since SQLite cannot load {tmp_path / 'wrong.so'}" in shown(str(tmp_path / "wrong.so"))
+    (tmp_path / "channel.abi3.so").write_text("this is no library")
+    assert f"since {tmp_path / 'channel.abi3.so'} cannot be loaded" in shown(str(tmp_path / "none"))
 
 
 def test_compiled_part_of_another_number_is_not_loaded(tmp_path: Path) -> None:
@@ -228,7 +232,7 @@ def test_compiled_part_of_another_number_is_not_loaded(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "rome", "--version"]
     environment = {**os.environ, "ROME_COMPILED": str(tmp_path / "older.so")}
     out = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    assert out.endswith("older.so: if it is an older one, install Rome again\n")
+    assert "older.so: if it is an older one, install Rome again\n" in out
 
 
 def test_a_wrong_statement_ends_with_status_1(url: str, capsys: pytest.CaptureFixture[str]) -> None:

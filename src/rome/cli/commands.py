@@ -34,11 +34,12 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         import apsw  # noqa: PLC0415  # 10 ms, for those who ask
 
-        from rome.compiled import described  # noqa: PLC0415  # it imports apsw
+        from rome.compiled import channels, described  # noqa: PLC0415  # it imports apsw
 
         parts = (f"{name} {version(name)}" for name in ("SQLAlchemy", "sqlglot"))
         print(f"rome {version('sqlalchemy-rome')} (SQLite {apsw.sqlite_lib_version()}, {', '.join(parts)})")
         print(f"rows of large reads are decoded by: {described()}")
+        print(f"trips to Redis are made by: {channels.described()}")
         parser.exit()
 
 

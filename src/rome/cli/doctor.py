@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 
 import rome
 from rome.cli.table import table
-from rome.compiled import described
+from rome.compiled import channels, described
 from rome.kv.inspection import findings as kv_findings
 from rome.store.diagnosis import Diagnosis, Finding, Level
 
@@ -18,14 +19,17 @@ STATUS = {Level.OK: 0, Level.UNKNOWN: 1, Level.WARNING: 1, Level.PROBLEM: 2}
 def run_doctor(parsed: argparse.Namespace) -> int:
     """Diagnose the store, print the result, and return the exit status: 0, 1 or 2 (see STATUS)."""
     diagnosis = rome.diagnose(parsed.url)
-    diagnosis = replace(diagnosis, findings=[*diagnosis.findings, *kv_findings(parsed.url), _decoding()])
+    findings = [*diagnosis.findings, *kv_findings(parsed.url), *_compiled_parts(parsed.url)]
+    diagnosis = replace(diagnosis, findings=findings)
     print(as_json(diagnosis) if parsed.json else as_text(diagnosis))
     return STATUS[diagnosis.level]
 
 
-def _decoding() -> Finding:
-    """What decodes the rows of large reads: without the compiled part they are slower, and nothing is at risk."""
-    return Finding("decoding", Level.OK, f"rows of large reads are decoded by: {described()}")
+def _compiled_parts(url: str) -> Iterator[Finding]:
+    """What runs of that which may be compiled: without it Rome is slower, and nothing is at risk."""
+    yield Finding("decoding", Level.OK, f"rows of large reads are decoded by: {described()}")
+    if url.startswith("rome+redis"):
+        yield Finding("trips", Level.OK, f"trips to Redis are made by: {channels.described()}")
 
 
 def as_text(diagnosis: Diagnosis) -> str:

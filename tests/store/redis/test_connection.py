@@ -21,6 +21,7 @@ import redis
 import sqlalchemy as sa
 
 import rome
+from rome.compiled.channels import Channel
 from rome.errors import (
     AuthenticationError,
     CommitUnknownError,
@@ -34,7 +35,7 @@ from rome.errors import (
 )
 from rome.store.location import Location
 from rome.store.redis import RedisStore, health
-from rome.store.redis import link as link_module
+from rome.store.redis import channel as channel_module
 from rome.store.redis.health import Health
 from rome.store.redis.link import RedisLink
 from rome.store.redis.names import meta_key
@@ -64,29 +65,18 @@ class Deaf(Listener):
         self.done.wait()
 
 
-class OneByte:
-    """A connected socket from which one byte comes at a time."""
+class Interrupted:
+    """A channel whose waiting caller is interrupted, after a part of the replies has come."""
 
-    def __init__(self, connected: socket.socket) -> None:
-        self.sendall = connected.sendall
-        self._connected = connected
+    def __init__(self, channel: Channel) -> None:
+        self.forget = channel.forget
+        self._channel = channel
 
-    def recv(self, _size: int) -> bytes:
-        return self._connected.recv(1)
+    def exchange(self, request: bytes) -> bytes:
+        return self._channel.exchange(request)[:1]
 
-
-class Interrupted(OneByte):
-    """A connected socket whose waiting caller is interrupted, after a part of the replies has come."""
-
-    def __init__(self, connected: socket.socket) -> None:
-        super().__init__(connected)
-        self._waits = False
-
-    def recv(self, size: int) -> bytes:
-        if self._waits:
-            raise KeyboardInterrupt
-        self._waits = True
-        return super().recv(size)
+    def receive(self) -> bytes:
+        raise KeyboardInterrupt
 
 
 class TestLoss:
@@ -99,12 +89,14 @@ class TestLoss:
             assert client.begin()
             assert client.record(b"a") == b"record"
 
-    @pytest.mark.parametrize("has_poll", [True, False], ids=["poll", "as eventlet leaves it"])
+    @pytest.mark.parametrize("way", ["compiled", "poll", "as eventlet leaves it"])
     def test_loss_is_noticed_without_a_trip(
-        self, connect: Open, admin: redis.Redis, monkeypatch: pytest.MonkeyPatch, has_poll: bool
+        self, connect: Open, admin: redis.Redis, monkeypatch: pytest.MonkeyPatch, way: str
     ) -> None:
-        if not has_poll:
-            monkeypatch.setattr(link_module, "select", SimpleNamespace())
+        if way != "compiled":
+            monkeypatch.setattr(channel_module, "compiled_channel", lambda: None)
+        if way == "as eventlet leaves it":
+            monkeypatch.setattr(channel_module, "select", SimpleNamespace())
         client = connect()
         assert client.store.is_usable()
         _cut(admin, client)
@@ -186,7 +178,7 @@ class TestLoss:
     def test_request_that_is_not_taken_in_time_is_unavailable(self, location: Location) -> None:
         settings = read_settings(with_options(location, read_timeout="0.2"))
         with Deaf() as deaf:
-            link = link_module.RedisLink(replace(settings, port=deaf.port))
+            link = RedisLink(replace(settings, port=deaf.port))
             try:
                 with pytest.raises(StoreUnavailableError, match="Timeout writing to socket"):
                     link.call([(b"SET", b"a", bytes(64 * 1024 * 1024))])
@@ -218,22 +210,12 @@ class TestLoss:
         client.write(put(b"a"))
         client.begin()
         link = link_of(client)
-        monkeypatch.setattr(link, "_socket", Interrupted(link._socket))
+        monkeypatch.setattr(link, "_channel", Interrupted(link._channel))
         with pytest.raises(KeyboardInterrupt):
             client.get(b"a")
         assert not link.is_usable()
         client.begin()
         assert client.record(b"a") == b"record"
-
-    def test_replies_that_come_byte_by_byte_are_the_same(self, connect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-        client = connect()
-        client.write(put(b"a"), put(b"b"))
-        link = link_of(client)
-        monkeypatch.setattr(link, "_socket", OneByte(link._socket))
-        client.begin()
-        assert client.keys() == [b"a", b"b"]
-        assert client.record(b"a") == b"record"
-        assert link_of(client) is link
 
     def test_answer_that_nobody_asked_for_makes_the_connection_unusable(self, connect: Open) -> None:
         client = connect()
@@ -282,9 +264,12 @@ class TestWaits:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Python polls")
     def test_socket_of_python_waits_in_the_system(self, link: RedisLink) -> None:
-        assert link._socket.gettimeout() is None
+        assert link._connection is not None
+        connected = link._connection._sock
+        assert connected is not None
+        assert connected.gettimeout() is None
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            seconds, microseconds = struct.unpack("ll", link._socket.getsockopt(socket.SOL_SOCKET, option, 16))
+            seconds, microseconds = struct.unpack("ll", connected.getsockopt(socket.SOL_SOCKET, option, 16))
             assert seconds == 2
             assert abs(microseconds - 500_000) <= 10_000  # a tick of the kernel
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import _socket
 import os
-import select
-import struct
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from inspect import signature
-from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, socket
+from socket import socket
 from ssl import SSLCertVerificationError, SSLSocket
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from hiredis import Reader
 from redis import exceptions
@@ -26,6 +22,7 @@ from redis.connection import (
 from redis.retry import Retry
 
 from rome.errors import StoreUnavailableError
+from rome.store.redis.channel import open_channel
 from rome.store.redis.failures import checked, translate
 from rome.store.redis.settings import RedisSettings
 from rome.store.redis.wire import Command, pack
@@ -34,14 +31,7 @@ Reply = Any
 """A reply as hiredis parses RESP2: bytes, int, None, or a list of these; or an exceptions.ResponseError."""
 
 
-_timeval = struct.Struct("ll")
-"""How long a socket waits, as the system takes it: seconds and microseconds."""
-_HAS_TIMEVAL = sys.platform == "linux" and _timeval.size == 16
-
 _Lost = exceptions.ConnectionError
-
-_RECEIVED_BYTES = 64 * 1024
-"""The most that is taken from the socket at a time."""
 
 _INCOMPLETE = object()
 """What the reader gives for a reply of which bytes are missing."""
@@ -74,7 +64,6 @@ class RedisLink:
 
     Attributes:
         settings: whose host and port are the server's own.
-        has_sent: the last byte of what was last called has been sent.
     """
 
     def __init__(self, settings: RedisSettings) -> None:
@@ -87,7 +76,6 @@ class RedisLink:
         self.server = settings.server
         self._pid = os.getpid()
         self._owes = False  # whether replies have not been read yet
-        self.has_sent = False
         self._connection: Connection | UnixDomainSocketConnection | None = None
         self._reader = Reader(
             protocolError=exceptions.InvalidResponse,
@@ -102,15 +90,13 @@ class RedisLink:
             if isinstance(connection, _TlsConnection) and connection.is_shaking_hands:
                 failure.args = (f"{failure}. {_NOT_TRUSTED if _is_distrust(error) else _NO_TLS}",)
             raise failure from error
-        self._socket = cast(socket, connection._sock)
         self._connection = connection
-        _let_system_wait(self._socket, settings.read_timeout_s)
-        self._poll: Callable[[int], object] | None = None
-        if hasattr(select, "poll"):  # eventlet takes it away
-            poll = select.poll()
-            poll.register(self._socket, select.POLLIN)
-            self._poll = poll.poll
-        self._pending = self._socket.pending if isinstance(self._socket, SSLSocket) else None
+        self._channel = open_channel(connection, settings.read_timeout_s)
+
+    @property
+    def has_sent(self) -> bool:
+        """The last byte of what was last called has been sent."""
+        return self._channel.has_sent
 
     def call(self, commands: Sequence[Command]) -> list[Reply]:
         """Send the commands and wait for all replies: one round trip; see exchange()."""
@@ -124,17 +110,14 @@ class RedisLink:
                 command was not.
             StoreBusyError, AuthenticationError: the server will not serve.
         """
-        self.has_sent = False
         if self._connection is None or self._owes or self._pid != os.getpid():
             self._refuse()
         self._owes = True
-        connected, reader = self._socket, self._reader
+        channel, reader = self._channel, self._reader
         replies: list[Reply] = []
         try:
-            connected.sendall(request)
-            self.has_sent = True
-            while len(replies) < how_many:
-                received = connected.recv(_RECEIVED_BYTES)
+            received = channel.exchange(request)
+            while True:
                 if not received:
                     raise exceptions.ConnectionError("Connection closed by server.")
                 reader.feed(received)
@@ -145,6 +128,9 @@ class RedisLink:
                     if isinstance(reply, _Lost):  # it serves nobody, or not this user
                         raise reply
                     replies.append(reply)
+                else:
+                    break
+                received = channel.receive()
         except exceptions.RedisError as error:
             self.close()
             raise translate(error, self.server) from error
@@ -168,6 +154,7 @@ class RedisLink:
 
     def _refuse(self) -> NoReturn:
         """Raise why this connection cannot be used."""
+        self._channel.has_sent = False
         owes = self._owes and self._pid == os.getpid() and self._connection is not None
         self.close()
         reason = "an exception came before all replies were read" if owes else "the connection is lost"
@@ -178,11 +165,7 @@ class RedisLink:
         if self._connection is None or self._owes or os.getpid() != self._pid:
             return False
         # Nothing was asked, so anything that can be read means that the server has closed the connection.
-        try:
-            readable = self._poll(0) if self._poll is not None else self._connection.can_read(timeout=0)
-        except exceptions.RedisError:
-            readable = True
-        if readable or self._reader.has_data() or (self._pending is not None and self._pending()):
+        if not self._channel.is_quiet() or self._reader.has_data():
             self.close()
             return False
         return True
@@ -193,24 +176,9 @@ class RedisLink:
         In a forked child the parent's socket is closed and not shut down; redis-py looks at the pid.
         """
         if self._connection is not None:
+            self._channel.forget()
             self._connection.disconnect()  # type: ignore[no-untyped-call]
             self._connection = None
-
-
-def _let_system_wait(connected: socket, timeout_s: float) -> None:
-    """Let the system end a wait of this socket, and not Python, if the socket is Python's own.
-
-    Python polls such a socket before each call: each of the two polls of a trip is a system call, in which other
-    threads may take the interpreter, and keep it for 5 ms. A wait that is too long then raises BlockingIOError; after
-    a signal that Python handles it begins anew. TLS and green threads have sockets that wait in another way.
-    """
-    kind = type(connected)
-    if _HAS_TIMEVAL and (kind.recv, kind.sendall) == (_socket.socket.recv, _socket.socket.sendall):
-        microseconds = max(1, round(timeout_s * 1_000_000))
-        limit = _timeval.pack(*divmod(microseconds, 1_000_000))
-        connected.setsockopt(SOL_SOCKET, SO_RCVTIMEO, limit)
-        connected.setsockopt(SOL_SOCKET, SO_SNDTIMEO, limit)
-        connected.settimeout(None)
 
 
 _NO_TLS = "The TLS handshake was not completed: if this is a port without TLS, leave out ssl=true"
