@@ -5,13 +5,13 @@ Only rows of tables in which this transaction has changed nothing, since its cha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
 from rome.codec.values import SqlValue
 from rome.engine.reading.reader import Reader
 from rome.engine.reading.waves import follow
-from rome.planner.plan import FetchPlan, Values, Wave
+from rome.planner.plan import FetchPlan, Wave
 from rome.transaction.read_set import Validation
 from rome.transaction.transaction import ReadRequest
 from rome.workingset.contents import Stored
@@ -36,10 +36,11 @@ def join(
     transaction = reader.transaction
     if transaction.cache.has_blocks or not plan.may_be_empty(parameters):
         return None
+    found: dict[int, dict[bytes, Stored]] = {}
     for table in plan.tables:
         if not reader.is_unchanged(table):
             return None
-    found: dict[int, dict[bytes, Stored]] = {table.id: {} for table in plan.tables}
+        found[table.id] = {}
     is_empty = False
 
     def read(wave: Wave, ahead: Sequence[ReadRequest]) -> Sequence[ReadRequest] | None:
@@ -66,11 +67,10 @@ def join(
 
     if not follow(reader, plan, parameters, read):
         return [] if is_empty else None
-    return joined.join(parameters, [_in_order(found[table.id]) for table in joined.tables])
-
-
-def _in_order(found: dict[bytes, Stored]) -> list[Values]:
-    rows = [*found.values()]
-    if len(rows) > 1:
-        rows.sort(key=_by_rowid)
-    return [*map(_values_of, rows)]
+    rows_of = []
+    for table in joined.tables:
+        rows: Iterable[Stored] = found[table.id].values()
+        if len(found[table.id]) > 1:
+            rows = sorted(rows, key=_by_rowid)
+        rows_of.append([*map(_values_of, rows)])
+    return joined.join(parameters, rows_of)

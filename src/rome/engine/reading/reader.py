@@ -243,12 +243,6 @@ class Reader:
         stored = self.base.definition.tables_by_id.get(table.id)
         return stored is not None and bool(table.indexes_beyond(stored))
 
-    def bring(
-        self, wants: Sequence[ReadRequest], deciding: Sequence[Fetch] = (), ahead: Sequence[ReadRequest] = ()
-    ) -> int | None:
-        """Read requests that share no key and no range, and hydrate them. See `read` and `hydrate`."""
-        return self.hydrate(wants, deciding, self.fetch_all(wants, ahead))
-
     def fetch_all(self, wants: Sequence[ReadRequest], ahead: Sequence[ReadRequest] = ()) -> list[Sequence[Row]] | None:
         """Read requests that share no key and no range. See `read`.
 

@@ -57,7 +57,7 @@ def gather_unless_empty(
             requests.append(ReadRequest(each.table.id, each.path.id, each.keys, each.ranges, check))
         deciding = wave if stops else ()
         if not (extra or reserves):
-            return None if reader.bring(requests, deciding) is None else []
+            return None if reader.hydrate(requests, deciding, reader.fetch_all(requests)) is None else []
         requests += extra
         reserved = reader.read(requests, reserves)
         reader.hydrate(requests)
@@ -160,7 +160,8 @@ def _read(
     if page is not None:
         return read_page(reader, page, wave, check, extra, reserves)
     if is_plain and not (extra or reserves):
-        return None if reader.bring(requests, wave if stops else (), ahead) is None else (requests, [])
+        came = reader.hydrate(requests, wave if stops else (), reader.fetch_all(requests, ahead))
+        return None if came is None else (requests, [])
     found, reserved = read_few(reader, wave, check, extra, reserves, ahead=ahead, hydrates=False)
     requests = [each for each in found if type(each) is ReadRequest]
     deciding = wave if stops and len(requests) == len(found) else ()

@@ -19,7 +19,7 @@ from rome.errors import DataError
 from rome.planner.access.access import affinity_of
 from rome.planner.access.bounds import Inputs, UncertainValue
 from rome.planner.algebra.conjuncts import is_column, nodes_in, operand_of, resolve
-from rome.planner.algebra.predicates import ColumnTerm, EqualColumns, InList, Leaf, Operand, Predicate
+from rome.planner.algebra.predicates import ColumnTerm, EqualColumns, InList, Leaf, Operand, Predicate, SlotValue
 from rome.planner.algebra.query import QueryReader
 from rome.planner.algebra.tree import Filter, Item, Join, Node
 from rome.planner.parse.affinity import UNCERTAIN, Conversion, as_is, key_conversion
@@ -216,7 +216,7 @@ class BoundJoinedRead(JoinedPlan):
     def __init__(self, read: JoinedRead, slots: Sequence[Slot]) -> None:
         self.tables = tuple([leaf.table for leaf in read.leaves])
         self._slots = slots
-        self._values: list[tuple[Operand, Conversion]] = []
+        self._values: list[tuple[int | None, Operand, Conversion]] = []
         self._select = self._bound(read.select)
         self._may_show_several = not read.in_order and read.select.cutoff is None
         first, *others = read.shown
@@ -229,8 +229,11 @@ class BoundJoinedRead(JoinedPlan):
         try:
             inputs = Inputs(self._slots, parameters)
             values: list[SqlValue] = []
-            for operand, conversion in self._values:
-                value = conversion(inputs.values(operand)[0])
+            for position, operand, conversion in self._values:
+                if position is not None and position < len(parameters):
+                    value = conversion(parameters[position])
+                else:
+                    value = conversion(inputs.values(operand)[0])
                 if value is UNCERTAIN:
                     return None
                 values.append(value)
@@ -247,7 +250,9 @@ class BoundJoinedRead(JoinedPlan):
         for condition in step.conditions:
             tests.append((condition.place, condition.other, len(self._values), condition.collation))
             if condition.operand is not None:
-                self._values.append((condition.operand, condition.conversion))
+                slot = self._slots[condition.operand.slot] if isinstance(condition.operand, SlotValue) else None
+                position = slot if isinstance(slot, int) else None
+                self._values.append((position, condition.operand, condition.conversion))
         return step.leaf, group, tests, (None,) * step.width, step.outer, step.cutoff
 
 
@@ -274,28 +279,27 @@ def _join(
         more = rows[leaf]
         if len(more) * len(before) > MAX_JOINED:
             raise _NotJoined
-        found = [(*each, *row) for each in before for row in more]
+        found = []
+        for each in before:  # loops, since a comprehension is a call
+            for row in more:
+                found.append((*each, *row))
     for inner in group:
         found = _join(inner, found, rows, values, inputs)
     for place, other, number, collation in tests:
-        if other is not None:
-            found = [each for each in found if _are_equal(each[place], each[other], collation)]
-        else:
-            value = values[number]
-            found = [each for each in found if _are_equal(each[place], value, collation)]
+        equal = []
+        for each in found:
+            one, wanted = each[place], values[number] if other is None else each[other]
+            if one is None or wanted is None:
+                continue
+            same = type(one) is type(wanted) and one == wanted
+            if same or encode_key((one,), (collation,)) == encode_key((wanted,), (collation,)):
+                equal.append(each)
+        found = equal
     if cutoff is not None and found:
         if len(found) > 1:
             raise _NotJoined
         found = found[_slice(cutoff, inputs)]
     return found if found or not outer else [(*before[0], *blank)]
-
-
-def _are_equal(one: SqlValue, other: SqlValue, collation: Collation) -> bool:
-    if one is None or other is None:
-        return False
-    if type(one) is type(other) and one == other:
-        return True
-    return encode_key((one,), (collation,)) == encode_key((other,), (collation,))
 
 
 def _slice(cutoff: Cutoff, inputs: Inputs) -> slice:
