@@ -38,8 +38,9 @@ class _Version(argparse.Action):
 
         parts = (f"{name} {version(name)}" for name in ("SQLAlchemy", "sqlglot"))
         print(f"rome {version('sqlalchemy-rome')} (SQLite {apsw.sqlite_lib_version()}, {', '.join(parts)})")
-        print(f"rows of large reads are decoded by: {described()}")
-        print(f"trips to Redis are made by: {channels.described()}")
+        decoding, trips = described(), channels.described()
+        # In one piece: who reads one line only may close the pipe before the next.
+        print(f"rows of large reads are decoded by: {decoding}\ntrips to Redis are made by: {trips}")
         parser.exit()
 
 
