@@ -3,7 +3,8 @@
 A join often ends in the same few rows whatever its parameters are: the kinds, owners and places that other rows name.
 Their keys are in the rows of the first wave, so the plan has a second wave, which takes another trip. If what was read
 ahead is what the second wave asks for, that trip is spared; if not, it was read in vain. So foresight makes what is
-read larger, never smaller. What is read ahead enters no read set before a wave asks for it.
+read larger, never smaller. What is read ahead stays apart until a wave asks for just these keys and ranges; then it
+enters the cache and the read set, and the rest is forgotten.
 """
 
 from __future__ import annotations

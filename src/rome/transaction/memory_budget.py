@@ -55,10 +55,6 @@ class MemoryBudget(Struct, eq=False):
         if self.used_bytes > self.max_bytes:
             raise OverBudget(scan)
 
-    def has_room(self, rows: int, record_bytes: int) -> bool:
-        """Whether `take` would take memory for rows."""
-        return self.used_bytes + bytes_of(rows, record_bytes) <= self.max_bytes
-
     def take_bytes(self, more: int, scan: Scan | None) -> None:
         """Reserve this many bytes.
 

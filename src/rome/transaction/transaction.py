@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
 from os import urandom
+from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -81,6 +82,9 @@ class ReadRequest(Struct, frozen=True, gc=False):
 
 _record = attrgetter("record")
 
+MOST_BYTES_AHEAD = 256 * 1024
+"""The most that is kept of what a trip has read ahead: it counts in no budget before it is asked for."""
+
 
 def merged(wants: Iterable[ReadRequest]) -> list[ReadRequest]:
     """The same keys and ranges, each once and complete, in one request for each index and kind of validation."""
@@ -135,6 +139,8 @@ class Transaction(Struct, eq=False):
     waves: int = 0
     commit_s: float = 0.0
     _known: dict[int, ReferenceTable] = {}
+    _ahead: dict[Any, Any] = {}
+    """What was read ahead: by table and key a row or None; by table, index and range its rows."""
 
     @property
     def round_trips(self) -> int:
@@ -168,6 +174,7 @@ class Transaction(Struct, eq=False):
         """Forget what was read. The read set stays."""
         self.cache = SnapshotCache()
         self.references = {}
+        self._ahead = {}
         self.budget.clear()
 
     def fix_snapshot(self) -> None:
@@ -189,7 +196,7 @@ class Transaction(Struct, eq=False):
         """Bring all that is wanted into the cache, in one round trip if nothing is cut short; returns the reserved.
 
         With `incremental`, go on with that scan, too; `check_scan` in the end. `counts`: sizes to bring, too. `ahead`:
-        what may be wanted next, each with a `most`: it is brought on the same trip, if there is one and it is small.
+        what may be wanted next, each with a `most`: a trip that is made brings that, too, if it is little, for `admit`.
 
         The wants enter the read set only by `check_request`: the caller looks at `catalog_version` first.
 
@@ -351,27 +358,52 @@ class Transaction(Struct, eq=False):
         return known
 
     def _keep_ahead(self, requests: Sequence[Request], answers: Sequence[Answer]) -> None:
-        """Put what was read ahead into the cache, except ranges of which there is more, and what has no room."""
+        """Keep what was read ahead, apart from the cache; except ranges of which there is more, and what is large."""
+        room = MOST_BYTES_AHEAD
         for request, answer in zip(requests, answers, strict=True):
-            if type(answer) is ScanResult:
-                rows: Sequence[Row] = answer.rows
-                if answer.resume is not None or len(rows) >= MANY:
-                    continue
-            else:
-                assert type(answer) is list
-                rows = [row for row in answer if row is not None]
-            size = record_bytes(rows)
-            if not self.budget.has_room(len(rows), size):
-                continue
-            self.rows_read += len(rows)
-            self.bytes_read += size
-            self.budget.take(len(rows), size, None)
             if type(request) is Scan:
-                self.cache.add_range(request.table_id, request.index_id, (request.start, request.stop), rows)
+                assert isinstance(answer, ScanResult)
+                rows = answer.rows
+                room -= record_bytes(rows)
+                if answer.resume is None and len(rows) < MANY and room >= 0:
+                    self._ahead[request.table_id, request.index_id, (request.start, request.stop)] = rows
+                self._count(rows)
             else:
                 assert type(request) is Get
-                assert type(answer) is list
-                self.cache.add_rows(request.table_id, zip(request.keys, answer, strict=True))
+                assert isinstance(answer, list)
+                rows = [row for row in answer if row is not None]
+                room -= record_bytes(rows)
+                if room >= 0:
+                    for key, row in zip(request.keys, answer, strict=True):
+                        self._ahead[request.table_id, key] = row
+                self._count(rows)
+
+    def admit(self, wants: Iterable[ReadRequest]) -> None:
+        """Bring into the cache what was read ahead of just these keys and ranges. No round trip.
+
+        Raises:
+            OverBudget: as `read`.
+        """
+        ahead, cache = self._ahead, self.cache
+        for want in wants:
+            table_id = want.table_id
+            for key in want.keys:
+                if (table_id, key) in ahead:
+                    row = ahead.pop((table_id, key))
+                    if row is not None:
+                        self.budget.take(1, len(row.record), None)
+                    if not cache.knows(table_id, key):
+                        cache.add_rows(table_id, ((key, row),))
+            for bounds in want.ranges:
+                rows = ahead.pop((table_id, want.index_id, bounds), None)
+                if rows is not None:
+                    self.budget.take(len(rows), record_bytes(rows), Scan(table_id, want.index_id, *bounds))
+                    if cache.covered(table_id, want.index_id, *bounds) is None:
+                        cache.add_range(table_id, want.index_id, bounds, rows)
+
+    def drop_ahead(self) -> None:
+        """Forget what was read ahead and is not in the cache."""
+        self._ahead = {}
 
     def are_free(
         self, wants: Sequence[ReadRequest], reserves: Sequence[Reserve] = (), others: Sequence[ReadRequest] = ()

@@ -173,6 +173,35 @@ def test_it_never_takes_the_last_of_the_memory(connect: Connect) -> None:
     assert connection.execute(sql, (2,)).fetchall() == [(2, 40_000, 1)]
 
 
+def test_it_leaves_a_change_the_memory_that_it_needs(connect: Connect) -> None:
+    connection = connect(max_working_set=300_000)
+    connection.executescript(";".join([*TABLES, *INDEXES]))
+    connection.execute("INSERT INTO tag VALUES (1, ?)", ("x" * 50_000,))
+    connection.executemany("INSERT INTO thing VALUES (?, ?, ?, ?)", [(1, 1, 1, "c"), (2, 2, 2, "z" * 40_000)])
+    connection.commit()
+    sql = "UPDATE thing SET code = code || (SELECT count(*) FROM tag g WHERE g.owner_id = thing.owner_id) WHERE k = ?"
+    for k in (1, 1, 2):
+        assert connection.execute(sql, (k,)).rowcount == 1
+        connection.rollback()
+
+
+def test_only_a_range_that_is_asked_for_as_it_is_is_taken(filled: Connection, connect: Connect) -> None:
+    filled.execute("CREATE TABLE part (id INTEGER PRIMARY KEY, owner_id INT, n INT, place_id INT)")
+    filled.execute("CREATE INDEX part_n ON part (owner_id, n)")
+    filled.executemany("INSERT INTO part VALUES (?, 1, ?, ?)", [(n, n, n) for n in range(40)])
+    filled.commit()
+    sql = """SELECT count(*), max(place.name) FROM thing JOIN part ON part.owner_id = thing.owner_id AND part.n >= ?2
+        JOIN place ON place.id = part.place_id WHERE thing.k = ?1"""
+    for _ in range(2):
+        filled.execute(sql, (1, 0)).fetchall()
+        filled.rollback()
+    assert filled.execute(sql, (8, 35)).fetchall() == [(5, "p39")]
+    filled.execute("UPDATE thing SET k = 1000 WHERE id = 99")
+    with connect() as other:  # of a place that the first run has shown, and this one has not
+        other.execute("UPDATE place SET name = 'new' WHERE id = 3")
+    filled.commit()
+
+
 def test_a_table_that_is_read_whole_is_not_read_ahead(filled: Connection) -> None:
     sql = "SELECT t.id, p.name FROM thing t JOIN place p ON p.id + 0 = t.owner_id WHERE t.k = ?"
     expected = filled.execute(sql, (1,)).fetchall()

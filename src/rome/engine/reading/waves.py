@@ -115,6 +115,8 @@ def follow(
         except StopIteration:
             break
         before = transaction.waves
+        if ahead:
+            reader.admit(wave)
         found = read(wave, ())
         if transaction.waves != before:
             has_waited = True
@@ -125,6 +127,7 @@ def follow(
     else:
         waves.close()
     if ahead or has_waited:
+        transaction.drop_ahead()
         if plan.foresight is None:
             plan.foresight = Foresight()
         if ahead:
