@@ -9,7 +9,7 @@ enters the cache and the read set, and the rest is forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rome.store.spi import ORDER_INDEX
 from rome.transaction.read_set import NOTHING
@@ -28,15 +28,17 @@ _LONGEST_PAUSE = 64
 class Foresight:
     """One plan's, shared by all threads that run it: any mixture of what they set is right.
 
-    After several runs in a row to which it was of no use it pauses, longer each time.
+    After several runs in a row to which it was of no use it pauses, longer each time. A path by which several runs in a
+    row have read something else is left out from then on.
     """
 
-    __slots__ = ("_in_vain", "_pause", "_requests")
+    __slots__ = ("_in_vain", "_missed", "_pause", "_requests")
 
     def __init__(self) -> None:
         self._requests: tuple[ReadRequest, ...] = ()
         self._in_vain = 0
         self._pause = 0
+        self._missed: dict[tuple[int, int], int] = {}
 
     def requests(self) -> tuple[ReadRequest, ...]:
         """What this run should read ahead."""
@@ -45,18 +47,31 @@ class Foresight:
             return ()
         return self._requests
 
-    def learn(self, requests: Iterable[ReadRequest]) -> None:
-        """Note what the later waves of a run have read, except what is large."""
-        places, ahead = 0, []
+    def learn(
+        self, requests: Iterable[ReadRequest], ahead: Sequence[ReadRequest], admitted: Sequence[ReadRequest]
+    ) -> None:
+        """Note what the later waves of a run have read, except what is large, and where each run reads something else.
+
+        Args:
+            ahead: what this run had read ahead.
+            admitted: what of the waves' requests was at hand, by that.
+        """
+        paths = {_path(request) for request in ahead}
+        at_hand = {(*_path(request), request.keys, request.ranges) for request in admitted}
+        places, learnt = 0, []
         for request in requests:
+            path = _path(request)
+            if path in paths:
+                is_hit = (*path, request.keys, request.ranges) in at_hand
+                self._missed[path] = 0 if is_hit else self._missed.get(path, 0) + 1
+            if self._missed.get(path, 0) >= _PATIENCE:
+                continue
             places += len(request.keys) + len(request.ranges)
             if places > MOST_PLACES:
                 break
             if request.index_id != ORDER_INDEX or EVERYTHING not in request.ranges:
-                ahead.append(
-                    ReadRequest(request.table_id, request.index_id, request.keys, request.ranges, NOTHING, MOST_ROWS)
-                )
-        self._requests = tuple(ahead)
+                learnt.append(ReadRequest(*path, request.keys, request.ranges, NOTHING, MOST_ROWS))
+        self._requests = tuple(learnt)
 
     def judge(self, *, helped: bool) -> None:
         """Note whether what a run has read ahead has spared it a trip."""
@@ -66,3 +81,7 @@ class Foresight:
             self._in_vain += 1
             if self._in_vain >= _PATIENCE:
                 self._pause = min(2**self._in_vain, _LONGEST_PAUSE)
+
+
+def _path(request: ReadRequest) -> tuple[int, int]:
+    return request.table_id, request.index_id

@@ -364,29 +364,42 @@ class Transaction(Struct, eq=False):
             if type(request) is Scan:
                 assert isinstance(answer, ScanResult)
                 rows = answer.rows
-                room -= record_bytes(rows)
-                if answer.resume is None and len(rows) < MANY and room >= 0:
+            else:
+                assert isinstance(answer, list)
+                rows = [row for row in answer if row is not None]
+            self._count(rows)
+            size = record_bytes(rows)
+            if size > room:
+                continue
+            if type(request) is Scan:
+                assert isinstance(answer, ScanResult)
+                if answer.resume is None and len(rows) < MANY:
                     self._ahead[request.table_id, request.index_id, (request.start, request.stop)] = rows
-                self._count(rows)
+                    room -= size
             else:
                 assert type(request) is Get
                 assert isinstance(answer, list)
-                rows = [row for row in answer if row is not None]
-                room -= record_bytes(rows)
-                if room >= 0:
-                    for key, row in zip(request.keys, answer, strict=True):
-                        self._ahead[request.table_id, key] = row
-                self._count(rows)
+                for key, row in zip(request.keys, answer, strict=True):
+                    self._ahead[request.table_id, key] = row
+                room -= size
 
-    def admit(self, wants: Iterable[ReadRequest]) -> None:
+    def admit(self, wants: Iterable[ReadRequest]) -> list[ReadRequest]:
         """Bring into the cache what was read ahead of just these keys and ranges. No round trip.
+
+        Returns:
+            the wants of which all was read ahead.
 
         Raises:
             OverBudget: as `read`.
         """
         ahead, cache = self._ahead, self.cache
+        admitted = []
         for want in wants:
             table_id = want.table_id
+            if all((table_id, key) in ahead for key in want.keys) and all(
+                (table_id, want.index_id, bounds) in ahead for bounds in want.ranges
+            ):
+                admitted.append(want)
             for key in want.keys:
                 if (table_id, key) in ahead:
                     row = ahead.pop((table_id, key))
@@ -400,6 +413,7 @@ class Transaction(Struct, eq=False):
                     self.budget.take(len(rows), record_bytes(rows), Scan(table_id, want.index_id, *bounds))
                     if cache.covered(table_id, want.index_id, *bounds) is None:
                         cache.add_range(table_id, want.index_id, bounds, rows)
+        return admitted
 
     def drop_ahead(self) -> None:
         """Forget what was read ahead and is not in the cache."""

@@ -113,7 +113,7 @@ def test_what_was_read_in_vain_is_learnt_anew(filled: Connection, join: str) -> 
 
 def test_it_pauses_where_it_does_not_help() -> None:
     foresight = Foresight()
-    foresight.learn([ReadRequest(1, 0, (b"k",), (), ROWS)])
+    foresight.learn([ReadRequest(1, 0, (b"k",), (), ROWS)], (), ())
     asked = []
     for _ in range(100):
         asked.append(bool(foresight.requests()))
@@ -125,6 +125,15 @@ def test_it_pauses_where_it_does_not_help() -> None:
         pass
     foresight.judge(helped=True)
     assert foresight.requests()
+
+
+def test_a_path_by_which_each_run_reads_something_else_is_left_out() -> None:
+    foresight = Foresight()
+    for number in range(8):
+        always, changing = ReadRequest(1, 0, (b"k",), (), ROWS), ReadRequest(2, 0, (b"%d" % number,), (), ROWS)
+        foresight.learn([always, changing], foresight.requests(), [always])
+        foresight.judge(helped=True)
+    assert [request.table_id for request in foresight.requests()] == [1]
 
 
 def test_a_change_by_another_is_seen(filled: Connection, join: str, connect: Connect) -> None:

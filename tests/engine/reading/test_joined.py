@@ -235,8 +235,8 @@ def test_results_and_errors_are_those_of_sqlite(
                 assert rows == expected, (sql, parameters)
             if "LIMIT" not in sql:
                 assert sorted(expected) == _outcome(sqlite, sql, parameters, in_order=False), (sql, parameters)
-    assert sum(rows is not None for rows in answered) > STATEMENTS / 6
-    assert sum(bool(rows) for rows in answered) > STATEMENTS / 60
+    assert sum(rows is not None for rows in answered) > STATEMENTS / 8
+    assert sum(bool(rows) for rows in answered) > STATEMENTS / 80
 
 
 @pytest.fixture
@@ -305,6 +305,26 @@ def test_sqlite_is_not_asked(
 def test_sqlite_puts_several_rows_in_order(filled: Connection, sql: str, expected: list[tuple[object, ...]]) -> None:
     assert filled.execute(sql).fetchall() == expected
     assert filled.session._context.workspace.working_set.begun
+
+
+@pytest.mark.parametrize("source", ["p", "w", "x"])
+def test_sqlite_shows_rows_of_a_table_with_a_unique_index_in_its_order(connect: Connect, source: str) -> None:
+    connection, sqlite = connect(), apsw.Connection(":memory:")
+    for sql in (
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, a INT, b INT, UNIQUE (a, b))",
+        "CREATE TABLE w (a INT, b INT, PRIMARY KEY (a DESC, b DESC)) WITHOUT ROWID",
+        "CREATE TABLE x (b INT PRIMARY KEY, a INT)",
+        "CREATE TABLE q (id INTEGER PRIMARY KEY, v INT UNIQUE, a INT)",
+        "INSERT INTO p VALUES (1, 7, 30), (2, 7, 20), (3, 7, 10)",
+        "INSERT INTO w VALUES (7, 10), (7, 30), (7, 20)",
+        "INSERT INTO x VALUES (30, 7), (10, 7), (20, 7)",
+        "INSERT INTO q VALUES (1, 5, 7)",
+    ):
+        connection.execute(sql)
+        sqlite.execute(sql)
+    connection.commit()
+    sql = f"SELECT s.b, q.id FROM q JOIN {source} AS s ON s.a = q.a WHERE q.v = ?"
+    assert connection.execute(sql, (5,)).fetchall() == [*sqlite.execute(sql, (5,))]
 
 
 JOIN = "SELECT r.label FROM server s JOIN host h ON s.host = h.name JOIN rack r ON h.rack = r.id WHERE s.uuid = 'u1'"

@@ -574,3 +574,9 @@ class TestHealth:
     def test_new_server_is_accepted(self, version: str) -> None:
         with warnings.catch_warnings(action="error"):
             Health(f"redis_version:{version}".encode(), "db:6379").check(allow_eviction=False)
+
+
+def test_no_command_is_answered_at_once(connect: Open) -> None:
+    link = link_of(connect())
+    assert link.call([]) == []
+    assert link.call([(b"PING",)]) == [b"PONG"]

@@ -277,15 +277,18 @@ class Reader:
                     transaction.check_request(want)
         return fetched
 
-    def admit(self, wave: Iterable[Fetch]) -> None:
+    def admit(self, wave: Iterable[Fetch]) -> list[ReadRequest]:
         """Take as read what was read ahead of just what a wave, or another way of one of its fetches, asks for.
+
+        Returns:
+            those of which all was read ahead.
 
         Raises:
             WorkingSetFullError: that does not fit in memory.
         """
         wants = [to_request(way, NOTHING) for fetch in wave for way in (fetch, *fetch.instead)]
         try:
-            self.transaction.admit(wants)
+            return self.transaction.admit(wants)
         except OverBudget as error:
             raise self._too_much(error, wants) from None
 

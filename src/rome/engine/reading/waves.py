@@ -108,6 +108,7 @@ def follow(
         ahead = [each for each in ahead if each.table_id < reader.first_new_table and not reader.has_read(each)]
     found = read(wave, ahead)
     later: list[ReadRequest | Many] = []
+    admitted: list[ReadRequest] = []
     transaction, has_waited, is_spared = reader.transaction, False, False
     while found is not None:
         try:
@@ -116,7 +117,7 @@ def follow(
             break
         before = transaction.waves
         if ahead:
-            reader.admit(wave)
+            admitted += reader.admit(wave)
         found = read(wave, ())
         if transaction.waves != before:
             has_waited = True
@@ -133,7 +134,7 @@ def follow(
         if ahead:
             plan.foresight.judge(helped=is_spared)
         if has_waited:
-            plan.foresight.learn(each for each in later if isinstance(each, ReadRequest))
+            plan.foresight.learn([each for each in later if isinstance(each, ReadRequest)], ahead, admitted)
     return found is not None
 
 

@@ -219,6 +219,11 @@ class BoundJoinedRead(JoinedPlan):
         self._values: list[tuple[int | None, Operand, Conversion]] = []
         self._select = self._bound(read.select)
         self._may_show_several = not read.in_order and read.select.cutoff is None
+        # SQLite might go through a unique index, the only kind that a working set has, and show the rows in its order.
+        self._order_is_certain = [
+            table.key.columns in ((ROWID,), (table.rowid_alias,)) and not any(index.unique for index in table.indexes)
+            for table in self.tables
+        ]
         first, *others = read.shown
         self._pick = itemgetter(first, *others) if others else itemgetter(slice(first, first + 1))
 
@@ -240,8 +245,10 @@ class BoundJoinedRead(JoinedPlan):
             found = _join(self._select, [()], rows, values, inputs)
         except (UncertainValue, DataError, _NotJoined):
             return None
-        if len(found) > 1 and not (self._may_show_several and sum([len(each) > 1 for each in rows]) == 1):
-            return None
+        if len(found) > 1:
+            several = [number for number, each in enumerate(rows) if len(each) > 1]
+            if not self._may_show_several or len(several) != 1 or not self._order_is_certain[several[0]]:
+                return None
         return list(map(self._pick, found))
 
     def _bound(self, step: JoinStep) -> _Part:

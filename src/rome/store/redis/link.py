@@ -112,6 +112,8 @@ class RedisLink:
         """
         if self._connection is None or self._owes or self._pid != os.getpid():
             self._refuse()
+        if not how_many:
+            return []
         self._owes = True
         channel, reader = self._channel, self._reader
         replies: list[Reply] = []
