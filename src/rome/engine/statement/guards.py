@@ -83,10 +83,16 @@ class TableGuards:
                 requests.append(self._request(index, encode_key(values, index.collations)))
         return requests
 
-    def all_parents(self, known: Known) -> list[ReadRequest] | None:
-        """As `parents_of`; None unless all are known, and a key or an index leads to each."""
+    def all_parents(self, known: Known, changed: Sequence[int] | None = None) -> list[ReadRequest] | None:
+        """As `parents_of`; None unless all are known, and a key or an index leads to each.
+
+        Args:
+            changed: the columns that an UPDATE sets: only keys that have one of them count. None: all keys do.
+        """
         requests = []
         for way in self.parent_ways:
+            if changed is not None and not any(position in changed for position in way.columns):
+                continue
             if way.is_computed or way.rows.index_id is None:
                 return None
             values = []
@@ -119,23 +125,6 @@ class TableGuards:
         for way in self.parent_ways:
             values = [known.get(position) for position in way.columns]
             if None not in values and not way.is_computed and way.rows.index_id is not None:
-                requests.append(way.rows.request(values))
-        return requests
-
-    def all_parents_set(self, known: Known, positions: Sequence[int]) -> list[ReadRequest] | None:
-        """The rows that a row will refer to once these columns are set; None unless all are known, as `all_parents`."""
-        requests = []
-        for way in self.parent_ways:
-            if not any(position in positions for position in way.columns):
-                continue
-            if way.is_computed or way.rows.index_id is None:
-                return None
-            values = []
-            for position in way.columns:
-                if position not in known:
-                    return None
-                values.append(known[position])
-            if None not in values:
                 requests.append(way.rows.request(values))
         return requests
 

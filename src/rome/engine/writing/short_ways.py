@@ -56,7 +56,7 @@ def change_naming_parents(reader: Reader, change: Change) -> StatementRun | None
     parents: list[ReadRequest] | None = []
     if change.foreign_keys:
         guards = reader.schema.guards.of(assignment.rows.table.name.lower())
-        parents = guards.all_parents_set(assignment.sets(change.batch[0]), assignment.positions)
+        parents = guards.all_parents(assignment.sets(change.batch[0]), assignment.positions)
     return None if parents is None else assign(reader, assignment, change, parents)
 
 
